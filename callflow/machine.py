@@ -1,0 +1,403 @@
+"""The state machine of a call. Everything that decides a transition lives in this file, and nowhere else.
+
+    ringing -> answered -> streaming -> hangup
+
+is every call's road. `TABLE` is the machine: the running code, the diagram in docs/architecture.md and the test that
+walks every reachable state read the same rows. A row whose conditions do not hold is passed over; an event that no row
+takes is inert: it is recorded, and nothing follows from it.
+
+The rules that the rows keep:
+
+1. A transition performs nothing. Its actions append commands to the list that the step was given, and note on the small
+   model what has been asked for. No clock, no id, no randomness: those come with the event or are added outside.
+2. Every state but `hangup` has a deadline armed, and a passed deadline is an event like any other.
+3. `hangup` absorbs everything. Entering it releases what the call owned, and hangs up at the carrier unless the carrier
+   itself said that the call is over.
+4. A call that must end while somebody listens ends with a sentence: a clip while the stream lives, the carrier's own
+   voice otherwise. Until that sentence is over the call stays where it is, its `farewell` says so, and the `farewell`
+   deadline bounds it.
+
+Evidence beats order. Webhooks arrive late, twice, or never; a caller's audio is proof of an answered call whatever the
+webhooks say, and a call that is found alive is adopted, never answered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from transitions import EventData, Machine
+
+from callflow import commands as do
+from callflow.events import CALLER, CallHangup, CommandFailed, DeadlinePassed, Event
+
+RINGING, ANSWERED, STREAMING, HANGUP = "ringing", "answered", "streaming", "hangup"
+STATES: Final = (RINGING, ANSWERED, STREAMING, HANGUP)
+
+DEADLINES: Final = ("ring", "stream", "engine", "grace", "farewell", "call")
+"""Each has a setting in seconds: see `callflow.call.deadline_seconds`."""
+
+NO, WANTED, SPEAKING, CLIP = "", "wanted", "speaking", "clip"
+"""How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us."""
+
+
+class Model:
+    """What the machine must remember of one call beside its state. Small, slotted, and comparable by `key`."""
+
+    __slots__ = ("answer_sent", "armed", "cause", "engine", "farewell", "greeted", "media", "sentence", "state")
+
+    def __init__(self) -> None:
+        self.state: str = RINGING
+        self.answer_sent = False
+        """We have picked up (or someone else did): never again."""
+        self.engine = "none"
+        """none, connecting, ready, lost."""
+        self.media = "none"
+        """none, open, lost."""
+        self.greeted = False
+        self.farewell = NO
+        self.sentence = ""
+        """Which sentence ends the call; set together with `farewell`."""
+        self.armed: frozenset[str] = frozenset()
+        self.cause = ""
+        """Why the call ends or ended, in one word."""
+
+    def key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def copy(self) -> Model:
+        twin = Model()
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+
+@dataclass(slots=True)
+class Step:
+    """What one event did to one call."""
+
+    event: Event
+    before: str
+    after: str = ""
+    taken: bool = False
+    """False: the event was inert here."""
+    commands: list[do.Command] = field(default_factory=list)
+
+
+# Actions: each appends commands and notes what was asked for.
+
+Action = Callable[[Model, Step], None]
+
+
+def _arm(model: Model, step: Step, deadline: str) -> None:
+    model.armed |= {deadline}
+    step.commands.append(do.Arm(deadline=deadline))
+
+
+def _disarm(model: Model, step: Step, deadline: str) -> None:
+    if deadline in model.armed:
+        model.armed -= {deadline}
+        step.commands.append(do.Disarm(deadline=deadline))
+
+
+def pick_up(model: Model, step: Step) -> None:
+    """The engine is called while the phone still rings, so that the first word is not late."""
+    model.answer_sent = True
+    step.commands.append(do.Answer())
+    _connect_engine(model, step)
+    _arm(model, step, "ring")
+
+
+def adopt(model: Model, step: Step) -> None:
+    """Somebody answered this call before we heard of it: take it as it is."""
+    model.answer_sent = True
+    _connect_engine(model, step)
+
+
+def _connect_engine(model: Model, step: Step) -> None:
+    model.engine = "connecting"
+    step.commands.append(do.ConnectEngine())
+    _arm(model, step, "engine")
+
+
+def ask_for_stream(model: Model, step: Step) -> None:
+    step.commands.append(do.StartStream())
+
+
+def await_stream(model: Model, step: Step) -> None:
+    _disarm(model, step, "ring")
+    _arm(model, step, "stream")
+    _arm(model, step, "call")
+
+
+def stream_is_up(model: Model, step: Step) -> None:
+    model.media = "open"
+    _disarm(model, step, "ring")
+    _disarm(model, step, "stream")
+    _disarm(model, step, "grace")
+    if "call" not in model.armed:
+        _arm(model, step, "call")
+
+
+def stream_is_gone(model: Model, step: Step) -> None:
+    """The carrier's word about the call itself is usually a moment away: give it that moment."""
+    model.media = "lost"
+    _arm(model, step, "grace")
+
+
+def close_media(model: Model, step: Step) -> None:
+    model.media = "lost"
+    step.commands.append(do.CloseMedia())
+
+
+def engine_is_ready(model: Model, step: Step) -> None:
+    model.engine = "ready"
+    _disarm(model, step, "engine")
+
+
+def engine_is_lost(model: Model, step: Step) -> None:
+    model.engine = "lost"
+    _disarm(model, step, "engine")
+
+
+def greet_once(model: Model, step: Step) -> None:
+    if model.engine == "ready" and not model.greeted and not model.farewell:
+        model.greeted = True
+        step.commands.append(do.Greet())
+
+
+def part(sentence: str, cause: str) -> Action:
+    """End the call with this sentence, as soon as and as well as it can be heard."""
+
+    def say(model: Model, step: Step) -> None:
+        model.sentence, model.cause = sentence, cause
+        say_farewell(model, step)
+
+    say.__name__ = f"part_{sentence}"
+    say.__doc__ = f"farewell: “{sentence}”"
+    return say
+
+
+def say_farewell(model: Model, step: Step) -> None:
+    if model.media == "open":
+        model.farewell = CLIP
+        step.commands.append(do.PlayClip(clip=model.sentence))
+    elif step.after == RINGING:
+        model.farewell = WANTED
+        return  # nobody hears us yet: the ring deadline goes on
+    else:
+        model.farewell = SPEAKING
+        step.commands.append(do.Speak(sentence=model.sentence))
+    for deadline in ("ring", "stream", "grace", "call"):
+        _disarm(model, step, deadline)
+    _arm(model, step, "farewell")
+
+
+def because(cause: str) -> Action:
+    def note(model: Model, step: Step) -> None:
+        model.cause = model.cause or cause
+
+    note.__name__ = f"because_{cause}"
+    return note
+
+
+def note_hangup_cause(model: Model, step: Step) -> None:
+    if isinstance(step.event, CallHangup) and not model.cause:
+        model.cause = step.event.cause or "unspecified"
+
+
+def note_failure(model: Model, step: Step) -> None:
+    if isinstance(step.event, CommandFailed) and not model.cause:
+        model.cause = "already_ended" if step.event.gone else f"{step.event.command}_failed"
+
+
+def reject(model: Model, step: Step) -> None:
+    model.cause = model.cause or str(getattr(step.event, "reason", "busy"))
+    step.commands.append(do.Reject())
+
+
+def hang_up(model: Model, step: Step) -> None:
+    step.commands.append(do.Hangup())
+
+
+def release(model: Model, step: Step) -> None:
+    model.armed = frozenset()
+    step.commands.append(do.Release())
+
+
+# Conditions
+
+Condition = Callable[[Model, Event], bool]
+
+
+def fresh(model: Model, event: Event) -> bool:
+    """Nothing has been done for this call yet."""
+    return not model.answer_sent
+
+
+def parting(model: Model, event: Event) -> bool:
+    """The last sentence has been decided on."""
+    return bool(model.farewell)
+
+
+def said_by_carrier(model: Model, event: Event) -> bool:
+    return model.farewell == SPEAKING
+
+
+def said_by_clip(model: Model, event: Event) -> bool:
+    return model.farewell == CLIP
+
+
+def media_is_lost(model: Model, event: Event) -> bool:
+    return model.media == "lost"
+
+
+def engine_expected(model: Model, event: Event) -> bool:
+    return model.engine in ("connecting", "ready")
+
+
+def engine_awaited(model: Model, event: Event) -> bool:
+    return model.engine == "connecting"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """On `trigger`, in any of `source`, if every condition in `when` holds and none in `unless`: go to `dest`, do `then`.
+
+    `dest` None: stay.
+    """
+
+    trigger: str
+    source: str | tuple[str, ...]
+    dest: str | None
+    then: tuple[Action, ...] = ()
+    when: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+
+LIVE: Final = (RINGING, ANSWERED, STREAMING)
+HEARD: Final = (ANSWERED, STREAMING)
+SORRY: Final = "sorry"
+GOODBYE: Final = "goodbye"
+
+TABLE: Final[tuple[Row, ...]] = (
+    # A call arrives. Once it was picked up, the same news again is inert.
+    Row("call_initiated", RINGING, None, (pick_up,), when=(fresh,)),
+    Row("call_refused", RINGING, HANGUP, (reject,), when=(fresh,)),
+    Row("not_ours", LIVE, HANGUP, (because("not_ours"),)),
+    # It is answered: told, or shown by its audio. Somebody who could not hear us yet now can.
+    Row("call_answered", RINGING, ANSWERED, (adopt, await_stream, ask_for_stream), when=(fresh,)),
+    Row("call_answered", RINGING, ANSWERED, (await_stream, say_farewell), when=(parting,)),
+    Row("call_answered", RINGING, ANSWERED, (await_stream, greet_once)),
+    Row("media_started", RINGING, STREAMING, (adopt, stream_is_up), when=(fresh,)),
+    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up,), when=(said_by_carrier,)),
+    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, say_farewell), when=(parting,)),
+    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, greet_once)),
+    # The stream: a new socket within the grace goes on where the old one ended.
+    Row("media_started", STREAMING, None, (stream_is_up, say_farewell), when=(media_is_lost, said_by_clip)),
+    Row("media_started", STREAMING, None, (stream_is_up,)),
+    Row("media_lost", HEARD, None, (stream_is_gone,)),
+    Row("grace_deadline", STREAMING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
+    Row("grace_deadline", STREAMING, HANGUP, (because("stream_lost"), hang_up), when=(media_is_lost,), unless=(parting,)),
+    Row("grace_deadline", ANSWERED, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
+    # It cannot be opened, or not be read.
+    Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
+    Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),
+    Row("stream_deadline", ANSWERED, None, (part(SORRY, "stream_timeout"),), unless=(parting,)),
+    Row("media_refused", (RINGING, *HEARD), ANSWERED, (close_media, part(SORRY, "codec_refused")), unless=(fresh, parting)),
+    # The engine.
+    Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
+    Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
+    Row("engine_lost", LIVE, None, (engine_is_lost, part(SORRY, "engine_lost")), when=(engine_expected,), unless=(parting,)),
+    Row("engine_deadline", LIVE, None, (engine_is_lost, part(SORRY, "engine_timeout")), when=(engine_awaited,), unless=(parting,)),
+    # The last sentence is over, or nobody can say it, or its time is up.
+    Row("clip_played", HEARD, HANGUP, (hang_up,), when=(said_by_clip,)),
+    Row("speak_ended", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
+    Row("speak_failed", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
+    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(parting,)),
+    # Somebody wants it to end.
+    Row("goodbye_requested", RINGING, HANGUP, (because("shutdown"), hang_up)),
+    Row("goodbye_requested", HEARD, None, (part(GOODBYE, "shutdown"),), unless=(parting,)),
+    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(parting,)),
+    Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),
+    Row("hangup_requested", LIVE, HANGUP, (because("requested"), hang_up)),
+    # The carrier refuses our command for good, or says that there is no call.
+    Row("answer_failed", RINGING, HANGUP, (note_failure, hang_up)),
+    Row("answer_gone", RINGING, HANGUP, (note_failure,)),
+    Row("stream_gone", LIVE, HANGUP, (note_failure,)),
+    Row("speak_gone", LIVE, HANGUP, (note_failure,)),
+    Row("call_hangup", LIVE, HANGUP, (note_hangup_cause,)),
+)
+
+
+def _given(data: EventData) -> tuple[Model, Step]:
+    return cast(Model, data.model), cast("tuple[Step]", data.args)[0]
+
+
+def _runner(row: Row) -> Callable[[EventData], None]:
+    def run(data: EventData) -> None:
+        model, step = _given(data)
+        step.after = row.dest or model.state
+        for action in row.then:
+            action(model, step)
+        if step.after == HANGUP:
+            release(model, step)
+
+    return run
+
+
+def _check(row: Row) -> Callable[[EventData], bool]:
+    def check(data: EventData) -> bool:
+        model, step = _given(data)
+        return all(holds(model, step.event) for holds in row.when) and not any(
+            holds(model, step.event) for holds in row.unless
+        )
+
+    return check
+
+
+def _build(table: Iterable[Row]) -> Machine:
+    """One synchronous machine for all calls. Models are not registered: `add_model` fails on slots."""
+    machine = Machine(
+        model=None,
+        states=list(STATES),
+        initial=RINGING,
+        auto_transitions=False,
+        send_event=True,
+        ignore_invalid_triggers=True,
+    )
+    for row in table:
+        for source in row.sources:
+            machine.add_transition(row.trigger, source, row.dest, conditions=[_check(row)], before=[_runner(row)])
+    return machine
+
+
+_MACHINE: Final = _build(TABLE)
+TRIGGERS: Final = tuple(dict.fromkeys(row.trigger for row in TABLE))
+
+
+def take(model: Model, event: Event) -> Step:
+    """Let one event happen to one call: changes `model`, and returns what the call is to do about it.
+
+    Total: any event in any state. Another leg's events never move the call, nor does a deadline that is not armed (one
+    that was disarmed while its event was on the way). Never raises for an event.
+    """
+    step = Step(event, before=model.state)
+    trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None
+    if isinstance(event, DeadlinePassed):
+        if event.deadline not in model.armed:
+            trigger = None
+        model.armed -= {event.deadline}
+    if trigger is not None:
+        step.taken = bool(trigger.trigger(model, step))
+    step.after = model.state
+    return step
+
+
+def is_over(model: Model) -> bool:
+    return model.state == HANGUP

@@ -1,0 +1,429 @@
+"""The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
+
+From the caller: media socket -> dialect -> engine, base64 untouched. To the caller: engine -> playout ledger -> dialect ->
+media socket. The relay owns one call's media socket at a time and its playout; it decides what concerns audio within one
+tick of the loop (an interruption: stop, clear, truncate) and tells the call everything else as events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hmac
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from callflow import events
+from callflow.contracts import (
+    Audio,
+    Connected,
+    Dialect,
+    Digit,
+    Engine,
+    Frame,
+    MarkBack,
+    ResponseDone,
+    ResponseStarted,
+    Speech,
+    SpeechDone,
+    SpeechStarted,
+    SpeechStopped,
+    Start,
+    Stop,
+    Trouble,
+    Wire,
+)
+from callflow.conversation import Conversation
+from callflow.errors import Malformed
+from callflow.events import Event, LegIds
+from callflow.media import g711
+from callflow.media.clips import Clip
+from callflow.media.playout import Heard, Key, Playout, Send
+from callflow.media.reorder import Reorder
+from callflow.writer import Writer
+
+log = logging.getLogger(__name__)
+
+_CLIP: Final = "clip:"
+_CLOSE_SECONDS: Final = 0.3
+_MOST_RESPONSES: Final = 64
+_READABLE: Final = ("PCMU", "PCMA")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    lead_ms: int = 400
+    mark_every_ms: int = 200
+    reorder_frames: int = 3
+    start_seconds: float = 5.0
+    write_seconds: float = 5.0
+
+
+class Relay:
+    def __init__(
+        self,
+        *,
+        call: str,
+        ids: Callable[[], LegIds],
+        settings: MediaSettings,
+        clips: Mapping[str, Clip],
+        post: Callable[[Event], None],
+        note: Callable[..., None],
+    ) -> None:
+        self._call, self._ids, self._settings, self._clips = call, ids, settings, clips
+        self._post, self._note = post, note
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self.playout = Playout(lead_ms=settings.lead_ms, mark_every_ms=settings.mark_every_ms)
+        self.conversation = Conversation()
+        self.counts: Counter[str] = Counter()
+        self.engine: Engine | None = None
+        self._stream: _Stream | None = None
+        self._pacer: asyncio.TimerHandle | None = None
+        self._answered = False
+        self._parting = False
+        self._responses: dict[str, None] = {}
+        self._caller_stopped: float | None = None
+        self.answered_at: float | None = None
+        self.first_word_ms: float | None = None
+        """From the answer to the first audio of the agent on its way to the carrier."""
+        self.reply_ms: list[float] = []
+        """From the engine's notice that the caller has stopped to the first audio of the reply on its way."""
+
+    # The media socket
+
+    @property
+    def is_attended(self) -> bool:
+        return self._stream is not None
+
+    async def attend(self, wire: Wire, dialect: Dialect, secret: str) -> None:
+        """Serve one media socket until it ends or `close`; the caller of this lends the socket for that long."""
+        stream = _Stream(self, wire, dialect, secret, self._settings)
+        self._stream = stream
+        if self._answered:
+            stream.await_start()
+        try:
+            reason = await stream.run()
+        finally:
+            if self._stream is stream:
+                self._stream = None
+            self._stop_pacer()
+        if stream.started:
+            self._cut_off()
+        self._post(events.MediaLost(reason=reason))
+
+    def answered(self) -> None:
+        """The call is up: from now on an open socket owes us its `start`."""
+        if not self._answered:
+            self._answered = True
+            self.answered_at = self._clock()
+            if self._stream is not None:
+                self._stream.await_start()
+
+    async def close(self) -> None:
+        self._parting = True
+        self._stop_pacer()
+        if self._stream is not None:
+            await self._stream.close(1000, "the call is over")
+
+    # From the caller
+
+    def started(self, stream: str, encoding: str) -> None:
+        self._answered = True
+        self.answered_at = self.answered_at or self._clock()
+        self._post(events.MediaStarted(stream=stream, encoding=encoding))
+        self._pump()
+
+    def is_ours(self, start: Start) -> bool:
+        ids = self._ids()
+        return not start.call or start.call == ids.control or bool(ids.session and start.session == ids.session)
+
+    def refused(self, reason: str) -> None:
+        self._post(events.MediaRefused(reason=reason))
+
+    def digit(self, digit: str) -> None:
+        self._post(events.Dtmf(digit=digit))
+
+    def marked(self, name: str) -> None:
+        self._heard(self.playout.mark(name, self._clock()))
+        self._pump()
+
+    def _heard(self, heard: list[Heard]) -> None:
+        for key, _ in heard:
+            if key.item.startswith(_CLIP):
+                self._post(events.ClipPlayed(clip=key.item.removeprefix(_CLIP)))
+        if heard and not self.playout.is_unplayed(self._clock()):
+            self.conversation.agent_is_heard()
+
+    # From the engine: called in the engine's order, on the loop
+
+    def speech(self, heard: Speech) -> None:
+        if self._parting:
+            return
+        if self.playout.add(Key(heard.item, heard.content), heard.response, heard.audio):
+            self._pump()
+
+    def speech_done(self, done: SpeechDone) -> None:
+        self._heard(self.playout.finish(Key(done.item, done.content)))
+        self._pump()
+
+    def response_started(self, started: ResponseStarted) -> None:
+        self._responses[started.response] = None
+        if len(self._responses) > _MOST_RESPONSES:  # an engine that never ends what it began
+            del self._responses[next(iter(self._responses))]
+
+    def response_done(self, done: ResponseDone) -> None:
+        self._responses.pop(done.response, None)
+        self._heard(self.playout.finish_response(done.response))
+        self._pump()
+
+    def speech_started(self, _: SpeechStarted) -> None:
+        """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
+        self._caller_stopped = None
+        if self._parting:
+            return
+        now = self._clock()
+        if self.playout.is_unplayed(now):
+            self._interrupt(now)
+        else:
+            self.conversation.caller_speaks()
+        for response in self._responses:
+            self.playout.kill_response(response)
+            if self.engine is not None and "interrupts_itself" not in self.engine.can:
+                self.engine.cancel(response)
+
+    def speech_stopped(self, _: SpeechStopped) -> None:
+        self._caller_stopped = self._clock()
+        self.conversation.caller_pauses()
+
+    # To the caller
+
+    def play_clip(self, name: str) -> None:
+        """Say one of our own sentences now; the agent has said its last word."""
+        clip = self._clips.get(name)
+        now = self._clock()
+        if self.playout.is_unplayed(now):
+            self._interrupt(now)
+        self._parting = True
+        if clip is None or self._stream is None:
+            log.error("call %s: the clip %r cannot be played", self._call, name)
+            self._post(events.ClipPlayed(clip=name))
+            return
+        key = Key(_CLIP + name)
+        self.playout.add(key, _CLIP, clip.audio)
+        self.playout.finish(key)
+        self._pump()
+
+    def _interrupt(self, now: float) -> None:
+        cuts = self.playout.interrupt(now)
+        if self._stream is not None:
+            self._stream.clear()
+        if self.engine is not None and "truncates" in self.engine.can:
+            for cut in cuts:
+                if not cut.key.item.startswith(_CLIP):
+                    self.engine.truncate(cut.key.item, cut.key.content, cut.heard_ms)
+        self.conversation.interrupted(cuts)
+        self._stop_pacer()
+        self._note(
+            "interrupted",
+            cuts=[{"item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms} for cut in cuts],
+        )
+
+    def _cut_off(self) -> None:
+        """The socket is gone, and what it held with it: the engine must not believe that it was heard."""
+        if self.playout.is_unplayed(self._clock()):
+            self._interrupt(self._clock())
+
+    def _pump(self) -> None:
+        """Send what is due, and come back when more will be."""
+        stream = self._stream
+        if stream is None or not stream.started:
+            return
+        now = self._clock()
+        for out in self.playout.due(now):
+            if isinstance(out, Send):
+                stream.send_audio(out.audio)
+                if self._caller_stopped is not None or self.first_word_ms is None:
+                    self._note_first_audio(now)
+            else:
+                stream.send_mark(out.name)
+        self._stop_pacer()
+        wake = self.playout.wake_at(now)
+        if wake is not None:
+            self._pacer = self._loop.call_at(max(wake, now + 0.001), self._pump)
+
+    def _note_first_audio(self, now: float) -> None:
+        if self.first_word_ms is None and self.answered_at is not None:
+            self.first_word_ms = (now - self.answered_at) * 1000
+            self._note("first_word", ms=round(self.first_word_ms))
+        elif self._caller_stopped is not None and len(self.reply_ms) < 10_000:
+            self.reply_ms.append((now - self._caller_stopped) * 1000)
+            self._note("reply", ms=round(self.reply_ms[-1]))
+        self._caller_stopped = None
+        if self.conversation.agent_speaks():
+            self._note("agent_speaks")
+
+    def _stop_pacer(self) -> None:
+        if self._pacer is not None:
+            self._pacer.cancel()
+            self._pacer = None
+
+
+class _Stream:
+    """One media socket: its reader, its one writer, its dialect and the order of its frames."""
+
+    def __init__(self, relay: Relay, wire: Wire, dialect: Dialect, secret: str, settings: MediaSettings) -> None:
+        self._relay, self._wire, self._dialect, self._secret = relay, wire, dialect, secret
+        self._settings = settings
+        self._counts = relay.counts
+        self._loop = asyncio.get_running_loop()
+        self._reorder = Reorder(settings.reorder_frames)
+        self._writer = Writer(wire.send, self._end, seconds=settings.write_seconds)
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._alaw = False
+        self.started = False
+
+    async def run(self) -> str:
+        """Why it ended."""
+        reading = asyncio.create_task(self._read(), name="media-in")
+        writing = asyncio.create_task(self._writer.run(), name="media-out")
+        try:
+            return await self._over
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            await self._close_wire(1000, "")
+
+    def await_start(self) -> None:
+        if not self.started and "start" not in self._timers:
+            seconds = self._settings.start_seconds
+            self._timers["start"] = self._loop.call_later(seconds, self._end, f"no start frame within {seconds:g} s")
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._close_wire(code, reason)
+        self._end(reason)
+
+    def send_audio(self, audio: bytes) -> None:
+        payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        self._writer.put(self._dialect.audio(payload), len(audio))
+        self._counts["bytes_out"] += len(audio)
+
+    def send_mark(self, name: str) -> None:
+        self._writer.put(self._dialect.mark(name))
+
+    def clear(self) -> None:
+        if self.started:
+            self._writer.put(self._dialect.clear())
+
+    async def _read(self) -> None:
+        receive, decode, counts = self._wire.receive, self._dialect.decode, self._counts
+        try:
+            while (message := await receive()) is not None:
+                try:
+                    frame = decode(message)
+                    if isinstance(frame, Audio):
+                        if self.started:
+                            for payload in self._reorder.push(frame.chunk, frame.payload):
+                                self._pass_on(payload)
+                            if self._reorder.holding:
+                                self._hold()
+                    else:
+                        self._other(frame)
+                except Malformed:
+                    counts["malformed_frames"] += 1
+            self._end("the carrier closed the media socket")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("call %s: the media reader failed", self._relay._call)
+            self._end(f"the media reader failed: {type(error).__name__}")
+
+    def _pass_on(self, payload: str) -> None:
+        try:
+            audio = binascii.a2b_base64(payload, strict_mode=True)
+        except ValueError:
+            self._counts["malformed_frames"] += 1
+            return
+        self._counts["frames_in"] += 1
+        if self._alaw:
+            payload = binascii.b2a_base64(g711.alaw_to_ulaw(audio), newline=False).decode("ascii")
+        if audio and self._relay.engine is not None:
+            self._relay.engine.append(payload)
+
+    def _hold(self) -> None:
+        if "hold" not in self._timers:
+            wait = self._settings.reorder_frames * g711.FRAME_MS / 1000
+            self._timers["hold"] = self._loop.call_later(wait, self._stop_holding)
+
+    def _stop_holding(self) -> None:
+        del self._timers["hold"]
+        for payload in self._reorder.flush():
+            self._pass_on(payload)
+
+    def _other(self, frame: Frame) -> None:
+        match frame:
+            case MarkBack(name=name):
+                self._relay.marked(name)
+            case Start():
+                self._start(frame)
+            case Stop(reason=reason):
+                self._end(reason)
+            case Digit(digit=digit):
+                self._relay.digit(digit)
+            case Connected(secret=secret):
+                if secret and not hmac.compare_digest(secret.encode(), self._secret.encode()):
+                    self._end("the stream's secret is wrong")
+            case Trouble(code=code, detail=detail):
+                self._counts["carrier_complaints"] += 1
+                log.warning("call %s: the carrier complains about our media: %s %s", self._relay._call, code, detail[:80])
+            case _:
+                self._counts["ignored_frames"] += 1
+
+    def _start(self, start: Start) -> None:
+        if self.started:
+            self._counts["ignored_frames"] += 1
+            return
+        if not self._relay.is_ours(start):
+            self._end("the stream belongs to another call")
+            return
+        if start.encoding not in _READABLE or start.sample_rate != 8000 or start.channels != 1:
+            reason = f"cannot read {start.encoding} at {start.sample_rate} Hz with {start.channels} channel(s)"
+            self._relay.refused(reason)
+            self._end(reason)
+            return
+        self._alaw = start.encoding == "PCMA"
+        self.started = True
+        timer = self._timers.pop("start", None)
+        if timer is not None:
+            timer.cancel()
+        self._relay.started(start.stream, start.encoding)
+
+    def _end(self, reason: str) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def _close_wire(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._wire.close(code, reason)
+        except (TimeoutError, OSError, RuntimeError) as error:
+            log.debug("media socket did not close cleanly: %r", error)
+
+
+def summary(relay: Relay) -> dict[str, Any]:
+    """What is worth keeping of a call's media when it has ended."""
+    return {
+        **relay.counts,
+        "first_word_ms": relay.first_word_ms,
+        "reply_ms": [round(ms, 1) for ms in relay.reply_ms],
+        "interruptions": relay.conversation.interruptions,
+        "stale_marks": relay.playout.stale_marks,
+        "late_bytes": relay.playout.late_bytes,
+    }

@@ -1,0 +1,369 @@
+"""Every setting of Callflow, read once at start.
+
+Each setting has one name: `vad_silence_ms` in `settings.toml`, `VAD_SILENCE_MS` in the environment and in `.env`.
+A value is taken from the first of these that has it: command line, environment, `.env`, `settings.toml`, default.
+
+`load()` reads them all; `Settings(...)` reads nothing, so that a test gets exactly what it names. Names that end in
+`_seconds` and `_ms` say their unit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from callflow import settings_values as values
+
+
+ALIASES: Final = {"telnyx_base_url": "telnyx_api_base", "public_url": "public_base_url"}
+"""Other names under which a setting is understood, for those who come from another project."""
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Secret = Annotated[SecretStr, AfterValidator(values.secret)]
+Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems` holds one line for each thing to correct; `warnings` may explain them."""
+
+    def __init__(self, problems: list[str], warnings: list[str] | None = None) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+        self.warnings = warnings or []
+
+
+class Settings(BaseSettings):
+    """What was asked for; frozen. Secrets and addresses first, then behaviour, deadlines and audio."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    openai_api_key: Secret = SecretStr("")
+    openai_realtime_url: Annotated[str, AfterValidator(values.websocket_url)] = "wss://api.openai.com/v1/realtime"
+    """May already hold a query such as `?model=…`."""
+    telnyx_api_key: Secret = SecretStr("")
+    telnyx_public_key: Annotated[str, AfterValidator(values.ed25519_public_key)] = ""
+    """Base64 of the 32 raw bytes of an Ed25519 key (an SPKI key is accepted and reduced to that)."""
+    telnyx_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.telnyx.com/v2"
+    """Without a trailing slash."""
+    public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
+    """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
+    host: Text = "127.0.0.1"
+    port: Port = 6000
+    """0 takes any free port."""
+    console_host: Text = "127.0.0.1"
+    console_port: Port = 6001
+    console_token: Secret = SecretStr("")
+    max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
+    allow_unsigned_webhooks: bool = False
+    data_dir: Text = "data"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = "info"
+
+    model: Text = "gpt-realtime-2.1"
+    voice: Text = "marin"
+    instructions: Text = (
+        "You are the friendly voice of a small company, speaking with a caller on the telephone. "
+        "Keep each answer to one or two short sentences and ask one question at a time. "
+        "Repeat names, numbers and dates back to the caller to confirm them. "
+        "Speak the caller's language. If you do not know something, say so; never invent an answer."
+    )
+    greeting: str = "Greet the caller and ask how you can help."
+    """An instruction to the model for its first turn; "": the model waits for the caller."""
+    transcription_model: str = "gpt-transcribe"
+    """Writes down what the caller says; "": off."""
+    noise_reduction: Literal["near_field", "far_field", "none"] = "near_field"
+    vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    vad_prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
+    vad_silence_ms: Annotated[int, Field(ge=0)] = 500
+    apology_text: Text = "I am sorry, something went wrong on our side. Please call again in a moment."
+    goodbye_text: Text = "Thank you for calling. Goodbye."
+    busy_text: Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
+    carrier_voice: Text = "AWS.Polly.Joanna-Neural"
+    carrier_language: Text = "en-US"
+    clip_language: Text = "en"
+    stream_target_legs: Literal["self", "opposite", "both"] = "self"
+
+    ring_seconds: Seconds = 20
+    """From the first event of a call until it is answered."""
+    stream_seconds: Seconds = 10
+    """From answered until the media stream has started."""
+    start_frame_seconds: Seconds = 5
+    """From the opening of a media socket until its `start` frame."""
+    engine_seconds: Seconds = 10
+    """From the first attempt to reach the model until it is ready."""
+    stream_grace_seconds: Seconds = 1
+    """From the end of a media stream until that counts as lost, not as the call's end."""
+    farewell_seconds: Seconds = 8
+    """For a spoken last sentence; after it the call is ended in any case."""
+    max_call_seconds: Seconds = 3600
+    drain_seconds: Seconds = 20
+    """For calls to end by themselves when the server is asked to stop."""
+    write_seconds: Seconds = 5
+    """For one write to a socket whose peer may have stopped reading."""
+    command_seconds: Seconds = 3
+    """For one try of one command to a carrier."""
+    engine_buffer_seconds: Seconds = 10
+    """Caller audio kept while the model is not ready; beyond it the model counts as lost."""
+    journal_seconds: Seconds = 0.25
+    """For one record to be written; after it the call goes on without waiting."""
+
+    carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
+    """Speech handed to the carrier ahead of its playing: at most this is still heard after a barge-in."""
+    mark_every_ms: Annotated[int, Field(ge=20)] = 200
+    """Distance between two marks, that is how exactly we know what the caller has heard."""
+    reorder_frames: Annotated[int, Field(ge=0)] = 3
+    """20 ms frames of caller audio to wait for one that is late; 0: take them as they come."""
+    command_retries: Annotated[int, Field(ge=0)] = 3
+    """Further tries of a carrier command after the first one failed."""
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # load() merges the layers itself: it alone knows aliases, and from where each value came.
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_numbers(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes true for 1: `port = true` would be port 1.
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError(f"must be {values.wanted(str(info.field_name), field)}")
+        return value
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What `load` met that is not wrong enough to stop for, one line each."""
+        return self._warnings
+
+    @property
+    def telnyx_on(self) -> bool:
+        """Whether Telnyx can be served: its key, and what verifies its webhooks."""
+        return bool(self.telnyx_api_key) and bool(self.telnyx_public_key or self.allow_unsigned_webhooks)
+
+    def origin(self, name: str) -> str:
+        """From where a value came: `command line`, `environment`, `.env`, `settings.toml` or `default`."""
+        return self._origins.get(name, "default")
+
+
+SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
+"""Settings whose value is never shown."""
+
+
+def load(
+    argv_overrides: Mapping[str, object] | None = None,
+    *,
+    toml: str | Path | None = "settings.toml",
+    env_file: str | Path | None = ".env",
+) -> Settings:
+    """Read all settings. Relative paths start at the working directory; a file that is absent is skipped.
+
+    `argv_overrides`: what the command line said, by setting name; None means not given. An empty value counts as not
+    given in the environment and in `.env`, but as empty on the command line and in `settings.toml`.
+    Raises SettingsError with one line for each problem.
+    """
+    problems: list[str] = []
+    warnings: list[str] = []
+    layers: list[tuple[str, dict[str, object]]] = [
+        ("settings.toml", _read_toml(toml, problems, warnings)),
+        (".env", _read_env_file(env_file, problems, warnings)),
+        ("environment", _known(EnvSettingsSource(Settings).env_vars)),
+        ("command line", _overrides(argv_overrides or {})),
+    ]
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        merged |= layer
+        origins |= dict.fromkeys(layer, origin)
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        problems += [_problem(detail, origins) for detail in error.errors(include_url=False)]
+    if problems:
+        raise SettingsError(problems, warnings)
+    settings._origins = origins
+    settings._warnings = tuple(warnings)
+    return settings
+
+
+def check_serve(settings: Settings) -> list[str]:
+    """What keeps `serve` from starting, one line each; empty when nothing does."""
+    problems: list[str] = []
+    if not settings.openai_api_key:
+        problems.append(
+            "OPENAI_API_KEY is not set: put it into .env, or try `python server.py demo`, which needs no key"
+        )
+    if not settings.telnyx_api_key and not settings.telnyx_public_key:
+        problems.append("No carrier is set up: put TELNYX_API_KEY and TELNYX_PUBLIC_KEY into .env")
+    elif not settings.telnyx_api_key:
+        problems.append("TELNYX_API_KEY is not set, but TELNYX_PUBLIC_KEY is: set both, or neither to leave Telnyx off")
+    elif not settings.telnyx_on:
+        problems.append(
+            "TELNYX_PUBLIC_KEY is not set, but TELNYX_API_KEY is: copy it from Telnyx (Keys & Credentials, Public Key)"
+        )
+    token = settings.console_token.get_secret_value()
+    if not token and not values.is_loopback(settings.console_host):
+        problems.append(
+            f'CONSOLE_TOKEN is not set, but CONSOLE_HOST="{settings.console_host}" can be reached from other machines:'
+            " set a token of at least 16 characters, or CONSOLE_HOST=127.0.0.1"
+        )
+    if token and len(token) < values.TOKEN_CHARACTERS:
+        problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {values.TOKEN_CHARACTERS}")
+    if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
+        problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
+    return problems
+
+
+def masked(settings: Settings) -> list[tuple[str, str, str]]:
+    """Name, value and origin of every setting, fit to be shown: of a secret at most its last four characters."""
+    rows = []
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            shown = values.mask(value.get_secret_value())
+        elif isinstance(value, bool):
+            shown = str(value).lower()
+        else:
+            shown = values.without_password(str(value))
+        rows.append((name.upper(), shown, settings.origin(name)))
+    return rows
+
+
+def _known(layer: Mapping[str, str | None]) -> dict[str, object]:
+    """The settings among environment variables (names in any case), by their own names; empty values are dropped."""
+    found: dict[str, object] = {}
+    for key, value in layer.items():
+        name = key.lower()
+        if value is None or not value.strip():
+            continue
+        if name in Settings.model_fields:
+            found[name] = value
+        elif name in ALIASES:
+            found.setdefault(ALIASES[name], value)
+    return found
+
+
+def _overrides(given: Mapping[str, object]) -> dict[str, object]:
+    if unknown := given.keys() - Settings.model_fields.keys():
+        raise TypeError(f"not a setting: {', '.join(sorted(unknown))}")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _read_toml(path: str | Path | None, problems: list[str], warnings: list[str]) -> dict[str, object]:
+    text = _read_text(path, problems)
+    if path is None or text is None:
+        return {}
+    label = Path(path).name
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = re.sub(r" \(at .*\)$", "", str(error))
+        place = re.search(r"line (\d+)", str(error))
+        line = place[1] if place else len(text.splitlines())
+        problems.append(f"{label}, line {line}: {message[:1].lower()}{message[1:]}")
+        return {}
+    found: dict[str, object] = {}
+    for key, value in table.items():
+        name = ALIASES.get(key, key)
+        if name not in Settings.model_fields:
+            suggestion = _suggestion(key)
+            warnings.append(
+                f'{label}: unknown key "{key}"' + (f' — did you mean "{suggestion}"?' if suggestion else "")
+            )
+            continue
+        if name in SECRETS and value:
+            warnings.append(f"{label}: {key} is a secret, and this file is meant to be committed; move it to .env")
+        if name == key or name not in table:
+            found[name] = value
+    return found
+
+
+def _read_env_file(path: str | Path | None, problems: list[str], warnings: list[str]) -> dict[str, object]:
+    text = _read_text(path, problems)
+    if path is None or text is None:
+        return {}
+    label = Path(path).name
+    kept = []
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The parser counts the blank lines before a statement as its beginning.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip())
+            line = binding.original.line + binding.original.string[:blank].count("\n")
+            warnings.append(f"{label}, line {line}: ignored, because it is not of the form NAME=value")
+        else:
+            kept.append(binding.original.string)
+    variables = dotenv_values(stream=io.StringIO("".join(kept)))
+    # Other programs may read the same file: only what is nearly one of our names is worth a word.
+    warnings += [
+        f'{label}: unknown name "{key}" — did you mean "{suggestion.upper()}"?'
+        for key in variables
+        if (suggestion := _suggestion(key.lower(), cutoff=0.9))
+    ]
+    return _known(variables)
+
+
+def _read_text(path: str | Path | None, problems: list[str]) -> str | None:
+    if path is None:
+        return None
+    try:
+        # utf-8-sig: editors on Windows put a byte order mark first.
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(f"{Path(path).name}, line {line}: not UTF-8 text; save the file as UTF-8")
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror or error}")
+    return None
+
+
+def _suggestion(name: str, cutoff: float = 0.7) -> str | None:
+    """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
+    names = [*Settings.model_fields, *ALIASES]
+    if name in names:
+        return None
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
+
+
+def _problem(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+    """One line for one value that cannot be used: name, value (never a secret), origin, what to do."""
+    name = str(detail["loc"][0])
+    origin = origins[name]
+    # The wrong text in place of a public key may well be the private one.
+    secret = name in SECRETS or name == "telnyx_public_key"
+    given = str(detail["input"])
+    shown = "" if secret else f'="{given.lower() if given in ("True", "False") else values.without_password(given)}"'
+    if detail["type"] == "value_error":
+        return f"{name.upper()}{shown} ({origin}) {detail['ctx']['error']}"
+    return f"{name.upper()}{shown} ({origin}) must be {values.wanted(name, Settings.model_fields[name])}"

@@ -1,0 +1,134 @@
+"""What the value of a setting must look like, and how it is shown.
+
+A validator returns the value in its one proper form or raises ValueError; its message continues the line that
+`settings.load` begins with the name and the value: `PUBLIC_BASE_URL="example.org" (.env) must begin with https://`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Any, Final, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+
+TOKEN_CHARACTERS: Final = 16
+"""The least length of a token that people choose themselves."""
+
+# SubjectPublicKeyInfo of an Ed25519 key is this, then the 32 raw bytes (RFC 8410, section 4).
+_SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
+_KEY_BYTES: Final = 32
+
+
+def secret(value: SecretStr) -> SecretStr:
+    """A key or token: visible ASCII only, since it is sent in an HTTP header."""
+    text = value.get_secret_value()
+    if re.search(r"[^!-~]", text):
+        raise ValueError("holds a space, a line break or a character that no key has; copy it again")
+    if text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+        raise ValueError("is in quotes, and here they count as part of the value; remove them")
+    return value
+
+
+def ed25519_public_key(text: str) -> str:
+    """Base64 of the 32 raw bytes of the key; an SPKI key (44 bytes) is reduced to that."""
+    if not text:
+        return text
+    wanted = "must be the public key that Telnyx shows under Keys & Credentials: base64 of 32 bytes, 44 characters"
+    if re.match(r"KEY[0-9A-F]", text):
+        raise ValueError(f"{wanted}; this looks like the API key")
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{wanted}; this is not base64") from None
+    if len(key) == len(_SPKI_ED25519) + _KEY_BYTES and key.startswith(_SPKI_ED25519):
+        key = key[len(_SPKI_ED25519) :]
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"{wanted}; this has {len(key)} bytes")
+    return base64.b64encode(key).decode()
+
+
+def websocket_url(text: str) -> str:
+    """`wss://…` (or `ws://…`), with path and query as given."""
+    _url(text, "wss", "ws")
+    return text
+
+
+def api_base(text: str) -> str:
+    """`https://…` (or `http://…`), with a path, without a query, without the trailing slash."""
+    if _url(text, "https", "http").query:
+        raise ValueError("must not have a query (the part from ? on)")
+    return text.rstrip("/")
+
+
+def public_url(text: str) -> str:
+    """`https://host[:port]` (or `http://…`) and nothing behind it; "" stays empty."""
+    if not text:
+        return text
+    url = _url(text, "https", "http")
+    if url.path.strip("/") or url.query or "@" in url.netloc:
+        raise ValueError(f"must be scheme and host only, for example {url.scheme}://{url.netloc.rpartition('@')[2]}")
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _url(text: str, *schemes: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        hostname, _ = url.hostname, url.port  # the port is read only when asked for
+    except ValueError as error:
+        raise ValueError(f"is not a valid URL: {error}") from None
+    if url.scheme not in schemes or not text[len(url.scheme) :].startswith("://"):
+        raise ValueError(f"must begin with {schemes[0]}:// (or {schemes[1]}:// for tests on one machine)")
+    if not hostname or re.search(r"\s", text):
+        raise ValueError("is not a valid URL: it needs a host, and no spaces")
+    if url.fragment:
+        raise ValueError("must not have a fragment (the part from # on)")
+    return url
+
+
+def wanted(name: str, field: FieldInfo) -> str:
+    """What a value of this field must be, in words: `a number of seconds above 0, for example 20`."""
+    bounds: dict[type, Any] = {type(item): item for item in field.metadata}
+    if choices := get_args(field.annotation):
+        return " or ".join(", ".join(f'"{choice}"' for choice in choices).rsplit(", ", 1))
+    if field.annotation is bool:
+        return "true or false"
+    if field.annotation not in (int, float):
+        return "text in quotes, and not empty" if MinLen in bounds else "text in quotes"
+    kind = "a whole number" if field.annotation is int else "a number"
+    unit = {"seconds": " of seconds", "ms": " of milliseconds"}.get(name.rpartition("_")[2], "")
+    if Le in bounds:
+        limits = f" from {bounds[Ge].ge} to {bounds[Le].le}"
+    elif Gt in bounds:
+        limits = f" above {bounds[Gt].gt}"
+    else:
+        limits = f", {bounds[Ge].ge} or more"
+    return f"{kind}{unit}{limits}, for example {field.default}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def mask(text: str) -> str:
+    """A secret, fit to be shown: its last four characters, and not even those of a short one."""
+    if not text:
+        return "missing"
+    return f"set (…{text[-4:]})" if len(text) >= TOKEN_CHARACTERS else "set"
+
+
+def without_password(text: str) -> str:
+    """The text with user and password taken out of a URL in it, and a vendor's key in the wrong place not shown."""
+    if re.match(r"sk-|KEY[0-9A-F]{8}", text):
+        return mask(text)
+    return re.sub(r"//[^/\s]*@", "//…@", text)

@@ -1,0 +1,240 @@
+"""All live calls: who gets in, which call a webhook is about, which call a media socket may join, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
+
+from callflow import events
+from callflow.call import Call, Rooms
+from callflow.contracts import Carrier, Reply
+from callflow.errors import Refused
+from callflow.events import CallAnswered, CallHangup, CallInitiated, Event, Signal
+from callflow.journal import Record
+
+log = logging.getLogger(__name__)
+
+TOMBSTONE_SECONDS: Final = 600.0
+"""How long late webhooks of a finished leg are known for what they are."""
+_CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
+_REPLY_SECONDS: Final = 2.0
+"""A carrier gives up on a webhook about then."""
+_RELEASE_SECONDS: Final = 1.5
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Remembers keys for a while, and never more than `most` of them."""
+
+    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
+        self._seconds, self._most, self._clock = seconds, most, clock
+        self._entries: OrderedDict[str, tuple[float, Value]] = OrderedDict()
+
+    def get(self, key: str) -> Value | None:
+        entry = self._entries.get(key)
+        return entry[1] if entry is not None and entry[0] > self._clock() else None
+
+    def put(self, key: str, value: Value) -> None:
+        now = self._clock()
+        self._entries.pop(key, None)
+        self._entries[key] = (now + self._seconds, value)
+        while self._entries:
+            oldest = next(iter(self._entries))
+            if len(self._entries) <= self._most and self._entries[oldest][0] > now:
+                break
+            del self._entries[oldest]
+
+    def forget(self, key: str) -> None:
+        self._entries.pop(key, None)
+
+
+class Switchboard:
+    def __init__(self, make_rooms: Callable[[Switchboard], Rooms], *, max_calls: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[str, Call] = {}
+        self._legs: dict[str, Call] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_words: set[asyncio.Task[None]] = set()
+        self._seen: Recent[bool] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
+        self._tombs: Recent[str] = Recent(TOMBSTONE_SECONDS, 50_000, self._loop.time)
+        self._max_calls = max_calls
+        self._accepting = True
+        self._changed = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+        self._rooms = make_rooms(self)
+
+    @property
+    def calls(self) -> list[Call]:
+        return list(self._calls.values())
+
+    @property
+    def is_accepting(self) -> bool:
+        return self._accepting
+
+    # Webhooks
+
+    async def dispatch(self, carrier: Carrier, signal: Signal) -> Reply:
+        """What the webhook is answered with. Raises Overloaded, after which the carrier's retry is not a repeat."""
+        self.counts["webhooks"] += 1
+        seen = f"{signal.carrier}:{signal.id}" if signal.id else ""
+        if seen and self._seen.get(seen):
+            self.counts["repeats"] += 1
+            return carrier.reply(None, ())
+        if seen:
+            self._seen.put(seen, True)
+        try:
+            call = self._find(signal)
+            if call is None:
+                call = self._receive(carrier, signal)
+                if call is None:
+                    return carrier.reply(None, ())
+                answer = call.ask(self._first(call, signal.event))
+            else:
+                answer = call.ask(self._about(call, signal))
+            async with asyncio.timeout(_REPLY_SECONDS):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            return carrier.reply(signal.event, ())
+        except BaseException:
+            self._seen.forget(seen)
+            raise
+
+    def _find(self, signal: Signal) -> Call | None:
+        for name in signal.ids.known():
+            call = self._legs.get(f"{signal.carrier}:{name}")
+            if call is not None:
+                return call
+        return None
+
+    def _about(self, call: Call, signal: Signal) -> Event:
+        if signal.ids.control and signal.ids.control != call.ids.control:
+            self._index(call, signal)
+        event = signal.event
+        if isinstance(event, CallInitiated) and event.direction == "outgoing":
+            return events.NotOurs(reason="an outgoing leg that was not dialled here")
+        return event
+
+    def _receive(self, carrier: Carrier, signal: Signal) -> Call | None:
+        """A leg that no live call knows: a new call, one found alive, or something that only goes on record."""
+        event = signal.event
+        for name in signal.ids.known():
+            ended = self._tombs.get(f"{signal.carrier}:{name}")
+            if ended is not None:
+                self._stray(ended, event)
+                return None
+        name = self._name(signal)
+        incoming = isinstance(event, CallInitiated) and event.direction == "incoming"
+        if not (incoming or isinstance(event, CallAnswered)):
+            self._stray(name, event)
+            if isinstance(event, (CallHangup, CallInitiated)):
+                self._bury(signal, name)
+            return None
+        call = Call(name, carrier, signal.ids, self._rooms)
+        self._calls[name] = call
+        self._index(call, signal)
+        task = asyncio.create_task(self._run(call), name=f"call {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return call
+
+    def _first(self, call: Call, event: Event) -> Event:
+        """Admission. A refused call is a call too: it goes through the machine and stands on record."""
+        self.counts["calls"] += 1
+        reason = "" if self._accepting else "draining"
+        if len(self._calls) > self._max_calls:
+            reason = "busy"
+        if not reason:
+            return event
+        self.counts["refused"] += 1
+        if isinstance(event, CallInitiated):
+            return events.CallRefused(reason=reason, from_number=event.from_number, to_number=event.to_number)
+        self._loop.call_soon(call.post, events.GoodbyeRequested(reason=reason))
+        return event
+
+    async def _run(self, call: Call) -> None:
+        try:
+            await call.run()
+        finally:
+            self._calls.pop(call.id, None)
+            for name in [name for name, owner in self._legs.items() if owner is call]:
+                del self._legs[name]
+                self._tombs.put(name, call.id)
+            self._changed.set()
+
+    def _name(self, signal: Signal) -> str:
+        """Our id of a call follows from the carrier's: a webhook that comes again after a restart means the same call."""
+        ids = signal.ids
+        return str(uuid.uuid5(_CALLS, f"{signal.carrier}:{ids.leg or ids.control}"))
+
+    def _index(self, call: Call, signal: Signal) -> None:
+        ids = signal.ids
+        call.ids = events.LegIds(
+            ids.control or call.ids.control, ids.leg or call.ids.leg, ids.session or call.ids.session
+        )
+        for name in call.ids.known():
+            self._legs[f"{signal.carrier}:{name}"] = call
+
+    def _bury(self, signal: Signal, name: str) -> None:
+        for known in signal.ids.known():
+            self._tombs.put(f"{signal.carrier}:{known}", name)
+
+    def _stray(self, name: str, event: Event) -> None:
+        self.counts["strays"] += 1
+        self._rooms.journal.note(Record(name, 0, self._rooms.now(), events.to_record(event)))
+
+    # Media sockets
+
+    def claim(self, token: str) -> Call:
+        """The call that a media socket with this token may join. Raises Refused."""
+        stream = self._rooms.mint.read(token)
+        call = self._calls.get(stream.call)
+        if call is None:
+            raise Refused("no live call has this token")
+        call.claim_stream(stream.ordinal)
+        return call
+
+    # The way out
+
+    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+        """Finish something for a call that is over, such as its hang-up at the carrier."""
+        task = asyncio.create_task(work, name="last-words")
+        self._last_words.add(task)
+        task.add_done_callback(self._last_words.discard)
+
+    def stop_accepting(self) -> None:
+        self._accepting = False
+
+    async def drain(self, seconds: float) -> None:
+        """No new calls; the live ones have `seconds` to end by themselves, and then say goodbye."""
+        self.stop_accepting()
+        await self._empty(seconds)
+        for call in self.calls:
+            call.post(events.GoodbyeRequested(reason="shutdown"))
+        await self._empty(self._rooms.deadline_seconds["farewell"] + _RELEASE_SECONDS)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End every call now, and give its hang-up a moment to reach the carrier."""
+        self.stop_accepting()
+        for call in self.calls:
+            call.post(events.HangupRequested(reason="shutdown"))
+        await self._empty(_RELEASE_SECONDS)
+        if self._last_words:
+            await asyncio.wait(set(self._last_words), timeout=3.0)
+        for task in (*self._tasks, *self._last_words):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._last_words, return_exceptions=True)
+
+    async def _empty(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while self._calls:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass

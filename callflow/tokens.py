@@ -1,0 +1,75 @@
+"""The tokens in the paths of media sockets.
+
+A token is HMAC-SHA256 over (call, ordinal) under a secret that is kept in the data folder: it can be made again after a
+restart and is never stored. It stands in the path because carriers drop or mangle query strings, and it names its call,
+so that finding the call and comparing the secret part are two things, the second in constant time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from callflow.errors import Refused
+
+_SECRET_BYTES = 32
+
+
+class StreamToken(NamedTuple):
+    call: str
+    ordinal: int
+    """Which of the call's streams."""
+
+
+class Mint:
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Mint:
+        """The secret of this data folder, made on first use, readable by its owner only.
+
+        Raises OSError where the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "stream.secret"
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            secret = path.read_bytes()
+            if len(secret) != _SECRET_BYTES:
+                raise OSError(f"{path} is damaged: delete it, and a new one is made") from None
+            return cls(secret)
+        with os.fdopen(handle, "wb") as file:
+            secret = secrets.token_bytes(_SECRET_BYTES)
+            file.write(secret)
+        return cls(secret)
+
+    def path_token(self, call: str, ordinal: int) -> str:
+        """url-safe, about 80 characters. `call` is a UUID."""
+        return f"{UUID(call).hex}.{ordinal}.{self._mac('path', call, ordinal)}"
+
+    def header_token(self, call: str, ordinal: int) -> str:
+        """A second secret for the same stream, for carriers that send one in a header."""
+        return self._mac("header", call, ordinal)
+
+    def read(self, token: str) -> StreamToken:
+        """Which stream a path token is for. Raises Refused unless it is one of ours."""
+        try:
+            name, number, mac = token.split(".")
+            call, ordinal = str(UUID(hex=name)), int(number)
+        except ValueError:
+            raise Refused("not a stream token") from None
+        if not hmac.compare_digest(mac.encode(), self._mac("path", call, ordinal).encode()):
+            raise Refused("not a stream token of this server")
+        return StreamToken(call, ordinal)
+
+    def _mac(self, purpose: str, call: str, ordinal: int) -> str:
+        digest = hmac.new(self._secret, f"{purpose}:{call}:{ordinal}".encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,110 @@
+"""The habits that every carrier's REST API needs: one client, a deadline on each try, and retries that stay harmless.
+
+Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its body
+lets the carrier obey it once. No other 4xx is ever retried.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from callflow.errors import CarrierError
+
+log = logging.getLogger(__name__)
+
+_MOST_WAIT = 10.0
+"""Seconds; a carrier that asks for more would keep the caller waiting longer than anybody waits."""
+_BACKOFF = wait_exponential_jitter(initial=0.25, max=2.0, jitter=0.1)
+
+ReadError = Callable[[httpx.Response], CarrierError]
+"""Turns an answer that is no success into the error that it means."""
+
+
+class Api:
+    """A JSON API behind one base URL."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        headers: Mapping[str, str],
+        read_error: ReadError,
+        seconds: float = 3.0,
+        retries: int = 3,
+    ) -> None:
+        self._read_error = read_error
+        self._retries = retries
+        self._client = httpx.AsyncClient(
+            base_url=base.rstrip("/"),
+            headers=dict(headers),
+            timeout=httpx.Timeout(seconds),
+            limits=httpx.Limits(max_connections=500, max_keepalive_connections=50),
+        )
+        self.retried = 0
+
+    async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
+        """The decoded answer. Raises CarrierError when the last try failed."""
+        tries = 1 + (self._retries if retries is None else retries)
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(tries),
+            wait=_wait,
+            retry=retry_if_exception(lambda error: isinstance(error, CarrierError) and error.retry),
+            before_sleep=self._before_sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._once(path, body)
+        raise AssertionError("unreachable: the last attempt either returns or raises")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _once(self, path: str, body: Mapping[str, Any]) -> Any:
+        try:
+            response = await self._client.post(path, json=dict(body))
+        except httpx.HTTPError as error:
+            raise CarrierError(f"no answer from the carrier ({type(error).__name__})", retry=True) from error
+        if response.is_success:
+            try:
+                return response.json()
+            except ValueError:
+                return {}
+        failure = self._read_error(response)
+        failure.retry = failure.retry or response.status_code in (408, 429) or response.status_code >= 500
+        if failure.retry:
+            failure.wait = asked_to_wait(response.headers)
+        raise failure
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        self.retried += 1
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("carrier command failed, trying again: %s", error)
+
+
+def asked_to_wait(headers: httpx.Headers) -> float:
+    """Seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` (seconds) asks for; 0 for neither."""
+    for name in ("retry-after", "x-ratelimit-reset"):
+        text = headers.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            seconds = float(text)
+        except ValueError:
+            date = email.utils.parsedate_tz(text)
+            seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
+        if 0 < seconds < float("inf"):
+            return min(seconds, _MOST_WAIT)
+    return 0.0
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.wait if isinstance(error, CarrierError) else 0.0
+    return asked or _BACKOFF(state)

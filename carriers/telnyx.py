@@ -1,0 +1,252 @@
+"""Telnyx, Call Control v2: webhooks in, commands out.
+
+Facts worth knowing here, all from Telnyx's documentation: the answer to a webhook carries nothing but its status, so
+every command is a POST of its own; webhooks arrive unordered and repeated; `stream_bidirectional_mode` defaults to mp3
+and must be `rtp` to be heard; `stream_codec` defaults to the leg's codec; a `command_id` is obeyed once within 60 s; and
+an error 90018, or 404, says that the call is over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from callflow import commands, events
+from callflow.contracts import CarrierCan, Order, Reply, Request
+from callflow.errors import CarrierError, Forged, Malformed
+from callflow.events import Event, LegIds, Signal
+from carriers.http import Api
+from carriers.telnyx_media import TelnyxDialect
+
+log = logging.getLogger(__name__)
+
+TOLERANCE: Final = 300
+"""Seconds that a webhook's timestamp may lie in the past or in the future."""
+_ENDED: Final = "90018"
+_PERSISTENT_RETRIES: Final = 6
+"""For the commands that end a call: giving up on them leaves somebody on the line."""
+_SUCCESS: Final = b'{"success":true}'
+
+
+@dataclass(frozen=True, slots=True)
+class TelnyxConfig:
+    api_key: str
+    public_key: bytes | None
+    """The raw 32 bytes; None: nothing can be verified."""
+    address: Callable[[], str]
+    """Our public address, without a path."""
+    api_base: str = "https://api.telnyx.com/v2"
+    allow_unsigned: bool = False
+    """Development only: take webhooks that carry no signature."""
+    voice: str = "AWS.Polly.Joanna-Neural"
+    language: str = "en-US"
+    sentences: Mapping[str, str] | None = None
+    """What to say for each sentence that the machine may ask for."""
+    target_legs: str = "self"
+    """Telnyx's own default, `opposite`, plays to a leg that a single-leg call does not have."""
+    seconds: float = 3.0
+    retries: int = 3
+
+
+class Telnyx:
+    name = "telnyx"
+    can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request"})
+    doors = ("/webhooks", "/webhooks/")
+
+    def __init__(self, config: TelnyxConfig, *, clock: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._clock = clock
+        self._key = Ed25519PublicKey.from_public_bytes(config.public_key) if config.public_key else None
+        self._unknown: set[str] = set()
+        self.api = Api(
+            config.api_base,
+            headers={"Authorization": f"Bearer {config.api_key}"},
+            read_error=read_error,
+            seconds=config.seconds,
+            retries=config.retries,
+        )
+
+    # Webhooks
+
+    def verify(self, request: Request) -> None:
+        """Ed25519 over `timestamp|body`, with both headers as they came and the body as its raw bytes."""
+        signature, timestamp = (request.headers.get(f"telnyx-{name}", "") for name in ("signature-ed25519", "timestamp"))
+        if not signature and self._config.allow_unsigned:
+            log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Telnyx webhook without a signature")
+            return
+        if self._key is None:
+            raise Forged("TELNYX_PUBLIC_KEY is not set, so no webhook can be verified")
+        if not signature or not timestamp:
+            raise Forged("the webhook carries no signature")
+        try:
+            age = abs(self._clock() - int(timestamp))
+            self._key.verify(
+                base64.b64decode(signature, validate=True), timestamp.encode() + b"|" + request.body
+            )
+        except (ValueError, binascii.Error, InvalidSignature, OverflowError):
+            raise Forged("the webhook's signature is not Telnyx's") from None
+        if age > TOLERANCE:
+            raise Forged(f"the webhook is {age:.0f} s off; {TOLERANCE} s are allowed (is this machine's clock right?)")
+
+    def parse(self, request: Request) -> list[Signal]:
+        try:
+            document = msgspec.json.decode(request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(f"not JSON: {error}") from None
+        data = document.get("data") if isinstance(document, dict) else None
+        if not isinstance(data, dict) or not isinstance(data.get("event_type"), str):
+            raise Malformed('no data.event_type: this needs an application with webhook_api_version "2"')
+        payload = data.get("payload")
+        if not isinstance(payload, dict):
+            raise Malformed("no data.payload")
+        kind: str = data["event_type"]
+        ids = LegIds(_text(payload, "call_control_id"), _text(payload, "call_leg_id"), _text(payload, "call_session_id"))
+        read = _READERS.get(kind)
+        if read is None:
+            if kind not in self._unknown and len(self._unknown) < 1000:
+                self._unknown.add(kind)
+                log.info("Telnyx event %r is only recorded", kind[:80])
+            event: Event = events.CarrierNotice(kind=kind[:200])
+        elif not ids.known():
+            raise Malformed(f"{kind} names no call")
+        else:
+            event = read(payload)
+        return [Signal(self.name, _text(data, "id"), ids, event, _text(data, "occurred_at"))]
+
+    def reply(self, event: Event | None, wanted: Sequence[commands.Command]) -> Reply:
+        """Telnyx reads nothing but the status, so every command is left to be sent."""
+        return Reply(_SUCCESS, rest=tuple(wanted))
+
+    # Commands
+
+    async def execute(self, order: Order) -> None:
+        action, body, last_word = self._say(order)
+        body = {"command_id": order.id, "client_state": _base64(order.call), **body}
+        path = f"/calls/{quote(order.ids.control, safe='')}/actions/{action}"
+        try:
+            await self.api.post(path, body, retries=_PERSISTENT_RETRIES if last_word else None)
+        except CarrierError as error:
+            if not (last_word and error.gone):
+                raise
+
+    def _say(self, order: Order) -> tuple[str, dict[str, Any], bool]:
+        """Action, body, and whether it is a last word: one that has succeeded when the call is over already."""
+        config, command = self._config, order.command
+        match command:
+            case commands.Answer():
+                return "answer", {
+                    **self._stream(order),
+                    "send_silence_when_idle": True,
+                    "webhook_url": f"{config.address()}{self.doors[0]}",
+                    "webhook_url_method": "POST",
+                }, False  # fmt: skip
+            case commands.StartStream():
+                return "streaming_start", {**self._stream(order), "stream_auth_token": order.stream_secret}, False
+            case commands.Speak():
+                sentence = (config.sentences or {}).get(command.sentence, command.sentence)
+                return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
+            case commands.Reject():
+                return "reject", {"cause": "USER_BUSY" if command.cause == "busy" else "CALL_REJECTED"}, True
+            case commands.Hangup():
+                return "hangup", {}, True
+        raise CarrierError(f"Telnyx has no command for {command.name!r}")
+
+    def _stream(self, order: Order) -> dict[str, Any]:
+        """Every value explicit: the defaults are traps (mp3, the leg's codec, the opposite leg)."""
+        return {
+            "stream_url": order.stream_url,
+            "stream_track": "inbound_track",
+            "stream_codec": "PCMU",
+            "stream_bidirectional_mode": "rtp",
+            "stream_bidirectional_codec": "PCMU",
+            "stream_bidirectional_target_legs": self._config.target_legs,
+        }
+
+    def dialect(self) -> TelnyxDialect:
+        return TelnyxDialect()
+
+    async def close(self) -> None:
+        await self.api.close()
+
+
+def read_error(response: httpx.Response) -> CarrierError:
+    """Telnyx's error shape: `{"errors": [{"code": "90018", "title": …, "detail": …}]}`, codes as strings."""
+    code = title = ""
+    try:
+        errors = response.json().get("errors") or [{}]
+        code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
+    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
+        pass  # an answer from something in between: the status must do
+    status = response.status_code
+    gone = status == 404 or (status == 422 and code == _ENDED)
+    return CarrierError(
+        f"Telnyx refused the command: HTTP {status}{f' / {code} {title}' if code else ''}", status=status, code=code, gone=gone
+    )
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    """Webhooks are read leniently: what is missing, null or of another type is empty."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _initiated(payload: Mapping[str, Any]) -> Event:
+    outgoing = _text(payload, "direction") == "outgoing" or _text(payload, "state") == "bridging"
+    return events.CallInitiated(
+        direction="outgoing" if outgoing else "incoming",
+        from_number=_text(payload, "from"),
+        to_number=_text(payload, "to"),
+    )
+
+
+def _hangup(payload: Mapping[str, Any]) -> Event:
+    return events.CallHangup(
+        cause=_text(payload, "hangup_cause") or "unspecified",
+        source=_text(payload, "hangup_source") or "unknown",
+        sip_cause=_text(payload, "sip_hangup_cause"),
+    )
+
+
+def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
+    return lambda payload: events.CarrierNotice(kind=kind)
+
+
+_READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
+    "call.initiated": _initiated,
+    "call.answered": lambda payload: events.CallAnswered(
+        from_number=_text(payload, "from"), to_number=_text(payload, "to")
+    ),
+    "call.hangup": _hangup,
+    "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
+    "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
+    "streaming.failed": lambda payload: events.StreamFailed(reason=_text(payload, "failure_reason")),
+    "call.speak.ended": lambda payload: events.SpeakEnded(status=_text(payload, "status")),
+    "call.dtmf.received": lambda payload: events.Dtmf(digit=_text(payload, "digit")),
+    **{
+        kind: _notice(kind)
+        for kind in (
+            "call.bridged",
+            "call.speak.started",
+            "call.playback.started",
+            "call.playback.ended",
+            "call.machine.detection.ended",
+            "call.machine.greeting.ended",
+        )
+    },
+}
+"""What the machine acts upon, or what belongs to a live call's record; everything else is a notice by its own name."""

@@ -1,0 +1,108 @@
+"""Telnyx's media streaming frames: JSON text both ways, base64 of bare codec bytes, counters as decimal strings.
+
+Telnyx is the WebSocket's client. It sends `connected`, `start`, then `media`; what we send needs no stream id. Frames
+are built by concatenation: every field but the payload is a constant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from callflow.contracts import Audio, Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
+from callflow.errors import Malformed
+
+_MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
+"""Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
+
+
+class _Media(msgspec.Struct):
+    payload: str
+    track: str | None = None
+    chunk: str | int | None = None
+
+
+class _Frame(msgspec.Struct):
+    event: str
+    stream_id: str | None = None
+    media: _Media | None = None
+    start: dict[str, Any] | None = None
+    connected: Any = None
+    mark: Any = None
+    dtmf: Any = None
+    payload: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Frame).decode
+
+
+class TelnyxDialect:
+    """One media socket's frames. Outbound tracks are not for us: with a bidirectional stream they are our own voice."""
+
+    def decode(self, text: str | bytes) -> Frame:
+        if not isinstance(text, str):
+            raise Malformed("a binary frame; Telnyx sends text")
+        try:
+            frame = _decode(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Malformed(f"not a media streaming frame: {error}") from None
+        media = frame.media
+        if frame.event == "media" and media is not None:
+            if len(media.payload) > _MOST_PAYLOAD:
+                raise Malformed("a media frame of more than 30 s")
+            if media.track and not media.track.startswith("inbound"):
+                return Ignored("outbound media")
+            return Audio(_number(media.chunk), media.payload)
+        return self._other(frame)
+
+    def _other(self, frame: _Frame) -> Frame:
+        match frame.event:
+            case "mark":
+                return MarkBack(_field(frame.mark, "name"))
+            case "dtmf":
+                return Digit(_field(frame.dtmf, "digit")[:1])
+            case "connected":
+                return Connected(_field(frame.connected, "x-telnyx-streaming-auth-token"))
+            case "start" if frame.start is not None:
+                return _start(frame.start, frame.stream_id or "")
+            case "stop":
+                return Stop("stop frame")
+            case "error":
+                return Trouble(_field(frame.payload, "code"), _field(frame.payload, "title"))
+            case "media" | "start":
+                raise Malformed(f"a {frame.event} frame without its body")
+        return Ignored(frame.event[:40])
+
+    def audio(self, payload: str) -> str:
+        return f'{{"event":"media","media":{{"payload":"{payload}"}}}}'
+
+    def mark(self, name: str) -> str:
+        return f'{{"event":"mark","mark":{{"name":{msgspec.json.encode(name).decode()}}}}}'
+
+    def clear(self) -> str:
+        return '{"event":"clear"}'
+
+
+def _start(start: dict[str, Any], stream: str) -> Start:
+    form = start.get("media_format")
+    form = form if isinstance(form, dict) else {}
+    return Start(
+        stream=stream or _field(start, "stream_id"),
+        call=_field(start, "call_control_id"),
+        session=_field(start, "call_session_id"),
+        encoding=_field(form, "encoding").upper() or "PCMU",
+        sample_rate=_number(form.get("sample_rate")) or 8000,
+        channels=_number(form.get("channels")) or 1,
+    )
+
+
+def _field(fields: Any, name: str) -> str:
+    value = fields.get(name) if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, int):
+        return max(value, 0)
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 else 0

@@ -1,0 +1,310 @@
+"""Start here: `python server.py [serve|demo|sandbox|bench]`.
+
+This file wires the rooms together and is the only one that knows which carriers and which engine there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from quart import Quart
+from rich.console import Console
+
+from callflow.call import Rooms
+from callflow.cli.start_table import start_table
+from callflow.contracts import Carrier, Engine, Hear
+from callflow.engines.openai_realtime import OpenAIRealtime
+from callflow.engines.session_config import RealtimeConfig
+from callflow.journal import Journal, MemoryJournal
+from callflow.live import Live
+from callflow.media import clips
+from callflow.media.relay import MediaSettings
+from callflow.settings import Settings, SettingsError, check_serve, load, masked
+from callflow.switchboard import Switchboard
+from callflow.tokens import Mint
+from callflow.web.operators import create_operators
+from callflow.web.public import PublicAddress, create_public
+from carriers.telnyx import Telnyx, TelnyxConfig
+
+log = logging.getLogger("callflow")
+
+_MOST_FRAME = 4 << 20
+"""Bytes of one WebSocket message from a carrier; more ends that socket."""
+_LISTENER_SECONDS = 1.0
+"""How long a listener waits for its connections when it closes."""
+
+
+class Line:
+    """A running server: carriers, engine, switchboard and two listeners. `async with Line(settings) as line: …`"""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.live = Live()
+        self.journal: Journal = MemoryJournal(calls=250)
+        self.public = self.console = ("off", 0)
+        """Host and port as bound."""
+        self._listeners: list[asyncio.Task[None]] = []
+        self._closing = asyncio.Event()
+        self.warnings: list[str] = []
+
+    async def __aenter__(self) -> Line:
+        settings = self.settings
+        public, console = _bind(settings.host, settings.port), None
+        try:
+            console = _bind(settings.console_host, settings.console_port)
+        except OSError as error:
+            # The operators' side is a convenience; a line that does not answer the phone is not.
+            self.warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
+        self.public = _name(public)
+        host, port = self.public
+        self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
+        self.carriers = make_carriers(settings, self.address)
+        self.switchboard = Switchboard(self._rooms, max_calls=settings.max_concurrent_calls)
+        await self._listen(public, create_public(self.carriers, lambda: self.switchboard, self.address))
+        if console is not None:
+            self.console = _name(console)
+            operators = create_operators(
+                lambda: self.switchboard,
+                self.journal,
+                host=settings.console_host,
+                token=settings.console_token.get_secret_value(),
+            )
+            await self._listen(console, operators)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.switchboard.stop()
+        self._closing.set()
+        late = (await asyncio.wait(self._listeners, timeout=_LISTENER_SECONDS + 1))[1]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._listeners, return_exceptions=True)
+        for carrier in self.carriers:
+            await carrier.close()
+
+    def _rooms(self, switchboard: Switchboard) -> Rooms:
+        return make_rooms(self.settings, switchboard, self.journal, self.live, self.address)
+
+    async def _listen(self, bound: socket.socket, app: Quart) -> None:
+        config = Config()
+        config.bind = [f"fd://{bound.detach()}"]
+        config.websocket_max_message_size = _MOST_FRAME
+        config.websocket_ping_interval = 20
+        config.graceful_timeout = _LISTENER_SECONDS
+        config.include_server_header = False
+        config.accesslog = None
+        config.errorlog = logging.getLogger("hypercorn.error")
+        started = asyncio.Event()
+        app.before_serving(started.set)
+        task = asyncio.create_task(
+            hypercorn_serve(app, config, shutdown_trigger=self._closing.wait), name=f"{app.name} listener"
+        )
+        self._listeners.append(task)
+        waiting = asyncio.ensure_future(started.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+
+
+def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
+    carriers: list[Carrier] = []
+    if settings.telnyx_on:
+        config = TelnyxConfig(
+            api_key=settings.telnyx_api_key.get_secret_value(),
+            public_key=base64.b64decode(settings.telnyx_public_key) or None,
+            address=address,
+            api_base=settings.telnyx_api_base,
+            allow_unsigned=settings.allow_unsigned_webhooks,
+            voice=settings.carrier_voice,
+            language=settings.carrier_language,
+            sentences={"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text},
+            target_legs=settings.stream_target_legs,
+            seconds=settings.command_seconds,
+            retries=settings.command_retries,
+        )
+        carriers.append(Telnyx(config))
+    return carriers
+
+
+def make_rooms(
+    settings: Settings, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]
+) -> Rooms:
+    engine = RealtimeConfig(
+        api_key=settings.openai_api_key.get_secret_value(),
+        url=settings.openai_realtime_url,
+        model=settings.model,
+        voice=settings.voice,
+        instructions=settings.instructions,
+        greeting=settings.greeting,
+        transcription_model=settings.transcription_model,
+        noise_reduction=settings.noise_reduction,
+        vad_threshold=settings.vad_threshold,
+        vad_prefix_padding_ms=settings.vad_prefix_padding_ms,
+        vad_silence_ms=settings.vad_silence_ms,
+        connect_seconds=settings.engine_seconds,
+        write_seconds=settings.write_seconds,
+        buffer_seconds=settings.engine_buffer_seconds,
+    )
+
+    def make_engine(call: str, hear: Hear) -> Engine:
+        return OpenAIRealtime(engine, call, hear)
+
+    return Rooms(
+        journal=journal,
+        live=live,
+        make_engine=make_engine,
+        mint=Mint.in_folder(Path(settings.data_dir)),
+        clips=clips.load(settings.clip_language),
+        media=MediaSettings(
+            lead_ms=settings.carrier_lead_ms,
+            mark_every_ms=settings.mark_every_ms,
+            reorder_frames=settings.reorder_frames,
+            start_seconds=settings.start_frame_seconds,
+            write_seconds=settings.write_seconds,
+        ),
+        deadline_seconds={
+            "ring": settings.ring_seconds,
+            "stream": settings.stream_seconds,
+            "engine": settings.engine_seconds,
+            "grace": settings.stream_grace_seconds,
+            "farewell": settings.farewell_seconds,
+            "call": settings.max_call_seconds,
+        },
+        journal_seconds=settings.journal_seconds,
+        address=address,
+        now=time.time,
+        outlive=switchboard.outlive,
+    )
+
+
+def create_app(settings: Settings | None = None) -> Quart:
+    """The public app for an ASGI server of your own; its calls begin and end with that server's lifespan.
+
+    None: the settings are read now. Raises SettingsError when they cannot be used.
+    """
+    settings = settings or load()
+    if problems := check_serve(settings):
+        raise SettingsError(problems)
+    address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
+    carriers = make_carriers(settings, address)
+    board: list[Switchboard] = []
+    app = create_public(carriers, lambda: board[0], address)
+
+    @app.before_serving
+    async def open_switchboard() -> None:
+        def rooms(switchboard: Switchboard) -> Rooms:
+            return make_rooms(settings, switchboard, MemoryJournal(), Live(), address)
+
+        board.append(Switchboard(rooms, max_calls=settings.max_concurrent_calls))
+
+    @app.after_serving
+    async def close_switchboard() -> None:
+        await board[0].drain(settings.drain_seconds)
+        for carrier in carriers:
+            await carrier.close()
+
+    return app
+
+
+def run_server(port: int | None = None, host: str | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; blocking. None: as the settings say. Returns the exit code."""
+    return _serve({"port": port, "host": host})
+
+
+def _serve(overrides: dict[str, object]) -> int:
+    try:
+        settings = load(overrides)
+        problems = check_serve(settings)
+    except SettingsError as error:
+        settings, problems = None, error.problems
+    if settings is None or problems:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        return 2
+    _log_to_stderr(settings.log_level)
+    try:
+        return _run(_serve_until_signal(settings))
+    except OSError as error:
+        print(f"Cannot start: {error}", file=sys.stderr)
+        return 2
+
+
+async def _serve_until_signal(settings: Settings) -> int:
+    """First SIGTERM or SIGINT: drain. Second: now."""
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[None] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, None)
+    async with Line(settings) as line:
+        warnings = [*settings.warnings, *line.warnings]
+        Console().print(start_table(settings, public=line.public, console=line.console, warnings=warnings))
+        await signals.get()
+        log.info("draining: no new calls, %d live", len(line.switchboard.calls))
+        draining = asyncio.create_task(line.switchboard.drain(settings.drain_seconds))
+        again = asyncio.create_task(signals.get())
+        await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, again):
+            task.cancel()
+        await asyncio.gather(draining, again, return_exceptions=True)
+    return 0
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:  # Windows: the standard loop does the same, slower
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(f"port {port} on {host} cannot be used ({error.strerror or error})") from error
+    bound.setblocking(False)
+    return bound
+
+
+def _name(bound: socket.socket) -> tuple[str, int]:
+    host, port = bound.getsockname()[:2]
+    return host, port
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for chatty in ("httpx", "hypercorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
+    parser.add_argument("--host", help="address of the carriers' listener")
+    parser.add_argument("--port", type=int, help="its port; 0 takes any free one")
+    parser.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
+    chosen = parser.parse_args(arguments)
+    return _serve({"host": chosen.host, "port": chosen.port})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
