@@ -23,7 +23,8 @@ from quart import Quart
 from rich.console import Console
 
 from callflow.call import Rooms
-from callflow.cli.start_table import start_table
+from callflow.cli import demo, sandbox
+from callflow.cli.start_table import check_table, start_table
 from callflow.contracts import Carrier, Engine, Hear
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
@@ -31,12 +32,13 @@ from callflow.journal import Journal, MemoryJournal
 from callflow.live import Live
 from callflow.media import clips
 from callflow.media.relay import MediaSettings
-from callflow.settings import Settings, SettingsError, check_serve, load, masked
+from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
 from callflow.web.operators import create_operators
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
+
 
 log = logging.getLogger("callflow")
 
@@ -224,22 +226,29 @@ def run_server(port: int | None = None, host: str | None = None) -> int:
     return _serve({"port": port, "host": host})
 
 
-def _serve(overrides: dict[str, object]) -> int:
+def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
     try:
         settings = load(overrides)
-        problems = check_serve(settings)
     except SettingsError as error:
-        settings, problems = None, error.problems
-    if settings is None or problems:
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        return 2
+        return _refuse([*error.warnings, *error.problems])
+    if check:
+        Console().print(check_table(settings))
+    if problems := check_serve(settings):
+        return _refuse([*settings.warnings, *problems])
+    if check:
+        return 0
     _log_to_stderr(settings.log_level)
     try:
         return _run(_serve_until_signal(settings))
     except OSError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 2
+
+
+def _refuse(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 2
 
 
 async def _serve_until_signal(settings: Settings) -> int:
@@ -263,12 +272,30 @@ async def _serve_until_signal(settings: Settings) -> int:
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.get_loop().set_exception_handler(_on_loop_error)
+        return runner.run(main)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:  # Windows: the standard loop does the same, slower
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Python 3.11's streams report a connection whose handler was cancelled as an error; closing a listener does that."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
+
+
+def _run_interruptible(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        return _run(main)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -299,11 +326,19 @@ def _log_to_stderr(level: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
-    parser.add_argument("--host", help="address of the carriers' listener")
-    parser.add_argument("--port", type=int, help="its port; 0 takes any free one")
-    parser.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,sandbox}")
+    for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
+        serving.add_argument("--host", help="address of the carriers' listener (HOST)")
+        serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")
+        serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
+    demo.add_parser(commands)
+    sandbox.add_parser(commands)
     chosen = parser.parse_args(arguments)
-    return _serve({"host": chosen.host, "port": chosen.port})
+    if chosen.command == "demo":
+        return _run_interruptible(demo.run(chosen, Line))
+    if chosen.command == "sandbox":
+        return sandbox.run(chosen)
+    return _serve({"host": chosen.host, "port": chosen.port}, check=chosen.check)
 
 
 if __name__ == "__main__":

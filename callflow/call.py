@@ -43,6 +43,7 @@ from callflow.media.clips import Clip
 from callflow.media.relay import MediaSettings, Relay, summary
 from callflow.tokens import Mint
 
+
 log = logging.getLogger(__name__)
 
 _MAILBOX: Final = 1000
@@ -313,9 +314,7 @@ class Call:
 
     def _record_late(self, event: Event) -> None:
         state = self.model.state
-        self._rooms.journal.note(
-            Record(self.id, self._steps, self._rooms.now(), events.to_record(event), state, state)
-        )
+        self._rooms.journal.note(Record(self.id, self._steps, self._rooms.now(), events.to_record(event), state, state))
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered)):

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from callflow.commands import Command
 from callflow.events import Event, LegIds, Signal
 
+
 # Signalling
 
 

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from callflow.media.playout import Cut, Key
 
+
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
 _MOST_TURNS: Final = 2000
 _MOST_TEXT: Final = 20_000
@@ -59,6 +60,9 @@ class Conversation:
             turn = self._by_item[item] = Turn(who, item)
             self.turns.append(turn)
         return turn
+
+    def turn(self, item: str) -> Turn | None:
+        return self._by_item.get(item)
 
     def words(self, who: Literal["caller", "agent"], item: str, text: str, *, final: bool) -> Turn | None:
         turn = self.opened(who, item)

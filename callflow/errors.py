@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+
 Fault = Literal["carrier", "engine", "sender", "ours"]
 
 
@@ -49,7 +50,14 @@ class CarrierError(CallflowError):
     whose = "carrier"
 
     def __init__(
-        self, message: str, *, status: int = 0, code: str = "", gone: bool = False, retry: bool = False, wait: float = 0.0
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        gone: bool = False,
+        retry: bool = False,
+        wait: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.gone, self.retry = status, code, gone, retry

@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
+
 CALLER = "caller"
 """The leg between the carrier and the person who talks with the agent."""
 

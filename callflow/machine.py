@@ -32,6 +32,7 @@ from transitions import EventData, Machine
 from callflow import commands as do
 from callflow.events import CALLER, CallHangup, CommandFailed, DeadlinePassed, Event
 
+
 RINGING, ANSWERED, STREAMING, HANGUP = "ringing", "answered", "streaming", "hangup"
 STATES: Final = (RINGING, ANSWERED, STREAMING, HANGUP)
 
@@ -303,18 +304,40 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("media_started", STREAMING, None, (stream_is_up,)),
     Row("media_lost", HEARD, None, (stream_is_gone,)),
     Row("grace_deadline", STREAMING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
-    Row("grace_deadline", STREAMING, HANGUP, (because("stream_lost"), hang_up), when=(media_is_lost,), unless=(parting,)),
+    Row(
+        "grace_deadline", STREAMING, HANGUP, (because("stream_lost"), hang_up), when=(media_is_lost,), unless=(parting,)
+    ),
     Row("grace_deadline", ANSWERED, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
     # It cannot be opened, or not be read.
     Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
     Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),
     Row("stream_deadline", ANSWERED, None, (part(SORRY, "stream_timeout"),), unless=(parting,)),
-    Row("media_refused", (RINGING, *HEARD), ANSWERED, (close_media, part(SORRY, "codec_refused")), unless=(fresh, parting)),
+    Row(
+        "media_refused",
+        (RINGING, *HEARD),
+        ANSWERED,
+        (close_media, part(SORRY, "codec_refused")),
+        unless=(fresh, parting),
+    ),
     # The engine.
     Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
     Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
-    Row("engine_lost", LIVE, None, (engine_is_lost, part(SORRY, "engine_lost")), when=(engine_expected,), unless=(parting,)),
-    Row("engine_deadline", LIVE, None, (engine_is_lost, part(SORRY, "engine_timeout")), when=(engine_awaited,), unless=(parting,)),
+    Row(
+        "engine_lost",
+        LIVE,
+        None,
+        (engine_is_lost, part(SORRY, "engine_lost")),
+        when=(engine_expected,),
+        unless=(parting,),
+    ),
+    Row(
+        "engine_deadline",
+        LIVE,
+        None,
+        (engine_is_lost, part(SORRY, "engine_timeout")),
+        when=(engine_awaited,),
+        unless=(parting,),
+    ),
     # The last sentence is over, or nobody can say it, or its time is up.
     Row("clip_played", HEARD, HANGUP, (hang_up,), when=(said_by_clip,)),
     Row("speak_ended", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),

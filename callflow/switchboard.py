@@ -16,6 +16,7 @@ from callflow.errors import Refused
 from callflow.events import CallAnswered, CallHangup, CallInitiated, Event, Signal
 from callflow.journal import Record
 
+
 log = logging.getLogger(__name__)
 
 TOMBSTONE_SECONDS: Final = 600.0

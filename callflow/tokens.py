@@ -18,6 +18,7 @@ from uuid import UUID
 
 from callflow.errors import Refused
 
+
 _SECRET_BYTES = 32
 
 

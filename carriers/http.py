@@ -17,11 +17,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from callflow.errors import CarrierError
 
+
 log = logging.getLogger(__name__)
 
 _MOST_WAIT = 10.0
 """Seconds; a carrier that asks for more would keep the caller waiting longer than anybody waits."""
-_BACKOFF = wait_exponential_jitter(initial=0.25, max=2.0, jitter=0.1)
+_BACKOFF = wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.1)
 
 ReadError = Callable[[httpx.Response], CarrierError]
 """Turns an answer that is no success into the error that it means."""

@@ -29,6 +29,7 @@ from callflow.events import Event, LegIds, Signal
 from carriers.http import Api
 from carriers.telnyx_media import TelnyxDialect
 
+
 log = logging.getLogger(__name__)
 
 TOLERANCE: Final = 300
@@ -81,7 +82,9 @@ class Telnyx:
 
     def verify(self, request: Request) -> None:
         """Ed25519 over `timestamp|body`, with both headers as they came and the body as its raw bytes."""
-        signature, timestamp = (request.headers.get(f"telnyx-{name}", "") for name in ("signature-ed25519", "timestamp"))
+        signature, timestamp = (
+            request.headers.get(f"telnyx-{name}", "") for name in ("signature-ed25519", "timestamp")
+        )
         if not signature and self._config.allow_unsigned:
             log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Telnyx webhook without a signature")
             return
@@ -91,9 +94,7 @@ class Telnyx:
             raise Forged("the webhook carries no signature")
         try:
             age = abs(self._clock() - int(timestamp))
-            self._key.verify(
-                base64.b64decode(signature, validate=True), timestamp.encode() + b"|" + request.body
-            )
+            self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + b"|" + request.body)
         except (ValueError, binascii.Error, InvalidSignature, OverflowError):
             raise Forged("the webhook's signature is not Telnyx's") from None
         if age > TOLERANCE:
@@ -111,7 +112,9 @@ class Telnyx:
         if not isinstance(payload, dict):
             raise Malformed("no data.payload")
         kind: str = data["event_type"]
-        ids = LegIds(_text(payload, "call_control_id"), _text(payload, "call_leg_id"), _text(payload, "call_session_id"))
+        ids = LegIds(
+            _text(payload, "call_control_id"), _text(payload, "call_leg_id"), _text(payload, "call_session_id")
+        )
         read = _READERS.get(kind)
         if read is None:
             if kind not in self._unknown and len(self._unknown) < 1000:
@@ -191,7 +194,10 @@ def read_error(response: httpx.Response) -> CarrierError:
     status = response.status_code
     gone = status == 404 or (status == 422 and code == _ENDED)
     return CarrierError(
-        f"Telnyx refused the command: HTTP {status}{f' / {code} {title}' if code else ''}", status=status, code=code, gone=gone
+        f"Telnyx refused the command: HTTP {status}{f' / {code} {title}' if code else ''}",
+        status=status,
+        code=code,
+        gone=gone,
     )
 
 

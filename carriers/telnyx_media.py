@@ -13,6 +13,7 @@ import msgspec
 from callflow.contracts import Audio, Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
 from callflow.errors import Malformed
 
+
 _MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 """Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
 

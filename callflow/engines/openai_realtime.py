@@ -26,6 +26,7 @@ from callflow.engines.session_config import RealtimeConfig, greeting, minimal_se
 from callflow.errors import EngineError, Malformed
 from callflow.writer import Writer
 
+
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS: Final = 0.3
@@ -224,7 +225,7 @@ class OpenAIRealtime:
             self._hear(Lost(reason))
 
 
-_BACKOFF = wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.1)
+_BACKOFF = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.1)
 
 
 def _wait(state: RetryCallState) -> float:

@@ -27,6 +27,7 @@ from callflow.contracts import (
 )
 from callflow.errors import Malformed
 
+
 BETA_NAMES: Final = {
     "response.audio.delta": "response.output_audio.delta",
     "response.audio.done": "response.output_audio.done",
@@ -145,7 +146,9 @@ def _response_done(event: ServerEvent) -> EngineEvent | None:
     if code in FATAL_CODES:
         return Lost(f"the engine refuses to answer: {code}")
     return ResponseDone(
-        str(response.get("id") or ""), str(response.get("status") or "completed"), code or str(details.get("reason") or "")
+        str(response.get("id") or ""),
+        str(response.get("status") or "completed"),
+        code or str(details.get("reason") or ""),
     )
 
 

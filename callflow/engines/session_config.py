@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+
 PCMU: Final = {"type": "audio/pcmu"}
 """8 kHz is implied: a `rate` is refused."""
 

@@ -12,6 +12,7 @@ from array import array
 from functools import cache
 from typing import Final
 
+
 BYTES_PER_MS: Final = 8
 FRAME_MS: Final = 20
 FRAME_BYTES: Final = BYTES_PER_MS * FRAME_MS
@@ -59,7 +60,7 @@ def _encode_alaw(sample: int) -> int:
     segment = max(0, sample.bit_length() - 5)
     if segment >= 8:
         return 0x7F ^ mask
-    shift = segment if segment > 1 else 1
+    shift = max(1, segment)
     return ((segment << 4) | ((sample >> shift) & 0x0F)) ^ mask
 
 

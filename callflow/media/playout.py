@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 
+
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, so that their late audio can be told from new audio."""

@@ -41,9 +41,10 @@ from callflow.errors import Malformed
 from callflow.events import Event, LegIds
 from callflow.media import g711
 from callflow.media.clips import Clip
-from callflow.media.playout import Heard, Key, Playout, Send
+from callflow.media.playout import Cut, Heard, Key, Playout, Send
 from callflow.media.reorder import Reorder
 from callflow.writer import Writer
+
 
 log = logging.getLogger(__name__)
 
@@ -227,10 +228,12 @@ class Relay:
                     self.engine.truncate(cut.key.item, cut.key.content, cut.heard_ms)
         self.conversation.interrupted(cuts)
         self._stop_pacer()
-        self._note(
-            "interrupted",
-            cuts=[{"item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms} for cut in cuts],
-        )
+        self._note("interrupted", cuts=[self._describe(cut) for cut in cuts])
+
+    def _describe(self, cut: Cut) -> dict[str, Any]:
+        turn = self.conversation.turn(cut.key.item)
+        words = turn.heard_text if turn is not None else ""
+        return {"item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms, "heard_text": words}
 
     def _cut_off(self) -> None:
         """The socket is gone, and what it held with it: the engine must not believe that it was heard."""
@@ -382,7 +385,9 @@ class _Stream:
                     self._end("the stream's secret is wrong")
             case Trouble(code=code, detail=detail):
                 self._counts["carrier_complaints"] += 1
-                log.warning("call %s: the carrier complains about our media: %s %s", self._relay._call, code, detail[:80])
+                log.warning(
+                    "call %s: the carrier complains about our media: %s %s", self._relay._call, code, detail[:80]
+                )
             case _:
                 self._counts["ignored_frames"] += 1
 

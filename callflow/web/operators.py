@@ -16,12 +16,11 @@ from quart import Quart, Response, abort, request
 from callflow.journal import Journal
 from callflow.switchboard import Switchboard
 
+
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def create_operators(
-    switchboard: Callable[[], Switchboard], journal: Journal, *, host: str, token: str = ""
-) -> Quart:
+def create_operators(switchboard: Callable[[], Switchboard], journal: Journal, *, host: str, token: str = "") -> Quart:
     app = Quart("callflow-operators")
     hosts = _LOCAL | {host}
 

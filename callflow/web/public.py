@@ -20,6 +20,7 @@ from callflow.errors import Forged, Malformed, Overloaded, Refused
 from callflow.media.socket import AsgiWire
 from callflow.switchboard import Switchboard
 
+
 log = logging.getLogger(__name__)
 
 MOST_BODY: Final = 1 << 20

@@ -6,6 +6,7 @@ import pytest
 
 from callflow.media import g711
 
+
 EVERY_CODE = bytes(range(256))
 EVERY_SAMPLE = b"".join(sample.to_bytes(2, "little", signed=True) for sample in range(-32768, 32768))
 

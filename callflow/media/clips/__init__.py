@@ -20,6 +20,4 @@ def load(language: str = "en") -> Mapping[str, Clip]:
     """The clips of one language by name. Raises FileNotFoundError for a language that there is no folder for."""
     folder = resources.files(__name__) / language
     texts = tomllib.loads((folder / "clips.toml").read_text("utf-8"))
-    return {
-        name: Clip(name, str(text), (folder / f"{name}.ulaw").read_bytes()) for name, text in texts.items()
-    }
+    return {name: Clip(name, str(text), (folder / f"{name}.ulaw").read_bytes()) for name, text in texts.items()}

@@ -1,0 +1,167 @@
+"""`python server.py demo`: a whole spoken call on this machine, without keys and without a network.
+
+The server is the real one; Telnyx and the model are the sandbox's, on loopback sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from callflow.cli import recording
+from callflow.cli.demo_story import Caller, Outcome, Stage, Story
+from callflow.live import Live, News
+from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.telnyx import Telnyx
+from callflow.settings import Settings
+from callflow.switchboard import Switchboard
+
+
+_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green"}
+
+
+class OpenLine(Protocol):
+    live: Live
+    switchboard: Switchboard
+    public: tuple[str, int]
+    console: tuple[str, int]
+
+
+Open = Callable[[Settings], AbstractAsyncContextManager[OpenLine]]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("demo", help="a whole call on this machine: no keys, no network")
+    parser.add_argument("--wav", type=Path, help="put this recording in the caller's mouth (any rate, mono or stereo)")
+    parser.add_argument("--out", type=Path, default=Path("data/demo.wav"), help="where the call is recorded")
+    parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
+
+
+def run(arguments: argparse.Namespace, open_line: Open) -> Any:
+    """The coroutine that returns the exit code."""
+    return _demo(arguments, open_line)
+
+
+async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    caller = Caller.rendered()
+    if arguments.wav:
+        try:
+            caller = Caller.recorded(recording.load(arguments.wav), arguments.wav.name)
+        except recording.UnreadableRecording as error:
+            print(error, file=sys.stderr)
+            return 2
+    stage = Stage()
+    async with _sandbox(open_line, stage) as (telnyx, line):
+        console.print("A call on this machine: the real server between an emulated Telnyx and an emulated model.\n")
+        code = await _one_call(console, telnyx, stage, line, caller, arguments.out)
+        while arguments.keep:
+            console.print(f"\nThe calls on record: http://{line.console[0]}:{line.console[1]}/api/calls")
+            console.print("Press Enter for another call, Ctrl-C to stop.")
+            if not await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+                await asyncio.Event().wait()
+            code = await _one_call(console, telnyx, stage, line, caller, arguments.out)
+    return code
+
+
+@contextlib.asynccontextmanager
+async def _sandbox(open_line: Open, stage: Stage) -> AsyncIterator[tuple[Telnyx, OpenLine]]:
+    with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
+        async with (
+            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_demo") as telnyx,
+            Realtime(script=stage) as realtime,
+        ):
+            settings = Settings(
+                openai_api_key=SecretStr(realtime.api_key),
+                openai_realtime_url=realtime.url,
+                telnyx_api_key=SecretStr(telnyx.api_key),
+                telnyx_public_key=telnyx.public_key,
+                telnyx_api_base=telnyx.base_url,
+                port=0,
+                console_port=0,
+                data_dir=folder,
+            )
+            async with open_line(settings) as line:
+                telnyx.webhook_url = f"http://{line.public[0]}:{line.public[1]}/webhooks"
+                yield telnyx, line
+
+
+async def _one_call(console: Console, telnyx: Telnyx, stage: Stage, line: OpenLine, caller: Caller, out: Path) -> int:
+    news: list[News] = []
+    began = time.time()
+
+    def tell(who: str, what: str, at: float | None = None) -> None:
+        elapsed = (time.time() if at is None else at) - began
+        console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {what}")
+
+    with line.live.watch() as watcher:
+        watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
+        story = Story(telnyx, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
+        outcome = await story.play(caller)
+        story.write(out)
+        watching.cancel()
+    _report(console, outcome, out)
+    return 1 if outcome.missing else 0
+
+
+def _ended(news: list[News]) -> bool:
+    return any(one.kind == "ended" for one in news)
+
+
+async def _watch(watcher: Any, news: list[News], tell: Callable[[str, str, float], None]) -> None:
+    async for one in watcher:
+        news.append(one)
+        line = _line(one)
+        if line is not None:
+            tell(*line, one.at)
+
+
+def _line(one: News) -> tuple[str, str] | None:
+    """Who and what, for the news that a person wants to follow."""
+    data = one.data
+    match one.kind:
+        case "step" if data["event"]["event"] == "call_initiated":
+            return "line", f"rings: {data['from_number']} calls {data['to_number']}"
+        case "step" if data["before"] != data["after"]:
+            why = f" ({data['cause']})" if data["after"] == "hangup" else ""
+            return "line", f"{data['before']} → {data['after']}{why}"
+        case "turn":
+            return data["who"], f"“{data['text']}”"
+        case "interrupted":
+            heard = sum(cut["heard_ms"] for cut in data["cuts"]) / 1000
+            received = sum(cut["received_ms"] for cut in data["cuts"]) / 1000
+            words = " ".join(cut["heard_text"] for cut in data["cuts"] if cut["heard_text"])
+            return "interrupted", f"the caller had heard {heard:.1f} s of {received:.1f} s: “{words} …”"
+        case "caller_speaks" | "agent_speaks":
+            return one.kind.removesuffix("_speaks"), "…"
+    return None
+
+
+def _report(console: Console, outcome: Outcome, out: Path) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for what in outcome.done:
+        table.add_row("[green]yes[/]", what)
+    for what in outcome.missing:
+        table.add_row("[bold red]no[/]", what)
+    console.print()
+    console.print(table)
+    console.print()
+    figures = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, figure in outcome.figures:
+        figures.add_row(name, figure)
+    figures.add_row("the call as a stereo recording", str(out))
+    console.print(figures)
+    if outcome.missing:
+        console.print(f"\n[bold red]{len(outcome.missing)} thing(s) did not happen as they should.[/]")

@@ -1,0 +1,104 @@
+"""The table printed at start: what runs where, and what is left to do.
+
+Readable at 80 columns and in a log file. There are no vertical lines, so that an address can be copied whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from callflow.settings import Settings, masked
+from callflow.settings_values import is_loopback
+
+
+def start_table(
+    settings: Settings,
+    *,
+    public: tuple[str, int],
+    console: tuple[str, int],
+    warnings: Sequence[str] = (),
+) -> Table:
+    """`public` and `console` are host and port as bound, which port 0 leaves open until then.
+
+    `warnings` come before what follows from the settings themselves in the rows "to do".
+    """
+    table = Table(box=box.HORIZONTALS, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+
+    def section(*rows: tuple[str, str], style: str = "") -> None:
+        for label, text in rows:
+            # Text, not str: a setting may hold what rich would read as markup.
+            table.add_row(label, Text(text, style=style))
+        table.add_section()
+
+    section(
+        ("Callflow", f"{_address(*public)}  for carriers"),
+        ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
+    )
+    section(
+        ("public address", settings.public_base_url or "not set"),
+        ("Telnyx", _telnyx(settings)),
+        ("Telnyx webhook", f"{settings.public_base_url}/webhooks" if settings.public_base_url else "not known yet"),
+    )
+    transcription = settings.transcription_model
+    section(
+        ("model", f"{settings.model}, voice {settings.voice}"),
+        ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
+    )
+    section(
+        ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
+        ("data", settings.data_dir),
+    )
+    todo = [*warnings, *to_do(settings)]
+    if todo:
+        section(*(("to do", line) for line in todo), style="yellow")
+    else:
+        section(("to do", "nothing: waiting for calls"), style="green")
+    return table
+
+
+def check_table(settings: Settings) -> Table:
+    """Every setting, what it is and where that came from; secrets masked."""
+    table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, value, origin in masked(settings):
+        table.add_row(name, Text(value, overflow="fold"), origin)
+    return table
+
+
+def to_do(settings: Settings) -> list[str]:
+    """What does not keep the server from starting, and yet wants attention before real calls."""
+    lines = []
+    if not settings.public_base_url:
+        lines.append("Set PUBLIC_BASE_URL to the address where Telnyx reaches this server, then start again.")
+    elif is_loopback(urlsplit(settings.public_base_url).hostname or ""):
+        lines.append("PUBLIC_BASE_URL is an address of this machine only: Telnyx cannot reach it.")
+    elif settings.public_base_url.startswith("http://"):
+        lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
+    if settings.allow_unsigned_webhooks:
+        lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
+    return lines
+
+
+def _telnyx(settings: Settings) -> str:
+    if not settings.telnyx_on:
+        return "off"
+    return "on" if settings.telnyx_public_key else "on, but its webhooks are not verified"
+
+
+def _address(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{shown}:{port}"
+
+
+def _duration(seconds: float) -> str:
+    """`1 h`, `90 min`, `2.5 s`: the largest unit that needs no fraction."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"

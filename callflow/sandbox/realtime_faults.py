@@ -1,0 +1,164 @@
+"""What can go wrong with the emulated OpenAI Realtime server, and what its documentation leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+
+@dataclass(slots=True)
+class Faults:
+    """Every field may be changed while the server runs; the next thing that happens obeys it.
+
+    Counters ("the next n") go down as they are used; -1 means without end.
+    """
+
+    only_connections: list[int] | None = None
+    """Numbers (1 = the first attempt since the start) of the connections that misbehave; None = all."""
+
+    # -- the opening handshake
+    refuse_next: int = 0
+    """The next n handshakes are answered with HTTP `refuse_status`."""
+    refuse_status: int = 503
+    """401 bad key, 403 no access, 429 limit, 500 and 503 theirs. 429 and 503 bring `Retry-After: 1`."""
+    hang_next: int = 0
+    """The next n handshakes get no answer at all."""
+
+    # -- the session's beginning
+    no_session_created: bool = False
+    no_session_updated: bool = False
+    """A valid `session.update` is applied but never confirmed."""
+    refuse_session_update: int = 0
+    """The next n valid `session.update` are refused with an error and nothing is applied."""
+    refuse_transcription: bool = False
+    """A `session.update` that turns transcription on is refused: the project has no access to its model."""
+    odd_defaults: bool = False
+    """`session.created` shows other defaults than documented: another voice, silence, no turn detection, new keys."""
+
+    # -- the connection's end
+    drop_after_s: float | None = None
+    """The connection ends that long after it opened (read when it opens)."""
+    drop_after_events: int | None = None
+    """The connection ends once n frames were sent on it."""
+    close_code: int | None = None
+    """How the two above end it: None = the TCP connection is reset without a close frame."""
+    close_reason: str = ""
+    stop_reading_after: int | None = None
+    """From the n-th client event on nothing more is read from the socket (0 = from the start): a stuck peer."""
+
+    # -- replies
+    mute: bool = False
+    """`response.create` and the caller's turns are never answered."""
+    rate_limit_next: int = 0
+    """The next n responses fail with `inference_rate_limit_exceeded`, seen only in `response.done`."""
+    fatal_error: str = ""
+    """Code (insufficient_quota, invalid_api_key, …): the first response brings this `error`, then the socket closes."""
+    skip_response_created: int = 0
+    """The next n responses come without `response.created` (seen around interruptions)."""
+    messages_per_response: int = 1
+    """Every spoken answer comes as so many assistant message items (2.x models do that)."""
+    first_byte_ms: float | None = None
+    """Overrides `Pace.first_byte_ms`."""
+    transcription_fails: bool = False
+    """The caller's turns bring `…transcription.failed` in place of their words."""
+    late_deltas: int = 0
+    """That many audio deltas still arrive after `speech_started` or a cancel, before the response is ended."""
+
+    # -- audio
+    oversized_deltas: bool = False
+    """The whole answer in one delta."""
+    odd_deltas: bool = False
+    """Deltas that are no multiple of 160 bytes (nor of one 16-bit sample)."""
+    wrong_output_format: bool = False
+    """PCM16 at 24 kHz is sent although the session confirmed a telephone format."""
+
+    # -- frames
+    error_event_id_null: bool = False
+    """No `error` says which client event it answers."""
+    unknown_events: bool = False
+    """Before every event comes one of an unknown type, and every event has an unknown field."""
+    invalid_json: bool = False
+    """Before every event comes a text frame that is not JSON."""
+    binary_frames: bool = False
+    """Before every event comes a binary frame."""
+    null_fields: bool = False
+    """Strings that say something are null: transcripts, text deltas, messages, `previous_item_id`, voices, …"""
+    beta_names: bool = False
+    """Output events carry the names of the retired beta interface (`response.audio.delta`, …)."""
+
+    def hits(self, connection: int) -> bool:
+        return self.only_connections is None or connection in self.only_connections
+
+    def take(self, counter: str) -> bool:
+        """Whether one of the next n is due; counts it."""
+        left = int(getattr(self, counter))
+        if left > 0:
+            setattr(self, counter, left - 1)
+        return left != 0
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Sets the named fields. Raises ValueError for an unknown name or a wrong type, and then sets nothing."""
+        kinds = {field.name: str(field.type) for field in fields(self)}
+        for name, value in values.items():
+            if name not in kinds:
+                raise ValueError(f"unknown fault {name!r}; there are {', '.join(kinds)}")
+            if not _fits(value, kinds[name]):
+                raise ValueError(f"{name} expects {kinds[name]}, not {value!r}")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def reset(self) -> None:
+        self.set(asdict(Faults()))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        faults = cls()
+        faults.set(values)
+        return faults
+
+
+def _fits(value: object, kind: str) -> bool:
+    if value is None:
+        return kind.endswith("| None")
+    match kind.removesuffix(" | None"):
+        case "bool":
+            return isinstance(value, bool)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "str":
+            return isinstance(value, str)
+        case _:
+            return isinstance(value, list) and all(isinstance(n, int) for n in value)
+
+
+NO_FAULTS = Faults()
+"""What a connection sees that is not among `only_connections`. Not to be changed."""
+
+
+@dataclass(slots=True)
+class Quirks:
+    """Choices where OpenAI's documentation is silent, contradicts captures, or differs between models."""
+
+    truncate_overrun: Literal["reject", "reject_then_clamp"] = "reject"
+    """`audio_end_ms` beyond the audio: only the error, or the error and then a truncation at the real end."""
+    conversation_created: bool = False
+    """`conversation.created` after `session.created`: in the typed models, absent from captures."""
+    rate_limits: Literal["start", "before_done", "after_done", "never"] = "before_done"
+    """Where `rate_limits.updated` stands within a response."""
+    obfuscation: bool = True
+    """The `obfuscation` string on transcript deltas: in captures, absent from the models."""
+    turn_while_active: Literal["drop", "queue"] = "drop"
+    """A caller's turn that ends while a response runs and `interrupt_response` is false."""
+    default_voice: str = "alloy"
+    default_silence_ms: int = 200
+    """200 in captures of `session.created`, 500 in the documentation."""
+    session_seconds: float = 3600.0
+    """A session's longest life: 60 minutes at OpenAI, 30 at Azure."""
+    expiry: Literal["error_and_close", "error", "close"] = "error_and_close"
+    """What announces the end of a session: a `session_expired` error, close code 1001, or both."""

@@ -1,0 +1,379 @@
+"""One call leg at the emulated Telnyx: its life, its streams, and what the carrier says on it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, Final, Literal
+
+from websockets.exceptions import WebSocketException
+
+from callflow.sandbox.phone import Phone
+from callflow.sandbox.telnyx_announcer import Announcer
+from callflow.sandbox.telnyx_faults import Faults
+from callflow.sandbox.telnyx_frames import StreamOptions
+from callflow.sandbox.telnyx_media import MediaStream
+from callflow.sandbox.telnyx_switch import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx_webhooks import timestamp
+
+
+USER_ID: Final = str(uuid.uuid4())
+_SIP_CAUSES: Final = {"originator_cancel": "487", "user_busy": "486", "call_rejected": "603", "normal_clearing": "200"}
+
+
+class Call:
+    """One leg. An incoming one is "parked" until it is answered, an outgoing one "bridging"; both may be "ended"."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        *,
+        from_number: str,
+        to_number: str,
+        direction: Literal["incoming", "outgoing"] = "incoming",
+        phone: Phone | None = None,
+        codec: str = "PCMU",
+        session_id: str | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.control_id = f"v3:{secrets.token_urlsafe(42)}"
+        self.leg_id = str(uuid.uuid1())
+        self.session_id = session_id or str(uuid.uuid1())
+        self.from_number = from_number
+        self.to_number = to_number
+        self.direction = direction
+        self.codec = codec
+        self.phone = phone or Phone()
+        self.state = "parked" if direction == "incoming" else "bridging"
+        self.streams: list[MediaStream] = []
+        self.digits_sent: list[str] = []
+        """What the product sent with send_dtmf."""
+        self.history: list[tuple[float, str]] = []
+        """What happened, at what monotonic time."""
+        self.hangup_cause: str | None = None
+        self.hangup_source: str | None = None
+        self.ended_by: str | None = None
+        """"caller", "callee", "product" or "carrier"."""
+        self.started_at = monotonic()
+        self.answered_at: float | None = None
+        self.ended_at: float | None = None
+        self.start_time = timestamp()
+        self.end_time: str | None = None
+        self.client_state: str | None = None
+        self.command_ids: dict[str, float] = {}
+        self.webhook_url: str | None = None
+        self.webhook_urls: dict[str, str] = {}
+        self.peer: Call | None = None
+        self.park_after_unbridge = False
+        self.answering = False
+        self.recording: tuple[str, str, Mapping[str, Any]] | None = None
+        self.next_tick = 0.0
+        self._faults = faults
+        self._switch = switch
+        self.voice = Announcer(self, switch.tasks, switch.timing)
+        switch.calls[self.control_id] = self
+        self.phone.connect(self.started_at)
+
+    # What a test or a demo asks of a call.
+
+    @property
+    def faults(self) -> Faults:
+        """The call's own faults, else those of the emulator."""
+        return self._faults if self._faults is not None else self._switch.faults
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._faults = faults
+
+    @property
+    def spoken(self) -> list[str]:
+        """The payloads of `speak`, from when their speech began."""
+        return self.voice.spoken
+
+    @property
+    def stream(self) -> MediaStream | None:
+        """The stream that is up or coming up."""
+        return next((stream for stream in reversed(self.streams) if not stream.ended), None)
+
+    async def wait_answered(self, timeout: float = 5.0) -> None:
+        await self._wait("answered", lambda: self.answered_at is not None, timeout)
+
+    async def wait_streaming(self, timeout: float = 5.0) -> MediaStream:
+        """Waits until a stream has sent its `start`."""
+        await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
+        return next(stream for stream in reversed(self.streams) if stream.started)
+
+    async def wait_ended(self, timeout: float = 5.0) -> None:
+        await self._wait("ended", lambda: self.state == "ended", timeout)
+
+    async def _wait(self, what: str, condition: Any, timeout: float) -> None:
+        await self._switch.changed.until(
+            lambda: condition() or self.state == "ended", timeout, lambda: f"the call is not {what}; {self.story()}"
+        )
+        if not condition():
+            raise TimeoutError(f"the call ended instead of being {what}: {self.story()}")
+
+    async def hang_up(self, cause: str | None = None, source: str | None = None) -> None:
+        """The human hangs up. Before the answer that is `originator_cancel`, after it `normal_clearing`."""
+        source = source or ("caller" if self.direction == "incoming" else "callee")
+        unanswered = self.direction == "incoming" and self.answered_at is None
+        self.end(cause or ("originator_cancel" if unanswered else "normal_clearing"), source, by=source)
+
+    async def press(self, digit: str) -> None:
+        """Telnyx docs: a digit is told twice, as webhook and as frame of the stream."""
+        self.note(f"the caller pressed {digit}")
+        self.emit("call.dtmf.received", {"digit": digit})
+        if (stream := self.stream) is not None:
+            stream.send_dtmf(digit)
+
+    def story(self) -> str:
+        """What happened so far, for error messages."""
+        lines = [f"{at - self.started_at:.2f} s {what}" for at, what in self.history]
+        for delivery in self._switch.deliveries_of(self.leg_id):
+            if not delivery.ok:
+                answer = delivery.status or delivery.error or "unanswered"
+                lines.append(f"webhook {delivery.event_type} attempt {delivery.attempt}: {answer}")
+        return f"{self.direction} call {self.from_number} to {self.to_number}, {self.state}: " + ", ".join(lines)
+
+    def note(self, what: str) -> None:
+        self.history.append((monotonic(), what))
+        self._switch.changed()
+
+    # Webhooks.
+
+    def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None:
+        """Sends an event about this leg. `numbers` are from and to, which some events do not carry."""
+        payload: dict[str, Any] = {
+            "call_control_id": self.control_id,
+            "call_leg_id": self.leg_id,
+            "call_session_id": self.session_id,
+            "calling_party_type": "pstn",
+            "client_state": self.client_state,
+            "connection_id": CONNECTION_ID,
+        }
+        if numbers:
+            payload |= {"from": self.from_number, "to": self.to_number}
+        url = self.webhook_urls.get(event_type) or self.webhook_url or self._switch.webhook_url
+        self._switch.webhooks.emit(event_type, {**payload, **(extra or {})}, url, self.faults)
+
+    def route_webhooks(self, body: Mapping[str, Any]) -> None:
+        """Telnyx docs: webhook_url and webhook_urls redirect the later webhooks of the call."""
+        self.webhook_url = body.get("webhook_url") or self.webhook_url
+        self.webhook_urls |= body.get("webhook_urls") or {}
+
+    def initiated(self, extra: Mapping[str, Any] | None = None) -> None:
+        """Announces the leg to the application."""
+        self.note("ringing" if self.direction == "incoming" else "dialling")
+        fields = {
+            "caller_id_name": self.from_number,
+            "connection_codecs": "PCMU,PCMA,G729",
+            "direction": self.direction,
+            "from_sip_uri": f"{self.from_number}@192.0.2.10:5060",
+            "offered_codecs": f"{self.codec},G729",
+            "start_time": self.start_time,
+            "state": self.state,
+            "to_sip_uri": f"{self.to_number}@192.0.2.20:5060",
+        }
+        self.emit("call.initiated", {**fields, **(extra or {})})
+
+    # Life.
+
+    def answer(self, options: StreamOptions | None) -> None:
+        """The product answers: the leg is up a moment later, and the stream is opened then."""
+        self.answering = True
+        self.note("answer commanded")
+        self._switch.tasks.spawn(self._answer(options), "answer")
+
+    async def _answer(self, options: StreamOptions | None) -> None:
+        await asyncio.sleep(self._switch.timing.answer_s)
+        if self.state != "ended":
+            self.answered(options)
+            if options is not None:
+                self.open_stream(options)
+
+    def answered(self, options: StreamOptions | None = None) -> None:
+        self.state = "answered"
+        self.answered_at = monotonic()
+        self.note("answered")
+        extra = {"codec": self.codec, "sampling_rate": 8000, "start_time": self.start_time}
+        if options is not None:
+            extra |= {"stream_url": options.url, "stream_track": options.track}
+        self.emit("call.answered", extra)
+
+    def end(self, cause: str, source: str, *, by: str) -> None:
+        """The leg is over, for whatever reason: the stream ends, then call.hangup tells."""
+        if self.state == "ended":
+            return
+        self.state = "ended"
+        self.hangup_cause, self.hangup_source, self.ended_by = cause, source, by
+        self.ended_at = monotonic()
+        self.end_time = timestamp()
+        self.note(f"ended by the {by}: {cause}")
+        self.voice.stop()
+        self._switch.pacer.remove(self)
+        self.stop_stream()
+        self.phone.disconnect(self.ended_at)
+        if self.recording is not None:
+            self.stop_recording()
+        self._unbridge()
+        self._switch.tasks.spawn(self._tell_hangup(), "call.hangup")
+
+    async def _tell_hangup(self) -> None:
+        await asyncio.sleep(self._switch.timing.hangup_webhook_s)
+        fields: dict[str, Any] = {
+            "end_time": self.end_time,
+            "hangup_cause": self.hangup_cause,
+            "hangup_source": self.hangup_source,
+            "sip_hangup_cause": _SIP_CAUSES.get(self.hangup_cause or "", "unspecified"),
+            "start_time": self.start_time,
+        }
+        if self.answered_at is not None:
+            heard = sum(len(stream.log_in) for stream in self.streams)
+            inbound = {"jitter_max_variance": "0.00", "jitter_packet_count": "0", "mos": "4.50"}
+            packets = {"packet_count": str(self.phone.frames_taken), "skip_packet_count": "0"}
+            outbound = {"packet_count": str(heard), "skip_packet_count": "0"}
+            fields["call_quality_stats"] = {"inbound": {**inbound, **packets}, "outbound": outbound}
+        self.emit("call.hangup", fields)
+
+    # Two legs.
+
+    def bridge(self, other: Call) -> None:
+        """The two humans hear each other."""
+        self.peer, other.peer = other, self
+        for leg in (self, other):
+            if leg.answered_at is None:
+                leg.answered()
+            leg.note("bridged")
+            leg.emit("call.bridged")
+            self._switch.pacer.add(leg)
+
+    def _unbridge(self) -> None:
+        peer, self.peer = self.peer, None
+        if peer is not None and peer.state != "ended":
+            peer.peer = None
+            if not peer.park_after_unbridge:
+                peer.end("normal_clearing", self.hangup_source or "unknown", by="carrier")
+
+    # Audio.
+
+    def tick(self, at: float) -> None:
+        """20 ms of the caller's voice. What is said while no stream is up is lost, as in life."""
+        frame = self.phone.next_frame(at)
+        if (stream := self.stream) is not None:
+            stream.send_caller(frame, at, self.phone.ear)
+        if self.peer is not None:
+            self.peer.phone.line("peer").play(frame, at)
+
+    def _ears(self, stream: MediaStream) -> list[Phone]:
+        legs = stream.options.target_legs
+        own = [self.phone] if legs in ("self", "both") else []
+        peer = [self.peer.phone] if self.peer is not None and legs in ("opposite", "both") else []
+        return own + peer
+
+    def open_stream(self, options: StreamOptions) -> None:
+        start: dict[str, Any] = {
+            "user_id": USER_ID,
+            "call_control_id": self.control_id,
+            "call_session_id": self.session_id,
+            "from": self.from_number,
+            "to": self.to_number,
+            "tags": [],
+            "client_state": self.client_state,
+        }
+        stream = MediaStream(
+            options,
+            leg_codec=self.codec,
+            start=start,
+            ears=lambda: self._ears(stream),
+            faults=lambda: self.faults,
+            tasks=self._switch.tasks,
+            timing=self._switch.timing,
+            changed=self._switch.changed,
+        )
+        self.streams.append(stream)
+        if self.faults.never_connect:
+            self.note("the media socket is never opened (fault)")
+        else:
+            self._switch.tasks.spawn(self._run_stream(stream), "stream")
+
+    async def _run_stream(self, stream: MediaStream) -> None:
+        options = stream.options
+        try:
+            if self.faults.connect_fails:
+                raise OSError("the faults ask for it")
+            await stream.connect()
+        except (OSError, TimeoutError, ValueError, WebSocketException) as error:
+            self.note(f"media socket failed: {type(error).__name__}: {error}")
+            stream.fail()
+            if self.state != "ended":
+                self._stream_failed(stream, "connection_failed")
+            return
+        if stream.ended:
+            return
+        self.note("media socket connected")
+        self.emit("streaming.started", {"stream_url": options.url}, numbers=False)
+        # A stream that was asked for when dialling is opened at once, its start comes with the answer.
+        await self._switch.changed.until(lambda: self.state != "bridging" or stream.ended, None, self.story)
+        if not self.faults.no_start and not stream.ended:
+            stream.start()
+            self.note("streaming")
+            self._switch.pacer.add(self)
+        how = await stream.over()
+        if how == "stopped":
+            return
+        # Which event follows a socket that the application closed or that broke is not documented (unknown).
+        self.note(f"media socket {how}")
+        if how == "closed":
+            self.emit("streaming.stopped", {"stream_url": options.url}, numbers=False)
+        else:
+            self._stream_failed(stream, "connection_lost")
+        if (pause := self.faults.reconnect_after_s) is not None:
+            await asyncio.sleep(pause)
+            if self.state == "answered" and self.stream is None:
+                self.open_stream(options)
+
+    def _stream_failed(self, stream: MediaStream, reason: str) -> None:
+        params = {"stream_url": stream.options.url, "stream_track": stream.options.track}
+        fields = {
+            "failure_reason": reason,
+            "stream_id": stream.stream_id,
+            "stream_params": params,
+            "stream_type": "websocket",
+        }
+        self.emit("streaming.failed", fields, numbers=False)
+
+    def stop_stream(self) -> None:
+        if (stream := self.stream) is not None:
+            stream.finish()
+            if stream.connected:
+                self.emit("streaming.stopped", {"stream_url": stream.options.url}, numbers=False)
+
+    # Recording.
+
+    def start_recording(self, body: Mapping[str, Any]) -> str:
+        recording_id = str(uuid.uuid4())
+        self.recording = (recording_id, timestamp(), body)
+        self.note("recording")
+        return recording_id
+
+    def stop_recording(self) -> None:
+        if self.recording is None:
+            return
+        recording_id, began, body = self.recording
+        self.recording = None
+        form = body.get("format") or body.get("record_format") or "mp3"
+        fields = {
+            "recording_id": recording_id,
+            "recording_urls": {form: f"https://storage.example/{recording_id}.{form}?X-Amz-Expires=600"},
+            "public_recording_urls": {},
+            "channels": body.get("channels") or body.get("record_channels") or "dual",
+            "format": form,
+            "recording_started_at": began,
+            "recording_ended_at": timestamp(),
+            "start_time": self.start_time,
+            "end_time": self.end_time or timestamp(),
+        }
+        self.emit("call.recording.saved", fields, numbers=False)

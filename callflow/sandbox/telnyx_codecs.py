@@ -1,0 +1,67 @@
+"""What travels on a media stream, to and from the µ-law of the telephone."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+from callflow.media import g711
+from callflow.sandbox.phone import BYTES_PER_SECOND
+
+
+SAMPLE_RATES: Final = {"PCMU": 8000, "PCMA": 8000, "G722": 16000, "L16": 16000, "OPUS": 16000, "AMR-WB": 16000}
+
+
+def _to_l16(ulaw: bytes) -> bytes:
+    """16 kHz. Big-endian as in RFC 3551; the Telnyx docs do not say (unknown)."""
+    samples = _swapped(array("h", g711.ulaw_to_pcm16(ulaw)))
+    doubled = array("h", bytes(4 * len(samples)))
+    doubled[0::2] = samples
+    doubled[1::2] = samples
+    return doubled.tobytes()
+
+
+def _opaque(ulaw: bytes) -> bytes:
+    """Stands for a codec that is not emulated: as many bytes, no sense in them."""
+    return bytes(len(ulaw))
+
+
+ENCODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "PCMU": bytes,
+    "PCMA": g711.ulaw_to_alaw,
+    "L16": _to_l16,
+    "G722": _opaque,
+    "OPUS": _opaque,
+    "AMR-WB": _opaque,
+}
+
+
+def bytes_per_second(codec: str, sampling_rate: int) -> int:
+    """For the codecs whose length in time can be seen from their length in bytes; the others count as 64 kbit/s."""
+    return 2 * sampling_rate if codec == "L16" else BYTES_PER_SECOND
+
+
+def decode(codec: str, sampling_rate: int, audio: bytes) -> bytes | None:
+    """As µ-law; None when the codec is not emulated."""
+    if codec == "PCMU":
+        return audio
+    if codec == "PCMA":
+        return g711.alaw_to_ulaw(audio)
+    if codec != "L16":
+        return None
+    samples = array("h")
+    samples.frombytes(audio[: len(audio) & ~1])
+    samples = _swapped(samples)
+    count = len(samples) * 8000 // sampling_rate
+    picked = array("h", (samples[i * sampling_rate // 8000] for i in range(count)))
+    return g711.pcm16_to_ulaw(_swapped(picked, "big").tobytes())
+
+
+def _swapped(samples: array[int], order: str = "little") -> array[int]:
+    """The samples with their bytes swapped on a machine of that byte order."""
+    if sys.byteorder == order:
+        samples = samples[:]
+        samples.byteswap()
+    return samples

@@ -1,0 +1,135 @@
+"""The frames of a media stream: what Telnyx accepts from the application, and what it was asked to stream."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+
+from callflow.sandbox.telnyx_codecs import bytes_per_second
+
+
+SHORTEST_S: Final = 0.02
+LONGEST_S: Final = 30.0
+"""Telnyx docs: RTP mode takes 20 ms to 30 s of audio per media frame."""
+
+ERROR_TITLES: Final = {100003: "malformed_frame", 100004: "invalid_media"}
+
+GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
+    "text": lambda: "this is not JSON",
+    "json": lambda: '["a", "list"]',
+    "unknown": lambda: '{"event":"weather","weather":{"sky":"clear"}}',
+    "binary": lambda: random.randbytes(320),
+    "huge": lambda: '{"event":"media","media":{"payload":"' + "A" * (4 * 1024 * 1024) + '"}}',
+}
+
+
+class Frame(NamedTuple):
+    """One line of a stream's log. `at` is monotonic; `size` is of the audio in bytes, or of the message."""
+
+    at: float
+    event: str
+    size: int
+    name: str = ""
+
+
+@dataclass(slots=True)
+class StreamOptions:
+    """The streaming parameters of answer, dial and streaming_start, with Telnyx's defaults."""
+
+    url: str
+    track: str = "inbound_track"
+    codec: str = "default"
+    mode: str = "mp3"
+    bidirectional_codec: str = "PCMU"
+    target_legs: str = "opposite"
+    sampling_rate: int = 8000
+    auth_token: str | None = None
+    custom_parameters: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
+        def get(name: str, default: Any) -> Any:
+            value = body.get(name)
+            return default if value is None else value
+
+        return cls(
+            url=get("stream_url", ""),
+            track=get("stream_track", "inbound_track"),
+            codec=get("stream_codec", "default"),
+            mode=get("stream_bidirectional_mode", "mp3"),
+            bidirectional_codec=get("stream_bidirectional_codec", "PCMU"),
+            target_legs=get("stream_bidirectional_target_legs", "opposite"),
+            sampling_rate=get("stream_bidirectional_sampling_rate", 8000),
+            auth_token=get("stream_auth_token", None),
+            custom_parameters={each["name"]: each["value"] for each in get("custom_parameters", [])},
+        )
+
+
+class FrameError(Exception):
+    """Why a frame is refused: the code and the detail of the error frame."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+
+class Media(NamedTuple):
+    audio: bytes
+    """In the codec of the direction to Telnyx."""
+
+
+class Mark(NamedTuple):
+    name: str
+
+
+class Clear(NamedTuple):
+    pass
+
+
+def parse(message: str | bytes) -> Media | Mark | Clear:
+    """Telnyx docs: text messages of one JSON object, with the events media, mark and clear. Raises FrameError."""
+    if isinstance(message, bytes):
+        raise FrameError(100003, "Binary frames are not part of the protocol.")
+    try:
+        frame = msgspec.json.decode(message)
+        event = frame["event"]
+    except (msgspec.DecodeError, TypeError, KeyError):
+        raise FrameError(100003, "The frame is not a JSON object with an event.") from None
+    if event == "media":
+        payload = _text(frame, "media", "payload")
+        try:
+            return Media(binascii.a2b_base64(payload.encode("ascii"), strict_mode=True))
+        except (binascii.Error, UnicodeEncodeError):
+            raise FrameError(100004, "The payload is not base64.") from None
+    if event == "mark":
+        return Mark(_text(frame, "mark", "name"))
+    if event == "clear":
+        return Clear()
+    raise FrameError(100003, f"Unknown event {str(event)[:40]!r}.")
+
+
+def check_length(audio: bytes, options: StreamOptions) -> bool:
+    """Raises FrameError when this is not 20 ms to 30 s. Returns whether it is a multiple of 20 ms."""
+    rate = bytes_per_second(options.bidirectional_codec, options.sampling_rate)
+    if not SHORTEST_S <= len(audio) / rate <= LONGEST_S:
+        raise FrameError(100004, f"{len(audio)} bytes are not 20 ms to 30 s of audio.")
+    return len(audio) % (rate // 50) == 0
+
+
+def _text(frame: Mapping[str, Any], event: str, key: str) -> str:
+    content = frame.get(event)
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, str):
+        raise FrameError(100003, f"A {event} frame needs {event}.{key}.")
+    return value
+
+
+def b64(audio: bytes) -> str:
+    return base64.b64encode(audio).decode("ascii")

@@ -1,0 +1,83 @@
+"""The whole house over real sockets: an emulated Telnyx, an emulated model, and the server between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import uvloop
+
+from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.telnyx import Telnyx
+from callflow.settings import Settings
+from server import Line
+
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class House:
+    telnyx: Telnyx
+    realtime: Realtime
+    line: Line
+
+    def actions(self, name: str) -> list[Any]:
+        """The commands of one action that Telnyx has obeyed or refused, in order."""
+        return [command for command in self.telnyx.commands if command.action == name]
+
+    def timeline(self) -> list[str]:
+        """The transitions of the only call on record, as `before>after`."""
+        (call,) = self.line.journal.calls()
+        records = self.line.journal.read(call)
+        return [f"{one.before}>{one.after}" for one in records if one.before != one.after]
+
+    async def until(self, condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+        await until(condition, what, timeout)
+
+    async def quiet(self, timeout: float = 3.0) -> None:
+        """Wait until no call is left."""
+        await until(lambda: not self.line.switchboard.calls, "the last call to be let go", timeout)
+
+
+async def until(condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+    """Poll a condition that has no event of its own; says what was waited for when it never came."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited {timeout:g} s for {what}") from None
+
+
+@contextlib.asynccontextmanager
+async def house(
+    *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    telnyx = telnyx or Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox")
+    realtime = realtime or Realtime()
+    async with telnyx, realtime:
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = {
+                "openai_api_key": realtime.api_key,
+                "openai_realtime_url": realtime.url,
+                "telnyx_api_key": telnyx.api_key,
+                "telnyx_public_key": telnyx.public_key,
+                "telnyx_api_base": telnyx.base_url,
+                "port": 0,
+                "console_port": 0,
+                "data_dir": folder,
+                **settings,
+            }
+            async with Line(Settings(**chosen)) as line:
+                telnyx.webhook_url = f"http://127.0.0.1:{line.public[1]}/webhooks"
+                yield House(telnyx, realtime, line)
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

@@ -1,0 +1,504 @@
+"""The media stream: frames, the playout clock, marks and clear, and a carrier that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from callflow.media.g711 import ulaw_to_alaw
+from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
+from callflow.sandbox.telnyx import Faults, MediaStream, Timing
+from callflow.sandbox.telnyx_frames import FrameError, Mark, Media, StreamOptions, check_length, parse
+from tests.sandbox.telnyx_product import Product, Socket, product, run
+
+
+EARLY_S = 0.0005
+LATE_S = 0.06
+"""How late a busy machine may notice something; never may it be early."""
+
+
+def _audio(socket: Socket) -> bytes:
+    return b"".join(base64.b64decode(frame["media"]["payload"]) for frame in socket.of("media"))
+
+
+def test_start_and_the_counters() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered(client_state=base64.b64encode(b"x").decode())
+            await socket.until(lambda: len(socket.of("media")) >= 5)
+            connected, start = socket.frames[0][1], socket.frames[1][1]
+            assert connected == {"event": "connected", "version": "1.0.0"}
+            assert start["sequence_number"] == "1"
+            assert start["stream_id"] == call.streams[0].stream_id
+            assert start["start"].pop("user_id")
+            assert start["start"] == {
+                "call_control_id": call.control_id,
+                "call_session_id": call.session_id,
+                "from": call.from_number,
+                "to": call.to_number,
+                "tags": [],
+                "client_state": base64.b64encode(b"x").decode(),
+                "custom_parameters": {},
+                "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+            }
+            media = socket.of("media")
+            assert [frame["media"]["chunk"] for frame in media[:3]] == ["1", "2", "3"]
+            assert [frame["sequence_number"] for frame in media[:3]] == ["2", "3", "4"]
+            assert {frame["media"]["track"] for frame in media} == {"inbound"}
+            assert base64.b64decode(media[0]["media"]["payload"]) == SILENT_FRAME
+            assert socket.ws.subprotocol is None
+            assert not socket.ws.protocol.extensions
+
+    run(body)
+
+
+def test_the_callers_words_arrive_whole_and_on_an_absolute_schedule() -> None:
+    async def body() -> None:
+        async with product() as app:
+            phone = Phone()
+            words = tone(400)
+            phone.say(words)
+            _, socket = await app.answered(phone=phone)
+            await phone.spoken(timeout=2)
+            await socket.until(lambda: len(socket.of("media")) >= 25)
+            assert _audio(socket).startswith(words + SILENT_FRAME)
+            [said] = phone.said
+            assert said.audio == words
+            times = socket.times("media")
+            # Frame n leaves at begin + n * 20 ms: late now and then, never early, and lateness does not add up.
+            late = [at - said.at - 0.02 * n for n, at in enumerate(times)]
+            assert min(late) > -EARLY_S
+            assert max(late) < LATE_S
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("leg", "asked", "encoding"),
+    [
+        ("PCMU", "default", "PCMU"),
+        ("PCMA", "default", "PCMA"),
+        ("PCMA", "PCMU", "PCMU"),
+        ("PCMU", "PCMA", "PCMA"),
+        ("PCMU", "L16", "L16"),
+    ],
+)
+def test_the_codec_is_that_of_the_leg_unless_another_is_asked_for(leg: str, asked: str, encoding: str) -> None:
+    async def body() -> None:
+        async with product() as app:
+            phone = Phone()
+            words = tone(20)
+            phone.say(words)
+            _, socket = await app.answered(phone=phone, codec=leg, stream_codec=asked)
+            await socket.until(lambda: socket.of("media"))
+            first = base64.b64decode(socket.of("media")[0]["media"]["payload"])
+            assert socket.of("start")[0]["start"]["media_format"]["encoding"] == encoding
+            assert len(first) == (640 if encoding == "L16" else 160)
+            if encoding != "L16":
+                assert first == (ulaw_to_alaw(words) if encoding == "PCMA" else words)
+
+    run(body)
+
+
+def test_streaming_start_has_a_token_and_parameters_of_its_own() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call = await app.telnyx.ring()
+            await app.command(call, "answer")
+            await call.wait_answered()
+            more = {"stream_auth_token": "secret", "custom_parameters": [{"name": "a", "value": "b"}]}
+            await app.command(call, "streaming_start", **app.streaming(**more))
+            await call.wait_streaming()
+            await app.sockets[0].until(lambda: app.sockets[0].of("start"))
+            assert app.handshakes[0]["x-telnyx-streaming-auth-token"] == "secret"
+            assert "sec-websocket-extensions" not in app.handshakes[0]
+            assert app.sockets[0].of("connected")[0]["connected"] == {"x-telnyx-streaming-auth-token": "secret"}
+            assert app.sockets[0].of("start")[0]["start"]["custom_parameters"] == {"a": "b"}
+
+    run(body)
+
+
+def test_marks_come_back_when_their_audio_has_been_played() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            await socket.mark("nothing queued")
+            await socket.until(lambda: len(socket.of("mark")) == 1)
+            for name, ms in (("a", 100), ("b", 60)):
+                await socket.play(tone(ms))
+                await socket.mark(name)
+            await socket.until(lambda: len(socket.of("mark")) == 3)
+            stream = call.streams[0]
+            [segment] = stream.playout.segments
+            echoed = {frame.name: frame.at for frame in stream.log_out if frame.event == "mark"}
+            assert list(echoed) == ["nothing queued", "a", "b"]
+            for name, due in (("a", segment.at + 0.1), ("b", segment.at + 0.16)):
+                assert -EARLY_S < echoed[name] - due < LATE_S, name
+            assert call.phone.heard_ms == 160
+            assert (stream.received_bytes, stream.played_bytes, stream.underruns) == (1280, 1280, 0)
+            assert 100 < stream.max_queued_ms <= 160
+
+    run(body)
+
+
+def test_clear_flushes_and_returns_all_marks_at_once() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            for name in "abc":
+                await socket.play(tone(10_000))
+                await socket.mark(name)
+            await call.phone.hears(0.1)
+            await socket.send(event="clear")
+            await socket.until(lambda: len(socket.of("mark")) == 3)
+            stream = call.streams[0]
+            assert [frame["mark"]["name"] for frame in socket.of("mark")] == ["a", "b", "c"]
+            [segment] = stream.playout.segments
+            clear = next(frame for frame in stream.log_in if frame.event == "clear")
+            assert stream.played_bytes == pytest.approx((clear.at - segment.at) * 8000, abs=1)
+            assert stream.played_bytes + stream.cleared_bytes == stream.received_bytes == 240_000
+            assert stream.clears == 1
+            assert call.phone.heard_bytes == stream.played_bytes
+            await call.phone.hears_silence(20)
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stream_bidirectional_mode": None},
+        {"stream_bidirectional_mode": "mp3"},
+        {"stream_bidirectional_target_legs": None},
+        {"stream_bidirectional_target_legs": "opposite"},
+    ],
+)
+def test_one_way_audio_is_not_heard_and_not_complained_about(more: dict[str, Any]) -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered(**more)
+            await socket.play(tone(100))
+            await socket.mark("at once")
+            await socket.until(lambda: socket.of("mark"))
+            assert call.phone.heard_bytes == 0
+            assert call.streams[0].ignored_bytes == 800
+            assert socket.of("error") == []
+
+    run(body)
+
+
+def test_pcma_towards_the_caller() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered(stream_bidirectional_codec="PCMA")
+            await socket.play(ulaw_to_alaw(tone(20)))
+            await socket.mark("end")
+            await socket.until(lambda: socket.of("mark"))
+            [heard] = call.phone.heard
+            assert ulaw_to_alaw(bytes(heard.audio)) == ulaw_to_alaw(tone(20))
+
+    run(body)
+
+
+BAD_FRAMES: list[tuple[str | bytes, int]] = [
+    ("{", 100003),
+    ("[]", 100003),
+    ("7", 100003),
+    ('{"event":"dance"}', 100003),
+    ('{"media":{}}', 100003),
+    ('{"event":"media"}', 100003),
+    ('{"event":"media","media":{"payload":5}}', 100003),
+    ('{"event":"mark","mark":{}}', 100003),
+    (b"\xff" * 160, 100003),
+    ('{"event":"media","media":{"payload":"*"}}', 100004),
+    ('{"event":"media","media":{"payload":"/w"}}', 100004),
+    ('{"event":"media","media":{"payload":""}}', 100004),
+]
+
+
+def test_bad_frames_are_answered_with_error_frames_and_the_stream_goes_on() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            for frame, _ in BAD_FRAMES:
+                await socket.ws.send(frame)
+            await socket.play(bytes(159))
+            await socket.play(bytes(240_001))
+            await socket.play(tone(30))
+            await socket.play(bytes(240_000))
+            await socket.send(event="clear")
+            await socket.until(lambda: len(socket.of("error")) == len(BAD_FRAMES) + 2)
+            codes = [frame["payload"]["code"] for frame in socket.of("error")]
+            assert codes == [code for _, code in BAD_FRAMES] + [100004, 100004]
+            assert socket.of("error")[0]["payload"]["title"] == "malformed_frame"
+            stream = call.streams[0]
+            await app.telnyx.until(lambda: stream.log_in[-1].event == "clear")
+            assert stream.odd_frames == 1
+            assert stream.received_bytes == 240_240
+
+    run(body)
+
+
+def test_frames_are_parsed_without_a_socket() -> None:
+    assert parse('{"event":"media","stream_id":"x","media":{"payload":"AAAA"}}') == Media(bytes(3))
+    assert parse('{"event":"mark","mark":{"name":""}}') == Mark("")
+    l16 = StreamOptions("ws://x", bidirectional_codec="L16", sampling_rate=16000)
+    assert check_length(bytes(640), l16)
+    with pytest.raises(FrameError):
+        check_length(bytes(638), l16)
+
+
+def test_the_end_of_a_call_is_stop_and_a_close() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            await socket.play(tone(10_000))
+            await call.phone.hears(0.02)
+            await call.hang_up()
+            await socket.closed.wait()
+            last = socket.frames[-1][1]
+            assert last["event"] == "stop"
+            assert last["stop"]["call_control_id"] == call.control_id
+            assert socket.ws.close_code == 1000
+            heard = call.phone.heard_bytes
+            await app.told("streaming.stopped", "call.hangup")
+            assert call.phone.heard_bytes == heard < 80_000
+
+    run(body)
+
+
+def test_closing_the_socket_does_not_end_the_call() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            await socket.ws.close()
+            await app.told("streaming.stopped")
+            assert call.state == "answered"
+            assert (await app.command(call, "streaming_start", **app.streaming())).status_code == 200
+            await app.telnyx.until(lambda: len(app.sockets) == 2)
+
+    run(body)
+
+
+def test_no_socket_to_connect_to() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call = await app.telnyx.ring()
+            await app.command(call, "answer", **app.streaming(stream_url="ws://127.0.0.1:9/nobody"))
+            await app.told("streaming.failed")
+            failed = app.payload("streaming.failed")
+            assert failed["failure_reason"] == "connection_failed"
+            assert failed["stream_type"] == "websocket"
+            assert failed["stream_id"] == call.streams[0].stream_id
+            with pytest.raises(TimeoutError, match="media socket failed: ConnectionRefusedError"):
+                await call.wait_streaming(timeout=0.01)
+
+    run(body)
+
+
+async def _first_media(app: Product, faults: Faults, count: int = 12) -> tuple[MediaStream, Socket, list[int]]:
+    call, socket = await app.answered(faults=faults)
+    await socket.until(lambda: len(socket.of("media")) >= count)
+    return call.streams[0], socket, [int(frame["media"]["chunk"]) for frame in socket.of("media")[:count]]
+
+
+def test_frames_can_be_shuffled_duplicated_lost_and_delayed() -> None:
+    async def body() -> None:
+        async with product() as app:
+            _, _, chunks = await _first_media(app, Faults(media_duplicate_every=3))
+            assert chunks == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
+            _, _, chunks = await _first_media(app, Faults(media_lose_every=4))
+            assert chunks == [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15]
+            _, _, chunks = await _first_media(app, Faults(media_shuffle=6))
+            assert [sorted(chunks[:6]), sorted(chunks[6:])] == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
+            _, _, chunks = await _first_media(app, Faults(media_jitter_ms=40))
+            assert chunks == list(range(1, 13))
+
+    run(body)
+
+
+def test_the_link_delays_both_directions() -> None:
+    async def body() -> None:
+        async with product(faults=Faults(link_ms=40)) as app:
+            _, socket = await app.answered()
+            await socket.until(lambda: socket.of("start"))
+            sent = monotonic()
+            await socket.mark("there and back")
+            await socket.until(lambda: socket.of("mark"))
+            assert 0.08 - EARLY_S < monotonic() - sent < 0.08 + LATE_S
+
+    run(body)
+
+
+def test_the_start_can_be_wrong_or_missing() -> None:
+    async def body() -> None:
+        async with product() as app:
+            _, socket, _ = await _first_media(app, Faults(media_format="G722", foreign_call_control_id="v3:other"), 1)
+            start = socket.of("start")[0]["start"]
+            assert start["media_format"]["encoding"] == "G722"
+            assert start["call_control_id"] == "v3:other"
+            call, socket = await app.answered(start=False, faults=Faults(no_start=True))
+            await app.telnyx.until(lambda: len(app.sockets) == 2)
+            socket = app.sockets[1]
+            await socket.until(lambda: socket.frames)
+            await call.hang_up()
+            await socket.closed.wait()
+            assert [frame["event"] for _, frame in socket.frames] == ["connected"]
+
+    run(body)
+
+
+def test_the_socket_can_stay_away() -> None:
+    async def body() -> None:
+        async with product() as app:
+            for faults, told in ((Faults(never_connect=True), False), (Faults(connect_fails=True), True)):
+                app.webhooks.clear()
+                call = await app.telnyx.ring(faults=faults)
+                await app.command(call, "answer", **app.streaming())
+                await call.wait_answered()
+                if told:
+                    await app.told("streaming.failed")
+                await call.hang_up()
+                await app.told("call.hangup")
+                assert ("streaming.failed" in app.events()) is told
+            assert app.sockets == []
+
+    run(body)
+
+
+def test_a_dropped_socket_comes_back_with_a_new_stream() -> None:
+    async def body() -> None:
+        async with product(faults=Faults(drop_socket_after_s=0.05, reconnect_after_s=0.02)) as app:
+            call, socket = await app.answered()
+            await socket.closed.wait()
+            assert socket.ws.close_code == 1006
+            await app.told("streaming.failed")
+            await app.telnyx.until(lambda: len(app.sockets) >= 2)
+            assert call.state == "answered"
+            assert len({stream.stream_id for stream in call.streams}) == len(call.streams)
+
+    run(body)
+
+
+def test_garbage_is_sent_and_marks_and_stop_can_stay_away() -> None:
+    async def body() -> None:
+        faults = Faults(
+            garbage=["text", "json", "unknown", "binary"], garbage_after_s=0.04, no_marks=True, no_stop=True
+        )
+        async with product(faults=faults) as app:
+            call, socket = await app.answered()
+            await socket.mark("never")
+            await socket.until(lambda: any(isinstance(each, bytes) for each in socket.raw))
+            assert "this is not JSON" in socket.raw
+            await call.hang_up()
+            await socket.closed.wait()
+            assert not socket.of("mark")
+            assert not socket.of("stop")
+
+    run(body)
+
+
+def test_a_carrier_that_stops_reading_holds_the_product_up() -> None:
+    async def body() -> None:
+        async with product(faults=Faults(stop_reading_after_s=0.0)) as app:
+            call, socket = await app.answered()
+
+            async def play_for_ever() -> None:
+                while True:
+                    await socket.play(bytes(200_000))
+
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(play_for_ever(), 0.3)
+            assert len(call.streams[0].log_in) <= 1
+
+    run(body)
+
+
+def test_a_product_that_stops_reading_does_not_hold_up_the_others() -> None:
+    async def body() -> None:
+        async with product(timing=Timing(answer_s=0.01, hangup_webhook_s=0.01)) as app:
+            app.reading = False
+            call, _ = await app.answered()
+            for _ in range(60):  # more than the buffers on the way hold
+                call.streams[0].send_raw("x" * 500_000)
+            app.reading = True
+            other = await app.telnyx.ring()
+            await app.command(other, "answer", **app.streaming())
+            await other.wait_streaming()
+            await app.telnyx.until(lambda: len(app.sockets) == 2)
+            socket = app.sockets[1]
+            await socket.until(lambda: len(socket.of("media")) >= 5)
+            assert call.streams[0].log_out[-1].event == "raw"
+            await call.hang_up()
+            await app.telnyx.until(lambda: call.streams[0].ended)
+
+    run(body)
+
+
+def test_digits_come_as_frames_too() -> None:
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered()
+            await call.press("#")
+            await socket.until(lambda: socket.of("dtmf"))
+            assert socket.of("dtmf")[0]["dtmf"] == {"digit": "#"}
+            assert isinstance(socket.of("dtmf")[0]["occurred_at"], str)
+
+    run(body)
+
+
+def test_all_frames_fit_the_published_description() -> None:
+    folder = os.environ.get("CALLFLOW_SCHEMAS")
+    if not folder:
+        pytest.skip("CALLFLOW_SCHEMAS does not name the folder of the official schemas")
+    schema = json.loads((Path(folder) / "telnyx" / "media-stream-frames.schema.json").read_text())
+    frames: list[dict[str, Any]] = []
+
+    async def body() -> None:
+        async with product() as app:
+            call, socket = await app.answered(stream_track="both_tracks")
+            await call.press("1")
+            await socket.mark("a")
+            await socket.ws.send("{")
+            await socket.until(lambda: len(socket.of("media")) >= 6 and socket.of("error") and socket.of("mark"))
+            await call.hang_up()
+            await socket.closed.wait()
+            frames.extend(frame for _, frame in socket.frames)
+
+    run(body)
+    validator = Draft202012Validator({**schema, "$ref": "#/$defs/fromTelnyx"})
+    for frame in frames:
+        validator.validate(frame)
+    kinds = {"connected", "start", "media", "dtmf", "mark", "error", "stop"}
+    assert set(Counter(frame["event"] for frame in frames)) == kinds
+    assert {frame["media"]["track"] for frame in frames if frame["event"] == "media"} == {"inbound", "outbound"}
+
+
+def test_a_source_and_a_listener_for_measurements() -> None:
+    async def body() -> None:
+        heard: list[tuple[float, bytes]] = []
+        phone = Phone(
+            source=lambda chunk: bytes([chunk & 0x7F]) * 160, on_media=lambda at, ulaw: heard.append((at, ulaw))
+        )
+        async with product() as app:
+            _, socket = await app.answered(phone=phone)
+            await socket.until(lambda: len(socket.of("media")) >= 5)
+            assert _audio(socket)[::160][:5] == bytes([1, 2, 3, 4, 5])
+            before = monotonic()
+            await socket.play(tone(20))
+            await socket.mark("x")
+            await socket.until(lambda: socket.of("mark"))
+            [(at, ulaw)] = heard
+            assert ulaw == tone(20)
+            assert before < at < monotonic()
+
+    run(body)

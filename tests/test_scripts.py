@@ -1,0 +1,149 @@
+"""The scripts that a newcomer starts first, and the files they install from."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ["setup", "demo", "test", "lint", "bench"]
+
+
+@pytest.mark.parametrize("file", [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"])
+def test_a_script_can_be_run_and_has_no_syntax_error(file: str) -> None:
+    path = ROOT / file
+    shebang = path.read_text(encoding="utf-8").partition("\n")[0]
+    assert os.access(path, os.X_OK)
+    assert shebang in ("#!/bin/sh", "#!/usr/bin/env bash")
+    subprocess.run(["sh" if shebang == "#!/bin/sh" else "bash", "-n", str(path)], check=True)
+
+
+def a_copy(folder: Path, python: str) -> Path:
+    """A project in a folder with a space in its name, and a `python3` that is the given shell script."""
+    root = folder / "a project"
+    (root / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "setup", root / "scripts")
+    (root / "pyproject.toml").write_text("")
+    (root / "constraints.txt").write_text("")
+    commands = folder / "bin"
+    commands.mkdir()
+    for name in ("sh", "cat", "cksum", "dirname", "rm", "mkdir"):
+        commands.joinpath(name).symlink_to(str(shutil.which(name)))
+    commands.joinpath("python3").write_text(f"#!/bin/sh\n{python}\n")
+    commands.joinpath("python3").chmod(0o755)
+    return root
+
+
+def setup(root: Path, *extras: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = str(root.parent / "bin")
+    command = [str(root / "scripts" / "setup"), *extras]
+    return subprocess.run(
+        command, cwd="/", env={"PATH": path} | environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_setup_says_what_to_do_without_a_new_enough_python(tmp_path: Path) -> None:
+    root = a_copy(tmp_path, '[ "$1" = --version ] && echo Python 3.9.2 && exit 0; exit 1')
+    done = setup(root)
+    assert done.returncode == 1
+    assert "Callflow needs Python 3.11 or newer; found: Python 3.9.2." in done.stderr
+    assert not (root / ".venv").exists()
+
+
+@pytest.mark.parametrize("apt", [True, False])
+def test_setup_names_the_package_when_python_has_no_venv(tmp_path: Path, apt: bool) -> None:
+    root = a_copy(tmp_path, f'case "$2" in *ensurepip*) exit 1;; esac; exec "{sys.executable}" "$@"')
+    if apt:
+        (tmp_path / "bin" / "apt-get").symlink_to("/bin/true")
+    done = setup(root)
+    version = f"python3.{sys.version_info.minor}"
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{version} lacks its modules venv and ensurepip")
+    assert (f"sudo apt install {version}-venv" in done.stderr) is apt
+    assert done.stderr.count("\n") == 2
+
+
+# Plays python: makes an environment whose python is itself, and notes every call.
+PRETENDER = """
+echo "$*" >>"$LOG"
+case "$*" in
+*"-m venv"*) mkdir -p .venv/bin; cat "$0" >.venv/bin/python; /bin/chmod +x .venv/bin/python; rm -f .venv/callflow-*;;
+*--editable*) [ -z "$BROKEN" ] || exit 1;;
+esac
+"""
+
+
+def test_setup_installs_once_and_then_not_again(tmp_path: Path) -> None:
+    root = a_copy(tmp_path, PRETENDER)
+    log = tmp_path / "log"
+
+    def calls(*extras: str, **environment: str) -> str:
+        log.write_text("")
+        setup(root, *extras, LOG=str(log), **environment)
+        return log.read_text()
+
+    first = calls()
+    assert "-m venv --clear .venv" in first
+    assert "--editable .\n" in first
+    assert calls() == "", "nothing is run when everything is there"
+    with_tests = calls("test")
+    assert "-m venv" not in with_tests
+    assert "--editable .[test]\n" in with_tests
+    assert calls("test") == calls() == "", "what the tests need holds what the server needs"
+    (root / "constraints.txt").write_text("a==1")
+    assert "--editable .\n" in calls(), "a changed list is installed"
+
+
+def test_setup_makes_a_half_made_environment_anew(tmp_path: Path) -> None:
+    root = a_copy(tmp_path, PRETENDER)
+    log = tmp_path / "log"
+    assert setup(root, LOG=str(log), BROKEN="yes").returncode != 0
+    log.write_text("")
+    assert setup(root, LOG=str(log)).returncode == 0
+    assert "-m venv --clear .venv" in log.read_text()
+    (root / ".venv" / "bin" / "python").unlink()
+    assert setup(root, LOG=str(log)).returncode == 0, "as when the python it pointed to is gone"
+
+
+def test_setup_refuses_an_unknown_word(tmp_path: Path) -> None:
+    done = setup(a_copy(tmp_path, "exit 1"), "everything")
+    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [test|dev]\n")
+
+
+# --- What is installed
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_everything_that_the_project_names_is_pinned_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+(; sys_platform [!=]= \"win32\")?", pin) for pin in pins), pins
+    pinned = [normal(pin.partition("==")[0]) for pin in pins]
+    named = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["test"],
+        "hatchling",
+        "editables",
+        "ruff",
+        "mypy",
+    ]
+    assert len(set(pinned)) == len(pinned)
+    assert {normal(re.split(r"[<>=;\[]", name)[0]) for name in named} <= set(pinned)
+
+
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "constraints.txt", *(f"scripts/{name}" for name in SCRIPTS), ".ci/run"]
+)
+def test_no_package_registry_is_named(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert not re.search(r"index-url|pypi|find-links|https?://", text, re.IGNORECASE)
