@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import logging
 import signal
 import socket
@@ -23,7 +24,7 @@ from quart import Quart
 from rich.console import Console
 
 from callflow.call import Rooms
-from callflow.cli import demo, sandbox
+from callflow.cli import bench, demo, sandbox
 from callflow.cli.start_table import check_table, start_table
 from callflow.contracts import Carrier, Engine, Hear
 from callflow.engines.openai_realtime import OpenAIRealtime
@@ -260,6 +261,9 @@ async def _serve_until_signal(settings: Settings) -> int:
     async with Line(settings) as line:
         warnings = [*settings.warnings, *line.warnings]
         Console().print(start_table(settings, public=line.public, console=line.console, warnings=warnings))
+        # What start-up made stays for ever: without it in the collector's way, no collection holds up a frame for long.
+        gc.collect()
+        gc.freeze()
         await signals.get()
         log.info("draining: no new calls, %d live", len(line.switchboard.calls))
         draining = asyncio.create_task(line.switchboard.drain(settings.drain_seconds))
@@ -326,16 +330,19 @@ def _log_to_stderr(level: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,sandbox}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,sandbox,bench}")
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
         serving.add_argument("--host", help="address of the carriers' listener (HOST)")
         serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")
         serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
     demo.add_parser(commands)
     sandbox.add_parser(commands)
+    bench.add_parser(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         return _run_interruptible(demo.run(chosen, Line))
+    if chosen.command == "bench":
+        return _run_interruptible(bench.run(chosen))
     if chosen.command == "sandbox":
         return sandbox.run(chosen)
     return _serve({"host": chosen.host, "port": chosen.port}, check=chosen.check)

@@ -247,7 +247,10 @@ class HangupRequested(Event):
 
 def to_record(event: Event) -> dict[str, Any]:
     """The event as plain data for the journal: its name, and every field that says something."""
-    fields = {key: value for key, value in dataclasses.asdict(event).items() if value not in ("", None)}
+    fields = dataclasses.asdict(event)
+    for field in dataclasses.fields(event):
+        if fields[field.name] == field.default == "":  # empty where something else is the default says something
+            del fields[field.name]
     return {"event": event.name, **fields}
 
 

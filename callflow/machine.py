@@ -30,7 +30,15 @@ from typing import Any, Final, cast
 from transitions import EventData, Machine
 
 from callflow import commands as do
-from callflow.events import CALLER, CallHangup, CommandFailed, DeadlinePassed, Event
+from callflow.events import (
+    CALLER,
+    CallHangup,
+    CommandFailed,
+    DeadlinePassed,
+    Event,
+    GoodbyeRequested,
+    HangupRequested,
+)
 
 
 RINGING, ANSWERED, STREAMING, HANGUP = "ringing", "answered", "streaming", "hangup"
@@ -137,14 +145,15 @@ def stream_is_up(model: Model, step: Step) -> None:
     _disarm(model, step, "ring")
     _disarm(model, step, "stream")
     _disarm(model, step, "grace")
-    if "call" not in model.armed:
+    if "call" not in model.armed and not model.farewell:
         _arm(model, step, "call")
 
 
 def stream_is_gone(model: Model, step: Step) -> None:
     """The carrier's word about the call itself is usually a moment away: give it that moment."""
     model.media = "lost"
-    _arm(model, step, "grace")
+    if model.farewell != SPEAKING:
+        _arm(model, step, "grace")
 
 
 def close_media(model: Model, step: Step) -> None:
@@ -168,11 +177,11 @@ def greet_once(model: Model, step: Step) -> None:
         step.commands.append(do.Greet())
 
 
-def part(sentence: str, cause: str) -> Action:
+def part(sentence: str, cause: str = "") -> Action:
     """End the call with this sentence, as soon as and as well as it can be heard."""
 
     def say(model: Model, step: Step) -> None:
-        model.sentence, model.cause = sentence, cause
+        model.sentence, model.cause = sentence, cause or model.cause
         say_farewell(model, step)
 
     say.__name__ = f"part_{sentence}"
@@ -190,7 +199,7 @@ def say_farewell(model: Model, step: Step) -> None:
     else:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
-    for deadline in ("ring", "stream", "grace", "call"):
+    for deadline in ("ring", "stream", "engine", "grace", "call"):
         _disarm(model, step, deadline)
     _arm(model, step, "farewell")
 
@@ -201,6 +210,12 @@ def because(cause: str) -> Action:
 
     note.__name__ = f"because_{cause}"
     return note
+
+
+def as_asked(model: Model, step: Step) -> None:
+    """Whoever wants the end has said why."""
+    if isinstance(step.event, (GoodbyeRequested, HangupRequested)):
+        model.cause = model.cause or step.event.reason
 
 
 def note_hangup_cause(model: Model, step: Step) -> None:
@@ -319,6 +334,7 @@ TABLE: Final[tuple[Row, ...]] = (
         (close_media, part(SORRY, "codec_refused")),
         unless=(fresh, parting),
     ),
+    Row("media_refused", RINGING, ANSWERED, (close_media, say_farewell), unless=(fresh,)),
     # The engine.
     Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
     Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
@@ -344,14 +360,14 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("speak_failed", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
     Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(parting,)),
     # Somebody wants it to end.
-    Row("goodbye_requested", RINGING, HANGUP, (because("shutdown"), hang_up)),
-    Row("goodbye_requested", HEARD, None, (part(GOODBYE, "shutdown"),), unless=(parting,)),
+    Row("goodbye_requested", RINGING, HANGUP, (as_asked, hang_up)),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
     Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(parting,)),
     Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),
-    Row("hangup_requested", LIVE, HANGUP, (because("requested"), hang_up)),
+    Row("hangup_requested", LIVE, HANGUP, (as_asked, hang_up)),
     # The carrier refuses our command for good, or says that there is no call.
     Row("answer_failed", RINGING, HANGUP, (note_failure, hang_up)),
-    Row("answer_gone", RINGING, HANGUP, (note_failure,)),
+    Row("answer_gone", LIVE, HANGUP, (note_failure,)),
     Row("stream_gone", LIVE, HANGUP, (note_failure,)),
     Row("speak_gone", LIVE, HANGUP, (note_failure,)),
     Row("call_hangup", LIVE, HANGUP, (note_hangup_cause,)),
@@ -412,7 +428,7 @@ def take(model: Model, event: Event) -> Step:
     """
     step = Step(event, before=model.state)
     trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None
-    if isinstance(event, DeadlinePassed):
+    if isinstance(event, DeadlinePassed) and trigger is not None:
         if event.deadline not in model.armed:
             trigger = None
         model.armed -= {event.deadline}

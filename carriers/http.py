@@ -1,11 +1,12 @@
 """The habits that every carrier's REST API needs: one client, a deadline on each try, and retries that stay harmless.
 
-Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its body
-lets the carrier obey it once. No other 4xx is ever retried.
+Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its
+body lets the carrier obey it once. No other 4xx is ever retried.
 """
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import logging
 import time
@@ -41,6 +42,7 @@ class Api:
         retries: int = 3,
     ) -> None:
         self._read_error = read_error
+        self._seconds = seconds
         self._retries = retries
         self._client = httpx.AsyncClient(
             base_url=base.rstrip("/"),
@@ -69,13 +71,15 @@ class Api:
 
     async def _once(self, path: str, body: Mapping[str, Any]) -> Any:
         try:
-            response = await self._client.post(path, json=dict(body))
-        except httpx.HTTPError as error:
+            # httpx's own timeouts each bound one step: an answer that drips in would outlast them all
+            async with asyncio.timeout(self._seconds):
+                response = await self._client.post(path, json=dict(body))
+        except (httpx.HTTPError, TimeoutError) as error:
             raise CarrierError(f"no answer from the carrier ({type(error).__name__})", retry=True) from error
         if response.is_success:
             try:
                 return response.json()
-            except ValueError:
+            except (ValueError, RecursionError):
                 return {}
         failure = self._read_error(response)
         failure.retry = failure.retry or response.status_code in (408, 429) or response.status_code >= 500
@@ -98,11 +102,18 @@ def asked_to_wait(headers: httpx.Headers) -> float:
         try:
             seconds = float(text)
         except ValueError:
-            date = email.utils.parsedate_tz(text)
-            seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
+            seconds = _seconds_until(text)
         if 0 < seconds < float("inf"):
             return min(seconds, _MOST_WAIT)
     return 0.0
+
+
+def _seconds_until(date: str) -> float:
+    parts = email.utils.parsedate_tz(date)
+    try:
+        return email.utils.mktime_tz(parts) - time.time() if parts else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _wait(state: RetryCallState) -> float:

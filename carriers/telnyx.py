@@ -2,8 +2,8 @@
 
 Facts worth knowing here, all from Telnyx's documentation: the answer to a webhook carries nothing but its status, so
 every command is a POST of its own; webhooks arrive unordered and repeated; `stream_bidirectional_mode` defaults to mp3
-and must be `rtp` to be heard; `stream_codec` defaults to the leg's codec; a `command_id` is obeyed once within 60 s; and
-an error 90018, or 404, says that the call is over.
+and must be `rtp` to be heard; `stream_codec` defaults to the leg's codec; a `command_id` is obeyed once within 60 s;
+and an error 90018, or 404, says that the call is over.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Telnyx:
     def parse(self, request: Request) -> list[Signal]:
         try:
             document = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(f"not JSON: {error}") from None
         data = document.get("data") if isinstance(document, dict) else None
         if not isinstance(data, dict) or not isinstance(data.get("event_type"), str):
@@ -134,6 +134,8 @@ class Telnyx:
     # Commands
 
     async def execute(self, order: Order) -> None:
+        if not order.ids.control:
+            raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         action, body, last_word = self._say(order)
         body = {"command_id": order.id, "client_state": _base64(order.call), **body}
         path = f"/calls/{quote(order.ids.control, safe='')}/actions/{action}"
@@ -189,7 +191,7 @@ def read_error(response: httpx.Response) -> CarrierError:
     try:
         errors = response.json().get("errors") or [{}]
         code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
+    except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
         pass  # an answer from something in between: the status must do
     status = response.status_code
     gone = status == 404 or (status == 422 and code == _ENDED)

@@ -46,7 +46,7 @@ class TelnyxDialect:
             raise Malformed("a binary frame; Telnyx sends text")
         try:
             frame = _decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise Malformed(f"not a media streaming frame: {error}") from None
         media = frame.media
         if frame.event == "media" and media is not None:

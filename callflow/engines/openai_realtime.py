@@ -15,9 +15,9 @@ from collections import Counter, deque
 from typing import Any, Final
 
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_exponential_jitter
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from callflow.contracts import Complaint, EngineCan, Hear, Lost, Ready
 from callflow.engines import realtime_events
@@ -56,6 +56,8 @@ class OpenAIRealtime:
     # What the rooms above ask for
 
     async def run(self) -> None:
+        if self._closed:
+            return
         self._lost = asyncio.get_running_loop().create_future()
         connecting = asyncio.create_task(self._connect(), name=f"engine-connect {self._call}")
         try:
@@ -63,12 +65,12 @@ class OpenAIRealtime:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._lost.done():
                 raise EngineError(self._lost.result())
-            self._socket = await connecting
-            await self._converse(self._socket)
+            await self._converse(await connecting)
         except EngineError as error:
             self._tell_lost(str(error))
         finally:
             connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
             await self.close()
 
     def append(self, payload: str) -> None:
@@ -95,6 +97,7 @@ class OpenAIRealtime:
 
     async def close(self) -> None:
         self._closed = True
+        self._give_up("closed")
         self._held.clear()
         socket, self._socket, self._writer = self._socket, None, None
         if socket is not None:
@@ -108,14 +111,20 @@ class OpenAIRealtime:
 
     async def _connect(self) -> ClientConnection:
         """Tries until the deadline: what 429 and 5xx say may pass; what other refusals say will not."""
-        async for attempt in AsyncRetrying(
-            stop=stop_after_delay(self._config.connect_seconds),
-            wait=_wait,
-            retry=retry_if_exception(lambda error: isinstance(error, EngineError) and error.retry),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._connect_once()
+        seconds = self._config.connect_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                async for attempt in AsyncRetrying(
+                    stop=stop_before_delay(seconds),
+                    wait=_wait,
+                    retry=retry_if_exception(lambda error: isinstance(error, EngineError) and error.retry),
+                    reraise=True,
+                ):
+                    with attempt:
+                        self._socket = await self._connect_once()
+                        return self._socket
+        except TimeoutError:
+            raise EngineError(f"the engine did not take the connection within {seconds:g} s") from None
         raise AssertionError("unreachable: the last attempt either returns or raises")
 
     async def _connect_once(self) -> ClientConnection:
@@ -124,7 +133,7 @@ class OpenAIRealtime:
                 session_url(self._config),
                 additional_headers={"Authorization": f"Bearer {self._config.api_key}"},
                 compression=None,
-                open_timeout=self._config.connect_seconds,
+                open_timeout=None,  # the deadline is over all tries
                 close_timeout=_CLOSE_SECONDS,
                 max_size=_MOST_MESSAGE,
                 max_queue=256,
@@ -137,10 +146,12 @@ class OpenAIRealtime:
             raise EngineError(
                 f"the engine refused the connection: HTTP {status}",
                 retry=status in (408, 429) or status >= 500,
-                wait=min(float(after), 5.0) if after.isdigit() else 0.0,
+                wait=min(float(after), 5.0) if after.isascii() and after.isdigit() else 0.0,
             ) from None
-        except (OSError, InvalidHandshake, EOFError) as error:
-            raise EngineError(f"the engine cannot be reached: {type(error).__name__}") from error
+        except (OSError, EOFError, WebSocketException) as error:
+            # The rest of WebSocketException are addresses that no second try can mend.
+            retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
+            raise EngineError(f"the engine cannot be reached: {type(error).__name__}", retry=retry) from error
 
     # Conversing
 
@@ -204,11 +215,13 @@ class OpenAIRealtime:
     def _refused(self, event: ServerEvent) -> None:
         """An error before `session.updated`: our update is lost as a whole, so ask for less, once."""
         code, message, about = realtime_events.error_of(event)
-        if code in realtime_events.FATAL_CODES or self._asked == _MINIMAL:
+        about_this = about in ("", self._asked)
+        if code in realtime_events.FATAL_CODES or (about_this and self._asked == _MINIMAL):
             self._give_up(f"the engine refused the session: {code}: {message}"[:300])
-        elif about in ("", _FULL):
+            return
+        self._hear(Complaint(code, message[:300]))
+        if about_this:
             log.warning("the engine refused the session, asking for less: %s: %s", code, message[:300])
-            self._hear(Complaint(code, message[:300]))
             self._update(_MINIMAL)
 
     def _send(self, event: dict[str, Any]) -> None:

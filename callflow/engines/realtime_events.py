@@ -75,7 +75,7 @@ def decode(message: bytes | str) -> ServerEvent:
     """Raises Malformed."""
     try:
         event = _decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Malformed(f"not a Realtime event: {error}") from None
     event.type = BETA_NAMES.get(event.type, event.type)
     return event
@@ -98,7 +98,7 @@ def _speech(event: ServerEvent) -> EngineEvent | None:
     if not event.delta or not event.item_id:
         return None
     try:
-        audio = binascii.a2b_base64(event.delta)
+        audio = binascii.a2b_base64(event.delta, strict_mode=True)
     except ValueError:
         raise Malformed("an audio delta that is not base64") from None
     return Speech(event.response_id or "", event.item_id, event.content_index or 0, audio)

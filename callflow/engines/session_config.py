@@ -38,12 +38,12 @@ class RealtimeConfig:
 
 
 def session_url(config: RealtimeConfig) -> str:
-    """The URL with exactly one `model`: one that the setting brings along is kept."""
+    """The URL with exactly one `model`: one that the setting brings along is kept, unless it is empty."""
     parts = urlsplit(config.url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    if not any(name == "model" for name, _ in query):
-        query.append(("model", config.model))
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    models = [value for name, value in query if name == "model" and value]
+    others = [(name, value) for name, value in query if name != "model"]
+    return urlunsplit(parts._replace(query=urlencode([*others, ("model", (models or [config.model])[0])])))
 
 
 def session(config: RealtimeConfig) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def session(config: RealtimeConfig) -> dict[str, Any]:
 
 
 def minimal_session(config: RealtimeConfig) -> dict[str, Any]:
-    """What a phone call cannot do without; the way out when the full session is refused (updates are all or nothing)."""
+    """What a phone call cannot do without; the way out when the full session is refused (all or nothing)."""
     return {
         "type": "realtime",
         "output_modalities": ["audio"],

@@ -160,5 +160,7 @@ class Quirks:
     """200 in captures of `session.created`, 500 in the documentation."""
     session_seconds: float = 3600.0
     """A session's longest life: 60 minutes at OpenAI, 30 at Azure."""
+    idle_speed: float = 1.0
+    """How many times sooner than asked an idle timeout fires: at least 5 s may be asked for, tests want less."""
     expiry: Literal["error_and_close", "error", "close"] = "error_and_close"
     """What announces the end of a session: a `session_expired` error, close code 1001, or both."""

@@ -200,7 +200,9 @@ class CallerAudio:
         limit = self._detection.get("idle_timeout_ms")
         if limit is not None:
             loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(playback_s + limit / 1000, self._idle_timeout, limit)
+            self._idle = loop.call_later(
+                (playback_s + limit / 1000) / self._session.quirks.idle_speed, self._idle_timeout, limit
+            )
 
     def disarm_idle(self) -> None:
         if self._idle is not None:

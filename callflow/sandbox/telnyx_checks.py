@@ -61,6 +61,9 @@ def check(command: str, body: Mapping[str, Any]) -> None:
             raise ApiError(422, "10015", "Bad Request", detail, f"/{name}")
         if value is not None:
             _check_value(name, specs[name].removeprefix("!"), value)
+    for name in ("webhook_url_method", "webhook_urls_method"):
+        if body.get(name) == "GET":
+            raise ApiError(422, "10015", "Bad Request", "The sandbox delivers webhooks by POST only.", f"/{name}")
 
 
 def _check_value(name: str, spec: str, value: Any) -> None:

@@ -251,14 +251,17 @@ class Api:
     def _active_calls(self, connection_id: str, query: str) -> Any:
         """Telnyx docs: cursor pages, page[limit] 20 (250 at most), page[after]."""
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
-        limit = min(250, int(asked.get("page[limit]", "20")))
+        limit = asked.get("page[limit]", "20")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 250:
+            detail = "The value is outside of allowed range 1 to 250"
+            raise ApiError(422, "10033", "Value outside of range", detail, "/page[limit]")
         calls = [
             call for call in self.switch.calls.values() if call.state == "answered" and connection_id == CONNECTION_ID
         ]
         ids = [call.control_id for call in calls]
         first = ids.index(asked["page[after]"]) + 1 if asked.get("page[after]") in ids else 0
-        page = calls[first : first + limit]
-        more = first + limit < len(calls)
+        page = calls[first : first + int(limit)]
+        more = first + int(limit) < len(calls)
         data = [{name: value for name, value in _status(call).items() if name in _ACTIVE} for call in page]
         cursors = {"after": page[-1].control_id if more else None, "before": None}
         return {"data": data, "meta": {"cursors": cursors, "total_items": len(calls)}}

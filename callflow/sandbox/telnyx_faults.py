@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
+import msgspec
+
+
+Garbage = Literal["text", "json", "unknown", "binary", "huge"]
 
 ANY: Final = "*"
 """Stands for every event type or every action."""
@@ -83,7 +87,7 @@ class Faults:
     """After a media socket was lost the carrier connects again with a new stream_id."""
     stop_reading_after_s: float | None = None
     """The carrier stops reading the socket this long after `start`: a slow peer."""
-    garbage: list[str] = field(default_factory=list)
+    garbage: list[Garbage] = field(default_factory=list)
     """Sent once, `garbage_after_s` after `start`: "text", "json", "unknown", "binary", "huge"."""
     garbage_after_s: float = 0.1
     no_marks: bool = False
@@ -93,15 +97,14 @@ class Faults:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Raises ValueError naming what is unknown."""
-        known = {each.name for each in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"no such fault: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        """Raises ValueError naming what is unknown or of the wrong type."""
+        _refuse_unknown("", values, {each.name for each in fields(cls)})
+        for fault in values.get("api", []):
+            _refuse_unknown("api: ", fault, {each.name for each in fields(ApiFault)})
         try:
-            api = [ApiFault(**each) for each in values.get("api", [])]
-        except TypeError as error:
-            raise ValueError(f"api: {error}") from error
-        return cls(**{**values, "api": api})
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,6 +116,11 @@ class Faults:
                 fault.times -= 1
                 return fault
         return None
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"{where}no such fault: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
 
 
 @dataclass(slots=True)

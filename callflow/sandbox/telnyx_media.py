@@ -297,7 +297,7 @@ class MediaStream:
         except ConnectionClosed:
             pass  # the reader finds out why
         except AttributeError:
-            # To say that a connection is lost, websockets 17 aborts its transport once more: more than asyncio can bear.
+            # To say that a connection is lost websockets 17 aborts its transport once more, which asyncio cannot bear.
             if ws.state is State.OPEN:
                 raise
         finally:

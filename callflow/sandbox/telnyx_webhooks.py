@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -19,6 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from callflow.sandbox.telnyx_faults import ANY, Faults, Timing
 from callflow.sandbox.telnyx_http import Tasks
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Loading the certificates takes longer than most tests: once is enough."""
+    return ssl.create_default_context()
 
 
 def timestamp() -> str:
@@ -90,6 +98,7 @@ class Webhooks:
 
     def __post_init__(self) -> None:
         self._client = httpx.AsyncClient(
+            verify=_tls(),
             trust_env=False,
             follow_redirects=False,
             timeout=None,  # the attempt has its own limit

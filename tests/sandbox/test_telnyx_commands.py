@@ -183,8 +183,9 @@ def test_client_state_is_echoed_in_later_webhooks() -> None:
             assert (await app.command(call, "client_state_update", client_state=later)).status_code == 200
             await app.command(call, "hangup")
             await app.told("call.hangup")
-            states = [each["data"]["payload"]["client_state"] for each in app.webhooks]
-            assert states == [None, STATE, later]
+            await app.told("call.initiated")
+            for event_type, state in (("call.initiated", None), ("call.answered", STATE), ("call.hangup", later)):
+                assert app.payload(event_type)["client_state"] == state
 
     run(body)
 
@@ -220,16 +221,17 @@ async def _dial(app: Product, **more: Any) -> httpx.Response:
 
 def test_dial() -> None:
     async def body() -> None:
-        async with product() as app:
+        async with product(timing=Timing(no_answer_s=30, ring_s=0.02, hangup_webhook_s=0.01)) as app:
             assert error_of(await _dial(app, to="12")) == (422, "10016", "/to")
             assert error_of(await _dial(app, connection_id="1")) == (422, "10015", "/connection_id")
-            app.telnyx.switch.callee = "busy"
+            app.telnyx.switch.callee = "no_answer"
             response = (await _dial(app, command_id="one", **app.streaming())).json()["data"]
             assert (response["record_type"], response["is_alive"]) == ("call", False)
             assert (await _dial(app, command_id="one")).json()["data"] == response
             call = app.telnyx.calls[response["call_control_id"]]
             assert error_of(await app.command(call, "answer"))[:2] == (422, "90102")
-            await call.wait_ended()
+            await app.told("call.initiated", "streaming.started")
+            await call.hang_up("user_busy")
             await app.sockets[0].closed.wait()
             assert [frame["event"] for _, frame in app.sockets[0].frames] == ["connected"]  # but no start
             assert app.payload("call.initiated")["state"] == "bridging"
@@ -250,6 +252,7 @@ def test_transfer_bridges_a_second_leg_and_its_failure_leaves_the_first_one_up()
             legs = list(app.telnyx.calls.values())
             await legs[1].wait_ended()
             assert call.state == "answered"
+            assert legs[1].hangup_cause == "call_rejected"
             await app.told("call.hangup")
             assert app.payload("call.hangup")["client_state"] == STATE
             app.telnyx.switch.callee = "answers"

@@ -1,0 +1,195 @@
+"""`python server.py bench`: what the server adds to a call, measured from outside over real sockets.
+
+The server runs as a process of its own, on one core; the emulated Telnyx and the emulated model run in this one, on
+another, and answer every frame of the caller with a frame of the agent. Every frame carries its number, so that latency,
+order and loss are seen frame by frame. What is measured includes the emulators' own time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from callflow.media.g711 import FRAME_BYTES
+from callflow.sandbox.phone import Phone
+from callflow.sandbox.realtime import Realtime, Script
+from callflow.sandbox.telnyx import Telnyx
+
+_SETTLE_SECONDS: Final = 1.5
+"""Left out at the start of every call, while sockets open."""
+_START_SECONDS: Final = 10.0
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets")
+    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long they talk")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+
+
+def run(arguments: argparse.Namespace) -> Any:
+    """The coroutine that returns the exit code."""
+    return _bench(arguments.calls, arguments.seconds, arguments.json)
+
+
+@dataclass
+class Probe:
+    """One caller whose every frame says which it is."""
+
+    call: int
+    sent: dict[int, float] = field(default_factory=dict)
+    reached: dict[int, float] = field(default_factory=dict)
+    returned: dict[int, float] = field(default_factory=dict)
+    disordered: int = 0
+    _last: int = 0
+
+    def frame(self, chunk: int) -> bytes:
+        self.sent[chunk] = time.monotonic()
+        return self.call.to_bytes(2) + chunk.to_bytes(4) + b"\x55" * (FRAME_BYTES - 6)
+
+    def on_media(self, at: float, audio: bytes) -> None:
+        for start in range(0, len(audio), FRAME_BYTES):
+            frame = audio[start : start + FRAME_BYTES]
+            if int.from_bytes(frame[:2]) != self.call or frame[6:8] != b"\x55\x55":
+                continue
+            chunk = int.from_bytes(frame[2:6])
+            self.disordered += chunk <= self._last
+            self._last = max(self._last, chunk)
+            self.returned[chunk] = at
+
+
+async def _bench(calls: int, seconds: float, path: Path | None) -> int:
+    import psutil
+
+    console = Console(highlight=False)
+    console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; the server alone on one core …")
+    probes = [Probe(number + 1) for number in range(calls)]
+    async with _world() as (telnyx, realtime, server, started_ms):
+        process = psutil.Process(server.pid)
+        before = process.memory_info().rss
+        legs = []
+        for probe in probes:
+            legs.append(await telnyx.ring(phone=Phone(source=probe.frame, on_media=probe.on_media)))
+            await asyncio.sleep(0.02)
+        for leg in legs:
+            await leg.wait_streaming(20)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        cpu, began = sum(process.cpu_times()[:2]), time.monotonic()
+        await asyncio.sleep(seconds)
+        used, ended = sum(process.cpu_times()[:2]) - cpu, time.monotonic()
+        memory = process.memory_info().rss - before
+        await asyncio.sleep(1.0)
+        for leg in legs:
+            await leg.hang_up()
+    figures = _figures(probes, began, ended)
+    figures |= {
+        "calls": calls,
+        "cpu_percent": round(100 * used / (ended - began), 1),
+        "cpu_percent_per_call": round(100 * used / (ended - began) / calls, 2),
+        "memory_kb_per_call": round(memory / 1000 / calls),
+        "start_up_ms": round(started_ms),
+        "python": platform.python_version(),
+    }
+    console.print(_table(figures))
+    if path:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _world() -> AsyncIterator[tuple[Telnyx, Realtime, asyncio.subprocess.Process, float]]:
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
+        async with (
+            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
+            Realtime(script=Script.echoing(), keep_audio=False) as realtime,
+        ):
+            environment = {
+                **os.environ,
+                "OPENAI_API_KEY": realtime.api_key,
+                "OPENAI_REALTIME_URL": realtime.url,
+                "TELNYX_API_KEY": telnyx.api_key,
+                "TELNYX_PUBLIC_KEY": telnyx.public_key,
+                "TELNYX_API_BASE": telnyx.base_url,
+                "PORT": "0",
+                "CONSOLE_PORT": "0",
+                "DATA_DIR": folder,
+                "MAX_CONCURRENT_CALLS": "10000",
+                "LOG_LEVEL": "error",
+                "COLUMNS": "100",
+            }
+            began = time.monotonic()
+            server = await asyncio.create_subprocess_exec(
+                sys.executable, sys.argv[0], "serve", env=environment, stdout=asyncio.subprocess.PIPE
+            )
+            try:
+                port = await asyncio.wait_for(_port(server), _START_SECONDS)
+                started = (time.monotonic() - began) * 1000
+                if len(cores) > 1:
+                    os.sched_setaffinity(server.pid, {cores[0]})
+                    os.sched_setaffinity(0, set(cores[1:]))
+                telnyx.webhook_url = f"http://127.0.0.1:{port}/webhooks"
+                yield telnyx, realtime, server, started
+            finally:
+                server.terminate()
+                await server.wait()
+
+
+async def _port(server: asyncio.subprocess.Process) -> int:
+    """From the table that the server prints when it is ready."""
+    assert server.stdout is not None
+    async for line in server.stdout:
+        words = line.decode().split()
+        if words[:1] == ["Callflow"]:
+            return int(words[1].rsplit(":", 1)[1])
+    raise RuntimeError("the server ended before it was ready")
+
+
+def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
+    there_and_back = []
+    lost = sent = 0
+    for probe in probes:
+        for chunk, at in probe.sent.items():
+            if began <= at < ended:
+                sent += 1
+                back = probe.returned.get(chunk)
+                if back is None:
+                    lost += 1
+                else:
+                    there_and_back.append((back - at) * 1000)
+    return {
+        "frames": sent,
+        "frames_lost": lost,
+        "frames_out_of_order": sum(probe.disordered for probe in probes),
+        "round_trip_ms": _percentiles(there_and_back),
+    }
+
+
+def _percentiles(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values) or [float("nan")]
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 2)
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+    }
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, value in figures.items():
+        shown = "  ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return table
