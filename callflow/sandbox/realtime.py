@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
@@ -96,7 +97,7 @@ class Realtime:
         self._connections: set[ServerConnection] = set()
         self._numbers: dict[ServerConnection, int] = {}
         self._closing = asyncio.Event()
-        self._opened: asyncio.Condition = asyncio.Condition()
+        self._news = asyncio.Condition()
 
     @property
     def url(self) -> str:
@@ -150,13 +151,20 @@ class Realtime:
             await server.wait_closed()
 
     async def wait_session(self, count: int = 1, timeout: float = 5.0) -> Session:
-        """The `count`-th session ever opened."""
-        try:
-            async with asyncio.timeout(timeout), self._opened:
-                await self._opened.wait_for(lambda: len(self.sessions) >= count)
-        except TimeoutError:
-            raise TimeoutError(f"{len(self.sessions)} of {count} sessions were opened within {timeout} s") from None
+        """The `count`-th session ever opened. Raises TimeoutError."""
+        await self._until(lambda: len(self.sessions), count, "sessions opened", timeout)
         return self.sessions[count - 1]
+
+    async def wait_attempt(self, count: int = 1, timeout: float = 5.0) -> None:
+        """Until so many handshakes were tried, also those that are refused or never answered. Raises TimeoutError."""
+        await self._until(lambda: self.connections_attempted, count, "handshakes tried", timeout)
+
+    async def _until(self, reached: Callable[[], int], count: int, what: str, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout), self._news:
+                await self._news.wait_for(lambda: reached() >= count)
+        except TimeoutError:
+            raise TimeoutError(f"{reached()} of {count} {what} within {timeout} s") from None
 
     # -- the opening handshake
 
@@ -167,6 +175,7 @@ class Realtime:
             return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
         self.connections_attempted += 1
         number = self.connections_attempted
+        await self._notify()
         faults = self.faults if self.faults.hits(number) else NO_FAULTS
         if faults.take("hang_next"):
             await self._closing.wait()
@@ -183,6 +192,10 @@ class Realtime:
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
         self._numbers[connection] = number
         return None
+
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
@@ -202,8 +215,7 @@ class Realtime:
             await _end_beta(socket, session)
             return
         self.sessions.append(session)
-        async with self._opened:
-            self._opened.notify_all()
+        await self._notify()
         await session.run()
 
 

@@ -31,7 +31,7 @@ class ReceivedEvent(NamedTuple):
 
 
 class SentEvent(NamedTuple):
-    """A server event as it was sent. Audio deltas are kept without `delta`; `bytes` tells its decoded size."""
+    """A server event as it was queued for the socket. Audio deltas are kept without `delta`; `bytes` is its size."""
 
     at: float
     type: str

@@ -87,8 +87,9 @@ def test_a_session_that_never_begins_or_never_confirms() -> None:
 def test_refused_updates() -> None:
     async def talk(client: Client, session: Session) -> None:
         update = {"type": "realtime", "audio": {"input": {"transcription": {"model": "gpt-transcribe"}}}}
-        for _ in range(2):
-            await client.ask("session.update", session=update)
+        await client.ask("session.update", session=update)
+        await client.ask("session.update", session={"type": "realtime"})
+        assert client.types() == ["session.created", "error", "error"]
         await client.send("session.update", session={"type": "realtime"})
         await client.get("session.updated")
         assert session.violations == [], "it was not the client's fault"

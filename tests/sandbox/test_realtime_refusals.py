@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callflow.sandbox import voices
 from callflow.sandbox.realtime import Pace, Quirks, Script, Session
+from callflow.sandbox.realtime_config import defaults, updated
+from callflow.sandbox.realtime_events import CLIENT_EVENTS, validate
 from callflow.sandbox.realtime_script import tone
 from tests.sandbox.test_realtime import PCMU, VAD, Client, hold
 
@@ -182,6 +186,20 @@ EVENTS: list[tuple[str, dict[str, Any], str | None, str]] = [
 ]
 
 
+def test_the_sample_events_of_the_schemas_are_accepted() -> None:
+    folder = os.environ.get("CALLFLOW_SCHEMAS")
+    if not folder:
+        pytest.skip("CALLFLOW_SCHEMAS does not name the folder of the JSON Schemas")
+    samples = json.loads((Path(folder) / "openai" / "samples.json").read_text("utf-8"))["client"]["all"]
+    assert {event["type"] for event in samples} == set(CLIENT_EVENTS)
+    session = defaults("sess_1", "gpt-realtime-2.1", 0, Quirks(), transcription=False)
+    for event in samples:
+        validate(event)
+        if event["type"] == "session.update":
+            session = updated(session, event["session"], Quirks(), voice_locked=False)
+    assert session["audio"]["input"]["turn_detection"]["idle_timeout_ms"] == 8000
+
+
 def test_other_events_are_refused_and_the_session_goes_on() -> None:
     async def talk(client: Client, session: Session) -> None:
         for event_type, fields, code, message in EVENTS:
@@ -196,7 +214,8 @@ def test_other_events_are_refused_and_the_session_goes_on() -> None:
 
 def test_frames_that_are_no_events_are_refused_and_the_session_goes_on() -> None:
     async def talk(client: Client, session: Session) -> None:
-        for n, frame in enumerate(('{"type":', "[]", '{"event_id":"e"}', b"\x00\x01")):
+        frames: tuple[str | bytes, ...] = ('{"type":', "[]", '{"event_id":"e"}', b"\x00\x01")
+        for n, frame in enumerate(frames):
             await client.socket.send(frame)
             assert (await client.get("error", n + 1))["error"]["type"] == "invalid_request_error"
         assert client.of("error")[2]["error"]["message"] == "The 'type' field is missing."

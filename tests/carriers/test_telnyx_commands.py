@@ -1,0 +1,263 @@
+"""Our commands as Telnyx sees them, and Telnyx's answers as we read them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from callflow import commands
+from callflow.commands import Command
+from callflow.contracts import Order
+from callflow.errors import CarrierError
+from callflow.events import LegIds
+from carriers import http
+from carriers.telnyx import read_error
+from tests.carriers.house import BASE, CALL, COMMAND, CONTROL, ESCAPED, order, telnyx
+
+
+COMMON = {"command_id": COMMAND, "client_state": base64.b64encode(CALL.encode()).decode()}
+STREAM = {
+    "stream_url": "wss://app.test/media-stream/TOKEN",
+    "stream_track": "inbound_track",
+    "stream_codec": "PCMU",
+    "stream_bidirectional_mode": "rtp",
+    "stream_bidirectional_codec": "PCMU",
+    "stream_bidirectional_target_legs": "self",
+}
+BODIES: list[tuple[str, Command, dict[str, Any]]] = [
+    (
+        "answer",
+        commands.Answer(),
+        {
+            **STREAM,
+            "send_silence_when_idle": True,
+            "webhook_url": "https://app.test/webhooks",
+            "webhook_url_method": "POST",
+        },
+    ),
+    ("streaming_start", commands.StartStream(), {**STREAM, "stream_auth_token": "SECRET"}),
+    (
+        "speak",
+        commands.Speak(sentence="sorry"),
+        {"payload": "I am sorry.", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US"},
+    ),
+    ("reject", commands.Reject(cause="busy"), {"cause": "USER_BUSY"}),
+    ("reject", commands.Reject(cause="rejected"), {"cause": "CALL_REJECTED"}),
+    ("hangup", commands.Hangup(), {}),
+]
+IDS = [f"{action}-{number}" for number, (action, _, _) in enumerate(BODIES)]
+LAST_WORDS = [("hangup", commands.Hangup()), ("reject", commands.Reject())]
+OTHERS = [("answer", commands.Answer()), ("streaming_start", commands.StartStream()), ("speak", commands.Speak())]
+
+
+def execute(wanted: Order, **changes: Any) -> None:
+    async def inner() -> None:
+        adapter = telnyx(**changes)
+        try:
+            await adapter.execute(wanted)
+        finally:
+            await adapter.close()
+
+    asyncio.run(inner())
+
+
+def url(action: str) -> str:
+    return f"{BASE}/calls/{ESCAPED}/actions/{action}"
+
+
+def refusal(code: str, title: str = "A title") -> dict[str, Any]:
+    return {"errors": [{"code": code, "title": title, "detail": "d"}]}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_wait", lambda state: 0.0)
+
+
+@pytest.mark.parametrize(("action", "command", "body"), BODIES, ids=IDS)
+@respx.mock
+def test_the_body_of_a_command(action: str, command: Command, body: dict[str, Any]) -> None:
+    route = respx.route(method="POST").respond(json={"data": {"result": "ok"}})
+    execute(order(command))
+    (call,) = route.calls
+    assert json.loads(call.request.content) == COMMON | body
+    assert str(call.request.url) == url(action), "the call_control_id must be percent-encoded, colon and slash too"
+    assert call.request.headers["authorization"] == "Bearer KEY-of-the-tests"
+
+
+@respx.mock
+def test_what_the_settings_decide() -> None:
+    route = respx.route().respond(json={})
+    settings = {"target_legs": "both", "voice": "Telnyx.KokoroTTS.af", "language": "de-DE", "sentences": None}
+    execute(order(commands.Answer()), **settings)
+    execute(order(commands.Speak(sentence="sorry")), **settings)
+    answer, speak = (json.loads(call.request.content) for call in route.calls)
+    assert answer["stream_bidirectional_target_legs"] == "both"
+    assert (speak["voice"], speak["language"]) == ("Telnyx.KokoroTTS.af", "de-DE")
+    assert speak["payload"], "a sentence without a text must still say something"
+
+
+@respx.mock
+def test_the_public_address_is_asked_for_at_every_answer() -> None:
+    """A tunnel may come up, or move, after the adapter was made."""
+    route = respx.route().respond(json={})
+    addresses = iter(["https://one.test", "https://two.test"])
+
+    async def inner() -> None:
+        adapter = telnyx(address=lambda: next(addresses))
+        await adapter.execute(order(commands.Answer()))
+        await adapter.execute(order(commands.Answer()))
+        await adapter.close()
+
+    asyncio.run(inner())
+    webhooks = [json.loads(call.request.content)["webhook_url"] for call in route.calls]
+    assert webhooks == ["https://one.test/webhooks", "https://two.test/webhooks"]
+
+
+@respx.mock
+def test_a_call_without_a_control_id_is_told_nothing() -> None:
+    """The path would name no call, and its 404 would pass for a hangup that succeeded."""
+    route = respx.route().respond(404)
+    for _, command in LAST_WORDS + OTHERS:
+        with pytest.raises(CarrierError) as caught:
+            execute(order(command, control=""))
+        assert not caught.value.gone
+    assert route.call_count == 0
+
+
+def test_a_command_that_telnyx_does_not_know() -> None:
+    with pytest.raises(CarrierError, match="greet"):
+        execute(Order(commands.Greet(), COMMAND, CALL, LegIds(CONTROL)))
+
+
+# Trying again
+
+TROUBLE: dict[str, Any] = {
+    "connect error": httpx.ConnectError("refused"),
+    "read timeout": httpx.ReadTimeout("late"),
+    "408": httpx.Response(408),
+    "429": httpx.Response(429, headers={"Retry-After": "1"}, json=refusal("10011")),
+    "500": httpx.Response(500, json=refusal("10007")),
+    "503": httpx.Response(503, text="upstream"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize(("action", "command"), LAST_WORDS + OTHERS)
+@respx.mock
+def test_a_command_is_repeated_under_its_id(action: str, command: Command, trouble: str) -> None:
+    route = respx.post(url(action))
+    route.side_effect = [TROUBLE[trouble], TROUBLE[trouble], httpx.Response(200, json={})]
+    execute(order(command))
+    bodies = [json.loads(call.request.content) for call in route.calls]
+    assert [body["command_id"] for body in bodies] == [COMMAND] * 3
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+@pytest.mark.parametrize(("action", "command"), LAST_WORDS + OTHERS)
+@respx.mock
+def test_tries_are_bounded_and_last_words_get_more_of_them(action: str, command: Command) -> None:
+    route = respx.post(url(action)).respond(500)
+    with pytest.raises(CarrierError) as caught:
+        execute(order(command), retries=2)
+    assert caught.value.retry
+    assert not caught.value.gone
+    assert route.call_count == (7 if (action, command) in LAST_WORDS else 3)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 422])
+@pytest.mark.parametrize(("action", "command"), LAST_WORDS + OTHERS)
+@respx.mock
+def test_a_refusal_is_final(action: str, command: Command, status: int) -> None:
+    route = respx.post(url(action)).respond(status, json=refusal("90034", "Call not answered yet"))
+    with pytest.raises(CarrierError) as caught:
+        execute(order(command))
+    assert route.call_count == 1
+    error = caught.value
+    assert (error.status, error.code, error.gone, error.retry) == (status, "90034", False, False)
+    assert "90034 Call not answered yet" in str(error)
+
+
+# The call is over
+
+OVER = {"90018": (422, refusal("90018", "Call has already ended")), "404": (404, refusal("10005"))}
+
+
+@pytest.mark.parametrize("answer", OVER)
+@pytest.mark.parametrize(("action", "command"), LAST_WORDS)
+@respx.mock
+def test_ending_a_call_that_is_over_has_succeeded(action: str, command: Command, answer: str) -> None:
+    status, body = OVER[answer]
+    route = respx.post(url(action)).respond(status, json=body)
+    execute(order(command))
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("answer", OVER)
+@pytest.mark.parametrize(("action", "command"), OTHERS)
+@respx.mock
+def test_any_other_command_to_a_call_that_is_over_says_so(action: str, command: Command, answer: str) -> None:
+    status, body = OVER[answer]
+    route = respx.post(url(action)).respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        execute(order(command))
+    assert caught.value.gone
+    assert not caught.value.retry
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@respx.mock
+def test_the_code_of_an_ended_call_counts_only_with_its_status(status: int) -> None:
+    respx.post(url("hangup")).respond(status, json=refusal("90018"))
+    with pytest.raises(CarrierError) as caught:
+        execute(order(commands.Hangup()))
+    assert not caught.value.gone
+
+
+# Answers that are not Telnyx's
+
+STRANGE: list[bytes] = [
+    b"",
+    b"<html>Bad Gateway</html>",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"null",
+    b"7",
+    b"[]",
+    b"{}",
+    b'{"errors": null}',
+    b'{"errors": []}',
+    b'{"errors": [null]}',
+    b'{"errors": ["90018"]}',
+    b'{"errors": {"code": "90018"}}',
+    b'{"errors": 5}',
+    b'{"errors": [{}]}',
+    b'{"errors": [{"code": null, "title": []}]}',
+]
+
+
+@pytest.mark.parametrize("content", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+def test_an_error_without_telnyxs_shape_is_judged_by_its_status(status: int, content: bytes) -> None:
+    error = read_error(httpx.Response(status, content=content))
+    assert error.status == status
+    assert error.gone == (status == 404)
+    assert str(status) in str(error)
+
+
+def test_a_code_that_is_a_number_is_read_all_the_same() -> None:
+    assert read_error(httpx.Response(422, json={"errors": [{"code": 90018}]})).gone
+
+
+@respx.mock
+def test_a_page_from_a_proxy_is_an_error_of_the_carrier() -> None:
+    respx.post(url("answer")).respond(403, html="<html>blocked</html>")
+    with pytest.raises(CarrierError, match="403"):
+        execute(order(commands.Answer()))
