@@ -43,8 +43,8 @@ class Refused(CallflowError):
 class CarrierError(CallflowError):
     """A command that failed.
 
-    `status` 0: no answer came. `gone`: the carrier says that the call is over. `retry`: the same command, under the same
-    id, may be sent again.
+    `status` 0: no answer came. `gone`: the carrier says that the call is over. `retry`: the same command, under the
+    same id, may be sent again.
     """
 
     whose = "carrier"

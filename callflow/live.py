@@ -1,4 +1,7 @@
-"""What happens, told to whoever watches. Never a reason to wait: a slow watcher loses the oldest news, and is told so."""
+"""What happens, told to whoever watches.
+
+Never a reason to wait: a slow watcher loses the oldest news, and can see how many.
+"""
 
 from __future__ import annotations
 

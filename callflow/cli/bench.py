@@ -1,14 +1,15 @@
 """`python server.py bench`: what the server adds to a call, measured from outside over real sockets.
 
 The server runs as a process of its own, on one core; the emulated Telnyx and the emulated model run in this one, on
-another, and answer every frame of the caller with a frame of the agent. Every frame carries its number, so that latency,
-order and loss are seen frame by frame. What is measured includes the emulators' own time.
+another, and answer every frame of the caller with a frame of the agent. Every frame carries its number, so that
+latency, order and loss are seen frame by frame. What is measured includes the emulators' own time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import binascii
 import contextlib
 import json
 import os
@@ -16,7 +17,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
+
 
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
@@ -61,6 +63,9 @@ class Probe:
         self.sent[chunk] = time.monotonic()
         return self.call.to_bytes(2) + chunk.to_bytes(4) + b"\x55" * (FRAME_BYTES - 6)
 
+    def on_echo(self, audio: bytes, at: float) -> None:
+        self.reached[int.from_bytes(audio[2:6])] = at
+
     def on_media(self, at: float, audio: bytes) -> None:
         for start in range(0, len(audio), FRAME_BYTES):
             frame = audio[start : start + FRAME_BYTES]
@@ -78,7 +83,14 @@ async def _bench(calls: int, seconds: float, path: Path | None) -> int:
     console = Console(highlight=False)
     console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; the server alone on one core …")
     probes = [Probe(number + 1) for number in range(calls)]
-    async with _world() as (telnyx, realtime, server, started_ms):
+
+    def on_echo(base64: str) -> None:
+        start = binascii.a2b_base64(base64[:8])
+        number = int.from_bytes(start[:2])
+        if 0 < number <= calls:
+            probes[number - 1].on_echo(start, time.monotonic())
+
+    async with _world(on_echo) as (telnyx, server, started_ms):
         process = psutil.Process(server.pid)
         before = process.memory_info().rss
         legs = []
@@ -106,17 +118,19 @@ async def _bench(calls: int, seconds: float, path: Path | None) -> int:
     }
     console.print(_table(figures))
     if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        path.write_text(json.dumps(figures, indent=2) + "\n")  # noqa: ASYNC240 - nothing else runs any more
     return 0
 
 
 @contextlib.asynccontextmanager
-async def _world() -> AsyncIterator[tuple[Telnyx, Realtime, asyncio.subprocess.Process, float]]:
+async def _world(
+    on_echo: Callable[[str], None],
+) -> AsyncIterator[tuple[Telnyx, asyncio.subprocess.Process, float]]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
         async with (
             Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
-            Realtime(script=Script.echoing(), keep_audio=False) as realtime,
+            Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
         ):
             environment = {
                 **os.environ,
@@ -143,7 +157,7 @@ async def _world() -> AsyncIterator[tuple[Telnyx, Realtime, asyncio.subprocess.P
                     os.sched_setaffinity(server.pid, {cores[0]})
                     os.sched_setaffinity(0, set(cores[1:]))
                 telnyx.webhook_url = f"http://127.0.0.1:{port}/webhooks"
-                yield telnyx, realtime, server, started
+                yield telnyx, server, started
             finally:
                 server.terminate()
                 await server.wait()
@@ -160,22 +174,24 @@ async def _port(server: asyncio.subprocess.Process) -> int:
 
 
 def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
-    there_and_back = []
+    there, back_again = [], []
     lost = sent = 0
     for probe in probes:
         for chunk, at in probe.sent.items():
             if began <= at < ended:
                 sent += 1
-                back = probe.returned.get(chunk)
-                if back is None:
+                reached, returned = probe.reached.get(chunk), probe.returned.get(chunk)
+                if reached is None or returned is None:
                     lost += 1
                 else:
-                    there_and_back.append((back - at) * 1000)
+                    there.append((reached - at) * 1000)
+                    back_again.append((returned - reached) * 1000)
     return {
         "frames": sent,
         "frames_lost": lost,
         "frames_out_of_order": sum(probe.disordered for probe in probes),
-        "round_trip_ms": _percentiles(there_and_back),
+        "caller_to_model_ms": _percentiles(there),
+        "model_to_caller_ms": _percentiles(back_again),
     }
 
 

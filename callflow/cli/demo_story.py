@@ -150,7 +150,7 @@ class Story:
         try:
             async with asyncio.timeout(_STEP_SECONDS):
                 while not condition():
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.005)  # noqa: ASYNC110 - conditions of several rooms, no event of their own
         except TimeoutError:
             raise TimeoutError(f"{what} did not happen within {_STEP_SECONDS:g} s") from None
 

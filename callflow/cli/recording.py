@@ -15,9 +15,12 @@ class UnreadableRecording(Exception):
 
 
 def load(path: Path, *, seconds: float = 20.0) -> bytes:
-    """The first `seconds` of a sound file as µ-law at 8 kHz: any rate, any number of channels. Raises UnreadableRecording."""
-    import soundfile  # type: ignore[import-untyped]  # loaded here: it brings numpy along, which nothing else at start-up needs
-    import soxr  # type: ignore[import-untyped]
+    """The first `seconds` of a sound file, of any rate and any number of channels, as µ-law at 8 kHz.
+
+    Raises UnreadableRecording.
+    """
+    import soundfile  # here, because it brings numpy along, which nothing else needs at start-up
+    import soxr
 
     try:
         with soundfile.SoundFile(path) as file:

@@ -7,7 +7,7 @@ import math
 import random
 from array import array
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -91,6 +91,8 @@ class Script:
     heard_otherwise: str = "I have a question."
     echo: bool = False
     """For benchmarks: what is appended comes back at once as a delta of one endless response. No turn detection."""
+    on_echo: Callable[[str], None] | None = None
+    """For benchmarks: told the base64 of what was appended, as it comes in."""
 
     @classmethod
     def of(cls, *turns: Turn, otherwise: Turn | None = None, heard: Sequence[str] = ()) -> Script:
@@ -117,8 +119,8 @@ class Script:
         return cls(otherwise=Turn.silence())
 
     @classmethod
-    def echoing(cls) -> Script:
-        return cls(echo=True)
+    def echoing(cls, on_echo: Callable[[str], None] | None = None) -> Script:
+        return cls(echo=True, on_echo=on_echo)
 
     def turn(self, number: int) -> Turn:
         """The turn for the conversation's response with that number (from 0)."""

@@ -352,6 +352,8 @@ class Session(Wire):
             self.respond({})
 
     def _echo(self, base64: str, size: int) -> None:
+        if self.script.on_echo is not None:
+            self.script.on_echo(base64)
         if self.active is None:
             self.respond({})
         if self.active is not None:
