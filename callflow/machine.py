@@ -279,9 +279,9 @@ def engine_awaited(model: Model, event: Event) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest` (None: stay), do `then`.
+    """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest`, do `then`.
 
-    Of the rows that fit, the first one is taken.
+    `dest` None: stay. Of the rows that fit, the first one is taken.
     """
 
     trigger: str

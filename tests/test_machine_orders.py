@@ -227,6 +227,18 @@ def test_the_stream_that_we_asked_for_is_refused() -> None:
     assert call.model.cause == "stream_failed"
 
 
+def test_the_call_is_over_when_we_ask_for_a_stream() -> None:
+    call = Told(CALL_ANSWERED)
+    assert call.tell(gone("stream")) == ["release"]
+    assert call.model.cause == "already_ended"
+
+
+def test_no_stream_can_be_opened_after_the_engine_was_lost_while_ringing() -> None:
+    call = Told(INITIATED, ENGINE_LOST)
+    assert call.tell(ev.StreamFailed()) == ["speak"]
+    assert (call.model.state, call.model.cause) == (ANSWERED, "engine_lost")
+
+
 def test_a_failed_stream_is_old_news_once_the_audio_flows() -> None:
     call = Told(*TALKING)
     assert call.tell(ev.StreamFailed()) == []

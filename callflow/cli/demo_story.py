@@ -149,8 +149,8 @@ class Story:
     async def _until(self, condition: Callable[[], object], what: str) -> None:
         try:
             async with asyncio.timeout(_STEP_SECONDS):
-                while not condition():
-                    await asyncio.sleep(0.005)  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+                while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+                    await asyncio.sleep(0.005)
         except TimeoutError:
             raise TimeoutError(f"{what} did not happen within {_STEP_SECONDS:g} s") from None
 

@@ -9,7 +9,8 @@ Two clocks tell the position. The **send clock** assumes that the carrier plays 
 moment the first byte leaves us: the way there delays the audio and a later `clear` alike, so it says what will have
 been heard when a `clear` sent *now* arrives. **Marks** come back when the audio before them has been played; they bound
 the position from below, and when they come later than the quickest of them did, the carrier has fallen behind by that
-much. Marks that a `clear` returns prove nothing and are not known any more.
+much. Marks that a `clear` returns prove nothing and are not known any more; nor does one prove anything that comes back
+before its audio can have been played.
 
 µ-law, 8 bytes a millisecond. Positions count bytes since the last interruption, padding included.
 """
@@ -25,6 +26,8 @@ from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
+_EARLY: Final = 0.1
+"""Seconds that a mark may be ahead of the audio: carriers return it when they hand the audio on."""
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, so that their late audio can be told from new audio."""
 
@@ -76,6 +79,8 @@ class _Entry:
     finished: bool = False
     """The engine has said that nothing follows."""
     pending: deque[bytes] = field(default_factory=deque)
+    waiting: int = 0
+    """Bytes in `pending`."""
 
     @property
     def end(self) -> int:
@@ -88,7 +93,7 @@ class Playout:
     def __init__(self, *, lead_ms: int = 400, mark_every_ms: int = 200) -> None:
         self.lead_ms = lead_ms
         self._lead = max(lead_ms * BYTES_PER_MS, FRAME_BYTES)
-        self._mark_every = max(mark_every_ms * BYTES_PER_MS, FRAME_BYTES)
+        self._mark_every = mark_every_ms * BYTES_PER_MS // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         """How much room must be free before a full carrier gets more: fewer, larger frames in a burst."""
         self._entries: deque[_Entry] = deque()
@@ -107,6 +112,8 @@ class Playout:
         self.late_bytes = 0
         """Bytes of interrupted responses that came after the interruption, and were dropped."""
         self.stale_marks = 0
+        self.early_marks = 0
+        """Marks that came back before their audio can have been played."""
 
     # What comes from the engine
 
@@ -120,12 +127,14 @@ class Playout:
             entry = self._find(key) or self._open(key, response)
         if audio:
             entry.received += len(audio)
+            entry.waiting += len(audio)
             entry.pending.append(audio)
-            entry.finished = False
+            if entry is self._entries[-1]:
+                entry.finished = False  # in any other place it would hold up what follows
         return True
 
     def finish(self, key: Key) -> list[Heard]:
-        """Nothing follows in this stretch of speech: its last frame may be padded. Returns it if it was heard already."""
+        """Nothing follows in this stretch of speech: its last frame may be padded. Returns what was heard already."""
         entry = self._find(key)
         if entry is not None:
             entry.finished = True
@@ -141,20 +150,20 @@ class Playout:
     # What goes to the carrier
 
     def due(self, now: float) -> Iterator[Send | Mark]:
-        """What the carrier may have now, in order: frames, and a mark at least every `mark_every_ms` and at each end."""
+        """What the carrier may have now, in order: audio, and marks at least every `mark_every_ms` and at each end."""
         room = self._lead - self._held(now)
         ready = self._ready()
-        if ready > room and room < self._batch:
+        if ready and ready > room and room < self._batch:
             return
         for entry in list(self._entries):
-            while room >= FRAME_BYTES and (frame := self._cut_frame(entry, min(room, self._mark_every))):
+            while room >= FRAME_BYTES and (frame := self._cut_frame(entry, min(room, self._until_mark()))):
                 room -= len(frame)
                 self._note_sent(len(frame), now)
                 yield Send(frame)
                 ended = entry.finished and not entry.pending
                 if ended or self._sent - self._marked >= self._mark_every:
                     yield self._new_mark(entry.key)
-            if entry.pending and not (len(entry.pending) == 1 and len(entry.pending[0]) < FRAME_BYTES):
+            if entry.waiting >= FRAME_BYTES:
                 return
             if entry.finished and not entry.pending and entry.start >= 0 and self._marked < entry.end:
                 yield self._new_mark(entry.key)
@@ -183,12 +192,16 @@ class Playout:
             return []
         while self._marks:
             passed, position, due = self._marks.popleft()
-            self._acked = max(self._acked, position)
+            early = now < due - _EARLY
+            if not early:
+                self._acked = max(self._acked, position)
             if passed == name:
-                self._delays.append(now - due)
-                self._lag = max(0.0, now - due - max(0.0, min(self._delays)))
-                left = (self._sent - position) / _BYTES_PER_SECOND
-                self._until = min(self._until, now + left)
+                if early:
+                    self.early_marks += 1
+                    self._marked = self._acked  # so another one follows the audio
+                else:
+                    self._delays.append(now - due)
+                    self._lag = max(0.0, now - due - max(0.0, min(self._delays)))
                 break
         return self._settle()
 
@@ -201,8 +214,9 @@ class Playout:
         return max(self._acked, min(self._sent, played))
 
     def is_unplayed(self, now: float) -> bool:
-        """Is anything waiting here or at the carrier that the caller has not heard?"""
-        return any(entry.pending for entry in self._entries) or self.position(now) < self._sent
+        """Is there anything, here, at the carrier or still to come of what was begun, that the caller has not heard?"""
+        begun = any(entry.pending or (entry.received and not entry.finished) for entry in self._entries)
+        return begun or self.position(now) < self._sent
 
     def heard_ms(self, key: Key, now: float) -> int:
         entry = self._find(key)
@@ -215,7 +229,7 @@ class Playout:
     @property
     def waiting_ms(self) -> float:
         """What waits here for room at the carrier."""
-        return sum(len(piece) for entry in self._entries for piece in entry.pending) / BYTES_PER_MS
+        return sum(entry.waiting for entry in self._entries) / BYTES_PER_MS
 
     def interrupt(self, now: float) -> list[Cut]:
         """The carrier throws away what it holds, and so do we: what was cut, in order, and where.
@@ -230,9 +244,9 @@ class Playout:
             if entry.received:
                 heard = min(self._heard(entry, position), entry.received)
                 cuts.append(Cut(entry.key, heard // BYTES_PER_MS, entry.received // BYTES_PER_MS))
-            if not entry.finished:
+            if not entry.finished:  # of a finished one nothing comes any more, unless it is said anew
                 _remember(self._dead_responses, entry.response)
-            _remember(self._dead_items, entry.key.item)
+                _remember(self._dead_items, entry.key.item)
         self._forget()
         return cuts
 
@@ -275,10 +289,9 @@ class Playout:
         """Bytes that could be sent now if there were room: whole frames, and padded ends."""
         ready = 0
         for entry in self._entries:
-            waiting = sum(map(len, entry.pending))
             if not entry.finished:
-                waiting -= waiting % FRAME_BYTES
-            ready += waiting
+                return ready + entry.waiting // FRAME_BYTES * FRAME_BYTES  # what follows waits
+            ready += entry.waiting
         return ready
 
     def _cut_frame(self, entry: _Entry, most: int) -> bytes:
@@ -300,14 +313,22 @@ class Playout:
             audio, size, odd = audio[: size - odd], size - odd, 0
         if not size:
             return b""
+        entry.waiting -= size
         if entry.start < 0:
             entry.start = self._sent
         entry.sent += size
         return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
 
+    def _until_mark(self) -> int:
+        """Bytes that may still be sent before the next mark; at least one frame."""
+        return max(self._mark_every - (self._sent - self._marked), FRAME_BYTES)
+
     def _note_sent(self, size: int, now: float) -> None:
         self._sent += size
-        self._until = max(self._until, now) + size / _BYTES_PER_SECOND
+        if now > self._until:  # we paused, and a carrier that had fallen behind has caught up by as much
+            self._lag = max(0.0, self._lag - (now - self._until))
+            self._until = now
+        self._until += size / _BYTES_PER_SECOND
 
     def _new_mark(self, key: Key) -> Mark:
         self._sequence += 1

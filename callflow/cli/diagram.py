@@ -1,0 +1,127 @@
+"""`python -m callflow.cli.diagram`: draws the machine's table into docs/architecture.md again.
+
+What is drawn is read from `callflow.machine.TABLE`. The commands of each row are those that it gives in some call:
+every state that a call can reach is visited, and every event let happen to it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from callflow import commands, events, machine
+from callflow.machine import TABLE, Condition, Model, Row
+
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "architecture.md"
+COMMAND: Final = "python -m callflow.cli.diagram"
+_CLOCKS: Final = (commands.Arm.name, commands.Disarm.name)
+
+
+def diagram() -> str:
+    """The rows that lead from one state to another, as a Mermaid state diagram."""
+    triggers: dict[tuple[str, str], dict[str, None]] = {}
+    for row in TABLE:
+        for source in row.sources:
+            if row.dest not in (None, source):
+                triggers.setdefault((source, str(row.dest)), {})[row.trigger] = None
+    lines = [f"    {source} --> {dest}: {'<br/>'.join(names)}" for (source, dest), names in triggers.items()]
+    start, end = f"    [*] --> {machine.RINGING}", f"    {machine.HANGUP} --> [*]"
+    return "\n".join(["```mermaid", "stateDiagram-v2", start, *lines, end, "```"])
+
+
+def rows() -> str:
+    """Every row in its order, as a Markdown table."""
+    given = _commands()
+    lines = ["| on | in | if | then it is | and the call is told to |", "|---|---|---|---|---|"]
+    for row, told in zip(TABLE, given, strict=True):
+        cells = (f"`{row.trigger}`", ", ".join(row.sources), _conditions(row), row.dest or "", told)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def render(page: str) -> str:
+    """The page with everything between its markers drawn again. Raises ValueError where a marker is missing."""
+    for name, text in (("diagram", diagram()), ("rows", rows())):
+        begin, end = f"<!-- {name}: drawn by `{COMMAND}` -->", f"<!-- end of {name} -->"
+        marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        drawn = f"{begin}\n{text}\n{end}"
+        page, count = marked.subn(lambda _, drawn=drawn: drawn, page)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"the page must hold {begin} … {end} once")
+    return page
+
+
+def _conditions(row: Row) -> str:
+    def named(condition: Condition) -> str:
+        return condition.__name__.replace("_", " ")
+
+    return ", ".join([*map(named, row.when), *(f"not {named(condition)}" for condition in row.unless)])
+
+
+def _commands() -> list[str]:
+    """For each row the commands that it gives, clocks left out; in brackets those that it does not always give."""
+    taken: list[list[tuple[str, ...]]] = [[] for _ in TABLE]
+    every = list(_every_event())
+    start = Model()
+    seen, waiting = {start.key()}, deque([start])
+    while waiting:
+        before = waiting.popleft()
+        for event in every:
+            model = before.copy()
+            step = machine.take(model, event)
+            if step.taken:
+                names = tuple(_told(command) for command in step.commands if command.name not in _CLOCKS)
+                taken[_row(before, event)].append(names)
+            if model.key() not in seen:
+                seen.add(model.key())
+                waiting.append(model)
+    return [_summary(steps) for steps in taken]
+
+
+def _summary(steps: list[tuple[str, ...]]) -> str:
+    names = dict.fromkeys(name for names in steps for name in names)
+    always = {name for name in names if all(name in step for step in steps)}
+    return ", ".join(name if name in always else f"({name})" for name in names)
+
+
+def _told(command: commands.Command) -> str:
+    about = next((f" “{value}”" for name in ("clip", "sentence") if (value := getattr(command, name, ""))), "")
+    return command.name.replace("_", " ") + about
+
+
+def _row(model: Model, event: events.Event) -> int:
+    return next(
+        number
+        for number, row in enumerate(TABLE)
+        if row.trigger == event.trigger
+        and model.state in row.sources
+        and all(holds(model, event) for holds in row.when)
+        and not any(holds(model, event) for holds in row.unless)
+    )
+
+
+def _every_event() -> Iterator[events.Event]:
+    yield from (kind() for kind in events.KINDS.values())
+    yield from (events.DeadlinePassed(deadline=name) for name in machine.DEADLINES)
+    for kind in (commands.Answer, commands.StartStream, commands.Speak):
+        yield from (events.CommandFailed(command=kind.name, gone=gone) for gone in (False, True))
+
+
+def main() -> int:
+    page = PAGE.read_text(encoding="utf-8")
+    drawn = render(page)
+    if drawn == page:
+        print(f"{PAGE.name} is up to date")
+    else:
+        PAGE.write_text(drawn, encoding="utf-8")
+        print(f"{PAGE.name} has been brought up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
