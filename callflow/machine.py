@@ -54,12 +54,25 @@ NO, WANTED, SPEAKING, CLIP = "", "wanted", "speaking", "clip"
 class Model:
     """What the machine must remember of one call beside its state. Small, slotted, and comparable by `key`."""
 
-    __slots__ = ("answer_sent", "armed", "cause", "engine", "farewell", "greeted", "media", "sentence", "state")
+    __slots__ = (
+        "adopted",
+        "answer_sent",
+        "armed",
+        "cause",
+        "engine",
+        "farewell",
+        "greeted",
+        "media",
+        "sentence",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state: str = RINGING
         self.answer_sent = False
         """We have picked up (or someone else did): never again."""
+        self.adopted = False
+        """It was somebody else."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"
@@ -120,7 +133,7 @@ def pick_up(model: Model, step: Step) -> None:
 
 def adopt(model: Model, step: Step) -> None:
     """Somebody answered this call before we heard of it: take it as it is."""
-    model.answer_sent = True
+    model.answer_sent = model.adopted = True
     _connect_engine(model, step)
 
 
@@ -252,6 +265,11 @@ def fresh(model: Model, event: Event) -> bool:
     return not model.answer_sent
 
 
+def adopted(model: Model, event: Event) -> bool:
+    """Somebody else answered it."""
+    return model.adopted
+
+
 def parting(model: Model, event: Event) -> bool:
     """The last sentence has been decided on."""
     return bool(model.farewell)
@@ -305,7 +323,7 @@ TABLE: Final[tuple[Row, ...]] = (
     # A call arrives. Once it was picked up, the same news again is inert.
     Row("call_initiated", RINGING, None, (pick_up,), when=(fresh,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(fresh,)),
-    Row("not_ours", LIVE, HANGUP, (because("not_ours"),)),
+    Row("not_ours", LIVE, HANGUP, (because("not_ours"),), when=(adopted,)),
     # It is answered: told, or shown by its audio. Somebody who could not hear us yet now can.
     Row("call_answered", RINGING, ANSWERED, (adopt, await_stream, ask_for_stream), when=(fresh,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, say_farewell), when=(parting,)),
