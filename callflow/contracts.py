@@ -250,8 +250,8 @@ class Engine(Protocol):
     def append(self, payload: str) -> None:
         """Caller audio, base64 µ-law. Kept in order until the engine is ready."""
 
-    def greet(self) -> None:
-        """Speak first."""
+    def greet(self) -> bool:
+        """Speak first, if that is wanted: whether something will be said."""
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None: ...
 

@@ -112,11 +112,14 @@ class Settings(BaseSettings):
     """From the opening of a media socket until its `start` frame."""
     engine_seconds: Seconds = 10
     """From the first attempt to reach the model until it is ready."""
+    reply_seconds: Seconds = 20
+    """From the model's turn to speak until its first word; after it the model counts as lost."""
     stream_grace_seconds: Seconds = 1
     """From the end of a media stream until that counts as lost, not as the call's end."""
     farewell_seconds: Seconds = 8
     """For a spoken last sentence; after it the call is ended in any case."""
-    max_call_seconds: Seconds = 3600
+    max_call_seconds: Seconds = 3300
+    """Shorter than a session of the model, which ends after an hour."""
     drain_seconds: Seconds = 20
     """For calls to end by themselves when the server is asked to stop."""
     write_seconds: Seconds = 5

@@ -41,7 +41,7 @@ def test_it_says_where_everything_is() -> None:
     assert row(text, "Telnyx webhook") == "https://calls.example.org/webhooks"
     assert row(text, "model") == "gpt-realtime-2.1, voice marin"
     assert row(text, "caller's words") == "written down by gpt-transcribe"
-    assert row(text, "limits") == "100 calls at once, 1 h each"
+    assert row(text, "limits") == "100 calls at once, 55 min each"
     assert row(text, "to do") == "nothing: waiting for calls"
     assert "secret" not in text
 
