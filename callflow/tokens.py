@@ -8,10 +8,12 @@ so that finding the call and comparing the secret part are two things, the secon
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -40,16 +42,11 @@ class Mint:
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "stream.secret"
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            secret = path.read_bytes()
-            if len(secret) != _SECRET_BYTES:
-                raise OSError(f"{path} is damaged: delete it, and a new one is made") from None
-            return cls(secret)
-        with os.fdopen(handle, "wb") as file:
-            secret = secrets.token_bytes(_SECRET_BYTES)
-            file.write(secret)
+        if not path.exists():
+            _write_once(path, secrets.token_bytes(_SECRET_BYTES))
+        secret = path.read_bytes()
+        if len(secret) != _SECRET_BYTES:
+            raise OSError(f"{path} is damaged: delete it, and a new one is made")
         return cls(secret)
 
     def path_token(self, call: str, ordinal: int) -> str:
@@ -76,3 +73,15 @@ class Mint:
     def _mac(self, purpose: str, call: str, ordinal: int) -> str:
         digest = hmac.new(self._secret, f"{purpose}:{call}:{ordinal}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """All of it or nothing, and never over what is there: two servers may start in the same folder at the same time."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # readable by its owner only
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        Path(draft).unlink()

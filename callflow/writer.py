@@ -63,7 +63,7 @@ class Writer:
                 if not queue:
                     self._wake = loop.create_future()
                     await self._wake
-                for _ in range(len(queue)):
+                while queue:
                     text, weight = queue.popleft()
                     self.waiting -= weight
                     self._writes += 1

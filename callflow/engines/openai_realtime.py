@@ -46,6 +46,8 @@ class OpenAIRealtime:
         self._ready = False
         self._closed = False
         self._asked = _FULL
+        self._trouble = "no answer came"
+        """Why the last try to connect failed."""
         self._held: deque[str] = deque()
         self._held_bytes = 0
         self._most_held = int(config.buffer_seconds * 8000)
@@ -74,7 +76,7 @@ class OpenAIRealtime:
             await self.close()
 
     def append(self, payload: str) -> None:
-        size = len(payload) * 3 // 4
+        size = len(payload) // 4 * 3 - payload.count("=", -2)
         if self._ready and self._writer is not None:
             self._writer.put(f'{_APPEND}{payload}"}}', size)
         elif not self._closed:
@@ -83,9 +85,10 @@ class OpenAIRealtime:
             if self._held_bytes > self._most_held:
                 self._give_up(f"caller audio has waited {self._config.buffer_seconds:g} s for it")
 
-    def greet(self) -> None:
+    def greet(self) -> bool:
         if self._config.greeting:
             self._send({"type": "response.create", "response": greeting(self._config)})
+        return bool(self._config.greeting)
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None:
         self._send(
@@ -118,13 +121,14 @@ class OpenAIRealtime:
                     stop=stop_before_delay(seconds),
                     wait=_wait,
                     retry=retry_if_exception(lambda error: isinstance(error, EngineError) and error.retry),
+                    before_sleep=self._before_sleep,
                     reraise=True,
                 ):
                     with attempt:
                         self._socket = await self._connect_once()
                         return self._socket
         except TimeoutError:
-            raise EngineError(f"the engine did not take the connection within {seconds:g} s") from None
+            raise EngineError(f"no connection to the engine within {seconds:g} s; {self._trouble}") from None
         raise AssertionError("unreachable: the last attempt either returns or raises")
 
     async def _connect_once(self) -> ClientConnection:
@@ -152,6 +156,10 @@ class OpenAIRealtime:
             # The rest of WebSocketException are addresses that no second try can mend.
             retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
             raise EngineError(f"the engine cannot be reached: {type(error).__name__}", retry=retry) from error
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        self._trouble = str(state.outcome.exception()) if state.outcome else ""
+        log.warning("call %s: %s; trying again", self._call, self._trouble)
 
     # Conversing
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from typing import Any
+from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,6 +21,8 @@ COMMAND = "a2f5c0de-0000-5000-8000-000000000001"
 CONTROL = "v3:AbC-_d/e f%+9"
 ESCAPED = "v3%3AAbC-_d%2Fe%20f%25%2B9"
 NOW = 1_780_000_000
+TLS = ssl.create_default_context()
+"""One for all: loading the system's certificates takes longer than a test."""
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC_KEY = PRIVATE_KEY.public_key().public_bytes_raw()
@@ -34,7 +38,8 @@ def telnyx(**changes: Any) -> Telnyx:
         "sentences": {"sorry": "I am sorry."},
         **changes,
     }
-    return Telnyx(TelnyxConfig(**settings), clock=lambda: float(NOW))
+    with patch("httpx._transports.default.create_ssl_context", return_value=TLS):
+        return Telnyx(TelnyxConfig(**settings), clock=lambda: float(NOW))
 
 
 def sign(body: bytes, timestamp: str = str(NOW)) -> dict[str, str]:

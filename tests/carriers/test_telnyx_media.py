@@ -16,7 +16,7 @@ from carriers.telnyx_media import TelnyxDialect
 
 
 STREAM = "4f9c1a52-7a5c-4b0e-9c6e-2f5d5a1a0001"
-START = {
+START: dict[str, Any] = {
     "user_id": "u",
     "call_control_id": "v3:c",
     "call_session_id": "s",

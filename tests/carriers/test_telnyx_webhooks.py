@@ -26,7 +26,6 @@ from tests.carriers.house import NOW, PUBLIC_KEY, request, sign, telnyx
 
 
 ADAPTER = telnyx()
-"""One for all tests that need nothing special: every HTTP client loads the system's certificates."""
 BODY = b'{"data": {"event_type": "call.initiated"}}'
 SIGNATURE, TIMESTAMP = "telnyx-signature-ed25519", "telnyx-timestamp"
 

@@ -1,4 +1,4 @@
-"""The vendors' machine-readable contracts. They are not part of this repository: CALLFLOW_SCHEMAS names their folder."""
+"""The vendors' machine-readable contracts. They are no part of this repository: CALLFLOW_SCHEMAS names their folder."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def unknown_keys(document: Any, schema: Any, value: Any, at: str = "$") -> list[
         return []
     known: dict[str, list[Any]] = {}
     for part in _parts(document, schema):
-        kind = part.get("properties", {}).get("type", {})
-        if "type" in value and "const" in kind and kind["const"] != value["type"]:
+        kinds = {one["const"] for one in _parts(document, part.get("properties", {}).get("type")) if "const" in one}
+        if kinds and value.get("type") not in kinds:
             continue  # another member of a union
         for name, inner in part.get("properties", {}).items():
             known.setdefault(name, []).append(inner)

@@ -1,0 +1,278 @@
+"""What OpenAI Realtime says, and what we make of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow.contracts import (
+    Complaint,
+    EngineEvent,
+    ItemOpened,
+    Lost,
+    ResponseDone,
+    ResponseStarted,
+    Speech,
+    SpeechDone,
+    SpeechStarted,
+    SpeechStopped,
+    Words,
+)
+from callflow.engines import realtime_events
+from callflow.engines.realtime_events import BETA_NAMES, FATAL_CODES
+from callflow.errors import Malformed
+
+
+def heard(kind: Any, **fields: Any) -> EngineEvent | None:
+    return realtime_events.read(realtime_events.decode(json.dumps({"type": kind, "event_id": "e", **fields})))
+
+
+AUDIO = base64.b64encode(b"\xff\x7f\x00").decode()
+AT = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 1}
+MEANINGS: list[tuple[dict[str, Any], EngineEvent | None]] = [
+    ({"type": "response.output_audio.delta", **AT, "delta": AUDIO}, Speech("r", "i", 1, b"\xff\x7f\x00")),
+    ({"type": "response.output_audio.delta", "item_id": "i", "delta": AUDIO}, Speech("", "i", 0, b"\xff\x7f\x00")),
+    ({"type": "response.output_audio.delta", **AT, "delta": ""}, None),
+    ({"type": "response.output_audio.done", **AT}, SpeechDone("r", "i", 1)),
+    ({"type": "response.output_audio_transcript.delta", **AT, "delta": "Hel"}, Words("agent", "i", "Hel", final=False)),
+    (
+        {"type": "response.output_audio_transcript.done", **AT, "transcript": "Hello"},
+        Words("agent", "i", "Hello", True),
+    ),
+    ({"type": "response.output_text.delta", **AT, "delta": "Hel"}, Words("agent", "i", "Hel", final=False)),
+    ({"type": "response.output_text.done", **AT, "text": "Hello"}, Words("agent", "i", "Hello", final=True)),
+    (
+        {"type": "conversation.item.input_audio_transcription.delta", "item_id": "u", "delta": "Hi"},
+        Words("caller", "u", "Hi", final=False),
+    ),
+    (
+        {"type": "conversation.item.input_audio_transcription.completed", "item_id": "u", "transcript": "Hi."},
+        Words("caller", "u", "Hi.", final=True),
+    ),
+    (
+        {"type": "conversation.item.input_audio_transcription.completed", "item_id": "u", "transcript": ""},
+        Words("caller", "u", "", final=True),
+    ),
+    ({"type": "conversation.item.input_audio_transcription.failed", "item_id": "u", "error": {"code": "x"}}, None),
+    (
+        {"type": "conversation.item.added", "item": {"id": "u", "type": "message", "role": "user"}},
+        ItemOpened("caller", "u"),
+    ),
+    (
+        {"type": "conversation.item.added", "item": {"id": "a", "type": "message", "role": "assistant"}},
+        ItemOpened("agent", "a"),
+    ),
+    ({"type": "conversation.item.added", "item": {"id": "s", "type": "message", "role": "system"}}, None),
+    ({"type": "conversation.item.added", "item": {"id": "f", "type": "function_call"}}, None),
+    ({"type": "input_audio_buffer.speech_started", "audio_start_ms": 5, "item_id": "u"}, SpeechStarted()),
+    ({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 5, "item_id": "u"}, SpeechStopped()),
+    ({"type": "response.created", "response": {"id": "r", "status": "in_progress"}}, ResponseStarted("r")),
+    ({"type": "response.done", "response": {"id": "r", "status": "completed"}}, ResponseDone("r", "completed", "")),
+    (
+        {
+            "type": "response.done",
+            "response": {
+                "id": "r",
+                "status": "cancelled",
+                "status_details": {"type": "cancelled", "reason": "turn_detected"},
+            },
+        },
+        ResponseDone("r", "cancelled", "turn_detected"),
+    ),
+    (
+        {
+            "type": "response.done",
+            "response": {
+                "id": "r",
+                "status": "failed",
+                "status_details": {"error": {"code": "inference_rate_limit_exceeded"}},
+            },
+        },
+        ResponseDone("r", "failed", "inference_rate_limit_exceeded"),
+    ),
+    (
+        {
+            "type": "response.done",
+            "response": {"id": "r", "status": "failed", "status_details": {"error": {"type": "server_error"}}},
+        },
+        ResponseDone("r", "failed", "server_error"),
+    ),
+    ({"type": "session.created", "session": {}}, None),
+    ({"type": "of.next.year", "delta": "x", "new": [{}]}, None),
+]
+
+
+@pytest.mark.parametrize(("event", "meaning"), MEANINGS, ids=range(len(MEANINGS)))
+def test_what_an_event_means(event: dict[str, Any], meaning: EngineEvent | None) -> None:
+    found = heard(event.pop("type"), **event, obfuscation="xyz", phase="commentary")
+    assert found == meaning
+    assert type(found) is type(meaning), "tuples of different kinds can be equal"
+
+
+@pytest.mark.parametrize(("beta", "ga"), BETA_NAMES.items())
+def test_the_betas_names_mean_their_successors(beta: str, ga: str) -> None:
+    item = {"id": "u", "type": "message", "role": "user"}
+    fields = {**AT, "delta": AUDIO, "transcript": "t", "text": "t", "item": item}
+    assert heard(ga, **fields) is not None
+    assert heard(beta, **fields) == heard(ga, **fields)
+    assert realtime_events.decode(json.dumps({"type": beta})).type == ga
+
+
+NULLABLE = ("delta", "response_id", "item_id", "content_index", "transcript", "text", "item", "response", "error")
+
+
+@pytest.mark.parametrize("kind", [*realtime_events._READERS, "of.next.year"])
+def test_fields_may_be_missing_or_null(kind: str) -> None:
+    assert heard(kind) == heard(kind, **dict.fromkeys(NULLABLE))
+    json.dumps(heard(kind))
+
+
+NONSENSE: list[dict[str, Any]] = [
+    {"type": "response.done", "response": []},
+    {"type": "response.done", "response": {"id": 5, "status": [], "status_details": "x"}},
+    {"type": "response.done", "response": {"status_details": {"error": "x"}}},
+    {"type": "response.done", "response": {"status_details": {"error": {"code": {"a": 1}}}}},
+    {"type": "response.created", "response": {"id": 5}},
+    {"type": "conversation.item.added", "item": "x"},
+    {"type": "conversation.item.added", "item": {"type": "message", "role": ["user"], "id": "u"}},
+    {"type": "conversation.item.added", "item": {"type": "message", "role": "user", "id": None}},
+    {"type": "error", "error": "x"},
+    {"type": "error", "error": {"code": {"a": 1}, "message": ["m"]}},
+]
+
+
+@pytest.mark.parametrize("event", NONSENSE, ids=range(len(NONSENSE)))
+def test_parts_of_another_shape_do_no_harm(event: dict[str, Any]) -> None:
+    json.dumps(heard(event.pop("type"), **event))
+
+
+MALFORMED: dict[str, str | bytes] = {
+    "nothing": b"",
+    "not JSON": "speech_started",
+    "not UTF-8": b'{"type":"\xff"}',
+    "half a surrogate": '{"type":"x","delta":"\\udc00"}',
+    "half a surrogate outside JSON": "\ud800",
+    "a list": "[]",
+    "null": b"null",
+    "no type": "{}",
+    "type null": '{"type":null}',
+    "too deep": "[" * 100_000,
+    "too deep where nobody looks": '{"type":"x","new":' + "[" * 100_000,
+    "delta a number": '{"type":"response.output_audio.delta","item_id":"i","delta":5}',
+    "audio that is not base64": '{"type":"response.output_audio.delta","item_id":"i","delta":"!!!!"}',
+    "audio with garbage inside": '{"type":"response.output_audio.delta","item_id":"i","delta":"AA?AA"}',
+    "audio cut short": '{"type":"response.output_audio.delta","item_id":"i","delta":"AAA"}',
+    "audio outside ASCII": '{"type":"response.output_audio.delta","item_id":"i","delta":"äöüß"}',
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_event_is_refused(what: str) -> None:
+    with pytest.raises(Malformed):
+        realtime_events.read(realtime_events.decode(MALFORMED[what]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+KINDS = st.sampled_from([*realtime_events._READERS, *BETA_NAMES]) | st.text() | JSON
+PART = st.dictionaries(
+    st.sampled_from(["id", "type", "role", "status", "status_details", "error", "code", "message", "event_id"]), JSON
+)
+FIELDS = st.dictionaries(st.sampled_from([*NULLABLE, "session"]), PART | JSON | st.sampled_from([AUDIO, "i", 0]))
+
+
+def _only_malformed(message: str | bytes) -> None:
+    try:
+        event = realtime_events.decode(message)
+        found = realtime_events.read(event)
+        realtime_events.error_of(event)
+    except Malformed:
+        return
+    assert found is None or isinstance(found, EngineEvent)
+
+
+@given(st.binary() | st.text(st.characters()))
+def test_arbitrary_messages_raise_nothing_but_malformed(message: str | bytes) -> None:
+    _only_malformed(message)
+
+
+@given(kind=KINDS, fields=FIELDS)
+def test_arbitrary_fields_raise_nothing_but_malformed(kind: Any, fields: dict[str, Any]) -> None:
+    _only_malformed(json.dumps({"type": kind, **fields}))
+
+
+@given(st.binary(max_size=2000))
+def test_audio_arrives_as_it_was_sent(audio: bytes) -> None:
+    speech = heard("response.output_audio.delta", **AT, delta=base64.b64encode(audio).decode())
+    assert speech == (Speech("r", "i", 1, audio) if audio else None)
+
+
+# Errors
+
+BENIGN = [
+    "conversation_already_has_active_response",
+    "response_cancel_not_active",
+    "input_audio_buffer_commit_empty",
+    "item_truncate_invalid_item_id",
+    "invalid_value",
+    "unknown_parameter",
+    "cannot_update_voice",
+    "rate_limit_exceeded",
+    "of_next_year",
+]
+
+
+@pytest.mark.parametrize("code", BENIGN)
+def test_an_error_that_leaves_the_session_open_is_a_complaint(code: str) -> None:
+    assert heard("error", error={"type": "t", "code": code, "message": "m"}) == Complaint(code, "m")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "invalid_api_key",
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "beta_api_shape_disabled",
+        "session_expired",
+    ],
+)
+def test_an_error_after_which_nothing_more_will_come_is_a_loss(code: str) -> None:
+    assert code in FATAL_CODES
+    lost = heard("error", error={"type": "t", "code": code, "message": "m"})
+    assert isinstance(lost, Lost)
+    assert code in lost.reason
+    done = heard("response.done", response={"id": "r", "status": "failed", "status_details": {"error": {"code": code}}})
+    assert isinstance(done, Lost)
+    assert code in done.reason
+
+
+def test_what_an_error_says_of_itself() -> None:
+    def error_of(error: Any) -> tuple[str, str, str]:
+        return realtime_events.error_of(realtime_events.decode(json.dumps({"type": "error", "error": error})))
+
+    assert error_of({"type": "t", "code": "c", "message": "m", "event_id": "e"}) == ("c", "m", "e")
+    assert error_of({"type": "server_error", "code": None, "message": None, "event_id": None}) == (
+        "server_error",
+        "",
+        "",
+    )
+    assert error_of({}) == ("unknown", "", "")
+    assert error_of(None) == ("unknown", "", "")
+
+
+def test_an_error_of_any_length_is_told_shortly() -> None:
+    for code in ("c", "session_expired"):
+        event = heard("error", error={"code": code, "message": "m" * 100_000})
+        assert event is not None
+        assert len(json.dumps(event)) < 400
