@@ -13,6 +13,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ class Line:
         config = Config()
         config.bind = [f"fd://{bound.detach()}"]
         config.websocket_max_message_size = _MOST_FRAME
-        config.websocket_ping_interval = 20
+        config.websocket_ping_interval = None
         config.graceful_timeout = _LISTENER_SECONDS
         config.include_server_header = False
         config.accesslog = None
@@ -177,6 +178,7 @@ def make_rooms(
             reorder_frames=settings.reorder_frames,
             start_seconds=settings.start_frame_seconds,
             write_seconds=settings.write_seconds,
+            reply_seconds=settings.reply_seconds,
         ),
         deadline_seconds={
             "ring": settings.ring_seconds,
@@ -223,7 +225,10 @@ def create_app(settings: Settings | None = None) -> Quart:
 
 
 def run_server(port: int | None = None, host: str | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; blocking. None: as the settings say. Returns the exit code."""
+    """Serve until SIGTERM or SIGINT; blocking. None: as the settings say. Returns the exit code.
+
+    Signals reach the main thread only: in any other it serves until the process ends.
+    """
     return _serve({"port": port, "host": host})
 
 
@@ -256,8 +261,9 @@ async def _serve_until_signal(settings: Settings) -> int:
     """First SIGTERM or SIGINT: drain. Second: now."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, None)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signals.put_nowait, None)
     async with Line(settings) as line:
         warnings = [*settings.warnings, *line.warnings]
         Console().print(start_table(settings, public=line.public, console=line.console, warnings=warnings))
@@ -324,7 +330,8 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
-    for chatty in ("httpx", "hypercorn.error"):
+    # Some tell every header at the level debug: keys are among them.
+    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -204,8 +204,8 @@ class Call:
             case commands.ConnectEngine():
                 self._engine = self.relay.engine = self._rooms.make_engine(self.id, self._hear)
                 self._own(self._run_engine(self._engine), "engine")
-            case commands.Greet() if self._engine is not None:
-                self._engine.greet()
+            case commands.Greet() if self._engine is not None and self._engine.greet():
+                self.relay.expect_speech()
             case commands.PlayClip(clip=clip):
                 self.note("clip", clip=clip)
                 self.relay.play_clip(clip)
@@ -276,7 +276,12 @@ class Call:
         if task is not None:
             self._reserved = False
             secret = self._rooms.mint.header_token(self.id, self._stream)
-            await self.relay.attend(wire, self.carrier.dialect(), secret)
+            try:
+                await self.relay.attend(wire, self.carrier.dialect(), secret)
+            except BaseException as error:
+                # The one end that the relay does not tell: the web server let go of the connection, or a fault of ours.
+                self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
+                raise
 
     # What the engine says
 

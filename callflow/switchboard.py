@@ -25,6 +25,8 @@ _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 2.0
 """A carrier gives up on a webhook about then."""
 _RELEASE_SECONDS: Final = 1.5
+_LAST_WORDS_SECONDS: Final = 3.0
+"""How long the end of the process waits for hang-ups that the carrier has not taken yet."""
 
 Value = TypeVar("Value")
 
@@ -226,7 +228,7 @@ class Switchboard:
             call.post(events.HangupRequested(reason="shutdown"))
         await self._empty(_RELEASE_SECONDS)
         if self._last_words:
-            await asyncio.wait(set(self._last_words), timeout=3.0)
+            await asyncio.wait(set(self._last_words), timeout=_LAST_WORDS_SECONDS)
         for task in (*self._tasks, *self._last_words):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._last_words, return_exceptions=True)

@@ -63,6 +63,9 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
         except recording.UnreadableRecording as error:
             print(error, file=sys.stderr)
             return 2
+    if (problem := _cannot_write(arguments.out)) is not None:
+        print(problem, file=sys.stderr)
+        return 2
     stage = Stage()
     async with _sandbox(open_line, stage) as (telnyx, line):
         console.print("A call on this machine: the real server between an emulated Telnyx and an emulated model.\n")
@@ -74,6 +77,16 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
                 await asyncio.Event().wait()
             code = await _one_call(console, telnyx, stage, line, caller, arguments.out)
     return code
+
+
+def _cannot_write(out: Path) -> str | None:
+    """Found out before the call, not behind it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.open("ab").close()
+    except OSError as error:
+        return f"{out} cannot be written: {error.strerror}. Name another place with --out."
+    return None
 
 
 @contextlib.asynccontextmanager

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 _CLIP: Final = "clip:"
 _CLOSE_SECONDS: Final = 0.3
+_MARK_SECONDS: Final = 1.0
+"""How late the mark of a clip's end may be before the clock is believed instead."""
 _MOST_RESPONSES: Final = 64
 _READABLE: Final = ("PCMU", "PCMA")
 
@@ -61,6 +63,8 @@ class MediaSettings:
     reorder_frames: int = 3
     start_seconds: float = 5.0
     write_seconds: float = 5.0
+    reply_seconds: float = 20.0
+    """How long the engine may say nothing when it is its turn to speak."""
 
 
 class Relay:
@@ -84,6 +88,8 @@ class Relay:
         self.engine: Engine | None = None
         self._stream: _Stream | None = None
         self._pacer: asyncio.TimerHandle | None = None
+        self._mute: asyncio.TimerHandle | None = None
+        self._clip_end: asyncio.TimerHandle | None = None
         self._answered = False
         self._parting = False
         self._responses: dict[str, None] = {}
@@ -112,6 +118,9 @@ class Relay:
             if self._stream is stream:
                 self._stream = None
             self._stop_pacer()
+        if self._clip_end is not None:
+            self._clip_end.cancel()
+            self._clip_end = None
         if stream.started:
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
@@ -127,6 +136,9 @@ class Relay:
     async def close(self) -> None:
         self._parting = True
         self._stop_pacer()
+        self._speech_came()
+        if self._clip_end is not None:
+            self._clip_end.cancel()
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
 
@@ -155,13 +167,26 @@ class Relay:
     def _heard(self, heard: list[Heard]) -> None:
         for key, _ in heard:
             if key.item.startswith(_CLIP):
-                self._post(events.ClipPlayed(clip=key.item.removeprefix(_CLIP)))
+                self._clip_played(key.item.removeprefix(_CLIP))
         if heard and not self.playout.is_unplayed(self._clock()):
             self.conversation.agent_is_heard()
 
     # From the engine: called in the engine's order, on the loop
 
+    def expect_speech(self) -> None:
+        """It is the engine's turn. One that stays mute is as good as lost: nobody is left in silence."""
+        if self._mute is None and not self._parting:
+            seconds = self._settings.reply_seconds
+            lost = events.EngineLost(reason=f"it has said nothing for {seconds:g} s")
+            self._mute = self._loop.call_later(seconds, self._post, lost)
+
+    def _speech_came(self) -> None:
+        if self._mute is not None:
+            self._mute.cancel()
+            self._mute = None
+
     def speech(self, heard: Speech) -> None:
+        self._speech_came()
         if self._parting:
             return
         if self.playout.add(Key(heard.item, heard.content), heard.response, heard.audio):
@@ -178,12 +203,15 @@ class Relay:
 
     def response_done(self, done: ResponseDone) -> None:
         self._responses.pop(done.response, None)
+        if done.status != "failed":  # it may have nothing to say; but one that failed still owes its words
+            self._speech_came()
         self._heard(self.playout.finish_response(done.response))
         self._pump()
 
     def speech_started(self, _: SpeechStarted) -> None:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
         self._caller_stopped = None
+        self._speech_came()
         if self._parting:
             return
         now = self._clock()
@@ -199,6 +227,7 @@ class Relay:
     def speech_stopped(self, _: SpeechStopped) -> None:
         self._caller_stopped = self._clock()
         self.conversation.caller_pauses()
+        self.expect_speech()
 
     # To the caller
 
@@ -209,14 +238,24 @@ class Relay:
         if self.playout.is_unplayed(now):
             self._interrupt(now)
         self._parting = True
-        if clip is None or self._stream is None:
-            log.error("call %s: the clip %r cannot be played", self._call, name)
-            self._post(events.ClipPlayed(clip=name))
-            return
-        key = Key(_CLIP + name)
-        self.playout.add(key, _CLIP, clip.audio)
-        self.playout.finish(key)
-        self._pump()
+        self._speech_came()
+        if clip is None:
+            log.error("call %s: there is no clip %r", self._call, name)
+            self._clip_played(name)
+        elif self._stream is not None:  # else its loss is on the way to the machine, which knows another voice
+            key = Key(_CLIP + name)
+            self.playout.add(key, _CLIP, clip.audio)
+            self.playout.finish(key)
+            self._pump()
+            seconds = len(clip.audio) / (g711.BYTES_PER_MS * 1000) + _MARK_SECONDS
+            self._clip_end = self._loop.call_later(seconds, self._clip_played, name)
+
+    def _clip_played(self, name: str) -> None:
+        """By the mark of its last byte; or by the clock, where the carrier returns no marks."""
+        if self._clip_end is not None:
+            self._clip_end.cancel()
+            self._clip_end = None
+        self._post(events.ClipPlayed(clip=name))
 
     def _interrupt(self, now: float) -> None:
         cuts = self.playout.interrupt(now)
@@ -287,6 +326,7 @@ class _Stream:
         self._writer = Writer(wire.send, self._end, seconds=settings.write_seconds)
         self._over: asyncio.Future[str] = self._loop.create_future()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._holding: asyncio.TimerHandle | None = None
         self._alaw = False
         self.started = False
 
@@ -297,8 +337,9 @@ class _Stream:
         try:
             return await self._over
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
+            for timer in (*self._timers.values(), self._holding):
+                if timer is not None:
+                    timer.cancel()
             for task in (reading, writing):
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
@@ -333,10 +374,11 @@ class _Stream:
                     frame = decode(message)
                     if isinstance(frame, Audio):
                         if self.started:
-                            for payload in self._reorder.push(frame.chunk, frame.payload):
+                            ready = self._reorder.push(frame.chunk, frame.payload)
+                            for payload in ready:
                                 self._pass_on(payload)
-                            if self._reorder.holding:
-                                self._hold()
+                            if self._holding is not None or self._reorder.holding:
+                                self._hold(moved=bool(ready))
                     else:
                         self._other(frame)
                 except Malformed:
@@ -360,13 +402,17 @@ class _Stream:
         if audio and self._relay.engine is not None:
             self._relay.engine.append(payload)
 
-    def _hold(self) -> None:
-        if "hold" not in self._timers:
+    def _hold(self, *, moved: bool) -> None:
+        """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""
+        if self._holding is not None and (moved or not self._reorder.holding):
+            self._holding.cancel()
+            self._holding = None
+        if self._holding is None and self._reorder.holding:
             wait = self._settings.reorder_frames * g711.FRAME_MS / 1000
-            self._timers["hold"] = self._loop.call_later(wait, self._stop_holding)
+            self._holding = self._loop.call_later(wait, self._stop_holding)
 
     def _stop_holding(self) -> None:
-        del self._timers["hold"]
+        self._holding = None
         for payload in self._reorder.flush():
             self._pass_on(payload)
 

@@ -6,6 +6,7 @@ directly, so that no web framework stands between a frame and the relay.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from typing import Any
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_draining: set[asyncio.Task[None]] = set()
 
 
 class AsgiWire:
@@ -44,4 +47,12 @@ class AsgiWire:
     async def close(self, code: int, reason: str) -> None:
         if self._open:
             self._open = False
+            task = asyncio.create_task(self._drain(), name="media-drain")
+            _draining.add(task)
+            task.add_done_callback(_draining.discard)
             await self._send({"type": "websocket.close", "code": code, "reason": reason[:100]})
+
+    async def _drain(self) -> None:
+        """Until the peer is gone: a server whose queue is full of unread frames would never notice that it is."""
+        while (await self._receive())["type"] == "websocket.receive":
+            pass

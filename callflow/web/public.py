@@ -6,6 +6,7 @@ own 503, which tells a carrier to try again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
@@ -13,7 +14,7 @@ from typing import Any, Final, cast
 import msgspec
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callflow.contracts import Carrier, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 MOST_BODY: Final = 1 << 20
 """Bytes of a webhook; real ones are a few kilobytes."""
 _BODY_SECONDS: Final = 10
+_LINGER_SECONDS: Final = 2.0
+"""How long a sender that is refused early may take to finish sending."""
 _MEDIA_DOORS: Final = ("/media-stream/", "/call/")
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
@@ -54,6 +57,7 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = _BODY_SECONDS
+    app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
 
     @app.get("/")
     async def index() -> dict[str, str]:
@@ -72,7 +76,10 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
-        return _answer(error.code or 400, error.description or error.name)
+        response = _answer(error.code or 400, error.description or error.name)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
@@ -129,7 +136,7 @@ class MediaDoor:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
-            await self._inner(scope, receive, send)
+            await self._inner(scope, *_to_the_end(receive, send))
             return
         wire = AsgiWire(receive, send)
         await receive()  # websocket.connect
@@ -141,6 +148,28 @@ class MediaDoor:
             return
         await wire.accept()
         await call.attend(wire)
+
+
+def _to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
+    """Hold an early answer back until the request has been read: closing on unread data would destroy the answer."""
+    read = asyncio.Event()
+
+    async def receiving() -> Any:
+        message = await receive()
+        if not message.get("more_body"):
+            read.set()
+        return message
+
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.start" and not read.is_set():
+            try:
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    await read.wait()
+            except TimeoutError:
+                pass  # whoever sends for ever loses the answer
+        await send(message)
+
+    return receiving, sending
 
 
 def _token(path: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from unittest import mock
 
 import uvloop
 
+import server
+from callflow.call import Call
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.settings import Settings
@@ -36,6 +39,18 @@ class House:
         records = self.line.journal.read(call)
         return [f"{one.before}>{one.after}" for one in records if one.before != one.after]
 
+    @property
+    def call(self) -> Call:
+        """The only live call, from the server's side."""
+        (call,) = self.line.switchboard.calls
+        return call
+
+    def happened(self, kind: str, call: str | None = None) -> list[dict[str, Any]]:
+        """The events and notes of that name on record, in order: of one call, or of all."""
+        names = self.line.journal.calls() if call is None else [call]
+        events = [record.event for name in names for record in self.line.journal.read(name)]
+        return [event for event in events if event["event"] == kind]
+
     async def until(self, condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
         await until(condition, what, timeout)
 
@@ -48,7 +63,7 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 5.0
     """Poll a condition that has no event of its own; says what was waited for when it never came."""
     try:
         async with asyncio.timeout(timeout):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited {timeout:g} s for {what}") from None
@@ -79,5 +94,16 @@ async def house(
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
+    quick = mock.patch.object(server, "_LISTENER_SECONDS", 0.05)
+    with quick, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+async def together(scenes: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    """Plays several scenes at the same time, because most of their time is waiting. Names every one that fails."""
+    results = dict(zip(scenes, await asyncio.gather(*scenes.values(), return_exceptions=True), strict=True))
+    failed = {name: error for name, error in results.items() if error is not None}
+    if failed:
+        story = "\n".join(f"{name}: {type(error).__name__}: {error}" for name, error in failed.items())
+        raise AssertionError(f"{len(failed)} of {len(scenes)} scenes failed:\n{story}") from next(iter(failed.values()))

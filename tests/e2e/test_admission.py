@@ -1,0 +1,360 @@
+"""Who gets in, what becomes of the others, and the way out of a server that is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from time import monotonic
+
+import psutil
+import pytest
+
+from callflow.media import clips
+from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
+from tests.e2e.house import run
+from tests.e2e.process import serving
+from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, posted, stage, tasks, tell
+
+
+# A full house
+
+
+def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
+    async def main() -> None:
+        async with stage(max_concurrent_calls=1) as the:
+            first = await the.telnyx.ring()
+            await conversing(the, first)
+            second = await the.telnyx.ring(from_number="+15550100077")
+            await second.wait_ended()
+            assert posted(the, second) == ["reject"]
+            (reject,) = the.actions("reject")
+            assert reject.body["cause"] == "USER_BUSY"
+            assert second.hangup_cause == "user_busy"
+            await the.until(lambda: len(the.happened("ended")) == 1, "the refused call's end on record")
+            (refused,) = the.happened("call_refused")
+            assert (refused["reason"], refused["from_number"]) == ("busy", "+15550100077")
+            name = the.line.journal.calls()[1]
+            assert cause(the, name) == "busy"
+            assert first.state == "answered", "the first call suffered"
+            await over_after_hanging_up(first)
+            await the.quiet()
+            third = await the.telnyx.ring()
+            await conversing(the, third)
+            await third.hang_up()
+            await the.quiet()
+
+    async def over_after_hanging_up(call: Call) -> None:
+        await call.hang_up()
+        await call.wait_ended()
+
+    run(main())
+
+
+def test_of_many_at_once_exactly_the_limit_is_taken() -> None:
+    async def main() -> None:
+        async with stage(max_concurrent_calls=3) as the:
+            calls = [await the.telnyx.ring() for _ in range(12)]
+            await the.until(lambda: len(the.actions("answer")) + len(the.actions("reject")) == 12, "all to be decided")
+            assert len(the.actions("answer")) == 3
+            assert the.line.switchboard.counts["refused"] == 9
+            for call in calls:
+                if call.state != "ended":
+                    await call.hang_up()
+            await the.quiet()
+            await the.until(lambda: len(the.happened("ended")) == 12, "twelve ends on record")
+
+    run(main())
+
+
+def test_repeats_of_a_refused_calls_webhook_do_not_take_it_after_all() -> None:
+    async def main() -> None:
+        faults = Faults(webhook_new_ids={"call.initiated": 2}, webhook_duplicates={"call.initiated": 2})
+        async with stage(max_concurrent_calls=1) as the:
+            first = await the.telnyx.ring()
+            await conversing(the, first)
+            second = await the.telnyx.ring(faults=faults)
+            await second.wait_ended()
+            await first.hang_up()
+            await the.quiet()
+            ids = {"call_control_id": second.control_id, "call_leg_id": second.leg_id}
+            await tell(the, "call.initiated", leg(**ids))
+            await tell(the, "call.answered", leg(**ids))
+            assert posted(the, second) == ["reject"]
+            assert the.line.switchboard.calls == []
+
+    run(main())
+
+
+def test_a_call_found_answered_beyond_the_limit_is_told_goodbye_and_hung_up() -> None:
+    async def main() -> None:
+        async with stage(max_concurrent_calls=1) as the:
+            first = await the.telnyx.ring()
+            await conversing(the, first)
+            second = await the.telnyx.ring(faults=Faults(webhook_drop=["call.initiated"]))
+            second.answered()
+            await second.wait_ended()
+            assert second.ended_by == "product"
+            assert heard(second, "goodbye", "Goodbye.")
+            await first.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_a_slot_is_free_again_after_every_way_to_fail() -> None:
+    async def main() -> None:
+        api = [ApiFault("answer", status=422, code="90018"), ApiFault("answer", status=403)]
+        async with stage(telnyx=exchange(api=api), max_concurrent_calls=1) as the:
+            for number in (1, 2):
+                call = await the.telnyx.ring()
+                await the.until(lambda number=number: len(the.happened("ended")) == number, "the call's end")  # type: ignore[misc]
+                await the.quiet()
+                if call.state != "ended":
+                    await call.hang_up()
+            last = await the.telnyx.ring()
+            await conversing(the, last)
+            await last.hang_up()
+            await the.quiet()
+            assert the.line.switchboard.counts["refused"] == 0
+
+    run(main())
+
+
+def test_webhooks_without_a_call_take_no_slot() -> None:
+    async def main() -> None:
+        async with stage(max_concurrent_calls=1) as the:
+            for kind in ("call.hangup", "call.dtmf.received", "streaming.started", "call.of.next.year"):
+                await tell(the, kind, leg())
+            call = await the.telnyx.ring()
+            await conversing(the, call)
+            await call.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+# The drain, in this process
+
+
+def test_a_drain_lets_calls_end_by_themselves_and_refuses_new_ones() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            live = await the.telnyx.ring()
+            await conversing(the, live)
+            draining = asyncio.create_task(the.line.switchboard.drain(5.0))
+            await the.until(lambda: not the.line.switchboard.is_accepting, "the drain")
+            refused = await the.telnyx.ring()
+            await refused.wait_ended()
+            assert refused.hangup_cause == "user_busy"
+            assert live.state == "answered", "a live call was ended before its time"
+            began = monotonic()
+            await live.hang_up()
+            await draining
+            assert monotonic() - began < 2.0, "the drain waited although nobody was left"
+            assert posted(the, live) == ["answer"]
+
+    run(main())
+
+
+def test_a_drain_ends_a_call_that_still_rings() -> None:
+    async def main() -> None:
+        async with stage(telnyx=exchange(answer_s=30)) as the:
+            call = await the.telnyx.ring()
+            await the.until(lambda: the.actions("answer") and the.actions("answer")[0].status, "the answer")
+            await the.line.switchboard.drain(0.05)
+            assert posted(the) == ["answer", "hangup"]
+            assert call.ended_by == "product"
+
+    run(main())
+
+
+def test_a_drain_is_bounded_when_nothing_works_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callflow.switchboard._LAST_WORDS_SECONDS", 0.3)
+
+    async def main() -> None:
+        faults = Faults(no_marks=True, webhook_drop=["*"])
+        api = [ApiFault("hangup", hang_s=60, times=99)]
+        telnyx = exchange(faults=Faults(), api=api)
+        async with stage(telnyx=telnyx, farewell_seconds=0.5) as the:
+            call = await the.telnyx.ring()
+            await conversing(the, call)
+            call.faults = faults
+            faults.api += api
+            began = monotonic()
+            await the.line.switchboard.drain(0.1)
+            assert monotonic() - began < 0.1 + 0.5 + 1.5 + 1.0, "the drain hangs with the carrier's API"
+            assert the.line.switchboard.calls == []
+            assert "hangup" in posted(the)
+
+    run(main())
+
+
+# Signals
+
+
+def _agent() -> Realtime:
+    return Realtime(script=Script.tone(30.0), pace=Pace.instant())
+
+
+async def _talking(telnyx: Telnyx) -> Call:
+    call = await telnyx.ring()
+    await call.wait_streaming()
+    await call.phone.hears(0.1)
+    return call
+
+
+def test_sigterm_with_a_live_call_drains_says_goodbye_hangs_up_and_exits_0() -> None:
+    async def main() -> None:
+        telnyx = exchange()
+        async with serving(telnyx, _agent(), DRAIN_SECONDS=0.5) as server:
+            call = await _talking(telnyx)
+            began = monotonic()
+            await server.stop()
+            await server.says("draining")
+            refused = await telnyx.ring()
+            await refused.wait_ended()
+            assert refused.hangup_cause == "user_busy"
+            assert call.state == "answered", "the live call was not given its time"
+            await call.wait_ended(8)
+            assert call.ended_at is not None
+            assert call.ended_at - began > 0.5
+            assert call.ended_by == "product"
+            goodbye = clips.load("en")["goodbye"].audio
+            assert goodbye in call.phone.ear(0.0, monotonic()), f"goodbye was not heard; {call.story()}"
+            assert await server.ended(5) == 0
+            assert telnyx.failures == []
+
+    run(main())
+
+
+def test_sigterm_with_a_call_that_ends_in_time_says_no_goodbye() -> None:
+    async def main() -> None:
+        telnyx = exchange()
+        async with serving(telnyx, _agent(), DRAIN_SECONDS=20) as server:
+            call = await _talking(telnyx)
+            await server.stop()
+            await server.says("draining")
+            await call.hang_up()
+            assert await server.ended(5) == 0
+            assert [one.action for one in telnyx.commands] == ["answer"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_without_calls_ends_the_server_at_once_with_0(number: signal.Signals) -> None:
+    async def main() -> None:
+        async with serving(exchange(), model()) as server:
+            began = monotonic()
+            await server.stop(number)
+            assert await server.ended(5) == 0
+            assert monotonic() - began < 3.0
+
+    run(main())
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)])
+def test_a_second_signal_ends_every_call_now(numbers: tuple[signal.Signals, signal.Signals]) -> None:
+    async def main() -> None:
+        telnyx = exchange()
+        async with serving(telnyx, _agent(), DRAIN_SECONDS=60) as server:
+            calls = list(await asyncio.gather(_talking(telnyx), _talking(telnyx)))
+            await server.stop(numbers[0])
+            await server.says("draining")
+            began = monotonic()
+            await server.stop(numbers[1])
+            for call in calls:
+                await call.wait_ended(3)
+                assert call.ended_by == "product", call.story()
+            assert await server.ended(5) == 0
+            assert monotonic() - began < 5.0
+            assert [one.action for one in telnyx.commands].count("hangup") == 2
+
+    run(main())
+
+
+# Leaks
+
+
+async def _short_calls(telnyx: Telnyx, count: int, at_once: int = 10) -> None:
+    async def some(number: int) -> None:
+        for _ in range(number):
+            call = await telnyx.ring()
+            await call.wait_streaming()
+            await call.phone.hears(0.02)
+            await call.hang_up()
+            await call.wait_ended()
+
+    await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
+
+
+def test_200_calls_leave_no_descriptor_no_memory_and_no_call_behind() -> None:
+    async def main() -> None:
+        telnyx = exchange(Faults(webhook_drop=["streaming.started", "streaming.stopped"]))
+        async with serving(telnyx, model(0.05), LOG_LEVEL="warning") as server:
+            watched = psutil.Process(server.process.pid)
+
+            async def settled() -> tuple[int, float, int]:
+                await server.live(0)
+                # The sandbox keeps its HTTP connections; the server's own to it are a pool of at most 50.
+                return watched.num_fds(), watched.memory_info().rss / 2**20, watched.num_threads()
+
+            await _short_calls(telnyx, 50)
+            early = await settled()
+            await _short_calls(telnyx, 150)
+            late = await settled()
+            assert late[0] <= early[0] + 15, f"descriptors: {early[0]} after 50 calls, {late[0]} after 200"
+            assert late[1] <= early[1] + 15, f"memory: {early[1]:.0f} MiB after 50 calls, {late[1]:.0f} after 200"
+            assert late[2] <= early[2] + 2, f"threads: {early[2]} after 50 calls, {late[2]} after 200"
+            health = await server.health()
+            assert (health["calls"], health["counts"]["calls"]) == (0, 200)
+            assert health["counts"].get("refused", 0) == 0
+            await server.stop()
+            assert await server.ended() == 0
+
+    run(main())
+
+
+def test_30_calls_leave_no_task_and_no_call_object_behind() -> None:
+    async def main() -> None:
+        async with stage(realtime=model(0.05)) as the:
+            await _short_calls(the.telnyx, 10)
+            await the.quiet()
+            await the.until(lambda: all(one.closed for one in the.realtime.sessions), "the engines to close")
+            before = set(tasks().values())
+            await _short_calls(the.telnyx, 20)
+            await the.quiet()
+            await the.until(lambda: len(tasks()) <= len(before), f"no more tasks than {before}", 2)
+            board = the.line.switchboard
+            assert (board.calls, board._legs, len(board._tasks), len(board._last_words)) == ([], {}, 0, 0)
+            gc.collect()
+            alive = [one for one in gc.get_objects() if type(one).__name__ in ("Call", "Relay", "OpenAIRealtime")]
+            mine = [one for one in alive if type(one).__module__.startswith("callflow.") and "sandbox" not in
+                    type(one).__module__]  # fmt: skip
+            assert mine == [], f"{len(mine)} objects of calls that are over"
+
+    run(main())
+
+
+def test_the_descriptor_count_of_this_process_comes_back(tmp_path: os.PathLike[str]) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            call = await the.telnyx.ring()
+            await over_soon(call)
+            await the.quiet()
+
+    async def over_soon(call: Call) -> None:
+        await call.wait_streaming()
+        await call.hang_up()
+        await call.wait_ended()
+
+    run(main())
+    gc.collect()
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        run(main())
+    gc.collect()
+    assert psutil.Process().num_fds() <= before, "a house that was closed has left descriptors open"
