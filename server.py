@@ -296,7 +296,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Python 3.11's streams report a connection whose handler was cancelled as an error; closing a listener does that."""
+    """Python 3.11's streams report a connection as an error when its handler is cancelled, as by a closing listener."""
     if not isinstance(context.get("exception"), asyncio.CancelledError):
         loop.default_exception_handler(context)
 

@@ -135,7 +135,7 @@ class Call:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until the call is over and everything it owned is gone. Whatever fails in here ends this call and no other."""
+        """Until the call is over and all that it owned is gone. Whatever fails in here ends this call and no other."""
         try:
             while not machine.is_over(self.model):
                 while not self._mailbox:

@@ -170,7 +170,7 @@ class Switchboard:
             self._changed.set()
 
     def _name(self, signal: Signal) -> str:
-        """Our id of a call follows from the carrier's: a webhook that comes again after a restart means the same call."""
+        """Our id of a call follows from the carrier's: a webhook repeated after a restart means the same call."""
         ids = signal.ids
         return str(uuid.uuid5(_CALLS, f"{signal.carrier}:{ids.leg or ids.control}"))
 

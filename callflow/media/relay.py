@@ -1,8 +1,8 @@
 """The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
 
-From the caller: media socket -> dialect -> engine, base64 untouched. To the caller: engine -> playout ledger -> dialect ->
-media socket. The relay owns one call's media socket at a time and its playout; it decides what concerns audio within one
-tick of the loop (an interruption: stop, clear, truncate) and tells the call everything else as events.
+From the caller: media socket -> dialect -> engine, base64 untouched. To the caller: engine -> playout ledger -> dialect
+-> media socket. The relay owns one call's media socket at a time and its playout; it decides what concerns audio within
+one tick of the loop (an interruption: stop, clear, truncate) and tells the call everything else as events.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The seam between the relay and whatever carries its media socket.
 
-The relay knows a `Wire` and nothing else. Here is the one that speaks ASGI: it talks to the server's `receive` and `send`
-directly, so that no web framework stands between a frame and the relay.
+The relay knows a `Wire` and nothing else. Here is the one that speaks ASGI: it talks to the server's `receive` and
+`send` directly, so that no web framework stands between a frame and the relay.
 """
 
 from __future__ import annotations

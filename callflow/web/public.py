@@ -83,7 +83,7 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
-        log.exception("a web handler failed", exc_info=error)
+        log.error("a web handler failed", exc_info=error)
         return _answer(503, "a fault of ours; try again")
 
     app.asgi_app = MediaDoor(app.asgi_app, switchboard)  # type: ignore[method-assign]

@@ -118,10 +118,12 @@ async def ring_by_hand(the: House, *, answered: bool = True, **options: Any) -> 
 
     Waits until it is answered, or only for the command to answer it.
     """
-    number = len(the.actions("answer"))
     call = await the.telnyx.ring(faults=Faults(never_connect=True), **options)
-    await the.until(lambda: len(the.actions("answer")) > number, "the call to be answered")
+
+    def answers() -> list[Any]:
+        return [one for one in the.actions("answer") if one.call_control_id == call.control_id]
+
+    await the.until(answers, "the call to be answered")
     if answered:
         await call.wait_answered()
-    (answer,) = [one for one in the.actions("answer") if one.call_control_id == call.control_id]
-    return call, answer.body["stream_url"]
+    return call, answers()[0].body["stream_url"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import httpx
+
 from tests.e2e.house import run
 from tests.e2e.process import ROOT, SERVER, environment, python, serving
 from tests.e2e.scenes import exchange, model

@@ -81,7 +81,7 @@ def test_ten_seconds_at_once_wait_here_and_not_at_the_carrier() -> None:
         )
         async with house(realtime=realtime, carrier_lead_ms=300, **FAST) as the:
             one = await talk(the)
-            await the.until(lambda: one.phone.heard_ms > 2500, "2.5 s of speech")
+            await the.until(lambda: one.phone.heard_ms > 1600, "1.6 s of speech")
             assert one.stream.max_queued_ms <= 300 + 20, "the carrier was given more than it is meant to hold"
             assert one.stream.underruns == 0, f"the speech broke up {one.stream.underruns} times"
             assert said.startswith(bytes(one.received))
@@ -141,7 +141,7 @@ WHEN = {
     "one item, being generated": ((noise(2500, 12),), Pace.instant(speed=1.3), 0),
     "four items, generated long ago": (tuple(noise(500, 13 + n) for n in range(4)), Pace.instant(), 0),
     "four items, being generated": (tuple(noise(555, 17 + n) for n in range(4)), Pace(first_byte_ms=50, speed=2.0), 0),
-    "a carrier 50 ms away": (tuple(noise(700, 21 + n) for n in range(3)), Pace.instant(speed=4), 50),
+    "a carrier 50 ms away": (tuple(noise(1500, 21 + n) for n in range(3)), Pace.instant(speed=4), 50),
 }
 
 
@@ -356,8 +356,9 @@ def test_many_interruptions_in_a_row_leave_the_conversation_true() -> None:
             for item, ends in one.truncates().items():
                 assert len(ends) == 1
                 assert 0 <= ends[0] <= one.generated_ms(item)
-            turns_kept = [turn for turn in the.call.relay.conversation.turns if turn.interrupted]
-            assert {turn.item for turn in turns_kept} == set(one.truncates())
+            cut = {turn.item for turn in the.call.relay.conversation.turns if turn.interrupted}
+            await the.until(lambda: cut <= set(one.truncates()), "the model to be told of every cut")
+            assert cut == set(one.truncates())
             await goodbye(the, one)
 
     run(main())

@@ -40,7 +40,7 @@ def test_silence_stays_silence_across_the_codecs() -> None:
 
 
 def test_half_a_sample_is_refused() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="multiple"):
         g711.pcm16_to_ulaw(b"\0\0\0")
 
 
