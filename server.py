@@ -33,7 +33,7 @@ from callflow.engines.session_config import RealtimeConfig
 from callflow.journal import Journal, MemoryJournal
 from callflow.live import Live
 from callflow.media import clips
-from callflow.media.relay import MediaSettings
+from callflow.media.stream import MediaSettings
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint

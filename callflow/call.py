@@ -40,7 +40,8 @@ from callflow.events import Event, LegIds
 from callflow.journal import Journal, Record
 from callflow.live import Live
 from callflow.media.clips import Clip
-from callflow.media.relay import MediaSettings, Relay, summary
+from callflow.media.relay import Relay, summary
+from callflow.media.stream import MediaSettings
 from callflow.tokens import Mint
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from callflow.live import News
 from callflow.sandbox import voices
 from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime_script import Script, Turn
+from callflow.sandbox.realtime.script import Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 
 

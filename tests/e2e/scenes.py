@@ -17,7 +17,7 @@ from callflow.media.clips import Clip
 from callflow.sandbox.phone import Phone, tone
 from callflow.sandbox.realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx, Timing
-from callflow.sandbox.telnyx_webhooks import envelope, timestamp
+from callflow.sandbox.telnyx.webhooks import envelope, timestamp
 from tests.e2e.house import House, house, until
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime
-from callflow.sandbox.realtime_script import Pace, Script
+from callflow.sandbox.realtime.script import Pace, Script
 from tests.e2e.house import house, run
 
 

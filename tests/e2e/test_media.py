@@ -407,6 +407,9 @@ def test_a_message_too_large_to_take_ends_its_own_call_only() -> None:
                 await bystander.audio(*frames(4))
                 await until_heard(the.realtime.sessions[0], b"".join(frames(4)))
                 assert other.state == "answered"
+                await other.hang_up()
+                await bystander.closed()
+                await the.quiet()
 
     run(main())
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from callflow.sandbox.telnyx import ApiFault, Faults
-from callflow.sandbox.telnyx_parameters import EVENT_TYPES
-from callflow.sandbox.telnyx_webhooks import Signer
+from callflow.sandbox.telnyx.parameters import EVENT_TYPES
+from callflow.sandbox.telnyx.webhooks import Signer
 from tests.e2e.house import House, run
 from tests.e2e.scenes import (
     cause,

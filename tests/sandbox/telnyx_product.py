@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from callflow.sandbox.telnyx import Call, Faults, Telnyx, Timing
-from callflow.sandbox.telnyx_http import HttpServer, Request, Response, Tasks
+from callflow.sandbox.telnyx.http import HttpServer, Request, Response, Tasks
 
 
 FAST = Timing(

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from callflow.sandbox import voices
 from callflow.sandbox.realtime import Call, Faults, Pace, Quirks, Realtime, Say, Script, Session, Turn
-from callflow.sandbox.realtime_script import encode, tone
+from callflow.sandbox.realtime.script import encode, tone
 
 
 PCMU = {"type": "audio/pcmu"}

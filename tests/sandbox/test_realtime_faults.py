@@ -15,8 +15,8 @@ from websockets.exceptions import InvalidStatus
 
 from callflow.sandbox import voices
 from callflow.sandbox.realtime import Faults, Pace, Quirks, Realtime, Script, Session, Turn, serve
-from callflow.sandbox.realtime_control import Control
-from callflow.sandbox.realtime_script import encode, tone
+from callflow.sandbox.realtime.control import Control
+from callflow.sandbox.realtime.script import encode, tone
 from tests.sandbox.test_realtime import VAD, Client, connected, hold, in_order
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from callflow.sandbox import voices
 from callflow.sandbox.realtime import Pace, Quirks, Script, Session
-from callflow.sandbox.realtime_config import defaults, updated
-from callflow.sandbox.realtime_events import CLIENT_EVENTS, validate
-from callflow.sandbox.realtime_script import tone
+from callflow.sandbox.realtime.config import defaults, updated
+from callflow.sandbox.realtime.events import CLIENT_EVENTS, validate
+from callflow.sandbox.realtime.script import tone
 from tests.sandbox.test_realtime import PCMU, VAD, Client, hold
 
 

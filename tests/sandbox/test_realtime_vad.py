@@ -10,8 +10,8 @@ import pytest
 
 from callflow.media import g711
 from callflow.sandbox import voices
-from callflow.sandbox.realtime_script import encode, tone
-from callflow.sandbox.realtime_vad import Speech, Vad
+from callflow.sandbox.realtime.script import encode, tone
+from callflow.sandbox.realtime.vad import Speech, Vad
 
 
 def server_vad(**settings: Any) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from callflow.media.g711 import FRAME_MS
 from callflow.sandbox.phone import Phone
-from callflow.sandbox.telnyx_faults import Faults, Timing
-from callflow.sandbox.telnyx_http import Tasks
-from callflow.sandbox.telnyx_webhooks import Delivery, Signer, Webhooks
+from callflow.sandbox.telnyx.faults import Faults, Timing
+from callflow.sandbox.telnyx.http import Tasks
+from callflow.sandbox.telnyx.webhooks import Delivery, Signer, Webhooks
 
 
 if TYPE_CHECKING:
-    from callflow.sandbox.telnyx_call import Call
+    from callflow.sandbox.telnyx.call import Call
 
 log = logging.getLogger(__name__)
 

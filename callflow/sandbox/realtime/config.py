@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-from callflow.sandbox import realtime_check as check
-from callflow.sandbox.realtime_check import Refusal
-from callflow.sandbox.realtime_faults import Quirks
+from callflow.sandbox.realtime import check as check
+from callflow.sandbox.realtime.check import Refusal
+from callflow.sandbox.realtime.faults import Quirks
 
 
 INSTRUCTIONS: Final = (

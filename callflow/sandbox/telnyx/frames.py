@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from callflow.sandbox.telnyx_codecs import bytes_per_second
+from callflow.sandbox.telnyx.codecs import bytes_per_second
 
 
 SHORTEST_S: Final = 0.02

@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from callflow.sandbox.realtime_check import Refusal
+from callflow.sandbox.realtime.check import Refusal
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from callflow.sandbox.telnyx_parameters import COMMANDS, EVENT_TYPES
+from callflow.sandbox.telnyx.parameters import COMMANDS, EVENT_TYPES
 
 
 @dataclass(slots=True)

@@ -12,16 +12,16 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from callflow.sandbox import realtime_check as check
-from callflow.sandbox import realtime_config as settings
-from callflow.sandbox.realtime_check import Refusal
-from callflow.sandbox.realtime_events import parse, validate
-from callflow.sandbox.realtime_faults import Faults, Quirks
-from callflow.sandbox.realtime_input import CallerAudio
-from callflow.sandbox.realtime_items import Conversation, Item, Tokens
-from callflow.sandbox.realtime_response import RATE_LIMITED, Response
-from callflow.sandbox.realtime_script import Pace, Script, Turn
-from callflow.sandbox.realtime_wire import Wire
+from callflow.sandbox.realtime import check as check
+from callflow.sandbox.realtime import config as settings
+from callflow.sandbox.realtime.check import Refusal
+from callflow.sandbox.realtime.events import parse, validate
+from callflow.sandbox.realtime.faults import Faults, Quirks
+from callflow.sandbox.realtime.input import CallerAudio
+from callflow.sandbox.realtime.items import Conversation, Item, Tokens
+from callflow.sandbox.realtime.response import RATE_LIMITED, Response
+from callflow.sandbox.realtime.script import Pace, Script, Turn
+from callflow.sandbox.realtime.wire import Wire
 
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from callflow.sandbox.realtime_faults import NO_FAULTS, Faults
-from callflow.sandbox.realtime_script import Delta
+from callflow.sandbox.realtime.faults import NO_FAULTS, Faults
+from callflow.sandbox.realtime.script import Delta
 
 
 T = TypeVar("T")

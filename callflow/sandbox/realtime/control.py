@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from callflow.sandbox.realtime import Realtime
-    from callflow.sandbox.realtime_session import Session
+    from callflow.sandbox.realtime.session import Session
 
 _PATIENCE_S: Final = 5.0
 _MOST_BODY: Final = 64 * 1024

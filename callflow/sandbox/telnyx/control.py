@@ -13,9 +13,9 @@ from urllib.parse import unquote
 import msgspec
 
 from callflow.media.g711 import pcm16_to_ulaw
-from callflow.sandbox.telnyx_faults import Faults
-from callflow.sandbox.telnyx_http import Request, Response, json_response
-from callflow.sandbox.telnyx_switch import CONNECTION_ID
+from callflow.sandbox.telnyx.faults import Faults
+from callflow.sandbox.telnyx.http import Request, Response, json_response
+from callflow.sandbox.telnyx.switch import CONNECTION_ID
 
 
 if TYPE_CHECKING:

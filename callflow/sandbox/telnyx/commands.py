@@ -12,14 +12,14 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from callflow.sandbox.telnyx_call import Call
-from callflow.sandbox.telnyx_checks import ApiError, check
-from callflow.sandbox.telnyx_dialling import Dialling
-from callflow.sandbox.telnyx_faults import ApiFault
-from callflow.sandbox.telnyx_frames import StreamOptions
-from callflow.sandbox.telnyx_http import Request, Response, json_response
-from callflow.sandbox.telnyx_parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
-from callflow.sandbox.telnyx_switch import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.call import Call
+from callflow.sandbox.telnyx.checks import ApiError, check
+from callflow.sandbox.telnyx.dialling import Dialling
+from callflow.sandbox.telnyx.faults import ApiFault
+from callflow.sandbox.telnyx.frames import StreamOptions
+from callflow.sandbox.telnyx.http import Request, Response, json_response
+from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
+from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
 
 
 _CONTROL_ID = re.compile(r"v[23]:[A-Za-z0-9_-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -12,12 +12,12 @@ from typing import Any, Final, Literal
 from websockets.exceptions import WebSocketException
 
 from callflow.sandbox.phone import Phone
-from callflow.sandbox.telnyx_announcer import Announcer
-from callflow.sandbox.telnyx_faults import Faults
-from callflow.sandbox.telnyx_frames import StreamOptions
-from callflow.sandbox.telnyx_media import MediaStream
-from callflow.sandbox.telnyx_switch import CONNECTION_ID, Switch
-from callflow.sandbox.telnyx_webhooks import timestamp
+from callflow.sandbox.telnyx.announcer import Announcer
+from callflow.sandbox.telnyx.faults import Faults
+from callflow.sandbox.telnyx.frames import StreamOptions
+from callflow.sandbox.telnyx.media import MediaStream
+from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.webhooks import timestamp
 
 
 USER_ID: Final = str(uuid.uuid4())

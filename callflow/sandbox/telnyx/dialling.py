@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from callflow.sandbox.telnyx_call import Call
-from callflow.sandbox.telnyx_frames import StreamOptions
-from callflow.sandbox.telnyx_switch import Switch
+from callflow.sandbox.telnyx.call import Call
+from callflow.sandbox.telnyx.frames import StreamOptions
+from callflow.sandbox.telnyx.switch import Switch
 
 
 class Dialling:

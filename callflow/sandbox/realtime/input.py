@@ -6,14 +6,14 @@ import asyncio
 import binascii
 from typing import TYPE_CHECKING, Any, Final
 
-from callflow.sandbox.realtime_check import Refusal
-from callflow.sandbox.realtime_items import Item
-from callflow.sandbox.realtime_script import words
-from callflow.sandbox.realtime_vad import BYTES_PER_MS, Vad
+from callflow.sandbox.realtime.check import Refusal
+from callflow.sandbox.realtime.items import Item
+from callflow.sandbox.realtime.script import words
+from callflow.sandbox.realtime.vad import BYTES_PER_MS, Vad
 
 
 if TYPE_CHECKING:
-    from callflow.sandbox.realtime_session import Session
+    from callflow.sandbox.realtime.session import Session
 
 MOST_BYTES: Final = 15 * 1024 * 1024
 """What one `input_audio_buffer.append` may carry."""

@@ -17,9 +17,9 @@ from websockets.protocol import State
 
 from callflow.media.g711 import FRAME_BYTES, FRAME_MS
 from callflow.sandbox.phone import SILENT_FRAME, Phone, Playout
-from callflow.sandbox.telnyx_codecs import ENCODERS, SAMPLE_RATES, decode
-from callflow.sandbox.telnyx_faults import Faults, Timing
-from callflow.sandbox.telnyx_frames import (
+from callflow.sandbox.telnyx.codecs import ENCODERS, SAMPLE_RATES, decode
+from callflow.sandbox.telnyx.faults import Faults, Timing
+from callflow.sandbox.telnyx.frames import (
     ERROR_TITLES,
     GARBAGE,
     Frame,
@@ -31,8 +31,8 @@ from callflow.sandbox.telnyx_frames import (
     check_length,
     parse,
 )
-from callflow.sandbox.telnyx_http import Tasks
-from callflow.sandbox.telnyx_webhooks import timestamp
+from callflow.sandbox.telnyx.http import Tasks
+from callflow.sandbox.telnyx.webhooks import timestamp
 
 
 AUTH_HEADER: Final = "x-telnyx-streaming-auth-token"

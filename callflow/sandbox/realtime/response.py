@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from callflow.sandbox.realtime_items import Item, Tokens, usage
-from callflow.sandbox.realtime_script import PCM, Call, Delta, Say, Turn, deltas, encode, tone, words
+from callflow.sandbox.realtime.items import Item, Tokens, usage
+from callflow.sandbox.realtime.script import PCM, Call, Delta, Say, Turn, deltas, encode, tone, words
 
 
 if TYPE_CHECKING:
-    from callflow.sandbox.realtime_session import Session
+    from callflow.sandbox.realtime.session import Session
 
 _ARGUMENT_PIECE: Final = 12
 """Characters in one delta of function call arguments."""

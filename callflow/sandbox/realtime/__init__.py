@@ -26,10 +26,10 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
-from callflow.sandbox.realtime_control import Control
-from callflow.sandbox.realtime_faults import NO_FAULTS, Faults, Quirks
-from callflow.sandbox.realtime_script import Call, Pace, Say, Script, Turn
-from callflow.sandbox.realtime_session import Session
+from callflow.sandbox.realtime.control import Control
+from callflow.sandbox.realtime.faults import NO_FAULTS, Faults, Quirks
+from callflow.sandbox.realtime.script import Call, Pace, Say, Script, Turn
+from callflow.sandbox.realtime.session import Session
 
 
 __all__ = ["Call", "Faults", "Pace", "Quirks", "Realtime", "Say", "Script", "Session", "Turn", "serve"]

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
 from callflow.sandbox.phone import Phone, tone
-from callflow.sandbox.telnyx_faults import Timing
-from callflow.sandbox.telnyx_http import Tasks
+from callflow.sandbox.telnyx.faults import Timing
+from callflow.sandbox.telnyx.http import Tasks
 
 
 SPEECH_HZ: Final = 620.0

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from callflow.sandbox import realtime_check as check
-from callflow.sandbox.realtime_check import Refusal
+from callflow.sandbox.realtime import check as check
+from callflow.sandbox.realtime.check import Refusal
 
 
 _ANY_TEXT: Final = check.text()

@@ -1,0 +1,222 @@
+"""One media socket: its reader, its one writer, its dialect, and the order of its frames.
+
+The relay decides what the audio means; here a carrier's socket is turned into ordered µ-law for the engine, and what
+the relay sends into frames. A socket that breaks the rules is closed with a reason; garbage ends nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hmac
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from callflow.contracts import (
+    Audio,
+    Connected,
+    Dialect,
+    Digit,
+    Engine,
+    Frame,
+    MarkBack,
+    Start,
+    Stop,
+    Trouble,
+    Wire,
+)
+from callflow.errors import Malformed
+from callflow.media import g711
+from callflow.media.reorder import Reorder
+from callflow.writer import Writer
+
+
+log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS: Final = 0.3
+_READABLE: Final = ("PCMU", "PCMA")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    lead_ms: int = 400
+    mark_every_ms: int = 200
+    reorder_frames: int = 3
+    start_seconds: float = 5.0
+    write_seconds: float = 5.0
+    reply_seconds: float = 20.0
+    """How long the engine may say nothing when it is its turn to speak."""
+
+
+class Owner(Protocol):
+    """Whoever a stream belongs to: told of everything but audio, which goes straight to the engine."""
+
+    call: str
+    counts: Counter[str]
+    engine: Engine | None
+
+    def is_ours(self, start: Start) -> bool: ...
+
+    def started(self, stream: str, encoding: str) -> None: ...
+
+    def refused(self, reason: str) -> None: ...
+
+    def marked(self, name: str) -> None: ...
+
+    def digit(self, digit: str) -> None: ...
+
+
+class Stream:
+    """One media socket: its reader, its one writer, its dialect and the order of its frames."""
+
+    def __init__(self, relay: Owner, wire: Wire, dialect: Dialect, secret: str, settings: MediaSettings) -> None:
+        self._relay, self._wire, self._dialect, self._secret = relay, wire, dialect, secret
+        self._settings = settings
+        self._counts = relay.counts
+        self._loop = asyncio.get_running_loop()
+        self._reorder = Reorder(settings.reorder_frames)
+        self._writer = Writer(wire.send, self._end, seconds=settings.write_seconds)
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._holding: asyncio.TimerHandle | None = None
+        self._alaw = False
+        self.started = False
+
+    async def run(self) -> str:
+        """Why it ended."""
+        reading = asyncio.create_task(self._read(), name="media-in")
+        writing = asyncio.create_task(self._writer.run(), name="media-out")
+        try:
+            return await self._over
+        finally:
+            for timer in (*self._timers.values(), self._holding):
+                if timer is not None:
+                    timer.cancel()
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            await self._close_wire(1000, "")
+
+    def await_start(self) -> None:
+        if not self.started and "start" not in self._timers:
+            seconds = self._settings.start_seconds
+            self._timers["start"] = self._loop.call_later(seconds, self._end, f"no start frame within {seconds:g} s")
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._close_wire(code, reason)
+        self._end(reason)
+
+    def send_audio(self, audio: bytes) -> None:
+        payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        self._writer.put(self._dialect.audio(payload), len(audio))
+        self._counts["bytes_out"] += len(audio)
+
+    def send_mark(self, name: str) -> None:
+        self._writer.put(self._dialect.mark(name))
+
+    def clear(self) -> None:
+        if self.started:
+            self._writer.put(self._dialect.clear())
+
+    async def _read(self) -> None:
+        receive, decode, counts = self._wire.receive, self._dialect.decode, self._counts
+        try:
+            while (message := await receive()) is not None:
+                try:
+                    frame = decode(message)
+                    if isinstance(frame, Audio):
+                        if self.started:
+                            ready = self._reorder.push(frame.chunk, frame.payload)
+                            for payload in ready:
+                                self._pass_on(payload)
+                            if self._holding is not None or self._reorder.holding:
+                                self._hold(moved=bool(ready))
+                    else:
+                        self._other(frame)
+                except Malformed:
+                    counts["malformed_frames"] += 1
+            self._end("the carrier closed the media socket")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("call %s: the media reader failed", self._relay.call)
+            self._end(f"the media reader failed: {type(error).__name__}")
+
+    def _pass_on(self, payload: str) -> None:
+        try:
+            audio = binascii.a2b_base64(payload, strict_mode=True)
+        except ValueError:
+            self._counts["malformed_frames"] += 1
+            return
+        self._counts["frames_in"] += 1
+        if self._alaw:
+            payload = binascii.b2a_base64(g711.alaw_to_ulaw(audio), newline=False).decode("ascii")
+        if audio and self._relay.engine is not None:
+            self._relay.engine.append(payload)
+
+    def _hold(self, *, moved: bool) -> None:
+        """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""
+        if self._holding is not None and (moved or not self._reorder.holding):
+            self._holding.cancel()
+            self._holding = None
+        if self._holding is None and self._reorder.holding:
+            wait = self._settings.reorder_frames * g711.FRAME_MS / 1000
+            self._holding = self._loop.call_later(wait, self._stop_holding)
+
+    def _stop_holding(self) -> None:
+        self._holding = None
+        for payload in self._reorder.flush():
+            self._pass_on(payload)
+
+    def _other(self, frame: Frame) -> None:
+        match frame:
+            case MarkBack(name=name):
+                self._relay.marked(name)
+            case Start():
+                self._start(frame)
+            case Stop(reason=reason):
+                self._end(reason)
+            case Digit(digit=digit):
+                self._relay.digit(digit)
+            case Connected(secret=secret):
+                if secret and not hmac.compare_digest(secret.encode(), self._secret.encode()):
+                    self._end("the stream's secret is wrong")
+            case Trouble(code=code, detail=detail):
+                self._counts["carrier_complaints"] += 1
+                log.warning(
+                    "call %s: the carrier complains about our media: %s %s", self._relay.call, code, detail[:80]
+                )
+            case _:
+                self._counts["ignored_frames"] += 1
+
+    def _start(self, start: Start) -> None:
+        if self.started:
+            self._counts["ignored_frames"] += 1
+            return
+        if not self._relay.is_ours(start):
+            self._end("the stream belongs to another call")
+            return
+        if start.encoding not in _READABLE or start.sample_rate != 8000 or start.channels != 1:
+            reason = f"cannot read {start.encoding} at {start.sample_rate} Hz with {start.channels} channel(s)"
+            self._relay.refused(reason)
+            self._end(reason)
+            return
+        self._alaw = start.encoding == "PCMA"
+        self.started = True
+        timer = self._timers.pop("start", None)
+        if timer is not None:
+            timer.cancel()
+        self._relay.started(start.stream, start.encoding)
+
+    def _end(self, reason: str) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def _close_wire(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._wire.close(code, reason)
+        except (TimeoutError, OSError, RuntimeError) as error:
+            log.debug("media socket did not close cleanly: %r", error)
