@@ -18,9 +18,9 @@ from tests.e2e.house import House
 
 FAST: dict[str, Any] = {
     "vad_silence_ms": 120,
-    "stream_seconds": 1.0,
+    "stream_seconds": 3.0,
     "stream_grace_seconds": 0.3,
-    "start_frame_seconds": 0.3,
+    "start_frame_seconds": 2.0,
     "farewell_seconds": 0.5,
     "apology_text": "Sorry.",
 }

@@ -25,6 +25,7 @@ from tests.e2e.talk import FAST
 
 QUIET: dict[str, Any] = {**FAST, "greeting": ""}
 """No audio but the caller's."""
+IMPATIENT: dict[str, Any] = {**QUIET, "start_frame_seconds": 0.3}
 
 
 def quiet_model(**faults: Any) -> Realtime:
@@ -268,7 +269,7 @@ def test_a_wrong_secret_in_connected_closes_the_stream() -> None:
 
 def test_a_socket_without_start_is_closed_in_time_and_the_caller_hears_an_apology() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with house(realtime=quiet_model(), **IMPATIENT) as the:
             call, url = await ring_by_hand(the)
             await call.wait_answered()
             async with media_socket(url, call.control_id) as wire:
@@ -285,7 +286,7 @@ def test_a_socket_without_start_is_closed_in_time_and_the_caller_hears_an_apolog
 
 def test_the_time_for_start_counts_from_the_answer_when_the_socket_is_earlier() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), telnyx=exchange(answer_s=0.5), **QUIET) as the:
+        async with house(realtime=quiet_model(), telnyx=exchange(answer_s=0.5), **IMPATIENT) as the:
             call, url = await ring_by_hand(the, answered=False)
             async with media_socket(url, call.control_id) as wire:
                 await call.wait_answered()
@@ -300,7 +301,7 @@ def test_the_time_for_start_counts_from_the_answer_when_the_socket_is_earlier() 
 
 def test_a_carrier_that_never_sends_start_gets_its_call_ended() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with house(realtime=quiet_model(), **IMPATIENT) as the:
             call = await the.telnyx.ring(faults=Faults(no_start=True))
             await call.wait_ended()
             await the.quiet()
