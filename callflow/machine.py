@@ -275,6 +275,11 @@ def parting(model: Model, event: Event) -> bool:
     return bool(model.farewell)
 
 
+def no_room(model: Model, event: Event) -> bool:
+    """A call that we did not answer is let go because there are too many."""
+    return isinstance(event, GoodbyeRequested) and event.reason == "busy"
+
+
 def said_by_carrier(model: Model, event: Event) -> bool:
     return model.farewell == SPEAKING
 
@@ -318,6 +323,7 @@ LIVE: Final = (RINGING, ANSWERED, STREAMING)
 HEARD: Final = (ANSWERED, STREAMING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
+BUSY: Final = "busy"
 
 TABLE: Final[tuple[Row, ...]] = (
     # A call arrives. Once it was picked up, the same news again is inert.
@@ -379,6 +385,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(parting,)),
     # Somebody wants it to end.
     Row("goodbye_requested", RINGING, HANGUP, (as_asked, hang_up)),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(parting,)),
     Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
     Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(parting,)),
     Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),

@@ -378,6 +378,7 @@ def test_whoever_ends_a_call_gives_the_cause() -> None:
     """A call adopted over the limit was on record as `shutdown`, and one ended by a shutdown as `requested`."""
     call = Told(CALL_ANSWERED, ev.GoodbyeRequested(reason="busy"))
     assert call.model.cause == "busy"
+    assert call.sentence.endswith("busy"), "a caller for whom there is no room was told goodbye instead"
     call = Told(*TALKING, ev.HangupRequested(reason="shutdown"))
     assert call.model.cause == "shutdown"
 
