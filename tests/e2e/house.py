@@ -69,6 +69,12 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 5.0
         raise AssertionError(f"waited {timeout:g} s for {what}") from None
 
 
+async def settled(telnyx: Telnyx) -> None:
+    """Until no webhook is on its way: one that is cut off there leaves its connection open."""
+    with contextlib.suppress(AssertionError):
+        await until(lambda: all(one.latency is not None for one in telnyx.deliveries), "the webhooks", 1)
+
+
 @contextlib.asynccontextmanager
 async def house(
     *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
@@ -91,8 +97,8 @@ async def house(
             async with Line(Settings(**chosen)) as line:
                 telnyx.webhook_url = f"http://127.0.0.1:{line.public[1]}/webhooks"
                 yield House(telnyx, realtime, line)
-                with contextlib.suppress(AssertionError):  # one cut off on its way would leave its connection open
-                    await until(lambda: all(one.latency is not None for one in telnyx.deliveries), "the webhooks", 1)
+                await settled(telnyx)
+            await settled(telnyx)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -31,10 +31,16 @@ SHORT: Final[dict[str, Any]] = {
     "command_seconds": 0.3,
     "apology_text": "Sorry.",
     "goodbye_text": "Goodbye.",
+    "busy_text": "Busy.",
 }
 CLIPS: Final = {
     name: Clip(name, f"The {name} clip.", tone(ms, hz))
-    for name, ms, hz in (("sorry", 200, 700.0), ("goodbye", 200, 900.0), ("one-moment", 100, 1100.0))
+    for name, ms, hz in (
+        ("sorry", 200, 700.0),
+        ("goodbye", 200, 900.0),
+        ("one-moment", 100, 1100.0),
+        ("busy", 200, 1300.0),
+    )
 }
 
 

@@ -88,7 +88,7 @@ def test_repeats_of_a_refused_calls_webhook_do_not_take_it_after_all() -> None:
     run(main())
 
 
-def test_a_call_found_answered_beyond_the_limit_is_told_goodbye_and_hung_up() -> None:
+def test_a_call_found_answered_beyond_the_limit_is_told_so_and_hung_up() -> None:
     async def main() -> None:
         async with stage(max_concurrent_calls=1) as the:
             first = await the.telnyx.ring()
@@ -97,7 +97,7 @@ def test_a_call_found_answered_beyond_the_limit_is_told_goodbye_and_hung_up() ->
             second.answered()
             await second.wait_ended()
             assert second.ended_by == "product"
-            assert heard(second, "goodbye", "Goodbye.")
+            assert heard(second, "busy", "Busy.")
             await first.hang_up()
             await the.quiet()
 

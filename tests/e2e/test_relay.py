@@ -380,6 +380,10 @@ class Speaker:
     def __call__(self, chunk: int) -> bytes:
         return self._left.pop() if self.begun and self._left else SILENT_FRAME
 
+    @property
+    def is_done(self) -> bool:
+        return not self._left
+
 
 def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
     """Three seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""
@@ -399,6 +403,8 @@ def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
             await the.until(lambda: len(the.realtime.sessions) == CALLS, "a session for each call", 20)
             for speaker in speakers:
                 speaker.begun = True
+            await the.until(lambda: all(speaker.is_done for speaker in speakers), "everybody to have spoken", 60)
+            the.telnyx.switch.pacer.close()  # a slow machine would never catch up with forty callers who go on
             for number, speaker in enumerate(speakers):
                 said, last = b"".join(speaker.said), speaker.said[-1]
                 await the.until(lambda into=received[number], end=last: end in into, f"the echo of call {number}", 30)  # type: ignore[misc]

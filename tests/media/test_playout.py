@@ -584,14 +584,14 @@ def test_a_long_queue_costs_no_more_than_a_short_one() -> None:
         for _ in range(queued * 50):
             playout.add(A, "r", ms(20))
         now = 0.0
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(400):
             playout.add(A, "r", ms(20))
             for _ in playout.due(now):
                 pass
             playout.wake_at(now)
             now += 0.02
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     short, long = (min(seconds(queued) for _ in range(5)) for queued in (1, 60))
     assert long < 8 * short  # sixty times as much is queued
