@@ -105,7 +105,16 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
     quick = mock.patch.object(server, "_LISTENER_SECONDS", 0.05)
     with quick, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(_and_close(main))
+
+
+async def _and_close(main: Coroutine[Any, Any, Result]) -> Result:
+    """What was closed at the very end takes a few turns of the loop to be gone."""
+    try:
+        return await main
+    finally:
+        for _ in range(5):
+            await asyncio.sleep(0.004)
 
 
 async def together(scenes: Mapping[str, Coroutine[Any, Any, None]]) -> None:
