@@ -105,6 +105,8 @@ class Line:
         config = Config()
         config.bind = [f"fd://{bound.detach()}"]
         config.websocket_max_message_size = _MOST_FRAME
+        # Hypercorn's pings hold a closed connection until the next one is due. Peers that are gone are found by the
+        # write deadline, and by the carrier's word.
         config.websocket_ping_interval = None
         config.graceful_timeout = _LISTENER_SECONDS
         config.include_server_header = False
