@@ -113,7 +113,11 @@ class Line:
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn.error")
         started = asyncio.Event()
-        app.before_serving(started.set)
+
+        @app.before_serving
+        async def begin() -> None:  # a plain function would be run in a thread
+            started.set()
+
         task = asyncio.create_task(
             hypercorn_serve(app, config, shutdown_trigger=self._closing.wait), name=f"{app.name} listener"
         )

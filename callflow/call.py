@@ -142,7 +142,12 @@ class Call:
                 while not self._mailbox:
                     self._wake.clear()
                     await self._wake.wait()
-                await self._step(*self._mailbox.popleft())
+                event, reply = self._mailbox.popleft()
+                try:
+                    await self._step(event, reply)
+                finally:
+                    if reply is not None and not reply.done():  # the step failed, and its sender still waits
+                        reply.set_result(self.carrier.reply(event, ()))
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
@@ -270,6 +275,10 @@ class Call:
             raise Refused("this stream's time is over")
         self._stream_uses += 1
         self._reserved = True
+
+    def unclaim_stream(self) -> None:
+        """The socket did not come about after all."""
+        self._reserved = False
 
     async def attend(self, wire: Wire) -> None:
         """Serve the media socket that was reserved, until it ends or the call does."""

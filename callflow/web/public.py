@@ -146,7 +146,11 @@ class MediaDoor:
             log.warning("media socket refused: %s", error)
             await wire.refuse()
             return
-        await wire.accept()
+        try:
+            await wire.accept()
+        except BaseException:
+            call.unclaim_stream()
+            raise
         await call.attend(wire)
 
 

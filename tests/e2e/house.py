@@ -70,9 +70,17 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 5.0
 
 
 async def settled(telnyx: Telnyx) -> None:
-    """Until no webhook is on its way: one that is cut off there leaves its connection open."""
+    """Until every call that is over has said so: a webhook that is cut off on its way leaves its connection open."""
+
+    def told() -> bool:
+        over = {call.leg_id for call in telnyx.calls.values() if call.state == "ended"}
+        dropped = {call.leg_id for call in telnyx.calls.values() if {"call.hangup", "*"} & {*call.faults.webhook_drop}}
+        answered = [one for one in telnyx.deliveries if one.latency is not None]
+        hung_up = {one.payload.get("call_leg_id") for one in answered if one.event_type == "call.hangup"}
+        return len(answered) == len(telnyx.deliveries) and over <= hung_up | dropped
+
     with contextlib.suppress(AssertionError):
-        await until(lambda: all(one.latency is not None for one in telnyx.deliveries), "the webhooks", 1)
+        await until(told, "the webhooks", 1)
 
 
 @contextlib.asynccontextmanager
@@ -97,8 +105,9 @@ async def house(
             async with Line(Settings(**chosen)) as line:
                 telnyx.webhook_url = f"http://127.0.0.1:{line.public[1]}/webhooks"
                 yield House(telnyx, realtime, line)
+                for call in [call for call in telnyx.calls.values() if call.state != "ended"]:
+                    await call.hang_up()
                 await settled(telnyx)
-            await settled(telnyx)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -448,6 +448,10 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
             if where != "carrier.execute":
                 await victim.wait_ended()
                 assert victim.ended_by == "product", "somebody was left on the line"
+            first = next(one for one in the.telnyx.deliveries if one.payload.get("call_leg_id") == victim.leg_id)
+            await the.until(lambda: first.latency is not None, "the webhook's answer")
+            assert first.latency is not None
+            assert first.latency < 1.0, f"the webhook waited {first.latency:.2f} s for a call that had broken"
             before = len(the.realtime.sessions[0].audio_in)
             await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 1600, "the other call to go on")
             assert other.state == "answered"

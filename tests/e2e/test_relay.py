@@ -366,7 +366,7 @@ def test_many_interruptions_in_a_row_leave_the_conversation_true() -> None:
 
 # Many calls
 
-CALLS, FRAMES = 40, 150
+CALLS, FRAMES = 40, 100
 
 
 class Speaker:
@@ -386,7 +386,7 @@ class Speaker:
 
 
 def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
-    """Three seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""
+    """Two seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""
 
     async def main() -> None:
         async with house(realtime=Realtime(script=Script.echoing()), greeting="") as the:
