@@ -21,6 +21,22 @@ def test_a_call_is_answered_greeted_and_let_go() -> None:
             assert [len(the.actions(name)) for name in ("answer", "hangup", "speak")] == [1, 0, 0]
             session = the.realtime.sessions[0]
             assert session.violations == []
-            assert [one.event["type"] for one in session.received][:2] == ["session.update", "response.create"] or True
+            asked = [one.event["type"] for one in session.received]
+            assert asked[0] == "session.update", "the model was spoken to before it was configured"
+            assert asked.count("response.create") == 1, "the model was not told exactly once to greet"
+
+    run(main())
+
+
+def test_a_model_that_is_ready_and_stays_mute_is_apologised_for() -> None:
+    async def main() -> None:
+        async with house(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), reply_seconds=0.3) as the:
+            phone = Phone()
+            call = await the.telnyx.ring(phone=phone)
+            await phone.hears(1.0)
+            await call.wait_ended(12)
+            await the.quiet()
+            assert call.ended_by == "product"
+            assert the.happened("clip"), "the caller was left in silence"
 
     run(main())
