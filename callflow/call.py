@@ -282,16 +282,14 @@ class Call:
 
     async def attend(self, wire: Wire) -> None:
         """Serve the media socket that was reserved, until it ends or the call does."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._reserved = False
-            secret = self._rooms.mint.header_token(self.id, self._stream)
-            try:
-                await self.relay.attend(wire, self.carrier.dialect(), secret)
-            except BaseException as error:
-                # The one end that the relay does not tell: the web server let go of the connection, or a fault of ours.
-                self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
-                raise
+        self._reserved = False
+        secret = self._rooms.mint.header_token(self.id, self._stream)
+        try:
+            await self.relay.attend(wire, self.carrier.dialect(), secret)
+        except BaseException as error:
+            # The one end that the relay does not tell: the web server let go of the connection, or a fault of ours.
+            self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
+            raise
 
     # What the engine says
 
