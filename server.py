@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,17 @@ from rich.console import Console
 from callflow.call import Rooms
 from callflow.cli import bench, demo, sandbox
 from callflow.cli.start_table import check_table, start_table
-from callflow.contracts import Carrier, Engine, Hear
+from callflow.contracts import Carrier
+from callflow.engines.call_tools import CallTools
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
+from callflow.engines.tools import ToolShelf
 from callflow.journal import Journal, MemoryJournal
 from callflow.live import Live
 from callflow.media import clips
 from callflow.media.stream import MediaSettings
+from callflow.plan import Plan
+from callflow.profiles import Profiles
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
@@ -75,7 +80,9 @@ class Line:
         host, port = self.public
         self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
         self.carriers = make_carriers(settings, self.address)
-        self.switchboard = Switchboard(self._rooms, max_calls=settings.max_concurrent_calls)
+        self.switchboard = Switchboard(
+            self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
+        )
         await self._listen(public, create_public(self.carriers, lambda: self.switchboard, self.address))
         if console is not None:
             self.console = _name(console)
@@ -149,35 +156,33 @@ def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrie
     return carriers
 
 
-def make_rooms(
-    settings: Settings, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]
-) -> Rooms:
+def make_plan(settings: Settings) -> Plan:
+    """How a call is conducted under these settings: those of its own number."""
     engine = RealtimeConfig(
-        api_key=settings.openai_api_key.get_secret_value(),
-        url=settings.openai_realtime_url,
-        model=settings.model,
-        voice=settings.voice,
-        instructions=settings.instructions,
-        greeting=settings.greeting,
-        transcription_model=settings.transcription_model,
-        noise_reduction=settings.noise_reduction,
-        vad_threshold=settings.vad_threshold,
-        vad_prefix_padding_ms=settings.vad_prefix_padding_ms,
-        vad_silence_ms=settings.vad_silence_ms,
-        connect_seconds=settings.engine_seconds,
-        write_seconds=settings.write_seconds,
-        buffer_seconds=settings.engine_buffer_seconds,
+        **{each.name: getattr(settings, each.name) for each in fields(RealtimeConfig) if hasattr(settings, each.name)}
+        | {
+            "api_key": settings.openai_api_key.get_secret_value(),
+            "url": settings.openai_realtime_url,
+            "connect_seconds": settings.engine_seconds,
+            "buffer_seconds": settings.engine_buffer_seconds,
+        }
     )
-
-    def make_engine(call: str, hear: Hear) -> Engine:
-        return OpenAIRealtime(engine, call, hear)
-
-    return Rooms(
-        journal=journal,
-        live=live,
-        make_engine=make_engine,
-        mint=Mint.in_folder(Path(settings.data_dir)),
+    names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
+    return Plan(
+        **{name: getattr(settings, name) for name in names},
+        make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear),
         clips=clips.load(settings.clip_language),
+        deadline_seconds={
+            "ring": settings.ring_seconds,
+            "stream": settings.stream_seconds,
+            "engine": settings.engine_seconds,
+            "backoff": settings.engine_retry_seconds,
+            "grace": settings.stream_grace_seconds,
+            "farewell": settings.farewell_seconds,
+            "last_words": settings.last_words_seconds,
+            "warning": max(settings.max_call_seconds - settings.max_call_warning_seconds, 0.0),
+            "call": min(settings.max_call_warning_seconds, settings.max_call_seconds),
+        },
         media=MediaSettings(
             lead_ms=settings.carrier_lead_ms,
             mark_every_ms=settings.mark_every_ms,
@@ -185,15 +190,30 @@ def make_rooms(
             start_seconds=settings.start_frame_seconds,
             write_seconds=settings.write_seconds,
             reply_seconds=settings.reply_seconds,
+            patience_seconds=settings.patience_seconds,
+            filler_seconds=settings.filler_seconds,
+            min_interruption_ms=settings.min_interruption_ms,
         ),
-        deadline_seconds={
-            "ring": settings.ring_seconds,
-            "stream": settings.stream_seconds,
-            "engine": settings.engine_seconds,
-            "grace": settings.stream_grace_seconds,
-            "farewell": settings.farewell_seconds,
-            "call": settings.max_call_seconds,
-        },
+    )
+
+
+def make_rooms(
+    settings: Settings, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]
+) -> Rooms:
+    profiles = Profiles(settings)
+    tools = ToolShelf(Path(settings.tools_file))
+    plans: dict[int, Plan] = {}
+
+    def plan(to_number: str) -> Plan:
+        chosen = profiles.for_call(to_number)
+        return plans.setdefault(id(chosen), make_plan(chosen))
+
+    return Rooms(
+        journal=journal,
+        live=live,
+        plan=plan,
+        make_toolbox=lambda caller, acts: CallTools(tools.current(), caller, acts),
+        mint=Mint.in_folder(Path(settings.data_dir)),
         journal_seconds=settings.journal_seconds,
         address=address,
         now=time.time,
@@ -219,7 +239,9 @@ def create_app(settings: Settings | None = None) -> Quart:
         def rooms(switchboard: Switchboard) -> Rooms:
             return make_rooms(settings, switchboard, MemoryJournal(), Live(), address)
 
-        board.append(Switchboard(rooms, max_calls=settings.max_concurrent_calls))
+        board.append(
+            Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
+        )
 
     @app.after_serving
     async def close_switchboard() -> None:

@@ -9,40 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
 from callflow import commands, events, machine
+from callflow.agent import Agent
 from callflow.commands import CarrierCommand, Command
-from callflow.contracts import (
-    Carrier,
-    Complaint,
-    Engine,
-    EngineEvent,
-    ItemOpened,
-    Lost,
-    MakeEngine,
-    Order,
-    Ready,
-    Reply,
-    ResponseDone,
-    ResponseStarted,
-    Speech,
-    SpeechDone,
-    SpeechStarted,
-    SpeechStopped,
-    Wire,
-    Words,
-)
+from callflow.contracts import Caller, Carrier, MakeToolbox, Order, Reply, Wire
 from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds
 from callflow.journal import Journal, Record
+from callflow.keypad import MASK, Keypad
 from callflow.live import Live
-from callflow.media.clips import Clip
 from callflow.media.relay import Relay, summary
-from callflow.media.stream import MediaSettings
+from callflow.plan import Plan
 from callflow.tokens import Mint
+from callflow.toolbench import ENDS_CALL, Toolbench
 
 
 log = logging.getLogger(__name__)
@@ -61,12 +44,10 @@ class Rooms:
 
     journal: Journal
     live: Live
-    make_engine: MakeEngine
+    plan: Callable[[str], Plan]
+    """How a call to this number is to be conducted."""
+    make_toolbox: MakeToolbox
     mint: Mint
-    clips: Mapping[str, Clip]
-    media: MediaSettings
-    deadline_seconds: Mapping[str, float]
-    """By the names in `callflow.machine.DEADLINES`."""
     journal_seconds: float
     """How long a step waits for its record; then it goes on, loudly."""
     address: Callable[[], str]
@@ -78,10 +59,14 @@ class Rooms:
 
 
 class Call:
-    def __init__(self, name: str, carrier: Carrier, ids: LegIds, rooms: Rooms) -> None:
+    def __init__(
+        self, name: str, carrier: Carrier, ids: LegIds, rooms: Rooms, *, from_number: str = "", to_number: str = ""
+    ) -> None:
         self.id, self.carrier, self.ids = name, carrier, ids
-        self.model = machine.Model()
-        self.from_number = self.to_number = ""
+        self.from_number, self.to_number = from_number, to_number
+        self.plan = rooms.plan(to_number)
+        streams = self.plan.stream_tries if "streams_on_request" in carrier.can else 0
+        self.model = machine.Model(engine_tries=self.plan.engine_tries, stream_tries=streams)
         self.began = rooms.now()
         self._rooms = rooms
         self._loop = asyncio.get_running_loop()
@@ -90,40 +75,40 @@ class Call:
         self._wake = asyncio.Event()
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._engine: Engine | None = None
         self._stream = 0
         self._stream_uses = 0
+        self._stream_url = ""
         self._reserved = False
         self._released = False
         self.relay = Relay(
-            call=name, ids=lambda: self.ids, settings=rooms.media, clips=rooms.clips, post=self.post, note=self.note
+            call=name, ids=lambda: self.ids, settings=self.plan.media, clips=self.plan.clips, post=self.post,
+            note=self.note,
+        )  # fmt: skip
+        toolbox = rooms.make_toolbox(Caller(name, from_number, to_number), {ENDS_CALL: self._end_by_agent})
+        bench = Toolbench(
+            toolbox,
+            seconds=self.plan.tool_timeout_seconds,
+            filler_seconds=self.plan.tool_filler_after_ms / 1000,
+            post=self.post,
         )
-        self._heard: dict[type, Callable[[Any], None]] = {
-            Speech: self.relay.speech,
-            SpeechDone: self.relay.speech_done,
-            SpeechStarted: self._on_speech_started,
-            SpeechStopped: self._on_speech_stopped,
-            ResponseStarted: self.relay.response_started,
-            ResponseDone: self._on_response_done,
-            Words: self._on_words,
-            ItemOpened: self._on_item,
-            Ready: lambda _: self.post(events.EngineReady()),
-            Lost: lambda lost: self.post(events.EngineLost(reason=lost.reason)),
-            Complaint: lambda complaint: self.note("engine_complaint", code=complaint.code, message=complaint.message),
-        }
+        self.agent = Agent(
+            call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
+        )
+        self._keypad = Keypad(end=self.plan.dtmf_end)
+        self._entry: asyncio.TimerHandle | None = None
 
     # The mailbox
 
     def post(self, event: Event) -> None:
         """Let something happen to this call. Never waits. What comes after the end is only recorded."""
-        self._put(event, None)
+        self._put(self._at_the_edge(event), None)
 
     def ask(self, event: Event) -> asyncio.Future[Reply]:
         """The same for a webhook, whose sender waits for the answer. Raises Overloaded."""
         if len(self._mailbox) >= _MAILBOX:
             raise Overloaded("this call has more events waiting than it can take")
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._put(event, reply)
+        self._put(self._at_the_edge(event), reply)
         return reply
 
     def _put(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
@@ -134,6 +119,17 @@ class Call:
             return
         self._mailbox.append((event, reply))
         self._wake.set()
+
+    def _at_the_edge(self, event: Event) -> Event:
+        """What nobody is to read is taken out before the machine and the journal see it."""
+        match event:
+            case events.Dtmf(digit=digit, source=source) if digit != MASK:
+                return self._press(event, digit, source)
+            case events.StreamFailed(address=address) if address:
+                if address != self._stream_url:
+                    return events.CarrierNotice(kind="an earlier stream failed")
+                return events.StreamFailed(reason=event.reason)
+        return event
 
     async def run(self) -> None:
         """Until the call is over and all that it owned is gone. Whatever fails in here ends this call and no other."""
@@ -160,6 +156,8 @@ class Call:
         step = machine.take(self.model, event)
         self._steps += 1
         self._note_numbers(event)
+        if isinstance(event, events.MediaLost):
+            self.agent.stream_lost()
         record = Record(
             self.id,
             self._steps,
@@ -204,14 +202,23 @@ class Call:
             case commands.Arm(deadline=name):
                 self._disarm(name)
                 event = events.DeadlinePassed(deadline=name)
-                self._deadlines[name] = self._loop.call_later(self._rooms.deadline_seconds[name], self.post, event)
+                self._deadlines[name] = self._loop.call_later(self.plan.deadline_seconds[name], self.post, event)
             case commands.Disarm(deadline=name):
                 self._disarm(name)
             case commands.ConnectEngine():
-                self._engine = self.relay.engine = self._rooms.make_engine(self.id, self._hear)
-                self._own(self._run_engine(self._engine), "engine")
-            case commands.Greet() if self._engine is not None and self._engine.greet():
-                self.relay.expect_speech()
+                self.agent.connect()
+            case commands.RotateEngine():
+                self.agent.rotate()
+            case commands.Greet():
+                self.agent.greet()
+            case commands.Prompt(about=about, time=time):
+                self.agent.prompt(about, time)
+            case commands.RunTool(id=call_id):
+                self._own(self.agent.bench.run(call_id), f"tool {call_id}")
+            case commands.AnswerTool(id=call_id):
+                self.agent.answer_tool(call_id)
+            case commands.LastWords():
+                self.agent.last_words()
             case commands.PlayClip(clip=clip):
                 self.note("clip", clip=clip)
                 self.relay.play_clip(clip)
@@ -223,13 +230,6 @@ class Call:
         if timer is not None:
             timer.cancel()
 
-    async def _run_engine(self, engine: Engine) -> None:
-        try:
-            await engine.run()
-        except Exception as error:
-            log.exception("call %s: the engine's adapter failed", self.id)
-            self.post(events.EngineLost(reason=f"the adapter failed: {type(error).__name__}"))
-
     # Commands to the carrier
 
     def _order(self, command: Command, ordinal: int) -> Order:
@@ -239,7 +239,7 @@ class Call:
             self._stream_uses = 0
             token = self._rooms.mint.path_token(self.id, self._stream)
             secret = self._rooms.mint.header_token(self.id, self._stream)
-            url = f"{_websocket(self._rooms.address())}/media-stream/{token}"
+            url = self._stream_url = f"{_websocket(self._rooms.address())}/media-stream/{token}"
         return Order(command, commands.command_id(self.id, self._steps, ordinal), self.id, self.ids, url, secret)
 
     def _send(self, order: Order) -> None:
@@ -291,31 +291,36 @@ class Call:
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
 
-    # What the engine says
+    # The caller's keypad
 
-    def _hear(self, heard: EngineEvent) -> None:
-        self._heard[type(heard)](heard)
+    def _press(self, event: Event, digit: str, source: Any) -> Event:
+        """Each key goes to the agent once, whoever tells it first; and to the record, unless nobody is to read it."""
+        if self._released:
+            return events.Dtmf(leg=event.leg, digit=MASK, source=source)
+        if self._keypad.press(digit, source, self._loop.time()):
+            if self._entry is not None:
+                self._entry.cancel()
+            pause = 0.0 if self._keypad.is_complete else self.plan.dtmf_pause_seconds
+            self._entry = self._loop.call_later(pause, self._entered)
+            shown = MASK if self.plan.dtmf_sensitive else digit
+            return events.Dtmf(leg=event.leg, digit=shown, source=source)
+        return events.CarrierNotice(leg=event.leg, kind="a key that was told already")
 
-    def _on_speech_started(self, heard: SpeechStarted) -> None:
-        self.relay.speech_started(heard)
-        self.note("caller_speaks")
+    def _entered(self) -> None:
+        self._entry = None
+        digits = self._keypad.take()
+        if not digits or machine.is_over(self.model):
+            return
+        shown = MASK * len(digits) if self.plan.dtmf_sensitive else digits
+        self.note("digits", digits=shown)
+        told = "The caller typed these digits on the telephone keypad: "
+        self.agent.tell(told + " ".join(digits), shown=told + shown)
 
-    def _on_speech_stopped(self, heard: SpeechStopped) -> None:
-        self.relay.speech_stopped(heard)
-        self.note("caller_pauses")
+    # What the agent asks for
 
-    def _on_response_done(self, heard: ResponseDone) -> None:
-        self.relay.response_done(heard)
-        if heard.status in ("failed", "incomplete"):
-            self.note("response_failed", status=heard.status, detail=heard.detail)
-
-    def _on_item(self, heard: ItemOpened) -> None:
-        self.relay.conversation.opened(heard.who, heard.item)
-
-    def _on_words(self, heard: Words) -> None:
-        turn = self.relay.conversation.words(heard.who, heard.item, heard.text, final=heard.final)
-        if heard.final and turn is not None:
-            self.note("turn", who=turn.who, item=turn.item, text=turn.text)
+    def _end_by_agent(self, reason: str = "") -> None:
+        self.note("end_call", reason=reason[:200])
+        self.post(events.EndRequested(reason="agent"))
 
     # The record
 
@@ -363,12 +368,12 @@ class Call:
 
     async def _release(self) -> None:
         """Let go of everything, within a second."""
-        for timer in self._deadlines.values():
-            timer.cancel()
+        for timer in (*self._deadlines.values(), self._entry):
+            if timer is not None:
+                timer.cancel()
         self._deadlines.clear()
-        closing = [asyncio.ensure_future(self.relay.close())]
-        if self._engine is not None:
-            closing.append(asyncio.ensure_future(self._engine.close()))
+        self.agent.ended()
+        closing = [asyncio.ensure_future(self.relay.close()), asyncio.ensure_future(self.agent.close())]
         await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
         for task in (*self._tasks, *closing):
             task.cancel()

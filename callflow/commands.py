@@ -78,6 +78,43 @@ class Greet(LocalCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RotateEngine(LocalCommand):
+    """Open the engine's next session beside the one that will end, and change over when nobody speaks."""
+
+    name: ClassVar[str] = "rotate_engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt(LocalCommand):
+    """Let the agent say something that neither side has asked for."""
+
+    name: ClassVar[str] = "prompt"
+    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume"] = "resume"
+    time: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTool(LocalCommand):
+    name: ClassVar[str] = "run_tool"
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTool(LocalCommand):
+    """Tell the agent what came of it."""
+
+    name: ClassVar[str] = "answer_tool"
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWords(LocalCommand):
+    """The agent is saying them: tell when they have been heard."""
+
+    name: ClassVar[str] = "last_words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlayClip(LocalCommand):
     """Say one of our own recorded sentences; it silences the agent for the rest of the call."""
 

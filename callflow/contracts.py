@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from callflow.commands import Command
 from callflow.events import Event, LegIds, Signal
@@ -53,7 +53,7 @@ class Order:
     """For carriers that can authenticate a stream beside its path."""
 
 
-CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply"]
+CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "transfers", "sends_digits"]
 
 
 class Carrier(Protocol):
@@ -175,6 +175,9 @@ class SpeechStarted(NamedTuple):
 class SpeechStopped(NamedTuple):
     """The caller has stopped."""
 
+    ago_ms: float | None = None
+    """How much caller audio came after the last word, which is how long ago it ended; None: the engine did not say."""
+
 
 class ResponseStarted(NamedTuple):
     response: str
@@ -196,9 +199,15 @@ class SpeechDone(NamedTuple):
 
 
 class ResponseDone(NamedTuple):
+    """A response has ended: `completed`, `cancelled`, `incomplete` or `failed`.
+
+    `final` False: it failed, and the engine's adapter will ask again; the words are still owed.
+    """
+
     response: str
     status: str
     detail: str = ""
+    final: bool = True
 
 
 class Words(NamedTuple):
@@ -217,6 +226,34 @@ class ItemOpened(NamedTuple):
     item: str
 
 
+class ToolCall(NamedTuple):
+    """The agent wants something done. Owed: exactly one `answer_tool` with this id."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it: perhaps broken."""
+
+
+class ToolCalls(NamedTuple):
+    """All complete calls of one response, when that response has ended."""
+
+    response: str
+    calls: tuple[ToolCall, ...]
+
+
+class Unable(NamedTuple):
+    """The engine owed words, tried as often as it may, and has none: the caller must hear something else."""
+
+    reason: str
+
+
+class Expiring(NamedTuple):
+    """This session ends in so many seconds, whatever anybody does: another one is needed before."""
+
+    seconds: float
+
+
 class Complaint(NamedTuple):
     """The engine reported an error that does not end the session."""
 
@@ -225,22 +262,37 @@ class Complaint(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The engine is gone for good."""
+    """The engine is gone for good. `retry`: another session may do better."""
 
     reason: str
+    retry: bool = True
 
 
 EngineEvent = (
     Ready | SpeechStarted | SpeechStopped | ResponseStarted | Speech | SpeechDone | ResponseDone | Words | ItemOpened
-    | Complaint | Lost
+    | ToolCalls | Unable | Expiring | Complaint | Lost
 )  # fmt: skip
 Hear = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""
 
-EngineCan = Literal["truncates", "cancels", "interrupts_itself"]
+EngineCan = Literal["truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates"]
+"""What an engine can do, as configured:
+
+`interrupts_itself`: it stops its own response when it hears the caller; else `cancel` is for us to call.
+`answers_itself`: it begins a response when the caller has stopped; else `ask` is for us to call.
+"""
+
+
+class Memory(NamedTuple):
+    """Something said before this session began, or a fact about the call."""
+
+    who: Literal["caller", "agent", "system"]
+    text: str
 
 
 class Engine(Protocol):
+    """One session of a voice model. A call may have several, one after another."""
+
     @property
     def can(self) -> frozenset[EngineCan]: ...
 
@@ -250,16 +302,82 @@ class Engine(Protocol):
     def append(self, payload: str) -> None:
         """Caller audio, base64 µ-law. Kept in order until the engine is ready."""
 
-    def greet(self) -> bool:
-        """Speak first, if that is wanted: whether something will be said."""
+    def remember(self, memories: Sequence[Memory | ToolCall]) -> None:
+        """Put these into the conversation, in order and before any audio that is appended later.
+
+        A `ToolCall` is one that was made in an earlier session and is still to be answered in this one.
+        """
+
+    def ask(self, wish: str = "") -> None:
+        """Speak, as soon as that is possible, and once however often it was asked.
+
+        `wish`: what is wanted of this one response, beside the session's instructions; "": simply answer.
+        """
+
+    def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
+        """The result of one tool call. When the last one of its response is answered, the engine speaks, if any
+        answer wanted that."""
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None: ...
 
     def cancel(self, response: str) -> None: ...
 
+    def take_turns(self, on: bool) -> None:
+        """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""
+
+    def update(self, changes: Mapping[str, Any]) -> list[str]:
+        """Change the session now, by the names of settings. Returns what was left out and why, a line each."""
+
     async def close(self) -> None:
         """Ends within half a second, whatever the peer does."""
 
 
-MakeEngine = Callable[[str, Hear], Engine]
-"""Given the call's id and who listens."""
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What one session of an engine has to know of its call."""
+
+    call: str
+    session: int = 1
+    """Counts the sessions of a call from 1."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Definitions: `{"type": "function", "name": …, "description": …, "parameters": <JSON schema>}`."""
+    takes_turns: bool = True
+    """False: begin as after `take_turns(False)`."""
+
+
+MakeEngine = Callable[[Brief, Hear], Engine]
+"""An engine that is configured for one call's number."""
+
+
+# Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a tool is run for."""
+
+    call: str
+    from_number: str
+    to_number: str
+
+
+class ToolAnswer(NamedTuple):
+    """`output` is what the engine is told: JSON. Not `ok`: it tells an error."""
+
+    output: str
+    ok: bool
+
+
+class Toolbox(Protocol):
+    """The tools of one call."""
+
+    @property
+    def definitions(self) -> Sequence[Mapping[str, Any]]:
+        """As in `Brief.tools`."""
+
+    async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        """Never raises but CancelledError: whatever goes wrong is an answer."""
+
+
+MakeToolbox = Callable[[Caller, Mapping[str, Callable[..., Any]]], Toolbox]
+"""Given whose call it is, and what its own tools may do to it: `end_call(reason)` and others by that name."""

@@ -17,6 +17,8 @@ from callflow.media.playout import Cut, Key
 
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
 _MOST_TURNS: Final = 2000
+_WORDS_A_SECOND: Final = 4.0
+"""Of a hurried speaker."""
 _MOST_TEXT: Final = 20_000
 """Characters of one turn."""
 
@@ -25,11 +27,16 @@ _MOST_TEXT: Final = 20_000
 class Turn:
     """One message of one side."""
 
-    who: Literal["caller", "agent"]
+    who: Literal["caller", "agent", "system"]
+    """system: a fact that the agent was told, such as a digit or the result of a tool."""
     item: str
     text: str = ""
     heard_ms: int | None = None
     """How much of its audio the caller heard; None: not interrupted (or not the agent's)."""
+    is_complete: bool = False
+    """The engine has said all of it: nothing was broken off there."""
+    is_heard: bool = False
+    """All of it came out of the caller's telephone."""
     spoken_ms: int | None = None
     """How much audio had come from the engine when it was interrupted."""
 
@@ -42,8 +49,20 @@ class Turn:
         """The words that were heard, as near as the audio tells: text carries no times of its own."""
         if self.heard_ms is None or not self.spoken_ms:
             return self.text if self.heard_ms is None else ""
-        words = self.text.split()
-        return " ".join(words[: round(len(words) * self.heard_ms / self.spoken_ms)])
+        return " ".join(self.text.split()[: self._heard_words])
+
+    @property
+    def unheard_text(self) -> str:
+        """The rest of the words."""
+        return "" if self.heard_ms is None else " ".join(self.text.split()[self._heard_words :])
+
+    @property
+    def _heard_words(self) -> int:
+        """Text runs ahead of audio: what can be said in that time bounds the share of the words."""
+        if not self.heard_ms or not self.spoken_ms:
+            return 0
+        count = len(self.text.split())
+        return min(round(count * self.heard_ms / self.spoken_ms), round(self.heard_ms / 1000 * _WORDS_A_SECOND) + 1)
 
 
 class Conversation:
@@ -69,6 +88,29 @@ class Conversation:
         if turn is not None:
             turn.text = (text if final else turn.text + text)[:_MOST_TEXT]
         return turn
+
+    def fact(self, text: str) -> None:
+        """Something that the agent was told and the caller did not say."""
+        if len(self.turns) < _MOST_TURNS:
+            self.turns.append(Turn("system", "", text[:_MOST_TEXT]))
+
+    @property
+    def is_callers_turn(self) -> bool:
+        """Nothing that the caller or a fact has said is unanswered, and the agent's last words were not cut off."""
+        last = self.turns[-1] if self.turns else None
+        return last is None or (last.who == "agent" and last.is_complete and not last.interrupted)
+
+    def complete(self, item: str) -> None:
+        """The engine has said all of this turn of the agent's."""
+        turn = self._by_item.get(item)
+        if turn is not None:
+            turn.is_complete = True
+
+    def heard(self, key: Key, ms: int) -> None:
+        """A stretch of the agent's was heard in full."""
+        turn = self._by_item.get(key.item)
+        if turn is not None:
+            turn.is_heard = turn.is_complete
 
     def caller_speaks(self) -> None:
         self.state = LISTENING

@@ -113,6 +113,8 @@ class StreamFailed(Event):
 
     name: ClassVar[str] = "stream_failed"
     reason: str = ""
+    address: str = ""
+    """Which stream that was, by its address. It holds a token: whoever compares it takes it out before the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +127,11 @@ class SpeakEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dtmf(Event):
+    """A key of the caller's telephone. Carriers may tell it twice, once by either source."""
+
     name: ClassVar[str] = "dtmf"
     digit: str = ""
+    source: Literal["signal", "stream"] = "signal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +188,84 @@ class EngineReady(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLost(Event):
-    """The engine is gone for good: its own adapter has given up."""
+    """This session of the engine is gone for good: its own adapter has given up. `retry`: a new one may do better."""
 
     name: ClassVar[str] = "engine_lost"
     reason: str = ""
+    retry: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineExpiring(Event):
+    """This session of the engine will end in so many seconds, whatever anybody does."""
+
+    name: ClassVar[str] = "engine_expiring"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHeard(Event):
+    """A whole answer has come out of the caller's telephone: engine and stream both work again."""
+
+    name: ClassVar[str] = "agent_heard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(Event):
+    name: ClassVar[str] = "tool_called"
+    id: str = ""
+    tool: str = ""
+    arguments: str = ""
+    """JSON as the model wrote it: perhaps broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(Event):
+    """`output` is what the model is told, JSON; an error, too, is an answer."""
+
+    name: ClassVar[str] = "tool_finished"
+    id: str = ""
+    tool: str = ""
+    ok: bool = True
+    output: str = ""
+    ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRequested(Event):
+    """The agent wants the call to end, when its last words have been heard."""
+
+    name: ClassVar[str] = "end_requested"
+    reason: str = "agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWordsHeard(Event):
+    """What the agent had to say before the end has been heard, and nothing more is to come."""
+
+    name: ClassVar[str] = "last_words_heard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWordsInterrupted(Event):
+    """The caller broke into them: there is more to be said."""
+
+    name: ClassVar[str] = "last_words_interrupted"
+
+
+# What the caller does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoInput(Event):
+    """It was the caller's turn for so long that somebody should ask. `last`: it has been asked often enough."""
+
+    name: ClassVar[str] = "no_input"
+    time: int = 1
+    """How often in a row, from 1."""
+    last: bool = False
+    why: str = "silence"
+    """silence, noise (an unbroken one), or wordless (sounds without a word in them)."""
 
 
 # What became of our commands

@@ -2,9 +2,10 @@
 
     ringing -> answered -> streaming -> hangup
 
-is every call's road. `TABLE` is the machine: the running code, the diagram in docs/architecture.md and the test that
-walks every reachable state read the same rows. A row whose conditions do not hold is passed over; an event that no row
-takes is inert: it is recorded, and nothing follows from it.
+is every call's road; beside it lies `recovering`, where a call waits for an engine or a stream that was lost. `TABLE`
+is the machine: the running code, the diagram in docs/architecture.md and the test that walks every reachable state read
+the same rows. A row whose conditions do not hold is passed over; an event that no row takes is inert: it is recorded,
+and nothing follows from it.
 
 The rules that the rows keep:
 
@@ -13,9 +14,9 @@ The rules that the rows keep:
 2. Every state but `hangup` has a deadline armed, and a passed deadline is an event like any other.
 3. `hangup` absorbs everything. Entering it releases what the call owned, and hangs up at the carrier unless the carrier
    itself said that the call is over.
-4. A call that must end while somebody listens ends with a sentence: a clip while the stream lives, the carrier's own
-   voice otherwise. Until that sentence is over the call stays where it is, its `farewell` says so, and the `farewell`
-   deadline bounds it.
+4. A call that must end while somebody listens ends with a sentence: the agent's own words where it is the agent that
+   ends it, else a clip while the stream lives, else the carrier's own voice. Until that sentence is over the call stays
+   where it is, its `farewell` says so, and a deadline bounds it.
 
 Evidence beats order. Webhooks arrive late, twice, or never; a caller's audio is proof of an answered call whatever the
 webhooks say, and a call that is found alive is adopted, never answered again.
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from transitions import EventData, Machine
 
@@ -35,20 +36,28 @@ from callflow.events import (
     CallHangup,
     CommandFailed,
     DeadlinePassed,
+    EndRequested,
+    EngineLost,
     Event,
     GoodbyeRequested,
     HangupRequested,
+    NoInput,
+    ToolCalled,
+    ToolFinished,
 )
 
 
-RINGING, ANSWERED, STREAMING, HANGUP = "ringing", "answered", "streaming", "hangup"
-STATES: Final = (RINGING, ANSWERED, STREAMING, HANGUP)
+RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP = "ringing", "answered", "streaming", "recovering", "hangup"
+STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 
-DEADLINES: Final = ("ring", "stream", "engine", "grace", "farewell", "call")
-"""Each has a setting in seconds: see `callflow.call.deadline_seconds`."""
+DEADLINES: Final = (
+    "ring", "stream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
+)  # fmt: skip
+"""Each has a setting in seconds: see `callflow.plan`."""
 
-NO, WANTED, SPEAKING, CLIP = "", "wanted", "speaking", "clip"
-"""How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us."""
+NO, WANTED, SPEAKING, CLIP, AGENT = "", "wanted", "speaking", "clip", "agent"
+"""How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us; said by the
+agent itself, who may still be interrupted."""
 
 
 class Model:
@@ -60,15 +69,23 @@ class Model:
         "armed",
         "cause",
         "engine",
+        "engine_tries",
         "farewell",
         "greeted",
         "media",
         "sentence",
         "state",
+        "stream_tries",
+        "streams",
+        "tries",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3) -> None:
         self.state: str = RINGING
+        self.engine_tries, self.stream_tries = engine_tries, stream_tries
+        """How many new sessions, and new streams, are worth trying."""
+        self.tries = self.streams = 0
+        """How many were tried since a whole answer was last heard."""
         self.answer_sent = False
         """We have picked up (or someone else did): never again."""
         self.adopted = False
@@ -150,6 +167,15 @@ def ask_for_stream(model: Model, step: Step) -> None:
 def await_stream(model: Model, step: Step) -> None:
     _disarm(model, step, "ring")
     _arm(model, step, "stream")
+    _start_clock(model, step)
+
+
+def _start_clock(model: Model, step: Step) -> None:
+    """The call's own time, in two parts: until the caller is told that it is nearly up, and until it is."""
+    _arm(model, step, "warning")
+
+
+def last_minute(model: Model, step: Step) -> None:
     _arm(model, step, "call")
 
 
@@ -158,8 +184,8 @@ def stream_is_up(model: Model, step: Step) -> None:
     _disarm(model, step, "ring")
     _disarm(model, step, "stream")
     _disarm(model, step, "grace")
-    if "call" not in model.armed and not model.farewell:
-        _arm(model, step, "call")
+    if not model.armed & {"warning", "call"} and not model.farewell:
+        _start_clock(model, step)
 
 
 def stream_is_gone(model: Model, step: Step) -> None:
@@ -182,6 +208,86 @@ def engine_is_ready(model: Model, step: Step) -> None:
 def engine_is_lost(model: Model, step: Step) -> None:
     model.engine = "lost"
     _disarm(model, step, "engine")
+    _disarm(model, step, "backoff")
+
+
+def reconnect(model: Model, step: Step) -> None:
+    """At once the first time, after a pause from then on; one deadline over all of it."""
+    model.tries += 1
+    model.engine = "connecting"
+    if model.tries == 1:
+        step.commands.append(do.ConnectEngine())
+    else:
+        _arm(model, step, "backoff")
+    if "engine" not in model.armed:
+        _arm(model, step, "engine")
+
+
+def connect_again(model: Model, step: Step) -> None:
+    step.commands.append(do.ConnectEngine())
+
+
+def rotate(model: Model, step: Step) -> None:
+    step.commands.append(do.RotateEngine())
+
+
+def restream(model: Model, step: Step) -> None:
+    """Another stream, under a token of its own."""
+    model.streams += 1
+    step.commands.append(do.StartStream())
+    _arm(model, step, "stream")
+
+
+def wait_for_stream(model: Model, step: Step) -> None:
+    """The carrier could not; it may in a moment."""
+    _disarm(model, step, "stream")
+    _arm(model, step, "grace")
+
+
+def all_is_well(model: Model, step: Step) -> None:
+    model.tries = model.streams = 0
+
+
+def take_up(model: Model, step: Step) -> None:
+    """Go on where the conversation was."""
+    if model.farewell:
+        return
+    if model.greeted:
+        step.commands.append(do.Prompt(about="resume"))
+    else:
+        greet_once(model, step)
+
+
+def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Action:
+    def say(model: Model, step: Step) -> None:
+        time = step.event.time if isinstance(step.event, NoInput) else 1
+        step.commands.append(do.Prompt(about=about, time=time))
+
+    say.__name__ = f"prompt_{about}"
+    return say
+
+
+def last_words(model: Model, step: Step) -> None:
+    """The agent says them. The call's own deadline goes on, in case that the caller has more to say."""
+    model.farewell = AGENT
+    step.commands.append(do.LastWords())
+    _arm(model, step, "last_words")
+
+
+def stay(model: Model, step: Step) -> None:
+    """The end is called off."""
+    model.farewell, model.cause = NO, ""
+    _disarm(model, step, "last_words")
+
+
+def run_tool(model: Model, step: Step) -> None:
+    if isinstance(step.event, ToolCalled):
+        step.commands.append(do.RunTool(id=step.event.id))
+
+
+def answer_tool(model: Model, step: Step) -> None:
+    if isinstance(step.event, ToolFinished):
+        step.commands.append(do.AnswerTool(id=step.event.id))
 
 
 def greet_once(model: Model, step: Step) -> None:
@@ -212,8 +318,10 @@ def say_farewell(model: Model, step: Step) -> None:
     else:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
-    for deadline in ("ring", "stream", "engine", "grace", "call"):
-        _disarm(model, step, deadline)
+    model.tries = model.streams = 0  # nothing more is tried
+    for deadline in DEADLINES:
+        if deadline != "farewell":
+            _disarm(model, step, deadline)
     _arm(model, step, "farewell")
 
 
@@ -227,7 +335,7 @@ def because(cause: str) -> Action:
 
 def as_asked(model: Model, step: Step) -> None:
     """Whoever wants the end has said why."""
-    if isinstance(step.event, (GoodbyeRequested, HangupRequested)):
+    if isinstance(step.event, (GoodbyeRequested, HangupRequested, EndRequested)):
         model.cause = model.cause or step.event.reason
 
 
@@ -292,6 +400,38 @@ def media_is_lost(model: Model, event: Event) -> bool:
     return model.media == "lost"
 
 
+def said_by_agent(model: Model, event: Event) -> bool:
+    return model.farewell == AGENT
+
+
+def silenced(model: Model, event: Event) -> bool:
+    """The agent has had its last word."""
+    return model.farewell in (CLIP, SPEAKING, WANTED)
+
+
+def media_is_open(model: Model, event: Event) -> bool:
+    return model.media == "open"
+
+
+def engine_is_up(model: Model, event: Event) -> bool:
+    return model.engine == "ready"
+
+
+def may_reconnect(model: Model, event: Event) -> bool:
+    """A new session may do better, and not too many were tried."""
+    return isinstance(event, EngineLost) and event.retry and model.tries < model.engine_tries
+
+
+def may_restream(model: Model, event: Event) -> bool:
+    """Not too many streams were tried."""
+    return model.streams < model.stream_tries
+
+
+def enough(model: Model, event: Event) -> bool:
+    """The caller was asked often enough."""
+    return isinstance(event, NoInput) and event.last
+
+
 def engine_expected(model: Model, event: Event) -> bool:
     return model.engine in ("connecting", "ready")
 
@@ -319,8 +459,9 @@ class Row:
         return (self.source,) if isinstance(self.source, str) else self.source
 
 
-LIVE: Final = (RINGING, ANSWERED, STREAMING)
-HEARD: Final = (ANSWERED, STREAMING)
+LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
+HEARD: Final = (ANSWERED, STREAMING, RECOVERING)
+FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
@@ -338,19 +479,30 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up,), when=(said_by_carrier,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, say_farewell), when=(parting,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, greet_once)),
-    # The stream: a new socket within the grace goes on where the old one ended.
-    Row("media_started", STREAMING, None, (stream_is_up, say_farewell), when=(media_is_lost, said_by_clip)),
-    Row("media_started", STREAMING, None, (stream_is_up,)),
+    # The stream is lost: time for the carrier's word on the call, or for a new socket; then we ask for another stream.
+    Row("media_started", FLOWING, STREAMING, (stream_is_up, say_farewell), when=(media_is_lost, said_by_clip)),
+    Row("media_started", RECOVERING, STREAMING, (stream_is_up,), when=(parting,)),
+    Row("media_started", FLOWING, STREAMING, (stream_is_up, take_up), when=(media_is_lost, engine_is_up)),
+    Row("media_started", FLOWING, None, (stream_is_up,)),
     Row("media_lost", HEARD, None, (stream_is_gone,)),
-    Row("grace_deadline", STREAMING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
+    Row("grace_deadline", FLOWING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
+    Row("grace_deadline", FLOWING, None, (part(GOODBYE),), when=(media_is_lost, said_by_agent)),
+    Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
     Row(
-        "grace_deadline", STREAMING, HANGUP, (because("stream_lost"), hang_up), when=(media_is_lost,), unless=(parting,)
+        "grace_deadline",
+        HEARD,
+        None,
+        (part(SORRY, "stream_lost"),),
+        when=(media_is_lost,),
+        unless=(parting,),
     ),
-    Row("grace_deadline", ANSWERED, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
     # It cannot be opened, or not be read.
     Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
     Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),
+    Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(parting,)),
     Row("stream_deadline", ANSWERED, None, (part(SORRY, "stream_timeout"),), unless=(parting,)),
+    Row("stream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
+    Row("stream_deadline", RECOVERING, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
     Row(
         "media_refused",
         (RINGING, *HEARD),
@@ -359,9 +511,13 @@ TABLE: Final[tuple[Row, ...]] = (
         unless=(fresh, parting),
     ),
     Row("media_refused", RINGING, ANSWERED, (close_media, say_farewell), unless=(fresh,)),
-    # The engine.
+    # The engine. One that breaks is replaced, as long as that may help; who ends the call by it, ends it with a clip.
     Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
+    Row("engine_ready", RECOVERING, STREAMING, (engine_is_ready, take_up), when=(engine_awaited, media_is_open)),
     Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
+    Row("engine_lost", HEARD, None, (engine_is_lost, part(GOODBYE)), when=(engine_expected, said_by_agent)),
+    Row("engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(parting,)),
+    Row("engine_lost", LIVE, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(parting,)),
     Row(
         "engine_lost",
         LIVE,
@@ -370,6 +526,7 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_expected,),
         unless=(parting,),
     ),
+    Row("backoff_deadline", LIVE, None, (connect_again,), when=(engine_awaited,), unless=(parting,)),
     Row(
         "engine_deadline",
         LIVE,
@@ -378,16 +535,46 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_awaited,),
         unless=(parting,),
     ),
+    Row("engine_expiring", STREAMING, None, (rotate,), when=(engine_is_up,), unless=(parting,)),
+    Row("agent_heard", STREAMING, None, (all_is_well,)),
+    # Tools: on record before they run, and before their answers are given.
+    Row("tool_called", LIVE, None, (run_tool,), unless=(silenced,)),
+    Row("tool_finished", LIVE, None, (answer_tool,), unless=(silenced,)),
+    # The caller is silent, or the time is nearly up.
+    Row(
+        "no_input",
+        STREAMING,
+        None,
+        (because("no_input"), prompt("no_input_goodbye"), last_words),
+        when=(enough, engine_is_up),
+        unless=(parting,),
+    ),
+    Row("no_input", STREAMING, None, (prompt("no_input"),), when=(engine_is_up,), unless=(parting,)),
+    Row(
+        "warning_deadline",
+        STREAMING,
+        None,
+        (prompt("time_warning"), last_minute),
+        when=(engine_is_up,),
+        unless=(parting,),
+    ),
+    Row("warning_deadline", HEARD, None, (last_minute,)),
+    # The agent ends the call: its last words are to be heard, and the caller may have more to say.
+    Row("end_requested", STREAMING, None, (as_asked, last_words), when=(engine_is_up,), unless=(parting,)),
+    Row("end_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
+    Row("last_words_heard", STREAMING, HANGUP, (hang_up,), when=(said_by_agent,)),
+    Row("last_words_interrupted", STREAMING, None, (stay,), when=(said_by_agent,)),
+    Row("last_words_deadline", HEARD, HANGUP, (hang_up,), when=(said_by_agent,)),
     # The last sentence is over, or nobody can say it, or its time is up.
     Row("clip_played", HEARD, HANGUP, (hang_up,), when=(said_by_clip,)),
     Row("speak_ended", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
     Row("speak_failed", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
-    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(parting,)),
+    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(silenced,)),
     # Somebody wants it to end.
     Row("goodbye_requested", RINGING, HANGUP, (as_asked, hang_up)),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(parting,)),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
-    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(parting,)),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(silenced,)),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(silenced,)),
+    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(silenced,)),
     Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),
     Row("hangup_requested", LIVE, HANGUP, (as_asked, hang_up)),
     # The carrier refuses our command for good, or says that there is no call.

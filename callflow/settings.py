@@ -21,7 +21,6 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -30,19 +29,18 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from callflow import settings_conduct as conduct
+from callflow import settings_legacy as legacy
 from callflow import settings_values as values
 
 
 ALIASES: Final = {"telnyx_base_url": "telnyx_api_base", "public_url": "public_base_url"}
 """Other names under which a setting is understood, for those who come from another project."""
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Secret = Annotated[SecretStr, AfterValidator(values.secret)]
-Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 
 class SettingsError(Exception):
@@ -54,10 +52,8 @@ class SettingsError(Exception):
         self.warnings = warnings or []
 
 
-class Settings(BaseSettings):
-    """What was asked for; frozen. Secrets and addresses first, then behaviour, deadlines and audio."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+class Settings(conduct.Conduct):
+    """What was asked for; frozen. Here secrets, addresses and operation; how calls are conducted, `Conduct` says."""
 
     openai_api_key: Secret = SecretStr("")
     openai_realtime_url: Annotated[str, AfterValidator(values.websocket_url)] = "wss://api.openai.com/v1/realtime"
@@ -69,78 +65,37 @@ class Settings(BaseSettings):
     """Without a trailing slash."""
     public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
     """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
-    host: Text = "127.0.0.1"
+    host: conduct.Text = "127.0.0.1"
     port: Port = 6000
     """0 takes any free port."""
-    console_host: Text = "127.0.0.1"
+    console_host: conduct.Text = "127.0.0.1"
     console_port: Port = 6001
     console_token: Secret = SecretStr("")
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
     allow_unsigned_webhooks: bool = False
-    data_dir: Text = "data"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = "info"
+    tools_file: str = "tools.py"
+    """What the agent can do, in Python; a file that is not there is no tools."""
+    data_dir: conduct.Text = "data"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], conduct.Lower] = "info"
 
-    model: Text = "gpt-realtime-2.1"
-    voice: Text = "marin"
-    instructions: Text = (
-        "You are the friendly voice of a small company, speaking with a caller on the telephone. "
-        "Keep each answer to one or two short sentences and ask one question at a time. "
-        "Repeat names, numbers and dates back to the caller to confirm them. "
-        "Speak the caller's language. If you do not know something, say so; never invent an answer."
-    )
-    greeting: str = "Greet the caller and ask how you can help."
-    """An instruction to the model for its first turn; "": the model waits for the caller."""
-    transcription_model: str = "gpt-transcribe"
-    """Writes down what the caller says; "": off."""
-    noise_reduction: Literal["near_field", "far_field", "none"] = "near_field"
-    vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    vad_prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
-    vad_silence_ms: Annotated[int, Field(ge=0)] = 500
-    apology_text: Text = "I am sorry, something went wrong on our side. Please call again in a moment."
-    goodbye_text: Text = "Thank you for calling. Goodbye."
-    busy_text: Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
-    carrier_voice: Text = "AWS.Polly.Joanna-Neural"
-    carrier_language: Text = "en-US"
-    clip_language: Text = "en"
+    apology_text: conduct.Text = "I am sorry, something went wrong on our side. Please call again in a moment."
+    goodbye_text: conduct.Text = "Thank you for calling. Goodbye."
+    busy_text: conduct.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
+    carrier_voice: conduct.Text = "AWS.Polly.Joanna-Neural"
+    carrier_language: conduct.Text = "en-US"
     stream_target_legs: Literal["self", "opposite", "both"] = "self"
 
-    ring_seconds: Seconds = 20
-    """From the first event of a call until it is answered."""
-    stream_seconds: Seconds = 10
-    """From answered until the media stream has started."""
-    start_frame_seconds: Seconds = 5
-    """From the opening of a media socket until its `start` frame."""
-    engine_seconds: Seconds = 10
-    """From the first attempt to reach the model until it is ready."""
-    reply_seconds: Seconds = 20
-    """From the model's turn to speak until its first word; after it the model counts as lost."""
-    stream_grace_seconds: Seconds = 1
-    """From the end of a media stream until that counts as lost, not as the call's end."""
-    farewell_seconds: Seconds = 8
-    """For a spoken last sentence; after it the call is ended in any case."""
-    max_call_seconds: Seconds = 3300
-    """Shorter than a session of the model, which ends after an hour."""
-    drain_seconds: Seconds = 20
+    drain_seconds: conduct.Seconds = 20
     """For calls to end by themselves when the server is asked to stop."""
-    write_seconds: Seconds = 5
-    """For one write to a socket whose peer may have stopped reading."""
-    command_seconds: Seconds = 3
+    command_seconds: conduct.Seconds = 3
     """For one try of one command to a carrier."""
-    engine_buffer_seconds: Seconds = 10
-    """Caller audio kept while the model is not ready; beyond it the model counts as lost."""
-    journal_seconds: Seconds = 0.25
+    journal_seconds: conduct.Seconds = 0.25
     """For one record to be written; after it the call goes on without waiting."""
-
-    carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
-    """Speech handed to the carrier ahead of its playing: at most this is still heard after a barge-in."""
-    mark_every_ms: Annotated[int, Field(ge=20)] = 200
-    """Distance between two marks, that is how exactly we know what the caller has heard."""
-    reorder_frames: Annotated[int, Field(ge=0)] = 3
-    """20 ms frames of caller audio to wait for one that is late; 0: take them as they come."""
     command_retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a carrier command after the first one failed."""
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
@@ -170,6 +125,11 @@ class Settings(BaseSettings):
         return self._warnings
 
     @property
+    def profiles(self) -> Mapping[str, Mapping[str, Any]]:
+        """The tables `[profiles.NAME]` of settings.toml, as they stand there: see `callflow.profiles`."""
+        return self._profiles
+
+    @property
     def telnyx_on(self) -> bool:
         """Whether Telnyx can be served: its key, and what verifies its webhooks."""
         return bool(self.telnyx_api_key) and bool(self.telnyx_public_key or self.allow_unsigned_webhooks)
@@ -197,10 +157,12 @@ def load(
     """
     problems: list[str] = []
     warnings: list[str] = []
+    in_toml = _read_toml(toml, problems, warnings)
+    profiles = in_toml.pop("profiles", {})
     layers: list[tuple[str, dict[str, object]]] = [
-        ("settings.toml", _read_toml(toml, problems, warnings)),
+        ("settings.toml", in_toml),
         (".env", _read_env_file(env_file, problems, warnings)),
-        ("environment", _known(EnvSettingsSource(Settings).env_vars)),
+        ("environment", _known(EnvSettingsSource(Settings).env_vars, warnings)),
         ("command line", _overrides(argv_overrides or {})),
     ]
     merged: dict[str, Any] = {}
@@ -211,10 +173,11 @@ def load(
     try:
         settings = Settings(**merged)
     except ValidationError as error:
-        problems += [_problem(detail, origins) for detail in error.errors(include_url=False)]
+        problems += [problem_of(detail, origins) for detail in error.errors(include_url=False)]
     if problems:
         raise SettingsError(problems, warnings)
     settings._origins = origins
+    settings._profiles = profiles if isinstance(profiles, dict) else {}
     settings._warnings = tuple(warnings)
     return settings
 
@@ -262,9 +225,9 @@ def masked(settings: Settings) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _known(layer: Mapping[str, str | None]) -> dict[str, object]:
+def _known(layer: Mapping[str, str | None], warnings: list[str]) -> dict[str, object]:
     """The settings among environment variables (names in any case), by their own names; empty values are dropped."""
-    found: dict[str, object] = {}
+    found: dict[str, object] = legacy.translated(layer, warnings)
     for key, value in layer.items():
         name = key.lower()
         if value is None or not value.strip():
@@ -298,11 +261,12 @@ def _read_toml(path: str | Path | None, problems: list[str], warnings: list[str]
     found: dict[str, object] = {}
     for key, value in table.items():
         name = ALIASES.get(key, key)
+        if key == "profiles":
+            found[key] = value
+            continue
         if name not in Settings.model_fields:
-            suggestion = _suggestion(key)
-            warnings.append(
-                f'{label}: unknown key "{key}"' + (f' — did you mean "{suggestion}"?' if suggestion else "")
-            )
+            meant = suggestion(key)
+            warnings.append(f'{label}: unknown key "{key}"' + (f' — did you mean "{meant}"?' if meant else ""))
             continue
         if name in SECRETS and value:
             warnings.append(f"{label}: {key} is a secret, and this file is meant to be committed; move it to .env")
@@ -328,11 +292,11 @@ def _read_env_file(path: str | Path | None, problems: list[str], warnings: list[
     variables = dotenv_values(stream=io.StringIO("".join(kept)))
     # Other programs may read the same file: only what is nearly one of our names is worth a word.
     warnings += [
-        f'{label}: unknown name "{key}" — did you mean "{suggestion.upper()}"?'
+        f'{label}: unknown name "{key}" — did you mean "{meant.upper()}"?'
         for key in variables
-        if (suggestion := _suggestion(key.lower(), cutoff=0.9))
+        if key.upper() not in legacy.NAMES and (meant := suggestion(key.lower(), cutoff=0.9))
     ]
-    return _known(variables)
+    return _known(variables, warnings)
 
 
 def _read_text(path: str | Path | None, problems: list[str]) -> str | None:
@@ -351,7 +315,7 @@ def _read_text(path: str | Path | None, problems: list[str]) -> str | None:
     return None
 
 
-def _suggestion(name: str, cutoff: float = 0.7) -> str | None:
+def suggestion(name: str, cutoff: float = 0.7) -> str | None:
     """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
     names = [*Settings.model_fields, *ALIASES]
     if name in names:
@@ -359,7 +323,7 @@ def _suggestion(name: str, cutoff: float = 0.7) -> str | None:
     return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
 
 
-def _problem(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+def problem_of(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     """One line for one value that cannot be used: name, value (never a secret), origin, what to do."""
     name = str(detail["loc"][0])
     origin = origins[name]

@@ -77,6 +77,36 @@ def public_url(text: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+def idle_timeout(value: int) -> int:
+    if value and not 5000 <= value <= 30000:
+        raise ValueError("must be 0, or from 5000 to 30000 milliseconds: the model takes no other")
+    return value
+
+
+def tokens(value: object) -> object:
+    """A count of tokens, or "inf"."""
+    text = str(value).strip().lower()
+    if text in ("inf", ""):
+        return "inf"
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise ValueError('must be "inf" or a whole number from 1 to 4096')
+    return int(text)
+
+
+def truncation(value: object) -> object:
+    """ "auto", "disabled", or the share of the conversation that is retained."""
+    text = str(value).strip().lower()
+    if text in ("auto", "disabled"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError('must be "auto", "disabled" or a number from 0 to 1')
+    return share
+
+
 def _url(text: str, *schemes: str) -> SplitResult:
     try:
         url = urlsplit(text)

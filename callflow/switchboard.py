@@ -15,6 +15,7 @@ from callflow.contracts import Carrier, Reply
 from callflow.errors import Refused
 from callflow.events import CallAnswered, CallHangup, CallInitiated, Event, Signal
 from callflow.journal import Record
+from callflow.keypad import MASK
 
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,9 @@ class Recent(Generic[Value]):
 
 
 class Switchboard:
-    def __init__(self, make_rooms: Callable[[Switchboard], Rooms], *, max_calls: int) -> None:
+    def __init__(
+        self, make_rooms: Callable[[Switchboard], Rooms], *, max_calls: int, farewell_seconds: float = 8.0
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._legs: dict[str, Call] = {}
@@ -66,6 +69,7 @@ class Switchboard:
         self._seen: Recent[bool] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
         self._tombs: Recent[str] = Recent(TOMBSTONE_SECONDS, 50_000, self._loop.time)
         self._max_calls = max_calls
+        self._farewell_seconds = farewell_seconds
         self._accepting = True
         self._changed = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -137,7 +141,8 @@ class Switchboard:
             if isinstance(event, (CallHangup, CallInitiated)):
                 self._bury(signal, name)
             return None
-        call = Call(name, carrier, signal.ids, self._rooms)
+        numbers = (getattr(event, "from_number", ""), getattr(event, "to_number", ""))
+        call = Call(name, carrier, signal.ids, self._rooms, from_number=numbers[0], to_number=numbers[1])
         self._calls[name] = call
         self._index(call, signal)
         task = asyncio.create_task(self._run(call), name=f"call {name}")
@@ -188,6 +193,10 @@ class Switchboard:
 
     def _stray(self, name: str, event: Event) -> None:
         self.counts["strays"] += 1
+        if isinstance(event, events.Dtmf):  # whose digits these are, and who may read them, is not known
+            event = events.Dtmf(digit=MASK)
+        elif isinstance(event, events.StreamFailed):
+            event = events.StreamFailed(reason=event.reason)
         self._rooms.journal.note(Record(name, 0, self._rooms.now(), events.to_record(event)))
 
     # Media sockets
@@ -218,7 +227,7 @@ class Switchboard:
         await self._empty(seconds)
         for call in self.calls:
             call.post(events.GoodbyeRequested(reason="shutdown"))
-        await self._empty(self._rooms.deadline_seconds["farewell"] + _RELEASE_SECONDS)
+        await self._empty(self._farewell_seconds + _RELEASE_SECONDS)
         await self.stop()
 
     async def stop(self) -> None:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 TOLERANCE: Final = 300
 """Seconds that a webhook's timestamp may lie in the past or in the future."""
 _ENDED: Final = "90018"
+_STREAMING: Final = "90045"
+"""To `streaming_start`: the call has a media stream already, as the carrier sees it."""
+_NOT_STREAMING: Final = "90048"
+_AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
 _SUCCESS: Final = b'{"success":true}'
@@ -138,12 +143,25 @@ class Telnyx:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         action, body, last_word = self._say(order)
         body = {"command_id": order.id, "client_state": _base64(order.call), **body}
-        path = f"/calls/{quote(order.ids.control, safe='')}/actions/{action}"
+        path = f"/calls/{quote(order.ids.control, safe='')}/actions"
         try:
-            await self.api.post(path, body, retries=_PERSISTENT_RETRIES if last_word else None)
+            await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
-            if not (last_word and error.gone):
+            if error.code == _STREAMING:
+                await self._stream_anew(path, body)
+            elif not (last_word and error.gone):
                 raise
+
+    async def _stream_anew(self, path: str, body: dict[str, Any]) -> None:
+        """Telnyx still counts a stream whose socket is gone: stop that one, then ask again, as another command."""
+        ids = {"command_id": str(uuid.uuid5(_AGAIN, body["command_id"])), "client_state": body["client_state"]}
+        try:
+            await self.api.post(f"{path}/streaming_stop", ids)
+        except CarrierError as error:
+            if error.code != _NOT_STREAMING:
+                raise
+        again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
+        await self.api.post(f"{path}/streaming_start", again)
 
     def _say(self, order: Order) -> tuple[str, dict[str, Any], bool]:
         """Action, body, and whether it is a last word: one that has succeeded when the call is over already."""
@@ -230,6 +248,12 @@ def _hangup(payload: Mapping[str, Any]) -> Event:
     )
 
 
+def _stream_failed(payload: Mapping[str, Any]) -> Event:
+    stream = payload.get("stream_params")
+    address = _text(stream, "stream_url") if isinstance(stream, dict) else ""
+    return events.StreamFailed(reason=_text(payload, "failure_reason"), address=address)
+
+
 def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
     return lambda payload: events.CarrierNotice(kind=kind)
 
@@ -242,7 +266,7 @@ _READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "call.hangup": _hangup,
     "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
     "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
-    "streaming.failed": lambda payload: events.StreamFailed(reason=_text(payload, "failure_reason")),
+    "streaming.failed": _stream_failed,
     "call.speak.ended": lambda payload: events.SpeakEnded(status=_text(payload, "status")),
     "call.dtmf.received": lambda payload: events.Dtmf(digit=_text(payload, "digit")),
     **{

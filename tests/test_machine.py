@@ -69,6 +69,16 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.ClipPlayed(clip="sorry"),
     ev.EngineReady(),
     ev.EngineLost(),
+    ev.EngineLost(retry=False),
+    ev.EngineExpiring(seconds=60),
+    ev.AgentHeard(),
+    ev.ToolCalled(id="call_1", tool="look", arguments="{}"),
+    ev.ToolFinished(id="call_1", tool="look", output="{}"),
+    ev.EndRequested(),
+    ev.LastWordsHeard(),
+    ev.LastWordsInterrupted(),
+    ev.NoInput(),
+    ev.NoInput(time=3, last=True),
     ev.GoodbyeRequested(),
     ev.GoodbyeRequested(reason="busy"),
     ev.HangupRequested(),
@@ -145,7 +155,7 @@ class Graph:
 
 @cache
 def graph() -> Graph:
-    start = Node(Model(), 0, False, 0, 0, ())
+    start = Node(Model(engine_tries=2, stream_tries=1), 0, False, 0, 0, ())
     nodes = {start.key(): start}
     edges = []
     waiting = deque([start])

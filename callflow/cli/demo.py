@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from callflow.cli import recording
-from callflow.cli.demo_story import Caller, Outcome, Stage, Story
+from callflow.cli.demo_scenarios import SCENARIOS, Scenario, tools_file
+from callflow.cli.demo_story import Caller, Outcome, Stage, Story, whole_call
 from callflow.live import Live, News
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
@@ -44,6 +45,8 @@ Open = Callable[[Settings], AbstractAsyncContextManager[OpenLine]]
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help="a whole call on this machine: no keys, no network")
+    stories = ", ".join(f"{name} ({scenario.about})" for name, scenario in SCENARIOS.items())
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help=f"another story: {stories}")
     parser.add_argument("--wav", type=Path, help="put this recording in the caller's mouth (any rate, mono or stereo)")
     parser.add_argument("--out", type=Path, default=Path("data/demo.wav"), help="where the call is recorded")
     parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
@@ -67,15 +70,23 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
         print(problem, file=sys.stderr)
         return 2
     stage = Stage()
-    async with _sandbox(open_line, stage) as (telnyx, line):
-        console.print("A call on this machine: the real server between an emulated Telnyx and an emulated model.\n")
-        code = await _one_call(console, telnyx, stage, line, caller, arguments.out)
+    scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
+    async with _sandbox(open_line, stage, scenario) as (telnyx, realtime, line):
+        about = f" This time {scenario.about}." if scenario is not None else ""
+        console.print(
+            f"A call on this machine: the real server between an emulated Telnyx and an emulated model.{about}\n"
+        )
+
+        async def one_call() -> int:
+            return await _one_call(console, telnyx, realtime, stage, line, caller, scenario, arguments.out)
+
+        code = await one_call()
         while arguments.keep:
             console.print(f"\nThe calls on record: http://{line.console[0]}:{line.console[1]}/api/calls")
             console.print("Press Enter for another call, Ctrl-C to stop.")
             if not await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
                 await asyncio.Event().wait()
-            code = await _one_call(console, telnyx, stage, line, caller, arguments.out)
+            code = await one_call()
     return code
 
 
@@ -90,7 +101,9 @@ def _cannot_write(out: Path) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _sandbox(open_line: Open, stage: Stage) -> AsyncIterator[tuple[Telnyx, OpenLine]]:
+async def _sandbox(
+    open_line: Open, stage: Stage, scenario: Scenario | None
+) -> AsyncIterator[tuple[Telnyx, Realtime, OpenLine]]:
     with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
         async with (
             Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_demo") as telnyx,
@@ -105,13 +118,24 @@ async def _sandbox(open_line: Open, stage: Stage) -> AsyncIterator[tuple[Telnyx,
                 port=0,
                 console_port=0,
                 data_dir=folder,
+                tools_file=tools_file(Path(folder), scenario),
+                **(scenario.settings if scenario is not None else {}),
             )
             async with open_line(settings) as line:
                 telnyx.webhook_url = f"http://{line.public[0]}:{line.public[1]}/webhooks"
-                yield telnyx, line
+                yield telnyx, realtime, line
 
 
-async def _one_call(console: Console, telnyx: Telnyx, stage: Stage, line: OpenLine, caller: Caller, out: Path) -> int:
+async def _one_call(
+    console: Console,
+    telnyx: Telnyx,
+    realtime: Realtime,
+    stage: Stage,
+    line: OpenLine,
+    caller: Caller,
+    scenario: Scenario | None,
+    out: Path,
+) -> int:
     news: list[News] = []
     began = time.time()
 
@@ -121,11 +145,11 @@ async def _one_call(console: Console, telnyx: Telnyx, stage: Stage, line: OpenLi
 
     with line.live.watch() as watcher:
         watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
-        story = Story(telnyx, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
-        outcome = await story.play(caller)
+        story = Story(telnyx, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
+        outcome = await story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
         story.write(out)
         watching.cancel()
-    _report(console, outcome, out)
+    _report(console, outcome, _waits(news), out)
     return 1 if outcome.missing else 0
 
 
@@ -157,12 +181,46 @@ def _line(one: News) -> tuple[str, str] | None:
             received = sum(cut["received_ms"] for cut in data["cuts"]) / 1000
             words = " ".join(cut["heard_text"] for cut in data["cuts"] if cut["heard_text"])
             return "interrupted", f"the caller had heard {heard:.1f} s of {received:.1f} s: “{words} …”"
+        case "filler":
+            return "agent", f"(fills the silence: {data['clip']})"
+        case "digits":
+            return "caller", f"has typed {data['digits']}"
+        case "engine_rotated":
+            return "line", f"the model's session was replaced by number {data['session']}"
+        case "protected":
+            return "line", f"protected sentence heard: {data['heard_ms']} of {data['of_ms']} ms"
+        case "step" if data["event"]["event"] == "tool_called":
+            return "agent", f"calls {data['event'].get('tool')}({data['event'].get('arguments')})"
+        case "step" if data["event"]["event"] == "tool_finished":
+            return "line", f"{data['event'].get('tool')} answered in {data['event'].get('ms')} ms"
         case "caller_speaks" | "agent_speaks":
             return one.kind.removesuffix("_speaks"), "…"
     return None
 
 
-def _report(console: Console, outcome: Outcome, out: Path) -> None:
+def _waits(news: list[News]) -> list[dict[str, Any]]:
+    return [one.data for one in news if one.kind == "latency"]
+
+
+_PARTS = (("noticed", "detection_ms"), ("model", "engine_ms"), ("Callflow", "own_ms"), ("carrier", "carrier_ms"))
+
+
+def _waterfall(waits: list[dict[str, Any]]) -> Table:
+    """How long the caller waited for each answer, from their last word to the first sound, and for what."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="")
+    for name in ("answer", *(part for part, _ in _PARTS), "in all", ""):
+        table.add_column(name, justify="left" if not name else "right", style="dim" if not name else "")
+    longest = max(wait["total_ms"] for wait in waits)
+    for number, wait in enumerate(waits, 1):
+        bar = "".join(
+            shade * round(30 * wait[key] / max(longest, 1)) for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
+        )
+        figures = [f"{wait[key]} ms" for _, key in _PARTS]
+        table.add_row(str(number), *figures, f"{wait['total_ms']} ms", bar)
+    return table
+
+
+def _report(console: Console, outcome: Outcome, waits: list[dict[str, Any]], out: Path) -> None:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for what in outcome.done:
         table.add_row("[green]yes[/]", what)
@@ -176,5 +234,8 @@ def _report(console: Console, outcome: Outcome, out: Path) -> None:
         figures.add_row(name, figure)
     figures.add_row("the call as a stereo recording", str(out))
     console.print(figures)
+    if waits:
+        console.print("\nFrom the caller's last word to the first sound of the answer, as heard at the telephone:\n")
+        console.print(_waterfall(waits))
     if outcome.missing:
         console.print(f"\n[bold red]{len(outcome.missing)} thing(s) did not happen as they should.[/]")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,29 +14,40 @@ from typing import Any
 from callflow.live import News
 from callflow.sandbox import voices
 from callflow.sandbox.phone import Phone
+from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.realtime.script import Script, Turn
-from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.telnyx import Call, Telnyx
 
 
 _STEP_SECONDS = 12.0
 """No step of the story takes longer, unless the caller speaks longer."""
+_APART_SECONDS = 0.5
+"""What the model is told of an interruption comes within that time."""
 
 
 @dataclass(frozen=True)
 class Stage(Script):
-    """A script that follows the story instead of counting turns: a caller with pauses in his speech takes several."""
+    """A script that follows the story instead of counting turns, over all sessions of the model: first what is queued,
+    then the last of it again and again, because a caller with pauses in his speech takes several turns."""
 
-    now: dict[str, str] = field(default_factory=lambda: {"agent": "greeting", "caller": ""})
+    queue: deque[Turn] = field(default_factory=deque)
+    now: dict[str, Any] = field(default_factory=lambda: {"turn": Turn.voice("agent/greeting"), "caller": ""})
 
-    def act(self, agent: str, caller: str) -> None:
-        """From here on the agent answers with this line, and the caller's words read like that."""
-        self.now.update(agent=agent, caller=caller)
+    def act(self, *turns: Turn, caller: str | None = None) -> None:
+        """From here on the agent answers with these turns, and the caller's words read like that."""
+        self.queue.clear()
+        self.queue.extend(turns)
+        if caller is not None:
+            self.now["caller"] = caller
 
     def turn(self, number: int) -> Turn:
-        return Turn.voice(f"agent/{self.now['agent']}")
+        if self.queue:
+            self.now["turn"] = self.queue.popleft()
+        turn: Turn = self.now["turn"]
+        return turn
 
     def transcript(self, number: int) -> str:
-        return self.now["caller"]
+        return str(self.now["caller"])
 
 
 @dataclass
@@ -77,55 +90,43 @@ class Story:
     def __init__(
         self,
         telnyx: Telnyx,
+        realtime: Realtime,
         stage: Stage,
         news: list[News],
         tell: Callable[[str, str], None],
         is_quiet: Callable[[], bool],
     ) -> None:
-        self._telnyx, self._stage, self._news, self._tell, self._is_quiet = telnyx, stage, news, tell, is_quiet
+        self.telnyx, self.realtime, self.stage, self.news, self.tell = telnyx, realtime, stage, news, tell
+        self._is_quiet = is_quiet
+        self._sessions = len(realtime.sessions)
         self.phone = Phone()
         self.outcome = Outcome()
+        self.call: Call
 
-    async def play(self, caller: Caller) -> Outcome:
+    @property
+    def seconds(self) -> float:
+        """For one step of the story."""
+        return _STEP_SECONDS
+
+    async def play(self, plot: Callable[[Story], Any]) -> Outcome:
+        """Ring, be greeted, live through the plot, hang up."""
         expect, phone = self.outcome.expect, self.phone
-        self._stage.act("greeting", "")
-        call = await self._telnyx.ring(phone=phone)
+        self.stage.act(Turn.voice("agent/greeting"), caller="")
+        self.call = await self.telnyx.ring(phone=phone)
         try:
-            await call.wait_streaming(_STEP_SECONDS)
+            await self.call.wait_streaming(self.seconds)
             expect("the call was answered and its audio flows", True)
-            await phone.hears(1.0, _STEP_SECONDS)
-            await phone.hears_silence(700, _STEP_SECONDS)
-            expect("the caller was greeted", self._heard_turns(1))
-
-            await self._say(caller.question, "hours", caller.words["question"])
-            await phone.hears(2.0, _STEP_SECONDS)
-            expect("the caller was answered", True)
-
-            broke_in = time.monotonic()
-            cuts = self._count("interrupted")
-            await self._say(caller.interruption, "tomorrow", caller.words["interruption"], wait=False)
-            await self._until(lambda: self._count("interrupted") > cuts, "the interruption")
-            stopped = time.monotonic()
-            await phone.spoken(_STEP_SECONDS)
-            expect("the agent stopped when it was interrupted", phone.loud_ms(stopped + 0.1, stopped + 0.4) < 40)
-            expect("the model was told how much had been heard", self._cut_is_true())
-            self.outcome.figures.append(
-                ("the agent fell silent", f"{(stopped - broke_in) * 1000:.0f} ms after the caller broke in")
-            )
-            await phone.hears(0.8, _STEP_SECONDS)
-            await phone.hears_silence(700, _STEP_SECONDS)
-            expect("the interruption was answered", True)
-
-            await self._say(caller.thanks, "goodbye", caller.words["thanks"])
-            await phone.hears(0.8, _STEP_SECONDS)
-            await phone.hears_silence(500, _STEP_SECONDS)
-            expect("the agent said goodbye", True)
-        except TimeoutError as error:
+            await phone.hears(1.0, self.seconds)
+            await phone.hears_silence(700, self.seconds)
+            expect("the caller was greeted", self.said("agent/greeting"))
+            await plot(self)
+        except (TimeoutError, ConnectionError) as error:
             self.outcome.missing.append(str(error))
-        self._tell("caller", "hangs up")
-        await call.hang_up()
+        if self.call.state != "ended":
+            self.tell("caller", "hangs up")
+            await self.call.hang_up()
         try:
-            await self._until(self._is_quiet, "the call to be let go")
+            await self.until(self._is_quiet, "the call to be let go")
             expect("the call was let go, with everything it owned", True)
         except TimeoutError as error:
             self.outcome.missing.append(str(error))
@@ -140,38 +141,156 @@ class Story:
         self.outcome.expect("the recording holds both voices", said > 1 and heard > 1)
         self.outcome.figures.append(("voices in the recording", f"caller {said:.1f} s, agent {heard:.1f} s"))
 
-    async def _say(self, audio: bytes, answer: str, words: str, *, wait: bool = True) -> None:
-        self._stage.act(answer, words)
+    # What the caller does
+
+    async def say(self, name: str, *answers: Turn, wait: bool = True) -> None:
+        """One of the recorded lines, which the agent will answer with these turns."""
+        await self.speak(voices.load(name), voices.TEXTS[name], *answers, wait=wait)
+
+    async def speak(self, audio: bytes, words: str, *answers: Turn, wait: bool = True) -> None:
+        self.stage.act(*answers, caller=words)
         self.phone.say(audio)
         if wait:
-            await self.phone.spoken(len(audio) / 8000 + _STEP_SECONDS)
+            await self.phone.spoken(len(audio) / 8000 + self.seconds)
 
-    async def _until(self, condition: Callable[[], object], what: str) -> None:
+    async def until(self, condition: Callable[[], object], what: str) -> None:
         try:
-            async with asyncio.timeout(_STEP_SECONDS):
+            async with asyncio.timeout(self.seconds):
                 while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise TimeoutError(f"{what} did not happen within {_STEP_SECONDS:g} s") from None
+            raise TimeoutError(f"{what} did not happen within {self.seconds:g} s") from None
 
-    def _count(self, kind: str) -> int:
-        return sum(1 for news in self._news if news.kind == kind)
+    # What came of it
 
-    def _last(self, kind: str) -> dict[str, Any]:
-        return next((news.data for news in reversed(self._news) if news.kind == kind), {})
+    @staticmethod
+    def line(name: str) -> tuple[str, bytes]:
+        """The words of a recording, and the recording."""
+        return voices.TEXTS[name], voices.load(name)
 
-    def _heard_turns(self, least: int) -> bool:
-        return sum(1 for news in self._news if news.kind == "turn" and news.data["who"] == "agent") >= least
+    def happened(self, kind: str) -> list[dict[str, Any]]:
+        return [one.data for one in self.news if one.kind == kind]
 
-    def _cut_is_true(self) -> bool:
-        cuts = self._last("interrupted").get("cuts", [])
-        return bool(cuts) and all(0 <= cut["heard_ms"] <= cut["received_ms"] for cut in cuts)
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The machine's events of that name."""
+        return [step["event"] for step in self.happened("step") if step["event"]["event"] == name]
+
+    def passed(self, *states: str) -> bool:
+        """Whether the call went through these states, one after another."""
+        path = [step["before"] for step in self.happened("step")] + [self.happened("step")[-1]["after"]]
+        changes = [state for n, state in enumerate(path) if n == 0 or path[n - 1] != state]
+        return any(tuple(changes[n : n + len(states)]) == states for n in range(len(changes)))
+
+    def cause(self) -> str:
+        return str(self.happened("ended")[-1].get("cause", "")) if self.happened("ended") else ""
+
+    def count_said(self, name: str) -> int:
+        return sum(1 for turn in self.happened("turn") if turn["who"] == "agent" and turn["text"] == voices.TEXTS[name])
+
+    def said(self, name: str) -> bool:
+        """Whether the agent has begun to say that line, and the caller to hear it."""
+        return self.count_said(name) > 0 and self._heard_of(name) > 0
+
+    def heard_in_full(self, name: str) -> bool:
+        audio = voices.load(name)
+        return audio[: len(audio) // 160 * 160] in self.phone.ear(0.0, time.monotonic())
+
+    def _heard_of(self, name: str) -> int:
+        """Bytes, as far as the beginning tells."""
+        begins = voices.load(name)[800:1600]
+        return len(begins) if begins in self.phone.ear(0.0, time.monotonic()) else 0
+
+    @property
+    def sessions(self) -> list[Any]:
+        """The model's sessions of this call."""
+        return self.realtime.sessions[self._sessions :]
+
+    @property
+    def cuts(self) -> list[dict[str, Any]]:
+        return [cut for data in self.happened("interrupted") for cut in data["cuts"]]
+
+    def truncations(self) -> list[tuple[int, int]]:
+        """For each interrupted item: what the model was told, and what our own record says, in ms."""
+        told = {
+            one.event["item_id"]: int(one.event["audio_end_ms"])
+            for session in self.sessions
+            for one in session.received
+            if one.event.get("type") == "conversation.item.truncate"
+        }
+        return [(told[cut["item"]], cut["heard_ms"]) for cut in self.cuts if cut["item"] in told]
+
+    def violations(self) -> list[str]:
+        return [violation for session in self.sessions for violation in session.violations]
+
+    def answers(self, call_id: str) -> list[str]:
+        """What the model was told of a tool call."""
+        items = [
+            one.event["item"]
+            for session in self.sessions
+            for one in session.received
+            if one.event.get("type") == "conversation.item.create"
+        ]
+        return [str(item["output"]) for item in items if item.get("call_id") == call_id and "output" in item]
+
+    def overlapped(self, old: int, new: int) -> bool:
+        """Whether the new session was configured before the old one ended."""
+        sessions = self.sessions
+        if len(sessions) <= new:
+            return False
+        ready = next((one.at for one in sessions[new].sent if one.type == "session.updated"), None)
+        last = max((one.at for one in sessions[old].received), default=0.0)
+        return ready is not None and last >= ready - 1.0
+
+    def longest_silence(self, since: float, until: float) -> float:
+        """Seconds without anything to be heard."""
+        longest, start, at = 0.0, since, since
+        while at < until:
+            if self.phone.loud_ms(at, at + 0.1) > 0:
+                longest, start = max(longest, at - start), at + 0.1
+            at += 0.1
+        return max(longest, until - start)
+
+    def record(self) -> str:
+        """All that was told of the call, as it would be written down."""
+        return json.dumps([one.data for one in self.news], default=str)
 
     def _measure(self) -> None:
-        ended = self._last("ended")
+        ended = (self.happened("ended") or [{}])[-1]
         if ended.get("first_word_ms") is not None:
             self.outcome.figures.append(("answer to first word", f"{ended['first_word_ms']:.0f} ms"))
-        if ended.get("reply_ms"):
-            replies = ", ".join(f"{ms:.0f}" for ms in ended["reply_ms"])
-            self.outcome.figures.append(("end of the caller's speech to reply", f"{replies} ms"))
         self.outcome.figures.append(("caller frames passed on", str(ended.get("frames_in", 0))))
+
+
+async def whole_call(story: Story, caller: Caller) -> None:
+    """A question, an interruption, a goodbye."""
+    expect, phone = story.outcome.expect, story.phone
+    await story.speak(caller.question, caller.words["question"], Turn.voice("agent/hours"))
+    await phone.hears(2.0, story.seconds)
+    expect("the caller was answered", True)
+
+    broke_in = time.monotonic()
+    cuts = len(story.happened("interrupted"))
+    answer = Turn.voice("agent/tomorrow")
+    await story.speak(caller.interruption, caller.words["interruption"], answer, wait=False)
+    await story.until(lambda: len(story.happened("interrupted")) > cuts, "the interruption")
+    stopped = time.monotonic()
+    await phone.spoken(story.seconds)
+    expect("the agent stopped when it was interrupted", phone.loud_ms(stopped + 0.1, stopped + 0.4) < 40)
+    expect("the model was told how much had been heard", await _told_the_truth(story))
+    story.outcome.figures.append(
+        ("the agent fell silent", f"{(stopped - broke_in) * 1000:.0f} ms after the caller broke in")
+    )
+    await phone.hears(0.8, story.seconds)
+    await phone.hears_silence(700, story.seconds)
+    expect("the interruption was answered", True)
+
+    await story.speak(caller.thanks, caller.words["thanks"], Turn.voice("agent/goodbye"))
+    await phone.hears(0.8, story.seconds)
+    await phone.hears_silence(500, story.seconds)
+    expect("the agent said goodbye", True)
+
+
+async def _told_the_truth(story: Story) -> bool:
+    await asyncio.sleep(_APART_SECONDS)
+    truth = story.truncations()
+    return bool(truth) and all(abs(told - heard) <= 1 for told, heard in truth)

@@ -11,49 +11,92 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_exponential_jitter
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from callflow.contracts import Complaint, EngineCan, Hear, Lost, Ready
-from callflow.engines import realtime_events
+from callflow.contracts import (
+    Brief,
+    Complaint,
+    EngineCan,
+    Expiring,
+    Hear,
+    Lost,
+    Memory,
+    Ready,
+    ResponseStarted,
+    Speech,
+    SpeechDone,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCall,
+    ToolCalls,
+    Unable,
+)
+from callflow.engines import audio, realtime_events, session_config
 from callflow.engines.realtime_events import ServerEvent
-from callflow.engines.session_config import RealtimeConfig, greeting, minimal_session, session, session_url
+from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
+from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
+from callflow.engines.session_config import RealtimeConfig
 from callflow.errors import EngineError, Malformed
 from callflow.writer import Writer
 
 
 log = logging.getLogger(__name__)
 
-_CLOSE_SECONDS: Final = 0.3
-_MOST_MESSAGE: Final = 16 << 20
-"""Bytes of one server event; audio deltas are far smaller."""
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
-_FULL, _MINIMAL = "session-full", "session-minimal"
+_FULL, _MINIMAL, _LATER = "session-full", "session-minimal", "session-later"
+_BEGUN_SECONDS: Final = 5.0
+"""How long the server may take to begin a response that it was asked for, until others need not wait for it."""
+_BY: Final = "callflow"
+_LEAST_EXPIRING: Final = 0.1
+"""Seconds; a session that is nearly over when it begins is left as soon as that."""
 
 
 class OpenAIRealtime:
-    can: frozenset[EngineCan] = frozenset({"truncates", "cancels", "interrupts_itself"})
-
-    def __init__(self, config: RealtimeConfig, call: str, hear: Hear) -> None:
-        self._config, self._call, self._hear = config, call, hear
+    def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear) -> None:
+        self._config, self._brief, self._hear = config, brief, hear
+        self._call = brief.call
         self._socket: ClientConnection | None = None
         self._writer: Writer | None = None
-        self._ready = False
-        self._closed = False
-        self._asked = _FULL
-        self._trouble = "no answer came"
-        """Why the last try to connect failed."""
+        self._ready = self._closed = self._spoken = False
+        self._takes_turns = brief.takes_turns
+        self._updates: deque[tuple[str, RealtimeConfig]] = deque()
+        """Session updates that the server has not confirmed yet, and what held before each."""
         self._held: deque[str] = deque()
         self._held_bytes = 0
         self._most_held = int(config.buffer_seconds * 8000)
-        self._lost: asyncio.Future[str] | None = None
+        self._told: list[Memory | ToolCall] = []
+        self._later: list[Callable[[], None]] = []
+        """Answers of tools that came before the session was ready for them."""
+        self._lost: asyncio.Future[Lost] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._responses = Responses(retries=config.response_retries, retry_seconds=config.response_retry_seconds)
+        self._calls: dict[str, list[ToolCall]] = {}
+        self._wanted = config.engine_audio
+        self._sounds_like = {"input": config.engine_audio, "output": config.engine_audio}
+        """What the server has confirmed."""
+        self._up: audio.FromTelephone | None = None
+        self._down: dict[tuple[str, int], audio.ToTelephone] = {}
+        self._expires_at: float | None = None
+        self._appended = 0
+        """Bytes of the caller's audio that this session was given, as µ-law."""
         self.counts: Counter[str] = Counter()
-        """Events received by type, and under `malformed` those that could not be read."""
+        """Events received by type, under `malformed` those that could not be read, and benign errors by their code."""
+
+    @property
+    def can(self) -> frozenset[EngineCan]:
+        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates"}
+        if self._takes_turns and self._config.interrupts_itself:
+            can.add("interrupts_itself")
+        if self._takes_turns and self._config.answers_itself:
+            can.add("answers_itself")
+        return frozenset(can)
 
     # What the rooms above ask for
 
@@ -61,23 +104,30 @@ class OpenAIRealtime:
         if self._closed:
             return
         self._lost = asyncio.get_running_loop().create_future()
-        connecting = asyncio.create_task(self._connect(), name=f"engine-connect {self._call}")
+        connecting = asyncio.create_task(open_socket(self._config, self._call), name=f"engine-connect {self._call}")
+        lost: Lost | None = None
         try:
             ends: set[asyncio.Future[Any]] = {connecting, self._lost}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if self._lost.done():
-                raise EngineError(self._lost.result())
-            await self._converse(await connecting)
+            lost = self._lost.result() if self._lost.done() else await self._converse(await connecting)
         except EngineError as error:
-            self._tell_lost(str(error))
+            lost = Lost(str(error), retry=error.retry)
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
+            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+                self._socket = self._socket or connecting.result()
+            tell = not self._closed
             await self.close()
+            if tell and lost is not None:
+                self._hear(lost)
 
     def append(self, payload: str) -> None:
         size = len(payload) // 4 * 3 - payload.count("=", -2)
         if self._ready and self._writer is not None:
+            self._appended += size
+            if self._up is not None:
+                payload = self._up.feed(payload)
             self._writer.put(f'{_APPEND}{payload}"}}', size)
         elif not self._closed:
             self._held.append(payload)
@@ -85,10 +135,27 @@ class OpenAIRealtime:
             if self._held_bytes > self._most_held:
                 self._give_up(f"caller audio has waited {self._config.buffer_seconds:g} s for it")
 
-    def greet(self) -> bool:
-        if self._config.greeting:
-            self._send({"type": "response.create", "response": greeting(self._config)})
-        return bool(self._config.greeting)
+    def remember(self, memories: Sequence[Memory | ToolCall]) -> None:
+        if not self._ready:
+            self._told += memories
+            return
+        for memory in memories:
+            if isinstance(memory, ToolCall):
+                self._responses.adopt(memory.id)
+            self._send({"type": "conversation.item.create", "item": _item(memory)})
+
+    def ask(self, wish: str = "") -> None:
+        self._act(self._responses.ask(wish))
+
+    def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
+        if not self._ready:
+            self._later.append(lambda: self.answer_tool(call, output, speak=speak))
+            return
+        is_new, actions = self._responses.answered(call, speak=speak)
+        if is_new:
+            item = {"type": "function_call_output", "call_id": call, "output": output}
+            self._send({"type": "conversation.item.create", "item": item})
+        self._act(actions)
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None:
         self._send(
@@ -98,76 +165,43 @@ class OpenAIRealtime:
     def cancel(self, response: str) -> None:
         self._send({"type": "response.cancel", "response_id": response})
 
+    def take_turns(self, on: bool) -> None:
+        self._takes_turns = on
+        if self._ready:
+            self._update(_LATER, session_config.turns(self._config, on))
+
+    def update(self, changes: Mapping[str, Any]) -> list[str]:
+        brief = self._present_brief
+        partial, config, left_out = session_config.changed(self._config, brief, changes, spoken=self._spoken)
+        before, self._config = self._config, config
+        if len(partial) > 1 and self._ready:
+            self._update(_LATER, partial, before)
+        return left_out
+
     async def close(self) -> None:
         self._closed = True
         self._give_up("closed")
         self._held.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         socket, self._socket, self._writer = self._socket, None, None
         if socket is not None:
             try:
-                async with asyncio.timeout(_CLOSE_SECONDS):
+                async with asyncio.timeout(CLOSE_SECONDS):
                     await socket.close()
             except TimeoutError:
                 socket.transport.abort()
 
-    # Connecting
-
-    async def _connect(self) -> ClientConnection:
-        """Tries until the deadline: what 429 and 5xx say may pass; what other refusals say will not."""
-        seconds = self._config.connect_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                async for attempt in AsyncRetrying(
-                    stop=stop_before_delay(seconds),
-                    wait=_wait,
-                    retry=retry_if_exception(lambda error: isinstance(error, EngineError) and error.retry),
-                    before_sleep=self._before_sleep,
-                    reraise=True,
-                ):
-                    with attempt:
-                        self._socket = await self._connect_once()
-                        return self._socket
-        except TimeoutError:
-            raise EngineError(f"no connection to the engine within {seconds:g} s; {self._trouble}") from None
-        raise AssertionError("unreachable: the last attempt either returns or raises")
-
-    async def _connect_once(self) -> ClientConnection:
-        try:
-            return await connect(
-                session_url(self._config),
-                additional_headers={"Authorization": f"Bearer {self._config.api_key}"},
-                compression=None,
-                open_timeout=None,  # the deadline is over all tries
-                close_timeout=_CLOSE_SECONDS,
-                max_size=_MOST_MESSAGE,
-                max_queue=256,
-                ping_interval=20,
-                ping_timeout=20,
-            )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            after = error.response.headers.get("Retry-After", "")
-            raise EngineError(
-                f"the engine refused the connection: HTTP {status}",
-                retry=status in (408, 429) or status >= 500,
-                wait=min(float(after), 5.0) if after.isascii() and after.isdigit() else 0.0,
-            ) from None
-        except (OSError, EOFError, WebSocketException) as error:
-            # The rest of WebSocketException are addresses that no second try can mend.
-            retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
-            raise EngineError(f"the engine cannot be reached: {type(error).__name__}", retry=retry) from error
-
-    def _before_sleep(self, state: RetryCallState) -> None:
-        self._trouble = str(state.outcome.exception()) if state.outcome else ""
-        log.warning("call %s: %s; trying again", self._call, self._trouble)
-
     # Conversing
 
-    async def _converse(self, socket: ClientConnection) -> None:
+    async def _converse(self, socket: ClientConnection) -> Lost:
+        """Why it ended. Raises EngineError."""
+        self._socket = socket
         self._writer = Writer(
             socket.send, self._give_up, seconds=self._config.write_seconds, limit=self._most_held + 8000, messages=5000
         )
-        self._update(_FULL)
+        self._update(_FULL, session_config.session(self._config, self._present_brief))
         assert self._lost is not None
         listening = asyncio.create_task(self._listen(socket), name=f"engine-in {self._call}")
         writing = asyncio.create_task(self._writer.run(), name=f"engine-out {self._call}")
@@ -175,7 +209,7 @@ class OpenAIRealtime:
             ends: set[asyncio.Future[Any]] = {listening, writing, self._lost}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._lost.done():
-                raise EngineError(self._lost.result())
+                return self._lost.result()
             for task in (listening, writing):
                 if task.done() and (error := task.exception()) is not None:
                     raise EngineError(f"the engine broke off: {error}") from error
@@ -185,8 +219,13 @@ class OpenAIRealtime:
                 task.cancel()
             await asyncio.gather(listening, writing, return_exceptions=True)
 
+    @property
+    def _present_brief(self) -> Brief:
+        brief = self._brief
+        return Brief(brief.call, brief.session, brief.tools, takes_turns=self._takes_turns)
+
     async def _listen(self, socket: ClientConnection) -> None:
-        hear, decode, read = self._hear, realtime_events.decode, realtime_events.read
+        decode = realtime_events.decode
         while True:
             try:
                 message = await socket.recv(decode=False)
@@ -195,61 +234,247 @@ class OpenAIRealtime:
             try:
                 event = decode(message)
                 self.counts[event.type if len(self.counts) < 200 else "more"] += 1
-                if event.type == "session.updated":
-                    self._confirmed()
-                elif event.type == "error" and not self._ready:
-                    self._refused(event)
-                elif (heard := read(event)) is not None:
-                    if isinstance(heard, Lost):
-                        self._give_up(heard.reason)
-                    else:
-                        hear(heard)
+                self._take(event)
             except Malformed:
                 self.counts["malformed"] += 1
 
-    def _update(self, which: str) -> None:
-        self._asked = which
-        wanted = session(self._config) if which == _FULL else minimal_session(self._config)
-        self._send({"type": "session.update", "event_id": which, "session": wanted})
+    def _take(self, event: ServerEvent) -> None:
+        match event.type:
+            case "session.created":
+                self._note_expiry(event)
+            case "session.updated":
+                self._confirmed(event)
+            case "error":
+                self._complained(event)
+            case "response.created":
+                self._response_began(event)
+            case "response.done":
+                self._response_ended(event)
+            case "response.output_item.done":
+                self._item_done(event)
+            case "input_audio_buffer.speech_stopped":
+                self._hear(SpeechStopped(self._ago(event)))
+            case _:
+                heard = realtime_events.read(event)
+                if isinstance(heard, Speech):
+                    self._say(heard)
+                elif isinstance(heard, SpeechDone):
+                    self._said(heard)
+                elif heard is not None:
+                    if isinstance(heard, SpeechStarted):
+                        answers = "answers_itself" in self.can
+                        self._responses.caller_speaks(answers_itself=answers)
+                    self._hear(heard)
 
-    def _confirmed(self) -> None:
-        if self._ready or self._writer is None:
+    # The session
+
+    def _update(self, which: str, session: dict[str, Any], before: RealtimeConfig | None = None) -> None:
+        self._updates.append((which, before or self._config))
+        self._send({"type": "session.update", "event_id": which, "session": session})
+
+    def _confirmed(self, event: ServerEvent) -> None:
+        if self._updates:
+            self._updates.popleft()
+        if self._writer is None:
+            return
+        self._note_expiry(event)
+        self._compare_formats(event)
+        if self._ready:
             return
         self._ready = True
+        told, self._told = self._told, []
+        self.remember(told)
         self._hear(Ready())
+        later, self._later = self._later, []
+        for act in later:
+            act()
+        self._act(self._responses.open())
         while self._held:
             self.append(self._held.popleft())
+        self._arm_expiry()
 
-    def _refused(self, event: ServerEvent) -> None:
-        """An error before `session.updated`: our update is lost as a whole, so ask for less, once."""
+    def _complained(self, event: ServerEvent) -> None:
         code, message, about = realtime_events.error_of(event)
-        about_this = about in ("", self._asked)
-        if code in realtime_events.FATAL_CODES or (about_this and self._asked == _MINIMAL):
-            self._give_up(f"the engine refused the session: {code}: {message}"[:300])
+        if realtime_events.is_benign(code, message):
+            self.counts[f"benign:{code}"] += 1
+            if code == realtime_events.ACTIVE_RESPONSE:
+                self._stop("begun")
+                self._act(self._responses.refused())
+            return
+        heard = realtime_events.read(event)
+        if isinstance(heard, Lost):
+            self._give_up(heard.reason, retry=heard.retry)
+        elif self._updates and about in ("", self._updates[0][0]):
+            self._refused(code, message)
+        else:
+            self._hear(Complaint(code, message[:300]))
+
+    def _refused(self, code: str, message: str) -> None:
+        """A session update is lost as a whole. The first one: ask for less, once. A later one: nothing has changed."""
+        which, before = self._updates.popleft()
+        if which == _MINIMAL:
+            self._give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
             return
         self._hear(Complaint(code, message[:300]))
-        if about_this:
+        if which == _FULL:
             log.warning("the engine refused the session, asking for less: %s: %s", code, message[:300])
-            self._update(_MINIMAL)
+            self._update(_MINIMAL, session_config.minimal_session(self._config, self._present_brief))
+        else:
+            self._config = before
+
+    def _note_expiry(self, event: ServerEvent) -> None:
+        expires = event.session.get("expires_at") if isinstance(event.session, dict) else None
+        if isinstance(expires, (int, float)) and expires > 0:
+            self._expires_at = float(expires)
+
+    def _arm_expiry(self) -> None:
+        """Tell in time: when our own limit is reached, or so long before the session's that another can be opened."""
+        left = self._config.session_seconds + self._config.rotation_seconds
+        if self._expires_at is not None:
+            left = min(left, self._expires_at - time.time())
+        wait = min(self._config.session_seconds, left - self._config.rotation_seconds)
+        if wait <= 0:
+            wait = max(left / 2, _LEAST_EXPIRING)
+        self._start("expiring", wait, lambda: self._hear(Expiring(max(left - wait, 0.0))))
+
+    # Responses
+
+    def _act(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Create(wish=wish):
+                    response: dict[str, Any] = {"metadata": {"by": _BY}}
+                    if wish:  # a response's own instructions replace the session's, so those go with it
+                        response["instructions"] = f"{self._config.instructions}\n\n{wish}".strip()
+                    self._send({"type": "response.create", "response": response})
+                    self._start("begun", _BEGUN_SECONDS, lambda: self._act(self._responses.unanswered()))
+                case RetryIn(seconds=seconds):
+                    self._start("retry", seconds, lambda: self._act(self._responses.retry()))
+                case GiveUp(reason=reason):
+                    self._hear(Unable(reason))
+
+    def _response_began(self, event: ServerEvent) -> None:
+        response = realtime_events.response_of(event)
+        name, metadata = response.get("id"), response.get("metadata")
+        if not isinstance(name, str):
+            return
+        ours = isinstance(metadata, dict) and metadata.get("by") == _BY
+        self._responses.created(name, ours=ours)
+        if not self._responses.is_waiting:
+            self._stop("begun")
+        self._hear(ResponseStarted(name))
+
+    def _item_done(self, event: ServerEvent) -> None:
+        calls = realtime_events.tool_calls([event.item])
+        if calls and event.response_id:
+            self._calls.setdefault(event.response_id, []).extend(calls)
+
+    def _response_ended(self, event: ServerEvent) -> None:
+        done = realtime_events.response_done(event)
+        if done.status == "failed" and done.detail in realtime_events.FATAL_CODES:
+            self._give_up(f"the engine refuses to answer: {done.detail}", retry=False)
+            return
+        calls = [
+            *self._calls.pop(done.response, []),
+            *realtime_events.tool_calls(realtime_events.response_of(event).get("output")),
+        ]
+        new = self._responses.called(done.response, [call.id for call in calls])
+        retried = self._responses.will_retry(done.status, done.detail)
+        self._hear(done._replace(final=not retried))
+        if new:
+            once = {call.id: call for call in calls}
+            self._hear(ToolCalls(done.response, tuple(once[name] for name in new)))
+        self._act(self._responses.done(done.response, done.status, done.detail))
+
+    # Audio
+
+    def _say(self, heard: Speech) -> None:
+        self._spoken = True
+        key = (heard.item, heard.content)
+        way = self._down.get(key)
+        if way is None:
+            if len(self._down) > 16:  # an engine that never ends what it began
+                del self._down[next(iter(self._down))]
+            way = self._down[key] = audio.ToTelephone(self._sounds_like["output"])
+        ulaw = way.feed(heard.audio)
+        if way.is_odd:
+            self._agree_on_pcm()
+        if ulaw:
+            self._hear(heard._replace(audio=ulaw))
+
+    def _said(self, done: SpeechDone) -> None:
+        way = self._down.pop((done.item, done.content), None)
+        rest = way.end() if way is not None else b""
+        if rest:
+            self._hear(Speech(done.response, done.item, done.content, rest))
+        self._hear(done)
+
+    def _compare_formats(self, event: ServerEvent) -> None:
+        """The formats that the server confirms are the ones that hold, whatever was asked for."""
+        session = event.session if isinstance(event.session, dict) else {}
+        for side in ("input", "output"):
+            try:
+                shown = session["audio"][side]["format"]["type"]
+            except (KeyError, TypeError):
+                continue
+            confirmed = audio.NAMES.get(shown)
+            if confirmed is None:
+                self._give_up(f"the engine insists on {shown} for its {side}", retry=False)
+            elif confirmed != self._sounds_like[side]:
+                self._sounds_like[side] = confirmed
+                if confirmed != self._wanted:
+                    self._complain_of_format(f"{self._wanted} was asked for, and {shown} confirmed for its {side}")
+        if self._sounds_like["input"] == audio.PCM24:
+            self._up = self._up or audio.FromTelephone()
+        else:
+            self._up = None
+
+    def _agree_on_pcm(self) -> None:
+        """What comes is not what was confirmed, so the server may well misread what we send, too: settle on PCM."""
+        if self._wanted != audio.PCM24:
+            self._complain_of_format(f"{self._sounds_like['output']} was confirmed, and another format is sent")
+            self._wanted = audio.PCM24
+            self._update(_LATER, session_config.formats(audio.PCM24))
+
+    def _complain_of_format(self, what: str) -> None:
+        if not self.counts["audio_format"]:
+            log.error("call %s: the engine's audio is wrong: %s; it is transcoded from here on", self._call, what)
+            self._hear(Complaint("audio_format", f"{what}; it is transcoded from here on"))
+        self.counts["audio_format"] += 1
+
+    def _ago(self, event: ServerEvent) -> float | None:
+        """How long ago the caller's last word ended, by the audio's own clock: `audio_end_ms` counts the silence that
+        it took to notice."""
+        if event.audio_end_ms is None:
+            return None
+        silence = self._config.vad_silence_ms if self._config.turn_detection == "server_vad" else 0
+        return max(self._appended / 8 - event.audio_end_ms, 0.0) + silence
+
+    # Inside
 
     def _send(self, event: dict[str, Any]) -> None:
         if self._writer is not None:
             self._writer.put(msgspec.json.encode(event).decode())
 
-    def _give_up(self, reason: str) -> None:
-        if self._lost is not None and not self._lost.done():
-            self._lost.set_result(reason)
-
-    def _tell_lost(self, reason: str) -> None:
+    def _start(self, name: str, seconds: float, then: Any) -> None:
+        self._stop(name)
         if not self._closed:
-            self._closed = True
-            self._hear(Lost(reason))
+            self._timers[name] = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _stop(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _give_up(self, reason: str, *, retry: bool = True) -> None:
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(Lost(reason, retry))
 
 
-_BACKOFF = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.1)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, EngineError) else 0.0
-    return asked or _BACKOFF(state)
+def _item(memory: Memory | ToolCall) -> dict[str, Any]:
+    """As a client may create it: an assistant's turn as text only."""
+    if isinstance(memory, ToolCall):
+        return {"type": "function_call", "call_id": memory.id, "name": memory.name, "arguments": memory.arguments}
+    role = {"caller": "user", "agent": "assistant", "system": "system"}[memory.who]
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": memory.text}]}

@@ -18,11 +18,11 @@ from callflow.contracts import (
     ItemOpened,
     Lost,
     ResponseDone,
-    ResponseStarted,
     Speech,
     SpeechDone,
     SpeechStarted,
     SpeechStopped,
+    ToolCall,
     Words,
 )
 from callflow.errors import Malformed
@@ -46,10 +46,23 @@ FATAL_CODES: Final = frozenset(
         "account_deactivated",
         "billing_hard_limit_reached",
         "beta_api_shape_disabled",
-        "session_expired",
     }
 )
-"""Error codes after which this session will say nothing more, or a new one would fail in the same way."""
+"""Error codes with which a new session would fail in the same way."""
+
+EXPIRED: Final = "session_expired"
+
+BENIGN_CODES: Final = frozenset(
+    {
+        "response_cancel_not_active",
+        "conversation_already_has_active_response",
+        "input_audio_buffer_commit_empty",
+        "item_truncate_invalid_item_id",
+    }
+)
+"""What two who speak at the same time cannot always avoid: counted, and nothing else."""
+ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
+_SHORTER: Final = "is already shorter than"
 
 
 class ServerEvent(msgspec.Struct):
@@ -60,6 +73,7 @@ class ServerEvent(msgspec.Struct):
     response_id: str | None = None
     item_id: str | None = None
     content_index: int | None = None
+    audio_end_ms: int | float | None = None
     transcript: str | None = None
     text: str | None = None
     item: Any = None
@@ -132,19 +146,16 @@ def _item(event: ServerEvent) -> EngineEvent | None:
     return ItemOpened("caller" if who == "caller" else "agent", name)
 
 
-def _response_started(event: ServerEvent) -> EngineEvent | None:
-    name = event.response.get("id") if isinstance(event.response, dict) else None
-    return ResponseStarted(name) if isinstance(name, str) else None
+def response_of(event: ServerEvent) -> dict[str, Any]:
+    return event.response if isinstance(event.response, dict) else {}
 
 
-def _response_done(event: ServerEvent) -> EngineEvent | None:
-    response = event.response if isinstance(event.response, dict) else {}
+def response_done(event: ServerEvent) -> ResponseDone:
+    response = response_of(event)
     details = response.get("status_details")
     details = details if isinstance(details, dict) else {}
     error = details.get("error")
     code = str((error.get("code") or error.get("type") or "") if isinstance(error, dict) else "")
-    if code in FATAL_CODES:
-        return Lost(f"the engine refuses to answer: {code}")
     return ResponseDone(
         str(response.get("id") or ""),
         str(response.get("status") or "completed"),
@@ -152,9 +163,27 @@ def _response_done(event: ServerEvent) -> EngineEvent | None:
     )
 
 
+def tool_calls(items: Any) -> list[ToolCall]:
+    """The complete function calls among these items: the arguments of others may break off anywhere."""
+    found = []
+    for item in items if isinstance(items, list) else ():
+        if not isinstance(item, dict) or item.get("type") != "function_call":
+            continue
+        call, name = item.get("call_id"), item.get("name")
+        if item.get("status") == "completed" and isinstance(call, str) and isinstance(name, str):
+            found.append(ToolCall(call, name, str(item.get("arguments") or "")))
+    return found
+
+
+def is_benign(code: str, message: str) -> bool:
+    return code in BENIGN_CODES or (code == "invalid_value" and _SHORTER in message)
+
+
 def _error(event: ServerEvent) -> EngineEvent:
     code, message, _ = error_of(event)
-    return Lost(f"{code}: {message}"[:300]) if code in FATAL_CODES else Complaint(code, message[:300])
+    if code in FATAL_CODES or code == EXPIRED:
+        return Lost(f"{code}: {message}"[:300], retry=code == EXPIRED)
+    return Complaint(code, message[:300])
 
 
 _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
@@ -171,7 +200,5 @@ _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
     "conversation.item.added": _item,
     "input_audio_buffer.speech_started": lambda event: SpeechStarted(),
     "input_audio_buffer.speech_stopped": lambda event: SpeechStopped(),
-    "response.created": _response_started,
-    "response.done": _response_done,
     "error": _error,
 }

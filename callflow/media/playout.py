@@ -37,6 +37,8 @@ class Key(NamedTuple):
 
     item: str
     content: int = 0
+    session: int = 1
+    """Which of the engine's sessions said it: another one knows nothing of it."""
 
 
 class Send(NamedTuple):
@@ -70,6 +72,8 @@ class _Entry:
 
     key: Key
     response: str
+    before: int = 0
+    """Bytes of the same stretch that were said earlier, before something else was put in between."""
     received: int = 0
     """Bytes that came from the engine."""
     sent: int = 0
@@ -78,6 +82,10 @@ class _Entry:
     """Position of its first byte; -1 while nothing of it was sent."""
     finished: bool = False
     """The engine has said that nothing follows."""
+    broken_off: bool = False
+    """Something else came before the engine had said that; more of it may come."""
+    marked: bool = False
+    """A mark has followed its beginning."""
     pending: deque[bytes] = field(default_factory=deque)
     waiting: int = 0
     """Bytes in `pending`."""
@@ -102,11 +110,16 @@ class Playout:
         self._marked = 0
         self._acked = 0
         self._until = 0.0  # when all that was sent has been played, by the send clock
+        self._firsts: dict[str, tuple[Key, int]] = {}
         self._delays: deque[float] = deque(maxlen=64)
         self._lag = 0.0
         self._sequence = 0
+        self._broken_off: dict[Key, int] = {}
+        """How much of the last stretch that broke off has been heard."""
         self._dead_responses: dict[str, None] = {}
         self._dead_items: dict[str, None] = {}
+        self.sending = Key("")
+        """What the last audio for the carrier was of."""
         self.generation = 0
         """How many times the carrier was told to throw away what it held."""
         self.late_bytes = 0
@@ -124,7 +137,11 @@ class Playout:
             return False
         entry = self._entries[-1] if self._entries else None
         if entry is None or entry.key != key:
-            entry = self._find(key) or self._open(key, response)
+            entry = self._find(key)
+            if entry is None or self._is_overtaken(entry):
+                before = self._broken_off.pop(key, 0) if entry is None else entry.before + entry.received
+                entry = self._open(key, response)
+                entry.before = before
         if audio:
             entry.received += len(audio)
             entry.waiting += len(audio)
@@ -147,6 +164,12 @@ class Playout:
                 entry.finished = True
         return self._settle()
 
+    def finish_all(self) -> list[Heard]:
+        """Nothing follows in any stretch: whoever said them is gone."""
+        for entry in self._entries:
+            entry.finished = True
+        return self._settle()
+
     # What goes to the carrier
 
     def due(self, now: float) -> Iterator[Send | Mark]:
@@ -159,10 +182,15 @@ class Playout:
             while room >= FRAME_BYTES and (frame := self._cut_frame(entry, min(room, self._until_mark()))):
                 room -= len(frame)
                 self._note_sent(len(frame), now)
+                self.sending = entry.key
                 yield Send(frame)
                 ended = entry.finished and not entry.pending
                 if ended or self._sent - self._marked >= self._mark_every:
-                    yield self._new_mark(entry.key)
+                    mark = self._new_mark(entry.key)
+                    if not entry.marked:
+                        entry.marked = True
+                        self._firsts[mark.name] = (entry.key, self._sent - entry.start)
+                    yield mark
             if entry.waiting >= FRAME_BYTES:
                 return
             if entry.finished and not entry.pending and entry.start >= 0 and self._marked < entry.end:
@@ -205,6 +233,14 @@ class Playout:
                 break
         return self._settle()
 
+    def began(self, name: str) -> tuple[Key, float] | None:
+        """Of a stretch's first mark: which stretch, and how many seconds of it were heard when that mark comes back.
+
+        To be asked before `mark`, once.
+        """
+        first = self._firsts.pop(name, None)
+        return None if first is None else (first[0], first[1] / _BYTES_PER_SECOND)
+
     # What the caller has heard
 
     def position(self, now: float) -> int:
@@ -218,9 +254,17 @@ class Playout:
         begun = any(entry.pending or (entry.received and not entry.finished) for entry in self._entries)
         return begun or self.position(now) < self._sent
 
+    def ends_at(self, now: float) -> float:
+        """When all that was sent so far will have been heard; not after `now` if it has been."""
+        return self._until + self._lag if self.position(now) < self._sent else min(self._until, now)
+
     def heard_ms(self, key: Key, now: float) -> int:
         entry = self._find(key)
         return 0 if entry is None else self._heard(entry, self.position(now)) // BYTES_PER_MS
+
+    def holds(self, key: Key) -> bool:
+        """Whether this stretch stands in the ledger: once all of it was heard, or it was cut, it does not."""
+        return self._find(key) is not None
 
     def held_ms(self, now: float) -> float:
         """What the carrier holds, unplayed."""
@@ -237,18 +281,27 @@ class Playout:
         A stretch that was heard in full is not cut. Whatever still comes for a cut stretch is dropped by `add`.
         """
         position = self.position(now)
-        cuts = []
+        cuts: list[Cut] = []
         for entry in self._entries:
             if self._is_through(entry, position):
                 continue
-            if entry.received:
-                heard = min(self._heard(entry, position), entry.received)
-                cuts.append(Cut(entry.key, heard // BYTES_PER_MS, entry.received // BYTES_PER_MS))
+            if entry.received and not any(cut.key == entry.key for cut in cuts):
+                heard = entry.before + min(self._heard(entry, position), entry.received)
+                received = entry.before + entry.received
+                cuts.append(Cut(entry.key, heard // BYTES_PER_MS, received // BYTES_PER_MS))
             if not entry.finished:  # of a finished one nothing comes any more, unless it is said anew
                 _remember(self._dead_responses, entry.response)
                 _remember(self._dead_items, entry.key.item)
         self._forget()
         return cuts
+
+    def is_dead(self, key: Key) -> bool:
+        """Whether it was cut, so that what still comes for it is dropped."""
+        return key.item in self._dead_items
+
+    def kill_item(self, key: Key) -> None:
+        """Drop whatever still comes for a stretch that began in an interrupted response after the interruption."""
+        _remember(self._dead_items, key.item)
 
     def kill_response(self, response: str) -> None:
         """Drop whatever still comes for a response of which nothing has come yet."""
@@ -261,12 +314,16 @@ class Playout:
         heard = []
         while self._entries and self._is_through(self._entries[0], self._acked):
             entry = self._entries.popleft()
-            heard.append(Heard(entry.key, entry.received // BYTES_PER_MS))
+            if entry.broken_off:
+                self._broken_off = {entry.key: entry.before + entry.received}
+            heard.append(Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS))
         return heard
 
     def _forget(self) -> None:
         self._entries.clear()
         self._marks.clear()
+        self._firsts.clear()
+        self._broken_off.clear()
         self._sent = self._marked = self._acked = 0
         self._until = self._lag = 0.0
         self.generation += 1
@@ -277,10 +334,16 @@ class Playout:
                 return entry
         return None
 
+    def _is_overtaken(self, entry: _Entry) -> bool:
+        """Something that came after it has gone out already."""
+        return entry is not self._entries[-1] and any(
+            other.start > entry.start >= 0 for other in self._entries if other is not entry
+        )
+
     def _open(self, key: Key, response: str) -> _Entry:
         """A new stretch of speech ends the one before it, whether the engine has said so or not."""
-        if self._entries:
-            self._entries[-1].finished = True
+        if self._entries and not self._entries[-1].finished:
+            self._entries[-1].finished = self._entries[-1].broken_off = True
         entry = _Entry(key, response)
         self._entries.append(entry)
         return entry

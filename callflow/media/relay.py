@@ -1,8 +1,8 @@
 """The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
 
-From the caller: media socket -> dialect -> engine, base64 untouched. To the caller: engine -> playout ledger -> dialect
+From the caller: media socket -> dialect -> agent, base64 untouched. To the caller: agent -> playout ledger -> dialect
 -> media socket. The relay owns one call's media socket at a time and its playout; it decides what concerns audio within
-one tick of the loop (an interruption: stop, clear, truncate) and tells the call everything else as events.
+one tick of the loop (an interruption: stop, clear, truncate) and tells its agent and the call everything else.
 """
 
 from __future__ import annotations
@@ -11,25 +11,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from callflow import events
-from callflow.contracts import (
-    Dialect,
-    Engine,
-    ResponseDone,
-    ResponseStarted,
-    Speech,
-    SpeechDone,
-    SpeechStarted,
-    SpeechStopped,
-    Start,
-    Wire,
-)
+from callflow.contracts import Dialect, ResponseDone, Speech, SpeechDone, SpeechStopped, Start, Wire
 from callflow.conversation import Conversation
 from callflow.events import Event, LegIds
+from callflow.latency import Latency
 from callflow.media import g711
 from callflow.media.clips import Clip
+from callflow.media.ear import Ear
+from callflow.media.patience import Patience
 from callflow.media.playout import Cut, Heard, Key, Playout, Send
 from callflow.media.stream import MediaSettings, Stream
 
@@ -37,9 +29,33 @@ from callflow.media.stream import MediaSettings, Stream
 log = logging.getLogger(__name__)
 
 _CLIP: Final = "clip:"
+_FILLERS: Final = ("one-moment", "still-here")
 _MARK_SECONDS: Final = 1.0
-"""How late the mark of a clip's end may be before the clock is believed instead."""
+"""How late the mark of an end may be before the clock is believed instead."""
+_TALKING_SECONDS: Final = 0.3
+"""How soon to look again whether the caller, whom the engine cannot hear just now, has stopped speaking."""
 _MOST_RESPONSES: Final = 64
+
+
+class Mind(Protocol):
+    """Whoever thinks for the agent: what the relay needs of it, and tells it."""
+
+    interrupts_itself: bool
+    """The engine stops its own response when it hears the caller."""
+
+    def append(self, payload: str) -> None: ...
+
+    def truncate(self, key: Key, heard_ms: int) -> None: ...
+
+    def cancel(self, response: str) -> None: ...
+
+    def interrupted(self, cuts: list[Cut]) -> None: ...
+
+    def heard_out(self) -> None:
+        """Everything that was said has been heard, and nothing more is on its way."""
+
+    def changed(self) -> None:
+        """Somebody began or stopped to speak: look whose turn it is."""
 
 
 class Relay:
@@ -59,27 +75,44 @@ class Relay:
         self._clock = self._loop.time
         self.playout = Playout(lead_ms=settings.lead_ms, mark_every_ms=settings.mark_every_ms)
         self.conversation = Conversation()
+        self.latency = Latency()
+        self.ear = Ear()
+        self.patience = Patience(
+            patience=settings.patience_seconds, restoring=settings.filler_seconds, reply=settings.reply_seconds
+        )
         self.counts: Counter[str] = Counter()
-        self.engine: Engine | None = None
+        self.mind: Mind | None = None
+        self.is_protected = False
+        """What is being said may not be interrupted."""
+        self.is_caller_speaking = False
+        self.spoken_over = False
+        """The caller has spoken while that was not allowed to interrupt."""
         self._stream: Stream | None = None
-        self._pacer: asyncio.TimerHandle | None = None
-        self._mute: asyncio.TimerHandle | None = None
-        self._clip_end: asyncio.TimerHandle | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered = False
         self._parting = False
+        self._unplayed = False
+        self._fillers = 0
         self._responses: dict[str, None] = {}
-        self.caller_stopped: float | None = None
+        self._stillborn: set[Key] = set()
+        """What an interrupted response still said, of which nobody was to hear anything."""
+        self._last_clip = ""
         self.answered_at: float | None = None
         self.first_word_ms: float | None = None
         """From the answer to the first audio of the agent on its way to the carrier."""
         self.reply_ms: list[float] = []
         """From the engine's notice that the caller has stopped to the first audio of the reply on its way."""
+        self._noticed: float | None = None
 
     # The media socket
 
     @property
     def is_attended(self) -> bool:
         return self._stream is not None
+
+    @property
+    def is_flowing(self) -> bool:
+        return self._stream is not None and self._stream.started
 
     async def attend(self, wire: Wire, dialect: Dialect, secret: str) -> None:
         """Serve one media socket until it ends or `close`; the caller of this lends the socket for that long."""
@@ -92,10 +125,7 @@ class Relay:
         finally:
             if self._stream is stream:
                 self._stream = None
-            self._stop_pacer()
-        if self._clip_end is not None:
-            self._clip_end.cancel()
-            self._clip_end = None
+            self._stop("pacer", "clip", "look")
         if stream.started:
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
@@ -110,20 +140,26 @@ class Relay:
 
     async def close(self) -> None:
         self._parting = True
-        self._stop_pacer()
-        self._speech_came()
-        if self._clip_end is not None:
-            self._clip_end.cancel()
+        self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
 
     # From the caller
 
+    def append(self, payload: str, audio: bytes) -> None:
+        """One frame of the caller's."""
+        if self.mind is not None:
+            self.mind.append(payload)
+            if self.ear.feed(audio):
+                self._unnoticed()
+
     def started(self, stream: str, encoding: str) -> None:
         self._answered = True
         self.answered_at = self.answered_at or self._clock()
+        self.patience.sounded(self._clock())
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self._pump()
+        self._look_later()
 
     def is_ours(self, start: Start) -> bool:
         ids = self._ids()
@@ -133,76 +169,167 @@ class Relay:
         self._post(events.MediaRefused(reason=reason))
 
     def digit(self, digit: str) -> None:
-        self._post(events.Dtmf(digit=digit))
+        self._post(events.Dtmf(digit=digit, source="stream"))
 
     def marked(self, name: str) -> None:
-        self._heard(self.playout.mark(name, self._clock()))
+        now = self._clock()
+        began = self.playout.began(name)
+        heard = self.playout.mark(name, now)
+        if began is not None and not began[0].item.startswith(_CLIP):
+            waterfall = self.latency.heard(now - began[1])
+            if waterfall is not None:
+                self._note("latency", **waterfall)
+        self._heard(heard)
         self._pump()
 
     def _heard(self, heard: list[Heard]) -> None:
-        for key, _ in heard:
-            if key.item.startswith(_CLIP):
-                self._clip_played(key.item.removeprefix(_CLIP))
-        if heard and not self.playout.is_unplayed(self._clock()):
+        for key, ms in heard:
+            if not key.item.startswith(_CLIP):
+                self.conversation.heard(key, ms)
+            elif key.item == f"{_CLIP}{self._last_clip}":
+                self._clip_played(self._last_clip)
+        self._check_heard_out()
+
+    def _check_heard_out(self) -> None:
+        if self._unplayed and not self.playout.is_unplayed(self._clock()):
+            self._unplayed = False
             self.conversation.agent_is_heard()
+            if self.mind is not None and not self._parting:
+                self.mind.heard_out()
 
-    # From the engine: called in the engine's order, on the loop
+    def _unnoticed(self) -> None:
+        """The caller has plainly spoken and stopped, and the engine has said nothing about it."""
+        if not self.is_caller_speaking and not self.is_protected and not self.patience.is_owed:
+            self._note("engine_deaf")
+            self.expect_speech()
 
-    def expect_speech(self) -> None:
-        """It is the engine's turn. One that stays mute is as good as lost: nobody is left in silence."""
-        if self._mute is None and not self._parting:
-            seconds = self._settings.reply_seconds
-            lost = events.EngineLost(reason=f"it has said nothing for {seconds:g} s")
-            self._mute = self._loop.call_later(seconds, self._post, lost)
+    # From the agent: called in the engine's order, on the loop
 
-    def _speech_came(self) -> None:
-        if self._mute is not None:
-            self._mute.cancel()
-            self._mute = None
+    @property
+    def responses(self) -> list[str]:
+        """Those under way at the engine."""
+        return list(self._responses)
 
-    def speech(self, heard: Speech) -> None:
-        self._speech_came()
+    def expect_speech(self, *, since: float | None = None, reply: bool = True) -> None:
+        """It is the agent's turn: nobody is left in silence, and an engine that stays mute is as good as lost.
+
+        `reply` False: it waits for something else first, such as a tool.
+        """
+        if not self._parting:
+            now = self._clock()
+            self.patience.owe(now if since is None else since, now, reply=reply)
+            self._look_later()
+
+    def nothing_owed(self) -> None:
+        self.patience.paid()
+        self._look_later()
+
+    def restoring(self) -> None:
+        """The engine is away for now. What it was saying ends where it ends."""
+        self._responses.clear()
+        self._heard(self.playout.finish_all())
+        self.is_caller_speaking = False
+        self.patience.restoring(self._clock())
+        self._pump()
+        self._look_later()
+
+    def restored(self) -> None:
+        self.patience.restored()
+        self._look_later()
+
+    def speech(self, heard: Speech, session: int) -> bool:
+        """False: it belongs to something that was interrupted, and is dropped."""
         if self._parting:
-            return
-        if self.playout.add(Key(heard.item, heard.content), heard.response, heard.audio):
-            self._pump()
+            return False
+        key = Key(heard.item, heard.content, session)
+        if not self.playout.add(key, heard.response, heard.audio):
+            if not self.playout.is_dead(key):  # it began after the interruption of its response
+                self.playout.kill_item(key)
+                self._stillborn.add(key)
+            return False
+        self.patience.speaks(self._clock())
+        if self.latency.waits_for_audio:
+            self.latency.generated(self._clock())
+        self._unplayed = True
+        self._pump()
+        return True
 
-    def speech_done(self, done: SpeechDone) -> None:
-        self._heard(self.playout.finish(Key(done.item, done.content)))
+    def speech_done(self, done: SpeechDone, session: int) -> None:
+        key = Key(done.item, done.content, session)
+        if key in self._stillborn:
+            self._stillborn.discard(key)
+            if self.mind is not None:
+                self.mind.truncate(key, 0)
+            return
+        self.nothing_owed()
+        self.conversation.complete(done.item)
+        self._heard(self.playout.finish(key))
         self._pump()
 
-    def response_started(self, started: ResponseStarted) -> None:
-        self._responses[started.response] = None
+    def response_started(self, response: str) -> None:
+        self._responses[response] = None
         if len(self._responses) > _MOST_RESPONSES:  # an engine that never ends what it began
             del self._responses[next(iter(self._responses))]
 
     def response_done(self, done: ResponseDone) -> None:
         self._responses.pop(done.response, None)
-        if done.status != "failed":  # it may have nothing to say; but one that failed still owes its words
-            self._speech_came()
+        if done.status not in ("failed", "cancelled"):  # one that failed still owes its words
+            self.nothing_owed()
         self._heard(self.playout.finish_response(done.response))
         self._pump()
 
-    def speech_started(self, _: SpeechStarted) -> None:
+    def speech_started(self) -> None:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
-        self.caller_stopped = None
-        self._speech_came()
+        self.ear.noticed()
+        self.is_caller_speaking = True
+        self._noticed = None
+        self.latency.caller_goes_on()
         if self._parting:
             return
+        if self.is_protected:
+            self.spoken_over = True
+            return
+        self.nothing_owed()
+        wait = 0 if self._is_stopped_by_engine else self._settings.min_interruption_ms
+        if wait and self.playout.is_unplayed(self._clock()):
+            self._start("interruption", wait / 1000, self._break_in)
+        else:
+            self._break_in()
+
+    @property
+    def _is_stopped_by_engine(self) -> bool:
+        return self.mind is None or self.mind.interrupts_itself
+
+    def _break_in(self) -> None:
         now = self._clock()
         if self.playout.is_unplayed(now):
             self._interrupt(now)
         else:
             self.conversation.caller_speaks()
+        self.drop_responses()
+
+    def drop_responses(self) -> None:
+        """Nothing of what the engine is saying just now is to be heard any more."""
         for response in self._responses:
             self.playout.kill_response(response)
-            if self.engine is not None and "interrupts_itself" not in self.engine.can:
-                self.engine.cancel(response)
+            if not self._is_stopped_by_engine and self.mind is not None:
+                self.mind.cancel(response)
 
-    def speech_stopped(self, _: SpeechStopped) -> None:
-        self.caller_stopped = self._clock()
-        self.conversation.caller_pauses()
-        self.expect_speech()
+    def speech_stopped(self, stopped: SpeechStopped) -> bool:
+        """Whether the agent is to answer. False: a noise so short that nothing was stopped for it."""
+        now = self._clock()
+        self.ear.noticed()
+        self.is_caller_speaking = False
+        if self._stop("interruption"):
+            self._note("false_start")
+            return False
+        self._noticed = now
+        ago = None if stopped.ago_ms is None else stopped.ago_ms / 1000
+        if not self.is_protected:
+            self.latency.caller_stopped(now, ago)
+            self.conversation.caller_pauses()
+            self.expect_speech(since=now - (ago or 0.0))
+        return True
 
     # To the caller
 
@@ -210,49 +337,101 @@ class Relay:
         """Say one of our own sentences now; the agent has said its last word."""
         clip = self._clips.get(name)
         now = self._clock()
-        if self.playout.is_unplayed(now):
-            self._interrupt(now)
         self._parting = True
-        self._speech_came()
+        if self.playout.is_unplayed(now):
+            self._interrupt(now, by_caller=False)
+        self._stop("look", "interruption")
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
         elif self._stream is not None:  # else its loss is on the way to the machine, which knows another voice
-            key = Key(_CLIP + name)
-            self.playout.add(key, _CLIP, clip.audio)
-            self.playout.finish(key)
-            self._pump()
+            self._last_clip = name
+            self._say_clip(clip, name)
             seconds = len(clip.audio) / (g711.BYTES_PER_MS * 1000) + _MARK_SECONDS
-            self._clip_end = self._loop.call_later(seconds, self._clip_played, name)
+            self._start("clip", seconds, lambda: self._clip_played(name))
+
+    def _say_clip(self, clip: Clip, item: str) -> None:
+        key = Key(_CLIP + item, session=0)
+        self.playout.add(key, _CLIP, clip.audio)
+        self.playout.finish(key)
+        self._unplayed = True
+        self._pump()
 
     def _clip_played(self, name: str) -> None:
         """By the mark of its last byte; or by the clock, where the carrier returns no marks."""
-        if self._clip_end is not None:
-            self._clip_end.cancel()
-            self._clip_end = None
+        self._stop("clip")
         self._post(events.ClipPlayed(clip=name))
 
-    def _interrupt(self, now: float) -> None:
+    def interject(self, name: str, *otherwise: str) -> bool:
+        """Say one of our own sentences in the agent's stead, behind what is being said; the call goes on."""
+        clip = next((self._clips[each] for each in (name, *otherwise) if each in self._clips), None)
+        if clip is None or self._parting or not self.is_flowing:
+            return False
+        self._fillers += 1
+        self._say_clip(clip, f"{clip.name}:{self._fillers}")
+        self._note("filler", clip=clip.name)
+        return True
+
+    def _look(self) -> None:
+        """Has the caller been without a sound for too long, or the engine without a word?"""
+        now = self._clock()
+        if self._parting:
+            return
+        if self.patience.is_over(now):
+            self.patience.paid()
+            self._post(events.EngineLost(reason=f"it has said nothing for {self._settings.reply_seconds:g} s"))
+            return
+        due = self.patience.filler_at()
+        if due is not None and due <= now + 0.001 and self.is_flowing:
+            if (ends := self.playout.ends_at(now)) > now:
+                self.patience.sounded(ends)
+            elif self.ear.hears_speech:
+                self._start("look", _TALKING_SECONDS, self._look)
+                return
+            else:
+                self.latency.filler(now)
+                if self.interject(_FILLERS[min(self.patience.fillers, 1)], _FILLERS[0]):
+                    self.patience.fillers += 1
+                self.patience.sounded(max(self.playout.ends_at(now), now))
+        self._look_later()
+
+    def _look_later(self) -> None:
+        at = self.patience.next_look(audible=self.is_flowing)
+        if at is None or self._parting:
+            self._stop("look")
+        else:
+            self._start("look", max(at - self._clock(), 0.005), self._look)
+
+    def _interrupt(self, now: float, *, by_caller: bool = True) -> None:
         cuts = self.playout.interrupt(now)
+        self._unplayed = False
         if self._stream is not None:
             self._stream.clear()
-        if self.engine is not None and "truncates" in self.engine.can:
-            for cut in cuts:
-                if not cut.key.item.startswith(_CLIP):
-                    self.engine.truncate(cut.key.item, cut.key.content, cut.heard_ms)
-        self.conversation.interrupted(cuts)
-        self._stop_pacer()
-        self._note("interrupted", cuts=[self._describe(cut) for cut in cuts])
+        said = [cut for cut in cuts if not cut.key.item.startswith(_CLIP)]
+        if self.mind is not None:
+            for cut in said:
+                self.mind.truncate(cut.key, cut.heard_ms)
+        self._stop("pacer", "heard-out")
+        if not said:
+            self.conversation.caller_speaks()
+            return
+        self.conversation.interrupted(said)
+        self._note("interrupted", cuts=[self._describe(cut) for cut in said])
+        if self.mind is not None and by_caller:
+            self.mind.interrupted(said)
 
     def _describe(self, cut: Cut) -> dict[str, Any]:
         turn = self.conversation.turn(cut.key.item)
-        words = turn.heard_text if turn is not None else ""
-        return {"item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms, "heard_text": words}
+        heard, unheard = (turn.heard_text, turn.unheard_text) if turn is not None else ("", "")
+        return {
+            "item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms,
+            "heard_text": heard, "unheard_text": unheard,
+        }  # fmt: skip
 
     def _cut_off(self) -> None:
         """The socket is gone, and what it held with it: the engine must not believe that it was heard."""
         if self.playout.is_unplayed(self._clock()):
-            self._interrupt(self._clock())
+            self._interrupt(self._clock(), by_caller=False)
 
     def _pump(self) -> None:
         """Send what is due, and come back when more will be."""
@@ -260,33 +439,57 @@ class Relay:
         if stream is None or not stream.started:
             return
         now = self._clock()
+        sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
                 stream.send_audio(out.audio)
-                if self.caller_stopped is not None or self.first_word_ms is None:
-                    self._note_first_audio(now)
+                sent = True
             else:
                 stream.send_mark(out.name)
-        self._stop_pacer()
+        if sent:
+            self.patience.sounded(self.playout.ends_at(now))
+            if not self.playout.sending.item.startswith(_CLIP):
+                self._note_first_audio(now)
         wake = self.playout.wake_at(now)
         if wake is not None:
-            self._pacer = self._loop.call_at(max(wake, now + 0.001), self._pump)
+            self._start("pacer", max(wake - now, 0.001), self._pump)
+            self._stop("heard-out")
+        else:
+            self._stop("pacer")
+            if self._unplayed:  # its mark tells; or the clock, where the carrier returns none
+                late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
+                self._start("heard-out", late, self._check_heard_out)
 
     def _note_first_audio(self, now: float) -> None:
+        if self.latency.waits_for_audio:
+            self.latency.sent(now)
         if self.first_word_ms is None and self.answered_at is not None:
             self.first_word_ms = (now - self.answered_at) * 1000
             self._note("first_word", ms=round(self.first_word_ms))
-        elif self.caller_stopped is not None and len(self.reply_ms) < 10_000:
-            self.reply_ms.append((now - self.caller_stopped) * 1000)
+        elif self._noticed is not None and len(self.reply_ms) < 10_000:
+            self.reply_ms.append((now - self._noticed) * 1000)
             self._note("reply", ms=round(self.reply_ms[-1]))
-        self.caller_stopped = None
+        self._noticed = None
         if self.conversation.agent_speaks():
             self._note("agent_speaks")
 
-    def _stop_pacer(self) -> None:
-        if self._pacer is not None:
-            self._pacer.cancel()
-            self._pacer = None
+    # Timers, one of each name
+
+    def _start(self, name: str, seconds: float, then: Callable[[], None]) -> None:
+        self._stop(name)
+
+        def fire() -> None:
+            self._timers.pop(name, None)
+            then()
+
+        self._timers[name] = self._loop.call_later(seconds, fire)
+
+    def _stop(self, *names: str) -> bool:
+        """Whether any of them was running."""
+        running = [self._timers.pop(name) for name in names if name in self._timers]
+        for timer in running:
+            timer.cancel()
+        return bool(running)
 
 
 def summary(relay: Relay) -> dict[str, Any]:
@@ -295,6 +498,7 @@ def summary(relay: Relay) -> dict[str, Any]:
         **relay.counts,
         "first_word_ms": relay.first_word_ms,
         "reply_ms": [round(ms, 1) for ms in relay.reply_ms],
+        "latency": relay.latency.turns,
         "interruptions": relay.conversation.interruptions,
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,

@@ -19,7 +19,6 @@ from callflow.contracts import (
     Connected,
     Dialect,
     Digit,
-    Engine,
     Frame,
     MarkBack,
     Start,
@@ -46,16 +45,24 @@ class MediaSettings:
     reorder_frames: int = 3
     start_seconds: float = 5.0
     write_seconds: float = 5.0
-    reply_seconds: float = 20.0
+    reply_seconds: float = 8.0
     """How long the engine may say nothing when it is its turn to speak."""
+    patience_seconds: float = 2.5
+    """How long the caller hears nothing in the agent's turn until one of our own sentences says that we are there."""
+    filler_seconds: float = 1.5
+    """The same while the engine is being restored."""
+    min_interruption_ms: int = 0
+    """How long the caller must speak for the agent to stop; 0: at once. Only where the engine does not stop itself."""
 
 
 class Owner(Protocol):
-    """Whoever a stream belongs to: told of everything but audio, which goes straight to the engine."""
+    """Whoever a stream belongs to: told of everything, and of audio through one call a frame."""
 
     call: str
     counts: Counter[str]
-    engine: Engine | None
+
+    def append(self, payload: str, audio: bytes) -> None:
+        """A frame of the caller's: base64 of µ-law, and the same decoded."""
 
     def is_ours(self, start: Start) -> bool: ...
 
@@ -152,9 +159,10 @@ class Stream:
             return
         self._counts["frames_in"] += 1
         if self._alaw:
-            payload = binascii.b2a_base64(g711.alaw_to_ulaw(audio), newline=False).decode("ascii")
-        if audio and self._relay.engine is not None:
-            self._relay.engine.append(payload)
+            audio = g711.alaw_to_ulaw(audio)
+            payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        if audio:
+            self._relay.append(payload, audio)
 
     def _hold(self, *, moved: bool) -> None:
         """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""

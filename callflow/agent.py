@@ -1,0 +1,465 @@
+"""The agent of one call: what it is told, what it may do, when it may be interrupted, and whose turn it is.
+
+The relay asks it what concerns audio, within the same tick; the machine tells it the rest by commands; the engine's
+sessions come and go beneath it (`sessions.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from callflow import events
+from callflow.contracts import (
+    Brief,
+    Complaint,
+    Engine,
+    EngineEvent,
+    ItemOpened,
+    Lost,
+    Memory,
+    ResponseDone,
+    ResponseStarted,
+    Speech,
+    SpeechDone,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCall,
+    ToolCalls,
+    Unable,
+    Words,
+)
+from callflow.events import Event
+from callflow.media.g711 import BYTES_PER_MS
+from callflow.media.playout import Cut, Key
+from callflow.media.relay import Relay
+from callflow.plan import Plan
+from callflow.sessions import Sessions
+from callflow.silence import Silence
+from callflow.toolbench import Toolbench
+from callflow.wishes import Wish, memories, wish
+
+
+log = logging.getLogger(__name__)
+
+_AFRESH_SECONDS: Final = 1.2
+"""How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
+
+
+class Agent:
+    def __init__(
+        self,
+        *,
+        call: str,
+        plan: Plan,
+        relay: Relay,
+        bench: Toolbench,
+        post: Callable[[Event], None],
+        note: Callable[..., None],
+        own: Callable[[Coroutine[Any, Any, None], str], None],
+    ) -> None:
+        self.call, self._plan, self._relay = call, plan, relay
+        self._post, self._note, self._own = post, note, own
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self.bench = bench
+        self.sessions = Sessions(call, plan.make_engine, self, own)
+        self._unwritten: str | None = None
+        """The caller's turn whose words are still to come."""
+        self._spoke: set[str] = set()
+        """Responses that had audio."""
+        self._opening = "due" if plan.opens_protected else ""
+        """A sentence that may not be interrupted: "due", "said", or "" when there is none or it was heard."""
+        self._opening_ms: dict[Key, float] = {}
+        """How much of it came from the engine."""
+        self._opening_cut: dict[Key, int] = {}
+        """How much of it was heard, where it was cut off."""
+        self._closing = False
+        self._broken: tuple[Cut, ...] = ()
+        """What the caller last broke into, until it is known that this was speech."""
+        self._broken_by = ""
+        self._proved = True
+        self._afresh: asyncio.TimerHandle | None = None
+        self.silence = Silence(
+            seconds=plan.no_input_seconds, asks=plan.no_input_asks, hold_seconds=plan.hold_seconds,
+            later=self._loop.call_later, tell=post,
+        )  # fmt: skip
+        self.interrupts_itself = True
+        relay.mind = self
+        bench.filler = self._fill_for_tool
+        self._heard: dict[type, Callable[[Any], None]] = {
+            Speech: self._on_speech,
+            SpeechDone: lambda done: relay.speech_done(done, self.sessions.number),
+            SpeechStarted: self._on_speech_started,
+            SpeechStopped: self._on_speech_stopped,
+            ResponseStarted: lambda started: relay.response_started(started.response),
+            ResponseDone: self._on_response_done,
+            Words: self._on_words,
+            ItemOpened: self._on_item,
+            ToolCalls: self._on_tool_calls,
+            Unable: self._on_unable,
+            Complaint: lambda complaint: note("engine_complaint", code=complaint.code, message=complaint.message),
+        }
+
+    @property
+    def _engine(self) -> Engine | None:
+        return self.sessions.engine
+
+    # Its sessions
+
+    def connect(self) -> None:
+        """Open a session: the first, or another in place of one that broke."""
+        self._relay.restoring()
+        self.sessions.connect()
+        self._follow()
+
+    def rotate(self) -> None:
+        self.sessions.rotate()
+
+    def brief(self, number: int) -> Brief:
+        return Brief(self.call, number, self.bench.definitions, takes_turns=not self._opening)
+
+    def told(self) -> Sequence[Memory | ToolCall]:
+        """What was said, and which tools still owe an answer."""
+        return [*memories(self._relay.conversation), *self.bench.pending]
+
+    @property
+    def is_quiet(self) -> bool:
+        relay = self._relay
+        busy = self._is_busy or self._unwritten is not None or self._opening or self._closing
+        return not (busy or relay.playout.is_unplayed(self._clock()) or relay.ear.hears_speech)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Somebody speaks, or words are owed."""
+        relay = self._relay
+        return relay.is_caller_speaking or relay.patience.is_owed or bool(relay.responses) or self.bench.is_busy
+
+    def ready(self) -> None:
+        self._follow()
+        self._relay.restored()
+        self._post(events.EngineReady())
+
+    def lost(self, lost: Lost) -> None:
+        self._proved = False
+        if self._opening == "said":
+            self._opening = "due"
+        self.silence.stop()
+        self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
+
+    def expiring(self, seconds: float) -> None:
+        self._post(events.EngineExpiring(seconds=round(seconds, 3)))
+
+    def changed_over(self, *, quiet: bool) -> None:
+        self._follow()
+        self._note("engine_rotated", session=self.sessions.number, quiet=quiet)
+        if not quiet and (self._relay.responses or self._relay.patience.is_owed):
+            self._relay.restoring()
+            self._relay.restored()
+            self._say(wish(Wish.RESUME))
+
+    def _follow(self) -> None:
+        engine = self._engine
+        self.interrupts_itself = engine is not None and "interrupts_itself" in engine.can
+
+    # What it hears
+
+    def hear(self, heard: EngineEvent) -> None:
+        self._heard[type(heard)](heard)
+        self.changed()
+
+    def _on_speech(self, heard: Speech) -> None:
+        if self._relay.speech(heard, self.sessions.number):
+            self._cancel_afresh()
+            self._spoke.add(heard.response)
+            if self._unwritten is None:
+                self.sessions.forget_audio()
+            if self._opening == "said":
+                key = Key(heard.item, heard.content, self.sessions.number)
+                self._opening_ms[key] = self._opening_ms.get(key, 0.0) + len(heard.audio) / BYTES_PER_MS
+
+    def _on_speech_started(self, _: SpeechStarted) -> None:
+        self._cancel_afresh()
+        self.silence.stop()
+        self.silence.noise_began()
+        self._note("caller_speaks")
+        self._relay.speech_started()
+
+    def _on_speech_stopped(self, heard: SpeechStopped) -> None:
+        self._note("caller_pauses")
+        self.silence.noise_ended()
+        counts = self._relay.speech_stopped(heard)
+        self._unwritten = "" if counts else self._unwritten
+        if counts and not self._opening and self._engine is not None and "answers_itself" not in self._engine.can:
+            self._engine.ask()
+
+    def _on_response_done(self, heard: ResponseDone) -> None:
+        self._relay.response_done(heard)
+        if heard.status in ("failed", "incomplete"):
+            self._note("response_failed", status=heard.status, detail=heard.detail, final=heard.final)
+        self._check_opening()
+        self._check_closing()
+
+    def _on_item(self, heard: ItemOpened) -> None:
+        self._relay.conversation.opened(heard.who, heard.item)
+        if heard.who == "caller" and self._unwritten == "":
+            self._unwritten = heard.item
+            if self._broken and not self._broken_by:
+                self._broken_by = heard.item
+
+    def _on_words(self, heard: Words) -> None:
+        turn = self._relay.conversation.words(heard.who, heard.item, heard.text, final=heard.final)
+        if not heard.final:
+            return
+        if heard.who == "caller":
+            if heard.item == self._unwritten:
+                self._unwritten = None
+                self.sessions.forget_audio()
+            self._caller_said(heard.item, heard.text)
+        if turn is not None:
+            self._note("turn", who=turn.who, item=turn.item, text=turn.text)
+
+    def _caller_said(self, item: str, text: str) -> None:
+        self.silence.heard_words(bool(text.strip()))
+        broken = self._broken if item == self._broken_by else ()
+        if broken:
+            self._broken, self._broken_by = (), ""
+        if broken and not text.strip() and not self._relay.is_caller_speaking and not self._closing:
+            self._pick_up(broken)
+
+    def _pick_up(self, broken: tuple[Cut, ...]) -> None:
+        """It was a noise that interrupted: go on where the agent was, unless it is saying something else already."""
+        relay = self._relay
+        if self._engine is None or relay.playout.position(self._clock()) > 0:
+            return
+        self._note("interruption_empty")
+        relay.drop_responses()
+        for response in relay.responses:
+            if self.interrupts_itself:
+                self._engine.cancel(response)
+        turn = relay.conversation.turn(broken[0].key.item)
+        heard = turn.heard_text if turn is not None else ""
+        self._engine.ask(wish(Wish.CARRY_ON, heard=heard))
+        relay.expect_speech()
+
+    def _on_tool_calls(self, heard: ToolCalls) -> None:
+        for call in heard.calls:
+            if self.bench.called(call, spoken=heard.response in self._spoke):
+                self._relay.expect_speech(reply=False)
+                self._post(events.ToolCalled(id=call.id, tool=call.name, arguments=call.arguments))
+
+    def _on_unable(self, heard: Unable) -> None:
+        """The engine owes words and has none. Once it is passed over with a sentence of ours, the second time it is
+        as good as lost."""
+        self._note("engine_unable", reason=heard.reason)
+        if self._proved and self._relay.interject("trouble", "sorry"):
+            self._proved = False
+            self._relay.nothing_owed()
+            if self._opening:
+                self._floor_opens(in_full=False)
+        else:
+            self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
+
+    # What the relay asks and tells
+
+    def append(self, payload: str) -> None:
+        self.sessions.append(payload)
+
+    def truncate(self, key: Key, heard_ms: int) -> None:
+        """Only the session that said it knows it."""
+        if key in self._opening_ms:
+            self._opening_cut[key] = heard_ms
+        if key.session == self.sessions.number and self._engine is not None and "truncates" in self._engine.can:
+            self._engine.truncate(key.item, key.content, heard_ms)
+
+    def cancel(self, response: str) -> None:
+        if self._engine is not None and "cancels" in self._engine.can:
+            self._engine.cancel(response)
+
+    def interrupted(self, cuts: list[Cut]) -> None:
+        self._broken, self._broken_by = tuple(cuts), ""
+        if self._closing:
+            self._closing = False
+            self._post(events.LastWordsInterrupted())
+
+    def heard_out(self) -> None:
+        relay = self._relay
+        if not self._proved and not relay.patience.is_owed and self.sessions.is_ready:
+            self._proved = True
+            self._post(events.AgentHeard())
+        self._check_opening()
+        self._check_closing()
+        self.changed()
+
+    def _check_opening(self) -> None:
+        relay = self._relay
+        busy = relay.responses or relay.patience.is_owed or relay.playout.is_unplayed(self._clock())
+        if self._opening == "said" and not busy:
+            self._floor_opens(in_full=True)
+
+    def changed(self) -> None:
+        """Whose turn is it? When it is the caller's and nobody speaks, silence is counted."""
+        resting = self.sessions.is_ready and self._is_resting
+        self.silence.rest() if resting else self.silence.stop()
+
+    @property
+    def _is_resting(self) -> bool:
+        relay = self._relay
+        unplayed = relay.playout.is_unplayed(self._clock())
+        return relay.is_flowing and not (self._is_busy or unplayed or self._opening)
+
+    # What the machine tells it to do
+
+    def greet(self) -> None:
+        plan = self._plan
+        if self._engine is None:
+            return
+        if self._opening:
+            self._opening = "said"
+            self._opening_ms.clear()
+            self._opening_cut.clear()
+            self._relay.is_protected = True
+        if plan.disclosure or plan.greeting:
+            self._engine.ask(wish(Wish.GREET, disclosure=plan.disclosure, greeting=plan.greeting))
+            self._relay.expect_speech()
+        else:
+            self._relay.nothing_owed()
+
+    def prompt(self, about: str, time: int) -> None:
+        match about:
+            case "resume":
+                self._resume()
+            case "no_input":
+                self._say(wish(Wish.NO_INPUT, time=time))
+            case "no_input_goodbye":
+                self._say(wish(Wish.NO_INPUT_GOODBYE))
+            case "time_warning":
+                seconds = round(self._plan.deadline_seconds.get("call", 0))
+                if seconds and self._engine is not None:
+                    self._engine.ask(wish(Wish.TIME_WARNING, seconds=seconds))
+
+    def _say(self, what: str) -> None:
+        if self._engine is not None:
+            self._engine.ask(what)
+            self._relay.expect_speech()
+
+    def _resume(self) -> None:
+        """Engine or stream are back. Whoever's turn it was, has it again."""
+        relay = self._relay
+        if self._engine is None:
+            return
+        if self._opening:
+            self.greet()  # it has to be heard in full
+            return
+        if relay.conversation.is_callers_turn and self._unwritten is None and not self.bench.is_busy:
+            relay.nothing_owed()
+            self.changed()
+        elif self._unwritten is not None:
+            # The caller's last words are known as audio only, which the new session is hearing just now.
+            relay.expect_speech()
+            self._cancel_afresh()
+            self._afresh = self._loop.call_later(_AFRESH_SECONDS, self._say, wish(Wish.RESUME))
+        else:
+            self._say(wish(Wish.RESUME))
+
+    def _cancel_afresh(self) -> None:
+        if self._afresh is not None:
+            self._afresh.cancel()
+            self._afresh = None
+
+    def last_words(self) -> None:
+        """Tell when they have been heard, and nothing more is to come."""
+        self._closing = True
+        self._check_closing()
+
+    def _check_closing(self) -> None:
+        if self._closing and not self._is_busy and not self._relay.playout.is_unplayed(self._clock()):
+            self._closing = False
+            self._post(events.LastWordsHeard())
+
+    # A sentence that must be heard
+
+    def _floor_opens(self, *, in_full: bool) -> None:
+        self._opening = ""
+        self._relay.is_protected = False
+        self._proof(in_full=in_full)
+        if self._engine is not None:
+            self._engine.take_turns(True)
+            self._follow()
+            if self._relay.spoken_over:
+                self._relay.spoken_over = False
+                self._say(wish(Wish.SAID_OVER))
+
+    def _proof(self, *, in_full: bool) -> None:
+        """For the record: how much of it came out of the caller's telephone."""
+        relay, now = self._relay, self._clock()
+        heard = 0.0
+        for key, ms in self._opening_ms.items():
+            here = relay.playout.heard_ms(key, now) if relay.playout.holds(key) else ms
+            heard += min(ms, self._opening_cut.get(key, here))
+        said = [turn for key in self._opening_ms if (turn := relay.conversation.turn(key.item)) is not None]
+        received = sum(self._opening_ms.values())
+        self._note(
+            "protected", heard_ms=int(heard), of_ms=int(received), in_full=in_full and heard >= received > 0,
+            text=" ".join(turn.text for turn in said),
+        )  # fmt: skip
+
+    # Tools
+
+    def answer_tool(self, call: str) -> None:
+        answer = self.bench.answer(call)
+        if answer is None or self._engine is None:
+            return
+        asked, output, speak = answer
+        self._relay.conversation.fact(f"The tool {asked.name} was called with {asked.arguments} and answered: {output}")
+        if speak:
+            self._relay.expect_speech()
+        elif not self.bench.is_busy:
+            self._relay.nothing_owed()
+        self._engine.answer_tool(call, output, speak=speak)
+        self._check_closing()
+
+    def _fill_for_tool(self) -> bool:
+        """A tool takes its time. False: not now, somebody is speaking."""
+        relay = self._relay
+        spoken = relay.is_caller_speaking or relay.responses or relay.playout.is_unplayed(self._clock())
+        if spoken or not self.sessions.is_ready:
+            return False
+        if self._engine is not None:
+            self._engine.ask(wish(Wish.STILL_BUSY))
+        return True
+
+    # Others
+
+    def tell(self, text: str, *, shown: str) -> None:
+        """A fact for the model, which is to be answered; `shown` is what later sessions and the record know of it."""
+        if self._engine is None:
+            return
+        self.silence.heard_words(True)
+        self._relay.conversation.fact(shown)
+        self._engine.remember([Memory("system", text)])
+        self._engine.ask()
+        self._relay.expect_speech()
+        self.changed()
+
+    def update(self, changes: Mapping[str, Any]) -> list[str]:
+        """Change the session that speaks. Returns what was left out, and why."""
+        return self._engine.update(changes) if self._engine is not None else ["there is no session yet"]
+
+    def ended(self) -> None:
+        """The call is over: let go of the timers, and say how far a protected sentence got."""
+        if self._opening == "said":
+            self._proof(in_full=False)
+        self.silence.close()
+        self.bench.close()
+        self._cancel_afresh()
+        self.sessions.stop()
+
+    def stream_lost(self) -> None:
+        """Whether it works again shows when the caller has heard something."""
+        self._proved = False
+
+    async def close(self) -> None:
+        await self.sessions.close()

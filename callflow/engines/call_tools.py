@@ -1,0 +1,100 @@
+"""The tools of one call: those of the file, and the few that every agent has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from callflow.contracts import Caller, ToolAnswer, ToolCall
+from callflow.engines.tools import Tool, ToolContext, Tools, from_function
+
+
+class CallTools:
+    """Fulfils `callflow.contracts.Toolbox`. `acts`: what the agent may do to its own call, by name."""
+
+    def __init__(self, tools: Tools, caller: Caller, acts: Mapping[str, Callable[..., Any]]) -> None:
+        self._tools = tools.plus(_built_in(acts))
+        self._caller = caller
+        self._definitions = self._tools.definitions
+
+    @property
+    def definitions(self) -> Sequence[Mapping[str, Any]]:
+        return self._definitions
+
+    async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        caller = self._caller
+        context = ToolContext(caller.call, caller.from_number, caller.to_number, f"{caller.call}:{call.id}")
+        result = await self._tools.run(call.name, call.arguments, context, seconds=seconds)
+        return ToolAnswer(result.output, result.ok)
+
+
+def get_current_time(timezone: str = "") -> dict[str, str]:
+    """The date, the weekday and the time of day, now.
+
+    Args:
+        timezone: an IANA name such as Europe/Berlin; without it, where this line is
+    """
+    now = datetime.now(ZoneInfo(timezone)) if timezone else datetime.now().astimezone()
+    return {
+        "time": now.isoformat(timespec="seconds"),
+        "weekday": now.strftime("%A"),
+        "timezone": timezone or now.tzname() or "",
+    }
+
+
+def _built_in(acts: Mapping[str, Callable[..., Any]]) -> list[Tool]:
+    tools = [from_function(get_current_time)]
+    if "end_call" in acts:
+        tools.append(_own(end_call(acts["end_call"])))
+    if "transfer_call" in acts:
+        tools.append(_own(transfer_call(acts["transfer_call"])))
+    if "send_dtmf" in acts:
+        tools.append(_own(send_dtmf(acts["send_dtmf"])))
+    return tools
+
+
+def _own(function: Callable[..., Any]) -> Tool:
+    tool = from_function(function)
+    return Tool(tool.name, tool.description, tool.parameters, function, on_loop=True)
+
+
+def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def end_call(reason: str = "") -> dict[str, Any]:
+        """End the telephone call. Only when the caller has said goodbye or has asked to end it, and nothing is left to
+        do: never because of silence, noise or an answer that is hard to understand. Say goodbye first.
+
+        Args:
+            reason: why the call ends, in a few words
+        """
+        act(reason)
+        return {"ok": True, "note": "The call ends when your goodbye has been heard."}
+
+    return end_call
+
+
+def transfer_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def transfer_call(destination: str) -> dict[str, Any]:
+        """Connect the caller with a person. Tell the caller first.
+
+        Args:
+            destination: the telephone number to connect with, in the form +15550100002
+        """
+        act(destination)
+        return {"ok": True}
+
+    return transfer_call
+
+
+def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def send_dtmf(digits: str) -> dict[str, Any]:
+        """Press keys of the telephone keypad, for a machine at the other end.
+
+        Args:
+            digits: 0 to 9, * and #, in this order
+        """
+        act(digits)
+        return {"ok": True}
+
+    return send_dtmf

@@ -1,0 +1,339 @@
+"""What the agent can do: functions in a `tools.py`, in any of the forms in which people write them.
+
+    @tool
+    def opening_hours(day: str) -> str:
+        \"\"\"When we are open.
+
+        Args:
+            day: a weekday, or "today"
+        \"\"\"
+
+    tools = [({"type": "function", "name": …, "parameters": …}, function), …]     pairs of definition and function
+    function.definition = {…}                                                     a function that carries its own
+    tools = [{"type": "mcp", "server_label": …, "server_url": …}]                 run by the model's vendor, not here
+
+Functions may be plain or asynchronous. Whatever goes wrong when one runs is an answer to the model, never a silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, TypeVar, overload
+
+import msgspec
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, best_match
+from pydantic_core import PydanticSerializationError, to_json
+
+from callflow.engines import tool_runner
+from callflow.engines.tool_schema import CONTEXT, describe
+from callflow.errors import CallflowError
+
+
+log = logging.getLogger(__name__)
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MOST_OUTPUT: Final = 100_000
+"""Characters of one result: a model reads no more, and each is paid for with every answer that follows."""
+_MARK: Final = "__callflow_tool__"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ToolsError(CallflowError):
+    """The tools' file cannot be used. One line, which says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Whom a tool is run for. A function gets it by a parameter named `call`."""
+
+    call: str = ""
+    from_number: str = ""
+    to_number: str = ""
+    idempotency_key: str = ""
+    """The same for a repeat of this very call, so that whatever it orders is ordered once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """A JSON schema of type object."""
+    function: Callable[..., Any]
+    seconds: float | None = None
+    """Its own time limit; None: that of the settings."""
+    on_loop: bool = False
+    """One of our own, which runs on the server's loop and never waits."""
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        about = {"description": self.description} if self.description else {}
+        return {"type": "function", "name": self.name, **about, "parameters": dict(self.parameters)}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    output: str
+    """JSON, encoded once."""
+    ok: bool
+
+
+@overload
+def tool(function: Function) -> Function: ...
+@overload
+def tool(*, name: str = "", description: str = "", seconds: float | None = None) -> Callable[[Function], Function]: ...
+def tool(
+    function: Function | None = None, *, name: str = "", description: str = "", seconds: float | None = None
+) -> Function | Callable[[Function], Function]:
+    """Makes a function a tool; name, description and parameters come from the function where they are not given."""
+
+    def mark(marked: Function) -> Function:
+        setattr(marked, _MARK, {"name": name, "description": description, "seconds": seconds})
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def from_function(function: Callable[..., Any], **said: Any) -> Tool:
+    """A tool as the function describes itself. Raises TypeError."""
+    said = {**getattr(function, _MARK, {}), **said}
+    text, parameters = describe(function)
+    name = str(said.get("name") or getattr(function, "__name__", ""))
+    about = str(said.get("description") or text)
+    return _checked(Tool(name, about, parameters, function, said.get("seconds")))
+
+
+def from_definition(definition: Mapping[str, Any], function: Callable[..., Any]) -> Tool:
+    """A tool as somebody has described it, flat or nested under `function`. Raises TypeError."""
+    inner = definition.get("function")
+    flat = {**definition, **inner} if isinstance(inner, Mapping) else definition
+    parameters = flat.get("parameters") or {"type": "object", "properties": {}}
+    return _checked(Tool(str(flat.get("name") or ""), str(flat.get("description") or ""), parameters, function))
+
+
+def _checked(tool: Tool) -> Tool:
+    if not _NAME.fullmatch(tool.name):
+        raise TypeError(f"{tool.name!r} is no name for a tool: letters, digits, _ and -, at most 64 of them")
+    if not callable(tool.function):
+        raise TypeError(f"tool {tool.name}: {tool.function!r} cannot be called")
+    try:
+        Draft202012Validator.check_schema(dict(tool.parameters))
+    except (SchemaError, TypeError, ValueError) as error:
+        raise TypeError(f"tool {tool.name}: its parameters are no JSON schema: {error}") from None
+    return tool
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """A set of tools. Those that the model's vendor runs (`remote`) are passed on as they stand."""
+
+    local: Mapping[str, Tool] = field(default_factory=dict)
+    remote: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def definitions(self) -> list[dict[str, Any]]:
+        return [*(tool.definition for tool in self.local.values()), *(dict(each) for each in self.remote)]
+
+    def plus(self, more: Iterable[Tool]) -> Tools:
+        """With these, which do not replace any of the same name."""
+        return Tools({tool.name: tool for tool in more} | dict(self.local), self.remote)
+
+    async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float) -> ToolResult:
+        """Never raises but CancelledError: whatever goes wrong is an answer."""
+        tool = self.local.get(name)
+        if tool is None:
+            return _error(f"there is no tool {name!r}")
+        try:
+            given = msgspec.json.decode(arguments.encode() or b"{}")
+        except msgspec.DecodeError:
+            return _error("the arguments are not valid JSON")
+        problem = _misfit(tool, given)
+        if problem:
+            return _error(problem)
+        limit = tool.seconds or seconds
+        try:
+            async with asyncio.timeout(limit):
+                result = await _call(tool, given, context)
+        except TimeoutError:
+            log.warning("call %s: tool %s took longer than %g s", context.call, name, limit)
+            return _error(f"{name} did not answer within {limit:g} seconds")
+        except Exception as error:
+            log.exception("call %s: tool %s failed", context.call, name)
+            return _error(f"{name} failed: {type(error).__name__}")
+        return _encoded(name, result)
+
+
+async def _call(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Any:
+    takes_context = CONTEXT in inspect.signature(tool.function).parameters
+    given = {**arguments, CONTEXT: context} if takes_context else arguments
+    if tool.on_loop:
+        return tool.function(**given)
+    if inspect.iscoroutinefunction(tool.function):
+        return await tool_runner.beside(tool.function(**given))
+    result = await tool_runner.in_thread(lambda: tool.function(**given))
+    return await tool_runner.beside(result) if inspect.iscoroutine(result) else result
+
+
+def _misfit(tool: Tool, given: Any) -> str:
+    """What is wrong with the arguments; "" when nothing is."""
+    if not isinstance(given, dict):
+        return "the arguments must be a JSON object"
+    worst = best_match(Draft202012Validator(dict(tool.parameters)).iter_errors(given))
+    if worst is None:
+        return ""
+    where = ".".join(str(part) for part in worst.absolute_path)
+    return f"the arguments do not fit{f' at {where}' if where else ''}: {worst.message}"[:500]
+
+
+def _encoded(name: str, result: Any) -> ToolResult:
+    """JSON, once: text that is a JSON object or array already is left as it is."""
+    if isinstance(result, str) and _is_document(result):
+        output = result
+    else:
+        try:
+            output = to_json(result).decode()
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+            log.error("tool %s: its result cannot be written as JSON: %.200r", name, type(result))
+            return _error(f"the result of {name} cannot be written as JSON")
+    if len(output) > _MOST_OUTPUT:
+        return _error(f"the result of {name} is too long: {len(output)} characters")
+    return ToolResult(output, True)
+
+
+def _is_document(text: str) -> bool:
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _error(message: str) -> ToolResult:
+    return ToolResult(msgspec.json.encode({"error": message}).decode(), False)
+
+
+# Reading a tools.py
+
+
+def load(path: Path) -> Tools:
+    """The tools of a file; none if there is no such file. Raises ToolsError."""
+    if not path.exists():
+        return Tools()
+    module = _imported(path)
+    local: dict[str, Tool] = {}
+    remote: list[Mapping[str, Any]] = []
+    try:
+        for entry in _entries(module):
+            read = _read(entry)
+            if not isinstance(read, Tool):
+                remote.append(read)
+            elif read.name in local and local[read.name].function is not read.function:
+                raise TypeError(f"two tools have the name {read.name!r}")
+            else:
+                local[read.name] = read
+    except TypeError as error:
+        raise ToolsError(f"{path}: {error}") from None
+    return Tools(local, remote)
+
+
+def _imported(path: Path) -> ModuleType:
+    name = f"callflow_tools_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ToolsError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # type hints are looked up there
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a file that changes twice a second is read twice
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ToolsError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ToolsError(f"{path}{where}: {type(error).__name__}: {error}") from None
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+def _entries(module: ModuleType) -> list[Any]:
+    """What the list `tools` holds, then what is marked as a tool and stands in the module itself."""
+    listed = getattr(module, "tools", [])
+    if not isinstance(listed, (list, tuple)):
+        raise TypeError("`tools` must be a list")
+    entries = list(listed)
+    known = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in entries]
+    for value in vars(module).values():
+        marked = callable(value) and (hasattr(value, _MARK) or isinstance(getattr(value, "definition", None), dict))
+        if marked and not any(value is each for each in known):
+            entries.append(value)
+    return entries
+
+
+def _read(entry: Any) -> Tool | Mapping[str, Any]:
+    if isinstance(entry, Tool):
+        return _checked(entry)
+    if isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], Mapping):
+        return from_definition(entry[0], entry[1])
+    if isinstance(entry, Mapping):
+        return _remote(entry)
+    definition = getattr(entry, "definition", None)
+    if isinstance(definition, Mapping):
+        return from_definition(definition, entry)
+    if callable(entry):
+        return from_function(entry)
+    raise TypeError(f"{entry!r:.80} is no tool: a function, a pair (definition, function), or an MCP server")
+
+
+def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A server whose tools the model's vendor runs (`mcp_server` is an older name of the same)."""
+    if entry.get("type") not in ("mcp", "mcp_server"):
+        raise TypeError(f"a definition without a function: {entry.get('name') or entry!r:.80}")
+    if not entry.get("server_label"):
+        raise TypeError("an MCP server needs a server_label")
+    return {**entry, "type": "mcp"}
+
+
+class ToolShelf:
+    """The tools of a file, read again whenever it has changed. What is running goes on with what it began with."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ToolsError."""
+        self._path = path
+        self._seen = self._stamp()
+        self._tools = load(path)
+
+    def current(self) -> Tools:
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            try:
+                self._tools = load(self._path)
+                log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
+            except ToolsError as error:
+                log.error("the tools stay as they were: %s", error)
+        return self._tools
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size

@@ -1,0 +1,85 @@
+"""What holds for one call: the settings, then the profile of the number that was dialled, then what was asked of this
+call alone. Checked before a call begins, never in one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from callflow.settings import ALIASES, Settings, SettingsError, problem_of, suggestion
+from callflow.settings_conduct import Conduct
+
+
+_NUMBERS: Final = "numbers"
+
+
+class Profiles:
+    """Raises SettingsError, with a line for each problem, when a profile cannot be used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._by_number: dict[str, tuple[str, Settings]] = {}
+        self.warnings: list[str] = []
+        problems: list[str] = []
+        for name, table in settings.profiles.items():
+            self._read(name, table, problems)
+        if problems:
+            raise SettingsError(problems, self.warnings)
+
+    def for_call(self, to_number: str, override: Mapping[str, Any] | None = None) -> Settings:
+        """The settings of a call to this number. Raises SettingsError when `override` cannot be used."""
+        _, settings = self._by_number.get(_digits(to_number), ("", self._settings))
+        if not override:
+            return settings
+        problems: list[str] = []
+        chosen = _with(settings, dict(override), "this call", problems)
+        if problems:
+            raise SettingsError(problems)
+        return chosen
+
+    def name_for(self, to_number: str) -> str:
+        """ "": the number has no profile of its own."""
+        return self._by_number.get(_digits(to_number), ("", self._settings))[0]
+
+    def _read(self, name: str, table: object, problems: list[str]) -> None:
+        label = f"settings.toml, profile {name}"
+        if not isinstance(table, Mapping):
+            problems.append(f"{label}: must be a table [profiles.{name}] with settings in it")
+            return
+        wanted = {ALIASES.get(str(key), str(key)): value for key, value in table.items() if key != _NUMBERS}
+        for key in [key for key in wanted if key not in Settings.model_fields]:
+            meant = suggestion(key)
+            self.warnings.append(f'{label}: unknown key "{key}"' + (f' — did you mean "{meant}"?' if meant else ""))
+            del wanted[key]
+        numbers = table.get(_NUMBERS)
+        if not isinstance(numbers, list) or not numbers or not all(_digits(str(number)) for number in numbers):
+            problems.append(f'{label}: numbers must list the numbers that it is for, such as ["+15550100002"]')
+            return
+        settings = _with(self._settings, wanted, label, problems)
+        for number in numbers:
+            digits = _digits(str(number))
+            if digits in self._by_number:
+                problems.append(f"{label}: {number} belongs to profile {self._by_number[digits][0]} already")
+            self._by_number[digits] = (name, settings)
+
+
+def _with(settings: Settings, changes: dict[str, Any], label: str, problems: list[str]) -> Settings:
+    """The settings with these changes, checked like any others."""
+    for key in changes:
+        if key not in Conduct.model_fields:
+            what = "is no setting" if key not in Settings.model_fields else "holds for all calls, and cannot differ"
+            problems.append(f"{label}: {key} {what}")
+    changes = {key: value for key, value in changes.items() if key in Conduct.model_fields}
+    try:
+        return Settings(**(settings.model_dump() | changes))
+    except ValidationError as error:
+        problems += [problem_of(detail, dict.fromkeys(changes, label)) for detail in error.errors(include_url=False)]
+        return settings
+
+
+def _digits(number: str) -> str:
+    """A number in any spelling, for comparison: digits only, without the international prefix."""
+    return re.sub(r"\D", "", number).removeprefix("00")

@@ -1,0 +1,186 @@
+"""The engine's sessions of one call, one after another: opened, replaced when they break, changed before they expire.
+
+A session ends sooner than a call may. The next one is told what was said from our own record, never from the vendor's,
+and it hears the caller's last two seconds where those were lost on the old one. A session whose end is known is left at
+a moment when nobody speaks, for another that is open already: the caller hears nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+
+from callflow.contracts import Brief, Engine, EngineEvent, Expiring, Lost, MakeEngine, Memory, Ready, ToolCall
+
+
+log = logging.getLogger(__name__)
+
+_KEPT_FRAMES: Final = 100
+"""2 s of the caller's: what a new session hears of somebody who was speaking when the old one broke."""
+_LOOK_SECONDS: Final = 0.1
+"""How often to look for a quiet moment to change sessions in."""
+_SPARE_SECONDS: Final = 1.0
+"""So long before a session's own end it is left, quiet or not."""
+_RETRY_SECONDS: Final = 1.0
+"""Before another spare session is tried."""
+
+
+class Listener(Protocol):
+    """Whoever the sessions speak for."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nobody speaks, nobody owes anything: a moment to change sessions in."""
+
+    def brief(self, number: int) -> Brief: ...
+
+    def told(self) -> Sequence[Memory | ToolCall]:
+        """What a new session must know."""
+
+    def hear(self, heard: EngineEvent) -> None: ...
+
+    def ready(self) -> None: ...
+
+    def lost(self, lost: Lost) -> None: ...
+
+    def expiring(self, seconds: float) -> None: ...
+
+    def changed_over(self, *, quiet: bool) -> None:
+        """Another session speaks from now on."""
+
+
+class Sessions:
+    def __init__(
+        self, call: str, make: MakeEngine, listener: Listener, own: Callable[[Coroutine[Any, Any, None], str], None]
+    ) -> None:
+        self._call, self._make, self._listener, self._own = call, make, listener, own
+        self._loop = asyncio.get_running_loop()
+        self.engine: Engine | None = None
+        self.number = 0
+        """Which session speaks, from 1; 0: none was opened yet."""
+        self.is_ready = False
+        self._opened = 0
+        self._spare: Engine | None = None
+        """The next session, opened beside the present one."""
+        self._spare_number = 0
+        self._spare_ready = False
+        self._leave_by = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._kept: deque[str] = deque(maxlen=_KEPT_FRAMES)
+        self._closed = False
+
+    def connect(self) -> None:
+        """Open a session: the first, or another in place of one that broke (the spare one, if there is one)."""
+        self._drop(self.engine)
+        self.engine, self.is_ready = None, False
+        if self._spare is not None:
+            self._adopt_spare()
+            if self.is_ready:
+                self._listener.ready()
+            return
+        self._opened += 1
+        self.number = self._opened
+        self.engine = self._open(self.number)
+        self._hand_over(self.engine)
+
+    def rotate(self) -> None:
+        """The session's end is known: open the next one now, and change when nobody speaks."""
+        if self._spare is None and not self._closed:
+            self._opened += 1
+            self._spare_number, self._spare_ready = self._opened, False
+            self._spare = self._open(self._spare_number)
+
+    def append(self, payload: str) -> None:
+        """A frame of the caller's, base64 of µ-law."""
+        self._kept.append(payload)
+        if self.engine is not None:
+            self.engine.append(payload)
+
+    def forget_audio(self) -> None:
+        """What the caller said so far is known in words: no other session need hear it."""
+        self._kept.clear()
+
+    def stop(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def close(self) -> None:
+        self.stop()
+        await asyncio.gather(*(engine.close() for engine in (self.engine, self._spare) if engine is not None))
+
+    def _open(self, number: int) -> Engine:
+        engine = self._make(self._listener.brief(number), lambda heard: self._hear(number, heard))
+        self._own(self._run(engine, number), f"engine {number}")
+        return engine
+
+    async def _run(self, engine: Engine, number: int) -> None:
+        try:
+            await engine.run()
+        except Exception as error:
+            log.exception("call %s: the engine's adapter failed", self._call)
+            self._hear(number, Lost(f"the adapter failed: {type(error).__name__}"))
+
+    def _hand_over(self, engine: Engine) -> None:
+        told = self._listener.told()
+        if told:
+            engine.remember(told)
+        for payload in self._kept:
+            engine.append(payload)
+
+    def _drop(self, engine: Engine | None) -> None:
+        if engine is not None:
+            self._own(engine.close(), "engine-close")
+
+    def _adopt_spare(self) -> None:
+        engine, self._spare = self._spare, None
+        assert engine is not None
+        self.engine, self.number, self.is_ready = engine, self._spare_number, self._spare_ready
+        self._hand_over(engine)
+
+    def _change_over(self) -> None:
+        """When it is quiet; or when the old session has no time left."""
+        self._timer = None
+        if self._spare is None or not self._spare_ready or self._closed:
+            return
+        quiet = self._listener.is_quiet
+        if not quiet and self._loop.time() < self._leave_by:
+            self._later(_LOOK_SECONDS, self._change_over)
+            return
+        old = self.engine
+        if quiet:
+            self._kept.clear()
+        self._adopt_spare()
+        self._drop(old)
+        self._listener.changed_over(quiet=quiet)
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def _hear(self, number: int, heard: EngineEvent) -> None:
+        if number == self.number:
+            match heard:
+                case Ready():
+                    self.is_ready = True
+                    self._listener.ready()
+                case Lost():
+                    self.is_ready = False
+                    self._listener.lost(heard)
+                case Expiring(seconds=seconds):
+                    self._leave_by = self._loop.time() + max(seconds - _SPARE_SECONDS, seconds / 2)
+                    self._listener.expiring(seconds)
+                case _:
+                    self._listener.hear(heard)
+        elif number == self._spare_number and self._spare is not None:
+            if isinstance(heard, Ready):
+                self._spare_ready = True
+                self._change_over()
+            elif isinstance(heard, Lost):
+                self._spare = None
+                if heard.retry and self._loop.time() < self._leave_by:
+                    self._later(_RETRY_SECONDS, self.rotate)

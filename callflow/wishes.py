@@ -1,0 +1,74 @@
+"""What the agent is asked to say when neither side has asked for it, and what a new session of its engine is told.
+
+Wishes are instructions to a model, not sentences: it says them in its own words and in the caller's language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from callflow.contracts import Memory
+from callflow.conversation import Conversation, Turn
+
+
+class Wish(Enum):
+    GREET = "{greeting}"
+    RESUME = (
+        "The line was interrupted for a moment, and is back. Do not greet again. If you had not finished, go on where "
+        "the caller stopped hearing you; if the caller has asked something that is not answered yet, answer it. "
+        "Otherwise say briefly that you are back."
+    )
+    CARRY_ON = (
+        "What interrupted you was only a noise. The caller has heard you up to: “{heard}”. Go on from exactly there, "
+        "without repeating it and without mentioning the noise."
+    )
+    SAID_OVER = "Now answer what the caller said while you were speaking."
+    STILL_BUSY = (
+        "You are still waiting for the result of a tool. Tell the caller in one short sentence that you are working on "
+        "it. Promise nothing and call no tool."
+    )
+    NO_INPUT = (
+        "The caller has said nothing for a while. Ask in one short sentence whether they are still there, "
+        "or repeat your last question. This is time number {time} that you ask."
+    )
+    NO_INPUT_GOODBYE = (
+        "The caller has not answered for a long time. Say in one short sentence that you will end the call now, and "
+        "goodbye. Call no tool."
+    )
+    TIME_WARNING = (
+        "This call has to end in {seconds} seconds. Tell the caller so in one short sentence, and ask for what is most "
+        "important."
+    )
+
+
+def wish(which: Wish, **words: object) -> str:
+    if which is Wish.GREET:
+        return _greeting(str(words.get("disclosure") or ""), str(words.get("greeting") or ""))
+    return str(which.value).format(**words)
+
+
+def _greeting(disclosure: str, greeting: str) -> str:
+    if not disclosure:
+        return greeting
+    exactly = f"Begin by saying exactly this sentence, word for word, and nothing else before it: “{disclosure}”"
+    return f"{exactly}\n\nThen: {greeting}" if greeting else f"{exactly}\n\nThen stop."
+
+
+def memories(conversation: Conversation) -> list[Memory]:
+    """What was said so far, as far as it was heard, for a session that was not there."""
+    told: list[Memory] = []
+    for turn in conversation.turns:
+        told += _memory(turn)
+    if told:
+        told.insert(0, Memory("system", "This call is already under way. What was said so far follows."))
+    return told
+
+
+def _memory(turn: Turn) -> Sequence[Memory]:
+    if not turn.interrupted:
+        return [Memory(turn.who, turn.text)] if turn.text else []
+    heard = [Memory(turn.who, turn.heard_text)] if turn.heard_text else []
+    unheard = turn.unheard_text
+    note = [Memory("system", f"There you were interrupted. The caller did not hear: “{unheard}”")] if unheard else []
+    return [*heard, *note]

@@ -1,0 +1,87 @@
+"""The caller's keypad: each key once, however often and in whatever order the carrier tells it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow.keypad import Keypad, Source
+
+
+def told(keypad: Keypad, *presses: tuple[str, Source]) -> list[bool]:
+    return [keypad.press(digit, source, at * 0.1) for at, (digit, source) in enumerate(presses)]
+
+
+def test_a_key_that_both_sides_tell_counts_once() -> None:
+    keypad = Keypad()
+    assert told(keypad, ("1", "stream"), ("1", "signal"), ("2", "signal"), ("2", "stream")) == [True, False, True, False]
+    assert keypad.take() == "12"
+
+
+def test_the_same_key_pressed_twice_counts_twice() -> None:
+    for order in set(itertools.permutations(("stream", "stream", "signal", "signal"))):
+        keypad = Keypad()
+        told(keypad, *(("7", source) for source in order))  # type: ignore[arg-type]
+        assert keypad.take() == "77", order
+
+
+@pytest.mark.parametrize("source", ["stream", "signal"])
+def test_one_side_alone_is_enough(source: Source) -> None:
+    keypad = Keypad()
+    told(keypad, *((digit, source) for digit in "4711"))
+    assert keypad.take() == "4711"
+
+
+def test_a_key_told_much_later_by_the_other_side_is_another_press() -> None:
+    keypad = Keypad()
+    keypad.press("5", "stream", 0.0)
+    assert keypad.press("5", "signal", 60.0)
+
+
+@given(st.text("0123456789*#", max_size=12), st.randoms())
+def test_frames_in_order_and_webhooks_in_any_order_make_one_entry(digits: str, shuffle: object) -> None:
+    keypad = Keypad(end="")
+    late = list(digits)
+    shuffle.shuffle(late)  # type: ignore[attr-defined]
+    for digit in digits:
+        keypad.press(digit, "stream", 0.0)
+    assert not any(keypad.press(digit, "signal", 1.0) for digit in late)
+    assert keypad.take() == digits
+
+
+def test_the_end_key_completes_an_entry_and_is_no_part_of_it() -> None:
+    keypad = Keypad(end="#")
+    told(keypad, *((digit, "stream") for digit in "123"))
+    assert not keypad.is_complete
+    keypad.press("#", "stream", 1.0)
+    assert keypad.is_complete
+    assert keypad.take() == "123"
+    assert keypad.take() == ""
+
+
+def test_the_end_key_alone_is_an_entry() -> None:
+    keypad = Keypad(end="#")
+    keypad.press("#", "stream", 0.0)
+    assert keypad.take() == "#"
+
+
+def test_without_an_end_key_every_key_belongs_to_the_entry() -> None:
+    keypad = Keypad(end="")
+    told(keypad, *((digit, "stream") for digit in "12#"))
+    assert not keypad.is_complete
+    assert keypad.take() == "12#"
+
+
+@pytest.mark.parametrize("digit", ["", "x", "12", "é", " "])
+def test_what_is_no_key_is_not_taken(digit: str) -> None:
+    assert not Keypad().press(digit, "stream", 0.0)
+
+
+def test_an_entry_is_bounded() -> None:
+    keypad = Keypad(end="")
+    for at in range(1000):
+        keypad.press("1", "stream", float(at))
+    assert len(keypad.take()) == 64
