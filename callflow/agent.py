@@ -150,7 +150,7 @@ class Agent:
         self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
 
     def expiring(self, seconds: float) -> None:
-        self._post(events.EngineExpiring(seconds=round(seconds, 3)))
+        self._post(events.EngineExpiring(ms=round(seconds * 1000)))
 
     def changed_over(self, *, quiet: bool) -> None:
         self._follow()

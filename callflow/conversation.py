@@ -17,7 +17,7 @@ from callflow.media.playout import Cut, Key
 
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
 _MOST_TURNS: Final = 2000
-_WORDS_A_SECOND: Final = 4.0
+_WORDS_A_SECOND: Final = 6.0
 """Of a hurried speaker."""
 _MOST_TEXT: Final = 20_000
 """Characters of one turn."""
@@ -62,7 +62,7 @@ class Turn:
         if not self.heard_ms or not self.spoken_ms:
             return 0
         count = len(self.text.split())
-        return min(round(count * self.heard_ms / self.spoken_ms), round(self.heard_ms / 1000 * _WORDS_A_SECOND) + 1)
+        return min(round(count * self.heard_ms / self.spoken_ms), round(self.heard_ms / 1000 * _WORDS_A_SECOND) + 2)
 
 
 class Conversation:

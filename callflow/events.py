@@ -131,7 +131,8 @@ class Dtmf(Event):
 
     name: ClassVar[str] = "dtmf"
     digit: str = ""
-    source: Literal["signal", "stream"] = "signal"
+    source: Literal["", "stream"] = ""
+    """Where it was told: "": by a webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +198,10 @@ class EngineLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineExpiring(Event):
-    """This session of the engine will end in so many seconds, whatever anybody does."""
+    """This session of the engine will end in so many milliseconds, whatever anybody does."""
 
     name: ClassVar[str] = "engine_expiring"
-    seconds: float = 0.0
+    ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

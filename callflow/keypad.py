@@ -16,21 +16,22 @@ MASK: Final = "•"
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
 
-Source = Literal["stream", "signal"]
+Source = Literal["stream", ""]
+"""By a frame of the media stream, or by a webhook."""
 
 
 class Keypad:
     def __init__(self, *, end: str = "#") -> None:
         self._end = end
         self._digits = ""
-        self._told: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "signal": deque()}
+        self._told: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "": deque()}
 
     def press(self, digit: str, source: Source, now: float) -> bool:
         """False: it is no key, or the one that the other side has told already."""
         digit = digit.upper()
         if digit not in KEYS:
             return False
-        other = self._told["signal" if source == "stream" else "stream"]
+        other = self._told["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
             other.popleft()
         for told in other:

@@ -315,7 +315,7 @@ def _read_text(path: str | Path | None, problems: list[str]) -> str | None:
     return None
 
 
-def suggestion(name: str, cutoff: float = 0.7) -> str | None:
+def suggestion(name: str, cutoff: float = 0.75) -> str | None:
     """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
     names = [*Settings.model_fields, *ALIASES]
     if name in names:

@@ -87,7 +87,7 @@ class Conduct(BaseSettings):
     """How often it asks before it says goodbye."""
     hold_seconds: Off = 60
     """An unbroken noise of that length counts as no input."""
-    max_call_seconds: Seconds = 3600
+    max_call_seconds: Seconds = 3300
     max_call_warning_seconds: Off = 30
     """So long before the end the agent says that the time is nearly up; 0: it does not."""
 

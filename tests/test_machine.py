@@ -70,7 +70,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.EngineReady(),
     ev.EngineLost(),
     ev.EngineLost(retry=False),
-    ev.EngineExpiring(seconds=60),
+    ev.EngineExpiring(ms=60_000),
     ev.AgentHeard(),
     ev.ToolCalled(id="call_1", tool="look", arguments="{}"),
     ev.ToolFinished(id="call_1", tool="look", output="{}"),

@@ -29,6 +29,7 @@ from callflow.contracts import (
     Lost,
     Memory,
     Ready,
+    ResponseDone,
     ResponseStarted,
     Speech,
     SpeechDone,
@@ -370,9 +371,10 @@ class OpenAIRealtime:
             self._calls.setdefault(event.response_id, []).extend(calls)
 
     def _response_ended(self, event: ServerEvent) -> None:
-        done = realtime_events.response_done(event)
-        if done.status == "failed" and done.detail in realtime_events.FATAL_CODES:
-            self._give_up(f"the engine refuses to answer: {done.detail}", retry=False)
+        done = realtime_events.read(event)
+        if isinstance(done, Lost):
+            self._give_up(done.reason, retry=done.retry)
+        if not isinstance(done, ResponseDone):
             return
         calls = [
             *self._calls.pop(done.response, []),

@@ -18,6 +18,7 @@ from callflow.contracts import (
     ItemOpened,
     Lost,
     ResponseDone,
+    ResponseStarted,
     Speech,
     SpeechDone,
     SpeechStarted,
@@ -46,11 +47,12 @@ FATAL_CODES: Final = frozenset(
         "account_deactivated",
         "billing_hard_limit_reached",
         "beta_api_shape_disabled",
+        "session_expired",
     }
 )
-"""Error codes with which a new session would fail in the same way."""
-
+"""Error codes after which this session will say nothing more."""
 EXPIRED: Final = "session_expired"
+"""The only one of them after which a new session does better."""
 
 BENIGN_CODES: Final = frozenset(
     {
@@ -150,6 +152,18 @@ def response_of(event: ServerEvent) -> dict[str, Any]:
     return event.response if isinstance(event.response, dict) else {}
 
 
+def _response_started(event: ServerEvent) -> EngineEvent | None:
+    name = response_of(event).get("id")
+    return ResponseStarted(name) if isinstance(name, str) else None
+
+
+def _response_done(event: ServerEvent) -> EngineEvent:
+    done = response_done(event)
+    if done.status == "failed" and done.detail in FATAL_CODES:
+        return Lost(f"the engine refuses to answer: {done.detail}", retry=done.detail == EXPIRED)
+    return done
+
+
 def response_done(event: ServerEvent) -> ResponseDone:
     response = response_of(event)
     details = response.get("status_details")
@@ -181,7 +195,7 @@ def is_benign(code: str, message: str) -> bool:
 
 def _error(event: ServerEvent) -> EngineEvent:
     code, message, _ = error_of(event)
-    if code in FATAL_CODES or code == EXPIRED:
+    if code in FATAL_CODES:
         return Lost(f"{code}: {message}"[:300], retry=code == EXPIRED)
     return Complaint(code, message[:300])
 
@@ -200,5 +214,7 @@ _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
     "conversation.item.added": _item,
     "input_audio_buffer.speech_started": lambda event: SpeechStarted(),
     "input_audio_buffer.speech_stopped": lambda event: SpeechStopped(),
+    "response.created": _response_started,
+    "response.done": _response_done,
     "error": _error,
 }

@@ -91,15 +91,18 @@ def session_url(config: RealtimeConfig) -> str:
     return urlunsplit(parts._replace(query=urlencode([*others, ("model", (models or [config.model])[0])])))
 
 
-def session(config: RealtimeConfig, brief: Brief) -> dict[str, Any]:
+def session(config: RealtimeConfig, brief: Brief, *, explicit: bool = False) -> dict[str, Any]:
+    """`explicit`: also what is as it would be without a word, for a session in which it may be different."""
     full = minimal_session(config, brief)
     full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
-    full["audio"]["output"] |= {"voice": _voice(config), "speed": config.speed}
-    full |= {
-        "tool_choice": _tool_choice(config, brief),
-        "max_output_tokens": config.max_output_tokens,
-        "truncation": _truncation(config),
-    }
+    full["audio"]["output"]["voice"] = _voice(config)
+    full["tool_choice"] = _tool_choice(config, brief)
+    if explicit or config.speed != 1.0:
+        full["audio"]["output"]["speed"] = config.speed
+    if explicit or config.max_output_tokens != "inf":
+        full["max_output_tokens"] = config.max_output_tokens
+    if explicit or config.truncation != "auto":
+        full["truncation"] = _truncation(config)
     if config.tracing != "off":
         full["tracing"] = config.tracing
     if config.transcription_logprobs and config.transcription_model:
@@ -157,7 +160,8 @@ def changed(
         del wanted["voice"]
     new = replace(config, **wanted)
     left_out += [line for line in warnings(new) if line not in warnings(config)]
-    return _difference(session(config, brief), session(new, brief)), new, left_out
+    before, after = (session(one, brief, explicit=True) for one in (config, new))
+    return _difference(before, after), new, left_out
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ CLIENT_EVENTS = "openai/client-events.schema.json"
 CONFIGS: dict[str, dict[str, Any]] = {
     "everything": {
         "instructions": "Be brief.",
-        "greeting": "Say hello.",
         "voice": "cedar",
         "transcription_model": "gpt-transcribe",
         "noise_reduction": "near_field",
@@ -28,8 +27,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "vad_prefix_padding_ms": 200,
         "vad_silence_ms": 700,
     },
-    "far field": {"greeting": "Say hello.", "noise_reduction": "far_field"},
-    "as little as can be": {"greeting": "g"},
+    "far field": {"noise_reduction": "far_field"},
+    "as little as can be": {},
 }
 
 
@@ -50,7 +49,7 @@ def everything_sent(which: str) -> list[dict[str, Any]]:
             one.start()
             peer = await one.peer()
             await one.until(lambda: peer.of("input_audio_buffer.append"))
-            one.engine.greet()
+            one.engine.ask("Say hello.")
             one.engine.truncate("item_1", 0, 1500)
             one.engine.cancel("resp_1")
             await one.until(lambda: peer.of("response.cancel"))
@@ -200,7 +199,7 @@ def test_the_package_reads_the_samples_that_we_read() -> None:
 
 def test_no_beta_header_is_ever_sent() -> None:
     async def work() -> None:
-        async with client(greeting="g") as one:
+        async with client() as one:
             one.start()
             await one.until(lambda: one.server.handshakes)
             assert not [name for name in one.server.handshakes[0].headers if name.lower().startswith("openai-beta")]

@@ -18,11 +18,12 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from callflow.contracts import EngineEvent, Lost
+from callflow.contracts import Brief, EngineEvent, Lost
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
 
 
+BRIEF = Brief("call")
 PEER = "peer"
 """The name of the server's own tasks, to tell them from the client's."""
 
@@ -116,7 +117,7 @@ class Client:
         self.heard: list[EngineEvent] = []
         self.fault: Exception | None = None
         config = RealtimeConfig(api_key="sk-test", **{"url": server.url, "instructions": "Be brief.", **settings})
-        self.engine = OpenAIRealtime(config, "call", self.hear)
+        self.engine = OpenAIRealtime(config, BRIEF, self.hear)
         self.running: asyncio.Task[None] | None = None
 
     def hear(self, event: EngineEvent) -> None:

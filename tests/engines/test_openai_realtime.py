@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from callflow.contracts import Complaint, Lost, Ready, ResponseStarted, Speech, SpeechStarted
-from callflow.engines import openai_realtime
+from callflow.engines import realtime_socket
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig, minimal_session, session
-from tests.engines.realtime_server import Peer, client, confirm, ignore, run
+from tests.engines.realtime_server import BRIEF, Peer, client, confirm, ignore, run
 
 
 PAYLOADS = [base64.b64encode(bytes([number % 256]) * (1 + number % 200)).decode() for number in range(300)]
@@ -22,7 +22,7 @@ PAYLOADS = [base64.b64encode(bytes([number % 256]) * (1 + number % 200)).decode(
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_realtime, "_BACKOFF", lambda state: 0.01)
+    monkeypatch.setattr(realtime_socket, "_BACKOFF", lambda state: 0.01)
 
 
 def appended(peer: Peer) -> list[str]:
@@ -71,13 +71,13 @@ def test_a_refusal_that_may_pass_is_tried_again(status: int) -> None:
 
 def test_a_wait_that_was_asked_for_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    wait = openai_realtime._wait
+    wait = realtime_socket._wait
 
     def at_once(state: Any) -> float:
         waits.append(wait(state))
         return 0.0
 
-    monkeypatch.setattr(openai_realtime, "_wait", at_once)
+    monkeypatch.setattr(realtime_socket, "_wait", at_once)
     refusals = [(429, {"Retry-After": after}) for after in ("3", "600", "soon", "-1", "")]
 
     async def work() -> None:
@@ -178,7 +178,7 @@ def test_the_session_is_asked_for_first() -> None:
             await one.until(lambda: one.of(Ready))
             peer = await one.peer()
             assert peer.events[0]["type"] == "session.update"
-            assert peer.events[0]["session"] == session(one.engine._config)
+            assert peer.events[0]["session"] == session(one.engine._config, BRIEF)
             assert len(peer.of("session.update")) == 1
 
     run(work)
@@ -251,8 +251,8 @@ def test_a_refused_session_is_asked_for_again_with_less(about: str | None) -> No
             await one.until(lambda: one.of(Ready))
             peer = await one.peer()
             full, minimal = peer.of("session.update")
-            assert full["session"] == session(one.engine._config)
-            assert minimal["session"] == minimal_session(one.engine._config)
+            assert full["session"] == session(one.engine._config, BRIEF)
+            assert minimal["session"] == minimal_session(one.engine._config, BRIEF)
             assert full["event_id"] != minimal["event_id"]
             (complaint,) = one.of(Complaint)
             assert complaint.code == "unknown_parameter"
@@ -345,16 +345,19 @@ def test_audio_that_waits_too_long_for_the_connection_itself() -> None:
 
 def test_what_is_said_reaches_the_server() -> None:
     async def work() -> None:
-        async with client(greeting="Say hello.") as one:
+        async with client() as one:
             one.start()
             await one.until(lambda: one.of(Ready))
-            one.engine.greet()
+            one.engine.ask("Say hello.")
             one.engine.truncate("item_1", 2, 1500)
             one.engine.cancel("resp_1")
             peer = await one.peer()
             await one.until(lambda: len(peer.messages) == 4)
             assert peer.events[1:] == [
-                {"type": "response.create", "response": {"instructions": "Be brief.\n\nSay hello."}},
+                {
+                    "type": "response.create",
+                    "response": {"metadata": {"by": "callflow"}, "instructions": "Be brief.\n\nSay hello."},
+                },
                 {"type": "conversation.item.truncate", "item_id": "item_1", "content_index": 2, "audio_end_ms": 1500},
                 {"type": "response.cancel", "response_id": "resp_1"},
             ]
@@ -362,18 +365,17 @@ def test_what_is_said_reaches_the_server() -> None:
     run(work)
 
 
-@pytest.mark.parametrize(("greeting", "greetings"), [("Say hello.", 2), ("", 0)])
-def test_it_greets_once_for_each_time_it_is_asked(greeting: str, greetings: int) -> None:
+def test_it_speaks_once_however_often_it_was_asked_before_it_could() -> None:
     async def work() -> None:
-        async with client(greeting=greeting) as one:
+        async with client() as one:
+            for _ in range(3):
+                one.engine.ask("Say hello.")
             one.start()
             await one.until(lambda: one.of(Ready))
-            one.engine.greet()
-            one.engine.greet()
             one.engine.cancel("the last message")
             peer = await one.peer()
             await one.until(lambda: peer.of("response.cancel"))
-            assert len(peer.of("response.create")) == greetings
+            assert len(peer.of("response.create")) == 1
 
     run(work)
 
@@ -432,17 +434,42 @@ def test_garbage_is_counted_and_ends_nothing() -> None:
     run(work)
 
 
-def test_a_harmless_error_is_a_complaint() -> None:
+def test_an_error_that_ends_nothing_is_a_complaint() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
             await one.until(lambda: one.of(Ready))
             peer = await one.peer()
-            await peer.refuse("conversation_already_has_active_response", message="Wait.")
+            await peer.refuse("unknown_parameter", message="What?")
             await one.until(lambda: one.of(Complaint))
-            assert one.of(Complaint) == [Complaint("conversation_already_has_active_response", "Wait.")]
+            assert one.of(Complaint) == [Complaint("unknown_parameter", "What?")]
             one.engine.append(PAYLOADS[0])
             await one.until(lambda: appended(peer))
+
+    run(work)
+
+
+BENIGN = [
+    ("conversation_already_has_active_response", "Wait."),
+    ("response_cancel_not_active", "Cancellation failed: no active response found"),
+    ("item_truncate_invalid_item_id", "Item with item_id not found: item_1"),
+    ("invalid_value", "Audio content of 9800ms is already shorter than 11579ms"),
+]
+
+
+def test_what_two_who_speak_at_once_cannot_avoid_is_counted_and_not_told() -> None:
+    async def work() -> None:
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(Ready))
+            peer = await one.peer()
+            for code, message in BENIGN:
+                await peer.refuse(code, message=message)
+            await peer.send("input_audio_buffer.speech_started")
+            await one.until(lambda: one.of(SpeechStarted))
+            assert one.heard == [Ready(), SpeechStarted()]
+            for code, _ in BENIGN:
+                assert one.engine.counts[f"benign:{code}"] == 1
 
     run(work)
 
@@ -478,7 +505,7 @@ def test_a_connection_that_ends_is_lost_once(how: str) -> None:
             assert "closed" in reason
             assert how != "expired" or "60 minutes" in reason
             one.engine.append(PAYLOADS[0])  # what comes too late harms nothing
-            one.engine.greet()
+            one.engine.ask("Say hello.")
             await one.engine.close()
             assert len(one.of(Lost)) == 1
 
@@ -640,8 +667,10 @@ def test_a_fault_of_the_listener_is_no_silence() -> None:
 
 
 def test_it_can_do_what_the_relay_counts_on() -> None:
-    engine = OpenAIRealtime(RealtimeConfig(api_key="k"), "call", lambda event: None)
-    assert engine.can == {"truncates", "cancels", "interrupts_itself"}
-    for act in (engine.greet, lambda: engine.truncate("i", 0, 1), lambda: engine.cancel("r")):
+    engine = OpenAIRealtime(RealtimeConfig(api_key="k"), BRIEF, lambda event: None)
+    assert engine.can == {
+        "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates",
+    }  # fmt: skip
+    for act in (engine.ask, lambda: engine.truncate("i", 0, 1), lambda: engine.cancel("r")):
         act()  # before there is a connection: nothing to say it to, and no reason to fail
-    assert json.dumps(session(RealtimeConfig(api_key="k"))).find("sk-") == -1
+    assert json.dumps(session(RealtimeConfig(api_key="k"), BRIEF)).find("sk-") == -1

@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from callflow.engines.session_config import RealtimeConfig, greeting, minimal_session, session, session_url
+from callflow.contracts import Brief
+from callflow.engines import session_config
+from callflow.engines.session_config import RealtimeConfig, session_url
+
+
+BRIEF = Brief("call")
+
+
+def session(config: RealtimeConfig, brief: Brief = BRIEF) -> dict[str, Any]:
+    return session_config.session(config, brief)
+
+
+def minimal_session(config: RealtimeConfig) -> dict[str, Any]:
+    return session_config.minimal_session(config, BRIEF)
+
 
 
 def config(**changes: Any) -> RealtimeConfig:
@@ -83,7 +97,7 @@ def test_the_minimal_session_is_what_a_call_cannot_do_without() -> None:
     full, minimal = session(one), minimal_session(one)
     assert minimal["audio"]["output"] == {"format": {"type": "audio/pcmu"}}
     assert set(minimal["audio"]["input"]) == {"format", "turn_detection"}
-    assert set(minimal) == {"type", "output_modalities", "instructions", "audio"}
+    assert set(minimal) == {"type", "output_modalities", "instructions", "audio", "tools"}
     for name in ("type", "output_modalities", "instructions"):
         assert minimal[name] == full[name]
     assert minimal["audio"]["input"]["turn_detection"] == full["audio"]["input"]["turn_detection"]
@@ -93,19 +107,6 @@ def test_making_one_session_leaves_no_trace_in_the_next() -> None:
     session(config(transcription_model="t", voice="v"))
     assert "voice" not in minimal_session(config())["audio"]["output"]
     assert "transcription" not in minimal_session(config())["audio"]["input"]
-
-
-@pytest.mark.parametrize(
-    ("instructions", "words", "expected"),
-    [
-        ("Be brief.", "Say hello.", "Be brief.\n\nSay hello."),
-        ("", "Say hello.", "Say hello."),
-        ("Be brief.", "", "Be brief."),
-    ],
-)
-def test_the_greeting_keeps_the_instructions(instructions: str, words: str, expected: str) -> None:
-    """A response's own instructions replace the session's."""
-    assert greeting(config(instructions=instructions, greeting=words)) == {"instructions": expected}
 
 
 def _keys(value: Any) -> set[str]:
@@ -129,8 +130,8 @@ BETA_NAMES = {
 
 
 def test_no_name_of_the_beta_is_sent() -> None:
-    one = config(transcription_model="t", noise_reduction="near_field", greeting="g")
-    for sent in (session(one), minimal_session(one), greeting(one)):
+    one = config(transcription_model="t", noise_reduction="near_field")
+    for sent in (session(one), minimal_session(one)):
         assert not _keys(sent) & BETA_NAMES
         text = json.dumps(sent)
         assert "g711" not in text
