@@ -175,6 +175,7 @@ def make_plan(settings: Settings) -> Plan:
         deadline_seconds={
             "ring": settings.ring_seconds,
             "stream": settings.stream_seconds,
+            "restream": settings.restream_seconds,
             "engine": settings.engine_seconds,
             "backoff": settings.engine_retry_seconds,
             "grace": settings.stream_grace_seconds,
@@ -202,11 +203,10 @@ def make_rooms(
 ) -> Rooms:
     profiles = Profiles(settings)
     tools = ToolShelf(Path(settings.tools_file))
-    plans: dict[int, Plan] = {}
+    plans = {name: make_plan(chosen) for name, chosen in profiles.all().items()}
 
     def plan(to_number: str) -> Plan:
-        chosen = profiles.for_call(to_number)
-        return plans.setdefault(id(chosen), make_plan(chosen))
+        return plans[profiles.name_for(to_number)]
 
     return Rooms(
         journal=journal,
@@ -361,6 +361,7 @@ def _log_to_stderr(level: str) -> None:
     # Some tell every header at the level debug: keys are among them.
     for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

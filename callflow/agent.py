@@ -44,6 +44,8 @@ from callflow.wishes import Wish, memories, wish
 
 log = logging.getLogger(__name__)
 
+_MUTE_SESSIONS: Final = 2
+"""So many sessions in a row that never say a word, and no other is tried."""
 _AFRESH_SECONDS: Final = 1.2
 """How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
 
@@ -81,6 +83,7 @@ class Agent:
         """What the caller last broke into, until it is known that this was speech."""
         self._broken_by = ""
         self._proved = True
+        self._mute_sessions = 0
         self._afresh: asyncio.TimerHandle | None = None
         self.silence = Silence(
             seconds=plan.no_input_seconds, asks=plan.no_input_asks, hold_seconds=plan.hold_seconds,
@@ -278,6 +281,11 @@ class Agent:
         if self._engine is not None and "cancels" in self._engine.can:
             self._engine.cancel(response)
 
+    def mute(self, reason: str) -> None:
+        """The engine is there and says nothing. Another session may do better, but a third one will not."""
+        self._mute_sessions += 1
+        self.lost(Lost(reason, retry=self._mute_sessions < _MUTE_SESSIONS))
+
     def interrupted(self, cuts: list[Cut]) -> None:
         self._broken, self._broken_by = tuple(cuts), ""
         if self._closing:
@@ -287,7 +295,7 @@ class Agent:
     def heard_out(self) -> None:
         relay = self._relay
         if not self._proved and not relay.patience.is_owed and self.sessions.is_ready:
-            self._proved = True
+            self._proved, self._mute_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_opening()
         self._check_closing()
@@ -350,8 +358,9 @@ class Agent:
         relay = self._relay
         if self._engine is None:
             return
-        if self._opening:
-            self.greet()  # it has to be heard in full
+        nothing_said = not any(turn.who == "agent" for turn in relay.conversation.turns)
+        if self._opening or nothing_said:
+            self.greet()  # it has to be heard in full; or nothing of it was
             return
         if relay.conversation.is_callers_turn and self._unwritten is None and not self.bench.is_busy:
             relay.nothing_owed()

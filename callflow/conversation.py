@@ -17,8 +17,10 @@ from callflow.media.playout import Cut, Key
 
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
 _MOST_TURNS: Final = 2000
-_WORDS_A_SECOND: Final = 6.0
-"""Of a hurried speaker."""
+_TAIL_MS: Final = 300
+"""So little of a sentence that was not heard is not worth another word."""
+_MS_A_WORD: Final = 300
+"""Of a quick speaker."""
 _MOST_TEXT: Final = 20_000
 """Characters of one turn."""
 
@@ -58,11 +60,9 @@ class Turn:
 
     @property
     def _heard_words(self) -> int:
-        """Text runs ahead of audio: what can be said in that time bounds the share of the words."""
         if not self.heard_ms or not self.spoken_ms:
             return 0
-        count = len(self.text.split())
-        return min(round(count * self.heard_ms / self.spoken_ms), round(self.heard_ms / 1000 * _WORDS_A_SECOND) + 2)
+        return round(len(self.text.split()) * min(self.heard_ms / self.spoken_ms, 1.0))
 
 
 class Conversation:
@@ -98,7 +98,15 @@ class Conversation:
     def is_callers_turn(self) -> bool:
         """Nothing that the caller or a fact has said is unanswered, and the agent's last words were not cut off."""
         last = self.turns[-1] if self.turns else None
-        return last is None or (last.who == "agent" and last.is_complete and not last.interrupted)
+        if last is None or last.who != "agent" or not last.is_complete:
+            return last is None
+        return (last.spoken_ms or 0) - (last.heard_ms or 0) <= _TAIL_MS
+
+    def broke_off(self, item: str, heard_ms: int) -> None:
+        """The engine is gone in the middle of this turn. Its text had run ahead of its audio, nobody knows how far."""
+        turn = self._by_item.get(item)
+        if turn is not None and not turn.is_complete and turn.heard_ms is None:
+            turn.heard_ms, turn.spoken_ms = heard_ms, max(heard_ms, len(turn.text.split()) * _MS_A_WORD)
 
     def complete(self, item: str) -> None:
         """The engine has said all of this turn of the agent's."""

@@ -51,7 +51,7 @@ RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP = "ringing", "answered", "strea
 STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 
 DEADLINES: Final = (
-    "ring", "stream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
+    "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
 """Each has a setting in seconds: see `callflow.plan`."""
 
@@ -183,6 +183,7 @@ def stream_is_up(model: Model, step: Step) -> None:
     model.media = "open"
     _disarm(model, step, "ring")
     _disarm(model, step, "stream")
+    _disarm(model, step, "restream")
     _disarm(model, step, "grace")
     if not model.armed & {"warning", "call"} and not model.farewell:
         _start_clock(model, step)
@@ -235,12 +236,12 @@ def restream(model: Model, step: Step) -> None:
     """Another stream, under a token of its own."""
     model.streams += 1
     step.commands.append(do.StartStream())
-    _arm(model, step, "stream")
+    _arm(model, step, "restream")
 
 
 def wait_for_stream(model: Model, step: Step) -> None:
     """The carrier could not; it may in a moment."""
-    _disarm(model, step, "stream")
+    _disarm(model, step, "restream")
     _arm(model, step, "grace")
 
 
@@ -427,6 +428,11 @@ def may_restream(model: Model, event: Event) -> bool:
     return model.streams < model.stream_tries
 
 
+def never_restreams(model: Model, event: Event) -> bool:
+    """A lost stream is the end of the call: the carrier, or whoever set it up, knows no other."""
+    return model.stream_tries == 0
+
+
 def enough(model: Model, event: Event) -> bool:
     """The caller was asked often enough."""
     return isinstance(event, NoInput) and event.last
@@ -487,6 +493,14 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("media_lost", HEARD, None, (stream_is_gone,)),
     Row("grace_deadline", FLOWING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
     Row("grace_deadline", FLOWING, None, (part(GOODBYE),), when=(media_is_lost, said_by_agent)),
+    Row(
+        "grace_deadline",
+        STREAMING,
+        HANGUP,
+        (because("stream_lost"), hang_up),
+        when=(media_is_lost, never_restreams),
+        unless=(parting,),
+    ),
     Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
     Row(
         "grace_deadline",
@@ -501,8 +515,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),
     Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(parting,)),
     Row("stream_deadline", ANSWERED, None, (part(SORRY, "stream_timeout"),), unless=(parting,)),
-    Row("stream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
-    Row("stream_deadline", RECOVERING, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
+    Row("restream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
+    Row("restream_deadline", RECOVERING, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
     Row(
         "media_refused",
         (RINGING, *HEARD),

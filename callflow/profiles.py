@@ -40,6 +40,10 @@ class Profiles:
             raise SettingsError(problems)
         return chosen
 
+    def all(self) -> dict[str, Settings]:
+        """By name; "": those of all other numbers."""
+        return {"": self._settings} | dict(self._by_number.values())
+
     def name_for(self, to_number: str) -> str:
         """ "": the number has no profile of its own."""
         return self._by_number.get(_digits(to_number), ("", self._settings))[0]

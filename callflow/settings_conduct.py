@@ -136,6 +136,8 @@ class Conduct(BaseSettings):
     """From the opening of a media socket until its `start` frame."""
     engine_seconds: Seconds = 10
     """From the first attempt to reach the model until it is ready."""
+    restream_seconds: Seconds = 3
+    """For one of the new streams that are asked for after one was lost."""
     stream_grace_seconds: Seconds = 1
     """From the end of a media stream until that counts as lost, not as the call's end."""
     farewell_seconds: Seconds = 8
@@ -151,7 +153,7 @@ class Conduct(BaseSettings):
 
     carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
     """Speech handed to the carrier ahead of its playing: at most this is still heard after a barge-in."""
-    mark_every_ms: Annotated[int, Field(ge=20, le=200)] = 200
+    mark_every_ms: Annotated[int, Field(ge=20)] = 200
     """Distance between two marks, that is how exactly we know what the caller has heard."""
     reorder_frames: Annotated[int, Field(ge=0)] = 3
     """20 ms frames of caller audio to wait for one that is late; 0: take them as they come."""

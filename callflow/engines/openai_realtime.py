@@ -54,7 +54,6 @@ _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 _FULL, _MINIMAL, _LATER = "session-full", "session-minimal", "session-later"
 _BEGUN_SECONDS: Final = 5.0
 """How long the server may take to begin a response that it was asked for, until others need not wait for it."""
-_BY: Final = "callflow"
 _LEAST_EXPIRING: Final = 0.1
 """Seconds; a session that is nearly over when it begins is left as soon as that."""
 
@@ -298,6 +297,7 @@ class OpenAIRealtime:
         code, message, about = realtime_events.error_of(event)
         if realtime_events.is_benign(code, message):
             self.counts[f"benign:{code}"] += 1
+            self._hear(Complaint(code, message[:300]))
             if code == realtime_events.ACTIVE_RESPONSE:
                 self._stop("begun")
                 self._act(self._responses.refused())
@@ -344,10 +344,10 @@ class OpenAIRealtime:
         for action in actions:
             match action:
                 case Create(wish=wish):
-                    response: dict[str, Any] = {"metadata": {"by": _BY}}
+                    request: dict[str, Any] = {"type": "response.create"}
                     if wish:  # a response's own instructions replace the session's, so those go with it
-                        response["instructions"] = f"{self._config.instructions}\n\n{wish}".strip()
-                    self._send({"type": "response.create", "response": response})
+                        request["response"] = {"instructions": f"{self._config.instructions}\n\n{wish}".strip()}
+                    self._send(request)
                     self._start("begun", _BEGUN_SECONDS, lambda: self._act(self._responses.unanswered()))
                 case RetryIn(seconds=seconds):
                     self._start("retry", seconds, lambda: self._act(self._responses.retry()))
@@ -355,15 +355,11 @@ class OpenAIRealtime:
                     self._hear(Unable(reason))
 
     def _response_began(self, event: ServerEvent) -> None:
-        response = realtime_events.response_of(event)
-        name, metadata = response.get("id"), response.get("metadata")
-        if not isinstance(name, str):
-            return
-        ours = isinstance(metadata, dict) and metadata.get("by") == _BY
-        self._responses.created(name, ours=ours)
-        if not self._responses.is_waiting:
+        began = realtime_events.read(event)
+        if isinstance(began, ResponseStarted):
+            self._responses.created(began.response)
             self._stop("begun")
-        self._hear(ResponseStarted(name))
+            self._hear(began)
 
     def _item_done(self, event: ServerEvent) -> None:
         calls = realtime_events.tool_calls([event.item])

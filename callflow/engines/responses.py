@@ -83,11 +83,6 @@ class Responses:
     def running(self) -> list[str]:
         return list(self._running)
 
-    @property
-    def is_waiting(self) -> bool:
-        """A request was sent that the server has not begun to answer."""
-        return self._sent is not None
-
     # What is asked of it
 
     def open(self) -> list[Action]:
@@ -149,20 +144,17 @@ class Responses:
             self._calls[call] = ""
             self._owed.setdefault("", set()).add(call)
 
-    def created(self, response: str, *, ours: bool) -> None:
-        if ours and self._sent is not None:
-            self._running[response], self._sent = self._sent, None
-            return
-        self._running[response] = None
-        self._failed = None
-        self._pending.after_tools = False  # it was begun with their answers before it
-        self._pending.plain = False
+    def created(self, response: str) -> None:
+        """The server does not say whose it is: one that begins while a request is unanswered is taken for ours, until
+        that request turns out to be refused."""
+        self._running[response], self._sent = self._sent, None
+        if self._running[response] is None:  # the caller's turn began it, with the tools' answers before it
+            self._failed = None
+            self._pending.after_tools = self._pending.plain = False
 
     def done(self, response: str, status: str, code: str = "") -> list[Action]:
-        """Tolerates a response that was never begun, and a server that does not say which ones we asked for."""
+        """Tolerates a response that was never begun."""
         want = self._running.pop(response, None)
-        if want is None and self._sent is not None:
-            want, self._sent = self._sent, None
         if status == "failed" and code not in _HOPELESS:
             return self._again(want or _Want(plain=True), code)
         if status == "completed":
@@ -176,9 +168,13 @@ class Responses:
     def refused(self) -> list[Action]:
         """There is an active response already: the request waits for its end."""
         sent, self._sent = self._sent, None
+        for response, want in self._running.items() if sent is None else ():
+            if want is not None:
+                sent, self._running[response] = want, None
+                break
         if sent is not None:
             self._pending.add(sent)
-        return []
+        return self._go()
 
     def caller_speaks(self, *, answers_itself: bool) -> None:
         """The server will begin the next response by itself: nothing that was only an attempt need be said before."""

@@ -164,11 +164,12 @@ class Playout:
                 entry.finished = True
         return self._settle()
 
-    def finish_all(self) -> list[Heard]:
-        """Nothing follows in any stretch: whoever said them is gone."""
-        for entry in self._entries:
+    def break_off(self) -> list[Heard]:
+        """Nothing follows in any stretch, because whoever said them is gone: those that break off by it."""
+        broken = [entry for entry in self._entries if not entry.finished]
+        for entry in broken:
             entry.finished = True
-        return self._settle()
+        return [Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS) for entry in broken]
 
     # What goes to the carrier
 

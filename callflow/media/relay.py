@@ -51,6 +51,9 @@ class Mind(Protocol):
 
     def interrupted(self, cuts: list[Cut]) -> None: ...
 
+    def mute(self, reason: str) -> None:
+        """The engine owes words, and has said nothing for too long."""
+
     def heard_out(self) -> None:
         """Everything that was said has been heard, and nothing more is on its way."""
 
@@ -227,7 +230,9 @@ class Relay:
     def restoring(self) -> None:
         """The engine is away for now. What it was saying ends where it ends."""
         self._responses.clear()
-        self._heard(self.playout.finish_all())
+        for key, ms in self.playout.break_off():
+            self.conversation.broke_off(key.item, ms)
+        self._check_heard_out()
         self.is_caller_speaking = False
         self.patience.restoring(self._clock())
         self._pump()
@@ -379,7 +384,8 @@ class Relay:
             return
         if self.patience.is_over(now):
             self.patience.paid()
-            self._post(events.EngineLost(reason=f"it has said nothing for {self._settings.reply_seconds:g} s"))
+            if self.mind is not None:
+                self.mind.mute(f"it has said nothing for {self._settings.reply_seconds:g} s")
             return
         due = self.patience.filler_at()
         if due is not None and due <= now + 0.001 and self.is_flowing:

@@ -29,6 +29,9 @@ SHORT: Final[dict[str, Any]] = {
     "stream_grace_seconds": 0.2,
     "farewell_seconds": 0.8,
     "command_seconds": 0.3,
+    # How calls end is told here; how they go on in spite of everything, in test_recovery.py.
+    "engine_tries": 0,
+    "stream_tries": 0,
     "apology_text": "Sorry.",
     "goodbye_text": "Goodbye.",
     "busy_text": "Busy.",

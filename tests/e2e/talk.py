@@ -23,6 +23,9 @@ FAST: dict[str, Any] = {
     "start_frame_seconds": 2.0,
     "farewell_seconds": 0.5,
     "apology_text": "Sorry.",
+    # How a call goes on in spite of what breaks is told in test_recovery.py.
+    "engine_tries": 0,
+    "stream_tries": 0,
 }
 """Settings under which whatever takes long in life is over soon."""
 BYTES_PER_MS = 8

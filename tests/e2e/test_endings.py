@@ -426,9 +426,9 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
                     case "make_engine":
                         patch.setattr("server.OpenAIRealtime", broken)
                     case "engine.run":
-                        patch.setattr("callflow.engines.openai_realtime.OpenAIRealtime._connect", broken_later)
+                        patch.setattr("callflow.engines.openai_realtime.open_socket", broken_later)
                     case "engine.append":
-                        engine = the.line.switchboard.calls[0]._engine
+                        engine = the.line.switchboard.calls[0].agent.sessions.engine
                         assert engine is not None
                         mine = type(engine).append
                         patch.setattr(

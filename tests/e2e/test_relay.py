@@ -211,8 +211,9 @@ def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
             order: list[str] = []
             relay = the.call.relay
             assert relay._stream is not None
-            assert relay.engine is not None
-            put, truncate = relay._stream._writer.put, relay.engine.truncate
+            engine = the.call.agent.sessions.engine
+            assert engine is not None
+            put, truncate = relay._stream._writer.put, engine.truncate
 
             def watched_put(text: str, weight: int = 0) -> None:
                 order.append(text if "clear" in text else "audio")
@@ -223,7 +224,7 @@ def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
                 truncate(item, content, heard_ms)
 
             relay._stream._writer.put = watched_put  # type: ignore[method-assign]
-            relay.engine.truncate = watched_truncate  # type: ignore[method-assign]
+            engine.truncate = watched_truncate  # type: ignore[method-assign]
             one.phone.say(tone(160))
             await one.session.wait_for("conversation.item.truncate")
             assert order[-2:] == ['{"event":"clear"}', "truncate"], order[-5:]

@@ -27,24 +27,24 @@ def test_never_two_at_a_time_and_once_however_often_it_was_asked() -> None:
     responses = opened()
     assert responses.ask() == [Create("")]
     assert responses.ask() == [], "the first request is not answered yet"
-    responses.created("r1", ours=True)
+    responses.created("r1")
     assert responses.ask("One.") == []
     assert responses.ask("Two.") == []
     assert responses.done("r1", "completed") == [Create("One.\n\nTwo.")]
-    responses.created("r2", ours=True)
+    responses.created("r2")
     assert responses.done("r2", "completed") == []
 
 
 def test_a_response_that_the_server_began_is_waited_for() -> None:
     responses = opened()
-    responses.created("vad", ours=False)
+    responses.created("vad")
     assert responses.ask("Say it.") == []
     assert responses.done("vad", "cancelled") == [Create("Say it.")]
 
 
 def test_all_tools_of_a_response_are_answered_before_it_speaks() -> None:
     responses = opened()
-    responses.created("r", ours=False)
+    responses.created("r")
     assert responses.called("r", ["a", "b", "a"]) == ["a", "b"]
     assert responses.done("r", "completed") == []
     assert responses.answered("a", speak=True) == (True, [])
@@ -54,7 +54,7 @@ def test_all_tools_of_a_response_are_answered_before_it_speaks() -> None:
 
 def test_tools_answered_before_the_response_has_ended_wait_for_its_end() -> None:
     responses = opened()
-    responses.created("r", ours=False)
+    responses.created("r")
     responses.called("r", ["a"])
     assert responses.answered("a", speak=True) == (True, [])
     assert responses.done("r", "completed") == [Create("")]
@@ -75,24 +75,24 @@ def test_one_that_wants_to_speak_is_enough() -> None:
 
 def test_a_response_that_the_server_begins_after_the_answers_makes_ours_superfluous() -> None:
     responses = opened()
-    responses.created("vad1", ours=False)
+    responses.created("vad1")
     responses.called("vad0", ["a"])
     responses.answered("a", speak=True)
     responses.done("vad1", "cancelled")
     responses = opened()
     responses.called("r", ["a"])
-    responses.created("running", ours=False)
+    responses.created("running")
     assert responses.answered("a", speak=True) == (True, [])
-    responses.created("vad", ours=False)
+    responses.created("vad")
     responses.done("running", "cancelled")
     assert responses.done("vad", "completed") == [], "the caller's turn was answered with the tool's result before it"
 
 
 def test_a_wish_outlives_a_response_that_the_server_begins() -> None:
     responses = opened()
-    responses.created("r", ours=False)
+    responses.created("r")
     responses.ask("Say that time is up.")
-    responses.created("vad", ours=False)
+    responses.created("vad")
     responses.done("r", "cancelled")
     assert responses.done("vad", "completed") == [Create("Say that time is up.")]
 
@@ -100,22 +100,24 @@ def test_a_wish_outlives_a_response_that_the_server_begins() -> None:
 def test_a_refused_request_waits_for_the_end_of_the_response_in_its_way() -> None:
     responses = opened()
     assert responses.ask("Greet.") == [Create("Greet.")]
-    responses.created("vad", ours=False)
-    assert responses.refused() == []
+    responses.created("vad")
+    assert responses.refused() == [], "what began meanwhile was not ours"
     assert responses.done("vad", "completed") == [Create("Greet.")]
+    responses.created("greeting")
+    assert responses.done("greeting", "completed") == []
 
 
 def test_failures_are_tried_again_with_growing_pauses_and_then_given_up() -> None:
     responses = opened(retries=2, retry_seconds=0.5)
     responses.ask("Greet.")
-    responses.created("r1", ours=True)
+    responses.created("r1")
     assert responses.will_retry("failed", "server_error")
     assert responses.done("r1", "failed", "server_error") == [RetryIn(0.5)]
     assert responses.retry() == [Create("Greet.")]
-    responses.created("r2", ours=True)
+    responses.created("r2")
     assert responses.done("r2", "failed", "rate_limit_exceeded") == [RetryIn(1.0)]
     assert responses.retry() == [Create("Greet.")]
-    responses.created("r3", ours=True)
+    responses.created("r3")
     assert not responses.will_retry("failed", "server_error")
     assert responses.done("r3", "failed", "server_error") == [GiveUp("server_error")]
     assert responses.ask() == [Create("")], "another turn, another try"
@@ -123,14 +125,14 @@ def test_failures_are_tried_again_with_growing_pauses_and_then_given_up() -> Non
 
 def test_a_failed_answer_to_the_callers_turn_is_asked_for_by_us() -> None:
     responses = opened()
-    responses.created("vad", ours=False)
+    responses.created("vad")
     assert responses.done("vad", "failed", "server_error") == [RetryIn(0.4)]
     assert responses.retry() == [Create("")]
 
 
 def test_a_caller_who_speaks_makes_a_retry_superfluous() -> None:
     responses = opened()
-    responses.created("vad", ours=False)
+    responses.created("vad")
     responses.done("vad", "failed", "server_error")
     responses.caller_speaks(answers_itself=True)
     assert responses.retry() == []
@@ -138,7 +140,7 @@ def test_a_caller_who_speaks_makes_a_retry_superfluous() -> None:
 
 def test_where_the_server_does_not_answer_by_itself_the_retry_stands() -> None:
     responses = opened()
-    responses.created("r", ours=False)
+    responses.created("r")
     responses.done("r", "failed", "server_error")
     responses.caller_speaks(answers_itself=False)
     assert responses.retry() == [Create("")]
@@ -146,17 +148,9 @@ def test_where_the_server_does_not_answer_by_itself_the_retry_stands() -> None:
 
 def test_what_another_try_only_repeats_is_not_tried_again() -> None:
     responses = opened()
-    responses.created("r", ours=False)
+    responses.created("r")
     assert responses.done("r", "failed", "content_filter") == []
     assert responses.done("never begun", "incomplete", "max_output_tokens") == []
-
-
-def test_a_server_that_does_not_say_which_responses_are_ours() -> None:
-    responses = opened()
-    responses.ask("Greet.")
-    responses.created("r", ours=False)
-    assert responses.done("r", "completed") == []
-    assert responses.ask() == [Create("")], "nothing blocks what follows"
 
 
 def test_a_server_that_never_begins_does_not_block_what_follows() -> None:
@@ -211,15 +205,16 @@ def test_in_any_order_one_runs_at_a_time_and_no_call_is_answered_twice(steps: li
                 served(responses.ask())
             case "wish":
                 served(responses.ask(f"Wish {number}."))
-            case "created" if not active and not requested:
+            case "created" if not active:
                 count += 1
                 active.append(f"r{count}")
-                responses.created(f"r{count}", ours=False)
+                refused, requested = refused + requested, 0  # it comes too late for this one's beginning
+                responses.created(f"r{count}")
             case "created ours" if requested:
                 requested = 0
                 count += 1
                 active.append(f"r{count}")
-                responses.created(f"r{count}", ours=True)
+                responses.created(f"r{count}")
             case "done" | "failed" | "cancelled" if active:
                 status = {"done": "completed"}.get(step, step)
                 served(responses.done(active.pop(), status, "server_error" if step == "failed" else ""))
