@@ -204,6 +204,7 @@ def close_media(model: Model, step: Step) -> None:
 def engine_is_ready(model: Model, step: Step) -> None:
     model.engine = "ready"
     _disarm(model, step, "engine")
+    _disarm(model, step, "backoff")
 
 
 def engine_is_lost(model: Model, step: Step) -> None:

@@ -8,7 +8,7 @@ from callflow import commands as do
 from callflow import events as ev
 from callflow import machine
 from callflow.events import Event
-from callflow.machine import ANSWERED, HANGUP, STREAMING, Model, Step, take
+from callflow.machine import RECOVERING, ANSWERED, HANGUP, STREAMING, Model, Step, take
 
 
 def passed(deadline: str) -> Event:
@@ -52,7 +52,10 @@ class Told:
 
 
 INITIATED, CALL_ANSWERED, STARTED, LOST = ev.CallInitiated(), ev.CallAnswered(), ev.MediaStarted(), ev.MediaLost()
-READY, ENGINE_LOST, HUNG_UP = ev.EngineReady(), ev.EngineLost(), ev.CallHangup(cause="normal_clearing")
+READY, HUNG_UP = ev.EngineReady(), ev.CallHangup(cause="normal_clearing")
+ENGINE_LOST = ev.EngineLost(retry=False)
+"""For good: another session would do no better."""
+ENGINE_BROKE = ev.EngineLost()
 TALKING = (INITIATED, READY, CALL_ANSWERED, STARTED)
 
 
@@ -63,10 +66,10 @@ def test_the_main_road() -> None:
     assert call.tell(done("answer")) == []
     assert call.tell(READY) == [], "nobody hears a greeting while it rings"
     assert call.tell(CALL_ANSWERED) == ["greet"]
-    assert call.model.armed == {"stream", "call"}
+    assert call.model.armed == {"stream", "warning"}
     assert call.tell(ev.StreamAnnounced()) == []
     assert call.tell(STARTED) == []
-    assert call.model.armed == {"call"}
+    assert call.model.armed == {"warning"}
     assert (call.model.state, call.model.farewell) == (STREAMING, "")
     assert call.tell(HUNG_UP) == ["release"]
     assert (call.model.state, call.model.cause) == (HANGUP, "normal_clearing")
@@ -113,7 +116,7 @@ def test_media_comes_before_answered() -> None:
     call = Told(INITIATED, READY)
     assert call.tell(STARTED) == ["greet"]
     assert call.tell(CALL_ANSWERED) == []
-    assert call.model.armed == {"call"}, "the ring deadline is over, the longest call has begun"
+    assert call.model.armed == {"warning"}, "the ring deadline is over, the longest call has begun"
 
 
 @pytest.mark.parametrize("repeated", [INITIATED, CALL_ANSWERED, STARTED, READY], ids=lambda event: event.name)
@@ -125,7 +128,7 @@ def test_everything_comes_twice(repeated: Event) -> None:
             assert call.tell(event) == []
     assert call.tell(repeated) == []
     assert call.model.state == STREAMING
-    assert call.model.armed == {"call"}
+    assert call.model.armed == {"warning"}
 
 
 def test_the_call_is_over_when_we_answer() -> None:
@@ -167,9 +170,10 @@ def test_answered_is_lost_and_no_audio_comes() -> None:
 def test_hangup_is_lost_but_the_stream_ends() -> None:
     call = Told(*TALKING, ev.Dtmf(digit="5"))
     assert call.tell(LOST) == []
-    assert call.model.armed == {"call", "grace"}
-    assert call.tell(passed("grace")) == ["hangup", "release"]
-    assert call.model.cause == "stream_lost"
+    assert call.model.armed == {"warning", "grace"}
+    assert call.tell(passed("grace")) == ["stream"], "perhaps only the stream is over"
+    assert call.tell(gone("stream")) == ["release"]
+    assert call.model.cause == "already_ended"
 
 
 def test_hangup_comes_within_the_grace_after_the_stream() -> None:
@@ -180,9 +184,9 @@ def test_hangup_comes_within_the_grace_after_the_stream() -> None:
 
 def test_the_stream_comes_back_within_the_grace() -> None:
     call = Told(*TALKING, LOST)
-    assert call.tell(STARTED) == []
+    assert call.tell(STARTED) == ["prompt"], "what was cut off is taken up"
     assert call.model.media == "open"
-    assert call.model.armed == {"call"}
+    assert call.model.armed == {"warning"}
     assert call.tell(passed("grace")) == [], "its timer was on the way already"
 
 
@@ -385,6 +389,7 @@ def test_whoever_ends_a_call_gives_the_cause() -> None:
 
 def test_the_longest_call_ends_with_a_goodbye() -> None:
     call = Told(*TALKING)
+    assert call.tell(passed("warning")) == ["prompt"], "the caller is told that the time is nearly up"
     assert call.tell(passed("call")) == ["play_clip"]
     assert call.sentence == "clip goodbye"
     assert call.model.cause == "too_long"
@@ -424,3 +429,147 @@ def test_a_copy_is_a_twin_and_not_the_same() -> None:
     assert twin.key() == model.key()
     take(twin, HUNG_UP)
     assert model.state == STREAMING
+
+
+# What breaks, and is mended
+
+
+def test_the_engine_breaks_in_mid_call_and_another_session_takes_over() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ENGINE_BROKE) == ["connect_engine"], "at once, the first time"
+    assert call.model.state == RECOVERING
+    assert call.tell(READY) == ["prompt"]
+    assert call.model.state == STREAMING
+    assert call.model.armed == {"warning"}
+
+
+def test_an_engine_that_breaks_again_and_again_is_given_up() -> None:
+    call = Told(*TALKING, ENGINE_BROKE)
+    for _ in range(2):
+        assert call.tell(ENGINE_BROKE) == [], "after a pause, from the second time on"
+        assert call.tell(passed("backoff")) == ["connect_engine"]
+    assert call.tell(ENGINE_BROKE) == ["play_clip"]
+    assert (call.sentence, call.model.cause) == ("clip sorry", "engine_lost")
+
+
+def test_what_was_heard_in_between_makes_the_tries_new() -> None:
+    call = Told(*TALKING)
+    for _ in range(10):
+        assert call.tell(ENGINE_BROKE) == ["connect_engine"]
+        call.tell(READY)
+        assert call.tell(ev.AgentHeard()) == []
+    assert call.model.state == STREAMING
+
+
+def test_all_the_tries_together_have_one_deadline() -> None:
+    call = Told(*TALKING, ENGINE_BROKE, ENGINE_BROKE, passed("backoff"))
+    assert "engine" in call.model.armed
+    assert call.tell(passed("engine")) == ["play_clip"]
+    assert call.model.cause == "engine_timeout"
+
+
+def test_an_engine_that_is_gone_for_good_is_not_tried_again() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ENGINE_LOST) == ["play_clip"]
+
+
+def test_an_engine_that_breaks_while_it_rings_is_tried_again() -> None:
+    call = Told(INITIATED, READY)
+    assert call.tell(ENGINE_BROKE) == ["connect_engine"]
+    assert call.tell(CALL_ANSWERED) == []
+    assert call.tell(READY) == ["greet"]
+
+
+def test_the_stream_is_lost_and_another_one_is_asked_for() -> None:
+    call = Told(*TALKING, LOST)
+    assert call.tell(passed("grace")) == ["stream"]
+    assert call.model.state == RECOVERING
+    assert call.tell(STARTED) == ["prompt"]
+    assert call.model.state == STREAMING
+    assert call.model.armed == {"warning"}
+
+
+def test_a_stream_that_does_not_come_back_is_asked_for_a_few_times_and_then_the_carrier_speaks() -> None:
+    call = Told(*TALKING, LOST, passed("grace"))
+    assert call.tell(failed("stream")) == [], "the carrier may be able to in a moment"
+    assert call.tell(passed("grace")) == ["stream"]
+    assert call.tell(passed("restream")) == ["stream"]
+    assert call.tell(passed("restream")) == ["speak"]
+    assert (call.sentence, call.model.cause) == ("carrier sorry", "stream_lost")
+
+
+@pytest.mark.parametrize("first", ["engine", "stream"])
+def test_engine_and_stream_are_lost_together_and_come_back_in_either_order(first: str) -> None:
+    call = Told(*TALKING, ENGINE_BROKE, LOST)
+    assert call.tell(passed("grace")) == ["stream"]
+    back = (READY, STARTED) if first == "engine" else (STARTED, READY)
+    assert call.tell(back[0]) == []
+    assert call.model.state == RECOVERING
+    assert call.tell(back[1]) == ["prompt"]
+    assert call.model.state == STREAMING
+
+
+def test_where_streams_cannot_be_asked_for_the_end_of_one_is_the_end() -> None:
+    call = Told()
+    call.model = Model(stream_tries=0)
+    for event in (*TALKING, LOST):
+        call.tell(event)
+    assert call.tell(passed("grace")) == ["hangup", "release"]
+    assert call.model.cause == "stream_lost"
+
+
+def test_a_session_that_will_end_is_replaced_while_it_goes_on() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ev.EngineExpiring(ms=60_000)) == ["rotate_engine"]
+    assert call.model.state == STREAMING
+
+
+# Who ends the call, and how
+
+
+def test_the_agent_ends_the_call_when_its_goodbye_was_heard() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ev.EndRequested()) == ["last_words"]
+    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.model.cause == "agent"
+
+
+def test_a_goodbye_that_is_never_heard_has_a_deadline() -> None:
+    call = Told(*TALKING, ev.EndRequested())
+    assert call.tell(passed("last_words")) == ["hangup", "release"]
+
+
+def test_a_caller_who_breaks_into_the_goodbye_has_more_to_say() -> None:
+    call = Told(*TALKING, ev.EndRequested())
+    assert call.tell(ev.LastWordsInterrupted()) == []
+    assert call.model.armed == {"warning"}
+    assert call.tell(ev.LastWordsHeard()) == [], "the end was called off"
+    assert call.tell(ev.EndRequested()) == ["last_words"]
+
+
+def test_an_engine_that_breaks_in_its_goodbye_is_spoken_for() -> None:
+    call = Told(*TALKING, ev.EndRequested())
+    assert call.tell(ENGINE_BROKE) == ["play_clip"]
+    assert call.sentence == "clip goodbye"
+
+
+def test_a_caller_who_says_nothing_is_asked_twice_and_then_let_go() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ev.NoInput(time=1)) == ["prompt"]
+    assert call.tell(ev.NoInput(time=2)) == ["prompt"]
+    assert call.tell(ev.NoInput(time=3, last=True)) == ["prompt", "last_words"]
+    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.model.cause == "no_input"
+
+
+def test_a_tool_runs_once_it_is_on_record_and_is_answered_once_its_result_is() -> None:
+    call = Told(*TALKING)
+    assert call.tell(ev.ToolCalled(id="c", tool="look")) == ["run_tool"]
+    assert call.tell(ENGINE_BROKE) == ["connect_engine"]
+    assert call.tell(ev.ToolFinished(id="c", tool="look")) == ["answer_tool"], "the next session is given the answer"
+
+
+def test_no_tool_runs_for_an_agent_that_has_had_its_last_word() -> None:
+    call = Told(*TALKING, ENGINE_LOST)
+    assert call.tell(ev.ToolCalled(id="c")) == []
+    assert call.tell(ev.ToolFinished(id="c")) == []

@@ -213,7 +213,7 @@ def _waterfall(waits: list[dict[str, Any]]) -> Table:
     longest = max(wait["total_ms"] for wait in waits)
     for number, wait in enumerate(waits, 1):
         bar = "".join(
-            shade * round(30 * wait[key] / max(longest, 1)) for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
+            shade * round(20 * wait[key] / max(longest, 1)) for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
         )
         figures = [f"{wait[key]} ms" for _, key in _PARTS]
         table.add_row(str(number), *figures, f"{wait['total_ms']} ms", bar)

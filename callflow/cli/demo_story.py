@@ -100,6 +100,7 @@ class Story:
         self._is_quiet = is_quiet
         self._sessions = len(realtime.sessions)
         self.phone = Phone()
+        self.caller_speaks = True
         self.outcome = Outcome()
         self.call: Call
 
@@ -138,7 +139,8 @@ class Story:
         self.phone.write_wav(path)
         said = sum(len(segment.audio) for segment in self.phone.said) / 8000
         heard = self.phone.loud_ms() / 1000
-        self.outcome.expect("the recording holds both voices", said > 1 and heard > 1)
+        both = (said > 1 or not self.caller_speaks) and heard > 1
+        self.outcome.expect("the recording holds both voices" if self.caller_speaks else "the recording holds it", both)
         self.outcome.figures.append(("voices in the recording", f"caller {said:.1f} s, agent {heard:.1f} s"))
 
     # What the caller does
@@ -209,15 +211,19 @@ class Story:
     def cuts(self) -> list[dict[str, Any]]:
         return [cut for data in self.happened("interrupted") for cut in data["cuts"]]
 
-    def truncations(self) -> list[tuple[int, int]]:
-        """For each interrupted item: what the model was told, and what our own record says, in ms."""
-        told = {
-            one.event["item_id"]: int(one.event["audio_end_ms"])
-            for session in self.sessions
-            for one in session.received
-            if one.event.get("type") == "conversation.item.truncate"
-        }
-        return [(told[cut["item"]], cut["heard_ms"]) for cut in self.cuts if cut["item"] in told]
+    def truncations(self) -> list[tuple[float, float]]:
+        """For each interrupted item: what the model was told of it, and how much of its recording came out of the
+        telephone, in ms."""
+        found, since = [], 0.0
+        for session in self.sessions:
+            whole = {item.id: bytes(audio) for item in session.items if (audio := session.generated.get(item.id))}
+            for one in session.received:
+                if one.event.get("type") == "conversation.item.truncate":
+                    ear = self.phone.ear(since, one.at + _APART_SECONDS)
+                    heard = _heard_ms(ear, whole.get(one.event["item_id"], b""))
+                    found.append((float(one.event["audio_end_ms"]), heard))
+                    since = one.at
+        return found
 
     def violations(self) -> list[str]:
         return [violation for session in self.sessions for violation in session.violations]
@@ -261,6 +267,16 @@ class Story:
         self.outcome.figures.append(("caller frames passed on", str(ended.get("frames_in", 0))))
 
 
+def _heard_ms(ear: bytes, audio: bytes) -> float:
+    """How much of a recording was heard, from its beginning on: the longest beginning of it that the ear has got."""
+    low, high = 0, len(audio) // 160
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if audio[: middle * 160] in ear else (low, middle - 1)
+    rest = next((n for n in range(160, 0, -1) if audio[: low * 160 + n] in ear), 0)
+    return (low * 160 + rest) / 8
+
+
 async def whole_call(story: Story, caller: Caller) -> None:
     """A question, an interruption, a goodbye."""
     expect, phone = story.outcome.expect, story.phone
@@ -293,4 +309,4 @@ async def whole_call(story: Story, caller: Caller) -> None:
 async def _told_the_truth(story: Story) -> bool:
     await asyncio.sleep(_APART_SECONDS)
     truth = story.truncations()
-    return bool(truth) and all(abs(told - heard) <= 1 for told, heard in truth)
+    return bool(truth) and all(abs(told - heard) <= 40 for told, heard in truth)

@@ -170,7 +170,7 @@ class Tools:
             log.warning("call %s: tool %s took longer than %g s", context.call, name, limit)
             return _error(f"{name} did not answer within {limit:g} seconds")
         except Exception as error:
-            log.exception("call %s: tool %s failed", context.call, name)
+            log.error("call %s: tool %s failed: %s", context.call, name, _where(error))
             return _error(f"{name} failed: {type(error).__name__}")
         return _encoded(name, result)
 
@@ -184,6 +184,14 @@ async def _call(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> 
         return await tool_runner.beside(tool.function(**given))
     result = await tool_runner.in_thread(lambda: tool.function(**given))
     return await tool_runner.beside(result) if inspect.iscoroutine(result) else result
+
+
+def _where(error: BaseException) -> str:
+    """What went wrong and where, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if __package__.replace(".", "/") not in frame.filename), None)
+    place = f" ({Path(last.filename).name}, line {last.lineno})" if last is not None else ""
+    return f"{type(error).__name__}: {error}{place}"[:500]
 
 
 def _misfit(tool: Tool, given: Any) -> str:

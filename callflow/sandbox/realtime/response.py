@@ -214,6 +214,8 @@ class Response:
             self.first_audio_at = session.now()
         self.audio_ms += delta.ms
         item.audio_ms += delta.ms
+        sent = session.generated.setdefault(item.id, bytearray())
+        sent += current.encoded[len(sent) : len(sent) + delta.size]
         item.audio += current.encoded[len(item.audio) : len(item.audio) + delta.size]
         session.voice_locked = True
         session.emit_audio(current.place, delta)

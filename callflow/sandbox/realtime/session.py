@@ -62,6 +62,10 @@ class Session(Wire):
         self.responses: list[Response] = []
         self.violations: list[str] = []
         """Everything that the client did and was refused for, as "event type: message"."""
+        self.generated: dict[str, bytearray] = {}
+        """All audio that was sent of each assistant item, in the session's format, also of what was truncated later."""
+        self.tool_outputs: dict[str, list[str]] = {}
+        """What the client answered to each tool call, in order."""
         self.voice_locked = False
         """Set by the first audio of the model; from then on the voice cannot change."""
         self.caller = CallerAudio(self, keep=keep_audio)
@@ -220,6 +224,8 @@ class Session(Wire):
             raise Refusal(f"Item with id '{data['id']}' already exists.", "invalid_value", "item.id")
         if data["type"] == "function_call":
             data.setdefault("call_id", self.new_id("call"))
+        if data["type"] == "function_call_output":
+            self.tool_outputs.setdefault(data["call_id"], []).append(data["output"])
         identity = {"id": data.pop("id", None) or self.new_id("item"), "object": "realtime.item"}
         item = Item({**identity, **data, "status": "completed"})
         previous = self.conversation.insert(item, event.get("previous_item_id"))
