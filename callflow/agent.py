@@ -281,6 +281,11 @@ class Agent:
         if self._engine is not None and "cancels" in self._engine.can:
             self._engine.cancel(response)
 
+    def unheard(self) -> None:
+        """What the caller said is known as audio only: another session, if it comes to that, has to hear it."""
+        self._unwritten = ""
+        self.sessions.keep_audio()
+
     def mute(self, reason: str) -> None:
         """The engine is there and says nothing. Another session may do better, but a third one will not."""
         self._mute_sessions += 1

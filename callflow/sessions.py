@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from callflow.contracts import Brief, Engine, EngineEvent, Expiring, Lost, MakeEngine, Memory, Ready, ToolCall
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _KEPT_FRAMES: Final = 100
 """2 s of the caller's: what a new session hears of somebody who was speaking when the old one broke."""
+_MOST_KEPT_FRAMES: Final = 300
+"""6 s, of somebody whom the old session has not heard at all."""
 _LOOK_SECONDS: Final = 0.1
 """How often to look for a quiet moment to change sessions in."""
 _SPARE_SECONDS: Final = 1.0
@@ -69,7 +72,8 @@ class Sessions:
         self._spare_ready = False
         self._leave_by = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._kept: deque[str] = deque(maxlen=_KEPT_FRAMES)
+        self._kept: deque[str] = deque(maxlen=_MOST_KEPT_FRAMES)
+        self._keeps_all = False
         self._closed = False
 
     def connect(self) -> None:
@@ -102,6 +106,11 @@ class Sessions:
     def forget_audio(self) -> None:
         """What the caller said so far is known in words: no other session need hear it."""
         self._kept.clear()
+        self._keeps_all = False
+
+    def keep_audio(self) -> None:
+        """What the caller said just now was not heard: the next session is to hear all that is left of it."""
+        self._keeps_all = True
 
     def stop(self) -> None:
         self._closed = True
@@ -128,7 +137,8 @@ class Sessions:
         told = self._listener.told()
         if told:
             engine.remember(told)
-        for payload in self._kept:
+        skipped = 0 if self._keeps_all else max(len(self._kept) - _KEPT_FRAMES, 0)
+        for payload in islice(self._kept, skipped, None):
             engine.append(payload)
 
     def _drop(self, engine: Engine | None) -> None:
@@ -152,7 +162,7 @@ class Sessions:
             return
         old = self.engine
         if quiet:
-            self._kept.clear()
+            self.forget_audio()
         self._adopt_spare()
         self._drop(old)
         self._listener.changed_over(quiet=quiet)

@@ -51,6 +51,9 @@ class Mind(Protocol):
 
     def interrupted(self, cuts: list[Cut]) -> None: ...
 
+    def unheard(self) -> None:
+        """The caller has said something, and the engine nothing about it."""
+
     def mute(self, reason: str) -> None:
         """The engine owes words, and has said nothing for too long."""
 
@@ -204,6 +207,8 @@ class Relay:
         """The caller has plainly spoken and stopped, and the engine has said nothing about it."""
         if not self.is_caller_speaking and not self.is_protected and not self.patience.is_owed:
             self._note("engine_deaf")
+            if self.mind is not None:
+                self.mind.unheard()
             self.expect_speech()
 
     # From the agent: called in the engine's order, on the loop

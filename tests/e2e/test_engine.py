@@ -266,7 +266,7 @@ def test_a_fatal_error_is_not_tried_again() -> None:
 
 def test_the_end_of_a_session_is_noticed_however_it_is_told() -> None:
     async def scene(expiry: Any) -> None:
-        quirks = Quirks(session_seconds=0.5, expiry=expiry)
+        quirks = Quirks(session_seconds=0.5, expires_at_in=3600, expiry=expiry)  # nobody can see it coming
         async with house(realtime=model(quirks=quirks), **FAST) as the:
             one = await talk(the)
             await apologised(the, one)

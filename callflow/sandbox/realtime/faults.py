@@ -44,6 +44,9 @@ class Faults:
     close_code: int | None = None
     """How the two above end it: None = the TCP connection is reset without a close frame."""
     close_reason: str = ""
+    freeze_after_s: float | None = None
+    """The peer hangs that long after the connection opened (read when it opens): the socket stays open, and nothing is
+    read or sent on it any more, not even a pong."""
     stop_reading_after: int | None = None
     """From the n-th client event on nothing more is read from the socket (0 = from the start): a stuck peer."""
 
@@ -72,6 +75,8 @@ class Faults:
     """Deltas that are no multiple of 160 bytes (nor of one 16-bit sample)."""
     wrong_output_format: bool = False
     """PCM16 at 24 kHz is sent although the session confirmed a telephone format."""
+    wrong_formats_echoed: bool = False
+    """Whatever was asked for, the session confirms PCM16 at 24 kHz both ways, and means it."""
 
     # -- frames
     error_event_id_null: bool = False
@@ -162,5 +167,7 @@ class Quirks:
     """A session's longest life: 60 minutes at OpenAI, 30 at Azure."""
     idle_speed: float = 1.0
     """How many times sooner than asked an idle timeout fires: at least 5 s may be asked for, tests want less."""
+    expires_at_in: float | None = None
+    """What `expires_at` promises, in seconds from the beginning; None = the truth."""
     expiry: Literal["error_and_close", "error", "close"] = "error_and_close"
     """What announces the end of a session: a `session_expired` error, close code 1001, or both."""

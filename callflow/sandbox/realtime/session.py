@@ -53,7 +53,8 @@ class Session(Wire):
         self.pace = pace
         self.quirks = quirks
         self.clock = pace.clock(number)
-        expires_at = int(time.time() + quirks.session_seconds)
+        promised = quirks.session_seconds if quirks.expires_at_in is None else quirks.expires_at_in
+        expires_at = int(time.time() + promised)
         self.config: dict[str, Any] = settings.defaults(self.id, model, expires_at, quirks, transcription=transcription)
         """The effective session object, as `session.updated` shows it."""
         self.updates = 0
@@ -130,6 +131,8 @@ class Session(Wire):
         self._timers.append(self._loop.call_later(self.quirks.session_seconds, self._expire))
         if faults.drop_after_s is not None:
             self._timers.append(self._loop.call_later(faults.drop_after_s, lambda: self.spawn(self.end_by_fault())))
+        if faults.freeze_after_s is not None:
+            self._timers.append(self._loop.call_later(faults.freeze_after_s, self.freeze))
         if faults.no_session_created:
             return
         shown = _odd(self.config) if faults.odd_defaults else self.config
@@ -196,6 +199,9 @@ class Session(Wire):
         elif faults.take("refuse_session_update"):
             self._refuse_by_fault(event, "Invalid value: this update is refused by the sandbox.")
         else:
+            if faults.wrong_formats_echoed:
+                for side in config["audio"].values():
+                    side["format"] = {"type": "audio/pcm", "rate": 24000}
             self.config = config
             self.updates += 1
             self.caller.configure()

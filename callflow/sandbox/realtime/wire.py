@@ -63,6 +63,7 @@ class Wire:
         self._watchers: list[asyncio.Future[None]] = []
         self._outgoing: deque[str | bytes | _Close] = deque()
         self._more = asyncio.Event()
+        self._frozen = False
         self._tail = "".join(random.choices(ALPHABET, k=14))
         self._ids = 0
         self._loop = asyncio.get_running_loop()
@@ -217,11 +218,16 @@ class Wire:
         """Reset the TCP connection now: no close frame, and what was not sent is lost."""
         self._socket.transport.abort()
 
+    def freeze(self) -> None:
+        """Hang: the socket stays open, and nothing is read or sent on it from now on."""
+        self._frozen = True
+        self._socket.transport.pause_reading()
+
     async def write(self) -> None:
         """The only writer of the socket; runs until the socket closes."""
         try:
             while True:
-                while self._outgoing:
+                while self._outgoing and not self._frozen:
                     frame = self._outgoing.popleft()
                     if isinstance(frame, _Close):
                         await self._socket.close(frame.code or 1000, frame.reason)

@@ -71,6 +71,8 @@ class Call:
         self.answering = False
         self.recording: tuple[str, str, Mapping[str, Any]] | None = None
         self.next_tick = 0.0
+        self.has_stale_stream = False
+        """A stream whose socket is gone still counts as open."""
         self._faults = faults
         self._switch = switch
         self.voice = Announcer(self, switch.tasks, switch.timing)
@@ -324,6 +326,9 @@ class Call:
         how = await stream.over()
         if how == "stopped":
             return
+        if self.faults.stale_streams > 0:
+            self.faults.stale_streams -= 1
+            self.has_stale_stream = True
         # Which event follows a socket that the application closed or that broke is not documented (unknown).
         self.note(f"media socket {how}")
         if how == "closed":

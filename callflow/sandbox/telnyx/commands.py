@@ -173,7 +173,7 @@ class Api:
         call.end(body["cause"].lower(), "callee", by="product")
 
     def _streaming_start(self, call: Call, body: dict[str, Any]) -> None:
-        if call.stream is not None:
+        if call.stream is not None or call.has_stale_stream:
             detail = "This command can't be issued when media streaming is used."
             raise ApiError(422, "90045", "Media Streaming is used", detail)
         if not body.get("stream_url"):  # the schema does not require it (unknown)
@@ -183,6 +183,9 @@ class Api:
 
     def _streaming_stop(self, call: Call, body: dict[str, Any]) -> None:
         stream = call.stream
+        if stream is None and call.has_stale_stream:
+            call.has_stale_stream = False
+            return
         if stream is None or body.get("stream_id") not in (None, stream.stream_id):
             raise ApiError(422, "90048", "Media Streaming is not used", "This call has no media stream to stop.")
         call.stop_stream()

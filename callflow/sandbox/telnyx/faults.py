@@ -85,6 +85,9 @@ class Faults:
     """The TCP connection is aborted this long after `start`."""
     reconnect_after_s: float | None = None
     """After a media socket was lost the carrier connects again with a new stream_id."""
+    stale_streams: int = 0
+    """The next n streams whose socket is lost still count as open: `streaming_start` is refused (90045) until
+    `streaming_stop` was sent."""
     stop_reading_after_s: float | None = None
     """The carrier stops reading the socket this long after `start`: a slow peer."""
     garbage: list[Garbage] = field(default_factory=list)

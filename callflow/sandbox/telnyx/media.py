@@ -69,6 +69,8 @@ class MediaStream:
         """Frames to the product, when they were put on the wire."""
         self.log_in: list[Frame] = []
         """Frames from the product, when they arrived."""
+        self.clear_log: list[tuple[float, int]] = []
+        """When each `clear` arrived, and how many bytes had been played by then."""
         self.errors: list[tuple[int, str]] = []
         """Error frames sent: code and detail."""
         self.odd_frames = 0
@@ -359,6 +361,7 @@ class MediaStream:
                 self._echo_due()
             else:
                 self.log_in.append(Frame(at, "clear", 0))
+                self.clear_log.append((at, self.playout.played(at)))
                 self._echo(self.playout.clear(at))
         except FrameError as error:
             self._error(error.code, error.detail)
