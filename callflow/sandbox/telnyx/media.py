@@ -8,7 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -43,6 +43,14 @@ CLOSE_S: Final = 1.0
 """How long an orderly close may take before the connection is cut."""
 
 
+class Cleared(NamedTuple):
+    """A `clear` as it arrived: how many bytes had come out of the ear by then, and how many had been received."""
+
+    at: float
+    played: int
+    received: int
+
+
 class MediaStream:
     """One WebSocket to the product. Its call feeds it the caller's frames and decides when it ends.
 
@@ -69,8 +77,7 @@ class MediaStream:
         """Frames to the product, when they were put on the wire."""
         self.log_in: list[Frame] = []
         """Frames from the product, when they arrived."""
-        self.clear_log: list[tuple[float, int]] = []
-        """When each `clear` arrived, and how many bytes had been played by then."""
+        self.clear_log: list[Cleared] = []
         self.errors: list[tuple[int, str]] = []
         """Error frames sent: code and detail."""
         self.odd_frames = 0
@@ -361,7 +368,7 @@ class MediaStream:
                 self._echo_due()
             else:
                 self.log_in.append(Frame(at, "clear", 0))
-                self.clear_log.append((at, self.playout.played(at)))
+                self.clear_log.append(Cleared(at, self.playout.played(at), self.playout.received_bytes))
                 self._echo(self.playout.clear(at))
         except FrameError as error:
             self._error(error.code, error.detail)
