@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ from rich.console import Console
 
 from callflow.call import Rooms
 from callflow.cli import bench, demo, sandbox
+from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table
-from callflow.contracts import Carrier
+from callflow.contracts import Caller, Carrier
+from callflow.engines import models, session_config
 from callflow.engines.call_tools import CallTools
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
-from callflow.engines.tools import ToolShelf
+from callflow.engines.tools import ToolsError, ToolShelf
 from callflow.journal import Journal, MemoryJournal
 from callflow.live import Live
 from callflow.media import clips
@@ -42,7 +45,7 @@ from callflow.profiles import Profiles
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
-from callflow.web.operators import create_operators
+from callflow.web.operators import Refusal, create_operators
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
 
@@ -70,14 +73,16 @@ class Line:
 
     async def __aenter__(self) -> Line:
         settings = self.settings
-        public, console = _bind(settings.host, settings.port), None
+        public, console = bind(settings.host, settings.port), None
         try:
-            console = _bind(settings.console_host, settings.console_port)
+            console = bind(settings.console_host, settings.console_port)
         except OSError as error:
             # The operators' side is a convenience; a line that does not answer the phone is not.
             self.warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
-        self.public = _name(public)
+        self.public = name_of(public)
         host, port = self.public
+        self._house = House(settings)
+        self.warnings += self._house.warnings
         self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
         self.carriers = make_carriers(settings, self.address)
         self.switchboard = Switchboard(
@@ -85,12 +90,14 @@ class Line:
         )
         await self._listen(public, create_public(self.carriers, lambda: self.switchboard, self.address))
         if console is not None:
-            self.console = _name(console)
+            self.console = name_of(console)
             operators = create_operators(
                 lambda: self.switchboard,
                 self.journal,
                 host=settings.console_host,
                 token=settings.console_token.get_secret_value(),
+                tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).definitions,
+                checked=self._house.checked,
             )
             await self._listen(console, operators)
         return self
@@ -106,7 +113,7 @@ class Line:
             await carrier.close()
 
     def _rooms(self, switchboard: Switchboard) -> Rooms:
-        return make_rooms(self.settings, switchboard, self.journal, self.live, self.address)
+        return self._house.rooms(switchboard, self.journal, self.live, self.address)
 
     async def _listen(self, bound: socket.socket, app: Quart) -> None:
         config = Config()
@@ -156,10 +163,11 @@ def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrie
     return carriers
 
 
-def make_plan(settings: Settings) -> Plan:
-    """How a call is conducted under these settings: those of its own number."""
-    engine = RealtimeConfig(
-        **{each.name: getattr(settings, each.name) for each in fields(RealtimeConfig) if hasattr(settings, each.name)}
+def engine_config(settings: Settings) -> RealtimeConfig:
+    """The engine's settings are named like ours, but for what is not for people to see or is ours to decide."""
+    named = {each.name: getattr(settings, each.name) for each in fields(RealtimeConfig) if hasattr(settings, each.name)}
+    return RealtimeConfig(
+        **named
         | {
             "api_key": settings.openai_api_key.get_secret_value(),
             "url": settings.openai_realtime_url,
@@ -167,6 +175,11 @@ def make_plan(settings: Settings) -> Plan:
             "buffer_seconds": settings.engine_buffer_seconds,
         }
     )
+
+
+def make_plan(settings: Settings) -> Plan:
+    """How a call is conducted under these settings: those of its own number."""
+    engine = engine_config(settings)
     names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
     return Plan(
         **{name: getattr(settings, name) for name in names},
@@ -198,27 +211,52 @@ def make_plan(settings: Settings) -> Plan:
     )
 
 
-def make_rooms(
-    settings: Settings, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]
-) -> Rooms:
-    profiles = Profiles(settings)
-    tools = ToolShelf(Path(settings.tools_file))
-    plans = {name: make_plan(chosen) for name, chosen in profiles.all().items()}
+NOBODY = Caller("", "", "")
 
-    def plan(to_number: str) -> Plan:
-        return plans[profiles.name_for(to_number)]
 
-    return Rooms(
-        journal=journal,
-        live=live,
-        plan=plan,
-        make_toolbox=lambda caller, acts: CallTools(tools.current(), caller, acts),
-        mint=Mint.in_folder(Path(settings.data_dir)),
-        journal_seconds=settings.journal_seconds,
-        address=address,
-        now=time.time,
-        outlive=switchboard.outlive,
-    )
+class House:
+    """What the settings make for all calls: a plan for each profile, and the tools.
+
+    Raises SettingsError, ToolsError, or FileNotFoundError for a language without clips.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.profiles = Profiles(settings)
+        self.tools = ToolShelf(Path(settings.tools_file))
+        self.plans = {name: make_plan(chosen) for name, chosen in self.profiles.all().items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was asked for and will not be, and models that are about to go."""
+        found = list(self.profiles.warnings)
+        today = datetime.now().astimezone().date()
+        for name, chosen in self.profiles.all().items():
+            about = session_config.warnings(engine_config(chosen))
+            for model in (chosen.model, chosen.transcription_model):
+                about += [warning] if (warning := models.shutdown_warning(model, today)) else []
+            found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
+        return found
+
+    def checked(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises Refusal."""
+        try:
+            return self.profiles.checked(changes)
+        except SettingsError as error:
+            raise Refusal(error.problems) from None
+
+    def rooms(self, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]) -> Rooms:
+        return Rooms(
+            journal=journal,
+            live=live,
+            plan=lambda to_number: self.plans[self.profiles.name_for(to_number)],
+            make_toolbox=lambda caller, acts: CallTools(self.tools.current(), caller, acts),
+            mint=Mint.in_folder(Path(self.settings.data_dir)),
+            journal_seconds=self.settings.journal_seconds,
+            address=address,
+            now=time.time,
+            outlive=switchboard.outlive,
+        )
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -229,6 +267,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     settings = settings or load()
     if problems := check_serve(settings):
         raise SettingsError(problems)
+    house = House(settings)
     address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
     carriers = make_carriers(settings, address)
     board: list[Switchboard] = []
@@ -237,7 +276,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     @app.before_serving
     async def open_switchboard() -> None:
         def rooms(switchboard: Switchboard) -> Rooms:
-            return make_rooms(settings, switchboard, MemoryJournal(), Live(), address)
+            return house.rooms(switchboard, MemoryJournal(), Live(), address)
 
         board.append(
             Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
@@ -271,10 +310,12 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
         return _refuse([*settings.warnings, *problems])
     if check:
         return 0
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     try:
-        return _run(_serve_until_signal(settings))
-    except OSError as error:
+        return run(_serve_until_signal(settings))
+    except SettingsError as error:
+        return _refuse([*error.warnings, *error.problems])
+    except (OSError, ToolsError) as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 2
 
@@ -309,61 +350,6 @@ async def _serve_until_signal(settings: Settings) -> int:
     return 0
 
 
-def _run(main: Coroutine[Any, Any, int]) -> int:
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.get_loop().set_exception_handler(_on_loop_error)
-        return runner.run(main)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # Windows: the standard loop does the same, slower
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Python 3.11's streams report a connection as an error when its handler is cancelled, as by a closing listener."""
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
-        loop.default_exception_handler(context)
-
-
-def _run_interruptible(main: Coroutine[Any, Any, int]) -> int:
-    try:
-        return _run(main)
-    except KeyboardInterrupt:
-        return 130
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise OSError(f"port {port} on {host} cannot be used ({error.strerror or error})") from error
-    bound.setblocking(False)
-    return bound
-
-
-def _name(bound: socket.socket) -> tuple[str, int]:
-    host, port = bound.getsockname()[:2]
-    return host, port
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # Some tell every header at the level debug: keys are among them.
-    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
     commands = parser.add_subparsers(dest="command", metavar="{serve,demo,sandbox,bench}")
@@ -376,9 +362,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_parser(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
-        return _run_interruptible(demo.run(chosen, Line))
+        return run_interruptible(demo.run(chosen, Line))
     if chosen.command == "bench":
-        return _run_interruptible(bench.run(chosen))
+        return run_interruptible(bench.run(chosen))
     if chosen.command == "sandbox":
         return sandbox.run(chosen)
     return _serve({"host": chosen.host, "port": chosen.port}, check=chosen.check)

@@ -450,7 +450,7 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 
 
 TRYING_AGAIN = (ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring)
-"""News of which a repeat is other news: it failed again, it is silent once more. Whose repeats are known by other means."""
+"""News of which a repeat is other news: it failed again, it is silent once more. The rest is known by its id."""
 
 
 def test_a_repeat_makes_no_further_command_to_anybody() -> None:

@@ -8,7 +8,7 @@ from callflow import commands as do
 from callflow import events as ev
 from callflow import machine
 from callflow.events import Event
-from callflow.machine import RECOVERING, ANSWERED, HANGUP, STREAMING, Model, Step, take
+from callflow.machine import ANSWERED, HANGUP, RECOVERING, STREAMING, Model, Step, take
 
 
 def passed(deadline: str) -> Event:

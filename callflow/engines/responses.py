@@ -1,9 +1,9 @@
 """Who may speak when: the one owner of `response.create`. Pure: no socket, no clock.
 
 A conversation has one response at a time. Some the server begins by itself, when its turn detection says that the
-caller has finished; all others are asked for here, and only here: never while one runs or an earlier request is unanswered,
-once however often it was asked, and for the tools of a response when the last of them was answered. What failed is
-asked for again a few times, with growing pauses.
+caller has finished; all others are asked for here, and only here: never while one runs or an earlier request is
+unanswered, once however often it was asked, and for the tools of a response when the last of them was answered. What
+failed is asked for again a few times, with growing pauses.
 
 Facts go in, what is to be done comes out.
 """

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from quart import Quart, Response, abort, request
 
 from callflow.journal import Journal
@@ -20,7 +21,25 @@ from callflow.switchboard import Switchboard
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def create_operators(switchboard: Callable[[], Switchboard], journal: Journal, *, host: str, token: str = "") -> Quart:
+class Refusal(Exception):
+    """What was asked for cannot be done: a line for each reason."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def create_operators(
+    switchboard: Callable[[], Switchboard],
+    journal: Journal,
+    *,
+    host: str,
+    token: str = "",
+    tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+    checked: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> Quart:
+    """`tools`: the definitions of what the agent can do. `checked`: changes to a call's settings in their proper form;
+    raises Refusal."""
     app = Quart("callflow-operators")
     hosts = _LOCAL | {host}
 
@@ -54,5 +73,24 @@ def create_operators(switchboard: Callable[[], Switchboard], journal: Journal, *
         if not records:
             abort(404)
         return {"call": call, "records": [dataclasses.asdict(record) for record in records]}
+
+    @app.post("/api/calls/<call>/session")
+    async def change(call: str) -> tuple[dict[str, Any], int]:
+        """Change the session of a live call, by names of settings; the answer says what was left out."""
+        body = await request.get_json(silent=True)
+        if not isinstance(body, dict):
+            return {"errors": ["the body must be a JSON object of settings"]}, 400
+        live = next((each for each in switchboard().calls if each.id == call), None)
+        if live is None:
+            return {"errors": ["there is no live call of this name"]}, 404
+        try:
+            return {"warnings": live.agent.update(checked(body))}, 200
+        except Refusal as refusal:
+            return {"errors": list(refusal.problems)}, 400
+
+    @app.get("/tools")
+    async def list_tools() -> Response:
+        """What the agent can do, as the model is told."""
+        return Response(msgspec.json.encode(list(tools())), content_type="application/json")
 
     return app

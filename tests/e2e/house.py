@@ -85,7 +85,11 @@ async def settled(telnyx: Telnyx) -> None:
 
 @contextlib.asynccontextmanager
 async def house(
-    *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
+    *,
+    telnyx: Telnyx | None = None,
+    realtime: Realtime | None = None,
+    profiles: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[House]:
     telnyx = telnyx or Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox")
     realtime = realtime or Realtime()
@@ -102,7 +106,9 @@ async def house(
                 "data_dir": folder,
                 **settings,
             }
-            async with Line(Settings(**chosen)) as line:
+            made = Settings(**chosen)
+            made._profiles = dict(profiles or {})
+            async with Line(made) as line:
                 telnyx.webhook_url = f"http://127.0.0.1:{line.public[1]}/webhooks"
                 yield House(telnyx, realtime, line)
                 for call in [call for call in telnyx.calls.values() if call.state != "ended"]:

@@ -53,9 +53,7 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
     dice = random.Random(seed)
     said = sentences(dice, most)
     script = Script.of(*(saying(*items) for items in said), otherwise=Turn.silence())
-    telnyx = Telnyx(
-        webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=Faults(link_ms=link_ms)
-    )
+    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=Faults(link_ms=link_ms))
     settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
     errors: list[float] = []
     async with (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +82,9 @@ tools = [add, look, broken, hangs, blocks, blocks_its_loop, odd, whose]
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[Path]:
+def workshop(tmp_path: Path) -> Path:
     (tmp_path / "tools.py").write_text(SOURCE)
-    yield tmp_path
+    return tmp_path
 
 
 def ran(workshop: Path) -> list[str]:
@@ -308,7 +307,10 @@ def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_no
     async def main() -> None:
         async with house(realtime=model(), **settings(workshop)) as the:
             built_in = {"get_current_time", "end_call"}
-            assert await names(the) == {"add", "look", "broken", "hangs", "blocks", "blocks_its_loop", "odd", "whose"} | built_in
+            assert (
+                await names(the)
+                == {"add", "look", "broken", "hangs", "blocks", "blocks_its_loop", "odd", "whose"} | built_in
+            )
             (workshop / "tools.py").write_text("def new(x: int = 1) -> int:\n    return x\n\ntools = [new]\n")
             assert await names(the) == {"new"} | built_in
             (workshop / "tools.py").write_text("def new(:\n")

@@ -23,7 +23,6 @@ def minimal_session(config: RealtimeConfig) -> dict[str, Any]:
     return session_config.minimal_session(config, BRIEF)
 
 
-
 def config(**changes: Any) -> RealtimeConfig:
     return RealtimeConfig(**{"api_key": "sk-test", "model": "m-1", "instructions": "Be brief.", **changes})
 

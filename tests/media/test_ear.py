@@ -19,8 +19,13 @@ def test_a_question_that_nobody_noticed_is_told_once() -> None:
     assert feed(ear, voices.load("caller/hours")) == 0
     assert ear.hears_speech
     assert feed(ear, PAUSE) == 1
-    assert not ear.hears_speech
     assert feed(ear, PAUSE * 3) == 0
+
+
+def test_whoever_has_stopped_is_not_heard_speaking() -> None:
+    ear = Ear()
+    feed(ear, voices.load("caller/hours") + PAUSE)
+    assert not ear.hears_speech
 
 
 def test_a_question_that_was_noticed_is_not() -> None:
