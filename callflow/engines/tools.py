@@ -131,7 +131,8 @@ def _checked(tool: Tool) -> Tool:
     try:
         Draft202012Validator.check_schema(dict(tool.parameters))
     except (SchemaError, TypeError, ValueError) as error:
-        raise TypeError(f"tool {tool.name}: its parameters are no JSON schema: {error}") from None
+        why = error.message if isinstance(error, SchemaError) else str(error)
+        raise TypeError(f"tool {tool.name}: its parameters are no JSON schema: {why}") from None
     return tool
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import server
 from callflow.cli import demo, demo_story
+from callflow.cli.demo_scenarios import SCENARIOS
 from callflow.media.g711 import pcm16_to_ulaw, ulaw_to_pcm16
 from callflow.sandbox import voices
 from callflow.sandbox.phone import loud_bytes
@@ -85,6 +86,41 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
         caller, agent = spoken_seconds(path)
         assert caller > 1, f"{path.name}: the caller is heard for {caller:.1f} s"
         assert agent > 3, f"{path.name}: the agent is heard for {agent:.1f} s"
+
+
+def test_each_scenario_shows_its_story(tmp_path: Path) -> None:
+    """About 45 s: told in real time, side by side."""
+    plays = {name: start(tmp_path, "--scenario", name, "--out", f"{name}.wav") for name in SCENARIOS}
+    try:
+        told = {name: (*play.communicate(timeout=120), play.returncode) for name, play in plays.items()}
+    finally:
+        for play in plays.values():
+            play.kill()
+    for name, (out, err, code) in told.items():
+        assert code == 0, f"{name}: exit {code}\n{out}\n{err}"
+        assert "Traceback" not in err, err
+        assert "\nno " not in out
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_that_does_not_happen_fails(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the model is mute, so nothing of any story comes about."""
+    monkeypatch.setattr(demo_story, "_STEP_SECONDS", 0.8)
+    arguments = argparse.Namespace(wav=None, out=tmp_path / "demo.wav", keep=False, scenario=name)
+
+    async def main() -> int:
+        async with Realtime(script=Script.silent()) as mute:
+
+            def open_line(settings: Settings) -> Line:
+                return Line(settings.model_copy(update={"openai_realtime_url": mute.url}))
+
+            code: int = await demo.run(arguments, open_line)
+            return code
+
+    assert run(main()) == 1
+    assert "did not happen as they should" in capsys.readouterr().out
 
 
 def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(

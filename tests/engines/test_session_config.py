@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from callflow.contracts import Brief
-from callflow.engines import session_config
+from callflow.engines import models, session_config
 from callflow.engines.session_config import RealtimeConfig, session_url
+from callflow.sandbox.realtime import Quirks
+from callflow.sandbox.realtime import config as emulated
 
 
 BRIEF = Brief("call")
@@ -106,6 +109,129 @@ def test_making_one_session_leaves_no_trace_in_the_next() -> None:
     session(config(transcription_model="t", voice="v"))
     assert "voice" not in minimal_session(config())["audio"]["output"]
     assert "transcription" not in minimal_session(config())["audio"]["input"]
+
+
+def strict(wanted: dict[str, Any], model: str = "gpt-realtime-2.1") -> dict[str, Any]:
+    """The session as the emulator, which refuses what the real server refuses, has it after this update."""
+    session: dict[str, Any] = emulated.updated(
+        emulated.defaults("sess_1", model, 0, Quirks(), transcription=False), wanted, Quirks(), voice_locked=False
+    )
+    return session
+
+
+NON_DEFAULT: dict[str, Any] = {
+    "voice": "cedar", "speed": 1.25, "transcription_model": "gpt-transcribe", "transcription_language": "de",
+    "transcription_prompt": "Names of streets.", "transcription_logprobs": True, "noise_reduction": "far_field",
+    "turn_detection": "semantic_vad", "vad_eagerness": "low", "max_output_tokens": 500, "tool_choice": "required",
+    "parallel_tool_calls": "off", "reasoning_effort": "low", "truncation": 0.8, "tracing": "auto",
+    "engine_audio": "pcm24", "vad_create_response": False, "vad_interrupt_response": False,
+}  # fmt: skip
+
+
+def test_every_setting_reaches_the_session_and_is_taken() -> None:
+    wanted = session(config(model="gpt-realtime-2.1", **NON_DEFAULT))
+    taken = strict(wanted)
+    audio = taken["audio"]
+    assert audio["output"] == {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "cedar", "speed": 1.25}
+    assert audio["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+    assert audio["input"]["transcription"] == {
+        "model": "gpt-transcribe", "language": "de", "prompt": "Names of streets.",
+    }  # fmt: skip
+    assert audio["input"]["noise_reduction"] == {"type": "far_field"}
+    assert audio["input"]["turn_detection"] == {
+        "type": "semantic_vad", "eagerness": "low", "create_response": False, "interrupt_response": False,
+    }  # fmt: skip
+    assert (taken["max_output_tokens"], taken["tool_choice"], taken["tracing"]) == (500, "required", "auto")
+    assert (taken["parallel_tool_calls"], taken["reasoning"]) == (False, {"effort": "low"})
+    assert taken["truncation"] == {"type": "retention_ratio", "retention_ratio": 0.8}
+    assert taken["include"] == ["item.input_audio_transcription.logprobs"]
+    assert session_config.warnings(config(model="gpt-realtime-2.1", **NON_DEFAULT)) == []
+
+
+def test_the_servers_own_timer_and_a_custom_voice() -> None:
+    taken = strict(session(config(model="gpt-realtime-2.1", vad_idle_timeout_ms=6000, voice="voice_123")))
+    assert taken["audio"]["input"]["turn_detection"]["idle_timeout_ms"] == 6000
+    assert taken["audio"]["output"]["voice"] == {"id": "voice_123"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"voice": "nova"}, "voice"),
+        ({"voice": "nobody"}, "voice"),
+        ({"temperature": 0.2}, "temperature"),
+        ({"prompt_id": "pmpt_1"}, "prompt_id"),
+        ({"output_modalities": "text"}, "output_modalities"),
+        ({"turn_detection": "none"}, "turn_detection"),
+        ({"turn_detection": "semantic_vad", "vad_idle_timeout_ms": 6000}, "vad_idle_timeout_ms"),
+        ({"model": "gpt-realtime-1.5", "reasoning_effort": "high"}, "reasoning_effort"),
+        ({"model": "gpt-realtime", "parallel_tool_calls": "on"}, "parallel_tool_calls"),
+        ({"transcription_model": "gpt-realtime-whisper"}, "transcription_model"),
+    ],
+)
+def test_what_cannot_be_sent_is_left_out_and_said(changes: dict[str, Any], about: str) -> None:
+    one = config(**{"model": "gpt-realtime-2.1", **changes})
+    (said,) = session_config.warnings(one)
+    assert said.startswith(about)
+    strict(session(one), one.model)
+
+
+def test_tools_and_mcp_servers_go_along_and_a_choice_of_one_that_is_not_there_does_not() -> None:
+    tools = (
+        {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}},
+        {"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"},
+    )
+    brief = Brief("call", tools=tools)
+    taken = strict(session(config(model="gpt-realtime-2.1", tool_choice="look"), brief))
+    assert taken["tools"] == list(tools)
+    assert taken["tool_choice"] == {"type": "function", "name": "look"}
+    assert session(config(tool_choice="other"), brief)["tool_choice"] == "auto"
+
+
+def test_turn_taking_is_switched_off_and_on_as_configured() -> None:
+    one = config(model="gpt-realtime-2.1", vad_silence_ms=321)
+    protected = session(one, Brief("call", takes_turns=False))["audio"]["input"]["turn_detection"]
+    assert (protected["create_response"], protected["interrupt_response"]) == (False, False)
+    assert session_config.turns(one, True)["audio"]["input"]["turn_detection"] == {
+        **protected, "create_response": True, "interrupt_response": True,
+    }  # fmt: skip
+    strict(session_config.turns(one, False))
+    guarded = config(min_interruption_ms=300)
+    assert not guarded.interrupts_itself
+    assert not guarded.answers_itself
+
+
+def test_a_change_sends_what_is_different_and_never_another_voice_once_it_has_spoken() -> None:
+    one = config(model="gpt-realtime-2.1", speed=1.5)
+    wanted = {"speed": 1.0, "voice": "cedar", "model": "other", "nonsense": 1, "instructions": "New."}
+    partial, new, left_out = session_config.changed(one, BRIEF, wanted, spoken=True)
+    assert partial == {"type": "realtime", "instructions": "New.", "audio": {"output": {"speed": 1.0}}}
+    assert (new.voice, new.model, new.speed) == (one.voice, one.model, 1.0)
+    assert {line.split()[0] for line in left_out} == {"voice", "model", "nonsense"}
+    partial, new, left_out = session_config.changed(one, BRIEF, {"voice": "cedar"}, spoken=False)
+    assert partial["audio"]["output"] == {"voice": "cedar"}
+    assert left_out == []
+    assert session_config.changed(one, BRIEF, {}, spoken=True)[0] == {"type": "realtime"}
+
+
+# Models
+
+
+def test_models_that_end_are_warned_of() -> None:
+    assert models.shutdown_warning("gpt-realtime-2.1", date(2026, 11, 25)) is None
+    assert "will be switched off" in (models.shutdown_warning("gpt-realtime", date(2026, 11, 25)) or "")
+    assert "was switched off" in (models.shutdown_warning("gpt-realtime", date(2027, 1, 20)) or "")
+    assert "2027-02-26" in (models.shutdown_warning("whisper-1", date(2026, 11, 25)) or "")
+    assert models.shutdown_warning("a model of next year", date(2026, 11, 25)) is None
+
+
+def test_prices_have_dates_and_an_unknown_one_is_not_zero() -> None:
+    assert models.price("gpt-realtime-2.1", date(2026, 11, 25)) == {
+        "audio_in": 32.0, "audio_cached": 0.40, "audio_out": 64.0,
+        "text_in": 4.0, "text_cached": 0.40, "text_out": 24.0,
+    }  # fmt: skip
+    assert models.price("gpt-realtime-2.1", date(2026, 1, 1)) is None
+    assert models.price("nobody knows", date(2026, 11, 25)) is None
 
 
 def _keys(value: Any) -> set[str]:

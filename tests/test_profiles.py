@@ -1,0 +1,145 @@
+"""What holds for one call: settings, then the profile of its number, then what was asked of it alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.profiles import Profiles
+from callflow.settings import SettingsError, load
+
+
+def profiles(folder: Path, toml: str) -> Profiles:
+    (folder / "settings.toml").write_text(toml, encoding="utf-8")
+    return Profiles(load({}, toml=folder / "settings.toml", env_file=None))
+
+
+SALES = """
+voice = "ash"
+greeting = "Say hello."
+
+[profiles.sales]
+numbers = ["+1 (555) 010-0002", "0015550100003"]
+voice = "cedar"
+no_input_seconds = 3
+"""
+
+
+@pytest.mark.parametrize("number", ["+15550100002", "+1 555 010 0002", "15550100003", "+15550100003"])
+def test_a_number_in_any_spelling_has_its_profile(number: str, tmp_path: Path) -> None:
+    one = profiles(tmp_path, SALES)
+    chosen = one.for_call(number)
+    assert (chosen.voice, chosen.no_input_seconds, chosen.greeting) == ("cedar", 3, "Say hello.")
+    assert one.name_for(number) == "sales"
+
+
+def test_any_other_number_has_the_settings_themselves(tmp_path: Path) -> None:
+    one = profiles(tmp_path, SALES)
+    for number in ("+15550100009", "", "anonymous"):
+        assert one.for_call(number).voice == "ash"
+        assert one.name_for(number) == ""
+
+
+def test_what_is_asked_of_a_call_wins_and_is_checked(tmp_path: Path) -> None:
+    one = profiles(tmp_path, SALES)
+    chosen = one.for_call("+15550100002", {"voice": "verse"})
+    assert (chosen.voice, chosen.no_input_seconds) == ("verse", 3)
+    with pytest.raises(SettingsError) as caught:
+        one.for_call("+15550100002", {"speed": 9, "openai_api_key": "sk-x", "vioce": "ash"})
+    problems = "\n".join(caught.value.problems)
+    assert "SPEED" in problems
+    assert "openai_api_key holds for all calls" in problems
+    assert "vioce is no setting" in problems
+    assert "sk-x" not in problems
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('numbers = ["+15550100002"]\nspeed = 9', "SPEED"),
+        ('numbers = ["+15550100002"]\nport = 1', "port holds for all calls"),
+        ('voice = "cedar"', "numbers must list"),
+        ("numbers = []", "numbers must list"),
+        ('numbers = "+15550100002"', "numbers must list"),
+    ],
+)
+def test_a_profile_that_cannot_be_used_stops_the_start(table: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        profiles(tmp_path, f"[profiles.odd]\n{table}\n")
+    (said,) = caught.value.problems
+    assert problem in said
+    assert "profile odd" in said
+
+
+def test_a_number_belongs_to_one_profile(tmp_path: Path) -> None:
+    twice = '[profiles.a]\nnumbers = ["+15550100002"]\n[profiles.b]\nnumbers = ["+1 555 0100002"]\n'
+    with pytest.raises(SettingsError, match="belongs to profile a already"):
+        profiles(tmp_path, twice)
+
+
+def test_an_unknown_key_is_a_warning_with_the_nearest_name(tmp_path: Path) -> None:
+    one = profiles(tmp_path, '[profiles.a]\nnumbers = ["+15550100002"]\nvioce = "ash"\n')
+    assert one.warnings == ['settings.toml, profile a: unknown key "vioce" — did you mean "voice"?']
+
+
+# The names of earlier systems
+
+
+LEGACY: list[tuple[str, str, dict[str, Any]]] = [
+    ("REALTIME_DEFAULT_MODEL", "gpt-realtime-2", {"model": "gpt-realtime-2"}),
+    ("REALTIME_DEFAULT_VOICE", "cedar", {"voice": "cedar"}),
+    ("REALTIME_DEFAULT_INSTRUCTIONS", "Be kind.", {"instructions": "Be kind."}),
+    ("REALTIME_DEFAULT_PROMPT_ID", "pmpt_1", {"prompt_id": "pmpt_1"}),
+    ("REALTIME_DEFAULT_PROMPT_VERSION", "3", {"prompt_version": "3"}),
+    ("REALTIME_TOOL_CHOICE", "none", {"tool_choice": "none"}),
+    ("REALTIME_MODALITIES", "audio,text", {"output_modalities": "audio"}),
+    ("REALTIME_TEMPERATURE", "0.5", {"temperature": 0.5}),
+    ("REALTIME_MAX_OUTPUT_TOKENS", "900", {"max_output_tokens": 900}),
+    ("REALTIME_TURN_DETECTION", "none", {"turn_detection": "none"}),
+    ("REALTIME_VAD_THRESHOLD", "0.7", {"vad_threshold": 0.7}),
+    ("REALTIME_VAD_PREFIX_MS", "100", {"vad_prefix_padding_ms": 100}),
+    ("REALTIME_VAD_SILENCE_MS", "900", {"vad_silence_ms": 900}),
+    ("REALTIME_VAD_SEMANTIC", "true", {"turn_detection": "semantic_vad"}),
+    ("REALTIME_NOISE_REDUCTION", "far_field", {"noise_reduction": "far_field"}),
+    ("REALTIME_TRANSCRIPTION_MODEL", "whisper-1", {"transcription_model": "whisper-1"}),
+    ("REALTIME_TRANSCRIPTION_PROMPT", "Words.", {"transcription_prompt": "Words."}),
+    ("REALTIME_TRANSCRIPTION_LANGUAGE", "de", {"transcription_language": "de"}),
+    ("REALTIME_TRANSCRIPTION_LOGPROBS", "true", {"transcription_logprobs": True}),
+    ("REALTIME_TRANSCRIPTION_ENABLED", "false", {"transcription_model": ""}),
+    ("REALTIME_TRANSCRIBE_INPUT", "false", {"transcription_model": ""}),
+    ("REALTIME_AUDIO_CODEC", "pcm16", {"engine_audio": "pcm24"}),
+    ("REALTIME_WS_TIMEOUT_MS", "15000", {"engine_seconds": 15.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), LEGACY, ids=[name for name, *_ in LEGACY])
+def test_a_name_of_an_earlier_system_is_understood(
+    name: str, value: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings = load({}, toml=None, env_file=None)
+    assert {key: getattr(settings, key) for key in expected} == expected
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["REALTIME_INPUT_AUDIO_RATE", "REALTIME_TRANSCRIPTION_SEGMENTS", "REALTIME_EXPIRES_SECONDS", "REALTIME_MODE",
+     "REALTIME_TOOLS", "REALTIME_CONTROL_SECRET", "REALTIME_CONTROL_SIGNING_SECRET",
+     "REALTIME_CONTROL_TOLERANCE_SECONDS", "REALTIME_CONTROL_ADMIN_SECRET"],
+)  # fmt: skip
+def test_one_that_cannot_be_honoured_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "12345678")
+    (said,) = load({}, toml=None, env_file=None).warnings
+    assert said.startswith(f"{name} is not used: ")
+    assert "12345678" not in said
+
+
+def test_our_own_names_win_and_a_blank_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_DEFAULT_VOICE", "ash")
+    monkeypatch.setenv("VOICE", "verse")
+    monkeypatch.setenv("REALTIME_MAX_OUTPUT_TOKENS", "")
+    settings = load({}, toml=None, env_file=None)
+    assert (settings.voice, settings.max_output_tokens) == ("verse", "inf")
