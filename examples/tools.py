@@ -30,7 +30,8 @@ async def get_weather(city: str) -> dict[str, Any]:
         city: its name, such as "Vienna"
     """
     async with httpx.AsyncClient(timeout=5) as client:
-        found = (await client.get(PLACES, params={"name": city, "count": 1})).raise_for_status().json()
+        wanted: dict[str, str | int] = {"name": city, "count": 1}
+        found = (await client.get(PLACES, params=wanted)).raise_for_status().json()
     if not found.get("results"):
         return {"error": f"there is no place called {city}"}
     place = found["results"][0]
@@ -45,7 +46,7 @@ async def get_weather_from_coords(latitude: float, longitude: float) -> dict[str
         latitude: in degrees, north positive
         longitude: in degrees, east positive
     """
-    wanted = {"latitude": latitude, "longitude": longitude, "current": "temperature_2m,precipitation,wind_speed_10m"}
+    wanted: dict[str, str | float] = {"latitude": latitude, "longitude": longitude, "current": "temperature_2m,precipitation,wind_speed_10m"}
     async with httpx.AsyncClient(timeout=5) as client:
         current: dict[str, Any] = (await client.get(WEATHER, params=wanted)).raise_for_status().json()["current"]
     return {
