@@ -46,7 +46,11 @@ async def get_weather_from_coords(latitude: float, longitude: float) -> dict[str
         latitude: in degrees, north positive
         longitude: in degrees, east positive
     """
-    wanted: dict[str, str | float] = {"latitude": latitude, "longitude": longitude, "current": "temperature_2m,precipitation,wind_speed_10m"}
+    wanted: dict[str, str | float] = {
+        "latitude": latitude,
+        "longitude": longitude,
+        "current": "temperature_2m,precipitation,wind_speed_10m",
+    }
     async with httpx.AsyncClient(timeout=5) as client:
         current: dict[str, Any] = (await client.get(WEATHER, params=wanted)).raise_for_status().json()["current"]
     return {
