@@ -277,8 +277,9 @@ def test_a_tool_is_answered_once_also_when_the_session_breaks(when: str, worksho
             assert outputs == ['"at last"'], "answered exactly once over both sessions"
             assert ran(workshop) == ["blocks"], "it ran twice"
             if when == "when it is answered":
-                told = str([item.data for item in second.items])
-                assert "at last" in told, "the new session does not know the result"
+                await until(
+                    lambda: "at last" in str([item.data for item in second.items]), "the new session to be told of it"
+                )
             assert [each.violations for each in the.realtime.sessions] == [[], []]
             await one.call.hang_up()
             await the.quiet()
