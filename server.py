@@ -180,6 +180,7 @@ def engine_config(settings: Settings) -> RealtimeConfig:
 def make_plan(settings: Settings) -> Plan:
     """How a call is conducted under these settings: those of its own number."""
     engine = engine_config(settings)
+    by_silence = settings.turn_detection == "server_vad"
     names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
     return Plan(
         **{name: getattr(settings, name) for name in names},
@@ -207,10 +208,13 @@ def make_plan(settings: Settings) -> Plan:
             patience_seconds=settings.patience_seconds,
             filler_seconds=settings.filler_seconds,
             min_interruption_ms=settings.min_interruption_ms,
+            deaf_after_ms=max(1500, settings.vad_silence_ms + 700) if by_silence else _SEMANTIC_MS,
         ),
     )
 
 
+_SEMANTIC_MS = 9000
+"""A model that listens for meaning may think about a pause for eight seconds."""
 NOBODY = Caller("", "", "")
 
 

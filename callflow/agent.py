@@ -459,8 +459,14 @@ class Agent:
         self.changed()
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
-        """Change the session that speaks. Returns what was left out, and why."""
-        return self._engine.update(changes) if self._engine is not None else ["there is no session yet"]
+        """Change this session and those that follow. Returns what was left out and why, a line each that begins with
+        its name."""
+        if self._engine is None:
+            return ["there is no session yet"]
+        left_out = self._engine.update(changes)
+        refused = {line.split(" ", 1)[0] for line in left_out}
+        self.sessions.changes |= {name: value for name, value in changes.items() if name not in refused}
+        return left_out
 
     def ended(self) -> None:
         """The call is over: let go of the timers, and say how far a protected sentence got."""

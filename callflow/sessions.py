@@ -75,6 +75,8 @@ class Sessions:
         self._kept: deque[str] = deque(maxlen=_MOST_KEPT_FRAMES)
         self._keeps_all = False
         self._closed = False
+        self.changes: dict[str, Any] = {}
+        """What was changed in mid-call, by names of settings: it holds for all later sessions."""
 
     def connect(self) -> None:
         """Open a session: the first, or another in place of one that broke (the spare one, if there is one)."""
@@ -123,6 +125,8 @@ class Sessions:
 
     def _open(self, number: int) -> Engine:
         engine = self._make(self._listener.brief(number), lambda heard: self._hear(number, heard))
+        if self.changes:
+            engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
         return engine
 

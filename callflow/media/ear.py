@@ -17,17 +17,19 @@ _LOUD: Final = 820
 _QUIET_CODES: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= _LOUD)
 _SPOKEN_MS: Final = 400
 """So much plain speech is no cough and no click."""
-_PAUSE_MS: Final = 1500
-"""So much quiet after it, and any engine would have noticed."""
 _TALKING_MS: Final = 400
 
 
 class Ear:
     """`feed` it with every frame; it returns True once when the caller has spoken, has stopped, and was not noticed."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause_ms: int = 1500) -> None:
+        self.pause_ms = pause_ms
+        """So much quiet, and any engine would have noticed."""
+        self._pause = pause_ms * BYTES_PER_MS
         self._spoken = 0
-        self._quiet = _PAUSE_MS * BYTES_PER_MS
+        self._begun = False
+        self._quiet = self._pause
 
     def feed(self, ulaw: bytes) -> bool:
         size = len(ulaw)
@@ -37,15 +39,19 @@ class Ear:
             return False
         before = self._quiet
         self._quiet += size
-        if before < _PAUSE_MS * BYTES_PER_MS <= self._quiet:
-            unnoticed = self._spoken >= _SPOKEN_MS * BYTES_PER_MS
+        if before < self._pause <= self._quiet:
+            unnoticed = self._begun or self._spoken >= _SPOKEN_MS * BYTES_PER_MS
             self._spoken = 0
             return unnoticed
         return False
 
-    def noticed(self) -> None:
-        """The engine has said something about what it hears: it is not deaf."""
-        self._spoken = 0
+    def began(self) -> None:
+        """The engine has heard the caller begin to speak, and owes us the end."""
+        self._spoken, self._begun = 0, True
+
+    def ended(self) -> None:
+        """It has heard the caller stop."""
+        self._spoken, self._begun = 0, False
 
     @property
     def hears_speech(self) -> bool:

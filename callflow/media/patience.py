@@ -13,7 +13,7 @@ class Patience:
         self._patience, self._restoring, self._reply = patience, restoring, reply
         self._since: float | None = None
         self._until: float | None = None
-        self._sounded = 0.0
+        self._sounded = self._lost = 0.0
         self.is_restoring = False
         """The engine is away; it will be told from a slow one by its own deadline, so that `is_over` says nothing."""
         self.fillers = 0
@@ -37,6 +37,10 @@ class Patience:
         self._until = now + 2 * self._reply
         self.fillers = 0
 
+    def gave_up(self) -> None:
+        """Nobody waits for this engine's words any more; they are owed all the same."""
+        self._until = None
+
     def paid(self) -> None:
         """The words have come, or nothing is owed after all."""
         self._since = self._until = None
@@ -46,7 +50,7 @@ class Patience:
         """The engine is lost: whoever's turn it was, silence would now be ours."""
         if not self.is_restoring:
             self.is_restoring = True
-            self._sounded = max(self._sounded, since)
+            self._lost = since
             self.fillers = 0
         self._until = None
 
@@ -61,8 +65,12 @@ class Patience:
         """When one of our own sentences is due, if nothing else is heard before; None: nothing is owed."""
         if not self.is_owed:
             return None
-        quiet_since = max(self._sounded, self._since or 0.0)
-        return quiet_since + (self._restoring if self.is_restoring else self._patience)
+        due = []
+        if self.is_restoring:
+            due.append(max(self._sounded, self._lost) + self._restoring)
+        if self._since is not None:
+            due.append(max(self._sounded, self._since) + self._patience)
+        return min(due)
 
     def is_over(self, now: float) -> bool:
         """The engine has had its time to say something."""

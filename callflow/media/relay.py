@@ -82,7 +82,7 @@ class Relay:
         self.playout = Playout(lead_ms=settings.lead_ms, mark_every_ms=settings.mark_every_ms)
         self.conversation = Conversation()
         self.latency = Latency()
-        self.ear = Ear()
+        self.ear = Ear(settings.deaf_after_ms)
         self.patience = Patience(
             patience=settings.patience_seconds, restoring=settings.filler_seconds, reply=settings.reply_seconds
         )
@@ -205,11 +205,16 @@ class Relay:
 
     def _unnoticed(self) -> None:
         """The caller has plainly spoken and stopped, and the engine has said nothing about it."""
-        if not self.is_caller_speaking and not self.is_protected and not self.patience.is_owed:
-            self._note("engine_deaf")
-            if self.mind is not None:
-                self.mind.unheard()
-            self.expect_speech()
+        if self.is_protected or self.patience.is_owed or self._parting:
+            return
+        self._note("engine_deaf")
+        since = self._clock() - self.ear.pause_ms / 1000
+        if self.is_caller_speaking:  # it has heard the beginning; perhaps it hears a noise that is none to us
+            self.expect_speech(since=since, reply=False)
+            return
+        if self.mind is not None:
+            self.mind.unheard()
+        self.expect_speech(since=since)
 
     # From the agent: called in the engine's order, on the loop
 
@@ -290,7 +295,7 @@ class Relay:
 
     def speech_started(self) -> None:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
-        self.ear.noticed()
+        self.ear.began()
         self.is_caller_speaking = True
         self._noticed = None
         self.latency.caller_goes_on()
@@ -328,7 +333,7 @@ class Relay:
     def speech_stopped(self, stopped: SpeechStopped) -> bool:
         """Whether the agent is to answer. False: a noise so short that nothing was stopped for it."""
         now = self._clock()
-        self.ear.noticed()
+        self.ear.ended()
         self.is_caller_speaking = False
         if self._stop("interruption"):
             self._note("false_start")
@@ -388,7 +393,7 @@ class Relay:
         if self._parting:
             return
         if self.patience.is_over(now):
-            self.patience.paid()
+            self.patience.gave_up()
             if self.mind is not None:
                 self.mind.mute(f"it has said nothing for {self._settings.reply_seconds:g} s")
             return

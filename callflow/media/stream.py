@@ -51,6 +51,8 @@ class MediaSettings:
     """How long the caller hears nothing in the agent's turn until one of our own sentences says that we are there."""
     filler_seconds: float = 1.5
     """The same while the engine is being restored."""
+    deaf_after_ms: int = 1500
+    """After so much quiet any engine would have noticed that the caller has stopped speaking."""
     min_interruption_ms: int = 0
     """How long the caller must speak for the agent to stop; 0: at once. Only where the engine does not stop itself."""
 

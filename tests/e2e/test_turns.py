@@ -426,7 +426,8 @@ def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
 
 def test_a_call_can_be_changed_while_it_is_under_way() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **QUIET) as the, httpx.AsyncClient(trust_env=False) as operator:
+        chosen = {**QUIET, "engine_tries": 3}
+        async with house(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
             one = await talk(the)
             await one.phone.hears(0.2)
             url = f"http://127.0.0.1:{the.line.console[1]}/api/calls/{the.call.id}/session"
@@ -449,8 +450,14 @@ def test_a_call_can_be_changed_while_it_is_under_way() -> None:
             assert (await change(speed=9))[0] == 400
             assert (await change(port=1))[0] == 400
             assert (await operator.post(url.replace(the.call.id, "nobody"), json={})).status_code == 404
+            one.session.drop()
+            second = await the.realtime.wait_session(2)
+            await second.wait_for("session.update")
+            assert second.config["instructions"] == "Speak like a pirate.", "the next session knows nothing of it"
+            assert second.config["audio"]["output"]["voice"] == "marin", "the agent's voice changed in mid-call"
             assert one.session.violations == []
-            await goodbye(the, one)
+            await one.call.hang_up()
+            await the.quiet()
 
     run(main())
 

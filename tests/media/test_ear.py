@@ -32,10 +32,17 @@ def test_a_question_that_was_noticed_is_not() -> None:
     ear = Ear()
     audio = voices.load("caller/hours")
     assert feed(ear, audio[: len(audio) // 2]) == 0
-    ear.noticed()
-    feed(ear, audio[len(audio) // 2 :][:1600])
-    ear.noticed()
+    ear.began()
+    feed(ear, audio[len(audio) // 2 :])
+    ear.ended()
     assert feed(ear, PAUSE) == 0
+
+
+def test_a_beginning_without_an_end_is_told() -> None:
+    ear = Ear()
+    ear.began()
+    feed(ear, tone(100))
+    assert feed(ear, PAUSE) == 1
 
 
 def test_silence_a_hum_and_a_click_are_nothing() -> None:

@@ -55,6 +55,16 @@ def test_while_the_engine_is_restored_a_sound_is_due_sooner_whoevers_turn_it_was
     assert not one.is_owed
 
 
+def test_a_mute_engine_that_is_replaced_makes_no_longer_silence_than_either() -> None:
+    one = patience()
+    one.owe(10.0, 10.0)
+    one.sounded(17.0)  # our own sentence
+    one.gave_up()
+    one.restoring(18.5)
+    assert one.filler_at() == 19.5, "2.5 s after the last sound, not 1.5 s after the loss"
+    assert one.is_owed
+
+
 def test_a_turn_that_was_owed_before_is_owed_after() -> None:
     one = patience()
     one.owe(10.0, 10.0)
