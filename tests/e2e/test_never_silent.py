@@ -71,7 +71,7 @@ async def asked_and(name: str, before: dict[str, Any], during: dict[str, Any], a
 
 def test_never_three_seconds_of_silence() -> None:
     never: dict[str, Any] = {"refuse_next": -1, "refuse_status": 503}
-    scenes = {
+    scenes: dict[str, tuple[dict[str, Any], dict[str, Any], str, float]] = {
         "mute from the start": ({"mute": True}, {}, "", 19.0),
         "refuses from the start": (never, {}, "", 11.0),
         "hangs from the start": ({"hang_next": -1}, {}, "", 11.0),
