@@ -339,6 +339,7 @@ class Agent:
             self._relay.expect_speech()
         else:
             self._relay.nothing_owed()
+            self.changed()
 
     def prompt(self, about: str, time: int) -> None:
         match about:

@@ -217,6 +217,8 @@ def reconnect(model: Model, step: Step) -> None:
     """At once the first time, after a pause from then on; one deadline over all of it."""
     model.tries += 1
     model.engine = "connecting"
+    if step.before in (RINGING, ANSWERED):
+        model.greeted = False  # nobody can have heard it
     if model.tries == 1:
         step.commands.append(do.ConnectEngine())
     else:

@@ -480,6 +480,14 @@ def test_an_engine_that_breaks_while_it_rings_is_tried_again() -> None:
     assert call.tell(READY) == ["greet"]
 
 
+def test_a_greeting_that_nobody_can_have_heard_is_said_by_the_next_session() -> None:
+    call = Told(INITIATED, READY, CALL_ANSWERED)
+    assert call.model.greeted
+    assert call.tell(ENGINE_BROKE) == ["connect_engine"]
+    assert call.tell(STARTED) == []
+    assert call.tell(READY) == ["greet"]
+
+
 def test_the_stream_is_lost_and_another_one_is_asked_for() -> None:
     call = Told(*TALKING, LOST)
     assert call.tell(passed("grace")) == ["stream"]

@@ -153,8 +153,11 @@ class Responses:
             self._pending.after_tools = self._pending.plain = False
 
     def done(self, response: str, status: str, code: str = "") -> list[Action]:
-        """Tolerates a response that was never begun."""
-        want = self._running.pop(response, None)
+        """Tolerates a response that was never begun: it is the one that was asked for, if any was."""
+        if response in self._running or self._sent is None:
+            want = self._running.pop(response, None)
+        else:
+            want, self._sent = self._sent, None
         if status == "failed" and code not in _HOPELESS:
             return self._again(want or _Want(plain=True), code)
         if status == "completed":

@@ -166,6 +166,8 @@ class Relay:
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self._pump()
         self._look_later()
+        if self.mind is not None:
+            self.mind.changed()
 
     def is_ours(self, start: Start) -> bool:
         ids = self._ids()
@@ -263,6 +265,8 @@ class Relay:
                 self._stillborn.add(key)
             return False
         self.patience.speaks(self._clock())
+        if "look" not in self._timers:
+            self._look_later()
         if self.latency.waits_for_audio:
             self.latency.generated(self._clock())
         self._unplayed = True

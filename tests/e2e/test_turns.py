@@ -139,6 +139,17 @@ def test_a_caller_who_says_nothing_is_asked_twice_and_let_go() -> None:
     run(main())
 
 
+def test_without_a_greeting_too_a_silent_caller_is_asked() -> None:
+    async def main() -> None:
+        async with house(realtime=model(), **{**QUIET, "greeting": "", "no_input_seconds": 0.4}) as the:
+            one = await talk(the)
+            await the.until(lambda: the.happened("no_input"), "the first question")
+            await one.phone.hears(0.2)
+            await goodbye(the, one)
+
+    run(main())
+
+
 def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
     async def main() -> None:
         async with house(realtime=model(heard=("Yes.",) * 9), **{**QUIET, "no_input_seconds": 0.6}) as the:

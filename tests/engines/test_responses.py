@@ -153,6 +153,13 @@ def test_what_another_try_only_repeats_is_not_tried_again() -> None:
     assert responses.done("never begun", "incomplete", "max_output_tokens") == []
 
 
+def test_a_response_that_ends_without_having_begun_was_the_one_asked_for() -> None:
+    responses = opened()
+    responses.ask("Greet.")
+    assert responses.ask("Ask.") == []
+    assert responses.done("r", "completed") == [Create("Ask.")]
+
+
 def test_a_server_that_never_begins_does_not_block_what_follows() -> None:
     responses = opened()
     responses.ask("Greet.")
