@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,20 +33,21 @@ from callflow.contracts import (
     Words,
 )
 from callflow.events import Event
-from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.playout import Cut, Key
 from callflow.media.relay import Relay
+from callflow.opening import Opening
 from callflow.plan import Plan
 from callflow.sessions import Sessions
 from callflow.silence import Silence
 from callflow.toolbench import Toolbench
-from callflow.wishes import Wish, memories, wish
+from callflow.wishes import Wish, memories, unheard, wish
 
 
 log = logging.getLogger(__name__)
 
 _MUTE_SESSIONS: Final = 2
 """So many sessions in a row that never say a word, and no other is tried."""
+_REMEMBERED: Final = 64
 _AFRESH_SECONDS: Final = 1.2
 """How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
 
@@ -70,14 +72,9 @@ class Agent:
         self.sessions = Sessions(call, plan.make_engine, self, own)
         self._unwritten: str | None = None
         """The caller's turn whose words are still to come."""
-        self._spoke: set[str] = set()
+        self._spoke: deque[str] = deque(maxlen=_REMEMBERED)
         """Responses that had audio."""
-        self._opening = "due" if plan.opens_protected else ""
-        """A sentence that may not be interrupted: "due", "said", or "" when there is none or it was heard."""
-        self._opening_ms: dict[Key, float] = {}
-        """How much of it came from the engine."""
-        self._opening_cut: dict[Key, int] = {}
-        """How much of it was heard, where it was cut off."""
+        self.opening = Opening(plan.opens_protected)
         self._closing = False
         self._broken: tuple[Cut, ...] = ()
         """What the caller last broke into, until it is known that this was speech."""
@@ -122,7 +119,7 @@ class Agent:
         self.sessions.rotate()
 
     def brief(self, number: int) -> Brief:
-        return Brief(self.call, number, self.bench.definitions, takes_turns=not self._opening)
+        return Brief(self.call, number, self.bench.definitions, takes_turns=not self.opening.is_open)
 
     def told(self) -> Sequence[Memory | ToolCall]:
         """What was said, and which tools still owe an answer."""
@@ -131,7 +128,7 @@ class Agent:
     @property
     def is_quiet(self) -> bool:
         relay = self._relay
-        busy = self._is_busy or self._unwritten is not None or self._opening or self._closing
+        busy = self._is_busy or self._unwritten is not None or self.opening.is_open or self._closing
         return not (busy or relay.playout.is_unplayed(self._clock()) or relay.ear.hears_speech)
 
     @property
@@ -147,8 +144,7 @@ class Agent:
 
     def lost(self, lost: Lost) -> None:
         self._proved = False
-        if self._opening == "said":
-            self._opening = "due"
+        self.opening.again()
         self.silence.stop()
         self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
 
@@ -176,12 +172,11 @@ class Agent:
     def _on_speech(self, heard: Speech) -> None:
         if self._relay.speech(heard, self.sessions.number):
             self._cancel_afresh()
-            self._spoke.add(heard.response)
+            if heard.response not in self._spoke:
+                self._spoke.append(heard.response)
             if self._unwritten is None:
                 self.sessions.forget_audio()
-            if self._opening == "said":
-                key = Key(heard.item, heard.content, self.sessions.number)
-                self._opening_ms[key] = self._opening_ms.get(key, 0.0) + len(heard.audio) / BYTES_PER_MS
+            self.opening.speech(Key(heard.item, heard.content, self.sessions.number), heard.audio)
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self._cancel_afresh()
@@ -195,11 +190,19 @@ class Agent:
         self.silence.noise_ended()
         counts = self._relay.speech_stopped(heard)
         self._unwritten = "" if counts else self._unwritten
-        if counts and not self._opening and self._engine is not None and "answers_itself" not in self._engine.can:
+        if (
+            counts
+            and not self.opening.is_open
+            and self._engine is not None
+            and "answers_itself" not in self._engine.can
+        ):
             self._engine.ask()
 
     def _on_response_done(self, heard: ResponseDone) -> None:
         self._relay.response_done(heard)
+        if heard.status == "completed" and heard.response in self._spoke:
+            self._unwritten = None  # what the caller said was answered, whether it is written down or not
+            self.sessions.forget_audio()
         if heard.status in ("failed", "incomplete"):
             self._note("response_failed", status=heard.status, detail=heard.detail, final=heard.final)
         self._check_opening()
@@ -260,7 +263,7 @@ class Agent:
         if self._proved and self._relay.interject("trouble", "sorry"):
             self._proved = False
             self._relay.nothing_owed()
-            if self._opening:
+            if self.opening.is_open:
                 self._floor_opens(in_full=False)
         else:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
@@ -272,8 +275,7 @@ class Agent:
 
     def truncate(self, key: Key, heard_ms: int) -> None:
         """Only the session that said it knows it."""
-        if key in self._opening_ms:
-            self._opening_cut[key] = heard_ms
+        self.opening.cut(key, heard_ms)
         if key.session == self.sessions.number and self._engine is not None and "truncates" in self._engine.can:
             self._engine.truncate(key.item, key.content, heard_ms)
 
@@ -293,9 +295,17 @@ class Agent:
 
     def interrupted(self, cuts: list[Cut]) -> None:
         self._broken, self._broken_by = tuple(cuts), ""
+        self._tell_of_old(cuts)
         if self._closing:
             self._closing = False
             self._post(events.LastWordsInterrupted())
+
+    def _tell_of_old(self, cuts: list[Cut]) -> None:
+        """What an earlier session said and was cut only now stands in the present one's memory as heard."""
+        old = [cut for cut in cuts if cut.key.session != self.sessions.number]
+        turns = [turn for cut in old if (turn := self._relay.conversation.turn(cut.key.item)) is not None]
+        if self._engine is not None and any(turn.unheard_text for turn in turns):
+            self._engine.remember([unheard(turn) for turn in turns if turn.unheard_text])
 
     def heard_out(self) -> None:
         relay = self._relay
@@ -309,7 +319,7 @@ class Agent:
     def _check_opening(self) -> None:
         relay = self._relay
         busy = relay.responses or relay.patience.is_owed or relay.playout.is_unplayed(self._clock())
-        if self._opening == "said" and not busy:
+        if self.opening.is_said and not busy:
             self._floor_opens(in_full=True)
 
     def changed(self) -> None:
@@ -321,7 +331,7 @@ class Agent:
     def _is_resting(self) -> bool:
         relay = self._relay
         unplayed = relay.playout.is_unplayed(self._clock())
-        return relay.is_flowing and not (self._is_busy or unplayed or self._opening)
+        return relay.is_flowing and not (self._is_busy or unplayed or self.opening.is_open)
 
     # What the machine tells it to do
 
@@ -329,10 +339,8 @@ class Agent:
         plan = self._plan
         if self._engine is None:
             return
-        if self._opening:
-            self._opening = "said"
-            self._opening_ms.clear()
-            self._opening_cut.clear()
+        if self.opening.is_open:
+            self.opening.begin()
             self._relay.is_protected = True
         if plan.disclosure or plan.greeting:
             self._engine.ask(wish(Wish.GREET, disclosure=plan.disclosure, greeting=plan.greeting))
@@ -365,7 +373,7 @@ class Agent:
         if self._engine is None:
             return
         nothing_said = not any(turn.who == "agent" for turn in relay.conversation.turns)
-        if self._opening or nothing_said:
+        if self.opening.is_open or nothing_said:
             self.greet()  # it has to be heard in full; or nothing of it was
             return
         if relay.conversation.is_callers_turn and self._unwritten is None and not self.bench.is_busy:
@@ -397,29 +405,15 @@ class Agent:
     # A sentence that must be heard
 
     def _floor_opens(self, *, in_full: bool) -> None:
-        self._opening = ""
+        self.opening.over()
         self._relay.is_protected = False
-        self._proof(in_full=in_full)
+        self._note("protected", **self.opening.proof(self._relay, self._clock(), in_full=in_full))
         if self._engine is not None:
             self._engine.take_turns(True)
             self._follow()
             if self._relay.spoken_over:
                 self._relay.spoken_over = False
                 self._say(wish(Wish.SAID_OVER))
-
-    def _proof(self, *, in_full: bool) -> None:
-        """For the record: how much of it came out of the caller's telephone."""
-        relay, now = self._relay, self._clock()
-        heard = 0.0
-        for key, ms in self._opening_ms.items():
-            here = relay.playout.heard_ms(key, now) if relay.playout.holds(key) else ms
-            heard += min(ms, self._opening_cut.get(key, here))
-        said = [turn for key in self._opening_ms if (turn := relay.conversation.turn(key.item)) is not None]
-        received = sum(self._opening_ms.values())
-        self._note(
-            "protected", heard_ms=int(heard), of_ms=int(received), in_full=in_full and heard >= received > 0,
-            text=" ".join(turn.text for turn in said),
-        )  # fmt: skip
 
     # Tools
 
@@ -471,8 +465,8 @@ class Agent:
 
     def ended(self) -> None:
         """The call is over: let go of the timers, and say how far a protected sentence got."""
-        if self._opening == "said":
-            self._proof(in_full=False)
+        if self.opening.is_said:
+            self._note("protected", **self.opening.proof(self._relay, self._clock(), in_full=False))
         self.silence.close()
         self.bench.close()
         self._cancel_afresh()

@@ -69,6 +69,9 @@ def _memory(turn: Turn) -> Sequence[Memory]:
     if not turn.interrupted:
         return [Memory(turn.who, turn.text)] if turn.text else []
     heard = [Memory(turn.who, turn.heard_text)] if turn.heard_text else []
-    unheard = turn.unheard_text
-    note = [Memory("system", f"There you were interrupted. The caller did not hear: “{unheard}”")] if unheard else []
-    return [*heard, *note]
+    return [*heard, unheard(turn)] if turn.unheard_text else heard
+
+
+def unheard(turn: Turn) -> Memory:
+    """What the caller did not hear of a sentence that was interrupted."""
+    return Memory("system", f"There you were interrupted. The caller did not hear: “{turn.unheard_text}”")
