@@ -129,13 +129,13 @@ class Agent:
     def is_quiet(self) -> bool:
         relay = self._relay
         busy = self._is_busy or self._unwritten is not None or self.opening.is_open or self._closing
-        return not (busy or relay.playout.is_unplayed(self._clock()) or relay.ear.hears_speech)
+        return not (busy or relay.playout.is_unplayed(self._clock()) or relay.hears_speech)
 
     @property
     def _is_busy(self) -> bool:
         """Somebody speaks, or words are owed."""
         relay = self._relay
-        return relay.is_caller_speaking or relay.patience.is_owed or bool(relay.responses) or self.bench.is_busy
+        return relay.is_caller_speaking or relay.is_owed or bool(relay.responses) or self.bench.is_busy
 
     def ready(self) -> None:
         self._follow()
@@ -145,6 +145,8 @@ class Agent:
     def lost(self, lost: Lost) -> None:
         self._proved = False
         self.opening.again()
+        if self._relay.is_caller_speaking or self._relay.hears_speech:
+            self._unwritten = ""  # the next session is to hear it, and to answer it
         self.silence.stop()
         self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
 
@@ -154,7 +156,7 @@ class Agent:
     def changed_over(self, *, quiet: bool) -> None:
         self._follow()
         self._note("engine_rotated", session=self.sessions.number, quiet=quiet)
-        if not quiet and (self._relay.responses or self._relay.patience.is_owed):
+        if not quiet and (self._relay.responses or self._relay.is_owed):
             self._relay.restoring()
             self._relay.restored()
             self._say(wish(Wish.RESUME))
@@ -190,13 +192,9 @@ class Agent:
         self.silence.noise_ended()
         counts = self._relay.speech_stopped(heard)
         self._unwritten = "" if counts else self._unwritten
-        if (
-            counts
-            and not self.opening.is_open
-            and self._engine is not None
-            and "answers_itself" not in self._engine.can
-        ):
-            self._engine.ask()
+        engine = self._engine
+        if counts and not self.opening.is_open and engine is not None and "answers_itself" not in engine.can:
+            engine.ask()
 
     def _on_response_done(self, heard: ResponseDone) -> None:
         self._relay.response_done(heard)
@@ -309,7 +307,7 @@ class Agent:
 
     def heard_out(self) -> None:
         relay = self._relay
-        if not self._proved and not relay.patience.is_owed and self.sessions.is_ready:
+        if not self._proved and not relay.is_owed and self.sessions.is_ready:
             self._proved, self._mute_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_opening()
@@ -318,7 +316,7 @@ class Agent:
 
     def _check_opening(self) -> None:
         relay = self._relay
-        busy = relay.responses or relay.patience.is_owed or relay.playout.is_unplayed(self._clock())
+        busy = relay.responses or relay.is_owed or relay.playout.is_unplayed(self._clock())
         if self.opening.is_said and not busy:
             self._floor_opens(in_full=True)
 

@@ -20,8 +20,7 @@ from callflow.events import Event, LegIds
 from callflow.latency import Latency
 from callflow.media import g711
 from callflow.media.clips import Clip
-from callflow.media.ear import Ear
-from callflow.media.patience import Patience
+from callflow.media.company import Company
 from callflow.media.playout import Cut, Heard, Key, Playout, Send
 from callflow.media.stream import MediaSettings, Stream
 
@@ -29,11 +28,8 @@ from callflow.media.stream import MediaSettings, Stream
 log = logging.getLogger(__name__)
 
 _CLIP: Final = "clip:"
-_FILLERS: Final = ("one-moment", "still-here")
 _MARK_SECONDS: Final = 1.0
 """How late the mark of an end may be before the clock is believed instead."""
-_TALKING_SECONDS: Final = 0.3
-"""How soon to look again whether the caller, whom the engine cannot hear just now, has stopped speaking."""
 _MOST_RESPONSES: Final = 64
 
 
@@ -82,10 +78,7 @@ class Relay:
         self.playout = Playout(lead_ms=settings.lead_ms, mark_every_ms=settings.mark_every_ms)
         self.conversation = Conversation()
         self.latency = Latency()
-        self.ear = Ear(settings.deaf_after_ms)
-        self.patience = Patience(
-            patience=settings.patience_seconds, restoring=settings.filler_seconds, reply=settings.reply_seconds
-        )
+        self.company = Company(self, settings)
         self.counts: Counter[str] = Counter()
         self.mind: Mind | None = None
         self.is_protected = False
@@ -131,7 +124,8 @@ class Relay:
         finally:
             if self._stream is stream:
                 self._stream = None
-            self._stop("pacer", "clip", "look")
+            self._stop("pacer", "clip")
+            self.company.pause()
         if stream.started:
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
@@ -146,6 +140,7 @@ class Relay:
 
     async def close(self) -> None:
         self._parting = True
+        self.company.leave()
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
@@ -156,16 +151,15 @@ class Relay:
         """One frame of the caller's."""
         if self.mind is not None:
             self.mind.append(payload)
-            if self.ear.feed(audio):
-                self._unnoticed()
+            self.company.hear(audio)
 
     def started(self, stream: str, encoding: str) -> None:
         self._answered = True
         self.answered_at = self.answered_at or self._clock()
-        self.patience.sounded(self._clock())
+        self.company.sounds_until(self._clock())
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self._pump()
-        self._look_later()
+        self.company.look_later()
         if self.mind is not None:
             self.mind.changed()
 
@@ -205,19 +199,6 @@ class Relay:
             if self.mind is not None and not self._parting:
                 self.mind.heard_out()
 
-    def _unnoticed(self) -> None:
-        """The caller has plainly spoken and stopped, and the engine has said nothing about it."""
-        if self.is_protected or self.patience.is_owed or self._parting:
-            return
-        self._note("engine_deaf")
-        since = self._clock() - self.ear.pause_ms / 1000
-        if self.is_caller_speaking:  # it has heard the beginning; perhaps it hears a noise that is none to us
-            self.expect_speech(since=since, reply=False)
-            return
-        if self.mind is not None:
-            self.mind.unheard()
-        self.expect_speech(since=since)
-
     # From the agent: called in the engine's order, on the loop
 
     @property
@@ -231,13 +212,20 @@ class Relay:
         `reply` False: it waits for something else first, such as a tool.
         """
         if not self._parting:
-            now = self._clock()
-            self.patience.owe(now if since is None else since, now, reply=reply)
-            self._look_later()
+            self.company.owe(since=since, reply=reply)
 
     def nothing_owed(self) -> None:
-        self.patience.paid()
-        self._look_later()
+        self.company.paid()
+
+    @property
+    def is_owed(self) -> bool:
+        """The caller waits for the agent."""
+        return self.company.is_owed
+
+    @property
+    def hears_speech(self) -> bool:
+        """Somebody is plainly speaking, whether the engine says so or not."""
+        return self.company.ear.hears_speech
 
     def restoring(self) -> None:
         """The engine is away for now. What it was saying ends where it ends."""
@@ -246,13 +234,11 @@ class Relay:
             self.conversation.broke_off(key.item, ms)
         self._check_heard_out()
         self.is_caller_speaking = False
-        self.patience.restoring(self._clock())
+        self.company.restoring()
         self._pump()
-        self._look_later()
 
     def restored(self) -> None:
-        self.patience.restored()
-        self._look_later()
+        self.company.restored()
 
     def speech(self, heard: Speech, session: int) -> bool:
         """False: it belongs to something that was interrupted, and is dropped."""
@@ -264,9 +250,7 @@ class Relay:
                 self.playout.kill_item(key)
                 self._stillborn.add(key)
             return False
-        self.patience.speaks(self._clock())
-        if "look" not in self._timers:
-            self._look_later()
+        self.company.speaks()
         if self.latency.waits_for_audio:
             self.latency.generated(self._clock())
         self._unplayed = True
@@ -299,7 +283,7 @@ class Relay:
 
     def speech_started(self) -> None:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
-        self.ear.began()
+        self.company.ear.began()
         self.is_caller_speaking = True
         self._noticed = None
         self.latency.caller_goes_on()
@@ -337,7 +321,7 @@ class Relay:
     def speech_stopped(self, stopped: SpeechStopped) -> bool:
         """Whether the agent is to answer. False: a noise so short that nothing was stopped for it."""
         now = self._clock()
-        self.ear.ended()
+        self.company.ear.ended()
         self.is_caller_speaking = False
         if self._stop("interruption"):
             self._note("false_start")
@@ -359,7 +343,8 @@ class Relay:
         self._parting = True
         if self.playout.is_unplayed(now):
             self._interrupt(now, by_caller=False)
-        self._stop("look", "interruption")
+        self._stop("interruption")
+        self.company.leave()
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
@@ -391,36 +376,22 @@ class Relay:
         self._note("filler", clip=clip.name)
         return True
 
-    def _look(self) -> None:
-        """Has the caller been without a sound for too long, or the engine without a word?"""
-        now = self._clock()
-        if self._parting:
-            return
-        if self.patience.is_over(now):
-            self.patience.gave_up()
-            if self.mind is not None:
-                self.mind.mute(f"it has said nothing for {self._settings.reply_seconds:g} s")
-            return
-        due = self.patience.filler_at()
-        if due is not None and due <= now + 0.001 and self.is_flowing:
-            if (ends := self.playout.ends_at(now)) > now:
-                self.patience.sounded(ends)
-            elif self.ear.hears_speech:
-                self._start("look", _TALKING_SECONDS, self._look)
-                return
-            else:
-                self.latency.filler(now)
-                if self.interject(_FILLERS[min(self.patience.fillers, 1)], _FILLERS[0]):
-                    self.patience.fillers += 1
-                self.patience.sounded(max(self.playout.ends_at(now), now))
-        self._look_later()
+    # What its company asks and tells
 
-    def _look_later(self) -> None:
-        at = self.patience.next_look(audible=self.is_flowing)
-        if at is None or self._parting:
-            self._stop("look")
-        else:
-            self._start("look", max(at - self._clock(), 0.005), self._look)
+    def audible_until(self, now: float) -> float:
+        return self.playout.ends_at(now)
+
+    def filled(self, now: float) -> None:
+        self.latency.filler(now)
+
+    def mute(self, reason: str) -> None:
+        if self.mind is not None:
+            self.mind.mute(reason)
+
+    def deaf(self, *, entirely: bool) -> None:
+        self._note("engine_deaf")
+        if entirely and self.mind is not None:
+            self.mind.unheard()
 
     def _interrupt(self, now: float, *, by_caller: bool = True) -> None:
         cuts = self.playout.interrupt(now)
@@ -467,7 +438,7 @@ class Relay:
             else:
                 stream.send_mark(out.name)
         if sent:
-            self.patience.sounded(self.playout.ends_at(now))
+            self.company.sounds_until(self.playout.ends_at(now))
             if not self.playout.sending.item.startswith(_CLIP):
                 self._note_first_audio(now)
         wake = self.playout.wake_at(now)
