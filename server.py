@@ -312,10 +312,12 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
         Console().print(check_table(settings))
     if problems := check_serve(settings):
         return _refuse([*settings.warnings, *problems])
-    if check:
-        return 0
-    log_to_stderr(settings.log_level)
     try:
+        if check:
+            for warning in [*settings.warnings, *House(settings).warnings]:
+                print(warning, file=sys.stderr)
+            return 0
+        log_to_stderr(settings.log_level)
         return run(_serve_until_signal(settings))
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from tests.e2e.house import run
+from tests.e2e.house import run, together
 from tests.e2e.process import ROOT, SERVER, environment, python, serving
 from tests.e2e.scenes import exchange, model
 
@@ -130,6 +130,28 @@ def test_a_language_without_clips_is_one_line_and_no_success() -> None:
 
 
 # What it shows
+
+
+def test_what_cannot_be_used_is_told_before_a_call_needs_it() -> None:
+    cases = {
+        "profile": ({"settings.toml": "[profiles.a]\nnumbers = ['+15550100002']\nspeed = 7\n"}, "profile a"),
+        "tools": ({"tools.py": "def broken(:\n"}, "tools.py, line 1"),
+    }
+
+    async def scene(files: dict[str, str], complaint: str, *arguments: str) -> None:
+        async with python(SERVER, *arguments, files=files, env=KEYS) as process:
+            await process.says(complaint)
+            assert await process.ended() == 2
+
+    run(
+        together(
+            {
+                f"{name} {' '.join(arguments)}": scene(files, complaint, *arguments)
+                for name, (files, complaint) in cases.items()
+                for arguments in ((), ("--check",))
+            }
+        )
+    )
 
 
 def test_check_shows_every_setting_with_secrets_masked_and_starts_nothing() -> None:
