@@ -415,6 +415,8 @@ class Playout:
 
 
 def _remember(names: dict[str, None], name: str) -> None:
+    if not name:  # an engine that does not say which response its audio belongs to
+        return
     names.pop(name, None)
     names[name] = None
     if len(names) > _REMEMBERED:

@@ -595,3 +595,12 @@ def test_a_long_queue_costs_no_more_than_a_short_one() -> None:
 
     short, long = (min(seconds(queued) for _ in range(5)) for queued in (1, 60))
     assert long < 8 * short  # sixty times as much is queued
+
+
+def test_an_engine_that_names_no_responses_is_heard_again_after_an_interruption() -> None:
+    playout = Playout()
+    playout.add(A, "", ms(1000))
+    list(playout.due(0.0))
+    playout.interrupt(0.2)
+    assert not playout.add(A, "", ms(100)), "more of what was interrupted"
+    assert playout.add(B, "", ms(100)), "something new"
