@@ -10,6 +10,7 @@ import asyncio
 import base64
 import gc
 import logging
+import math
 import signal
 import socket
 import sys
@@ -48,6 +49,7 @@ from callflow.tokens import Mint
 from callflow.web.operators import Refusal, create_operators
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
+from carriers.twilio import Twilio, TwilioConfig
 
 
 log = logging.getLogger("callflow")
@@ -154,13 +156,43 @@ def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrie
             allow_unsigned=settings.allow_unsigned_webhooks,
             voice=settings.carrier_voice,
             language=settings.carrier_language,
-            sentences={"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text},
+            sentences=sentences(settings),
             target_legs=settings.stream_target_legs,
             seconds=settings.command_seconds,
             retries=settings.command_retries,
         )
         carriers.append(Telnyx(config))
+    if settings.twilio_on:
+        carriers.append(Twilio(twilio_config(settings, address)))
     return carriers
+
+
+def sentences(settings: Settings) -> Mapping[str, str]:
+    return {"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text}
+
+
+def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfig:
+    shared = [key.rpartition(":") for key in settings.twilio_shared_keys.get_secret_value().split(",")]
+    return TwilioConfig(
+        account_sid=settings.twilio_account_sid,
+        auth_tokens=settings.twilio_auth_token.get_secret_value().split(","),
+        address=address,
+        api_key=settings.twilio_api_key,
+        api_secret=settings.twilio_api_secret.get_secret_value(),
+        shared_keys={name: secret for name, _, secret in shared if secret},
+        api_base=settings.twilio_api_base,
+        allow_unsigned=settings.allow_unsigned_webhooks,
+        media_signature=settings.twilio_media_signature,
+        voice=settings.carrier_voice,
+        language=settings.carrier_language,
+        sentences=sentences(settings),
+        greeting_text=settings.twilio_greeting_text,
+        pause_seconds=math.ceil(settings.twilio_pause_seconds),
+        after_text=settings.twilio_after_text,
+        resume_seconds=math.ceil(settings.twilio_resume_seconds),
+        seconds=settings.command_seconds,
+        retries=settings.command_retries,
+    )
 
 
 def engine_config(settings: Settings) -> RealtimeConfig:

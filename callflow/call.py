@@ -77,8 +77,10 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stream = 0
         self._stream_uses = 0
-        self._stream_url = ""
+        self._stream_url = self._stream_name = ""
         self._reserved = False
+        self._attended = 0
+        """Which of the call's streams has a socket, or had the last one."""
         self._released = False
         self.relay = Relay(
             call=name, ids=lambda: self.ids, settings=self.plan.media, clips=self.plan.clips, post=self.post,
@@ -115,7 +117,7 @@ class Call:
         if self._released:
             self._record_late(event)
             if reply is not None:
-                reply.set_result(self.carrier.reply(event, ()))
+                reply.set_result(self.carrier.reply(event, (), over=True))
             return
         self._mailbox.append((event, reply))
         self._wake.set()
@@ -126,7 +128,7 @@ class Call:
             case events.Dtmf(digit=digit, source=source) if digit != MASK:
                 return self._press(event, digit, source)
             case events.StreamFailed(address=address) if address:
-                if address != self._stream_url:
+                if address not in (self._stream_url, self._stream_name):
                     return events.CarrierNotice(kind="an earlier stream failed")
                 return events.StreamFailed(reason=event.reason)
         return event
@@ -143,7 +145,7 @@ class Call:
                     await self._step(event, reply)
                 finally:
                     if reply is not None and not reply.done():  # the step failed, and its sender still waits
-                        reply.set_result(self.carrier.reply(event, ()))
+                        reply.set_result(self.carrier.reply(event, (), over=True))
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
@@ -175,18 +177,25 @@ class Call:
             for ordinal, command in enumerate(step.commands)
             if isinstance(command, CarrierCommand)
         }
-        left = [command for command in step.commands if isinstance(command, CarrierCommand)]
         if reply is not None and not reply.done():
-            answer = self.carrier.reply(event, left)
-            left = [command for command in answer.rest if isinstance(command, CarrierCommand)]
+            answer = self.carrier.reply(event, list(orders.values()), over=machine.is_over(self.model))
             reply.set_result(answer)
+            self._carried([order for order in orders.values() if order not in answer.rest])
+            orders = {id(order.command): order for order in answer.rest}
         if step.after != machine.RINGING:
             self.relay.answered()
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._do(command)
-            elif any(command is one for one in left):
+            elif id(command) in orders:
                 self._send(orders[id(command)])
+
+    def _carried(self, orders: list[Order]) -> None:
+        """What the answer to a webhook carried is done, as far as we will ever hear: and one that answers, answers."""
+        for order in orders:
+            self.post(events.CommandDone(command=order.command.name))
+            if isinstance(order.command, commands.Answer):
+                self.post(events.CallAnswered())
 
     async def _commit(self, record: Record) -> None:
         try:
@@ -202,7 +211,9 @@ class Call:
             case commands.Arm(deadline=name):
                 self._disarm(name)
                 event = events.DeadlinePassed(deadline=name)
-                self._deadlines[name] = self._loop.call_later(self.plan.deadline_seconds[name], self.post, event)
+                preamble = self.carrier.preamble_seconds if name in ("ring", "stream") else 0.0
+                seconds = self.plan.deadline_seconds[name] + preamble
+                self._deadlines[name] = self._loop.call_later(seconds, self.post, event)
             case commands.Disarm(deadline=name):
                 self._disarm(name)
             case commands.ConnectEngine():
@@ -233,14 +244,25 @@ class Call:
     # Commands to the carrier
 
     def _order(self, command: Command, ordinal: int) -> Order:
-        url = secret = ""
+        url = secret = name = ""
         if isinstance(command, (commands.Answer, commands.StartStream)):
             self._stream += 1
             self._stream_uses = 0
             token = self._rooms.mint.path_token(self.id, self._stream)
             secret = self._rooms.mint.header_token(self.id, self._stream)
             url = self._stream_url = f"{_websocket(self._rooms.address())}/media-stream/{token}"
-        return Order(command, commands.command_id(self.id, self._steps, ordinal), self.id, self.ids, url, secret)
+            name = self._stream_name = f"stream-{self._stream}"
+        return Order(
+            command=command,
+            id=commands.command_id(self.id, self._steps, ordinal),
+            call=self.id,
+            ids=self.ids,
+            stream_url=url,
+            stream_secret=secret,
+            stream_name=name,
+            from_number=self.from_number,
+            to_number=self.to_number,
+        )
 
     def _send(self, order: Order) -> None:
         if isinstance(order.command, (commands.Hangup, commands.Reject)):
@@ -267,7 +289,8 @@ class Call:
         """Reserve the call's media stream for one socket. Raises Refused."""
         if ordinal != self._stream:
             raise Refused("this token's stream was replaced by another")
-        if self._reserved or self.relay.is_attended:
+        # An older stream's socket may not have been missed yet: then the newer stream takes its place.
+        if self._reserved or (self.relay.is_attended and self._attended == ordinal):
             raise Refused("this stream has a socket already")
         if self._stream_uses >= _STREAM_USES or machine.is_over(self.model):
             raise Refused("this token is used up")
@@ -283,6 +306,7 @@ class Call:
     async def attend(self, wire: Wire) -> None:
         """Serve the media socket that was reserved, until it ends or the call does."""
         self._reserved = False
+        self._attended = self._stream
         secret = self._rooms.mint.header_token(self.id, self._stream)
         try:
             await self.relay.attend(wire, self.carrier.dialect(), secret)
@@ -335,7 +359,7 @@ class Call:
         self._rooms.journal.note(Record(self.id, self._steps, self._rooms.now(), events.to_record(event), state, state))
 
     def _note_numbers(self, event: Event) -> None:
-        if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered)):
+        if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
             self.from_number = self.from_number or event.from_number
             self.to_number = self.to_number or event.to_number
 

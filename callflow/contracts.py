@@ -27,16 +27,18 @@ class Request:
     """By lower-case name."""
     body: bytes
     url: str = ""
-    """As the carrier sees it: under the public address."""
+    """As the carrier sees it: under the public address, path and query byte for byte as they came."""
+    query: str = ""
+    """As it came, still percent-encoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The HTTP answer to a webhook, and the commands that it did not carry."""
+class Door(NamedTuple):
+    """A path of the public listener that a carrier's webhooks use."""
 
-    body: bytes
-    content_type: str = "application/json"
-    rest: tuple[Command, ...] = ()
+    path: str
+    methods: tuple[str, ...] = ("POST",)
+    only_with: str = ""
+    """A GET is for this carrier only if its query has this parameter, because people open that path as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,20 @@ class Order:
     stream_url: str = ""
     stream_secret: str = ""
     """For carriers that can authenticate a stream beside its path."""
+    stream_name: str = ""
+    """For carriers that name a stream when they tell of it; unique within the call."""
+    from_number: str = ""
+    to_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The HTTP answer to a webhook, and the orders that it did not carry."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+    rest: tuple[Order, ...] = ()
 
 
 CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "transfers", "sends_digits"]
@@ -64,17 +80,27 @@ class Carrier(Protocol):
     def can(self) -> frozenset[CarrierCan]: ...
 
     @property
-    def doors(self) -> Sequence[str]:
-        """The paths of the public listener that this carrier's webhooks use."""
+    def doors(self) -> Sequence[Door]: ...
+
+    @property
+    def preamble_seconds(self) -> float:
+        """How long the caller hears this carrier itself, once a call is answered and before its stream is opened."""
 
     def verify(self, request: Request) -> None:
-        """Raises Forged."""
+        """Raises Forged, or Malformed for what cannot be read far enough to tell."""
+
+    def verify_stream(self, request: Request) -> None:
+        """The same for the handshake of a media socket, whose token was right."""
 
     def parse(self, request: Request) -> list[Signal]:
         """Raises Malformed."""
 
-    def reply(self, event: Event | None, commands: Sequence[Command]) -> Reply:
-        """The answer to the webhook that brought `event` (None: a repeat, or nothing of ours)."""
+    def reply(self, event: Event | None, orders: Sequence[Order], *, over: bool = False) -> Reply:
+        """The answer to the webhook that brought `event` (None: nothing that concerns a call).
+
+        With no orders, a carrier that takes its orders from the answer is told to ask again in a moment; `over`: that
+        there is no such call any more.
+        """
 
     async def execute(self, order: Order) -> None:
         """Send one command, retrying what may be retried under the same id. Raises CarrierError."""

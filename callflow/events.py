@@ -24,6 +24,8 @@ class LegIds:
     leg: str = ""
     session: str = ""
     """Groups the legs of one conversation (Telnyx `call_session_id`)."""
+    number: str = ""
+    """Of the number that was dialled (Twilio `PN…`)."""
 
     def known(self) -> tuple[str, ...]:
         """The names that belong to this leg alone."""
@@ -82,6 +84,15 @@ class CallAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallResumed(Event):
+    """The carrier has the caller on the line and asks what to do now: a stream has ended, or our answer never came."""
+
+    name: ClassVar[str] = "call_resumed"
+    from_number: str = ""
+    to_number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallHangup(Event):
     """The carrier says that the leg is over. Nothing can be sent to it any more."""
 
@@ -89,6 +100,8 @@ class CallHangup(Event):
     cause: str = ""
     source: str = ""
     sip_cause: str = ""
+    seconds: str = ""
+    """How long the call was, as the carrier counts; "" where it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +127,8 @@ class StreamFailed(Event):
     name: ClassVar[str] = "stream_failed"
     reason: str = ""
     address: str = ""
-    """Which stream that was, by its address. It holds a token: whoever compares it takes it out before the record."""
+    """Which stream that was: its name, or its address. That holds a token: whoever compares it takes it out before the
+    record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,8 +192,14 @@ def stream_is_up(model: Model, step: Step) -> None:
 def stream_is_gone(model: Model, step: Step) -> None:
     """The carrier's word about the call itself is usually a moment away: give it that moment."""
     model.media = "lost"
-    if model.farewell != SPEAKING:
+    if model.farewell != SPEAKING and "restream" not in model.armed:
         _arm(model, step, "grace")
+
+
+def no_stream(model: Model, step: Step) -> None:
+    """The carrier would not ask if it had one, whatever we still believe of ours."""
+    model.media = "lost"
+    _disarm(model, step, "grace")
 
 
 def close_media(model: Model, step: Step) -> None:
@@ -441,6 +447,11 @@ def enough(model: Model, event: Event) -> bool:
     return isinstance(event, NoInput) and event.last
 
 
+def restreaming(model: Model, event: Event) -> bool:
+    """Another stream was asked for, and its time is not up."""
+    return "restream" in model.armed
+
+
 def engine_expected(model: Model, event: Event) -> bool:
     return model.engine in ("connecting", "ready")
 
@@ -513,6 +524,17 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(media_is_lost,),
         unless=(parting,),
     ),
+    # The carrier asks what to do with a caller whose stream has ended, or who never got our answer.
+    Row("call_resumed", RINGING, ANSWERED, (adopt, await_stream, ask_for_stream), when=(fresh,)),
+    Row("call_resumed", RINGING, ANSWERED, (await_stream, say_farewell), when=(parting,)),
+    Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once)),
+    Row("call_resumed", HEARD, None, (no_stream, say_farewell), when=(said_by_clip,)),
+    Row("call_resumed", HEARD, None, (no_stream, part(GOODBYE)), when=(said_by_agent,)),
+    Row("call_resumed", ANSWERED, None, (ask_for_stream,), unless=(parting,)),
+    Row(
+        "call_resumed", FLOWING, RECOVERING, (no_stream, restream), when=(may_restream,), unless=(parting, restreaming)
+    ),
+    Row("call_resumed", FLOWING, None, (no_stream, part(SORRY, "stream_lost")), unless=(parting, restreaming)),
     # It cannot be opened, or not be read.
     Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
     Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),

@@ -36,11 +36,16 @@ from callflow import settings_legacy as legacy
 from callflow import settings_values as values
 
 
-ALIASES: Final = {"telnyx_base_url": "telnyx_api_base", "public_url": "public_base_url"}
+ALIASES: Final = {
+    "telnyx_base_url": "telnyx_api_base",
+    "public_url": "public_base_url",
+    "ngrok_authtoken": "ngrok_auth_token",
+}
 """Other names under which a setting is understood, for those who come from another project."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Secret = Annotated[SecretStr, AfterValidator(values.secret)]
+Secrets = Annotated[SecretStr, AfterValidator(values.secrets)]
 
 
 class SettingsError(Exception):
@@ -63,6 +68,21 @@ class Settings(conduct.Conduct):
     """Base64 of the 32 raw bytes of an Ed25519 key (an SPKI key is accepted and reduced to that)."""
     telnyx_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.telnyx.com/v2"
     """Without a trailing slash."""
+    telnyx_connection_id: str = ""
+    """Of the Voice API application; needed to look after it, not to be called."""
+    twilio_account_sid: Annotated[str, AfterValidator(values.account_sid)] = ""
+    twilio_auth_token: Secrets = SecretStr("")
+    """Several, separated by commas, while they are rotated: the first is used, all verify webhooks."""
+    twilio_api_key: Annotated[str, AfterValidator(values.twilio_api_key)] = ""
+    """For the REST interface, in place of the auth token; webhooks are verified by that in any case."""
+    twilio_api_secret: Secret = SecretStr("")
+    twilio_shared_keys: Secrets = SecretStr("")
+    """`id:secret`, or only the secret, separated by commas: for webhooks that are signed with shared keys."""
+    twilio_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.twilio.com"
+    """Without a path."""
+    public: bool = False
+    """Open a tunnel, and let carriers reach this server through it."""
+    ngrok_auth_token: Secret = SecretStr("")
     public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
     """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
     host: conduct.Text = "127.0.0.1"
@@ -83,6 +103,16 @@ class Settings(conduct.Conduct):
     busy_text: conduct.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
     carrier_voice: conduct.Text = "AWS.Polly.Joanna-Neural"
     carrier_language: conduct.Text = "en-US"
+    twilio_greeting_text: str = ""
+    """Said by Twilio's own voice before the stream is opened."""
+    twilio_pause_seconds: conduct.Off = 0
+    """Before the stream is opened; whole seconds."""
+    twilio_after_text: str = ""
+    """Said by Twilio's own voice at the end of a call that we end."""
+    twilio_resume_seconds: conduct.Seconds = 2
+    """Whole ones, after a lost stream, until Twilio asks us what to do with the caller."""
+    twilio_media_signature: bool = True
+    """Media sockets need Twilio's signature beside their token."""
     stream_target_legs: Literal["self", "opposite", "both"] = "self"
 
     drain_seconds: conduct.Seconds = 20
@@ -133,6 +163,11 @@ class Settings(conduct.Conduct):
     def telnyx_on(self) -> bool:
         """Whether Telnyx can be served: its key, and what verifies its webhooks."""
         return bool(self.telnyx_api_key) and bool(self.telnyx_public_key or self.allow_unsigned_webhooks)
+
+    @property
+    def twilio_on(self) -> bool:
+        """Whether Twilio can be served: its account, and what verifies its webhooks and pays for its commands."""
+        return bool(self.twilio_account_sid) and bool(self.twilio_auth_token)
 
     def origin(self, name: str) -> str:
         """From where a value came: `command line`, `environment`, `.env`, `settings.toml` or `default`."""
@@ -189,14 +224,7 @@ def check_serve(settings: Settings) -> list[str]:
         problems.append(
             "OPENAI_API_KEY is not set: put it into .env, or try `python server.py demo`, which needs no key"
         )
-    if not settings.telnyx_api_key and not settings.telnyx_public_key:
-        problems.append("No carrier is set up: put TELNYX_API_KEY and TELNYX_PUBLIC_KEY into .env")
-    elif not settings.telnyx_api_key:
-        problems.append("TELNYX_API_KEY is not set, but TELNYX_PUBLIC_KEY is: set both, or neither to leave Telnyx off")
-    elif not settings.telnyx_on:
-        problems.append(
-            "TELNYX_PUBLIC_KEY is not set, but TELNYX_API_KEY is: copy it from Telnyx (Keys & Credentials, Public Key)"
-        )
+    problems += _check_carriers(settings)
     token = settings.console_token.get_secret_value()
     if not token and not values.is_loopback(settings.console_host):
         problems.append(
@@ -207,6 +235,37 @@ def check_serve(settings: Settings) -> list[str]:
         problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {values.TOKEN_CHARACTERS}")
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
+    return problems
+
+
+def _check_carriers(settings: Settings) -> list[str]:
+    """A carrier with none of its keys is off; with only some of them, somebody meant to set it up."""
+    problems: list[str] = []
+    telnyx = settings.telnyx_api_key or settings.telnyx_public_key
+    twilio = settings.twilio_account_sid or settings.twilio_auth_token
+    if not telnyx and not twilio:
+        problems.append(
+            "No carrier is set up: put TELNYX_API_KEY and TELNYX_PUBLIC_KEY into .env,"
+            " or TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+        )
+    if telnyx and not settings.telnyx_api_key:
+        problems.append("TELNYX_API_KEY is not set, but TELNYX_PUBLIC_KEY is: set both, or neither to leave Telnyx off")
+    elif telnyx and not settings.telnyx_on:
+        problems.append(
+            "TELNYX_PUBLIC_KEY is not set, but TELNYX_API_KEY is: copy it from Telnyx (Keys & Credentials, Public Key)"
+        )
+    if twilio and not settings.twilio_account_sid:
+        problems.append(
+            "TWILIO_ACCOUNT_SID is not set, but TWILIO_AUTH_TOKEN is: set both, or neither to leave Twilio off"
+        )
+    elif twilio and not settings.twilio_on:
+        problems.append(
+            "TWILIO_AUTH_TOKEN is not set, but TWILIO_ACCOUNT_SID is: copy it from Twilio's console (Account Info);"
+            " it verifies webhooks, which an API key cannot"
+        )
+    if bool(settings.twilio_api_key) != bool(settings.twilio_api_secret):
+        given, missing = ("KEY", "SECRET") if settings.twilio_api_key else ("SECRET", "KEY")
+        problems.append(f"TWILIO_API_{missing} is not set, but TWILIO_API_{given} is: set both, or neither")
     return problems
 
 

@@ -36,6 +36,28 @@ def secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def secrets(value: SecretStr) -> SecretStr:
+    """Several keys, separated by commas; blanks around them do not count."""
+    parts = [part.strip() for part in value.get_secret_value().split(",")]
+    return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
+
+
+def account_sid(text: str) -> str:
+    """Of Twilio: `AC` and 32 hexadecimal digits; "" stays empty. Only what is plainly something else is refused."""
+    return _sid(text, "AC", "the Account SID of Twilio's console")
+
+
+def twilio_api_key(text: str) -> str:
+    """Of Twilio: `SK` and 32 hexadecimal digits; "" stays empty."""
+    return _sid(text, "SK", "the SID of an API key; its secret is TWILIO_API_SECRET")
+
+
+def _sid(text: str, kind: str, what: str) -> str:
+    if text and not re.fullmatch(rf"{kind}\w+", text, re.ASCII):
+        raise ValueError(f"must be {kind} and 32 hexadecimal digits: {what}")
+    return text
+
+
 def ed25519_public_key(text: str) -> str:
     """Base64 of the 32 raw bytes of the key; an SPKI key (44 bytes) is reduced to that."""
     if not text:

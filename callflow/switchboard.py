@@ -11,9 +11,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from callflow import events
 from callflow.call import Call, Rooms
-from callflow.contracts import Carrier, Reply
+from callflow.contracts import Carrier, Reply, Request
 from callflow.errors import Refused
-from callflow.events import CallAnswered, CallHangup, CallInitiated, Event, Signal
+from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, Signal
 from callflow.journal import Record
 from callflow.keypad import MASK
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 TOMBSTONE_SECONDS: Final = 600.0
 """How long late webhooks of a finished leg are known for what they are."""
 _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
-_REPLY_SECONDS: Final = 2.0
-"""A carrier gives up on a webhook about then."""
+_REPLY_SECONDS: Final = 0.7
+"""A carrier waits for its answer, and with some carriers the caller does too."""
 _RELEASE_SECONDS: Final = 1.5
 _LAST_WORDS_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet."""
@@ -66,7 +66,7 @@ class Switchboard:
         self._legs: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_words: set[asyncio.Task[None]] = set()
-        self._seen: Recent[bool] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
+        self._seen: Recent[asyncio.Future[Reply]] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
         self._tombs: Recent[str] = Recent(TOMBSTONE_SECONDS, 50_000, self._loop.time)
         self._max_calls = max_calls
         self._farewell_seconds = farewell_seconds
@@ -86,30 +86,40 @@ class Switchboard:
     # Webhooks
 
     async def dispatch(self, carrier: Carrier, signal: Signal) -> Reply:
-        """What the webhook is answered with. Raises Overloaded, after which the carrier's retry is not a repeat."""
+        """What the webhook is answered with; a repeat gets the answer that the first one got.
+
+        Raises Overloaded, after which the carrier's retry is not a repeat.
+        """
         self.counts["webhooks"] += 1
         seen = f"{signal.carrier}:{signal.id}" if signal.id else ""
-        if seen and self._seen.get(seen):
+        answer = self._seen.get(seen) if seen else None
+        if answer is not None:
             self.counts["repeats"] += 1
-            return carrier.reply(None, ())
-        if seen:
-            self._seen.put(seen, True)
+        else:
+            answer = self._answer(carrier, signal)
+            if seen:
+                self._seen.put(seen, answer)
         try:
-            call = self._find(signal)
-            if call is None:
-                call = self._receive(carrier, signal)
-                if call is None:
-                    return carrier.reply(None, ())
-                answer = call.ask(self._first(call, signal.event))
-            else:
-                answer = call.ask(self._about(call, signal))
             async with asyncio.timeout(_REPLY_SECONDS):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            return carrier.reply(signal.event, ())
-        except BaseException:
-            self._seen.forget(seen)
-            raise
+            answer.cancel()  # nobody will read it: what it would have carried goes its own way
+        except asyncio.CancelledError:
+            if not answer.cancelled():
+                raise
+        self.counts["late_replies"] += 1
+        return carrier.reply(signal.event, ())
+
+    def _answer(self, carrier: Carrier, signal: Signal) -> asyncio.Future[Reply]:
+        call = self._find(signal)
+        if call is not None:
+            return call.ask(self._about(call, signal))
+        call = self._receive(carrier, signal)
+        if call is not None:
+            return call.ask(self._first(call, signal.event))
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        answer.set_result(carrier.reply(signal.event, (), over=True))
+        return answer
 
     def _find(self, signal: Signal) -> Call | None:
         for name in signal.ids.known():
@@ -136,7 +146,7 @@ class Switchboard:
                 return None
         name = self._name(signal)
         incoming = isinstance(event, CallInitiated) and event.direction == "incoming"
-        if not (incoming or isinstance(event, CallAnswered)):
+        if not (incoming or isinstance(event, (CallAnswered, CallResumed))):
             self._stray(name, event)
             if isinstance(event, (CallHangup, CallInitiated)):
                 self._bury(signal, name)
@@ -182,7 +192,10 @@ class Switchboard:
     def _index(self, call: Call, signal: Signal) -> None:
         ids = signal.ids
         call.ids = events.LegIds(
-            ids.control or call.ids.control, ids.leg or call.ids.leg, ids.session or call.ids.session
+            ids.control or call.ids.control,
+            ids.leg or call.ids.leg,
+            ids.session or call.ids.session,
+            ids.number or call.ids.number,
         )
         for name in call.ids.known():
             self._legs[f"{signal.carrier}:{name}"] = call
@@ -201,12 +214,13 @@ class Switchboard:
 
     # Media sockets
 
-    def claim(self, token: str) -> Call:
-        """The call that a media socket with this token may join. Raises Refused."""
+    def claim(self, token: str, handshake: Request) -> Call:
+        """The call that a media socket with this token may join. Raises Refused, or Forged."""
         stream = self._rooms.mint.read(token)
         call = self._calls.get(stream.call)
         if call is None:
             raise Refused("no live call has this token")
+        call.carrier.verify_stream(handshake)
         call.claim_stream(stream.ordinal)
         return call
 

@@ -1,7 +1,8 @@
 """The habits that every carrier's REST API needs: one client, a deadline on each try, and retries that stay harmless.
 
 Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its
-body lets the carrier obey it once. No other 4xx is ever retried.
+body lets the carrier obey it once. Where obeying it twice would do harm, only what certainly had no effect is retried:
+requests that were never sent, and 429. No other 4xx is ever retried.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ ReadError = Callable[[httpx.Response], CarrierError]
 
 
 class Api:
-    """A JSON API behind one base URL."""
+    """An HTTP API behind one base URL, whose answers are JSON."""
 
     def __init__(
         self,
         base: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
         read_error: ReadError,
         seconds: float = 3.0,
         retries: int = 3,
@@ -46,14 +48,24 @@ class Api:
         self._retries = retries
         self._client = httpx.AsyncClient(
             base_url=base.rstrip("/"),
-            headers=dict(headers),
+            headers=dict(headers or {}),
+            auth=auth,
             timeout=httpx.Timeout(seconds),
             limits=httpx.Limits(max_connections=500, max_keepalive_connections=50),
         )
         self.retried = 0
 
     async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
-        """The decoded answer. Raises CarrierError when the last try failed."""
+        """Send JSON. The decoded answer. Raises CarrierError when the last try failed."""
+        return await self.request("POST", path, retries=retries, json=dict(body))
+
+    async def request(
+        self, method: str, path: str, *, retries: int | None = None, repeatable: bool = True, **content: Any
+    ) -> Any:
+        """Send `content` as httpx takes it: `json`, `data` for a form, `params`. Raises CarrierError as `post` does.
+
+        Not `repeatable`: the carrier would obey it twice.
+        """
         tries = 1 + (self._retries if retries is None else retries)
         async for attempt in AsyncRetrying(
             stop=stop_after_attempt(tries),
@@ -63,26 +75,29 @@ class Api:
             reraise=True,
         ):
             with attempt:
-                return await self._once(path, body)
+                return await self._once(method, path, repeatable, content)
         raise AssertionError("unreachable: the last attempt either returns or raises")
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _once(self, path: str, body: Mapping[str, Any]) -> Any:
+    async def _once(self, method: str, path: str, repeatable: bool, content: Mapping[str, Any]) -> Any:
         try:
             # httpx's own timeouts each bound one step: an answer that drips in would outlast them all
             async with asyncio.timeout(self._seconds):
-                response = await self._client.post(path, json=dict(body))
+                response = await self._client.request(method, path, **content)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise CarrierError(f"no answer from the carrier ({type(error).__name__})", retry=True) from error
+            unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+            message = f"no answer from the carrier ({type(error).__name__})"
+            raise CarrierError(message, retry=repeatable or unsent) from error
         if response.is_success:
             try:
                 return response.json()
             except (ValueError, RecursionError):
                 return {}
         failure = self._read_error(response)
-        failure.retry = failure.retry or response.status_code in (408, 429) or response.status_code >= 500
+        status = response.status_code
+        failure.retry = failure.retry or status == 429 or (repeatable and (status == 408 or status >= 500))
         if failure.retry:
             failure.wait = asked_to_wait(response.headers)
         raise failure

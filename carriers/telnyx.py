@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callflow import commands, events
-from callflow.contracts import CarrierCan, Order, Reply, Request
+from callflow.contracts import CarrierCan, Door, Order, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import Event, LegIds, Signal
 from carriers.http import Api
@@ -68,7 +68,8 @@ class TelnyxConfig:
 class Telnyx:
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request"})
-    doors = ("/webhooks", "/webhooks/")
+    doors = (Door("/webhooks"), Door("/webhooks/"))
+    preamble_seconds = 0.0
 
     def __init__(self, config: TelnyxConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._config = config
@@ -132,9 +133,12 @@ class Telnyx:
             event = read(payload)
         return [Signal(self.name, _text(data, "id"), ids, event, _text(data, "occurred_at"))]
 
-    def reply(self, event: Event | None, wanted: Sequence[commands.Command]) -> Reply:
-        """Telnyx reads nothing but the status, so every command is left to be sent."""
-        return Reply(_SUCCESS, rest=tuple(wanted))
+    def verify_stream(self, request: Request) -> None:
+        """Telnyx does not sign the handshake: the token in its path, and the secret in its first frame, must do."""
+
+    def reply(self, event: Event | None, orders: Sequence[Order], *, over: bool = False) -> Reply:
+        """Telnyx reads nothing but the status, so every order is left to be sent."""
+        return Reply(_SUCCESS, rest=tuple(orders))
 
     # Commands
 
@@ -171,7 +175,7 @@ class Telnyx:
                 return "answer", {
                     **self._stream(order),
                     "send_silence_when_idle": True,
-                    "webhook_url": f"{config.address()}{self.doors[0]}",
+                    "webhook_url": f"{config.address()}{self.doors[0].path}",
                     "webhook_url_method": "POST",
                 }, False  # fmt: skip
             case commands.StartStream():

@@ -12,10 +12,7 @@ import msgspec
 
 from callflow.contracts import Audio, Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
 from callflow.errors import Malformed
-
-
-_MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
-"""Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
+from carriers.frames import MOST_PAYLOAD, field, number
 
 
 class _Media(msgspec.Struct):
@@ -50,27 +47,27 @@ class TelnyxDialect:
             raise Malformed(f"not a media streaming frame: {error}") from None
         media = frame.media
         if frame.event == "media" and media is not None:
-            if len(media.payload) > _MOST_PAYLOAD:
+            if len(media.payload) > MOST_PAYLOAD:
                 raise Malformed("a media frame of more than 30 s")
             if media.track and not media.track.startswith("inbound"):
                 return Ignored("outbound media")
-            return Audio(_number(media.chunk), media.payload)
+            return Audio(number(media.chunk), media.payload)
         return self._other(frame)
 
     def _other(self, frame: _Frame) -> Frame:
         match frame.event:
             case "mark":
-                return MarkBack(_field(frame.mark, "name"))
+                return MarkBack(field(frame.mark, "name"))
             case "dtmf":
-                return Digit(_field(frame.dtmf, "digit")[:1])
+                return Digit(field(frame.dtmf, "digit")[:1])
             case "connected":
-                return Connected(_field(frame.connected, "x-telnyx-streaming-auth-token"))
+                return Connected(field(frame.connected, "x-telnyx-streaming-auth-token"))
             case "start" if frame.start is not None:
                 return _start(frame.start, frame.stream_id or "")
             case "stop":
                 return Stop("stop frame")
             case "error":
-                return Trouble(_field(frame.payload, "code"), _field(frame.payload, "title"))
+                return Trouble(field(frame.payload, "code"), field(frame.payload, "title"))
             case "media" | "start":
                 raise Malformed(f"a {frame.event} frame without its body")
         return Ignored(frame.event[:40])
@@ -89,21 +86,10 @@ def _start(start: dict[str, Any], stream: str) -> Start:
     form = start.get("media_format")
     form = form if isinstance(form, dict) else {}
     return Start(
-        stream=stream or _field(start, "stream_id"),
-        call=_field(start, "call_control_id"),
-        session=_field(start, "call_session_id"),
-        encoding=_field(form, "encoding").upper() or "PCMU",
-        sample_rate=_number(form.get("sample_rate")) or 8000,
-        channels=_number(form.get("channels")) or 1,
+        stream=stream or field(start, "stream_id"),
+        call=field(start, "call_control_id"),
+        session=field(start, "call_session_id"),
+        encoding=field(form, "encoding").upper() or "PCMU",
+        sample_rate=number(form.get("sample_rate")) or 8000,
+        channels=number(form.get("channels")) or 1,
     )
-
-
-def _field(fields: Any, name: str) -> str:
-    value = fields.get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, int):
-        return max(value, 0)
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 else 0

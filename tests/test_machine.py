@@ -64,6 +64,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
     ev.CallAnswered(),
+    ev.CallResumed(),
     ev.CallHangup(),
     ev.CallHangup(cause="normal_clearing"),
     ev.NotOurs(),
@@ -388,6 +389,8 @@ def test_a_stream_is_asked_for_only_where_none_is_and_the_answer_does_not_bring_
     for edge in graph().edges:
         if do.StartStream.name in edge.names:
             again = edge.step.after == RECOVERING and edge.target.model.media == "lost"
+            # the carrier itself says that there is none, and waits for the answer
+            again |= isinstance(edge.event, ev.CallResumed) and edge.target.model.media != "open"
             assert again or (edge.target.adopted and edge.step.after == ANSWERED), edge
 
 
@@ -449,7 +452,9 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
             assert machine.is_over(follow(node, event).target.model), node
 
 
-TRYING_AGAIN = (ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring)
+TRYING_AGAIN = (
+    ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
+)  # fmt: skip
 """News of which a repeat is other news: it failed again, it is silent once more. The rest is known by its id."""
 
 

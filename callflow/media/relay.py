@@ -115,6 +115,8 @@ class Relay:
 
     async def attend(self, wire: Wire, dialect: Dialect, secret: str) -> None:
         """Serve one media socket until it ends or `close`; the caller of this lends the socket for that long."""
+        if self._stream is not None:  # it was lost, and nobody has noticed yet
+            await self._stream.end("another stream took its place")
         stream = Stream(self, wire, dialect, secret, self._settings)
         self._stream = stream
         if self._answered:
@@ -126,6 +128,7 @@ class Relay:
                 self._stream = None
             self._stop("pacer", "clip")
             self.company.pause()
+            stream.gone.set()
         if stream.started:
             self._cut_off()
         self._post(events.MediaLost(reason=reason))

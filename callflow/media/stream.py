@@ -88,6 +88,8 @@ class Stream:
         self._reorder = Reorder(settings.reorder_frames)
         self._writer = Writer(wire.send, self._end, seconds=settings.write_seconds)
         self._over: asyncio.Future[str] = self._loop.create_future()
+        self.gone = asyncio.Event()
+        """Set by whoever ran it."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._holding: asyncio.TimerHandle | None = None
         self._alaw = False
@@ -116,6 +118,11 @@ class Stream:
     async def close(self, code: int, reason: str) -> None:
         await self._close_wire(code, reason)
         self._end(reason)
+
+    async def end(self, reason: str) -> None:
+        """Returns when whoever ran it has told its end."""
+        self._end(reason)
+        await self.gone.wait()
 
     def send_audio(self, audio: bytes) -> None:
         payload = binascii.b2a_base64(audio, newline=False).decode("ascii")

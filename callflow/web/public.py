@@ -16,10 +16,12 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from callflow.contracts import Carrier, Reply, Request
+from callflow.commands import Speak
+from callflow.contracts import Carrier, Order, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
 from callflow.media.socket import AsgiWire
 from callflow.switchboard import Switchboard
+from callflow.web.pages import Receive, create_pages
 
 
 log = logging.getLogger(__name__)
@@ -36,21 +38,33 @@ App = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
 
 
 class PublicAddress:
-    """Where carriers reach us: as configured, else as the newest verified webhook was addressed."""
+    """Where carriers reach us: as configured, else the tunnel, else as the newest verified webhook was addressed."""
 
     def __init__(self, configured: str, fallback: str) -> None:
         self._configured = configured
         self._learned = fallback
+        self.tunnel = ""
 
     def __call__(self) -> str:
-        return self._configured or self._learned
+        return self.known or self._learned
 
-    def learn(self, host: str, forwarded_proto: str) -> None:
-        """Only for development: behind a tunnel whose address nobody has put into PUBLIC_BASE_URL."""
-        if not self._configured and host:
-            local = host.rsplit(":", 1)[0] in _LOCAL
-            scheme = forwarded_proto if forwarded_proto in ("http", "https") else "http" if local else "https"
-            self._learned = f"{scheme}://{host}"
+    @property
+    def known(self) -> str:
+        """What somebody has said it is; "": nobody has."""
+        return self._configured or self.tunnel
+
+    def of(self, host: str, forwarded_proto: str) -> str:
+        """How a request was addressed. What it says itself counts only where nothing is known: in development, behind
+        a tunnel whose address nobody has put into PUBLIC_BASE_URL."""
+        if self.known or not host:
+            return self()
+        local = host.rsplit(":", 1)[0] in _LOCAL
+        scheme = forwarded_proto if forwarded_proto in ("http", "https") else "http" if local else "https"
+        return f"{scheme}://{host}"
+
+    def learn(self, address: str) -> None:
+        """A verified webhook was addressed like that."""
+        self._learned = address
 
 
 def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchboard], address: PublicAddress) -> Quart:
@@ -58,21 +72,18 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = _BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
-
-    @app.get("/")
-    async def index() -> dict[str, str]:
-        return {"message": "Media Stream Server is running!"}
-
-    @app.get("/health")
-    async def health() -> tuple[str, dict[str, str]]:
-        return "OK", {"content-type": "text/plain"}
+    pages = create_pages(app, address)
 
     for carrier in carriers:
+        receive = _webhook(carrier, switchboard, address)
         for door in carrier.doors:
-            app.add_url_rule(
-                door, f"{carrier.name}:{door}", _webhook(carrier, switchboard, address), methods=["POST"],
-                strict_slashes=True,
-            )  # fmt: skip
+            methods = list(door.methods)
+            if "GET" in methods and door.path in pages:
+                methods.remove("GET")
+                pages[door.path].append((door.only_with, receive))
+            if methods:
+                name = f"{carrier.name}:{door.path}"
+                app.add_url_rule(door.path, name, receive, methods=methods, strict_slashes=True)
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
@@ -86,38 +97,51 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
         log.error("a web handler failed", exc_info=error)
         return _answer(503, "a fault of ours; try again")
 
-    app.asgi_app = MediaDoor(app.asgi_app, switchboard)  # type: ignore[method-assign]
+    app.asgi_app = MediaDoor(app.asgi_app, switchboard, address)  # type: ignore[method-assign]
     return app
 
 
-def _webhook(
-    carrier: Carrier, switchboard: Callable[[], Switchboard], address: PublicAddress
-) -> Callable[[], Awaitable[Response]]:
+def _webhook(carrier: Carrier, switchboard: Callable[[], Switchboard], address: PublicAddress) -> Receive:
     async def receive() -> Response:
-        body = cast(bytes, await request.get_data())
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        wanted = Request(request.method, request.path, headers, body, url=address() + request.full_path.rstrip("?"))
+        wanted = _read(request.scope, request.method, cast(bytes, await request.get_data()), address)
         try:
             carrier.verify(wanted)
-        except Forged as error:
-            log.warning("%s webhook refused: %s", carrier.name, error)
-            return _answer(403, str(error))
-        try:
             signals = carrier.parse(wanted)
-        except Malformed as error:
+        except (Forged, Malformed) as error:
             log.warning("%s webhook refused: %s", carrier.name, error)
-            return _answer(400, str(error))
-        address.learn(headers.get("host", ""), headers.get("x-forwarded-proto", ""))
+            return _answer(403 if isinstance(error, Forged) else 400, str(error))
+        if not address.known:
+            address.learn(wanted.url[: -len(_target(request.scope))])
         reply: Reply | None = None
-        try:
-            for signal in signals:
+        for signal in signals:
+            try:
                 reply = await switchboard().dispatch(carrier, signal)
-        except Overloaded as error:
-            return _answer(503, str(error))
+            except Exception as error:
+                if "answers_in_reply" not in carrier.can:  # it will try again; the other plays an error of its own
+                    if isinstance(error, Overloaded):
+                        return _answer(503, str(error))
+                    raise
+                log.exception("%s webhook failed through a fault of our own", carrier.name)
+                reply = carrier.reply(signal.event, [Order(Speak(sentence="sorry"), signal.id, "", signal.ids)])
         reply = reply or carrier.reply(None, ())
-        return Response(reply.body, content_type=reply.content_type)
+        return Response(reply.body, reply.status, content_type=reply.content_type)
 
     return receive
+
+
+def _read(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    base = address.of(headers.get("host", ""), headers.get("x-forwarded-proto", "").split(",")[0].strip())
+    if socket:
+        base = "ws" + base.removeprefix("http")
+    query = scope["query_string"].decode("latin-1")
+    return Request(method, scope["path"], headers, body, url=base + _target(scope), query=query)
+
+
+def _target(scope: Any) -> str:
+    """Path and query as they came: signatures are made over them."""
+    path: bytes = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    return path.decode("latin-1")
 
 
 def _answer(status: int, message: str) -> Response:
@@ -131,8 +155,8 @@ def _answer(status: int, message: str) -> Response:
 class MediaDoor:
     """ASGI: lends media sockets to their calls, below the web framework, and refuses every other WebSocket."""
 
-    def __init__(self, inner: Any, switchboard: Callable[[], Switchboard]) -> None:
-        self._inner, self._switchboard = inner, switchboard
+    def __init__(self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress) -> None:
+        self._inner, self._switchboard, self._address = inner, switchboard, address
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
@@ -141,8 +165,9 @@ class MediaDoor:
         wire = AsgiWire(receive, send)
         await receive()  # websocket.connect
         try:
-            call = self._switchboard().claim(_token(scope["path"]))
-        except Refused as error:
+            handshake = _read(scope, "GET", b"", self._address, socket=True)
+            call = self._switchboard().claim(_token(scope["path"]), handshake)
+        except (Refused, Forged) as error:
             log.warning("media socket refused: %s", error)
             await wire.refuse()
             return

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from callflow import commands, events
 from callflow.errors import Forged, Malformed
 from callflow.events import LegIds
-from tests.carriers.house import NOW, PUBLIC_KEY, request, sign, telnyx
+from tests.carriers.house import NOW, PUBLIC_KEY, order, request, sign, telnyx
 
 
 ADAPTER = telnyx()
@@ -366,7 +366,7 @@ def test_arbitrary_fields_raise_nothing_but_malformed(kind: Any, fields: Any, id
 
 
 def test_the_answer_carries_nothing_so_every_command_is_left() -> None:
-    wanted = (commands.Answer(), commands.Hangup())
+    wanted = (order(commands.Answer()), order(commands.Hangup()))
     reply = ADAPTER.reply(events.CallInitiated(), wanted)
     assert json.loads(reply.body) == {"success": True}
     assert reply.content_type == "application/json"

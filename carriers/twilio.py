@@ -1,0 +1,302 @@
+"""Twilio, Programmable Voice: webhooks in, TwiML and REST out.
+
+Facts worth knowing here, all from Twilio's documentation: the answer to a webhook is the command, so a call is answered
+and its stream opened by the document that its first request gets; a document that comes by REST replaces the one that
+is running, a media stream included; a call whose documents are used up is hung up; requests time out after 15 s and
+have no ids but an idempotency token; status callbacks come in any order; inbound calls tell of their end only where the
+number's StatusCallback is set. An error 20404 or 21220 says that the call is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from callflow import commands, events
+from callflow.contracts import CarrierCan, Door, Order, Reply, Request
+from callflow.errors import CarrierError, Forged, Malformed
+from callflow.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
+from carriers import twiml
+from carriers.http import Api
+from carriers.twilio_media import TwilioDialect
+from carriers.twilio_signature import HEADER, Verifier, parameters
+
+
+log = logging.getLogger(__name__)
+
+VOICE: Final = ("/", "/incoming-call", "/twiml", "/api/twiml", "/twilio/voice")
+"""What a number's VoiceUrl may be: ours, and those of earlier systems."""
+RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE = (
+    twiml.RESUME,
+    "/twilio/fallback",
+    "/twilio/status",
+    "/twilio/stream",
+    "/twilio/recording",
+    "/twilio/amd",
+)
+_BOTH: Final = ("GET", "POST")
+_ENDED: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+_UNANSWERED: Final = frozenset({"", "queued", "initiated", "ringing"})
+_GONE: Final = frozenset({"20404", "21220"})
+_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
+"""Events whose webhook is answered with a document."""
+_PERSISTENT_RETRIES: Final = 6
+"""For the commands that end a call: giving up on them leaves somebody on the line."""
+_SPEECH_SECONDS: Final = 0.08
+"""Of a character of text, spoken by the carrier without haste."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioConfig:
+    account_sid: str
+    auth_tokens: Sequence[str]
+    """The first one is used for REST unless there is an API key; all of them verify webhooks."""
+    address: Callable[[], str]
+    """Our public address, without a path."""
+    api_key: str = ""
+    api_secret: str = ""
+    shared_keys: Mapping[str, str] = field(default_factory=dict)
+    """Secrets of shared signing keys by their ids."""
+    api_base: str = "https://api.twilio.com"
+    allow_unsigned: bool = False
+    """Development only: take webhooks and media sockets that carry no signature."""
+    media_signature: bool = True
+    """A media socket needs a signature beside its token."""
+    voice: str = ""
+    language: str = ""
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """What to say for each sentence that the machine may ask for."""
+    greeting_text: str = ""
+    """Said by Twilio's own voice before the stream is opened."""
+    pause_seconds: int = 0
+    """Before the stream is opened."""
+    after_text: str = ""
+    """Said at the very end of a call that we end."""
+    resume_seconds: int = 2
+    """How long a caller whose stream has ended waits until Twilio asks us what to do, if we have not said it before."""
+    seconds: float = 3.0
+    retries: int = 3
+
+
+class Twilio:
+    name = "twilio"
+    can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request", "answers_in_reply"})
+    doors = (
+        *(Door(path, _BOTH, only_with="CallSid") for path in VOICE),
+        *(Door(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE)),
+    )
+
+    def __init__(self, config: TwilioConfig) -> None:
+        self._config = config
+        self._verifier = Verifier(config.auth_tokens, config.shared_keys)
+        self._voice = twiml.Voice(config.voice, config.language)
+        user = (config.api_key, config.api_secret) if config.api_key else (config.account_sid, config.auth_tokens[0])
+        self.api = Api(
+            f"{config.api_base}/2010-04-01/Accounts/{config.account_sid}",
+            auth=user,
+            read_error=read_error,
+            seconds=config.seconds,
+            retries=config.retries,
+        )
+
+    @property
+    def preamble_seconds(self) -> float:
+        return self._config.pause_seconds + len(self._config.greeting_text) * _SPEECH_SECONDS
+
+    # Webhooks
+
+    def verify(self, request: Request) -> None:
+        if HEADER not in request.headers and self._config.allow_unsigned:
+            log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Twilio webhook without a signature")
+            return
+        self._verifier.check(request)
+
+    def verify_stream(self, request: Request) -> None:
+        """Twilio docs: the handshake is signed like a webhook, over the `wss` URL."""
+        if HEADER not in request.headers:
+            if self._config.media_signature and not self._config.allow_unsigned:
+                raise Forged("the media socket carries no X-Twilio-Signature; twilio_media_signature = false allows it")
+            return
+        self._verifier.check(request, slash=True)
+
+    def parse(self, request: Request) -> list[Signal]:
+        params = {name: _readable(value) for name, value in parameters(request)}
+        sid = params.get("CallSid", "")
+        if not 0 < len(sid) <= 64:
+            raise Malformed("no CallSid: this is not a request about a call")
+        path = request.path
+        token = request.headers.get("i-twilio-idempotency-token", "")[:100]
+        event, key = _read(path, params)
+        if path in VOICE and isinstance(event, CallInitiated):
+            token = ""  # a call is answered once, and in the same way however often it is asked
+        delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
+        ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
+        return [Signal(self.name, delivery, ids, event, params.get("Timestamp", ""))]
+
+    def reply(self, event: Event | None, orders: Sequence[Order], *, over: bool = False) -> Reply:
+        """The document that carries the first order; without an order, the caller waits a moment, or it is the end."""
+        if not isinstance(event, _ASKS):
+            return Reply(b"", "text/plain", 204, rest=tuple(orders))
+        document, carried = None, None
+        for order in orders:
+            document = self._document(order, first=not isinstance(event, CallResumed))
+            if document is not None:
+                carried = order
+                break
+        if document is None:
+            document = self._goodbye() if over else self._blank().come_back(1)
+        rest = tuple(order for order in orders if order is not carried)
+        return Reply(document.text().encode(), twiml.CONTENT_TYPE, rest=rest)
+
+    # Commands
+
+    def _blank(self) -> twiml.Document:
+        return twiml.Document(self._config.address(), self._voice)
+
+    def _goodbye(self) -> twiml.Document:
+        return self._blank().say(self._config.after_text).hang_up()
+
+    def _document(self, order: Order, *, first: bool) -> twiml.Document | None:
+        config = self._config
+        match order.command:
+            case commands.Answer() | commands.StartStream():
+                document = self._blank()
+                if first:
+                    document.say(config.greeting_text).pause(config.pause_seconds)
+                return document.connect(self._stream(order)).come_back(config.resume_seconds)
+            case commands.Speak(sentence=sentence):
+                return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
+            case commands.Reject(cause=cause):
+                return self._blank().reject(cause)
+            case commands.Hangup():
+                return self._goodbye()
+        return None
+
+    def _stream(self, order: Order) -> twiml.Stream:
+        about = (
+            ("phoneNumber", order.to_number or "unknown"),
+            ("phoneNumberSid", order.ids.number or "unknown"),
+            ("callerNumber", order.from_number or "unknown"),
+        )
+        return twiml.Stream(order.stream_url, order.stream_name, f"{self._config.address()}{STREAM}", about)
+
+    async def execute(self, order: Order) -> None:
+        """By REST: for what no webhook waits for."""
+        sid = order.ids.control
+        match order.command:
+            case commands.Answer():
+                return  # no command answers: the document does, for which Twilio asks again in a moment
+            case commands.StartStream():
+                # Obeyed twice it would end the stream that it has just opened.
+                await self._push(sid, self._document(order, first=False), repeatable=False)
+            case commands.Speak():
+                await self._push(sid, self._document(order, first=False))
+            case commands.Reject() | commands.Hangup():
+                await self._hang_up(sid)
+            case _:
+                raise CarrierError(f"Twilio has no command for {order.command.name!r}")
+
+    async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
+        if document is not None:
+            await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
+
+    async def _hang_up(self, sid: str) -> None:
+        try:
+            if self._config.after_text:
+                try:
+                    await self._push(sid, self._goodbye())
+                    return
+                except CarrierError as error:
+                    log.info("Twilio did not take the last words, so the call ends without: %s", error)
+            await self._update(sid, {"Status": "completed"}, retries=_PERSISTENT_RETRIES)
+        except CarrierError as error:
+            if not error.gone:
+                raise
+
+    async def _update(self, sid: str, form: Mapping[str, str], **options: Any) -> None:
+        await self.api.request("POST", _call(sid), data=dict(form), **options)
+
+    async def look_up(self, sid: str) -> Mapping[str, Any]:
+        """The call as Twilio has it: `status`, `duration` (seconds, as text) and more. Raises CarrierError, `gone` when
+        there is none."""
+        found = await self.api.request("GET", _call(sid))
+        return found if isinstance(found, dict) else {}
+
+    def dialect(self) -> TwilioDialect:
+        return TwilioDialect(self._config.account_sid)
+
+    async def close(self) -> None:
+        await self.api.close()
+
+
+def read_error(response: httpx.Response) -> CarrierError:
+    """Twilio's error shape: `{"code": 20404, "message": …, "more_info": …, "status": 404}`; 5xx may be HTML."""
+    code = message = ""
+    try:
+        error = response.json()
+        code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    except (ValueError, AttributeError, RecursionError):
+        pass  # an answer from something in between: the status must do
+    status = response.status_code
+    return CarrierError(
+        f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",
+        status=status,
+        code=code,
+        gone=status == 404 or code in _GONE,
+    )
+
+
+def _call(sid: str) -> str:
+    return f"/Calls/{quote(sid, safe='')}.json"
+
+
+def _readable(value: str) -> str:
+    return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+
+
+def _read(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
+    """The event, and what makes a second request without a token the same as the first ("": nothing does)."""
+    status = params.get("CallStatus", "")
+    numbers = {
+        "from_number": params.get("From") or params.get("Caller") or "",
+        "to_number": params.get("To") or params.get("Called") or "",
+    }
+    if path == STREAM:
+        return _stream_event(params), f"stream:{params.get('StreamSid', '')}:{params.get('StreamEvent', '')}"
+    if path == RECORDING:
+        kind = params.get("RecordingStatus", "")[:40]
+        return events.CarrierNotice(kind=f"recording {kind}"), f"recording:{params.get('RecordingSid', '')}:{kind}"
+    if path == MACHINE:
+        heard = params.get("AnsweredBy", "")[:40]
+        return events.CarrierNotice(kind=f"answered by {heard}"), f"answered-by:{heard}"
+    if status in _ENDED:
+        ended = events.CallHangup(
+            cause=status.replace("-", "_"),
+            source="carrier",
+            sip_cause=params.get("SipResponseCode", "")[:3],
+            seconds=params.get("CallDuration", "")[:10],
+        )
+        return ended, "ended"  # the terminal statuses exclude each other
+    if path == STATUS:
+        return events.CarrierNotice(kind=f"status {status[:40]}"), f"{status}:{params.get('SequenceNumber', '')}"
+    if path in VOICE and status in _UNANSWERED:
+        return CallInitiated(direction="incoming", **numbers), "voice"
+    if path in VOICE:
+        return CallAnswered(**numbers), ""
+    return CallResumed(**numbers), ""
+
+
+def _stream_event(params: Mapping[str, str]) -> Event:
+    match params.get("StreamEvent", ""):
+        case "stream-started":
+            return events.StreamAnnounced(what="started")
+        case "stream-stopped":
+            return events.StreamAnnounced(what="stopped")
+        case "stream-error":
+            return events.StreamFailed(reason=params.get("StreamError", "")[:200], address=params.get("StreamName", ""))
+    return events.CarrierNotice(kind=f"stream {params.get('StreamEvent', '')[:40]}")

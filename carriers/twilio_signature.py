@@ -1,0 +1,111 @@
+"""How Twilio signs what it sends: HMAC over the URL that it asked for, then every parameter of the form in order.
+
+Facts from Twilio's documentation: the URL is the public one, exactly as configured and still percent-encoded, without
+its fragment; parameters are sorted by name, then by value, each distinct value once, blank ones included; with a JSON
+body the URL carries `bodySHA256` instead. API keys never sign: it is the account's auth token, or in the newer mode a
+shared key, which a second header names. There is no timestamp, so a repeat cannot be told from the first by its
+signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from callflow.contracts import Request
+from callflow.errors import Forged, Malformed
+
+
+HEADER: Final = "x-twilio-signature"
+_SETTINGS: Final = "x-twilio-webhooks-signature-settings"
+_HASHES: Final = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
+_DEFAULT_PORTS: Final = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+_MOST_PARAMETERS: Final = 1000
+
+Parameters = Sequence[tuple[str, str]]
+
+
+def parameters(request: Request) -> Parameters:
+    """Of the form, or of the query of a GET, as they came. Raises Malformed."""
+    text = request.body.decode("latin-1") if request.method == "POST" else request.query
+    try:
+        # surrogateescape: what is not UTF-8 must still be signed byte for byte
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="surrogateescape")
+    except ValueError as error:
+        raise Malformed(f"not a form: {error}") from None
+
+
+class Verifier:
+    """`tokens`: the account's auth tokens, several while they are rotated. `shared`: secrets of shared keys by their
+    ids; under "" one whose id is not known."""
+
+    def __init__(self, tokens: Sequence[str], shared: Mapping[str, str] | None = None) -> None:
+        self._tokens = [token.encode() for token in tokens if token]
+        self._shared = {name: secret.encode() for name, secret in (shared or {}).items() if secret}
+
+    def check(self, request: Request, *, slash: bool = False) -> None:
+        """Raises Forged. `slash`: the signed path may have a slash more or less at its end, as on media sockets."""
+        given = request.headers.get(HEADER, "")
+        if not given:
+            raise Forged("the request carries no X-Twilio-Signature")
+        keys, algorithm = self._keys(request.headers.get(_SETTINGS, ""))
+        is_form = request.method == "POST" and not _body_hash(request)
+        signed = _text(parameters(request)) if is_form else b""
+        right = False
+        for key in keys:
+            for url in addresses(request.url, slash=slash):
+                wanted = sign(key, url.encode("latin-1") + signed, algorithm)
+                right |= hmac.compare_digest(wanted.encode(), given.encode())
+        if not right:
+            raise Forged(
+                "the signature is not Twilio's: is PUBLIC_BASE_URL what Twilio was told, and TWILIO_AUTH_TOKEN current?"
+            )
+        if (wanted_hash := _body_hash(request)) and not hmac.compare_digest(
+            hashlib.sha256(request.body).hexdigest(), wanted_hash.lower()
+        ):
+            raise Forged("the body is not the one that was signed")
+
+    def _keys(self, settings: str) -> tuple[list[bytes], str]:
+        """Twilio docs: `key=<id>,algorithm=HMAC_SHA256`; then the key is that shared key's secret."""
+        given = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
+        algorithm = given.get("algorithm", "HMAC_SHA1")
+        if algorithm not in _HASHES:
+            raise Forged(f"signed with {algorithm[:40]}, which is not known here")
+        if "key" not in given:
+            return self._tokens, algorithm
+        found = [secret for name, secret in self._shared.items() if name in ("", given["key"])]
+        if not found:
+            raise Forged(f"signed with the shared key {given['key'][:60]}: put its secret into TWILIO_SHARED_KEYS")
+        return found, algorithm
+
+
+def sign(key: bytes, text: bytes, algorithm: str = "HMAC_SHA1") -> str:
+    return base64.b64encode(hmac.new(key, text, _HASHES[algorithm]).digest()).decode()
+
+
+def addresses(url: str, *, slash: bool = False) -> Iterator[str]:
+    """The URL as it may have been signed: Twilio is not consistent about the port."""
+    scheme, place, path, query, _ = urlsplit(url)
+    host = re.sub(r":\d+$", "", place)
+    paths = [path]
+    if slash:
+        paths.append(path.removesuffix("/") if path.endswith("/") else f"{path}/")
+    for each in dict.fromkeys((place, host, f"{host}:{_DEFAULT_PORTS.get(scheme, 443)}")):
+        for one in paths:
+            yield urlunsplit((scheme, each, one, query, ""))
+
+
+def _text(params: Parameters) -> bytes:
+    found: dict[bytes, set[bytes]] = {}
+    for name, value in params:
+        found.setdefault(name.encode("utf-8", "surrogateescape"), set()).add(value.encode("utf-8", "surrogateescape"))
+    return b"".join(name + value for name in sorted(found) for value in sorted(found[name]))
+
+
+def _body_hash(request: Request) -> str:
+    return next((value for name, value in parse_qsl(request.query) if name == "bodySHA256"), "")
