@@ -1,0 +1,186 @@
+"""What Twilio is told over REST, what it answers, and what is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+import respx
+
+from callflow import commands
+from callflow.commands import Command
+from callflow.errors import CarrierError
+from tests.carriers.twilio_house import ACCOUNT, BASE, SID, STREAM, TOKEN, order, twilio
+
+
+CALL_URL = f"{BASE}/2010-04-01/Accounts/{ACCOUNT}/Calls/{SID}.json"
+ENDED = httpx.Response(404, json={"code": 20404, "message": "not found", "status": 404})
+NOT_LIVE = httpx.Response(400, json={"code": 21220, "message": "Call is not in-progress. Cannot redirect."})
+FINE = httpx.Response(200, json={"sid": SID, "status": "in-progress"})
+
+
+def told(command: Command, *answers: Any, **config: Any) -> tuple[list[dict[str, str]], CarrierError | None]:
+    """The forms that were sent, and what became of it."""
+
+    async def main() -> tuple[list[dict[str, str]], CarrierError | None]:
+        adapter = twilio(seconds=1.0, **config)
+        failure = None
+        with respx.mock as router:
+            route = router.post(CALL_URL).mock(side_effect=list(answers))
+            try:
+                await adapter.execute(order(command))
+            except CarrierError as error:
+                failure = error
+            forms = [
+                {name: values[0] for name, values in parse_qs(call.request.content.decode()).items()}
+                for call in route.calls
+            ]
+            for call in route.calls:
+                assert call.request.headers["content-type"] == "application/x-www-form-urlencoded"
+        await adapter.close()
+        return forms, failure
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("carriers.http._wait", lambda state: 0.0)
+
+
+def test_hanging_up() -> None:
+    assert told(commands.Hangup(), FINE) == ([{"Status": "completed"}], None)
+
+
+def test_rejecting_what_no_document_can_reject_any_more() -> None:
+    assert told(commands.Reject(), FINE) == ([{"Status": "completed"}], None)
+
+
+@pytest.mark.parametrize("answer", [ENDED, NOT_LIVE, FINE], ids=["404", "21220", "200"])
+def test_hanging_up_a_call_that_has_ended_is_no_failure(answer: httpx.Response) -> None:
+    assert told(commands.Hangup(), answer)[1] is None
+
+
+def test_another_stream() -> None:
+    (form,), failure = told(commands.StartStream(), FINE)
+    assert failure is None
+    assert set(form) == {"Twiml"}
+    assert f'<Stream url="{STREAM}"' in form["Twiml"]
+    assert form["Twiml"].endswith("</Redirect></Response>")
+
+
+def test_the_last_sentence() -> None:
+    (form,), failure = told(commands.Speak(sentence="sorry"), FINE)
+    assert failure is None
+    assert ">I am sorry.</Say><Hangup /></Response>" in form["Twiml"]
+
+
+def test_no_command_answers_a_call_because_the_document_does() -> None:
+    assert told(commands.Answer()) == ([], None)
+
+
+def test_last_words_of_a_call_that_we_end_and_a_plain_end_where_they_cannot_be_said() -> None:
+    (form,), failure = told(commands.Hangup(), FINE, after_text="Bye.")
+    assert failure is None
+    assert ">Bye.</Say><Hangup />" in form["Twiml"]
+    forms, failure = told(commands.Hangup(), NOT_LIVE, FINE, after_text="Bye.")
+    assert failure is None
+    assert forms[1] == {"Status": "completed"}
+
+
+@pytest.mark.parametrize("answer", [ENDED, NOT_LIVE], ids=["404", "21220"])
+@pytest.mark.parametrize("command", [commands.StartStream(), commands.Speak()], ids=lambda one: one.name)
+def test_a_call_that_has_ended_is_gone(command: Command, answer: httpx.Response) -> None:
+    forms, failure = told(command, answer)
+    assert len(forms) == 1
+    assert failure is not None
+    assert failure.gone
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [httpx.Response(429, json={"code": 20429}), httpx.ConnectError("refused"), httpx.ConnectTimeout("late")],
+    ids=["429", "refused", "no connection"],
+)
+@pytest.mark.parametrize(
+    "command", [commands.Hangup(), commands.Speak(), commands.StartStream()], ids=lambda one: one.name
+)
+def test_what_certainly_had_no_effect_is_tried_again(command: Command, trouble: Any) -> None:
+    forms, failure = told(command, trouble, trouble, FINE)
+    assert (len(forms), failure) == (3, None)
+    assert forms[0] == forms[2]
+
+
+@pytest.mark.parametrize(
+    "trouble", [httpx.Response(503, text="<html>"), httpx.ReadTimeout("late")], ids=["503", "lost"]
+)
+def test_a_lost_answer_is_tried_again_only_where_twice_does_no_harm(trouble: Any) -> None:
+    assert told(commands.Hangup(), trouble, FINE)[1] is None
+    forms, failure = told(commands.StartStream(), trouble, FINE)
+    assert len(forms) == 1, "a second document would end the stream that the first one opened"
+    assert failure is not None
+    assert not failure.gone
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_no_other_refusal_is_tried_again(status: int) -> None:
+    forms, failure = told(commands.Hangup(), httpx.Response(status, json={"code": 20003, "message": "Authenticate"}))
+    assert len(forms) == 1
+    assert failure is not None
+    assert (failure.status, failure.code, failure.gone, failure.retry) == (status, "20003", False, False)
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", '"x"', "<html>", '{"code": null}'])
+def test_an_answer_in_any_form_is_an_error_with_its_status(body: str) -> None:
+    _, failure = told(commands.Hangup(), httpx.Response(400, text=body))
+    assert failure is not None
+    assert failure.status == 400
+
+
+@pytest.mark.parametrize(
+    ("config", "user"),
+    [
+        ({}, f"{ACCOUNT}:{TOKEN}"),
+        ({"auth_tokens": ["new", "old"]}, f"{ACCOUNT}:new"),
+        ({"api_key": "SK1", "api_secret": "hush"}, "SK1:hush"),
+    ],
+)
+def test_who_commands(config: dict[str, Any], user: str) -> None:
+    async def main() -> str:
+        adapter = twilio(**config)
+        with respx.mock as router:
+            route = router.get(CALL_URL).respond(json={"status": "completed", "duration": "17"})
+            assert (await adapter.look_up(SID))["duration"] == "17"
+        await adapter.close()
+        return str(route.calls[0].request.headers["authorization"])
+
+    assert asyncio.run(main()) == "Basic " + base64.b64encode(user.encode()).decode()
+
+
+def test_a_call_that_is_unknown_is_gone() -> None:
+    async def main() -> None:
+        adapter = twilio()
+        with respx.mock as router:
+            router.get(CALL_URL).mock(return_value=ENDED)
+            with pytest.raises(CarrierError) as raised:
+                await adapter.look_up(SID)
+        assert raised.value.gone
+        await adapter.close()
+
+    asyncio.run(main())
+
+
+def test_ids_of_a_caller_do_not_leave_their_place_in_the_path() -> None:
+    async def main() -> None:
+        adapter = twilio()
+        with respx.mock as router:
+            route = router.route().respond(json={})
+            await adapter.look_up("../../Accounts?x=#")
+        assert route.calls[0].request.url.raw_path.endswith(b"/Calls/..%2F..%2FAccounts%3Fx%3D%23.json")
+        await adapter.close()
+
+    asyncio.run(main())

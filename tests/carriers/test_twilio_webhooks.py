@@ -1,0 +1,224 @@
+"""Twilio's webhooks: what they say, and with which document they are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow import commands, events
+from callflow.errors import Malformed
+from callflow.events import CALLER, Event, LegIds
+from carriers.twilio import FALLBACK, MACHINE, RECORDING, RESUME, STATUS, STREAM, VOICE
+from tests.carriers.twilio_house import INCOMING, PUBLIC, SID, order, request, twilio
+from tests.carriers.twilio_house import STREAM as STREAM_URL
+
+
+ADAPTER = twilio()
+NUMBERS = {"from_number": "+15550100001", "to_number": "+15550100002"}
+
+
+def event(path: str = "/", **changes: str) -> Event:
+    (signal,) = ADAPTER.parse(request(path, INCOMING | changes))
+    return signal.event
+
+
+def key(path: str, *, token: str = "", **changes: str) -> str:
+    headers = {"i-twilio-idempotency-token": token} if token else {}
+    (signal,) = ADAPTER.parse(request(path, INCOMING | changes, headers=headers))
+    return signal.id
+
+
+# parse
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", VOICE)
+def test_a_ringing_call(path: str, method: str) -> None:
+    (signal,) = ADAPTER.parse(request(path, method=method))
+    assert signal.event == events.CallInitiated(direction="incoming", **NUMBERS)
+    assert signal.ids == LegIds(control=SID)
+    assert signal.event.leg == CALLER
+
+
+@pytest.mark.parametrize("path", VOICE)
+def test_a_call_that_was_answered_elsewhere_and_is_sent_to_us(path: str) -> None:
+    assert event(path, CallStatus="in-progress") == events.CallAnswered(**NUMBERS)
+
+
+@pytest.mark.parametrize("path", [RESUME, FALLBACK])
+@pytest.mark.parametrize("status", ["ringing", "in-progress"])
+def test_a_call_that_comes_back(path: str, status: str) -> None:
+    assert event(path, CallStatus=status) == events.CallResumed(**NUMBERS)
+
+
+@pytest.mark.parametrize("path", [*VOICE, RESUME, STATUS])
+@pytest.mark.parametrize("status", ["completed", "busy", "failed", "no-answer", "canceled"])
+def test_the_end_of_a_call_wherever_it_is_told(path: str, status: str) -> None:
+    ended = event(path, CallStatus=status, CallDuration="17", SipResponseCode="200")
+    assert ended == events.CallHangup(cause=status.replace("-", "_"), source="carrier", sip_cause="200", seconds="17")
+
+
+@pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress", "something new"])
+def test_how_a_call_comes_along_is_only_recorded(status: str) -> None:
+    assert event(STATUS, CallStatus=status) == events.CarrierNotice(kind=f"status {status}")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"StreamEvent": "stream-started"}, events.StreamAnnounced(what="started")),
+        ({"StreamEvent": "stream-stopped"}, events.StreamAnnounced(what="stopped")),
+        (
+            {"StreamEvent": "stream-error", "StreamError": "31920", "StreamName": "stream-1"},
+            events.StreamFailed(reason="31920", address="stream-1"),
+        ),
+        ({"StreamEvent": "stream-paused"}, events.CarrierNotice(kind="stream stream-paused")),
+    ],
+)
+def test_what_is_told_of_a_stream(said: dict[str, str], meant: Event) -> None:
+    assert event(STREAM, StreamSid="MZ1", **said) == meant
+
+
+def test_recordings_and_detections_are_only_recorded() -> None:
+    assert event(RECORDING, RecordingSid="RE1", RecordingStatus="completed") == events.CarrierNotice(
+        kind="recording completed"
+    )
+    assert event(MACHINE, AnsweredBy="human") == events.CarrierNotice(kind="answered by human")
+
+
+def test_a_request_without_a_call_is_malformed() -> None:
+    for params in ({}, {"CallSid": ""}, {"CallSid": "x" * 65}):
+        with pytest.raises(Malformed):
+            ADAPTER.parse(request(params=params))
+
+
+@given(st.dictionaries(st.sampled_from([*INCOMING, "StreamEvent", "Timestamp"]) | st.text(), st.text()))
+def test_anything_else_in_a_form_raises_nothing_but_malformed(params: dict[str, str]) -> None:
+    for path in (*VOICE, RESUME, STATUS, STREAM, RECORDING, MACHINE):
+        try:
+            ADAPTER.parse(
+                request(path, {name: value.encode("utf-8", "replace").decode() for name, value in params.items()})
+            )
+        except (Malformed, UnicodeEncodeError):
+            pass
+
+
+def test_a_call_is_answered_once_however_it_is_asked() -> None:
+    assert key("/") == key("/") == key("/twiml") == key("/", token="one") == key("/", token="two") != ""
+    assert key("/") != key("/", CallSid="CA2")
+
+
+def test_a_repeat_is_known_by_its_token_and_without_one_by_what_it_says() -> None:
+    assert key(RESUME, token="one") == key(RESUME, token="one") != key(RESUME, token="two")
+    assert key(RESUME) == "", "each time is a request of its own"
+    told = {"CallStatus": "in-progress", "SequenceNumber": "2"}
+    assert key(STATUS, **told) == key(STATUS, **told) != key(STATUS, **told | {"SequenceNumber": "3"})
+    assert key(STATUS, CallStatus="completed") == key(STATUS, CallStatus="completed") != ""
+    assert key(STREAM, StreamSid="MZ1", StreamEvent="x") != key(STREAM, StreamSid="MZ2", StreamEvent="x")
+
+
+# reply
+
+
+def document(reply: Any) -> ElementTree.Element:
+    assert (reply.status, reply.content_type) == (200, "text/xml; charset=utf-8")
+    return ElementTree.fromstring(reply.body)
+
+
+def verbs(reply: Any) -> list[str]:
+    return [element.tag for element in document(reply)]
+
+
+INITIATED, RESUMED = events.CallInitiated(direction="incoming"), events.CallResumed()
+
+
+def test_answering_opens_the_stream_and_brings_the_caller_back_behind_it() -> None:
+    root = document(ADAPTER.reply(INITIATED, [order(commands.Answer())]))
+    connect, pause, redirect = root
+    (stream,) = connect
+    assert (connect.tag, connect.attrib) == ("Connect", {})
+    assert stream.attrib == {"url": STREAM_URL, "name": "stream-1", "statusCallback": f"{PUBLIC}/twilio/stream"}
+    assert {parameter.get("name"): parameter.get("value") for parameter in stream} == {
+        "phoneNumber": "+15550100002",
+        "phoneNumberSid": "PN1",
+        "callerNumber": "+15550100001",
+    }
+    assert (pause.tag, pause.attrib) == ("Pause", {"length": "2"})
+    assert (redirect.tag, redirect.attrib) == ("Redirect", {"method": "POST"})
+    assert redirect.text == f"{PUBLIC}/twilio/resume#rc=5&rp=all&ct=2000&rt=4000"
+
+
+def test_what_twilio_says_before_the_stream_it_says_once_and_what_comes_last_comes_last() -> None:
+    adapter = twilio(greeting_text="Hello & <welcome>", pause_seconds=1, after_text="Disconnected.")
+    first = adapter.reply(INITIATED, [order(commands.Answer())])
+    assert verbs(first) == ["Say", "Pause", "Connect", "Pause", "Redirect"]
+    say = document(first)[0]
+    assert say.text == "Hello & <welcome>"
+    assert say.attrib == {"voice": "Polly.Joanna-Neural", "language": "en-US"}
+    assert verbs(adapter.reply(RESUMED, [order(commands.StartStream())])) == ["Connect", "Pause", "Redirect"]
+    last = adapter.reply(RESUMED, (), over=True)
+    assert verbs(last) == ["Say", "Hangup"]
+    assert document(last)[0].text == "Disconnected."
+    assert adapter.preamble_seconds > 1 > ADAPTER.preamble_seconds
+
+
+@pytest.mark.parametrize("text", ['"><Hangup/>', "<Hangup/>", "&amp;", "\x00\x08\ufffe", "ü 漢字 🙂", "x" * 600])
+def test_what_a_caller_brings_stays_text(text: str) -> None:
+    root = document(ADAPTER.reply(INITIATED, [order(commands.Answer(), from_number=text, to_number=text)]))
+    assert [element.tag for element in root.iter()] == [
+        "Response", "Connect", "Stream", "Parameter", "Parameter", "Parameter", "Pause", "Redirect",
+    ]  # fmt: skip
+    clean = text.translate({0: None, 8: None, 0xFFFE: None})
+    parameter = root.find("Connect/Stream/Parameter")
+    assert parameter is not None
+    assert parameter.get("value") == (clean[:400] or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (commands.Reject(cause="busy"), ["Reject"]),
+        (commands.Hangup(), ["Hangup"]),
+        (commands.Speak(sentence="sorry"), ["Say", "Hangup"]),
+    ],
+)
+def test_how_a_call_is_ended_in_the_answer(command: commands.Command, wanted: list[str]) -> None:
+    reply = ADAPTER.reply(INITIATED, [order(command)])
+    assert verbs(reply) == wanted
+    assert reply.rest == ()
+    if wanted == ["Reject"]:
+        assert document(reply)[0].attrib == {"reason": "busy"}
+
+
+def test_with_nothing_to_say_yet_the_caller_is_asked_about_again_and_rings_on() -> None:
+    reply = ADAPTER.reply(INITIATED, ())
+    assert verbs(reply) == ["Pause", "Redirect"]
+    assert document(reply)[0].attrib == {"length": "1"}
+
+
+def test_a_call_that_is_over_is_hung_up() -> None:
+    assert verbs(ADAPTER.reply(INITIATED, (), over=True)) == ["Hangup"]
+
+
+def test_one_answer_carries_one_order_and_the_rest_is_left() -> None:
+    orders = [order(commands.Speak(sentence="sorry")), order(commands.Hangup())]
+    reply = ADAPTER.reply(RESUMED, orders)
+    assert verbs(reply) == ["Say", "Hangup"]
+    assert reply.rest == (orders[1],)
+
+
+@pytest.mark.parametrize("told", [events.CallHangup(), events.CarrierNotice(), events.StreamFailed(), None])
+def test_what_only_tells_is_answered_with_nothing_and_every_order_is_left(told: Event | None) -> None:
+    orders = [order(commands.Speak(sentence="sorry"))]
+    reply = ADAPTER.reply(told, orders)
+    assert (reply.status, reply.body, reply.rest) == (204, b"", tuple(orders))
+
+
+def test_a_document_fits_into_what_the_rest_interface_takes() -> None:
+    """Twilio docs: `Twiml` holds 4000 characters."""
+    long = order(commands.Answer(), from_number="x" * 600, to_number="y" * 600)
+    assert len(twilio(greeting_text="g" * 500).reply(INITIATED, [long]).body) < 4000
