@@ -30,13 +30,15 @@ from rich.console import Console
 from callflow.call import Rooms
 from callflow.cli import bench, demo, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
-from callflow.cli.start_table import check_table, start_table
-from callflow.contracts import Caller, Carrier
+from callflow.cli.start_table import check_table, start_table, webhooks
+from callflow.cli.tunnel import choose as choose_tunnel
+from callflow.contracts import Caller, Carrier, Tunnel
 from callflow.engines import models, session_config
 from callflow.engines.call_tools import CallTools
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
 from callflow.engines.tools import ToolsError, ToolShelf
+from callflow.errors import TunnelError
 from callflow.journal import Journal, MemoryJournal
 from callflow.live import Live
 from callflow.media import clips
@@ -63,8 +65,9 @@ _LISTENER_SECONDS = 1.0
 class Line:
     """A running server: carriers, engine, switchboard and two listeners. `async with Line(settings) as line: …`"""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
         self.settings = settings
+        self._tunnel = tunnel
         self.live = Live()
         self.journal: Journal = MemoryJournal(calls=250)
         self.public = self.console = ("off", 0)
@@ -102,10 +105,27 @@ class Line:
                 checked=self._house.checked,
             )
             await self._listen(console, operators)
+        try:
+            await self._open_tunnel()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
+
+    async def _open_tunnel(self) -> None:
+        if self._tunnel is None:
+            return
+        if self.address.known:
+            self.warnings.append("PUBLIC_BASE_URL is set, so no tunnel is opened.")
+            self._tunnel = None
+            return
+        print(f"Opening a tunnel with {self._tunnel.name} …", file=sys.stderr)
+        self.address.tunnel = await self._tunnel.open(self.public[1])
 
     async def __aexit__(self, *_: object) -> None:
         await self.switchboard.stop()
+        if self._tunnel is not None:
+            await self._tunnel.close()
         self._closing.set()
         late = (await asyncio.wait(self._listeners, timeout=_LISTENER_SECONDS + 1))[1]
         for task in late:
@@ -327,12 +347,14 @@ def create_app(settings: Settings | None = None) -> Quart:
     return app
 
 
-def run_server(port: int | None = None, host: str | None = None) -> int:
+def run_server(port: int | None = None, host: str | None = None, use_public: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; blocking. None: as the settings say. Returns the exit code.
+
+    `use_public`: open a tunnel, as the setting PUBLIC does.
 
     Signals reach the main thread only: in any other it serves until the process ends.
     """
-    return _serve({"port": port, "host": host})
+    return _serve({"port": port, "host": host, "public": use_public or None})
 
 
 def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
@@ -353,7 +375,7 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
         return run(_serve_until_signal(settings))
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])
-    except (OSError, ToolsError) as error:
+    except (OSError, ToolsError, TunnelError) as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 2
 
@@ -371,9 +393,15 @@ async def _serve_until_signal(settings: Settings) -> int:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signals.put_nowait, None)
-    async with Line(settings) as line:
+    tunnel = choose_tunnel(settings.ngrok_auth_token.get_secret_value()) if settings.public else None
+    async with Line(settings, tunnel) as line:
         warnings = [*settings.warnings, *line.warnings]
-        Console().print(start_table(settings, public=line.public, console=line.console, warnings=warnings))
+        known = line.address.known
+        Console().print(
+            start_table(settings, public=line.public, console=line.console, address=known, warnings=warnings)
+        )
+        for told in webhooks(settings, known) if known else ():
+            print(told, flush=True)
         # What start-up made stays for ever: without it in the collector's way, no collection holds up a frame for long.
         gc.collect()
         gc.freeze()
@@ -394,6 +422,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
         serving.add_argument("--host", help="address of the carriers' listener (HOST)")
         serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")
+        serving.add_argument(
+            "--public", action="store_true", help="let carriers reach this machine through a tunnel (PUBLIC)"
+        )
         serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
     demo.add_parser(commands)
     sandbox.add_parser(commands)
@@ -405,7 +436,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_interruptible(bench.run(chosen))
     if chosen.command == "sandbox":
         return sandbox.run(chosen)
-    return _serve({"host": chosen.host, "port": chosen.port}, check=chosen.check)
+    asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
+    return _serve(asked, check=chosen.check)
 
 
 if __name__ == "__main__":

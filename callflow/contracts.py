@@ -187,6 +187,21 @@ class Wire(Protocol):
     async def close(self, code: int, reason: str) -> None: ...
 
 
+# The way in
+
+
+class Tunnel(Protocol):
+    """Lets the outside world reach a port of a machine that it cannot reach by itself."""
+
+    name: str
+
+    async def open(self, port: int) -> str:
+        """The public https address that leads to that port of this machine. Raises TunnelError."""
+
+    async def close(self) -> None:
+        """Never raises."""
+
+
 # Engines
 
 

@@ -79,6 +79,12 @@ class EngineError(CallflowError):
         self.wait = wait
 
 
+class TunnelError(CallflowError):
+    """No way in from outside could be opened. The message says what to do."""
+
+    whose = "carrier"
+
+
 # Our own limits
 
 

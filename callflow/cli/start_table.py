@@ -21,9 +21,11 @@ def start_table(
     *,
     public: tuple[str, int],
     console: tuple[str, int],
+    address: str = "",
     warnings: Sequence[str] = (),
 ) -> Table:
-    """`public` and `console` are host and port as bound, which port 0 leaves open until then.
+    """`public` and `console` are host and port as bound, which port 0 leaves open until then. `address` is where
+    carriers reach this server, if that is known.
 
     `warnings` come before what follows from the settings themselves in the rows "to do".
     """
@@ -42,9 +44,9 @@ def start_table(
         ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
     )
     section(
-        ("public address", settings.public_base_url or "not set"),
+        ("public address", address or "not set"),
         ("Telnyx", _telnyx(settings)),
-        ("Telnyx webhook", f"{settings.public_base_url}/webhooks" if settings.public_base_url else "not known yet"),
+        ("Twilio", _twilio(settings)),
     )
     transcription = settings.transcription_model
     section(
@@ -55,7 +57,7 @@ def start_table(
         ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
         ("data", settings.data_dir),
     )
-    todo = [*warnings, *to_do(settings)]
+    todo = [*warnings, *to_do(settings, address)]
     if todo:
         section(*(("to do", line) for line in todo), style="yellow")
     else:
@@ -71,14 +73,25 @@ def check_table(settings: Settings) -> Table:
     return table
 
 
-def to_do(settings: Settings) -> list[str]:
+def webhooks(settings: Settings, address: str) -> list[str]:
+    """What to tell each carrier that is on, a line each, to be copied as it is."""
+    lines = []
+    if settings.telnyx_on:
+        lines.append(f"Telnyx webhook: {address}/webhooks")
+    if settings.twilio_on:
+        lines.append(f"Twilio voice webhook: {address}/")
+        lines.append(f"Twilio status callback: {address}/twilio/status")
+    return lines
+
+
+def to_do(settings: Settings, address: str) -> list[str]:
     """What does not keep the server from starting, and yet wants attention before real calls."""
     lines = []
-    if not settings.public_base_url:
-        lines.append("Set PUBLIC_BASE_URL to the address where Telnyx reaches this server, then start again.")
-    elif is_loopback(urlsplit(settings.public_base_url).hostname or ""):
-        lines.append("PUBLIC_BASE_URL is an address of this machine only: Telnyx cannot reach it.")
-    elif settings.public_base_url.startswith("http://"):
+    if not address:
+        lines.append("Set PUBLIC_BASE_URL to the address where carriers reach this server, or start with --public.")
+    elif is_loopback(urlsplit(address).hostname or ""):
+        lines.append("PUBLIC_BASE_URL is an address of this machine only: carriers cannot reach it.")
+    elif address.startswith("http://"):
         lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
     if settings.allow_unsigned_webhooks:
         lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
@@ -89,6 +102,12 @@ def _telnyx(settings: Settings) -> str:
     if not settings.telnyx_on:
         return "off"
     return "on" if settings.telnyx_public_key else "on, but its webhooks are not verified"
+
+
+def _twilio(settings: Settings) -> str:
+    if not settings.twilio_on:
+        return "off"
+    return "on" if not settings.allow_unsigned_webhooks else "on, but unsigned webhooks are taken"
 
 
 def _address(host: str, port: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from callflow.cli.start_table import start_table, to_do
+from callflow.cli.start_table import start_table, to_do, webhooks
 from callflow.settings import Settings
 
 
@@ -22,7 +22,13 @@ READY = Settings(
 
 def printed(settings: Settings, warnings: list[str] | None = None, width: int = 80) -> str:
     out = io.StringIO()
-    table = start_table(settings, public=("127.0.0.1", 6000), console=("::1", 6001), warnings=warnings or [])
+    table = start_table(
+        settings,
+        public=("127.0.0.1", 6000),
+        console=("::1", 6001),
+        address=settings.public_base_url,
+        warnings=warnings or [],
+    )
     Console(file=out, width=width).print(table)
     return out.getvalue()
 
@@ -38,7 +44,7 @@ def test_it_says_where_everything_is() -> None:
     assert row(text, "console") == "http://[::1]:6001  for operators, with a token"
     assert row(text, "public address") == "https://calls.example.org"
     assert row(text, "Telnyx") == "on"
-    assert row(text, "Telnyx webhook") == "https://calls.example.org/webhooks"
+    assert row(text, "Twilio") == "off"
     assert row(text, "model") == "gpt-realtime-2.1, voice marin"
     assert row(text, "caller's words") == "written down by gpt-transcribe"
     assert row(text, "limits") == "100 calls at once, 55 min each"
@@ -57,7 +63,7 @@ def test_a_file_gets_neither_colour_nor_vertical_lines_nor_more_than_80_columns(
 def test_what_is_off_is_said() -> None:
     text = printed(Settings(transcription_model=""))
     assert row(text, "Telnyx") == "off"
-    assert row(text, "Telnyx webhook") == "not known yet"
+    assert row(text, "public address") == "not set"
     assert row(text, "caller's words") == "not written down"
 
 
@@ -83,7 +89,8 @@ def test_durations_are_given_in_the_largest_whole_unit(seconds: float, shown: st
     ],
 )
 def test_what_is_left_to_do_is_said(changes: dict[str, object], words: str) -> None:
-    (line,) = to_do(READY.model_copy(update=changes))
+    settings = READY.model_copy(update=changes)
+    (line,) = to_do(settings, settings.public_base_url)
     assert words in line
 
 
@@ -92,3 +99,16 @@ def test_warnings_come_first_each_in_a_row_of_its_own() -> None:
     rows = [line.split("to do")[1].strip() for line in text.splitlines() if "to do" in line]
     assert rows[:2] == ["first", "second"]
     assert len(rows) == 3
+
+
+def test_each_carrier_that_is_on_is_told_its_own_address() -> None:
+    both = READY.model_copy(
+        update={"twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": SecretStr("a token of Twilio's")}
+    )
+    assert webhooks(READY, "https://x.example") == ["Telnyx webhook: https://x.example/webhooks"]
+    assert webhooks(both, "https://x.example")[1:] == [
+        "Twilio voice webhook: https://x.example/",
+        "Twilio status callback: https://x.example/twilio/status",
+    ]
+    assert webhooks(Settings(), "https://x.example") == []
+    assert row(printed(both), "Twilio") == "on"
