@@ -15,8 +15,8 @@ import httpx
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from callflow.sandbox.http import HttpServer, Request, Response, Tasks
 from callflow.sandbox.telnyx import Call, Faults, Telnyx, Timing
-from callflow.sandbox.telnyx.http import HttpServer, Request, Response, Tasks
 
 
 FAST = Timing(

@@ -25,13 +25,14 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from callflow.sandbox.http import HttpServer, Request, Response
+from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.commands import Api, Command
 from callflow.sandbox.telnyx.control import ControlRoutes, serve
 from callflow.sandbox.telnyx.faults import ApiFault, Faults, Timing
-from callflow.sandbox.telnyx.frames import Frame, StreamOptions
-from callflow.sandbox.telnyx.http import HttpServer, Request, Response
+from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
 from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
 from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
+from callflow.sandbox.http import Tasks
 from callflow.sandbox.phone import Phone, tone
 from callflow.sandbox.telnyx.faults import Timing
-from callflow.sandbox.telnyx.http import Tasks
 
 
 SPEECH_HZ: Final = 620.0

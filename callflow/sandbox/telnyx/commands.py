@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from callflow.sandbox.http import Request, Response, json_response
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.checks import ApiError, check
 from callflow.sandbox.telnyx.dialling import Dialling
 from callflow.sandbox.telnyx.faults import ApiFault
 from callflow.sandbox.telnyx.frames import StreamOptions
-from callflow.sandbox.telnyx.http import Request, Response, json_response
 from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
 from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
 

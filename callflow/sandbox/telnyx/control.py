@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import msgspec
 
 from callflow.media.g711 import pcm16_to_ulaw
+from callflow.sandbox.http import Request, Response, json_response
 from callflow.sandbox.telnyx.faults import Faults
-from callflow.sandbox.telnyx.http import Request, Response, json_response
 from callflow.sandbox.telnyx.switch import CONNECTION_ID
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
@@ -19,23 +17,6 @@ LONGEST_S: Final = 30.0
 """Telnyx docs: RTP mode takes 20 ms to 30 s of audio per media frame."""
 
 ERROR_TITLES: Final = {100003: "malformed_frame", 100004: "invalid_media"}
-
-GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
-    "text": lambda: "this is not JSON",
-    "json": lambda: '["a", "list"]',
-    "unknown": lambda: '{"event":"weather","weather":{"sky":"clear"}}',
-    "binary": lambda: random.randbytes(320),
-    "huge": lambda: '{"event":"media","media":{"payload":"' + "A" * (4 * 1024 * 1024) + '"}}',
-}
-
-
-class Frame(NamedTuple):
-    """One line of a stream's log. `at` is monotonic; `size` is of the audio in bytes, or of the message."""
-
-    at: float
-    event: str
-    size: int
-    name: str = ""
 
 
 @dataclass(slots=True)
@@ -129,7 +110,3 @@ def _text(frame: Mapping[str, Any], event: str, key: str) -> str:
     if not isinstance(value, str):
         raise FrameError(100003, f"A {event} frame needs {event}.{key}.")
     return value
-
-
-def b64(audio: bytes) -> str:
-    return base64.b64encode(audio).decode("ascii")

@@ -19,8 +19,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from callflow.sandbox.http import Tasks
 from callflow.sandbox.telnyx.faults import ANY, Faults, Timing
-from callflow.sandbox.telnyx.http import Tasks
 
 
 @cache

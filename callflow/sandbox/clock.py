@@ -1,0 +1,104 @@
+"""What an emulated exchange runs on: the clock of all audio, and the word that something has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, Protocol
+
+from callflow.media.g711 import FRAME_MS
+
+
+log = logging.getLogger(__name__)
+
+
+class Signal:
+    """Says that something has changed to everybody who waits for a condition."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __call__(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, condition: Callable[[], object], timeout: float | None, story: Callable[[], str]) -> None:
+        """Returns when the condition holds. Raises TimeoutError with the story of what happened instead."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._event.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {timeout:g} s: {story()}") from None
+
+
+class Ticking(Protocol):
+    next_tick: float
+
+    def tick(self, at: float) -> None:
+        """Does what is due at `at`, a time on the absolute 20 ms schedule, which may have passed."""
+
+
+class Pacer:
+    """The one clock of all audio: every client ticks each 20 ms on a schedule of its own that never drifts.
+
+    Clients start on a 5 ms grid, so that many calls share few wake-ups and are still spread over the 20 ms.
+    """
+
+    TICK_S: Final = FRAME_MS / 1000
+    GRID_S: Final = 0.005
+
+    def __init__(self, failures: list[BaseException]) -> None:
+        self._clients: dict[Ticking, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._failures = failures
+        self._first: dict[Ticking, tuple[float, int]] = {}
+
+    def __contains__(self, client: Ticking) -> bool:
+        return client in self._clients
+
+    def add(self, client: Ticking) -> None:
+        if client not in self._clients:
+            first = (math.floor(monotonic() / self.GRID_S) + 1) * self.GRID_S
+            client.next_tick = first
+            self._first[client] = (first, 0)
+            self._clients[client] = None
+            self._arm()
+
+    def remove(self, client: Ticking) -> None:
+        self._clients.pop(client, None)
+        self._first.pop(client, None)
+
+    def close(self) -> None:
+        self._clients.clear()
+        self._first.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._clients:
+            wait = min(client.next_tick for client in self._clients) - monotonic()
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wait), self._run)
+
+    def _run(self) -> None:
+        self._timer = None
+        now = monotonic()
+        for client in tuple(self._clients):
+            while client in self._clients and client.next_tick <= now:
+                at = client.next_tick
+                first, count = self._first[client]
+                self._first[client] = (first, count + 1)
+                client.next_tick = first + (count + 1) * self.TICK_S
+                try:
+                    client.tick(at)
+                except Exception as error:
+                    log.exception("a tick failed")
+                    self._failures.append(error)
+                    self.remove(client)
+        self._arm()
