@@ -1,4 +1,4 @@
-"""`sandbox telnyx|realtime`: started as a user would, stopped by a signal."""
+"""`sandbox telnyx|twilio|realtime`: started as a user would, stopped by a signal."""
 
 import argparse
 import asyncio
@@ -33,7 +33,7 @@ def parse(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(["sandbox", *arguments])
 
 
-@pytest.mark.parametrize("peer", ["telnyx", "realtime"])
+@pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:
     command = [sys.executable, "-c", PROGRAM, peer, "--port", "0"]
@@ -51,7 +51,7 @@ def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:
     assert (process.returncode, said) == (0, b"")
 
 
-@pytest.mark.parametrize("peer", ["telnyx", "realtime"])
+@pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
 def test_a_taken_port_is_said_in_one_line(peer: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert sandbox.run(parse(peer, "--port", str(taken.getsockname()[1]))) == 1
@@ -76,7 +76,13 @@ def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["twillio"], ["realtime", "--webhook-url", "x"], ["telnyx", "--control-port", "1"], ["telnyx", "--port", "x"]],
+    [
+        [],
+        ["twillio"],
+        ["realtime", "--webhook-url", "x"],
+        ["telnyx", "--control-port", "1"],
+        ["twilio", "--webhook-url", "x"],
+    ],
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -28,7 +28,22 @@ def load(name: str) -> Any:
 
 @cache
 def _load(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return _with_nulls(json.loads(path.read_text()))
+
+
+def _with_nulls(schema: Any) -> Any:
+    """OpenAPI 3.0 says `nullable` where JSON Schema has a type of its own."""
+    if isinstance(schema, list):
+        return [_with_nulls(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {name: _with_nulls(value) for name, value in schema.items()}
+    if schema.get("nullable") is True:
+        if isinstance(schema.get("type"), str):
+            schema["type"] = [schema["type"], "null"]
+        elif "$ref" in schema:
+            schema = {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}]}
+    return schema
 
 
 def validator(name: str, pointer: str = "") -> Draft202012Validator:

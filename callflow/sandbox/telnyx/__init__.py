@@ -25,12 +25,13 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from callflow.sandbox.control import ControlRoutes
 from callflow.sandbox.http import HttpServer, Request, Response
 from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.commands import Api, Command
-from callflow.sandbox.telnyx.control import ControlRoutes, serve
+from callflow.sandbox.telnyx.control import serve
 from callflow.sandbox.telnyx.faults import ApiFault, Faults, Timing
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
@@ -74,7 +75,7 @@ class Telnyx:
         self.host = host
         self.switch = Switch(webhook_url, faults or Faults(), timing or Timing())
         self._api = Api(self.switch, api_key)
-        self._control = ControlRoutes(self)
+        self._control = ControlRoutes(self, Faults)
         self._server = HttpServer(self._handle, host, port, self.switch.tasks)
 
     async def __aenter__(self) -> Self:
@@ -202,6 +203,10 @@ class Telnyx:
             "commands": [msgspec.to_builtins(command) for command in self.commands],
             "deliveries": [msgspec.to_builtins(delivery) for delivery in self.deliveries],
         }
+
+    def key(self) -> dict[str, Any]:
+        """What the application needs to know, as JSON can hold it."""
+        return {"public_key": self.public_key, "api_key": self.api_key, "base_url": self.base_url}
 
     async def _handle(self, request: Request) -> Response:
         if request.path.startswith("/sandbox/"):

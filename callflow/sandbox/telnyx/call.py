@@ -100,6 +100,13 @@ class Call:
         """The stream that is up or coming up."""
         return next((stream for stream in reversed(self.streams) if not stream.ended), None)
 
+    def ids(self) -> dict[str, str]:
+        return {
+            "call_control_id": self.control_id,
+            "call_leg_id": self.leg_id,
+            "call_session_id": self.session_id,
+        }
+
     async def wait_answered(self, timeout: float = 5.0) -> None:
         await self._wait("answered", lambda: self.answered_at is not None, timeout)
 

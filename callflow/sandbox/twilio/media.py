@@ -1,0 +1,186 @@
+"""The media stream: Twilio's frames, and what Twilio does with those of the application."""
+
+from __future__ import annotations
+
+import binascii
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.exceptions import InvalidStatus
+
+from callflow.media.g711 import FRAME_MS
+from callflow.sandbox.http import Tasks
+from callflow.sandbox.media import Frame, MediaSocket, b64
+from callflow.sandbox.phone import SILENT_FRAME, Phone
+from callflow.sandbox.twilio.errors import TwimlError
+from callflow.sandbox.twilio.faults import Faults, Timing
+from callflow.sandbox.twilio.twiml import StreamOptions
+from callflow.sandbox.twilio.webhooks import Webhooks
+
+
+_SILENCE: Final = b64(SILENT_FRAME)
+_SHAPES: Final[dict[str, dict[str, str]]] = {"media": {"media": "payload"}, "mark": {"mark": "name"}, "clear": {}}
+"""What the application may send: the events, and for each its object and the one field of that."""
+
+
+class MediaStream(MediaSocket):
+    """One WebSocket to the product. `errors`: what Twilio would warn of, code and reason."""
+
+    def __init__(
+        self,
+        options: StreamOptions,
+        *,
+        account_sid: str,
+        call_sid: str,
+        phone: Phone,
+        faults: Callable[[], Faults],
+        tasks: Tasks,
+        timing: Timing,
+        changed: Callable[[], None],
+    ) -> None:
+        super().__init__("MZ" + secrets.token_hex(16), faults=faults, tasks=tasks, changed=changed)
+        self.options = options
+        self._ids = {"accountSid": account_sid, "callSid": call_sid}
+        self._phone = phone
+        self._own_faults = faults
+        self._timing = timing
+
+    async def connect(self, webhooks: Webhooks) -> None:
+        """Opens the socket and says `connected`. Raises TwimlError with the reason of the stream's failure."""
+        faults, url = self._own_faults(), self.options.url
+        parts = urlsplit(url)
+        if parts.scheme != "wss":
+            raise TwimlError(31922, f"a stream's URL must be wss, not {parts.scheme or 'relative'}")
+        if parts.query:
+            raise TwimlError(31920, "a stream's URL has no query")
+        if not parts.hostname:
+            raise TwimlError(31923, f"no host in {url[:100]}")
+        signed = webhooks.signer.sign(url + "/" if faults.media_slash else url)
+        headers = {} if faults.unsigned_media else {name.lower(): value for name, value in signed.items()}
+        where: dict[str, Any] = {}
+        if webhooks.server:
+            server = urlsplit(webhooks.server)
+            where = {"host": server.hostname, "port": server.port}
+            url = f"ws{url.removeprefix('wss')}"
+        try:
+            if faults.connect_fails:
+                raise OSError("the faults ask for it")
+            opened = await self.open(url, headers, self._timing.connect_timeout_s, **where)
+        except InvalidStatus as error:
+            raise TwimlError(31920, f"the handshake was answered with HTTP {error.response.status_code}") from error
+        except TimeoutError as error:
+            raise TwimlError(31901, "no answer to the handshake") from error
+        except OSError as error:
+            raise TwimlError(31902, f"no connection: {error}") from error
+        except Exception as error:  # whatever else the library finds wrong with an answer
+            raise TwimlError(31920, f"the handshake failed: {error!r}") from error
+        if opened:
+            self.send("connected", '{"event":"connected","protocol":"Call","version":"1.0.0"}')
+            self.changed()
+
+    def start(self) -> None:
+        """Says `start`; from now on the caller's frames flow."""
+        faults = self._own_faults()
+        ids = {
+            "accountSid": faults.foreign_account_sid or self._ids["accountSid"],
+            "callSid": faults.foreign_call_sid or self._ids["callSid"],
+        }
+        self.begin(
+            {
+                "streamSid": self.stream_id,
+                **ids,
+                "tracks": ["inbound"],
+                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+                "customParameters": self.options.parameters,
+            }
+        )
+        self._phone.plug(f"media {self.stream_id}", self.playout)
+
+    def goodbye(self) -> Mapping[str, Any]:
+        return self._ids
+
+    # To the product
+
+    def send_caller(self, ulaw: bytes, at: float) -> None:
+        """The 20 ms that left the caller's mouth at `at`."""
+        if not self.started or self.ended:
+            return
+        self.misbehave(at)
+        if ulaw is SILENT_FRAME and self._own_faults().skip_silence:
+            self.chunks["outbound"] += 1  # time that has passed without a frame
+        else:
+            self.send_media("inbound", ulaw)
+
+    def send_dtmf(self, digit: str) -> None:
+        if self.started and not self.ended:
+            self.event("dtmf", dtmf={"track": "inbound_track", "digit": digit})
+
+    def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
+        payload = _SILENCE if ulaw is SILENT_FRAME else b64(ulaw)
+        # Twilio's example begins at 5 ms.
+        timestamp = 5 + (chunk - 1 + self.chunks["outbound"]) * FRAME_MS
+        return (
+            f'{{"event":"media","sequenceNumber":"{self.sequence}","streamSid":"{self.stream_id}","media":'
+            f'{{"track":"{track}","chunk":"{chunk}","timestamp":"{timestamp}","payload":"{payload}"}}}}'
+        )
+
+    def event_text(self, event: str, content: Mapping[str, Any]) -> str:
+        message = {"event": event, "sequenceNumber": str(self.sequence), "streamSid": self.stream_id, **content}
+        return msgspec.json.encode(message).decode()
+
+    # From the product
+
+    def receive(self, message: str | bytes, at: float) -> None:
+        if self.ended:
+            return
+        try:
+            event, value = self._parse(message)
+        except TwimlError as error:
+            self.errors.append((error.code, error.detail))
+            self.changed()
+            return
+        if event == "mark":
+            self.mark(value, at)
+        elif event == "clear":
+            self.clear(at)
+        else:
+            self._play(value, at)
+
+    def _parse(self, message: str | bytes) -> tuple[str, str]:
+        """The event and its one value. Raises TwimlError: the message is ignored."""
+        if isinstance(message, bytes):
+            raise TwimlError(31950, "a binary message")
+        try:
+            frame = msgspec.json.decode(message)
+        except msgspec.DecodeError:
+            raise TwimlError(31951, f"not JSON: {message[:60]!r}") from None
+        event = frame.get("event") if isinstance(frame, dict) else None
+        if event not in _SHAPES:
+            raise TwimlError(31951, f"there is no event {str(event)[:40]!r}")
+        shape = _SHAPES[event]
+        if frame.keys() != {"event", "streamSid", *shape}:
+            raise TwimlError(31951, f"the fields of {event} are event, streamSid{''.join(f', {one}' for one in shape)}")
+        if frame["streamSid"] != self.stream_id or not self.started:
+            raise TwimlError(31951, f"{frame['streamSid']!r} is not this stream")
+        for name, inner in shape.items():
+            value = frame[name]
+            if not isinstance(value, dict) or value.keys() != {inner} or not isinstance(value[inner], str):
+                raise TwimlError(31951, f"{name} must be an object with the text {inner}")
+            return event, value[inner]
+        return event, ""
+
+    def _play(self, payload: str, at: float) -> None:
+        try:
+            ulaw = binascii.a2b_base64(payload.encode("ascii"), strict_mode=True)
+        except (binascii.Error, UnicodeEncodeError):
+            self.errors.append((31931, "the payload is not base64"))
+            return
+        if ulaw.startswith(b"RIFF"):
+            self.errors.append((31931, "the payload has a WAV header"))
+        self.log_in.append(Frame(at, "media", len(ulaw)))
+        if self._phone.on_media is not None:
+            self._phone.on_media(at, ulaw)
+        self.playout.play(ulaw, at)
