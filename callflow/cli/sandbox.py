@@ -1,4 +1,4 @@
-"""`python server.py sandbox telnyx|twilio|realtime`: an emulator on this machine in place of the carrier or of the model.
+"""`python server.py sandbox telnyx|twilio|realtime`: an emulated carrier or voice model on this machine.
 
 It prints what to put into `.env` so that the server talks to it, and runs until Ctrl-C.
 """

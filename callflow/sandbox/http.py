@@ -38,6 +38,10 @@ class Tasks:
             self.failures.append(error)
             log.error("%s failed", task.get_name(), exc_info=error)
 
+    def busy(self, name: str) -> bool:
+        """Whether a task with a name that begins like that is not done."""
+        return any(task.get_name().startswith(f"{self._owner}: {name}") for task in self._tasks)
+
     async def close(self) -> None:
         mine = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in mine:

@@ -77,6 +77,8 @@ class MediaSocket:
         self.clear_log: list[Cleared] = []
         self.errors: list[tuple[int, str]] = []
         """What the product did wrong: the carrier's code and why."""
+        self.odd_frames = 0
+        """Media frames of the product that were no multiple of 20 ms."""
         self.lost_frames = 0
         """Caller frames given up because the product did not read."""
         self.connected = False

@@ -1,4 +1,4 @@
-"""The whole house over real sockets: an emulated Telnyx, an emulated model, and the server between them."""
+"""The whole house over real sockets: an emulated carrier, an emulated model, and the server between them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,50 @@ import uvloop
 
 import server
 from callflow.call import Call
+from callflow.sandbox.clock import Pacer
 from callflow.sandbox.realtime import Realtime
-from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.telnyx import Faults, Telnyx
+from callflow.sandbox.twilio import Faults as TwilioFaults
+from callflow.sandbox.twilio import Timing as TwilioTiming
+from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings
 from server import Line
 
 
 Result = TypeVar("Result")
+Exchange = Telnyx | Twilio
+PUBLIC = "https://phone.example"
+"""Where an emulated Twilio finds the server."""
+usual = "telnyx"
+"""The carrier of a house that is given none."""
 
 
 @dataclass
 class House:
-    telnyx: Telnyx
+    carrier: Exchange
     realtime: Realtime
     line: Line
 
+    @property
+    def telnyx(self) -> Telnyx:
+        assert isinstance(self.carrier, Telnyx)
+        return self.carrier
+
+    @property
+    def twilio(self) -> Twilio:
+        assert isinstance(self.carrier, Twilio)
+        return self.carrier
+
+    @property
+    def pacer(self) -> Pacer:
+        """The clock of the callers' audio."""
+        return (self.carrier.exchange if isinstance(self.carrier, Twilio) else self.carrier.switch).pacer
+
     def actions(self, name: str) -> list[Any]:
-        """The commands of one action that Telnyx has obeyed or refused, in order."""
-        return [command for command in self.telnyx.commands if command.action == name]
+        """The commands of one action that the carrier has obeyed or refused, in order, by Telnyx's names."""
+        if isinstance(self.carrier, Twilio):
+            return _twilio_actions(self.carrier, name)
+        return [command for command in self.carrier.commands if command.action == name]
 
     def timeline(self) -> list[str]:
         """The transitions of the only call on record, as `before>after`."""
@@ -59,6 +85,15 @@ class House:
         await until(lambda: not self.line.switchboard.calls, "the last call to be let go", timeout)
 
 
+def _twilio_actions(carrier: Twilio, name: str) -> list[Any]:
+    """Telnyx's names for what a document or a form asks for. An answer is a document, and no command."""
+    if name == "answer":
+        return [call for call in carrier.calls.values() if call.answered_at is not None]
+    shapes = {"hangup": "completed", "streaming_start": "<Connect>", "speak": "<Say"}
+    updates = [one for one in carrier.commands if one.action == "update"]
+    return [one for one in updates if shapes.get(name, "?") in one.value("Status") + one.value("Twiml")]
+
+
 async def until(condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
     """Poll a condition that has no event of its own; says what was waited for when it never came."""
     try:
@@ -69,38 +104,78 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 5.0
         raise AssertionError(f"waited {timeout:g} s for {what}") from None
 
 
-async def settled(telnyx: Telnyx) -> None:
+async def settled(carrier: Exchange) -> None:
     """Until every call that is over has said so: a webhook that is cut off on its way leaves its connection open."""
 
     def told() -> bool:
-        over = {call.leg_id for call in telnyx.calls.values() if call.state == "ended"}
-        dropped = {call.leg_id for call in telnyx.calls.values() if {"call.hangup", "*"} & {*call.faults.webhook_drop}}
-        answered = [one for one in telnyx.deliveries if one.latency is not None]
-        hung_up = {one.payload.get("call_leg_id") for one in answered if one.event_type == "call.hangup"}
-        return len(answered) == len(telnyx.deliveries) and over <= hung_up | dropped
+        answered = [one for one in carrier.deliveries if one.latency is not None]
+        if len(answered) < len(carrier.deliveries):
+            return False
+        if isinstance(carrier, Twilio):
+            return not carrier.exchange.tasks.busy("webhook")
+        over = {call.leg_id for call in carrier.calls.values() if call.state == "ended"}
+        dropped = {call.leg_id for call in carrier.calls.values() if {"call.hangup", "*"} & {*call.faults.webhook_drop}}
+        hung_up = {one.payload.get("call_leg_id") for one in carrier.deliveries if one.event_type == "call.hangup"}
+        return over <= hung_up | dropped
 
     with contextlib.suppress(AssertionError):
         await until(told, "the webhooks", 1)
+
+
+def faults(**chosen: Any) -> Any:
+    """Faults of the usual carrier."""
+    return TwilioFaults(**chosen) if usual == "twilio" else Faults(**chosen)
+
+
+def exchange(**chosen: Any) -> Exchange:
+    """The usual carrier, which misbehaves like that."""
+    if usual == "twilio":
+        return Twilio(PUBLIC, timing=TwilioTiming(speak_s_per_char=0.02), faults=faults(**chosen))
+    return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults(**chosen))
+
+
+def credentials(carrier: Exchange) -> dict[str, Any]:
+    """The settings under which the server uses this carrier."""
+    if isinstance(carrier, Twilio):
+        return {
+            "twilio_account_sid": carrier.account_sid,
+            "twilio_auth_token": carrier.auth_token,
+            "twilio_api_base": carrier.base_url,
+            "public_base_url": PUBLIC,
+        }
+    return {
+        "telnyx_api_key": carrier.api_key,
+        "telnyx_public_key": carrier.public_key,
+        "telnyx_api_base": carrier.base_url,
+    }
+
+
+def lead(carrier: Exchange, line: Line) -> None:
+    """Tells the carrier where the server is."""
+    at = f"http://127.0.0.1:{line.public[1]}"
+    if isinstance(carrier, Twilio):
+        carrier.server = at
+    else:
+        carrier.webhook_url = f"{at}/webhooks"
 
 
 @contextlib.asynccontextmanager
 async def house(
     *,
     telnyx: Telnyx | None = None,
+    carrier: Exchange | None = None,
     realtime: Realtime | None = None,
     profiles: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    telnyx = telnyx or Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox")
+    carrier = telnyx or carrier or exchange()
     realtime = realtime or Realtime()
-    async with telnyx, realtime:
+    async with carrier, realtime:
         with tempfile.TemporaryDirectory() as folder:
             chosen = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,
-                "telnyx_api_key": telnyx.api_key,
-                "telnyx_public_key": telnyx.public_key,
-                "telnyx_api_base": telnyx.base_url,
+                **credentials(carrier),
                 "port": 0,
                 "console_port": 0,
                 "data_dir": folder,
@@ -109,11 +184,11 @@ async def house(
             made = Settings(**chosen)
             made._profiles = dict(profiles or {})
             async with Line(made) as line:
-                telnyx.webhook_url = f"http://127.0.0.1:{line.public[1]}/webhooks"
-                yield House(telnyx, realtime, line)
-                for call in [call for call in telnyx.calls.values() if call.state != "ended"]:
+                lead(carrier, line)
+                yield House(carrier, realtime, line)
+                for call in [call for call in carrier.calls.values() if call.state != "ended"]:
                     await call.hang_up()
-                await settled(telnyx)
+                await settled(carrier)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

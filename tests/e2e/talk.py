@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Say, Session, Turn
-from callflow.sandbox.telnyx import Call, MediaStream
 from tests.e2e.house import House
 
 
@@ -44,8 +44,8 @@ def saying(*items: bytes) -> Turn:
 class Talk:
     """One call whose greeting is under way."""
 
-    call: Call
-    stream: MediaStream
+    call: telnyx.Call | twilio.Call
+    stream: telnyx.MediaStream | twilio.MediaStream
     session: Session
     received: bytearray
     """All audio that arrived at the carrier."""
@@ -105,7 +105,7 @@ async def talk(the: House, **options: Any) -> Talk:
     number = len(the.realtime.sessions) + 1
     received = bytearray()
     phone = Phone(on_media=lambda at, audio: received.extend(audio))
-    call = await the.telnyx.ring(phone=phone, **options)
+    call = await the.carrier.ring(phone=phone, **options)
     stream = await call.wait_streaming()
     return Talk(call, stream, await the.realtime.wait_session(number), received)
 
@@ -118,4 +118,4 @@ async def goodbye(the: House, *talks: Talk) -> None:
     for one in talks:
         assert one.session.violations == [], f"the model refused: {one.session.violations}"
         assert one.stream.errors == [], f"the carrier refused: {one.stream.errors}"
-    assert the.telnyx.failures == []
+    assert the.carrier.failures == []

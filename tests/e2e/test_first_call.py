@@ -8,11 +8,14 @@ from callflow.sandbox.realtime.script import Pace, Script
 from tests.e2e.house import house, run
 
 
+CARRIERS = ("telnyx", "twilio")
+
+
 def test_a_call_is_answered_greeted_and_let_go() -> None:
     async def main() -> None:
         async with house(realtime=Realtime(script=Script.tone(0.4), pace=Pace.instant())) as the:
             phone = Phone()
-            call = await the.telnyx.ring(phone=phone)
+            call = await the.carrier.ring(phone=phone)
             await call.wait_streaming()
             await phone.hears(0.3)
             await call.hang_up()
@@ -32,7 +35,7 @@ def test_a_model_that_is_ready_and_stays_mute_is_apologised_for() -> None:
     async def main() -> None:
         async with house(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), reply_seconds=0.3) as the:
             phone = Phone()
-            call = await the.telnyx.ring(phone=phone)
+            call = await the.carrier.ring(phone=phone)
             await phone.hears(1.0)
             await call.wait_ended(12)
             await the.quiet()

@@ -11,9 +11,11 @@ from typing import Any
 
 from callflow.sandbox.phone import tone
 from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from callflow.sandbox.telnyx import Faults, Telnyx
-from tests.e2e.house import House, house, run, together, until
+from tests.e2e.house import House, exchange, house, run, together, until
 from tests.e2e.talk import FAST, Talk, clock, goodbye, noise, saying, talk
+
+
+CARRIERS = ("telnyx", "twilio")
 
 
 TIMES = 12
@@ -53,11 +55,10 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
     dice = random.Random(seed)
     said = sentences(dice, most)
     script = Script.of(*(saying(*items) for items in said), otherwise=Turn.silence())
-    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=Faults(link_ms=link_ms))
     settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
     errors: list[float] = []
     async with (
-        house(realtime=Realtime(script=script, pace=pace), telnyx=telnyx, **settings) as the,
+        house(realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms), **settings) as the,
         clock() as watched,
     ):
         one = await talk(the)

@@ -13,6 +13,9 @@ from tests.e2e.talk import Talk, talk
 from tests.e2e.test_recovery import longest_silence
 
 
+CARRIERS = ("telnyx", "twilio")
+
+
 MOST_SILENCE = 3.0
 LATE = 0.3
 """For a machine on which many calls are played at the same time."""
@@ -41,7 +44,7 @@ async def asked_and(name: str, before: dict[str, Any], during: dict[str, Any], a
     async with house(realtime=realtime) as the:
         one = await talk(the) if not before else None
         if one is None:
-            call = await the.telnyx.ring()
+            call = await the.carrier.ring()
             await call.wait_streaming()
             since, phone = time.monotonic(), call.phone
         else:

@@ -11,10 +11,12 @@ import pytest
 from callflow.sandbox import voices
 from callflow.sandbox.phone import Phone, loud_bytes, tone
 from callflow.sandbox.realtime import Faults, Pace, Quirks, Realtime, Script, Session, Turn
-from callflow.sandbox.telnyx import ApiFault, Telnyx
-from callflow.sandbox.telnyx import Faults as CarrierFaults
-from tests.e2e.house import House, house, run, together, until
+from callflow.sandbox.telnyx import ApiFault
+from tests.e2e.house import Exchange, House, exchange, faults, house, run, together, until
 from tests.e2e.talk import FAST, Talk, noise, saying, talk
+
+
+CARRIERS = ("telnyx", "twilio")
 
 
 MENDING: dict[str, Any] = {
@@ -384,12 +386,8 @@ def test_whatever_format_the_engine_speaks_the_caller_hears_speech_and_is_heard(
 # The media stream is lost
 
 
-def exchange(**faults: Any) -> Telnyx:
-    return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=CarrierFaults(**faults))
-
-
-async def stream_lost(telnyx: Telnyx, actions: list[str]) -> None:
-    async with house(realtime=model(saying(noise(1500, 9))), telnyx=telnyx, **MENDING) as the:
+async def stream_lost(telnyx: Exchange, actions: list[str]) -> None:
+    async with house(realtime=model(saying(noise(1500, 9))), carrier=telnyx, **MENDING) as the:
         one = await greeted(the)
         one.phone.say(tone(300))
         await one.session.wait_sent("response.done", 2)
@@ -412,6 +410,7 @@ async def stream_lost(telnyx: Telnyx, actions: list[str]) -> None:
         await the.quiet()
 
 
+@pytest.mark.carrier("telnyx")
 def test_a_stream_that_is_lost_is_asked_for_anew_and_the_conversation_goes_on() -> None:
     refused = exchange(api=[ApiFault("streaming_start", status=422, code="90046")])
     run(
@@ -431,7 +430,7 @@ def test_a_stream_that_does_not_come_back_is_apologised_for_by_the_carrier() -> 
     async def main() -> None:
         async with house(realtime=model(), **MENDING) as the:
             one = await greeted(the)
-            one.call.faults = CarrierFaults(never_connect=True)
+            one.call.faults = faults(never_connect=True)
             one.stream.drop()
             await one.call.wait_ended(15)
             await the.quiet()

@@ -11,9 +11,11 @@ from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
 from callflow.sandbox.realtime import Faults as ModelFaults
 from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from callflow.sandbox.telnyx import Faults
-from tests.e2e.house import house, run, together
+from tests.e2e.house import faults, house, run, together
 from tests.e2e.talk import BYTES_PER_MS, FAST, Talk, clock, goodbye, noise, saying, talk
+
+
+CARRIERS = ("telnyx", "twilio")
 
 
 TOLERANCE_MS = 40
@@ -125,7 +127,7 @@ def test_a_carrier_that_returns_no_marks_is_heard_all_the_same() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.of(saying(*items)), pace=Pace.instant())
         async with house(realtime=realtime, **FAST) as the:
-            one = await talk(the, faults=Faults(no_marks=True))
+            one = await talk(the, faults=faults(no_marks=True))
             await the.until(lambda: len(one.received) == 4800, "both items")
             assert bytes(one.received) == b"".join(items)
             await one.call.hang_up()
@@ -181,7 +183,7 @@ def test_an_interruption_tells_the_model_what_was_heard() -> None:
             house(realtime=Realtime(script=script, pace=pace), **{**FAST, "greeting": ""}) as the,
             clock() as watched,
         ):
-            talks = [await talk(the, faults=Faults(link_ms=link_ms)) for _ in range(4)]
+            talks = [await talk(the, faults=faults(link_ms=link_ms)) for _ in range(4)]
 
             async def break_in(one: Talk) -> None:
                 await asyncio.sleep(dice.uniform(0, 0.8))
@@ -227,7 +229,7 @@ def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
             engine.truncate = watched_truncate  # type: ignore[method-assign]
             one.phone.say(tone(160))
             await one.session.wait_for("conversation.item.truncate")
-            assert order[-2:] == ['{"event":"clear"}', "truncate"], order[-5:]
+            assert ["clear" if "clear" in one else one for one in order[-2:]] == ["clear", "truncate"], order[-5:]
             await one.session.wait_sent("input_audio_buffer.speech_stopped")
             assert order[-1] == "truncate", "audio was sent after the clear"
             await goodbye(the, one)
@@ -394,7 +396,7 @@ def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
             speakers = [Speaker(seed) for seed in range(CALLS)]
             received = [bytearray() for _ in range(CALLS)]
             calls = [
-                await the.telnyx.ring(
+                await the.carrier.ring(
                     phone=Phone(source=speaker, on_media=lambda at, audio, into=into: into.extend(audio))  # type: ignore[misc]
                 )
                 for speaker, into in zip(speakers, received, strict=True)
@@ -405,7 +407,7 @@ def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
             for speaker in speakers:
                 speaker.begun = True
             await the.until(lambda: all(speaker.is_done for speaker in speakers), "everybody to have spoken", 60)
-            the.telnyx.switch.pacer.close()  # a slow machine would never catch up with forty callers who go on
+            the.pacer.close()  # a slow machine would never catch up with forty callers who go on
             for number, speaker in enumerate(speakers):
                 said, last = b"".join(speaker.said), speaker.said[-1]
                 await the.until(lambda into=received[number], end=last: end in into, f"the echo of call {number}", 30)  # type: ignore[misc]

@@ -20,6 +20,9 @@ import asyncio
 import pathlib
 import time
 
+
+CARRIERS = ("telnyx", "twilio")
+
 LOG = pathlib.Path(__file__).with_name("ran.txt")
 
 

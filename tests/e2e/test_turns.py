@@ -13,11 +13,12 @@ import pytest
 
 from callflow.sandbox.phone import tone
 from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Session, Turn
-from callflow.sandbox.telnyx import Faults as CarrierFaults
-from callflow.sandbox.telnyx import Telnyx
 from callflow.settings import load
-from tests.e2e.house import house, run, together, until
+from tests.e2e.house import Exchange, exchange, house, run, together, until
 from tests.e2e.talk import FAST, goodbye, noise, saying, talk
+
+
+CARRIERS = ("telnyx", "twilio")
 
 
 QUIET: dict[str, Any] = {**FAST, "no_input_seconds": 0, "patience_seconds": 30}
@@ -197,9 +198,8 @@ def test_the_longest_call_is_told_so_and_ends_with_a_goodbye() -> None:
 # Keys
 
 
-async def keyed(faults: CarrierFaults, settings: dict[str, Any], expected: str, record: str) -> None:
-    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults)
-    async with house(realtime=model(), telnyx=telnyx, **{**QUIET, "dtmf_pause_seconds": 0.4, **settings}) as the:
+async def keyed(carrier: Exchange, settings: dict[str, Any], expected: str, record: str) -> None:
+    async with house(realtime=model(), carrier=carrier, **{**QUIET, "dtmf_pause_seconds": 0.4, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(0.2)
         for digit in "1123#" if settings.get("dtmf_end", "#") else "1123":
@@ -222,23 +222,18 @@ async def keyed(faults: CarrierFaults, settings: dict[str, Any], expected: str, 
         assert set(pressed) <= ({"•"} if "•" in record else set("123#"))
 
 
-def test_keys_are_counted_once_and_given_to_the_agent_together() -> None:
+def test_keys_are_counted_once_and_given_to_the_agent_together(carrier: str) -> None:
     secret = {"dtmf_sensitive": True}
-    run(
-        together(
-            {
-                "both tell": keyed(CarrierFaults(), {}, "1 1 2 3", "1123"),
-                "webhooks late": keyed(
-                    CarrierFaults(webhook_delay_s={"call.dtmf.received": 0.3}), {}, "1 1 2 3", "1123"
-                ),
-                "webhooks twice, under new ids": keyed(
-                    CarrierFaults(webhook_drop=["call.dtmf.received"]), {}, "1 1 2 3", "1123"
-                ),
-                "by the pause": keyed(CarrierFaults(), {"dtmf_end": ""}, "1 1 2 3", "1123"),
-                "secret": keyed(CarrierFaults(), secret, "1 1 2 3", "••••"),
-            }
-        )
-    )
+    scenes = {
+        "as it should be": keyed(exchange(), {}, "1 1 2 3", "1123"),
+        "by the pause": keyed(exchange(), {"dtmf_end": ""}, "1 1 2 3", "1123"),
+        "secret": keyed(exchange(), secret, "1 1 2 3", "••••"),
+    }
+    if carrier == "telnyx":  # which tells each twice: on the stream, and by webhook
+        late = exchange(webhook_delay_s={"call.dtmf.received": 0.3})
+        scenes["webhooks late"] = keyed(late, {}, "1 1 2 3", "1123")
+        scenes["webhooks lost"] = keyed(exchange(webhook_drop=["call.dtmf.received"]), {}, "1 1 2 3", "1123")
+    run(together(scenes))
 
 
 # Noise
@@ -314,11 +309,8 @@ def test_where_every_sound_stops_the_agent_it_goes_on_after_one_that_was_nothing
 def test_how_long_an_answer_took_is_told_from_the_last_word_to_the_first_sound_heard() -> None:
     async def main() -> None:
         pace = Pace(first_byte_ms=200, speed=8, jitter=0, transcription_ms=0)
-        telnyx = Telnyx(
-            webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=CarrierFaults(link_ms=40)
-        )
         realtime = model(saying(noise(200, 50)), saying(noise(600, 51)), pace=pace)
-        async with house(realtime=realtime, telnyx=telnyx, **{**QUIET, "vad_silence_ms": 300}) as the:
+        async with house(realtime=realtime, carrier=exchange(link_ms=40), **{**QUIET, "vad_silence_ms": 300}) as the:
             one = await talk(the)
             await one.phone.hears(0.15)
             await one.phone.hears_silence(300)
@@ -420,7 +412,7 @@ def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(realtime=model(), profiles=profiles, **QUIET) as the:
             for number, voice, wish in (("+15550100002", "cedar", "Sell something."), ("+15550100009", "marin", "")):
-                call = await the.telnyx.ring(to_number=number)
+                call = await the.carrier.ring(to_number=number)
                 await call.wait_streaming()
                 session = await the.realtime.wait_session(len(the.realtime.sessions))
                 await session.wait_for("response.create")

@@ -91,9 +91,9 @@ def _app(product: Product) -> Quart:
 
     @app.route("/<path:path>", methods=["GET", "POST"])
     async def any_path(path: str) -> Any:
-        raw = await request.get_data(as_text=True)
+        raw: Any = await request.get_data(as_text=True)
         product.queries.append(request.query_string.decode())
-        text = raw if request.method == "POST" else request.query_string.decode()
+        text: str = raw if request.method == "POST" else request.query_string.decode()
         params = dict(parse_qsl(text, keep_blank_values=True))
         headers = {name.lower(): value for name, value in request.headers.items()}
         product.asked.append((f"/{path}", params, headers))

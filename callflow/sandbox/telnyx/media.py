@@ -42,8 +42,6 @@ class MediaStream(MediaSocket):
     ) -> None:
         super().__init__(str(uuid.uuid4()), faults=faults, tasks=tasks, changed=changed)
         self.options = options
-        self.odd_frames = 0
-        """Media frames that were no multiple of 20 ms."""
         self.ignored_bytes = 0
         """Audio that nobody could hear."""
         wanted = faults().media_format or (leg_codec if options.codec == "default" else options.codec)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from websockets.exceptions import InvalidStatus
 
-from callflow.media.g711 import FRAME_MS
+from callflow.media.g711 import FRAME_BYTES, FRAME_MS
 from callflow.sandbox.http import Tasks
 from callflow.sandbox.media import Frame, MediaSocket, b64
 from callflow.sandbox.phone import SILENT_FRAME, Phone
@@ -181,6 +181,7 @@ class MediaStream(MediaSocket):
         if ulaw.startswith(b"RIFF"):
             self.errors.append((31931, "the payload has a WAV header"))
         self.log_in.append(Frame(at, "media", len(ulaw)))
+        self.odd_frames += len(ulaw) % FRAME_BYTES != 0
         if self._phone.on_media is not None:
             self._phone.on_media(at, ulaw)
         self.playout.play(ulaw, at)
