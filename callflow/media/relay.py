@@ -21,6 +21,7 @@ from callflow.latency import Latency
 from callflow.media import g711
 from callflow.media.clips import Clip
 from callflow.media.company import Company
+from callflow.media.hush import Hush
 from callflow.media.playout import Cut, Heard, Key, Playout, Send
 from callflow.media.stream import MediaSettings, Stream
 
@@ -79,6 +80,7 @@ class Relay:
         self.conversation = Conversation()
         self.latency = Latency()
         self.company = Company(self, settings)
+        self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
         self.counts: Counter[str] = Counter()
         self.mind: Mind | None = None
         self.is_protected = False
@@ -144,6 +146,7 @@ class Relay:
     async def close(self) -> None:
         self._parting = True
         self.company.leave()
+        self.hush.stop()
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
@@ -152,6 +155,10 @@ class Relay:
 
     def append(self, payload: str, audio: bytes) -> None:
         """One frame of the caller's."""
+        self.hush.frame()
+        self._pass_on(payload, audio)
+
+    def _pass_on(self, payload: str, audio: bytes) -> None:
         if self.mind is not None:
             self.mind.append(payload)
             self.company.hear(audio)
@@ -288,6 +295,7 @@ class Relay:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
         self.company.ear.began()
         self.is_caller_speaking = True
+        self.hush.watch()
         self._noticed = None
         self.latency.caller_goes_on()
         if self._parting:
@@ -494,6 +502,7 @@ def summary(relay: Relay) -> dict[str, Any]:
         "reply_ms": [round(ms, 1) for ms in relay.reply_ms],
         "latency": relay.latency.turns,
         "interruptions": relay.conversation.interruptions,
+        "made_up_silence_ms": round(relay.hush.seconds * 1000),
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,
     }

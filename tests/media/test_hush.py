@@ -1,0 +1,56 @@
+"""Silence is made up only where a leg that sends no frames would leave the engine waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from unittest import mock
+
+from callflow.media import hush
+from callflow.media.hush import Hush
+
+
+def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) -> list[bytes]:
+    """What is made up in that time, in a tenth of it."""
+    made: list[bytes] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def append(payload: str, audio: bytes) -> None:
+            assert base64.b64decode(payload) == audio
+            made.append(audio)
+
+        one = Hush(lambda: loop.time() - began < speaks_for / 10, append)
+        one.watch()
+        while loop.time() - began < seconds / 10:
+            if loop.time() - began < frames_for / 10:
+                one.frame()
+            await asyncio.sleep(0.002)
+        assert sum(map(len, made)) == round(one.seconds * 50) * 160 or len(made) > 1
+        one.stop()
+
+    quick = mock.patch.multiple(hush, _UNTIL_MISSED=0.06, _LOOK_SECONDS=0.02, _MOST_SECONDS=0.3)
+    with quick:
+        asyncio.run(main())
+    return made
+
+
+def test_frames_that_come_need_no_silence() -> None:
+    assert heard(3, frames_for=3) == []
+
+
+def test_a_gap_is_filled_from_its_beginning_on() -> None:
+    made = heard(2)
+    assert len(made) > 3
+    assert 0.1 <= sum(map(len, made)) / 8000 <= 0.3
+    assert set(b"".join(made)) == {0xFF}
+
+
+def test_a_caller_who_has_stopped_is_not_helped() -> None:
+    assert heard(2, frames_for=0.5, speaks_for=0.6) == []
+
+
+def test_it_does_not_go_on_for_ever() -> None:
+    assert sum(map(len, heard(8))) / 8000 < 0.5
