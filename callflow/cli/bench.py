@@ -136,9 +136,7 @@ async def _world(
                 **os.environ,
                 "OPENAI_API_KEY": realtime.api_key,
                 "OPENAI_REALTIME_URL": realtime.url,
-                "TELNYX_API_KEY": telnyx.api_key,
-                "TELNYX_PUBLIC_KEY": telnyx.public_key,
-                "TELNYX_API_BASE": telnyx.base_url,
+                **{name.upper(): value for name, value in telnyx.settings().items()},
                 "PORT": "0",
                 "CONSOLE_PORT": "0",
                 "DATA_DIR": folder,
@@ -156,7 +154,7 @@ async def _world(
                 if len(cores) > 1:
                     os.sched_setaffinity(server.pid, {cores[0]})
                     os.sched_setaffinity(0, set(cores[1:]))
-                telnyx.webhook_url = f"http://127.0.0.1:{port}/webhooks"
+                telnyx.find(f"http://127.0.0.1:{port}")
                 yield telnyx, server, started
             finally:
                 server.terminate()

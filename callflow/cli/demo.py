@@ -1,6 +1,6 @@
 """`python server.py demo`: a whole spoken call on this machine, without keys and without a network.
 
-The server is the real one; Telnyx and the model are the sandbox's, on loopback sockets.
+The server is the real one; carrier and model are the sandbox's, on loopback sockets.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from callflow.cli.demo_story import Caller, Outcome, Stage, Story, whole_call
 from callflow.live import Live, News
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings
 from callflow.switchboard import Switchboard
 
@@ -40,6 +40,10 @@ class OpenLine(Protocol):
     console: tuple[str, int]
 
 
+_CARRIERS: Final[dict[str, Callable[[], Telnyx | Twilio]]] = {
+    "telnyx": lambda: Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_demo"),
+    "twilio": lambda: Twilio("https://phone.example"),
+}
 Open = Callable[[Settings], AbstractAsyncContextManager[OpenLine]]
 
 
@@ -47,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help="a whole call on this machine: no keys, no network")
     stories = ", ".join(f"{name} ({scenario.about})" for name, scenario in SCENARIOS.items())
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), help=f"another story: {stories}")
+    parser.add_argument("--carrier", choices=sorted(_CARRIERS), default="telnyx", help="whose number is called")
     parser.add_argument("--wav", type=Path, help="put this recording in the caller's mouth (any rate, mono or stereo)")
     parser.add_argument("--out", type=Path, default=Path("data/demo.wav"), help="where the call is recorded")
     parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
@@ -71,14 +76,16 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
         return 2
     stage = Stage()
     scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
-    async with _sandbox(open_line, stage, scenario) as (telnyx, realtime, line):
+    name = getattr(arguments, "carrier", "telnyx")
+    async with _sandbox(open_line, _CARRIERS[name](), stage, scenario) as (carrier, realtime, line):
         about = f" This time {scenario.about}." if scenario is not None else ""
         console.print(
-            f"A call on this machine: the real server between an emulated Telnyx and an emulated model.{about}\n"
+            f"A call on this machine: the real server between an emulated {type(carrier).__name__} and an emulated"
+            f" model.{about}\n"
         )
 
         async def one_call() -> int:
-            return await _one_call(console, telnyx, realtime, stage, line, caller, scenario, arguments.out)
+            return await _one_call(console, carrier, realtime, stage, line, caller, scenario, arguments.out)
 
         code = await one_call()
         while arguments.keep:
@@ -102,33 +109,32 @@ def _cannot_write(out: Path) -> str | None:
 
 @contextlib.asynccontextmanager
 async def _sandbox(
-    open_line: Open, stage: Stage, scenario: Scenario | None
-) -> AsyncIterator[tuple[Telnyx, Realtime, OpenLine]]:
+    open_line: Open, carrier: Telnyx | Twilio, stage: Stage, scenario: Scenario | None
+) -> AsyncIterator[tuple[Telnyx | Twilio, Realtime, OpenLine]]:
     with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
         async with (
-            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_demo") as telnyx,
+            carrier,
             Realtime(script=stage) as realtime,
         ):
-            settings = Settings(
-                openai_api_key=SecretStr(realtime.api_key),
-                openai_realtime_url=realtime.url,
-                telnyx_api_key=SecretStr(telnyx.api_key),
-                telnyx_public_key=telnyx.public_key,
-                telnyx_api_base=telnyx.base_url,
-                port=0,
-                console_port=0,
-                data_dir=folder,
-                tools_file=tools_file(Path(folder), scenario),
+            chosen: dict[str, Any] = {
+                "openai_api_key": realtime.api_key,
+                "openai_realtime_url": realtime.url,
+                **carrier.settings(),
+                "port": 0,
+                "console_port": 0,
+                "data_dir": folder,
+                "tools_file": tools_file(Path(folder), scenario),
                 **(scenario.settings if scenario is not None else {}),
-            )
+            }
+            settings = Settings(**chosen)
             async with open_line(settings) as line:
-                telnyx.webhook_url = f"http://{line.public[0]}:{line.public[1]}/webhooks"
-                yield telnyx, realtime, line
+                carrier.find(f"http://{line.public[0]}:{line.public[1]}")
+                yield carrier, realtime, line
 
 
 async def _one_call(
     console: Console,
-    telnyx: Telnyx,
+    carrier: Telnyx | Twilio,
     realtime: Realtime,
     stage: Stage,
     line: OpenLine,
@@ -145,7 +151,7 @@ async def _one_call(
 
     with line.live.watch() as watcher:
         watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
-        story = Story(telnyx, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
+        story = Story(carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
         outcome = await story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
         story.write(out)
         watching.cancel()

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from callflow.live import News
-from callflow.sandbox import voices
+from callflow.sandbox import telnyx, twilio, voices
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.realtime.script import Script, Turn
-from callflow.sandbox.telnyx import Call, Telnyx
 
 
 _STEP_SECONDS = 12.0
@@ -89,20 +88,20 @@ class Story:
 
     def __init__(
         self,
-        telnyx: Telnyx,
+        carrier: telnyx.Telnyx | twilio.Twilio,
         realtime: Realtime,
         stage: Stage,
         news: list[News],
         tell: Callable[[str, str], None],
         is_quiet: Callable[[], bool],
     ) -> None:
-        self.telnyx, self.realtime, self.stage, self.news, self.tell = telnyx, realtime, stage, news, tell
+        self.carrier, self.realtime, self.stage, self.news, self.tell = carrier, realtime, stage, news, tell
         self._is_quiet = is_quiet
         self._sessions = len(realtime.sessions)
         self.phone = Phone()
         self.caller_speaks = True
         self.outcome = Outcome()
-        self.call: Call
+        self.call: telnyx.Call | twilio.Call
 
     @property
     def seconds(self) -> float:
@@ -113,7 +112,7 @@ class Story:
         """Ring, be greeted, live through the plot, hang up."""
         expect, phone = self.outcome.expect, self.phone
         self.stage.act(Turn.voice("agent/greeting"), caller="")
-        self.call = await self.telnyx.ring(phone=phone)
+        self.call = await self.carrier.ring(phone=phone)
         try:
             await self.call.wait_streaming(self.seconds)
             expect("the call was answered and its audio flows", True)

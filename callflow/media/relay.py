@@ -80,12 +80,12 @@ class Relay:
         self.conversation = Conversation()
         self.latency = Latency()
         self.company = Company(self, settings)
-        self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
         self.counts: Counter[str] = Counter()
         self.mind: Mind | None = None
         self.is_protected = False
         """What is being said may not be interrupted."""
         self.is_caller_speaking = False
+        self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
         self.spoken_over = False
         """The caller has spoken while that was not allowed to interrupt."""
         self._stream: Stream | None = None

@@ -134,31 +134,6 @@ def exchange(**chosen: Any) -> Exchange:
     return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults(**chosen))
 
 
-def credentials(carrier: Exchange) -> dict[str, Any]:
-    """The settings under which the server uses this carrier."""
-    if isinstance(carrier, Twilio):
-        return {
-            "twilio_account_sid": carrier.account_sid,
-            "twilio_auth_token": carrier.auth_token,
-            "twilio_api_base": carrier.base_url,
-            "public_base_url": PUBLIC,
-        }
-    return {
-        "telnyx_api_key": carrier.api_key,
-        "telnyx_public_key": carrier.public_key,
-        "telnyx_api_base": carrier.base_url,
-    }
-
-
-def lead(carrier: Exchange, line: Line) -> None:
-    """Tells the carrier where the server is."""
-    at = f"http://127.0.0.1:{line.public[1]}"
-    if isinstance(carrier, Twilio):
-        carrier.server = at
-    else:
-        carrier.webhook_url = f"{at}/webhooks"
-
-
 @contextlib.asynccontextmanager
 async def house(
     *,
@@ -175,7 +150,7 @@ async def house(
             chosen = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,
-                **credentials(carrier),
+                **carrier.settings(),
                 "port": 0,
                 "console_port": 0,
                 "data_dir": folder,
@@ -184,7 +159,7 @@ async def house(
             made = Settings(**chosen)
             made._profiles = dict(profiles or {})
             async with Line(made) as line:
-                lead(carrier, line)
+                carrier.find(f"http://127.0.0.1:{line.public[1]}")
                 yield House(carrier, realtime, line)
                 for call in [call for call in carrier.calls.values() if call.state != "ended"]:
                     await call.hang_up()

@@ -288,7 +288,7 @@ def test_what_a_proxy_does_to_a_request_does_not_matter() -> None:
 def test_several_tokens_and_shared_keys_are_taken() -> None:
     async def main() -> None:
         twilio = Twilio(PUBLIC, auth_token="the-newer-token")
-        settings = {
+        settings: dict[str, Any] = {
             "twilio_auth_token": "the-newer-token,the-older-token",
             "twilio_shared_keys": "webhooks_sharedkey_1:a-shared-secret",
         }

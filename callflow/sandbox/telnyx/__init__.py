@@ -102,6 +102,18 @@ class Telnyx:
 
     # What the application needs to know.
 
+    def settings(self) -> dict[str, str]:
+        """The application's settings by their names in lower case."""
+        return {
+            "telnyx_api_key": self.api_key,
+            "telnyx_public_key": self.public_key,
+            "telnyx_api_base": self.base_url,
+        }
+
+    def find(self, server: str) -> None:
+        """The application listens there: "http://127.0.0.1:6000"."""
+        self.webhook_url = f"{server}/webhooks"
+
     @property
     def base_url(self) -> str:
         """The application's TELNYX_API_BASE."""

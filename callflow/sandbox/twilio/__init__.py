@@ -119,6 +119,19 @@ class Twilio:
 
     # What the application needs to know.
 
+    def settings(self) -> dict[str, str]:
+        """The application's settings by their names in lower case."""
+        return {
+            "twilio_account_sid": self.account_sid,
+            "twilio_auth_token": self.auth_token,
+            "twilio_api_base": self.base_url,
+            "public_base_url": self.public,
+        }
+
+    def find(self, server: str) -> None:
+        """The public address leads there: "http://127.0.0.1:6000"."""
+        self.server = server
+
     @property
     def base_url(self) -> str:
         """The application's TWILIO_API_BASE."""
@@ -244,10 +257,8 @@ async def serve(
         root = twilio.base_url
         print(
             f"Emulated Twilio on {root}; {public_url} leads to {server}\n\n"
-            f"TWILIO_API_BASE={root}\n"
-            f"TWILIO_ACCOUNT_SID={twilio.account_sid}\n"
-            f"TWILIO_AUTH_TOKEN={twilio.auth_token}\n"
-            f"PUBLIC_BASE_URL={public_url}\n\n"
+            + "".join(f"{name.upper()}={value}\n" for name, value in twilio.settings().items())
+            + "\n"
             f'Ring:  curl -X POST {root}/sandbox/ring -d \'{{"from": "+15550100001", "to": "+15550100002"}}\'',
             flush=True,
         )
