@@ -28,7 +28,7 @@ from quart import Quart
 from rich.console import Console
 
 from callflow.call import Rooms
-from callflow.cli import bench, demo, sandbox
+from callflow.cli import bench, demo, doctor, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
 from callflow.cli.tunnel import choose as choose_tunnel
@@ -178,6 +178,7 @@ def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrie
             language=settings.carrier_language,
             sentences=sentences(settings),
             target_legs=settings.stream_target_legs,
+            connection_id=settings.telnyx_connection_id,
             seconds=settings.command_seconds,
             retries=settings.command_retries,
         )
@@ -386,6 +387,25 @@ def _refuse(problems: Sequence[str]) -> int:
     return 2
 
 
+async def _doctor() -> int:
+    try:
+        settings = load()
+    except SettingsError as error:
+        return _refuse([*error.warnings, *error.problems])
+    problems, warnings = check_serve(settings), list(settings.warnings)
+    try:
+        warnings += House(settings).warnings
+    except (SettingsError, ToolsError, OSError) as error:
+        problems += str(error).splitlines()
+    known = PublicAddress(settings.public_base_url, "")
+    carriers = make_carriers(settings, known)
+    try:
+        return await doctor.run(settings, problems, warnings, carriers)
+    finally:
+        for carrier in carriers:
+            await carrier.close()
+
+
 async def _serve_until_signal(settings: Settings) -> int:
     """First SIGTERM or SIGINT: drain. Second: now."""
     loop = asyncio.get_running_loop()
@@ -418,7 +438,7 @@ async def _serve_until_signal(settings: Settings) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,sandbox,bench}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,doctor,sandbox,bench}")
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
         serving.add_argument("--host", help="address of the carriers' listener (HOST)")
         serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")
@@ -427,6 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
     demo.add_parser(commands)
+    doctor.add_parser(commands)
     sandbox.add_parser(commands)
     bench.add_parser(commands)
     chosen = parser.parse_args(arguments)
@@ -434,6 +455,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_interruptible(demo.run(chosen, Line))
     if chosen.command == "bench":
         return run_interruptible(bench.run(chosen))
+    if chosen.command == "doctor":
+        return run_interruptible(_doctor())
     if chosen.command == "sandbox":
         return sandbox.run(chosen)
     asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}

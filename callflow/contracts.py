@@ -6,7 +6,7 @@ can do stands in its capability set, and is asked for there, never by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -107,7 +107,31 @@ class Carrier(Protocol):
 
     def dialect(self) -> Dialect: ...
 
+    def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        """Looks at the account and its settings at the carrier; for `doctor`. Never raises."""
+
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and in case that something is wrong with it, what to do."""
+
+    about: str
+    state: Literal["ok", "wrong", "note"]
+    what: str
+    remedy: str = ""
+
+
+class Outside(Protocol):
+    """The running server, as the world reaches it."""
+
+    @property
+    def address(self) -> str:
+        """Our public address; "": not known."""
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The HTTP status that a webhook gets there; 0: nobody answers."""
 
 
 # Media

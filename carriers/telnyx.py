@@ -13,7 +13,7 @@ import binascii
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,10 +24,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callflow import commands, events
-from callflow.contracts import CarrierCan, Door, Order, Reply, Request
+from callflow.contracts import CarrierCan, Door, Finding, Order, Outside, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import Event, LegIds, Signal
 from carriers.http import Api
+from carriers.telnyx_checkup import checkup
 from carriers.telnyx_media import TelnyxDialect
 
 
@@ -61,6 +62,8 @@ class TelnyxConfig:
     """What to say for each sentence that the machine may ask for."""
     target_legs: str = "self"
     """Telnyx's own default, `opposite`, plays to a leg that a single-leg call does not have."""
+    connection_id: str = ""
+    """Of the application that is ours; "": the only one, or the one that sends its webhooks to us."""
     seconds: float = 3.0
     retries: int = 3
 
@@ -199,6 +202,16 @@ class Telnyx:
             "stream_bidirectional_codec": "PCMU",
             "stream_bidirectional_target_legs": self._config.target_legs,
         }
+
+    def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        config = self._config
+        return checkup(
+            self.api,
+            outside,
+            paths=[door.path for door in self.doors],
+            connection_id=config.connection_id,
+            verifies=config.public_key is not None,
+        )
 
     def dialect(self) -> TelnyxDialect:
         return TelnyxDialect()

@@ -10,7 +10,7 @@ number's StatusCallback is set. An error 20404 or 21220 says that the call is ov
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,11 +18,12 @@ from urllib.parse import quote
 import httpx
 
 from callflow import commands, events
-from callflow.contracts import CarrierCan, Door, Order, Reply, Request
+from callflow.contracts import CarrierCan, Door, Finding, Order, Outside, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
 from carriers import twiml
 from carriers.http import Api
+from carriers.twilio_checkup import checkup
 from carriers.twilio_media import TwilioDialect
 from carriers.twilio_signature import HEADER, Verifier, parameters
 
@@ -226,6 +227,18 @@ class Twilio:
         there is none."""
         found = await self.api.request("GET", _call(sid))
         return found if isinstance(found, dict) else {}
+
+    def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        config = self._config
+        return checkup(
+            self.api,
+            outside,
+            account=config.account_sid,
+            token=config.auth_tokens[0],
+            with_key=bool(config.api_key),
+            voice=VOICE,
+            status=STATUS,
+        )
 
     def dialect(self) -> TwilioDialect:
         return TwilioDialect(self._config.account_sid)

@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "TELNYX_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "TELNYX_", "TWILIO_"))
+    }
     return subprocess.Popen(
         [sys.executable, str(ROOT / "server.py"), "demo", *arguments],
         cwd=folder,
@@ -88,9 +90,11 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
         assert agent > 3, f"{path.name}: the agent is heard for {agent:.1f} s"
 
 
-def test_each_scenario_shows_its_story(tmp_path: Path) -> None:
+@pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
+def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path) -> None:
     """About 45 s: told in real time, side by side."""
-    plays = {name: start(tmp_path, "--scenario", name, "--out", f"{name}.wav") for name in SCENARIOS}
+    options = ("--carrier", carrier)
+    plays = {name: start(tmp_path, "--scenario", name, "--out", f"{name}.wav", *options) for name in SCENARIOS}
     try:
         told = {name: (*play.communicate(timeout=120), play.returncode) for name, play in plays.items()}
     finally:

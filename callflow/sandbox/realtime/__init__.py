@@ -37,6 +37,7 @@ __all__ = ["Call", "Faults", "Pace", "Quirks", "Realtime", "Say", "Script", "Ses
 log = logging.getLogger(__name__)
 
 PATH: Final = "/v1/realtime"
+MODELS: Final = "/v1/models"
 MOST_FRAME_BYTES: Final = 24 * 1024 * 1024
 """15 MiB of audio in base64, and some JSON."""
 _CLOSE_S: Final = 0.3
@@ -171,6 +172,8 @@ class Realtime:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         address = urlsplit(request.path)
         query = parse_qs(address.query)
+        if address.path.startswith(f"{MODELS}/"):
+            return self._model(request, address.path.removeprefix(f"{MODELS}/"))
         if address.path.rstrip("/") != PATH:
             return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
         self.connections_attempted += 1
@@ -192,6 +195,16 @@ class Realtime:
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
         self._numbers[connection] = number
         return None
+
+    def _model(self, request: Request, name: str) -> Response:
+        """Whether the key may use a model: there are those that the Realtime API has."""
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        if not name.startswith("gpt-realtime"):
+            return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
+        body = json.dumps({"id": name, "object": "model", "created": 0, "owned_by": "system"}).encode()
+        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
+        return Response(200, "OK", headers, body)
 
     async def _notify(self) -> None:
         async with self._news:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from callflow.sandbox.http import Request, Response, json_response
+from callflow.sandbox.telnyx import account
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.checks import ApiError, check
 from callflow.sandbox.telnyx.dialling import Dialling
@@ -101,6 +102,11 @@ class Api:
                 return self._dial(_json(command))
             case "GET", ["calls", control_id]:
                 return {"data": _status(self._find(control_id))}
+            case "GET", ["call_control_applications", *rest] if rest in ([], [CONNECTION_ID]):
+                found = account.application(self.switch)
+                return {"data": found} if rest else account.page([found])
+            case "GET", ["phone_numbers"]:
+                return account.page(account.numbers(self.switch, parse_qs(request.query)))
             case "GET", ["connections", connection_id, "active_calls"]:
                 return self._active_calls(connection_id, request.query)
             case ("POST" | "PUT") as method, ["calls", control_id, "actions", action] if action in COMMANDS:

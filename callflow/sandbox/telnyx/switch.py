@@ -19,6 +19,16 @@ CONNECTION_ID: Final = "1555010000000000001"
 """Of the one Call Control application that the emulated account has."""
 
 
+@dataclass(slots=True)
+class Application:
+    """The account's Voice API application, as far as it can be looked up."""
+
+    webhook_api_version: str = "2"
+    active: bool = True
+    outbound_voice_profile_id: str | None = "1555010000000000002"
+    numbers: list[str] = field(default_factory=lambda: ["+15550100002"])
+
+
 @dataclass
 class Switch:
     """The exchange: lines, numbers, calls."""
@@ -29,6 +39,7 @@ class Switch:
     tasks: Tasks = field(default_factory=Tasks)
     signer: Signer = field(default_factory=Signer)
     changed: Signal = field(default_factory=Signal)
+    application: Application = field(default_factory=Application)
     calls: dict[str, Call] = field(default_factory=dict)
     phones: dict[str, Phone] = field(default_factory=dict)
     """Telephones that can be dialled, by number; any other number gets a new one."""

@@ -1,0 +1,213 @@
+"""`python server.py doctor`: looks at everything that a first call needs, and says what to do about what is missing.
+
+One line for each thing. It asks, and changes nothing: neither here nor at a carrier. The server has to be running, for
+whether the world reaches it can only be tried out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+from callflow.contracts import Carrier, Finding
+from callflow.settings import Settings
+from callflow.settings_values import is_loopback
+
+
+_SECONDS: Final = 8.0
+"""For one question."""
+_STYLES: Final = {"ok": "green", "wrong": "bold red", "note": "yellow"}
+
+
+def add_parser(subparsers: Any) -> None:
+    subparsers.add_parser(
+        "doctor",
+        help="look at keys, public address and the carriers' settings, and say what to do",
+        description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
+    )
+
+
+class World:
+    """The running server from outside; see `callflow.contracts.Outside`."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
+
+    async def get(self, url: str) -> httpx.Response:
+        """Raises httpx.HTTPError."""
+        return await self._client.get(url)
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        try:
+            response = await self._client.post(f"{self.address}{path}", content=body, headers=dict(headers))
+        except httpx.HTTPError:
+            return 0
+        return response.status_code
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]) -> int:
+    """The exit code: 0 when nothing is wrong. `problems`: what keeps the server from starting."""
+    console = Console(highlight=False, soft_wrap=True)
+    wrong = 0
+    async for finding in examine(settings, problems, warnings, carriers):
+        wrong += finding.state == "wrong"
+        console.print(line(finding))
+    console.print()
+    if wrong:
+        console.print(f"[bold red]{wrong} thing{'s' if wrong > 1 else ''} to put right.[/]")
+    else:
+        console.print("[green]All is well: the next call will be answered.[/]")
+    return 1 if wrong else 0
+
+
+def line(finding: Finding) -> Text:
+    text = Text.assemble(
+        (f"{finding.state:<6}", _STYLES[finding.state]), f"{finding.about:<20}  ", finding.what.replace("\n", " ")
+    )
+    if finding.remedy:
+        text.append(f" → {finding.remedy}", style="bold" if finding.state == "wrong" else "")
+    return text
+
+
+async def examine(
+    settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]
+) -> AsyncIterator[Finding]:
+    for problem in problems:
+        what, _, remedy = problem.partition(": ")
+        yield Finding("settings", "wrong", what, remedy)
+    if not problems:
+        yield Finding("settings", "ok", "the server can start with them")
+    for warning in warnings:
+        yield Finding("settings", "note", warning)
+    if settings.openai_api_key:
+        yield await _model(settings)
+    async for finding in _from_outside(settings, carriers):
+        yield finding
+
+
+async def _model(settings: Settings) -> Finding:
+    """One cheap authenticated question: whether this key may use this model."""
+    parts = urlsplit(settings.openai_realtime_url)
+    root = parts._replace(scheme=parts.scheme.replace("ws", "http", 1), query="").geturl()
+    url = f"{root.rstrip('/').removesuffix('/realtime')}/models/{settings.model}"
+    headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
+    try:
+        async with httpx.AsyncClient(timeout=_SECONDS) as client:
+            status = (await client.get(url, headers=headers)).status_code
+    except httpx.HTTPError as error:
+        what = f"{parts.hostname} cannot be asked ({type(error).__name__})"
+        return Finding("OpenAI", "wrong", what, "look whether this machine reaches the internet")
+    match status:
+        case 200:
+            return Finding("OpenAI", "ok", f"OPENAI_API_KEY is taken, and may use {settings.model}")
+        case 401:
+            remedy = "copy a key from platform.openai.com (API keys) into .env as OPENAI_API_KEY"
+            return Finding("OpenAI", "wrong", "OPENAI_API_KEY is refused", remedy)
+        case 403 | 404:
+            remedy = "choose another with MODEL, or ask for access at platform.openai.com"
+            return Finding("OpenAI", "wrong", f"the key may not use the model {settings.model}", remedy)
+        case 429:
+            remedy = "look at Billing and Limits at platform.openai.com"
+            return Finding("OpenAI", "wrong", "the account is at its limit", remedy)
+    return Finding("OpenAI", "note", f"HTTP {status} to the question about {settings.model}: it cannot be told")
+
+
+async def _from_outside(settings: Settings, carriers: Sequence[Carrier]) -> AsyncIterator[Finding]:
+    world = World(settings.public_base_url)
+    try:
+        inside = await _running(world, settings)
+        if not world.address and inside:
+            world.address = await _told(world, inside)
+        for finding in [one async for one in _address(world, inside, settings)]:
+            yield finding
+        for carrier in carriers:
+            async for finding in carrier.checkup(world):
+                yield finding
+    finally:
+        await world.close()
+
+
+async def _running(world: World, settings: Settings) -> str:
+    """Where the server is on this machine; "": it does not run here."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{settings.port}"
+    return url if await _echoes(world, url) == "" else ""
+
+
+async def _told(world: World, inside: str) -> str:
+    """The address of a tunnel, which only the running server knows."""
+    try:
+        address = str((await world.get(f"{inside}/public-url")).json().get("publicUrl", ""))
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return ""
+    return address if address.startswith("https://") else ""
+
+
+async def _echoes(world: World, base: str) -> str:
+    """Why it is not Callflow that answers there; "": it is."""
+    nonce = secrets.token_urlsafe(12)
+    try:
+        answer = await world.get(f"{base}/health?nonce={nonce}")
+    except httpx.ConnectError as error:
+        return f"no connection ({error})"
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})"
+    except (httpx.InvalidURL, UnicodeError) as error:
+        return f"no address ({error})"
+    if answer.status_code != 200 or answer.text != f"OK {nonce}":
+        return f"something else answers there (HTTP {answer.status_code})"
+    return ""
+
+
+async def _address(world: World, inside: str, settings: Settings) -> AsyncIterator[Finding]:
+    about = "public address"
+    start = "start it with `python server.py`, then ask the doctor again"
+    if not world.address:
+        what = "PUBLIC_BASE_URL is not set" + ("" if inside else ", and no server runs here")
+        yield Finding(about, "wrong", what, "set it to where carriers reach this server, or start with --public")
+        return
+    if is_loopback(urlsplit(world.address).hostname or ""):
+        what = f"{world.address} is an address of this machine only"
+        yield Finding(about, "note", what, "set PUBLIC_BASE_URL to one that carriers reach")
+    elif world.address.startswith("http://"):
+        yield Finding(about, "wrong", f"{world.address} is not https: Twilio opens no stream to it", "use https")
+    why = await _echoes(world, world.address)
+    if why and not inside:
+        yield Finding(about, "wrong", f"the server does not answer at {world.address}: {why}", start)
+        return
+    if why:
+        port = settings.port
+        remedy = f"the server runs here on port {port}: lead the address there (proxy, tunnel, firewall, certificate)"
+        yield Finding(about, "wrong", f"{world.address}: {why}", remedy)
+        return
+    yield Finding(about, "ok", f"{world.address} leads to the running server")
+    yield await _websocket(world)
+
+
+async def _websocket(world: World) -> Finding:
+    """A media socket without a token: it is we who refuse it, if the upgrade gets through."""
+    about = "media socket"
+    url = f"ws{world.address.removeprefix('http')}/media-stream/doctor"
+    remedy = "let the proxy pass WebSocket upgrades on (nginx: proxy_http_version 1.1, Upgrade and Connection headers)"
+    try:
+        async with connect(url, open_timeout=_SECONDS, close_timeout=1):
+            return Finding(about, "wrong", f"{url} is taken by somebody else", remedy)
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status == 403:
+            return Finding(about, "ok", "WebSockets get through, and are refused without a token")
+        return Finding(about, "wrong", f"a WebSocket is answered with HTTP {status}", remedy)
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        return Finding(about, "wrong", f"no WebSocket gets through ({type(error).__name__})", remedy)

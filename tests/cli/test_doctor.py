@@ -1,0 +1,273 @@
+"""`doctor`: against a running server and emulated carriers, each thing that can be wrong is found, with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from callflow.cli import doctor
+from callflow.contracts import Finding
+from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
+from callflow.settings import Settings, check_serve
+from server import Line, PublicAddress, make_carriers
+from tests.e2e.house import run
+from tests.e2e.process import serving
+
+
+Findings = list[Finding]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port: int = bound.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def world(*, serve: bool = True, **changes: Any) -> AsyncIterator[tuple[Settings, Telnyx, Twilio, Realtime]]:
+    """Both carriers, a model, and a running server whose public address is its own. `changes`: the doctor's settings
+    against those of the server, which are right."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    telnyx, twilio, realtime = Telnyx(webhook_url=f"{address}/webhooks"), Twilio(address, voice="/"), Realtime()
+    async with telnyx, twilio, realtime:
+        with tempfile.TemporaryDirectory() as folder:
+            right: dict[str, Any] = {
+                "openai_api_key": realtime.api_key,
+                "openai_realtime_url": realtime.url,
+                **telnyx.settings(),
+                **twilio.settings(),
+                "public_base_url": address,
+                "port": port,
+                "console_port": 0,
+                "data_dir": folder,
+            }
+            twilio.number()
+            wanted = Settings(**{**right, **changes})
+            if serve:
+                async with Line(Settings(**right)):
+                    yield wanted, telnyx, twilio, realtime
+            else:
+                yield wanted, telnyx, twilio, realtime
+
+
+async def examined(settings: Settings) -> Findings:
+    carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+    try:
+        return [one async for one in doctor.examine(settings, check_serve(settings), [], carriers)]
+    finally:
+        for carrier in carriers:
+            await carrier.close()
+
+
+def wrong(found: Findings) -> Findings:
+    return [one for one in found if one.state == "wrong"]
+
+
+def told(found: Findings) -> str:
+    return "\n".join(doctor.line(one).plain for one in found)
+
+
+def test_a_line_that_is_set_up_is_well() -> None:
+    async def main() -> None:
+        async with world() as (settings, *_):
+            found = await examined(settings)
+            assert wrong(found) == [], told(found)
+            ok = {one.about for one in found if one.state == "ok"}
+            assert ok >= {
+                "settings", "OpenAI", "public address", "media socket", "Telnyx key", "Telnyx signatures",
+                "Telnyx application", "Telnyx numbers", "Twilio key", "Twilio signatures", "Twilio signed probe",
+                "Twilio +15550100002",
+            }  # fmt: skip
+
+    run(main())
+
+
+def test_each_finding_is_one_line_without_secrets() -> None:
+    async def main() -> None:
+        async with world() as (settings, *_):
+            lines = told(await examined(settings)).splitlines()
+            assert all(line.startswith(("ok ", "wrong ", "note ")) for line in lines), lines
+            text = "\n".join(lines)
+            for secret in ("openai_api_key", "telnyx_api_key", "twilio_auth_token"):
+                assert getattr(settings, secret).get_secret_value() not in text
+
+    run(main())
+
+
+KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "OpenAI's key": ({"openai_api_key": "sk-wrong-wrong-wrong"}, "OPENAI_API_KEY is refused", "platform.openai.com"),
+    "a model that is not there": ({"model": "gpt-nine"}, "may not use the model gpt-nine", "MODEL"),
+    "Telnyx's key": ({"telnyx_api_key": "KEY-wrong-wrong"}, "TELNYX_API_KEY is refused", "portal.telnyx.com"),
+    "Twilio's token": ({"twilio_auth_token": "wrong-wrong-wrong"}, "TWILIO_AUTH_TOKEN is refused", "Account Info"),
+    "another application": ({"telnyx_connection_id": "4711"}, "no application 4711", "1555010000000000001 (sandbox)"),
+    "no public address": ({"public_base_url": ""}, "PUBLIC_BASE_URL is not set", "--public"),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_setting_that_is_wrong_is_named(name: str) -> None:
+    changes, what, remedy = KEYS[name]
+
+    async def main() -> None:
+        async with world(**changes) as (settings, *_):
+            text = told(wrong(await examined(settings)))
+            assert what in text
+            assert remedy in text
+
+    run(main())
+
+
+def telnyx_set(**changes: Any) -> Callable[[Telnyx, Twilio], None]:
+    def change(telnyx: Telnyx, twilio: Twilio) -> None:
+        for name, value in changes.items():
+            setattr(telnyx.switch.application, name, value)
+
+    return change
+
+
+def twilio_set(**changes: Any) -> Callable[[Telnyx, Twilio], None]:
+    def change(telnyx: Telnyx, twilio: Twilio) -> None:
+        for name, value in changes.items():
+            setattr(twilio.number(), name, value)
+
+    return change
+
+
+def elsewhere(telnyx: Telnyx, twilio: Twilio) -> None:
+    telnyx.webhook_url = "https://old.example/webhooks"
+
+
+AT_CARRIERS: dict[str, tuple[Callable[[Telnyx, Twilio], None], str, str]] = {
+    "webhooks to another server": (elsewhere, "sends its webhooks to https://old.example", "set its webhook URL to"),
+    "webhooks of version 1": (telnyx_set(webhook_api_version="1"), "version 1", "to 2"),
+    "an application that is off": (telnyx_set(active=False), "not active", "activate it"),
+    "no number": (telnyx_set(numbers=[]), "no number leads to the application", "assign a number"),
+    "a voice URL elsewhere": (twilio_set(voice_url="https://old.example/"), "none of 1 leads to", "A call comes in"),
+    "a voice URL without a door": (
+        twilio_set(voice_url="http://127.0.0.1:{port}/voice.php"),
+        "ends with /voice.php",
+        "set it to",
+    ),
+    "no status callback": (twilio_set(status_callback=""), "StatusCallback is not set", "/twilio/status"),
+    "a trunk": (twilio_set(trunk_sid="TK1"), "trunk TK1 overrides", "out of that trunk"),
+    "a TwiML app": (twilio_set(voice_application_sid="AP1"), "TwiML app AP1 overrides", "Configure with"),
+}
+
+
+@pytest.mark.parametrize("name", AT_CARRIERS)
+def test_what_is_wrong_at_a_carrier_is_found(name: str) -> None:
+    change, what, remedy = AT_CARRIERS[name]
+
+    async def main() -> None:
+        async with world() as (settings, telnyx, twilio, _):
+            change(telnyx, twilio)
+            number = twilio.number()
+            number.voice_url = number.voice_url.replace("{port}", str(settings.port))
+            found = wrong(await examined(settings))
+            assert len(found) == 1, told(found)
+            assert what in found[0].what
+            assert remedy in found[0].remedy
+
+    run(main())
+
+
+def test_an_application_that_can_only_be_called_is_a_note() -> None:
+    async def main() -> None:
+        async with world() as (settings, telnyx, *_):
+            telnyx.switch.application.outbound_voice_profile_id = None
+            found = await examined(settings)
+            assert not wrong(found)
+            (note,) = (one for one in found if "outbound voice profile" in one.what)
+            assert (note.state, "attach" in note.remedy) == ("note", True)
+
+    run(main())
+
+
+def test_a_server_that_does_not_run_is_said_to_not_run() -> None:
+    async def main() -> None:
+        async with world(serve=False) as (settings, *_):
+            (found,) = (
+                one for one in await examined(settings) if one.about == "public address" and one.state == "wrong"
+            )
+            assert "does not answer" in found.what
+            assert "python server.py" in found.remedy
+
+    run(main())
+
+
+def test_an_address_that_leads_elsewhere_is_told_from_a_server_that_is_down() -> None:
+    async def main() -> None:
+        async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
+            await writer.drain()
+            writer.close()
+
+        other = await asyncio.start_server(stranger, "127.0.0.1", 0)
+        async with other:
+            port = other.sockets[0].getsockname()[1]
+            async with world(public_base_url=f"http://127.0.0.1:{port}") as (settings, *_):
+                found = [one for one in wrong(await examined(settings)) if one.about == "public address"]
+                assert "something else answers there" in found[0].what
+                assert "lead the address there" in found[0].remedy
+
+    run(main())
+
+
+def test_a_server_with_another_public_address_is_found_out_by_the_probe() -> None:
+    async def main() -> None:
+        async with world() as (settings, _, twilio, _):
+            # The doctor reaches the server by another name than that under which the server expects to be signed.
+            other = settings.model_copy(update={"public_base_url": f"http://localhost:{settings.port}"})
+            twilio.public = other.public_base_url
+            found = wrong(await examined(other))
+            (probe,) = (one for one in found if one.about == "Twilio signed probe")
+            assert "does not verify" in probe.what or "only what is signed over" in probe.what
+            assert "restart the server" in probe.remedy
+
+    run(main())
+
+
+def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
+    async def main() -> None:
+        port = free_port()
+        async with world(serve=False) as (settings, *_):
+            loose = settings.model_copy(update={"allow_unsigned_webhooks": True, "port": port})
+            loose = loose.model_copy(update={"public_base_url": f"http://127.0.0.1:{port}"})
+            async with Line(loose):
+                text = told(wrong(await examined(loose)))
+                assert text.count("anyone can fake a call") == 2, text
+
+    run(main())
+
+
+def test_the_command_says_it_all_and_exits_with_1() -> None:
+    async def main() -> None:
+        async with serving(
+            "doctor", PUBLIC_BASE_URL="http://127.0.0.1:9", OPENAI_REALTIME_URL="ws://127.0.0.1:9"
+        ) as one:
+            assert await one.ended(30) == 1
+            said = one.said()
+            assert "OPENAI_API_KEY is not set → put it into .env" in said
+            assert "No carrier is set up → " in said
+            assert "things to put right" in said
+
+    run(main())
+
+
+def test_settings_that_cannot_be_read_exit_with_2() -> None:
+    async def main() -> None:
+        async with serving("doctor", PORT="many") as one:
+            assert await one.ended(30) == 2
+            assert "PORT" in one.said()
+
+    run(main())
