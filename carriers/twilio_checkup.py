@@ -145,7 +145,8 @@ async def _probe(outside: Outside, account: str, token: str, path: str) -> Findi
         if status != 403:
             what = f"{outside.address}{path} answers HTTP {status}" if status else "nobody answers"
             return Finding(about, "wrong", what, "see what is said of the public address")
-    remedy = f"restart the server with these settings: its TWILIO_AUTH_TOKEN or PUBLIC_BASE_URL ({outside.address}) is another"
+    other = f"its TWILIO_AUTH_TOKEN or PUBLIC_BASE_URL ({outside.address}) is another"
+    remedy = f"restart the server with these settings: {other}"
     return Finding(about, "wrong", "what Twilio signs does not verify, over no form of the URL", remedy)
 
 

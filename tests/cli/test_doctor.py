@@ -17,9 +17,10 @@ from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings, check_serve
-from server import Line, PublicAddress, make_carriers
+from callflow.web.public import PublicAddress
+from server import Line, make_carriers
 from tests.e2e.house import run
-from tests.e2e.process import serving
+from tests.e2e.process import SERVER, python
 
 
 Findings = list[Finding]
@@ -252,9 +253,7 @@ def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
 
 def test_the_command_says_it_all_and_exits_with_1() -> None:
     async def main() -> None:
-        async with serving(
-            "doctor", PUBLIC_BASE_URL="http://127.0.0.1:9", OPENAI_REALTIME_URL="ws://127.0.0.1:9"
-        ) as one:
+        async with python(SERVER, "doctor", env={"PUBLIC_BASE_URL": "http://127.0.0.1:9"}) as one:
             assert await one.ended(30) == 1
             said = one.said()
             assert "OPENAI_API_KEY is not set → put it into .env" in said
@@ -266,7 +265,7 @@ def test_the_command_says_it_all_and_exits_with_1() -> None:
 
 def test_settings_that_cannot_be_read_exit_with_2() -> None:
     async def main() -> None:
-        async with serving("doctor", PORT="many") as one:
+        async with python(SERVER, "doctor", env={"PORT": "many"}) as one:
             assert await one.ended(30) == 2
             assert "PORT" in one.said()
 
