@@ -52,7 +52,7 @@ class Ngrok:
         )
         try:
             async with asyncio.timeout(_OPEN_SECONDS + 5):
-                opened = await asyncio.to_thread(ngrok.connect, f"127.0.0.1:{port}", pyngrok_config=self._config)
+                opened = await asyncio.to_thread(ngrok.connect, f"http://127.0.0.1:{port}", pyngrok_config=self._config)
         except (PyngrokError, OSError, TimeoutError) as error:
             await self.close()
             raise TunnelError(_ngrok_advice(str(error) or type(error).__name__, bool(self._token))) from error

@@ -135,7 +135,8 @@ async def python(
             if process.returncode is None:
                 process.kill()
             await process.wait()
-            await asyncio.gather(*watched._reading)
+            # What it started and left behind may hold its output open.
+            await asyncio.wait(watched._reading, timeout=2)
 
 
 def environment(telnyx: Telnyx, realtime: Realtime) -> dict[str, object]:

@@ -1,0 +1,209 @@
+"""A tunnel: opened before the start table, told to people, closed at the end. ngrok's program is played by a script."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from callflow.cli import tunnel
+from callflow.errors import TunnelError
+from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.telnyx import Telnyx
+from callflow.settings import Settings
+from server import Line
+from tests.e2e.house import run, until
+from tests.e2e.process import SERVER, Process, serving
+
+
+NGROK: Final = '''#!{python}
+"""Says what ngrok says, and serves what pyngrok asks it."""
+import http.server, json, os, pathlib, sys
+if sys.argv[1] != "start":
+    print("ngrok version 3.30.0")
+    sys.exit(0)
+pathlib.Path(os.environ["HOME"], "ngrok.pid").write_text(str(os.getpid()))
+if os.environ.get("NGROK_PLAYS") == "refused":
+    print('t=1 lvl=eror msg="session closing" err="authentication failed: ERR_NGROK_4018"', flush=True)
+    sys.exit(1)
+
+class Agent(http.server.BaseHTTPRequestHandler):
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        pathlib.Path(os.environ["HOME"], "ngrok.asked").write_bytes(body or b"-") if body else None
+        out = json.dumps({{"name": "x", "proto": "https", "public_url": "https://ab-12.ngrok.example",
+                           "uri": "/api/tunnels/x", "endpoints": [], "tunnels": []}}).encode()
+        self.send_response(201 if body else 200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(out)))
+        self.end_headers()
+        self.wfile.write(out)
+    do_GET = do_POST = do_DELETE = answer
+    def log_message(self, *_): pass
+
+agent = http.server.HTTPServer(("127.0.0.1", 0), Agent)
+print(f't=1 lvl=info msg="starting web service" addr=127.0.0.1:{{agent.server_port}}', flush=True)
+print('t=1 lvl=info msg="tunnel session started"', flush=True)
+print('t=1 lvl=info msg="client session established"', flush=True)
+agent.serve_forever()
+'''
+CLOUDFLARED: Final = """#!/bin/sh
+echo $$ > "$HOME/cloudflared.pid"
+echo 'INF |  https://green-apple-42.trycloudflare.com  |' >&2
+while :; do echo 'INF still here' >&2; sleep 0.2; done
+"""
+
+
+class StandIn:
+    """A tunnel that leads nowhere."""
+
+    name = "a stand-in"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.port = 0
+        self.is_open = self.was_closed = False
+        self._fails = fails
+
+    async def open(self, port: int) -> str:
+        if self._fails:
+            raise TunnelError("no way out")
+        self.port, self.is_open = port, True
+        return "https://in.tunnel.example"
+
+    async def close(self) -> None:
+        self.is_open, self.was_closed = False, True
+
+
+def line(folder: Path, through: StandIn, **settings: Any) -> Line:
+    keys = {"openai_api_key": "sk-of-this-test", "telnyx_api_key": "KEY", "telnyx_public_key": "A" * 43 + "="}
+    chosen: dict[str, Any] = {**keys, "port": 0, "console_port": 0, "data_dir": str(folder), **settings}
+    return Line(Settings(**chosen), through)
+
+
+def test_a_line_tells_the_address_of_its_tunnel_and_closes_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        through = StandIn()
+        async with line(tmp_path, through) as one:
+            assert through.port == one.public[1]
+            assert one.address() == "https://in.tunnel.example"
+            assert through.is_open
+        assert through.was_closed
+
+    run(main())
+
+
+def test_an_address_that_is_known_needs_no_tunnel(tmp_path: Path) -> None:
+    async def main() -> None:
+        through = StandIn()
+        async with line(tmp_path, through, public_base_url="https://phone.example") as one:
+            assert not through.is_open
+            assert any("no tunnel is opened" in warning for warning in one.warnings)
+
+    run(main())
+
+
+def test_a_tunnel_that_fails_leaves_no_listener_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        one = line(tmp_path, StandIn(fails=True))
+        with pytest.raises(TunnelError, match="no way out"):
+            await one.__aenter__()
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", one.public[1])
+
+    run(main())
+
+
+def test_ngrok_unless_only_cloudflared_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tunnel.choose("").name == "ngrok"
+    program(tmp_path, "cloudflared", CLOUDFLARED)
+    assert tunnel.choose("").name == "cloudflared"
+    assert tunnel.choose("a-token").name == "ngrok"
+    program(tmp_path, "ngrok", NGROK)
+    assert tunnel.choose("").name == "ngrok"
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.write_text(text.format(python=sys.executable) if "{python}" in text else text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def environment(folder: Path, **env: str) -> dict[str, str]:
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder), **env}
+
+
+async def gone(folder: Path, name: str) -> None:
+    pid = int((folder / f"{name}.pid").read_text())
+
+    def is_gone() -> bool:
+        return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+    await until(is_gone, f"{name} to end with the server", 5)
+
+
+async def published(process: Process, address: str) -> None:
+    await process.says(f"Telnyx webhook: {address}/webhooks")
+    (row,) = (one for one in process.out if one.strip().startswith("public address"))
+    assert row.split()[-1] == address
+
+
+def test_public_opens_ngrok_tells_each_carriers_address_and_ends_it(tmp_path: Path) -> None:
+    program(tmp_path, "ngrok", NGROK)
+
+    async def main() -> None:
+        env = environment(tmp_path, NGROK_AUTH_TOKEN="a-token-of-ngrok")
+        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+        async with serving(telnyx, Realtime(), arguments=(SERVER, "--public"), **env) as process:
+            await published(process, "https://ab-12.ngrok.example")
+            asked = (tmp_path / "ngrok.asked").read_text()
+            assert f'"http://127.0.0.1:{await process.public_port()}"' in asked
+            assert "a-token-of-ngrok" not in process.said()
+            call = await telnyx.ring()
+            await call.wait_answered()
+            (command,) = (one for one in telnyx.commands if one.action == "answer")
+            assert command.body["stream_url"].startswith("wss://ab-12.ngrok.example/")
+            await call.hang_up()
+            await process.stop()
+            assert await process.ended() == 0
+        await gone(tmp_path, "ngrok")
+
+    run(main())
+
+
+def test_the_setting_public_does_the_same_and_cloudflared_will_do(tmp_path: Path) -> None:
+    program(tmp_path, "cloudflared", CLOUDFLARED)
+
+    async def main() -> None:
+        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+        async with serving(telnyx, Realtime(), **environment(tmp_path, PUBLIC="true")) as process:
+            await published(process, "https://green-apple-42.trycloudflare.com")
+            await process.stop()
+            assert await process.ended() == 0
+        await gone(tmp_path, "cloudflared")
+
+    run(main())
+
+
+def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line(tmp_path: Path) -> None:
+    program(tmp_path, "ngrok", NGROK)
+
+    async def main() -> None:
+        from tests.e2e.process import environment as sandbox
+        from tests.e2e.process import python
+
+        telnyx, realtime = Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), Realtime()
+        async with telnyx, realtime:
+            env = {**sandbox(telnyx, realtime), **environment(tmp_path, NGROK_PLAYS="refused")}
+            async with python(SERVER, "--public", env=env) as process:
+                assert await process.ended(20) == 2
+                (told,) = (one for one in process.err if one.startswith("Cannot start: "))
+                assert "NGROK_AUTH_TOKEN" in told
+
+    run(main())
