@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from callflow import machine
+import server
+from callflow import machine, settings_legacy
 from callflow.cli import diagram
+from callflow.settings import ALIASES, Settings
 
 
 ROOT = Path(__file__).parents[1]
@@ -43,3 +46,76 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     named = re.findall(r"`((?:callflow|carriers|tests|docs|scripts)/[\w./-]+)`", text)
     missing += [name for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+# README
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
+_OF_OTHERS = {"GET", "POST", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID"}
+
+
+def variables(text: str) -> set[str]:
+    """Names in capitals between backticks, `NAME` or `NAME=value`."""
+    return set(re.findall(r"`([A-Z][A-Z0-9_]{3,})(?:=[^`]*)?`", text)) - _OF_OTHERS
+
+
+def sampled() -> set[str]:
+    return set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", SAMPLE, re.MULTILINE))
+
+
+def understood() -> set[str]:
+    """Every variable that the settings read: their own names, and those of earlier systems."""
+    return (
+        {name.upper() for name in Settings.model_fields}
+        | {name.upper() for name in ALIASES}
+        | set(settings_legacy.NAMES)
+    )
+
+
+def test_every_variable_in_the_readme_exists() -> None:
+    assert variables(README) - understood() == set()
+    assert sampled() - understood() == set()
+
+
+def test_every_variable_that_is_not_in_the_settings_file_is_in_the_readme_and_in_the_sample() -> None:
+    file = tomllib.loads((ROOT / "settings.toml").read_text(encoding="utf-8"))
+    ours = {name.upper() for name in Settings.model_fields if name not in file}
+    assert ours - variables(README) == set(), "not in README.md"
+    assert ours - sampled() == set(), "not in .env.sample"
+    assert {name.upper() for name in ALIASES} - variables(README) == set(), "other names that are understood"
+
+
+def commands() -> set[str]:
+    """The subcommands, as the program itself lists them."""
+    listed = re.search(r'metavar="\{([a-z,]+)\}"', (ROOT / "server.py").read_text(encoding="utf-8"))
+    assert listed is not None
+    return set(listed[1].split(","))
+
+
+def test_every_command_in_the_readme_exists_and_none_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    named = set(re.findall(r"server\.py ([a-z]+)", README))
+    assert named == commands()
+    for name in commands():
+        with pytest.raises(SystemExit) as caught:
+            server.main([name, "--help"])
+        assert caught.value.code == 0
+    capsys.readouterr()
+    scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file()}
+    assert set(re.findall(r"scripts/(\w+)", README)) == scripts
+
+
+def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    helps = ""
+    for name in ("serve", "demo"):
+        with pytest.raises(SystemExit):
+            server.main([name, "--help"])
+        helps += capsys.readouterr().out
+    options = set(re.findall(r"`(?:[^`]*? )?(--[a-z-]+)", README)) - {"--help"}
+    assert [option for option in options if option not in helps] == []
+
+
+def test_every_setting_in_the_readme_exists() -> None:
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`", README))
+    assert named - set(Settings.model_fields) == set()
