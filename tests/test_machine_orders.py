@@ -581,3 +581,60 @@ def test_no_tool_runs_for_an_agent_that_has_had_its_last_word() -> None:
     call = Told(*TALKING, ENGINE_LOST)
     assert call.tell(ev.ToolCalled(id="c")) == []
     assert call.tell(ev.ToolFinished(id="c")) == []
+
+
+# The carrier asks what to do with a caller
+
+RESUMED = ev.CallResumed()
+
+
+def test_a_caller_who_comes_back_without_a_stream_gets_another() -> None:
+    call = Told(*TALKING)
+    assert call.tell(RESUMED) == ["stream"], "the carrier would not ask if it had one, whatever we believe of ours"
+    assert call.model.state == RECOVERING
+    assert call.tell(STARTED) == ["prompt"]
+    assert call.model.state == STREAMING
+
+
+def test_a_caller_who_comes_back_while_a_stream_is_under_way_changes_nothing() -> None:
+    call = Told(*TALKING, LOST, passed("grace"))
+    assert call.tell(RESUMED) == []
+    assert not call.step.taken
+
+
+def test_a_caller_who_comes_back_before_the_grace_is_over_is_not_kept_waiting() -> None:
+    call = Told(*TALKING, LOST)
+    assert call.tell(RESUMED) == ["stream"]
+    assert "grace" not in call.model.armed
+
+
+def test_a_caller_who_comes_back_for_whom_nothing_more_can_be_tried_is_apologised_to() -> None:
+    call = Told(*TALKING)
+    call.model.streams = call.model.stream_tries
+    call.tell(RESUMED)
+    assert call.sentence == "carrier sorry"
+
+
+def test_a_call_whose_answer_never_arrived_is_answered_when_its_caller_comes_back() -> None:
+    call = Told(INITIATED, READY)
+    assert call.tell(RESUMED) == ["stream", "greet"]
+    assert call.model.state == ANSWERED
+
+
+def test_a_call_that_nobody_here_began_is_taken_as_it_is() -> None:
+    call = Told()
+    assert call.tell(RESUMED) == ["connect_engine", "stream"]
+    assert call.model.adopted
+
+
+def test_a_caller_who_comes_back_in_the_last_sentence_hears_it_from_the_carrier() -> None:
+    call = Told(*TALKING, ev.GoodbyeRequested(reason="drain"))
+    assert call.sentence == "clip goodbye"
+    call.tell(RESUMED)
+    assert call.sentence == "carrier goodbye"
+
+
+def test_an_ended_call_is_not_taken_up_again() -> None:
+    call = Told(*TALKING, HUNG_UP)
+    assert call.tell(RESUMED) == []
+    assert call.model.state == HANGUP
