@@ -255,6 +255,8 @@ def make_plan(settings: Settings) -> Plan:
             lead_ms=settings.carrier_lead_ms,
             mark_every_ms=settings.mark_every_ms,
             reorder_frames=settings.reorder_frames,
+            join_ms=settings.join_ms,
+            warm_up_ms=settings.warm_up_ms,
             start_seconds=settings.start_frame_seconds,
             write_seconds=settings.write_seconds,
             reply_seconds=settings.reply_seconds,

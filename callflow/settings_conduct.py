@@ -157,3 +157,7 @@ class Conduct(BaseSettings):
     """Distance between two marks, that is how exactly we know what the caller has heard."""
     reorder_frames: Annotated[int, Field(ge=0)] = 3
     """20 ms frames of caller audio to wait for one that is late; 0: take them as they come."""
+    join_ms: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Caller audio that is sent to the model together; 0: each frame as it comes."""
+    warm_up_ms: Annotated[int, Field(ge=0, le=2000)] = 0
+    """Caller audio that must be there before the first of it is sent to the model."""

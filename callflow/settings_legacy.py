@@ -1,4 +1,5 @@
-"""The `REALTIME_*` names of earlier systems: each is understood, and what cannot be honoured any more is said.
+"""The `REALTIME_*` and `TWILIO_STARTUP_*` names of earlier systems: each is understood, and what cannot be honoured any
+more is said.
 
 Our own names win over these in the same layer.
 """
@@ -11,6 +12,10 @@ from typing import Any, Final
 
 Translate = Callable[[str], dict[str, Any]]
 _ON: Final = ("1", "true", "yes", "on")
+
+
+_CHUNK_MS: Final = 50
+"""What one of its chunks was."""
 
 
 def _as(name: str) -> Translate:
@@ -66,6 +71,8 @@ _MEANT: Final[dict[str, Translate]] = {
     "REALTIME_TRANSCRIPTION_ENABLED": _transcription,
     "REALTIME_TRANSCRIBE_INPUT": _transcription,
     "REALTIME_AUDIO_CODEC": _codec,
+    "TWILIO_STARTUP_BUFFER_CHUNKS": lambda value: {"warm_up_ms": int(value) * _CHUNK_MS},
+    "TWILIO_STARTUP_DELAY_S": lambda value: {"twilio_pause_seconds": float(value)},
     "REALTIME_WS_TIMEOUT_MS": lambda value: {"engine_seconds": float(value) / 1000},
 }
 """In this order, so that what switches something off comes after what chooses it."""

@@ -276,8 +276,8 @@ def _read(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     """The event, and what makes a second request without a token the same as the first ("": nothing does)."""
     status = params.get("CallStatus", "")
     numbers = {
-        "from_number": params.get("From") or params.get("Caller") or "",
-        "to_number": params.get("To") or params.get("Called") or "",
+        "from_number": params.get("Caller") or params.get("From") or "",
+        "to_number": params.get("Called") or params.get("To") or "",
     }
     if path == STREAM:
         return _stream_event(params), f"stream:{params.get('StreamSid', '')}:{params.get('StreamEvent', '')}"

@@ -111,6 +111,8 @@ LEGACY: list[tuple[str, str, dict[str, Any]]] = [
     ("REALTIME_TRANSCRIBE_INPUT", "false", {"transcription_model": ""}),
     ("REALTIME_AUDIO_CODEC", "pcm16", {"engine_audio": "pcm24"}),
     ("REALTIME_WS_TIMEOUT_MS", "15000", {"engine_seconds": 15.0}),
+    ("TWILIO_STARTUP_BUFFER_CHUNKS", "3", {"warm_up_ms": 150}),
+    ("TWILIO_STARTUP_DELAY_S", "0.5", {"twilio_pause_seconds": 0.5}),
 ]
 
 

@@ -22,6 +22,7 @@ from callflow.media import g711
 from callflow.media.clips import Clip
 from callflow.media.company import Company
 from callflow.media.hush import Hush
+from callflow.media.joiner import Joiner
 from callflow.media.playout import Cut, Heard, Key, Playout, Send
 from callflow.media.stream import MediaSettings, Stream
 
@@ -86,6 +87,7 @@ class Relay:
         """What is being said may not be interrupted."""
         self.is_caller_speaking = False
         self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
+        self.joiner = Joiner(join_ms=settings.join_ms, warm_up_ms=settings.warm_up_ms, append=self._to_engine)
         self.spoken_over = False
         """The caller has spoken while that was not allowed to interrupt."""
         self._stream: Stream | None = None
@@ -147,6 +149,7 @@ class Relay:
         self._parting = True
         self.company.leave()
         self.hush.stop()
+        self.joiner.stop()
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
@@ -160,8 +163,12 @@ class Relay:
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
         if self.mind is not None:
-            self.mind.append(payload)
+            self.joiner.add(payload, audio)
             self.company.hear(audio)
+
+    def _to_engine(self, payload: str) -> None:
+        if self.mind is not None:
+            self.mind.append(payload)
 
     def started(self, stream: str, encoding: str) -> None:
         self._answered = True

@@ -43,6 +43,8 @@ class MediaSettings:
     lead_ms: int = 400
     mark_every_ms: int = 200
     reorder_frames: int = 3
+    join_ms: int = 0
+    warm_up_ms: int = 0
     start_seconds: float = 5.0
     write_seconds: float = 5.0
     reply_seconds: float = 8.0

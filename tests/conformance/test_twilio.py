@@ -37,9 +37,7 @@ def sent(command: Any) -> list[dict[str, str]]:
     [commands.StartStream(), commands.Speak(sentence="sorry"), commands.Hangup(), commands.Reject(cause="busy")],
 )
 def test_a_form_is_what_twilio_documents(command: Any) -> None:
-    schema = load(OPENAPI)["paths"][PATH]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"][
-        "schema"
-    ]
+    form = load(OPENAPI)["paths"][PATH]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     form_schema = form["schema"]
     forms = sent(command)
     assert forms
