@@ -18,15 +18,15 @@ name. Where the documentation is silent the comment at the place says "(unknown)
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import monotonic
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 
 from callflow.sandbox.control import ControlRoutes
-from callflow.sandbox.http import HttpServer, Request, Response
+from callflow.sandbox.emulator import Emulator
+from callflow.sandbox.http import Request, Response
 from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.telnyx.call import Call
@@ -58,7 +58,7 @@ __all__ = [
 DEFAULT_API_KEY: Final = "KEY_sandbox_telnyx"
 
 
-class Telnyx:
+class Telnyx(Emulator):
     """The carrier. `webhook_url` is where the application listens; it may be changed before a call rings."""
 
     def __init__(
@@ -72,33 +72,10 @@ class Telnyx:
         timing: Timing | None = None,
     ) -> None:
         self.api_key = api_key
-        self.host = host
         self.switch = Switch(webhook_url, faults or Faults(), timing or Timing())
         self._api = Api(self.switch, api_key)
         self._control = ControlRoutes(self, Faults)
-        self._server = HttpServer(self._handle, host, port, self.switch.tasks)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def start(self) -> None:
-        await self._server.start()
-
-    async def close(self) -> None:
-        """Ends everything within a second: sockets are cut, tasks are cancelled, nobody is told."""
-        self.switch.pacer.close()
-        for call in self.calls.values():
-            for stream in call.streams:
-                stream.drop()
-        await self._server.close()
-        await self.switch.tasks.close()
-        await self.switch.webhooks.close()
+        super().__init__(self.switch, self._handle, host, port)
 
     # What the application needs to know.
 
@@ -117,7 +94,7 @@ class Telnyx:
     @property
     def base_url(self) -> str:
         """The application's TELNYX_API_BASE."""
-        return f"http://{self.host}:{self._server.port}/v2"
+        return f"{self.root}/v2"
 
     @property
     def public_key(self) -> str:
@@ -148,15 +125,6 @@ class Telnyx:
     def deliveries(self) -> list[Delivery]:
         """Every attempt to deliver a webhook."""
         return self.switch.webhooks.deliveries
-
-    @property
-    def failures(self) -> list[BaseException]:
-        """Errors of the emulator itself; a test may want this to be empty."""
-        return self.switch.tasks.failures
-
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
-        """Waits for anything about calls, commands, deliveries or streams. Raises TimeoutError with the story."""
-        await self.switch.changed.until(condition, timeout, self.switch.story)
 
     # What can be done.
 

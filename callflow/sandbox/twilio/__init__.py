@@ -19,15 +19,14 @@ name. Where the documentation is silent the comment at the place says "(unknown)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import urljoin
 
 import msgspec
 
 from callflow.sandbox.control import ControlRoutes
-from callflow.sandbox.http import HttpServer, Request, Response
+from callflow.sandbox.emulator import Emulator
+from callflow.sandbox.http import Request, Response
 from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.twilio.call import Call
@@ -59,7 +58,7 @@ AUTH_TOKEN: Final = "sandbox-twilio-auth-token"
 API_KEY: Final = ("SK" + "5b" * 16, "sandbox-twilio-api-secret")
 
 
-class Twilio:
+class Twilio(Emulator):
     """The carrier. `public` is the application's public address; paths in the options are below it."""
 
     def __init__(
@@ -79,7 +78,6 @@ class Twilio:
         timing: Timing | None = None,
     ) -> None:
         self.public = public.rstrip("/")
-        self.host = host
         self.account_sid, self.auth_token = account_sid, auth_token
         self.exchange = Exchange(account_sid, auth_token, api_key, faults or Faults(), timing or Timing(), server)
         self.exchange.usual = Number(
@@ -90,32 +88,10 @@ class Twilio:
         )
         self._rest = Rest(self.exchange, self._dial)
         self._control = ControlRoutes(self, Faults)
-        self._server = HttpServer(self._handle, host, port, self.exchange.tasks)
+        super().__init__(self.exchange, self._handle, host, port)
 
     def _at(self, path: str) -> str:
         return urljoin(self.public + "/", path) if path else ""
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def start(self) -> None:
-        await self._server.start()
-
-    async def close(self) -> None:
-        """Ends everything within a second: sockets are cut, tasks are cancelled, nobody is told."""
-        self.exchange.pacer.close()
-        for call in self.calls.values():
-            for stream in call.streams:
-                stream.drop()
-        await self._server.close()
-        await self.exchange.tasks.close()
-        await self.exchange.webhooks.close()
 
     # What the application needs to know.
 
@@ -135,7 +111,7 @@ class Twilio:
     @property
     def base_url(self) -> str:
         """The application's TWILIO_API_BASE."""
-        return f"http://{self.host}:{self._server.port}"
+        return self.root
 
     @property
     def server(self) -> str:
@@ -162,15 +138,6 @@ class Twilio:
     def deliveries(self) -> list[Delivery]:
         """Every attempt at a webhook."""
         return self.exchange.webhooks.deliveries
-
-    @property
-    def failures(self) -> list[BaseException]:
-        """Errors of the emulator itself; a test may want this to be empty."""
-        return self.exchange.tasks.failures
-
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
-        """Waits for anything about calls, commands, deliveries or streams. Raises TimeoutError with the story."""
-        await self.exchange.changed.until(condition, timeout, self.exchange.story)
 
     # What can be done.
 
