@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from callflow.contracts import Audio, Ignored
+from callflow.errors import Malformed
 
 
+Parsed = TypeVar("Parsed")
 MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 """Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
+
+
+class Media(Protocol):
+    """The body of a media frame."""
+
+    payload: str
+    track: str | None
+    chunk: str | int | None
+
+
+def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
+    """One frame. Raises Malformed for whatever is none."""
+    if not isinstance(text, str):
+        raise Malformed("a binary frame; carriers send text")
+    try:
+        return decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise Malformed(f"not a media stream's frame: {error}") from None
+
+
+def heard(media: Media) -> Audio | Ignored:
+    """The caller's audio. Outbound tracks are not for us: they are our own voice. Raises Malformed."""
+    if len(media.payload) > MOST_PAYLOAD:
+        raise Malformed("a media frame of more than 30 s")
+    if media.track and not media.track.startswith("inbound"):
+        return Ignored("outbound media")
+    return Audio(number(media.chunk), media.payload)
 
 
 def field(fields: Any, name: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from callflow.contracts import Audio, Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
+from callflow.contracts import Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
 from callflow.errors import Malformed
-from carriers.frames import MOST_PAYLOAD, field, number
+from carriers.frames import field, heard, number, read
 
 
 class _Media(msgspec.Struct):
@@ -39,19 +39,9 @@ class TelnyxDialect:
     """One media socket's frames. Outbound tracks are not for us: with a bidirectional stream they are our own voice."""
 
     def decode(self, text: str | bytes) -> Frame:
-        if not isinstance(text, str):
-            raise Malformed("a binary frame; Telnyx sends text")
-        try:
-            frame = _decode(text)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            raise Malformed(f"not a media streaming frame: {error}") from None
-        media = frame.media
-        if frame.event == "media" and media is not None:
-            if len(media.payload) > MOST_PAYLOAD:
-                raise Malformed("a media frame of more than 30 s")
-            if media.track and not media.track.startswith("inbound"):
-                return Ignored("outbound media")
-            return Audio(number(media.chunk), media.payload)
+        frame = read(text, _decode)
+        if frame.event == "media" and frame.media is not None:
+            return heard(frame.media)
         return self._other(frame)
 
     def _other(self, frame: _Frame) -> Frame:
