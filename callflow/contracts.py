@@ -130,6 +130,10 @@ class Outside(Protocol):
     def address(self) -> str:
         """Our public address; "": not known."""
 
+    @property
+    def answers(self) -> bool:
+        """Whether it is the running server that answers there. Else no probe can tell anything."""
+
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
         """The HTTP status that a webhook gets there; 0: nobody answers."""
 

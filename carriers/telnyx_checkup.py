@@ -35,7 +35,7 @@ async def checkup(
             "webhooks cannot be verified",
             "copy it from Telnyx (Keys & Credentials, Public Key) into .env as TELNYX_PUBLIC_KEY",
         )
-    if outside.address:
+    if outside.answers:
         yield await _unsigned(outside, paths[0])
     applications = [one for one in _data(answer) if isinstance(one, dict)]
     found = _ours(applications, outside.address, connection_id)

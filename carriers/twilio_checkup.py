@@ -40,7 +40,7 @@ async def checkup(
     numbers = [one for one in found or [] if isinstance(one, dict)]
     for finding in _numbers(numbers, outside.address, voice, status):
         yield finding
-    if outside.address:
+    if outside.answers:
         yield await _unsigned(outside, status)
         yield await _probe(outside, account, token, status)
 

@@ -40,6 +40,7 @@ class World:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.answers = False
         self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
 
     async def get(self, url: str) -> httpx.Response:
@@ -192,6 +193,7 @@ async def _address(world: World, inside: str, settings: Settings) -> AsyncIterat
         remedy = f"the server runs here on port {port}: lead the address there (proxy, tunnel, firewall, certificate)"
         yield Finding(about, "wrong", f"{world.address}: {why}", remedy)
         return
+    world.answers = True
     yield Finding(about, "ok", f"{world.address} leads to the running server")
     yield await _websocket(world)
 
