@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from callflow.checkup import Finding, Outside
 from callflow.commands import Command
 from callflow.events import Event, LegIds, Signal
 
@@ -111,31 +112,6 @@ class Carrier(Protocol):
         """Looks at the account and its settings at the carrier; for `doctor`. Never raises."""
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, and in case that something is wrong with it, what to do."""
-
-    about: str
-    state: Literal["ok", "wrong", "note"]
-    what: str
-    remedy: str = ""
-
-
-class Outside(Protocol):
-    """The running server, as the world reaches it."""
-
-    @property
-    def address(self) -> str:
-        """Our public address; "": not known."""
-
-    @property
-    def answers(self) -> bool:
-        """Whether it is the running server that answers there. Else no probe can tell anything."""
-
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The HTTP status that a webhook gets there; 0: nobody answers."""
 
 
 # Media

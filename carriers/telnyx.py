@@ -24,7 +24,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callflow import commands, events
-from callflow.contracts import CarrierCan, Door, Finding, Order, Outside, Reply, Request
+from callflow.checkup import Finding, Outside
+from callflow.contracts import CarrierCan, Door, Order, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import Event, LegIds, Signal
 from carriers.http import Api

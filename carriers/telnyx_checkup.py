@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from callflow.contracts import Finding, Outside
+from callflow.checkup import Finding, Outside
 from callflow.errors import CarrierError
+from carriers.checkup import refused, unsigned
 from carriers.http import Api
 
 
 ABOUT = "Telnyx"
+_KEY = "copy a key from portal.telnyx.com (API Keys) into .env as TELNYX_API_KEY"
+_SIGNED = "set TELNYX_PUBLIC_KEY, take ALLOW_UNSIGNED_WEBHOOKS away, and restart the server"
 _PORTAL = "in portal.telnyx.com under Voice API applications"
 
 
@@ -25,7 +28,7 @@ async def checkup(
     try:
         answer = await api.request("GET", "/call_control_applications", params={"page[size]": "250"}, retries=1)
     except CarrierError as error:
-        yield _refused(error)
+        yield refused(error, ABOUT, "TELNYX_API_KEY", _KEY)
         return
     yield Finding(f"{ABOUT} key", "ok", "TELNYX_API_KEY is taken")
     if not verifies:
@@ -36,7 +39,7 @@ async def checkup(
             "copy it from Telnyx (Keys & Credentials, Public Key) into .env as TELNYX_PUBLIC_KEY",
         )
     if outside.answers:
-        yield await _unsigned(outside, paths[0])
+        yield await unsigned(outside, ABOUT, paths[0], b"{}", "application/json", _SIGNED)
     applications = [one for one in _data(answer) if isinstance(one, dict)]
     found = _ours(applications, outside.address, connection_id)
     if isinstance(found, Finding):
@@ -50,26 +53,6 @@ async def checkup(
 def _data(answer: Any) -> Sequence[Any]:
     data = answer.get("data") if isinstance(answer, dict) else None
     return data if isinstance(data, list) else []
-
-
-def _refused(error: CarrierError) -> Finding:
-    if error.status in (401, 403):
-        remedy = "copy a key from portal.telnyx.com (API Keys) into .env as TELNYX_API_KEY"
-        return Finding(f"{ABOUT} key", "wrong", f"TELNYX_API_KEY is refused (HTTP {error.status})", remedy)
-    remedy = "look whether this machine reaches the internet, and whether TELNYX_API_BASE is right"
-    return Finding(f"{ABOUT} key", "wrong", f"the API cannot be asked: {error}", remedy)
-
-
-async def _unsigned(outside: Outside, path: str) -> Finding:
-    status = await outside.post(path, b"{}", {"Content-Type": "application/json"})
-    about = f"{ABOUT} signatures"
-    if status == 403:
-        return Finding(about, "ok", "a webhook without a signature is refused")
-    if 200 <= status < 300 or status == 400:
-        remedy = "set TELNYX_PUBLIC_KEY, take ALLOW_UNSIGNED_WEBHOOKS away, and restart the server"
-        return Finding(about, "wrong", "a webhook without a signature is taken: anyone can fake a call", remedy)
-    what = f"{outside.address}{path} answers HTTP {status}" if status else f"nobody answers at {outside.address}{path}"
-    return Finding(about, "wrong", what, "see what is said of the public address")
 
 
 def _ours(applications: Sequence[Mapping[str, Any]], address: str, connection_id: str) -> Mapping[str, Any] | Finding:

@@ -18,7 +18,8 @@ from urllib.parse import quote
 import httpx
 
 from callflow import commands, events
-from callflow.contracts import CarrierCan, Door, Finding, Order, Outside, Reply, Request
+from callflow.checkup import Finding, Outside
+from callflow.contracts import CarrierCan, Door, Order, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
 from carriers import twiml

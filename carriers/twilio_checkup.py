@@ -12,13 +12,17 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from callflow.contracts import Finding, Outside
+from callflow.checkup import Finding, Outside
 from callflow.errors import CarrierError
+from carriers.checkup import elsewhere, refused, unsigned
 from carriers.http import Api
 from carriers.twilio_signature import sign
 
 
 ABOUT = "Twilio"
+_TOKEN = "copy it from console.twilio.com (Account Info) into .env as TWILIO_AUTH_TOKEN"
+_KEY = "make a key in console.twilio.com (API keys & tokens): TWILIO_API_KEY and TWILIO_API_SECRET"
+_SIGNED = "take ALLOW_UNSIGNED_WEBHOOKS away, and restart the server"
 _CONSOLE = "in console.twilio.com under Phone Numbers, Active numbers"
 _FORM = "application/x-www-form-urlencoded"
 
@@ -33,7 +37,7 @@ async def checkup(
     try:
         answer = await api.request("GET", "/IncomingPhoneNumbers.json", params={"PageSize": "100"}, retries=1)
     except CarrierError as error:
-        yield _refused(error, name)
+        yield refused(error, ABOUT, name, _KEY if with_key else _TOKEN)
         return
     yield Finding(f"{ABOUT} key", "ok", f"{name} is taken")
     found = answer.get("incoming_phone_numbers") if isinstance(answer, dict) else None
@@ -41,7 +45,7 @@ async def checkup(
     for finding in _numbers(numbers, outside.address, voice, status):
         yield finding
     if outside.answers:
-        yield await _unsigned(outside, status)
+        yield await unsigned(outside, ABOUT, status, urlencode(_form("")).encode(), _FORM, _SIGNED)
         yield await _probe(outside, account, token, status)
 
 
@@ -49,18 +53,8 @@ async def _token(api: Api, account: str, token: str) -> Finding:
     try:
         await api.request("GET", "/Calls.json", params={"PageSize": "1"}, auth=(account, token), retries=1)
     except CarrierError as error:
-        return _refused(error, "TWILIO_AUTH_TOKEN")
+        return refused(error, ABOUT, "TWILIO_AUTH_TOKEN", _TOKEN)
     return Finding(f"{ABOUT} auth token", "ok", "TWILIO_AUTH_TOKEN is the account's")
-
-
-def _refused(error: CarrierError, name: str) -> Finding:
-    if error.status in (401, 403):
-        remedy = f"copy it from console.twilio.com (Account Info) into .env as {name}"
-        if name == "TWILIO_API_KEY":
-            remedy = "make a key in console.twilio.com (API keys & tokens): TWILIO_API_KEY and TWILIO_API_SECRET"
-        return Finding(f"{ABOUT} key", "wrong", f"{name} is refused (HTTP {error.status})", remedy)
-    remedy = "look whether this machine reaches the internet, and whether TWILIO_API_BASE is right"
-    return Finding(f"{ABOUT} key", "wrong", f"the API cannot be asked: {error}", remedy)
 
 
 def _numbers(
@@ -117,44 +111,29 @@ def _form(account: str) -> dict[str, str]:
     }
 
 
-async def _unsigned(outside: Outside, path: str) -> Finding:
-    about = f"{ABOUT} signatures"
-    status = await outside.post(path, urlencode(_form("")).encode(), {"Content-Type": _FORM})
-    if status == 403:
-        return Finding(about, "ok", "a request without a signature is refused")
-    if 200 <= status < 300:
-        remedy = "take ALLOW_UNSIGNED_WEBHOOKS away, and restart the server"
-        return Finding(about, "wrong", "a request without a signature is taken: anyone can fake a call", remedy)
-    what = f"{outside.address}{path} answers HTTP {status}" if status else f"nobody answers at {outside.address}{path}"
-    return Finding(about, "wrong", what, "see what is said of the public address")
-
-
 async def _probe(outside: Outside, account: str, token: str, path: str) -> Finding:
     """Signs as Twilio does, over the URL that Twilio would ask, then over those that it is often mistaken for."""
     about = f"{ABOUT} signed probe"
-    for number, url in enumerate(_variants(outside.address, path)):
+    right, *others = _variants(outside, path)
+    for url in (right, *others):
         form = _form(account)
         text = url + "".join(name + value for name, value in sorted(form.items()))
         headers = {"Content-Type": _FORM, "X-Twilio-Signature": sign(token.encode(), text.encode())}
         status = await outside.post(path, urlencode(form).encode(), headers)
-        if 200 <= status < 300 and number == 0:
+        if 200 <= status < 300 and url == right:
             return Finding(about, "ok", f"what is signed over {url} verifies")
         if 200 <= status < 300:
-            what = f"only what is signed over {url} verifies, and Twilio signs {outside.address}{path}"
+            what = f"only what is signed over {url} verifies, and Twilio signs {right}"
             return Finding(about, "wrong", what, f"restart the server with PUBLIC_BASE_URL={outside.address}")
         if status != 403:
-            what = f"{outside.address}{path} answers HTTP {status}" if status else "nobody answers"
-            return Finding(about, "wrong", what, "see what is said of the public address")
-    other = f"its TWILIO_AUTH_TOKEN or PUBLIC_BASE_URL ({outside.address}) is another"
-    remedy = f"restart the server with these settings: {other}"
+            return elsewhere(outside, about, path, status)
+    remedy = "restart the server with these settings: it has another TWILIO_AUTH_TOKEN"
     return Finding(about, "wrong", "what Twilio signs does not verify, over no form of the URL", remedy)
 
 
-def _variants(address: str, path: str) -> Iterator[str]:
-    parts = urlsplit(address)
+def _variants(outside: Outside, path: str) -> list[str]:
+    """Ours; that of the running server, which may have been started with other settings; and the usual mistakes."""
+    parts = urlsplit(outside.address)
     other = {"https": "http", "http": "https"}[parts.scheme]
-    yield f"{address}{path}"
-    for scheme, place in ((other, parts.netloc), (parts.scheme, parts.hostname or ""), (other, parts.hostname or "")):
-        yield f"{scheme}://{place}{path}"
-    yield f"{address}{path}/"
-    yield f"http://127.0.0.1:6000{path}"
+    bases = [outside.address, outside.believed, f"{other}://{parts.netloc}", f"{parts.scheme}://{parts.hostname}"]
+    return list(dict.fromkeys([*(f"{base}{path}" for base in bases if base), f"{outside.address}{path}/"]))

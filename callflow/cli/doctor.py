@@ -17,7 +17,8 @@ from rich.text import Text
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from callflow.contracts import Carrier, Finding
+from callflow.checkup import Finding
+from callflow.contracts import Carrier
 from callflow.settings import Settings
 from callflow.settings_values import is_loopback
 
@@ -36,11 +37,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 class World:
-    """The running server from outside; see `callflow.contracts.Outside`."""
+    """The running server from outside; see `callflow.checkup.Outside`."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.answers = False
+        self.believed = ""
         self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
 
     async def get(self, url: str) -> httpx.Response:
@@ -129,9 +131,9 @@ async def _from_outside(settings: Settings, carriers: Sequence[Carrier]) -> Asyn
     world = World(settings.public_base_url)
     try:
         inside = await _running(world, settings)
-        if not world.address and inside:
-            world.address = await _told(world, inside)
-        for finding in [one async for one in _address(world, inside, settings)]:
+        if not world.address and (told := await _told(world, inside)).startswith("https://"):
+            world.address = told
+        async for finding in _address(world, inside, settings):
             yield finding
         for carrier in carriers:
             async for finding in carrier.checkup(world):
@@ -147,13 +149,12 @@ async def _running(world: World, settings: Settings) -> str:
     return url if await _echoes(world, url) == "" else ""
 
 
-async def _told(world: World, inside: str) -> str:
-    """The address of a tunnel, which only the running server knows."""
+async def _told(world: World, base: str) -> str:
+    """What the running server takes for its public address: a tunnel's, only it knows."""
     try:
-        address = str((await world.get(f"{inside}/public-url")).json().get("publicUrl", ""))
-    except (httpx.HTTPError, ValueError, AttributeError):
+        return str((await world.get(f"{base}/public-url")).json().get("publicUrl", ""))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
         return ""
-    return address if address.startswith("https://") else ""
 
 
 async def _echoes(world: World, base: str) -> str:
@@ -193,7 +194,7 @@ async def _address(world: World, inside: str, settings: Settings) -> AsyncIterat
         remedy = f"the server runs here on port {port}: lead the address there (proxy, tunnel, firewall, certificate)"
         yield Finding(about, "wrong", f"{world.address}: {why}", remedy)
         return
-    world.answers = True
+    world.answers, world.believed = True, await _told(world, world.address)
     yield Finding(about, "ok", f"{world.address} leads to the running server")
     yield await _websocket(world)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import msgspec
+
 from callflow.sandbox.clock import Pacer, Signal
+from callflow.sandbox.control import ControlRoutes
 from callflow.sandbox.http import HttpServer, Request, Response, Tasks
 
 
-class Webhooks(Protocol):
-    @property
-    def deliveries(self) -> list[Any]: ...
+class Api(Protocol):
+    """The carrier's own HTTP interface."""
 
-    async def close(self) -> None: ...
+    commands: list[Any]
+
+    async def handle(self, request: Request) -> Response: ...
 
 
 class Exchange(Protocol):
@@ -35,12 +39,16 @@ class Exchange(Protocol):
 
 
 class Emulator:
-    def __init__(
-        self, exchange: Exchange, handle: Callable[[Request], Awaitable[Response]], host: str, port: int
-    ) -> None:
+    def __init__(self, exchange: Exchange, api: Api, control: ControlRoutes, host: str, port: int) -> None:
         self.host = host
         self._exchange = exchange
-        self._server = HttpServer(handle, host, port, exchange.tasks)
+        self._api, self._control = api, control
+        self._server = HttpServer(self._handle, host, port, exchange.tasks)
+
+    async def _handle(self, request: Request) -> Response:
+        if request.path.startswith("/sandbox/"):
+            return await self._control.handle(request)
+        return await self._api.handle(request)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -68,6 +76,13 @@ class Emulator:
     def root(self) -> str:
         """Where its API is, without a path."""
         return f"http://{self.host}:{self._server.port}"
+
+    def log(self) -> dict[str, Any]:
+        """Commands and deliveries, as JSON can hold them."""
+        return {
+            "commands": [msgspec.to_builtins(command) for command in self._api.commands],
+            "deliveries": [msgspec.to_builtins(delivery) for delivery in self._exchange.webhooks.deliveries],
+        }
 
     @property
     def failures(self) -> list[BaseException]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
 import msgspec
+
+from callflow.sandbox.http import Response
 
 
 Garbage = Literal["text", "json", "unknown", "binary", "huge"]
@@ -36,6 +39,17 @@ class ApiFault:
     hang_s: float | None = None
     lose_response: bool = False
     slow_s: float = 0.0
+
+    async def before(self) -> None:
+        """Raises ConnectionResetError for a request that is swallowed."""
+        if self.hang_s is not None:
+            await asyncio.sleep(self.hang_s)
+            raise ConnectionResetError
+
+    async def after(self, response: Response) -> None:
+        """The command has taken effect, or was refused: its answer is late, or lost."""
+        await asyncio.sleep(self.slow_s)
+        response.lost = response.lost or self.lose_response
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -59,7 +60,7 @@ def b64(audio: bytes) -> str:
     return base64.b64encode(audio).decode("ascii")
 
 
-class MediaSocket:
+class MediaSocket(ABC):
     """One WebSocket to the product. Its call feeds it the caller's frames and decides when it ends.
 
     A carrier's stream says what the frames look like: `media_text`, `numbered`, `goodbye`, and `receive`.
@@ -104,21 +105,21 @@ class MediaSocket:
 
     # The carrier's own
 
+    @abstractmethod
     def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
         """One media frame of 20 ms, which is number `chunk` of its track (from 1)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def event_text(self, event: str, content: Mapping[str, Any]) -> str:
         """Any other frame that counts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def goodbye(self) -> Mapping[str, Any]:
         """What the stop frame says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def receive(self, message: str | bytes, at: float) -> None:
         """A message of the product, which arrived at that time."""
-        raise NotImplementedError
 
     @property
     def received_bytes(self) -> int:

@@ -10,15 +10,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from callflow.checkup import Finding
 from callflow.cli import doctor
-from callflow.contracts import Finding
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings, check_serve
 from callflow.web.public import PublicAddress
 from server import Line, make_carriers
+from tests.cli.test_tunnel import StandIn
 from tests.e2e.house import run
 from tests.e2e.process import SERVER, python
 
@@ -225,14 +227,37 @@ def test_an_address_that_leads_elsewhere_is_told_from_a_server_that_is_down() ->
 
 def test_a_server_with_another_public_address_is_found_out_by_the_probe() -> None:
     async def main() -> None:
-        async with world() as (settings, _, twilio, _):
-            # The doctor reaches the server by another name than that under which the server expects to be signed.
+        async with world() as (settings, *_):
+            # Reached by another name than that under which the server expects what is signed.
             other = settings.model_copy(update={"public_base_url": f"http://localhost:{settings.port}"})
-            twilio.public = other.public_base_url
-            found = wrong(await examined(other))
-            (probe,) = (one for one in found if one.about == "Twilio signed probe")
-            assert "does not verify" in probe.what or "only what is signed over" in probe.what
-            assert "restart the server" in probe.remedy
+            (probe,) = (one for one in wrong(await examined(other)) if one.about == "Twilio signed probe")
+            assert probe.what.startswith(f"only what is signed over {settings.public_base_url}/twilio/status verifies")
+            assert probe.remedy == f"restart the server with PUBLIC_BASE_URL={other.public_base_url}"
+
+    run(main())
+
+
+def test_a_server_with_another_token_is_found_out_by_the_probe() -> None:
+    async def main() -> None:
+        async with world() as (settings, _, twilio, _):
+            twilio.exchange.auth_token = "a-token-after-its-rotation"
+            newer = settings.model_copy(update={"twilio_auth_token": SecretStr("a-token-after-its-rotation")})
+            (probe,) = wrong(await examined(newer))
+            assert "over no form of the URL" in probe.what
+            assert "another TWILIO_AUTH_TOKEN" in probe.remedy
+
+    run(main())
+
+
+def test_the_address_of_a_tunnel_is_asked_of_the_server() -> None:
+    async def main() -> None:
+        port = free_port()
+        async with (
+            world(serve=False, public_base_url="", port=port) as (settings, *_),
+            Line(settings, StandIn()),
+        ):
+            (found,) = (one for one in await examined(settings) if one.about == "public address")
+            assert found.what.startswith("https://in.tunnel.example: ")
 
     run(main())
 

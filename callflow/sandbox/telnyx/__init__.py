@@ -22,11 +22,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-import msgspec
-
 from callflow.sandbox.control import ControlRoutes
 from callflow.sandbox.emulator import Emulator
-from callflow.sandbox.http import Request, Response
 from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.telnyx.call import Call
@@ -73,9 +70,8 @@ class Telnyx(Emulator):
     ) -> None:
         self.api_key = api_key
         self.switch = Switch(webhook_url, faults or Faults(), timing or Timing())
-        self._api = Api(self.switch, api_key)
-        self._control = ControlRoutes(self, Faults)
-        super().__init__(self.switch, self._handle, host, port)
+        self.api = Api(self.switch, api_key)
+        super().__init__(self.switch, self.api, ControlRoutes(self, Faults), host, port)
 
     # What the application needs to know.
 
@@ -119,7 +115,7 @@ class Telnyx(Emulator):
     @property
     def commands(self) -> list[Command]:
         """Every request to the API."""
-        return self._api.commands
+        return self.api.commands
 
     @property
     def deliveries(self) -> list[Delivery]:
@@ -177,18 +173,6 @@ class Telnyx(Emulator):
         """The signature headers for a body. `timestamp` is in Unix seconds, now by default."""
         return self.switch.signer.sign(body, timestamp)
 
-    def log(self) -> dict[str, Any]:
-        """Commands and deliveries, as JSON can hold them."""
-        return {
-            "commands": [msgspec.to_builtins(command) for command in self.commands],
-            "deliveries": [msgspec.to_builtins(delivery) for delivery in self.deliveries],
-        }
-
     def key(self) -> dict[str, Any]:
         """What the application needs to know, as JSON can hold it."""
         return {"public_key": self.public_key, "api_key": self.api_key, "base_url": self.base_url}
-
-    async def _handle(self, request: Request) -> Response:
-        if request.path.startswith("/sandbox/"):
-            return await self._control.handle(request)
-        return await self._api.handle(request)

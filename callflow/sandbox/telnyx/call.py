@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from websockets.exceptions import WebSocketException
 
+from callflow.sandbox.leg import Leg
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.telnyx.announcer import Announcer
 from callflow.sandbox.telnyx.faults import Faults
@@ -24,7 +25,7 @@ USER_ID: Final = str(uuid.uuid4())
 _SIP_CAUSES: Final = {"originator_cancel": "487", "user_busy": "486", "call_rejected": "603", "normal_clearing": "200"}
 
 
-class Call:
+class Call(Leg[MediaStream, Faults]):
     """One leg. An incoming one is "parked" until it is answered, an outgoing one "bridging"; both may be "ended"."""
 
     def __init__(
@@ -39,6 +40,7 @@ class Call:
         session_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
+        super().__init__(switch, phone, faults)
         self.control_id = f"v3:{secrets.token_urlsafe(42)}"
         self.leg_id = str(uuid.uuid1())
         self.session_id = session_id or str(uuid.uuid1())
@@ -46,20 +48,11 @@ class Call:
         self.to_number = to_number
         self.direction = direction
         self.codec = codec
-        self.phone = phone or Phone()
         self.state = "parked" if direction == "incoming" else "bridging"
-        self.streams: list[MediaStream] = []
         self.digits_sent: list[str] = []
         """What the product sent with send_dtmf."""
-        self.history: list[tuple[float, str]] = []
-        """What happened, at what monotonic time."""
         self.hangup_cause: str | None = None
         self.hangup_source: str | None = None
-        self.ended_by: str | None = None
-        """"caller", "callee", "product" or "carrier"."""
-        self.started_at = monotonic()
-        self.answered_at: float | None = None
-        self.ended_at: float | None = None
         self.start_time = timestamp()
         self.end_time: str | None = None
         self.client_state: str | None = None
@@ -70,35 +63,18 @@ class Call:
         self.park_after_unbridge = False
         self.answering = False
         self.recording: tuple[str, str, Mapping[str, Any]] | None = None
-        self.next_tick = 0.0
         self.has_stale_stream = False
         """A stream whose socket is gone still counts as open."""
-        self._faults = faults
         self._switch = switch
         self.voice = Announcer(self, switch.tasks, switch.timing)
         switch.calls[self.control_id] = self
-        self.phone.connect(self.started_at)
 
     # What a test or a demo asks of a call.
-
-    @property
-    def faults(self) -> Faults:
-        """The call's own faults, else those of the emulator."""
-        return self._faults if self._faults is not None else self._switch.faults
-
-    @faults.setter
-    def faults(self, faults: Faults | None) -> None:
-        self._faults = faults
 
     @property
     def spoken(self) -> list[str]:
         """The payloads of `speak`, from when their speech began."""
         return self.voice.spoken
-
-    @property
-    def stream(self) -> MediaStream | None:
-        """The stream that is up or coming up."""
-        return next((stream for stream in reversed(self.streams) if not stream.ended), None)
 
     def ids(self) -> dict[str, str]:
         return {
@@ -106,24 +82,6 @@ class Call:
             "call_leg_id": self.leg_id,
             "call_session_id": self.session_id,
         }
-
-    async def wait_answered(self, timeout: float = 5.0) -> None:
-        await self._wait("answered", lambda: self.answered_at is not None, timeout)
-
-    async def wait_streaming(self, timeout: float = 5.0) -> MediaStream:
-        """Waits until a stream has sent its `start`."""
-        await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
-        return next(stream for stream in reversed(self.streams) if stream.started)
-
-    async def wait_ended(self, timeout: float = 5.0) -> None:
-        await self._wait("ended", lambda: self.state == "ended", timeout)
-
-    async def _wait(self, what: str, condition: Any, timeout: float) -> None:
-        await self._switch.changed.until(
-            lambda: condition() or self.state == "ended", timeout, lambda: f"the call is not {what}; {self.story()}"
-        )
-        if not condition():
-            raise TimeoutError(f"the call ended instead of being {what}: {self.story()}")
 
     async def hang_up(self, cause: str | None = None, source: str | None = None) -> None:
         """The human hangs up. Before the answer that is `originator_cancel`, after it `normal_clearing`."""
@@ -140,16 +98,12 @@ class Call:
 
     def story(self) -> str:
         """What happened so far, for error messages."""
-        lines = [f"{at - self.started_at:.2f} s {what}" for at, what in self.history]
+        lines = [super().story()]
         for delivery in self._switch.deliveries_of(self.leg_id):
             if not delivery.ok:
                 answer = delivery.status or delivery.error or "unanswered"
                 lines.append(f"webhook {delivery.event_type} attempt {delivery.attempt}: {answer}")
         return f"{self.direction} call {self.from_number} to {self.to_number}, {self.state}: " + ", ".join(lines)
-
-    def note(self, what: str) -> None:
-        self.history.append((monotonic(), what))
-        self._switch.changed()
 
     # Webhooks.
 

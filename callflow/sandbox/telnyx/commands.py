@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,9 +83,8 @@ class Api:
             response = json_response(error.status, error.body(), _limits(error, fault))
         except ConnectionResetError:
             response = Response(0, lost=True)
-        if fault is not None and not response.lost:
-            await asyncio.sleep(fault.slow_s)
-            response.lost = fault.lose_response
+        if fault is not None:
+            await fault.after(response)
         command.status = 0 if response.lost else response.status
         command.response = msgspec.json.decode(response.body) if response.body else None
         self.switch.changed()
@@ -328,11 +326,8 @@ def _json(command: Command) -> dict[str, Any]:
 
 async def _before(fault: ApiFault) -> None:
     """Raises what keeps the command from taking effect."""
-    if fault.hang_s is not None:
-        await asyncio.sleep(fault.hang_s)
-        raise ConnectionResetError
+    await fault.before()
     if fault.status is not None:
-        await asyncio.sleep(fault.slow_s)
         code, title = _STATUS_ERRORS.get(fault.status, ("10007", "Unexpected error"))
         raise ApiError(fault.status, fault.code or code, title)
 

@@ -22,11 +22,8 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import urljoin
 
-import msgspec
-
 from callflow.sandbox.control import ControlRoutes
 from callflow.sandbox.emulator import Emulator
-from callflow.sandbox.http import Request, Response
 from callflow.sandbox.media import Frame
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.twilio.call import Call
@@ -86,9 +83,8 @@ class Twilio(Emulator):
             voice_fallback_url=self._at(fallback),
             status_callback=self._at(status),
         )
-        self._rest = Rest(self.exchange, self._dial)
-        self._control = ControlRoutes(self, Faults)
-        super().__init__(self.exchange, self._handle, host, port)
+        self.rest = Rest(self.exchange, self._dial)
+        super().__init__(self.exchange, self.rest, ControlRoutes(self, Faults), host, port)
 
     def _at(self, path: str) -> str:
         return urljoin(self.public + "/", path) if path else ""
@@ -132,7 +128,7 @@ class Twilio(Emulator):
     @property
     def commands(self) -> list[Command]:
         """Every request to the REST API."""
-        return self._rest.commands
+        return self.rest.commands
 
     @property
     def deliveries(self) -> list[Delivery]:
@@ -194,21 +190,9 @@ class Twilio(Emulator):
             phone=self.exchange.phones.get(other),
         )
 
-    def log(self) -> dict[str, Any]:
-        """Commands and deliveries, as JSON can hold them."""
-        return {
-            "commands": [msgspec.to_builtins(command) for command in self.commands],
-            "deliveries": [msgspec.to_builtins(delivery) for delivery in self.deliveries],
-        }
-
     def key(self) -> dict[str, Any]:
         """What the application needs to know, as JSON can hold it."""
         return {"account_sid": self.account_sid, "auth_token": self.auth_token, "base_url": self.base_url}
-
-    async def _handle(self, request: Request) -> Response:
-        if request.path.startswith("/sandbox/"):
-            return await self._control.handle(request)
-        return await self._rest.handle(request)
 
 
 async def serve(

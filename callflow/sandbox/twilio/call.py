@@ -11,10 +11,11 @@ from time import monotonic
 from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
+from callflow.sandbox.leg import Leg
 from callflow.sandbox.phone import Phone, tone
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.exchange import Exchange, Number
-from callflow.sandbox.twilio.faults import Faults
+from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.media import MediaStream
 from callflow.sandbox.twilio.player import Player
 from callflow.sandbox.twilio.twiml import StreamOptions
@@ -27,7 +28,7 @@ PLAYBACK_HZ: Final = 880.0
 """What the carrier's voice and its recordings sound like in the sandbox: a tone."""
 
 
-class Call:
+class Call(Leg[MediaStream, Faults]):
     """One leg. `status` is that of Twilio's REST resource; `state` is "ringing", "answered" or "ended"."""
 
     def __init__(
@@ -42,13 +43,12 @@ class Call:
         faults: Faults | None = None,
         params: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(exchange, phone, faults)
         self.sid = "CA" + secrets.token_hex(16)
         self.from_number, self.to_number = from_number, to_number
         self.direction = direction
         self.status = "ringing" if direction == "inbound" else "queued"
-        self.phone = phone or Phone()
         self.number = number
-        self.streams: list[MediaStream] = []
         self.spoken: list[str] = []
         """The texts of `<Say>`, from when their speech began."""
         self.documents: list[str] = []
@@ -56,28 +56,18 @@ class Call:
         self.errors: list[tuple[int, str]] = []
         """What Twilio's debugger would show: code and reason."""
         self.warnings: list[tuple[int, str]] = []
-        self.history: list[tuple[float, str]] = []
-        """What happened, at what monotonic time."""
-        self.ended_by: str | None = None
-        """"caller", "callee", "product" or "carrier"."""
-        self.started_at = monotonic()
-        self.answered_at: float | None = None
-        self.ended_at: float | None = None
         self.created = self.started = datetime.now(UTC)
         self.finished: datetime | None = None
         self.fallback = (number.voice_fallback_url, number.voice_fallback_method)
         self.callback = (number.status_callback, number.status_callback_method)
         self.callback_events: tuple[str, ...] = ("completed",)
-        self.next_tick = 0.0
         self.digits: asyncio.Queue[str] = asyncio.Queue()
-        self._faults = faults
         self._params = dict(params or {})
         self._exchange = exchange
         self._sequence = 0
         self._player = Player(self)
         self._script: asyncio.Task[None] | None = None
         exchange.calls[self.sid] = self
-        self.phone.connect(self.started_at)
 
     # What a test or a demo asks of a call.
 
@@ -85,40 +75,8 @@ class Call:
     def state(self) -> str:
         return "ended" if self.status in TERMINAL else "answered" if self.answered_at is not None else "ringing"
 
-    @property
-    def faults(self) -> Faults:
-        """The call's own faults, else those of the emulator."""
-        return self._faults if self._faults is not None else self._exchange.faults
-
-    @faults.setter
-    def faults(self, faults: Faults | None) -> None:
-        self._faults = faults
-
-    @property
-    def stream(self) -> MediaStream | None:
-        """The stream that is up or coming up."""
-        return next((stream for stream in reversed(self.streams) if not stream.ended), None)
-
     def ids(self) -> dict[str, str]:
         return {"call_sid": self.sid}
-
-    async def wait_answered(self, timeout: float = 5.0) -> None:
-        await self._wait("answered", lambda: self.answered_at is not None, timeout)
-
-    async def wait_streaming(self, timeout: float = 5.0) -> MediaStream:
-        """Waits until a stream has sent its `start`."""
-        await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
-        return next(stream for stream in reversed(self.streams) if stream.started)
-
-    async def wait_ended(self, timeout: float = 5.0) -> None:
-        await self._wait("ended", lambda: self.state == "ended", timeout)
-
-    async def _wait(self, what: str, condition: Callable[[], object], timeout: float) -> None:
-        await self._exchange.changed.until(
-            lambda: condition() or self.state == "ended", timeout, lambda: f"the call is not {what}; {self.story()}"
-        )
-        if not condition():
-            raise TimeoutError(f"the call ended instead of being {what}: {self.story()}")
 
     async def hang_up(self) -> None:
         """The human hangs up."""
@@ -135,13 +93,9 @@ class Call:
 
     def story(self) -> str:
         """What happened so far, for error messages."""
-        lines = [f"{at - self.started_at:.2f} s {what}" for at, what in self.history]
+        lines = [super().story()]
         lines += [f"error {code}: {detail}" for code, detail in self.errors]
         return f"{self.direction} call {self.from_number} to {self.to_number}, {self.status}: " + ", ".join(lines)
-
-    def note(self, what: str) -> None:
-        self.history.append((monotonic(), what))
-        self._exchange.changed()
 
     def fail(self, error: TwimlError) -> None:
         self.errors.append((error.code, error.detail))
@@ -270,7 +224,7 @@ class Call:
             line.stop(monotonic())
 
     @property
-    def timing(self) -> Any:
+    def timing(self) -> Timing:
         return self._exchange.timing
 
     # The stream

@@ -108,9 +108,8 @@ class Rest:
             response = json_response(error.status, error.body(), limits)
         except ConnectionResetError:
             response = Response(0, lost=True)
-        if fault is not None and not response.lost:
-            await asyncio.sleep(fault.slow_s)
-            response.lost = fault.lose_response
+        if fault is not None:
+            await fault.after(response)
         command.status = 0 if response.lost else response.status
         command.response = msgspec.json.decode(response.body) if response.body else None
         self.exchange.changed()
@@ -333,9 +332,7 @@ def _unknown(name: str) -> ApiError:
 
 async def _before(fault: ApiFault) -> None:
     """What a fault does before the request takes effect."""
-    if fault.hang_s is not None:
-        await asyncio.sleep(fault.hang_s)
-        raise ConnectionResetError
+    await fault.before()
     if fault.status is not None:
         raise refusal(fault.status, int(fault.code) if fault.code else None)
 

@@ -1,0 +1,36 @@
+"""What `doctor` finds, and through which eyes: the floor that it shares with the carriers' adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and in case that something is wrong with it, what to do."""
+
+    about: str
+    state: Literal["ok", "wrong", "note"]
+    what: str
+    remedy: str = ""
+
+
+class Outside(Protocol):
+    """The running server, as the world reaches it."""
+
+    @property
+    def address(self) -> str:
+        """Our public address; "": not known."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is the running server that answers there. Else no probe can tell anything."""
+
+    @property
+    def believed(self) -> str:
+        """What the running server takes for its public address."""
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The HTTP status that a webhook gets there; 0: nobody answers."""
