@@ -440,7 +440,7 @@ async def _serve_until_signal(settings: Settings) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,demo,doctor,sandbox,bench}")
+    commands = parser.add_subparsers(dest="command")
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
         serving.add_argument("--host", help="address of the carriers' listener (HOST)")
         serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")

@@ -25,14 +25,11 @@ class Joiner:
         self._append = append
         self._join = join_ms * BYTES_PER_MS
         self._wanted = max(self._join, warm_up_ms * BYTES_PER_MS)
-        self._patience = max(_RESIDUE_SECONDS, warm_up_ms / 1000 + _RESIDUE_SECONDS if warm_up_ms else 0.0)
+        self._patience = warm_up_ms / 1000 + _RESIDUE_SECONDS
         self._audio = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, payload: str, audio: bytes) -> None:
-        if not self._wanted:
-            self._append(payload)
-            return
+    def add(self, audio: bytes) -> None:
         self._audio += audio
         if len(self._audio) >= self._wanted:
             self.flush()
@@ -40,14 +37,12 @@ class Joiner:
             self._timer = asyncio.get_running_loop().call_later(self._patience, self.flush)
 
     def flush(self) -> None:
-        self.stop()
+        """What has been collected goes on now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._audio:
             joined = base64.b64encode(self._audio).decode("ascii")
             self._audio.clear()
             self._wanted, self._patience = self._join, _RESIDUE_SECONDS
             self._append(joined)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -87,7 +87,11 @@ class Relay:
         """What is being said may not be interrupted."""
         self.is_caller_speaking = False
         self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
-        self.joiner = Joiner(join_ms=settings.join_ms, warm_up_ms=settings.warm_up_ms, append=self._to_engine)
+        self.joiner = (
+            Joiner(join_ms=settings.join_ms, warm_up_ms=settings.warm_up_ms, append=self._to_engine)
+            if settings.join_ms or settings.warm_up_ms
+            else None
+        )
         self.spoken_over = False
         """The caller has spoken while that was not allowed to interrupt."""
         self._stream: Stream | None = None
@@ -149,7 +153,8 @@ class Relay:
         self._parting = True
         self.company.leave()
         self.hush.stop()
-        self.joiner.stop()
+        if self.joiner is not None:
+            self.joiner.flush()
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
@@ -163,7 +168,10 @@ class Relay:
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
         if self.mind is not None:
-            self.joiner.add(payload, audio)
+            if self.joiner is None:
+                self.mind.append(payload)
+            else:
+                self.joiner.add(audio)
             self.company.hear(audio)
 
     def _to_engine(self, payload: str) -> None:

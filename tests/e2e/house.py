@@ -137,13 +137,12 @@ def exchange(**chosen: Any) -> Exchange:
 @contextlib.asynccontextmanager
 async def house(
     *,
-    telnyx: Telnyx | None = None,
     carrier: Exchange | None = None,
     realtime: Realtime | None = None,
     profiles: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    carrier = telnyx or carrier or exchange()
+    carrier = carrier or exchange()
     realtime = realtime or Realtime()
     async with carrier, realtime:
         with tempfile.TemporaryDirectory() as folder:

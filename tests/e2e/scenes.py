@@ -69,7 +69,7 @@ async def stage(
     """A house whose deadlines and clips are short, and which must be left without an error of the sandbox."""
     telnyx = telnyx or exchange()
     with mock.patch("server.clips.load", return_value=CLIPS):
-        async with house(telnyx=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
+        async with house(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
             yield the
             await until(lambda: not _webhooks_on_their_way(), "the last webhook to be answered", 8)
             assert telnyx.failures == [], "the emulated carrier itself failed"

@@ -83,7 +83,7 @@ def test_whole_calls_send_only_what_the_vendors_document() -> None:
     client_events: list[tuple[str, dict[str, Any]]] = []
 
     async def scene(name: str, story: Any, realtime: Any, settings: dict[str, Any]) -> None:
-        async with house(telnyx=carrier(ApiFault(status=429)), realtime=realtime(), **{**FAST, **settings}) as the:
+        async with house(carrier=carrier(ApiFault(status=429)), realtime=realtime(), **{**FAST, **settings}) as the:
             await story(the)
             await the.quiet(5)
             commands.extend(the.telnyx.commands)

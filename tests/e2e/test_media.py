@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from callflow.media import g711
 from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
 from callflow.sandbox.realtime import Faults as ModelFaults
@@ -114,7 +116,7 @@ def test_the_token_of_an_ended_call_is_refused() -> None:
 
 def test_no_socket_is_let_in_while_the_carrier_speaks_the_last_sentence() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), telnyx=exchange(speak_s_per_char=1), **QUIET) as the:
+        async with house(realtime=quiet_model(), carrier=exchange(speak_s_per_char=1), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start(call_control_id="v3:somebody-else", call_session_id="other")
@@ -286,7 +288,7 @@ def test_a_socket_without_start_is_closed_in_time_and_the_caller_hears_an_apolog
 
 def test_the_time_for_start_counts_from_the_answer_when_the_socket_is_earlier() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), telnyx=exchange(answer_s=0.5), **IMPATIENT) as the:
+        async with house(realtime=quiet_model(), carrier=exchange(answer_s=0.5), **IMPATIENT) as the:
             call, url = await ring_by_hand(the, answered=False)
             async with media_socket(url, call.control_id) as wire:
                 await call.wait_answered()
@@ -716,6 +718,31 @@ def test_a_carrier_that_shuffles_its_frames_is_heard_in_order() -> None:
                 session = await the.realtime.wait_session(number)
                 await the.until(lambda one=session: len(one.audio_in) >= 160 * 60, "60 shuffled frames")  # type: ignore[misc]
                 assert bytes(session.audio_in[: 160 * 60]) == b"".join(frames(60, 1)), "frames were lost or reordered"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "most"),
+    [({}, 160, 160), ({"warm_up_ms": 150}, 1280, 160), ({"join_ms": 60}, 480, 480)],
+    ids=["as they come", "a firm start", "joined"],
+)
+def test_frames_go_to_the_model_as_the_settings_say_and_none_is_lost(
+    settings: dict[str, Any], first: int, most: int
+) -> None:
+    async def main() -> None:
+        async with house(realtime=quiet_model(), **QUIET, **settings) as the:
+            call, url = await ring_by_hand(the)
+            session = await the.realtime.wait_session()
+            await session.wait_sent("session.updated")
+            async with media_socket(url, call.control_id) as wire:
+                await wire.start()
+                said = frames(31)
+                await wire.audio(*said)
+                await until_heard(session, b"".join(said))
+            sizes = [one.bytes for one in session.received if one.event["type"] == "input_audio_buffer.append"]
+            assert sizes[0] == first
+            assert max(sizes[1:]) == most
 
     run(main())
 

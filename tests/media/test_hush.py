@@ -28,7 +28,6 @@ def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) 
             if loop.time() - began < frames_for / 10:
                 one.frame()
             await asyncio.sleep(0.002)
-        assert sum(map(len, made)) == round(one.seconds * 50) * 160 or len(made) > 1
         one.stop()
 
     quick = mock.patch.multiple(hush, _UNTIL_MISSED=0.06, _LOOK_SECONDS=0.02, _MOST_SECONDS=0.3)
