@@ -15,12 +15,8 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
@@ -32,23 +28,18 @@ from callflow.cli import bench, demo, doctor, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
 from callflow.cli.tunnel import choose as choose_tunnel
-from callflow.contracts import Caller, Carrier, Tunnel
-from callflow.engines import models, session_config
+from callflow.contracts import Carrier, Tunnel
 from callflow.engines.call_tools import CallTools
-from callflow.engines.openai_realtime import OpenAIRealtime
-from callflow.engines.session_config import RealtimeConfig
-from callflow.engines.tools import ToolsError, ToolShelf
+from callflow.engines.tools import ToolsError
 from callflow.errors import TunnelError
-from callflow.journal import Journal, MemoryJournal
+from callflow.history.database import DatabaseError, url_of
+from callflow.history.writer import DurableJournal
+from callflow.house import NOBODY, House
+from callflow.keeper import Keeper
 from callflow.live import Live
-from callflow.media import clips
-from callflow.media.stream import MediaSettings
-from callflow.plan import Plan
-from callflow.profiles import Profiles
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
-from callflow.tokens import Mint
-from callflow.web.operators import Refusal, create_operators
+from callflow.web.operators import create_operators
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
 from carriers.twilio import Twilio, TwilioConfig
@@ -58,6 +49,8 @@ log = logging.getLogger("callflow")
 
 _MOST_FRAME = 4 << 20
 """Bytes of one WebSocket message from a carrier; more ends that socket."""
+_OPEN_SECONDS = 1.5
+"""How long the start waits for its record; it is answering the telephone meanwhile."""
 _LISTENER_SECONDS = 1.0
 """How long a listener waits for its connections when it closes."""
 
@@ -69,7 +62,6 @@ class Line:
         self.settings = settings
         self._tunnel = tunnel
         self.live = Live()
-        self.journal: Journal = MemoryJournal(calls=250)
         self.public = self.console = ("off", 0)
         """Host and port as bound."""
         self._listeners: list[asyncio.Task[None]] = []
@@ -88,17 +80,21 @@ class Line:
         host, port = self.public
         self._house = House(settings)
         self.warnings += self._house.warnings
+        self.keeper = make_keeper(settings)
         self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
         self.carriers = make_carriers(settings, self.address)
         self.switchboard = Switchboard(
             self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
         )
-        await self._listen(public, create_public(self.carriers, lambda: self.switchboard, self.address))
+        self.keeper.begin(self.switchboard, self.carriers)
+        await self._listen(
+            public, create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.keeper)
+        )
         if console is not None:
             self.console = name_of(console)
             operators = create_operators(
                 lambda: self.switchboard,
-                self.journal,
+                self.keeper,
                 host=settings.console_host,
                 token=settings.console_token.get_secret_value(),
                 tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).definitions,
@@ -110,7 +106,14 @@ class Line:
         except BaseException:
             await self.__aexit__()
             raise
+        await self.keeper.is_open(_OPEN_SECONDS)
+        if self.journal.trouble:
+            self.warnings.append(f"THE RECORD CANNOT BE OPENED ({self.journal.trouble}): calls go on without it.")
         return self
+
+    @property
+    def journal(self) -> DurableJournal:
+        return self.keeper.journal
 
     async def _open_tunnel(self) -> None:
         if self._tunnel is None:
@@ -133,6 +136,7 @@ class Line:
         await asyncio.gather(*self._listeners, return_exceptions=True)
         for carrier in self.carriers:
             await carrier.close()
+        await self.keeper.close()
 
     def _rooms(self, switchboard: Switchboard) -> Rooms:
         return self._house.rooms(switchboard, self.journal, self.live, self.address)
@@ -163,6 +167,16 @@ class Line:
         waiting.cancel()
         if task.done():
             task.result()
+
+
+def make_keeper(settings: Settings) -> Keeper:
+    """Raises DatabaseError."""
+    return Keeper(
+        url_of(settings.database_url, settings.data_dir),
+        recordings=Path(settings.data_dir) / "recordings",
+        retention_days=settings.retention_days,
+        reconcile_seconds=settings.reconcile_seconds,
+    )
 
 
 def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
@@ -216,108 +230,6 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
     )
 
 
-def engine_config(settings: Settings) -> RealtimeConfig:
-    """The engine's settings are named like ours, but for what is not for people to see or is ours to decide."""
-    named = {each.name: getattr(settings, each.name) for each in fields(RealtimeConfig) if hasattr(settings, each.name)}
-    return RealtimeConfig(
-        **named
-        | {
-            "api_key": settings.openai_api_key.get_secret_value(),
-            "url": settings.openai_realtime_url,
-            "connect_seconds": settings.engine_seconds,
-            "buffer_seconds": settings.engine_buffer_seconds,
-        }
-    )
-
-
-def make_plan(settings: Settings) -> Plan:
-    """How a call is conducted under these settings: those of its own number."""
-    engine = engine_config(settings)
-    by_silence = settings.turn_detection == "server_vad"
-    names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
-    return Plan(
-        **{name: getattr(settings, name) for name in names},
-        make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear),
-        clips=clips.load(settings.clip_language),
-        deadline_seconds={
-            "ring": settings.ring_seconds,
-            "stream": settings.stream_seconds,
-            "restream": settings.restream_seconds,
-            "engine": settings.engine_seconds,
-            "backoff": settings.engine_retry_seconds,
-            "grace": settings.stream_grace_seconds,
-            "farewell": settings.farewell_seconds,
-            "last_words": settings.last_words_seconds,
-            "warning": max(settings.max_call_seconds - settings.max_call_warning_seconds, 0.0),
-            "call": min(settings.max_call_warning_seconds, settings.max_call_seconds),
-        },
-        media=MediaSettings(
-            lead_ms=settings.carrier_lead_ms,
-            mark_every_ms=settings.mark_every_ms,
-            reorder_frames=settings.reorder_frames,
-            join_ms=settings.join_ms,
-            warm_up_ms=settings.warm_up_ms,
-            start_seconds=settings.start_frame_seconds,
-            write_seconds=settings.write_seconds,
-            reply_seconds=settings.reply_seconds,
-            patience_seconds=settings.patience_seconds,
-            filler_seconds=settings.filler_seconds,
-            min_interruption_ms=settings.min_interruption_ms,
-            deaf_after_ms=max(1500, settings.vad_silence_ms + 700) if by_silence else _SEMANTIC_MS,
-        ),
-    )
-
-
-_SEMANTIC_MS = 9000
-"""A model that listens for meaning may think about a pause for eight seconds."""
-NOBODY = Caller("", "", "")
-
-
-class House:
-    """What the settings make for all calls: a plan for each profile, and the tools.
-
-    Raises SettingsError, ToolsError, or FileNotFoundError for a language without clips.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.profiles = Profiles(settings)
-        self.tools = ToolShelf(Path(settings.tools_file))
-        self.plans = {name: make_plan(chosen) for name, chosen in self.profiles.all().items()}
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was asked for and will not be, and models that are about to go."""
-        found = list(self.profiles.warnings)
-        today = datetime.now().astimezone().date()
-        for name, chosen in self.profiles.all().items():
-            about = session_config.warnings(engine_config(chosen))
-            for model in (chosen.model, chosen.transcription_model):
-                about += [warning] if (warning := models.shutdown_warning(model, today)) else []
-            found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
-        return found
-
-    def checked(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises Refusal."""
-        try:
-            return self.profiles.checked(changes)
-        except SettingsError as error:
-            raise Refusal(error.problems) from None
-
-    def rooms(self, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]) -> Rooms:
-        return Rooms(
-            journal=journal,
-            live=live,
-            plan=lambda to_number: self.plans[self.profiles.name_for(to_number)],
-            make_toolbox=lambda caller, acts: CallTools(self.tools.current(), caller, acts),
-            mint=Mint.in_folder(Path(self.settings.data_dir)),
-            journal_seconds=self.settings.journal_seconds,
-            address=address,
-            now=time.time,
-            outlive=switchboard.outlive,
-        )
-
-
 def create_app(settings: Settings | None = None) -> Quart:
     """The public app for an ASGI server of your own; its calls begin and end with that server's lifespan.
 
@@ -330,24 +242,38 @@ def create_app(settings: Settings | None = None) -> Quart:
     address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
     carriers = make_carriers(settings, address)
     board: list[Switchboard] = []
-    app = create_public(carriers, lambda: board[0], address)
+    keepers: list[Keeper] = []
+    app = create_public(carriers, lambda: board[0], address, lambda: keepers[0])
 
     @app.before_serving
     async def open_switchboard() -> None:
+        keeper = make_keeper(settings)
+
         def rooms(switchboard: Switchboard) -> Rooms:
-            return house.rooms(switchboard, MemoryJournal(), Live(), address)
+            return house.rooms(switchboard, keeper.journal, Live(), address)
 
         board.append(
             Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
         )
+        keepers.append(keeper)
+        keeper.begin(board[0], carriers)
 
     @app.after_serving
     async def close_switchboard() -> None:
-        await board[0].drain(settings.drain_seconds)
+        await leave(board[0], settings)
         for carrier in carriers:
             await carrier.close()
+        await keepers[0].close()
 
     return app
+
+
+async def leave(switchboard: Switchboard, settings: Settings) -> None:
+    """The server is asked to stop: its calls end with a goodbye, or are left to the next process."""
+    if settings.drain == "handover":
+        await switchboard.hand_over(settings.drain_seconds)
+    else:
+        await switchboard.drain(settings.drain_seconds)
 
 
 def run_server(port: int | None = None, host: str | None = None, use_public: bool = False) -> int:
@@ -378,7 +304,7 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
         return run(_serve_until_signal(settings))
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])
-    except (OSError, ToolsError, TunnelError) as error:
+    except (OSError, ToolsError, TunnelError, DatabaseError) as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 2
 
@@ -429,7 +355,7 @@ async def _serve_until_signal(settings: Settings) -> int:
         gc.freeze()
         await signals.get()
         log.info("draining: no new calls, %d live", len(line.switchboard.calls))
-        draining = asyncio.create_task(line.switchboard.drain(settings.drain_seconds))
+        draining = asyncio.create_task(leave(line.switchboard, settings))
         again = asyncio.create_task(signals.get())
         await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, again):

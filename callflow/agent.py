@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from callflow import events
 from callflow.contracts import (
+    Bill,
     Brief,
     Complaint,
     Engine,
@@ -32,11 +33,14 @@ from callflow.contracts import (
     Unable,
     Words,
 )
+from callflow.conversation import Turn
 from callflow.events import Event
+from callflow.ledger import Ledger
 from callflow.media.playout import Cut, Key
 from callflow.media.relay import Relay
 from callflow.opening import Opening
 from callflow.plan import Plan
+from callflow.rebuild import Rebuilt
 from callflow.sessions import Sessions
 from callflow.silence import Silence
 from callflow.toolbench import Toolbench
@@ -50,6 +54,8 @@ _MUTE_SESSIONS: Final = 2
 _REMEMBERED: Final = 64
 _AFRESH_SECONDS: Final = 1.2
 """How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
+_UNNOTICED_SECONDS: Final = 1.5
+"""So long a gap may pass without a word about it."""
 
 
 class Agent:
@@ -82,6 +88,12 @@ class Agent:
         self._proved = True
         self._mute_sessions = 0
         self._afresh: asyncio.TimerHandle | None = None
+        self._opened: dict[str, float] = {}
+        """When items whose words are still to come took their place."""
+        self.ledger = Ledger()
+        self._away_since: float | None = None
+        """The process before this one was gone since then; its caller has not been spoken to since."""
+        self._left_quietly = False
         self.silence = Silence(
             seconds=plan.no_input_seconds, asks=plan.no_input_asks, hold_seconds=plan.hold_seconds,
             later=self._loop.call_later, tell=post,
@@ -100,8 +112,19 @@ class Agent:
             ItemOpened: self._on_item,
             ToolCalls: self._on_tool_calls,
             Unable: self._on_unable,
+            Bill: self._on_bill,
             Complaint: lambda complaint: note("engine_complaint", code=complaint.code, message=complaint.message),
         }
+
+    def restore(self, old: Rebuilt, ago_seconds: float) -> None:
+        """Go on where another process was when it was last heard of, so long ago."""
+        self._relay.conversation.restore(old.turns)
+        if old.opening_is_over:
+            self.opening.over()
+        self.sessions.changes |= old.changes
+        self.ledger.restore(old.usage)
+        self._relay.spoke_before = old.first_word
+        self._away_since, self._left_quietly = self._clock() - ago_seconds, old.quiet
 
     @property
     def _engine(self) -> Engine | None:
@@ -208,6 +231,9 @@ class Agent:
 
     def _on_item(self, heard: ItemOpened) -> None:
         self._relay.conversation.opened(heard.who, heard.item)
+        self._opened[heard.item] = self._clock()
+        if len(self._opened) > _REMEMBERED:
+            del self._opened[next(iter(self._opened))]
         if heard.who == "caller" and self._unwritten == "":
             self._unwritten = heard.item
             if self._broken and not self._broken_by:
@@ -223,7 +249,14 @@ class Agent:
                 self.sessions.forget_audio()
             self._caller_said(heard.item, heard.text)
         if turn is not None:
-            self._note("turn", who=turn.who, item=turn.item, text=turn.text)
+            self._write(turn, whole=True)
+
+    def _write(self, turn: Turn, *, whole: bool) -> None:
+        """Its place is where it began, which may be before what was written earlier."""
+        now = self._clock()
+        ago = round((now - self._opened.pop(turn.item, now)) * 1000)
+        turn.is_written = True
+        self._note("turn", who=turn.who, item=turn.item, text=turn.text, ago_ms=ago, whole=whole)
 
     def _caller_said(self, item: str, text: str) -> None:
         self.silence.heard_words(bool(text.strip()))
@@ -247,6 +280,10 @@ class Agent:
         heard = turn.heard_text if turn is not None else ""
         self._engine.ask(wish(Wish.CARRY_ON, heard=heard))
         relay.expect_speech()
+
+    def _on_bill(self, bill: Bill) -> None:
+        self.ledger.add(bill)
+        self._note("usage", model=bill.model, used=dict(bill.usage), total=self.ledger.total(), usd=self.ledger.usd)
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -370,9 +407,13 @@ class Agent:
         relay = self._relay
         if self._engine is None:
             return
-        nothing_said = not any(turn.who == "agent" for turn in relay.conversation.turns)
+        nothing_said = not any(turn.who == "agent" and turn.heard_ms != 0 for turn in relay.conversation.turns)
+        away, self._away_since = self._away_since, None
         if self.opening.is_open or nothing_said:
             self.greet()  # it has to be heard in full; or nothing of it was
+            return
+        if away is not None and not (self._left_quietly and self._clock() - away < _UNNOTICED_SECONDS):
+            self._say(wish(Wish.RESUME))  # what the caller said meanwhile, nobody has heard
             return
         if relay.conversation.is_callers_turn and self._unwritten is None and not self.bench.is_busy:
             relay.nothing_owed()
@@ -446,6 +487,7 @@ class Agent:
             return
         self.silence.heard_words(True)
         self._relay.conversation.fact(shown)
+        self._note("told", text=shown)
         self._engine.remember([Memory("system", text)])
         self._engine.ask()
         self._relay.expect_speech()
@@ -458,12 +500,19 @@ class Agent:
             return ["there is no session yet"]
         left_out = self._engine.update(changes)
         refused = {line.split(" ", 1)[0] for line in left_out}
-        self.sessions.changes |= {name: value for name, value in changes.items() if name not in refused}
+        taken = {name: value for name, value in changes.items() if name not in refused}
+        self.sessions.changes |= taken
+        self._note("session_changed", changes=taken)
         return left_out
 
-    def ended(self) -> None:
-        """The call is over: let go of the timers, and say how far a protected sentence got."""
-        if self.opening.is_said:
+    def ended(self, *, for_good: bool) -> None:
+        """The call is over: let go of the timers, and say how far a protected sentence got, and whatever is unwritten.
+
+        Not `for_good`: it goes on in another process."""
+        for turn in self._relay.conversation.turns:
+            if turn.item and turn.text and not turn.is_written:
+                self._write(turn, whole=False)
+        if self.opening.is_said and for_good:
             self._note("protected", **self.opening.proof(self._relay, self._clock(), in_full=False))
         self.silence.close()
         self.bench.close()

@@ -10,20 +10,23 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from callflow import commands, events, machine
 from callflow.agent import Agent
 from callflow.commands import CarrierCommand, Command
 from callflow.contracts import Caller, Carrier, MakeToolbox, Order, Reply, Wire
 from callflow.errors import CarrierError, Overloaded, Refused
-from callflow.events import Event, LegIds
-from callflow.journal import Journal, Record
+from callflow.events import Event, LegIds, TakenBack
+from callflow.journal import BEGAN, ENDED, Journal, Record
 from callflow.keypad import MASK, Keypad
 from callflow.live import Live
 from callflow.media.relay import Relay, summary
 from callflow.plan import Plan
+from callflow.rebuild import HANDED_OVER, Rebuilt
+from callflow.redaction import Redactor
+from callflow.streams import Streams
 from callflow.tokens import Mint
 from callflow.toolbench import ENDS_CALL, Toolbench
 
@@ -31,9 +34,9 @@ from callflow.toolbench import ENDS_CALL, Toolbench
 log = logging.getLogger(__name__)
 
 _MAILBOX: Final = 1000
-_STREAM_USES: Final = 2
-"""A carrier that reconnects may use its token once more, after its first socket has closed."""
 _CLOSE_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.05
+"""How often to look for a quiet moment."""
 _LAST_RESORT: Final = 1000
 """The place in its step of a hang-up that no transition asked for."""
 
@@ -56,11 +59,23 @@ class Rooms:
     """Unix time, for the record."""
     outlive: Callable[[Coroutine[Any, Any, None]], object]
     """Run something that must be finished although its call is over; bounded by its own deadlines."""
+    redact: Redactor
+    """Takes out of the record what nobody is to read."""
 
 
 class Call:
+    """`rebuilt`: it was another process's; it begins with `take_back`."""
+
     def __init__(
-        self, name: str, carrier: Carrier, ids: LegIds, rooms: Rooms, *, from_number: str = "", to_number: str = ""
+        self,
+        name: str,
+        carrier: Carrier,
+        ids: LegIds,
+        rooms: Rooms,
+        *,
+        from_number: str = "",
+        to_number: str = "",
+        rebuilt: Rebuilt | None = None,
     ) -> None:
         self.id, self.carrier, self.ids = name, carrier, ids
         self.from_number, self.to_number = from_number, to_number
@@ -71,16 +86,19 @@ class Call:
         self._rooms = rooms
         self._loop = asyncio.get_running_loop()
         self._steps = 0
+        self._rebuilt = rebuilt
+        self._back = asyncio.Event()
+        """It is ours: at once, or when it was taken back."""
+        self._leaving = False
+        self._answered_by = (1, 0)
+        """Step and ordinal of the command that answers it."""
+        self._elapsed: dict[str, float] = {}
+        """Seconds of deadlines that passed in the process before."""
         self._mailbox: deque[tuple[Event, asyncio.Future[Reply] | None]] = deque()
         self._wake = asyncio.Event()
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stream = 0
-        self._stream_uses = 0
-        self._stream_url = self._stream_name = ""
-        self._reserved = False
-        self._attended = 0
-        """Which of the call's streams has a socket, or had the last one."""
+        self._streams = Streams(name, rooms.mint, rooms.address)
         self._released = False
         self.relay = Relay(
             call=name, ids=lambda: self.ids, settings=self.plan.media, clips=self.plan.clips, post=self.post,
@@ -98,6 +116,18 @@ class Call:
         )
         self._keypad = Keypad(end=self.plan.dtmf_end)
         self._entry: asyncio.TimerHandle | None = None
+        if rebuilt is None:
+            self._back.set()
+        else:
+            self._restore(rebuilt)
+
+    def _restore(self, old: Rebuilt) -> None:
+        self.model, self.began = old.model, old.began
+        self._steps, self._answered_by = old.steps, old.answer
+        self._streams.ordinal = old.streams
+        now = self._rooms.now()
+        self._elapsed = {name: now - at for name, at in old.armed.items() if name in ("warning", "call")}
+        self.agent.restore(old, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
 
@@ -128,7 +158,7 @@ class Call:
             case events.Dtmf(digit=digit, source=source) if digit != MASK:
                 return self._press(event, digit, source)
             case events.StreamFailed(address=address) if address:
-                if address not in (self._stream_url, self._stream_name):
+                if address not in (self._streams.url, self._streams.name):
                     return events.CarrierNotice(kind="an earlier stream failed")
                 return events.StreamFailed(reason=event.reason)
         return event
@@ -136,10 +166,15 @@ class Call:
     async def run(self) -> None:
         """Until the call is over and all that it owned is gone. Whatever fails in here ends this call and no other."""
         try:
-            while not machine.is_over(self.model):
-                while not self._mailbox:
+            await self._back.wait()
+            if self._rebuilt is None:
+                self._note_beginning()
+            while not (machine.is_over(self.model) or self.is_handed_over):
+                while not (self._mailbox or self.is_handed_over):
                     self._wake.clear()
                     await self._wake.wait()
+                if not self._mailbox:
+                    break
                 event, reply = self._mailbox.popleft()
                 try:
                     await self._step(event, reply)
@@ -151,7 +186,8 @@ class Call:
             self.model.cause = "our_fault"
             self._send(self._order(commands.Hangup(), ordinal=_LAST_RESORT))
         finally:
-            self.model.state = machine.HANGUP
+            if not self._leaving:
+                self.model.state = machine.HANGUP
             await self._release()
 
     async def _step(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
@@ -164,7 +200,7 @@ class Call:
             self.id,
             self._steps,
             self._rooms.now(),
-            events.to_record(event),
+            self._rooms.redact.fields(events.to_record(event)),
             step.before,
             step.after,
             step.taken,
@@ -212,7 +248,7 @@ class Call:
                 self._disarm(name)
                 event = events.DeadlinePassed(deadline=name)
                 preamble = self.carrier.preamble_seconds if name in ("ring", "stream") else 0.0
-                seconds = self.plan.deadline_seconds[name] + preamble
+                seconds = max(self.plan.deadline_seconds[name] + preamble - self._elapsed.pop(name, 0.0), 0.0)
                 self._deadlines[name] = self._loop.call_later(seconds, self.post, event)
             case commands.Disarm(deadline=name):
                 self._disarm(name)
@@ -245,16 +281,17 @@ class Call:
 
     def _order(self, command: Command, ordinal: int) -> Order:
         url = secret = name = ""
+        place = (self._steps, ordinal)
         if isinstance(command, (commands.Answer, commands.StartStream)):
-            self._stream += 1
-            self._stream_uses = 0
-            token = self._rooms.mint.path_token(self.id, self._stream)
-            secret = self._rooms.mint.header_token(self.id, self._stream)
-            url = self._stream_url = f"{_websocket(self._rooms.address())}/media-stream/{token}"
-            name = self._stream_name = f"stream-{self._stream}"
+            if isinstance(command, commands.Answer) and command.again:
+                place = self._answered_by
+                self._streams.renew()
+            else:
+                self._streams.open()
+            url, secret, name = self._streams.url, self._streams.secret, self._streams.name
         return Order(
             command=command,
-            id=commands.command_id(self.id, self._steps, ordinal),
+            id=commands.command_id(self.id, *place),
             call=self.id,
             ids=self.ids,
             stream_url=url,
@@ -287,33 +324,73 @@ class Call:
 
     def claim_stream(self, ordinal: int) -> None:
         """Reserve the call's media stream for one socket. Raises Refused."""
-        if ordinal != self._stream:
-            raise Refused("this token's stream was replaced by another")
-        # An older stream's socket may not have been missed yet: then the newer stream takes its place.
-        if self._reserved or (self.relay.is_attended and self._attended == ordinal):
-            raise Refused("this stream has a socket already")
-        if self._stream_uses >= _STREAM_USES or machine.is_over(self.model):
+        if machine.is_over(self.model) or not self._back.is_set() or self._leaving:
             raise Refused("this token is used up")
         if self.model.farewell == machine.SPEAKING:
             raise Refused("this stream's time is over")
-        self._stream_uses += 1
-        self._reserved = True
+        self._streams.claim(ordinal, is_attended=self.relay.is_attended)
 
     def unclaim_stream(self) -> None:
         """The socket did not come about after all."""
-        self._reserved = False
+        self._streams.unclaim()
 
     async def attend(self, wire: Wire) -> None:
         """Serve the media socket that was reserved, until it ends or the call does."""
-        self._reserved = False
-        self._attended = self._stream
-        secret = self._rooms.mint.header_token(self.id, self._stream)
+        secret = self._streams.attended()
         try:
             await self.relay.attend(wire, self.carrier.dialect(), secret)
         except BaseException as error:
             # The one end that the relay does not tell: the web server let go of the connection, or a fault of ours.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
+
+    # From process to process
+
+    @property
+    def awaits_return(self) -> bool:
+        """It is another process's still, as far as anybody knows."""
+        return not self._back.is_set()
+
+    @property
+    def is_handed_over(self) -> bool:
+        """It goes on in the next process."""
+        return self._leaving
+
+    def take_back(self, found: Literal["ringing", "answered", "asking", "gone", "over"]) -> None:
+        """How the carrier has this call, which was another process's: go on with it. Once; then it is ours.
+
+        over: the carrier's own news of its end follows."""
+        old = self._rebuilt
+        if self._back.is_set() or old is None:
+            return
+        if found == "over":
+            pass
+        elif machine.is_over(old.model):
+            if old.hangup is not None and found != "gone":  # it was to be ended, and perhaps nobody said so
+                order = self._order(commands.Hangup(), ordinal=0)
+                self._send(replace(order, id=commands.command_id(self.id, *old.hangup)))
+        else:
+            self._mailbox.appendleft((TakenBack(found=found, handed_over=old.handed_over), None))
+            for name, asked in old.unanswered.items():
+                output = '{"error":"the line broke while this was running: whether it was done is not known"}'
+                self.post(events.ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=output))
+        self._back.set()
+
+    async def hand_over(self, quiet_by: float) -> None:
+        """Let go of this call without ending it, at a moment when nobody speaks, or at that time of the loop's clock.
+        Whoever reads its record next goes on with it."""
+        while not (machine.is_over(self.model) or self.agent.is_quiet or self._loop.time() >= quiet_by):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)  # quiet is made of many things, none of which tells
+        if machine.is_over(self.model) or not self._back.is_set():
+            return
+        record = self._record_of(HANDED_OVER, quiet=self.agent.is_quiet)
+        self._leaving = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(self._rooms.journal_seconds):
+                await self._rooms.journal.append(record)
+        except Exception as error:
+            log.error("call %s: that it was handed over is not on record (%r)", self.id, error)
 
     # The caller's keypad
 
@@ -335,7 +412,7 @@ class Call:
         digits = self._keypad.take()
         if not digits or machine.is_over(self.model):
             return
-        shown = MASK * len(digits) if self.plan.dtmf_sensitive else digits
+        shown = MASK * len(digits) if self.plan.dtmf_sensitive else self._rooms.redact.text(digits)
         self.note("digits", digits=shown)
         told = "The caller typed these digits on the telephone keypad: "
         self.agent.tell(told + " ".join(digits), shown=told + shown)
@@ -350,13 +427,41 @@ class Call:
 
     def note(self, kind: str, **data: Any) -> None:
         """Something worth remembering that decides nothing."""
-        now = self._rooms.now()
-        self._rooms.journal.note(Record(self.id, self._steps, now, {"event": kind, **data}))
-        self._rooms.live.tell(now, self.id, kind, **data)
+        record = self._record_of(kind, **data)
+        self._rooms.journal.note(record)
+        self._rooms.live.tell(record.at, self.id, kind, **{key: record.event[key] for key in data})
+
+    def _record_of(self, kind: str, **data: Any) -> Record:
+        return Record(self.id, self._steps, self._rooms.now(), self._rooms.redact.fields({"event": kind, **data}))
+
+    def _note_beginning(self) -> None:
+        """All that is needed to make this call again from its record."""
+        self.note(
+            BEGAN,
+            carrier=self.carrier.name,
+            **self._told_ids(),
+            **{"from": self.from_number, "to": self.to_number},
+            direction="inbound",
+            profile=self.plan.profile,
+            engine_tries=self.model.engine_tries,
+            stream_tries=self.model.stream_tries,
+        )
+
+    def _told_ids(self) -> dict[str, str]:
+        return {name: getattr(self.ids, name) for name in ("control", "leg", "session", "number")}
+
+    def rename(self, ids: LegIds) -> None:
+        """The carrier has told more of its names for this call."""
+        self.ids = ids
+        if self._steps:  # else they stand in the note of its beginning
+            self.note("ids", **self._told_ids())
 
     def _record_late(self, event: Event) -> None:
+        if self._leaving:
+            return
         state = self.model.state
-        self._rooms.journal.note(Record(self.id, self._steps, self._rooms.now(), events.to_record(event), state, state))
+        told = self._rooms.redact.fields(events.to_record(event))
+        self._rooms.journal.note(Record(self.id, self._steps, self._rooms.now(), told, state, state))
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
@@ -396,7 +501,7 @@ class Call:
             if timer is not None:
                 timer.cancel()
         self._deadlines.clear()
-        self.agent.ended()
+        self.agent.ended(for_good=not self._leaving)
         closing = [asyncio.ensure_future(self.relay.close()), asyncio.ensure_future(self.agent.close())]
         await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
         for task in (*self._tasks, *closing):
@@ -405,9 +510,11 @@ class Call:
         self._released = True
         while self._mailbox:
             self._put(*self._mailbox.popleft())
-        self.note("ended", cause=self.model.cause, **summary(self.relay))
+        if not self._leaving:
+            self.note(ENDED, cause=self.model.cause, **self._until(), **summary(self.relay))
 
-
-def _websocket(address: str) -> str:
-    """http gives ws, https gives wss."""
-    return "ws" + address.removeprefix("http")
+    def _until(self) -> dict[str, float]:
+        """When it ended, if that was before it was taken back: nobody knows more than when it was last heard of."""
+        old = self._rebuilt
+        never_ours = old is not None and self._steps <= old.steps + 1 and self.model.cause == "interrupted"
+        return {"until": old.at} if old is not None and never_ours else {}

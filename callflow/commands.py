@@ -37,6 +37,8 @@ class Answer(CarrierCommand):
     """Pick up, and open the media stream in the same breath."""
 
     name: ClassVar[str] = "answer"
+    again: bool = False
+    """It was said before by a process that is gone, perhaps in vain: the same command, under the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

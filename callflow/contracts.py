@@ -73,6 +73,10 @@ class Reply:
 CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "transfers", "sends_digits"]
 
 
+Found = Literal["ringing", "answered", "gone"]
+"""How a carrier has a call."""
+
+
 class Carrier(Protocol):
     @property
     def name(self) -> str: ...
@@ -105,6 +109,13 @@ class Carrier(Protocol):
 
     async def execute(self, order: Order) -> None:
         """Send one command, retrying what may be retried under the same id. Raises CarrierError."""
+
+    async def find(self, ids: LegIds) -> Found:
+        """How the carrier has this call now. Raises CarrierError when it cannot be asked."""
+
+    async def active(self) -> list[LegIds]:
+        """The calls that the carrier has on the line, as far as it can be asked for them: those of our own application,
+        the newest first, a few hundred at most. Raises CarrierError."""
 
     def dialect(self) -> Dialect: ...
 
@@ -299,6 +310,16 @@ class Expiring(NamedTuple):
     seconds: float
 
 
+class Bill(NamedTuple):
+    """What a piece of the engine's work has used."""
+
+    model: str
+    usage: Mapping[str, float]
+    """Tokens by kind, such as `audio_in` (of which `audio_cached`) and `text_out`; or `seconds`."""
+    usd: float | None
+    """None: nobody here knows its price."""
+
+
 class Complaint(NamedTuple):
     """The engine reported an error that does not end the session."""
 
@@ -315,7 +336,7 @@ class Lost(NamedTuple):
 
 EngineEvent = (
     Ready | SpeechStarted | SpeechStopped | ResponseStarted | Speech | SpeechDone | ResponseDone | Words | ItemOpened
-    | ToolCalls | Unable | Expiring | Complaint | Lost
+    | ToolCalls | Unable | Expiring | Bill | Complaint | Lost
 )  # fmt: skip
 Hear = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""

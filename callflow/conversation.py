@@ -41,6 +41,8 @@ class Turn:
     """All of it came out of the caller's telephone."""
     spoken_ms: int | None = None
     """How much audio had come from the engine when it was interrupted."""
+    is_written: bool = False
+    """Its words are on record."""
 
     @property
     def interrupted(self) -> bool:
@@ -71,6 +73,11 @@ class Conversation:
         self.turns: list[Turn] = []
         self._by_item: dict[str, Turn] = {}
         self.interruptions = 0
+
+    def restore(self, turns: Sequence[Turn]) -> None:
+        """What was said before this process had the call."""
+        self.turns = list(turns)
+        self._by_item = {turn.item: turn for turn in turns if turn.item}
 
     def opened(self, who: Literal["caller", "agent"], item: str) -> Turn | None:
         """An item takes its place; its words may come much later. None: there is no room for more turns."""

@@ -339,6 +339,17 @@ class HangupRequested(Event):
     reason: str = "requested"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack(Event):
+    """The process that had this call is gone, and another one has it: nothing of what was open is open any more."""
+
+    name: ClassVar[str] = "taken_back"
+    found: Literal["ringing", "answered", "asking", "gone"] = "answered"
+    """How the carrier has the call. asking: it wants to know what to do with the caller, and its webhook follows."""
+    handed_over: bool = False
+    """The other process let go of it at a moment of its own choice."""
+
+
 def to_record(event: Event) -> dict[str, Any]:
     """The event as plain data for the journal: its name, and every field that says something."""
     fields = dataclasses.asdict(event)

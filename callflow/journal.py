@@ -1,7 +1,7 @@
 """The append-only record of every call: one record per step, with time, event, transition and commands together.
 
 A step's commands take effect after its record is committed. Media acts (an interruption, a turn) are noted afterwards.
-Here the journal lives in memory, behind the interface that a durable one will keep.
+This is the interface, and the newest calls in memory; `callflow.history.writer` keeps all of them for good.
 """
 
 from __future__ import annotations
@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+
+BEGAN: Final = "began"
+"""The note that comes before a call's first step: its carrier, its ids, and what its machine was set up with."""
+ENDED: Final = "ended"
+"""The note after its last one: all that the call owned is gone. A call on record without it was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +34,26 @@ class Record:
     """False: the event was inert."""
     commands: Sequence[dict[str, Any]] = field(default_factory=tuple)
 
+    @property
+    def is_step(self) -> bool:
+        return bool(self.before) and self.step > 0
+
 
 class Journal(Protocol):
     async def append(self, record: Record) -> None:
-        """Returns once the record is committed."""
+        """Returns once the record is committed. Raises when that is known to have failed, or to be hopeless now."""
 
     def note(self, record: Record) -> None:
         """Record without waiting."""
 
     def read(self, call: str) -> list[Record]:
-        """Everything about a call, in order; empty for an unknown one."""
+        """Everything about one of the newest calls, in order; empty for an unknown one."""
 
     def calls(self) -> list[str]:
-        """The calls on record, newest last."""
+        """The newest calls on record, newest last."""
+
+    def seed(self, records: Sequence[Record]) -> None:
+        """What is on record of a call already, from before this process."""
 
 
 class MemoryJournal:
@@ -69,3 +82,7 @@ class MemoryJournal:
 
     def calls(self) -> list[str]:
         return list(self._calls)
+
+    def seed(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.note(record)

@@ -42,6 +42,7 @@ from callflow.events import (
     GoodbyeRequested,
     HangupRequested,
     NoInput,
+    TakenBack,
     ToolCalled,
     ToolFinished,
 )
@@ -335,6 +336,42 @@ def say_farewell(model: Model, step: Step) -> None:
     _arm(model, step, "farewell")
 
 
+def come_back(model: Model, step: Step) -> None:
+    """Another process has the call: nothing that was open is open any more. The call's own time goes on."""
+    model.media = "none" if model.media == "none" else "lost"
+    model.tries = model.streams = 0
+    for deadline in DEADLINES:
+        if deadline not in ("ring", "warning", "call"):
+            _disarm(model, step, deadline)
+        elif deadline in model.armed:
+            _arm(model, step, deadline)
+    if model.farewell:
+        model.engine = "lost"
+        return
+    if step.before in (RINGING, ANSWERED):
+        model.greeted = False  # nobody can have heard it
+    _connect_engine(model, step)
+
+
+def answer_again(model: Model, step: Step) -> None:
+    """Nobody knows whether the carrier was told. It obeys one command once."""
+    if not model.adopted:
+        step.commands.append(do.Answer(again=True))
+
+
+def stream_anew(model: Model, step: Step) -> None:
+    _arm(model, step, "stream")
+
+
+def expect_question(model: Model, step: Step) -> None:
+    """The carrier is about to ask what to do; if it does not, we say it."""
+    _arm(model, step, "grace")
+
+
+def await_end(model: Model, step: Step) -> None:
+    _arm(model, step, "farewell")
+
+
 def because(cause: str) -> Action:
     def note(model: Model, step: Step) -> None:
         model.cause = model.cause or cause
@@ -376,6 +413,20 @@ def release(model: Model, step: Step) -> None:
 # Conditions
 
 Condition = Callable[[Model, Event], bool]
+
+
+def is_gone(model: Model, event: Event) -> bool:
+    """The carrier has no such call any more."""
+    return isinstance(event, TakenBack) and event.found == "gone"
+
+
+def still_rings(model: Model, event: Event) -> bool:
+    return isinstance(event, TakenBack) and event.found == "ringing"
+
+
+def asks(model: Model, event: Event) -> bool:
+    """The carrier wants to know what to do with the caller."""
+    return isinstance(event, TakenBack) and event.found == "asking"
 
 
 def fresh(model: Model, event: Event) -> bool:
@@ -535,6 +586,20 @@ TABLE: Final[tuple[Row, ...]] = (
         "call_resumed", FLOWING, RECOVERING, (no_stream, restream), when=(may_restream,), unless=(parting, restreaming)
     ),
     Row("call_resumed", FLOWING, None, (no_stream, part(SORRY, "stream_lost")), unless=(parting, restreaming)),
+    # The process that had the call is gone, and this one takes it back, or finds that it is over.
+    Row("taken_back", LIVE, HANGUP, (because("interrupted"),), when=(is_gone,)),
+    Row("taken_back", RINGING, None, (come_back, answer_again), when=(still_rings,), unless=(fresh,)),
+    Row("taken_back", RINGING, None, (come_back,), when=(asks,), unless=(fresh,)),
+    Row("taken_back", RINGING, ANSWERED, (come_back, await_stream, say_farewell), when=(parting,)),
+    Row("taken_back", RINGING, ANSWERED, (come_back, await_stream, ask_for_stream), unless=(fresh,)),
+    Row("taken_back", HEARD, None, (come_back, await_end), when=(said_by_carrier,)),
+    Row("taken_back", HEARD, None, (come_back, say_farewell), when=(said_by_clip,)),
+    Row("taken_back", HEARD, None, (come_back, part(GOODBYE)), when=(said_by_agent,)),
+    Row("taken_back", ANSWERED, None, (come_back, stream_anew), when=(asks,)),
+    Row("taken_back", ANSWERED, None, (come_back, stream_anew, ask_for_stream)),
+    Row("taken_back", FLOWING, HANGUP, (because("interrupted"), hang_up), when=(never_restreams,)),
+    Row("taken_back", FLOWING, RECOVERING, (come_back, expect_question), when=(asks,)),
+    Row("taken_back", FLOWING, RECOVERING, (come_back, restream)),
     # It cannot be opened, or not be read.
     Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
     Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),

@@ -96,6 +96,14 @@ class Settings(conduct.Conduct):
     tools_file: str = "tools.py"
     """What the agent can do, in Python; a file that is not there is no tools."""
     data_dir: conduct.Text = "data"
+    database_url: Annotated[str, AfterValidator(values.database_url)] = ""
+    """Of the record of the calls: `sqlite:///…` or `postgresql://…`; "": callflow.db in the data folder."""
+    retention_days: conduct.Off = 0
+    """After so many days a call is deleted from the record; 0: never."""
+    redact_cards: bool = True
+    """Payment card numbers are taken out of all that is written."""
+    redact_patterns: Annotated[str, AfterValidator(values.patterns)] = ""
+    """What else is: a regular expression per line."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], conduct.Lower] = "info"
 
     apology_text: conduct.Text = "I am sorry, something went wrong on our side. Please call again in a moment."
@@ -115,8 +123,12 @@ class Settings(conduct.Conduct):
     """Media sockets need Twilio's signature beside their token."""
     stream_target_legs: Literal["self", "opposite", "both"] = "self"
 
+    drain: Annotated[Literal["goodbye", "handover"], conduct.Lower] = "goodbye"
+    """When the server is asked to stop: calls end with a goodbye, or go on in the next process."""
     drain_seconds: conduct.Seconds = 20
-    """For calls to end by themselves when the server is asked to stop."""
+    """For calls to end by themselves, or to come to a quiet moment, when the server is asked to stop."""
+    reconcile_seconds: conduct.Off = 60
+    """How often our calls are compared with the carriers'; 0: never."""
     command_seconds: conduct.Seconds = 3
     """For one try of one command to a carrier."""
     journal_seconds: conduct.Seconds = 0.25

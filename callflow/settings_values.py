@@ -184,3 +184,20 @@ def without_password(text: str) -> str:
     if re.match(r"sk-|KEY[0-9A-F]{8}", text):
         return mask(text)
     return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
+def database_url(given: str) -> str:
+    if given and given.split(":", 1)[0].split("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    if given.startswith("sqlite") and not given.split(":///", 1)[-1]:
+        raise ValueError("names no file: a record in memory would not survive the process")
+    return given
+
+
+def patterns(given: str) -> str:
+    for line in given.splitlines():
+        try:
+            re.compile(line)
+        except re.error as error:
+            raise ValueError(f"has a line that is no regular expression: {line!r} ({error})") from None
+    return given

@@ -12,10 +12,11 @@ from typing import Any, Final, Generic, TypeVar
 from callflow import events
 from callflow.call import Call, Rooms
 from callflow.contracts import Carrier, Reply, Request
-from callflow.errors import Refused
+from callflow.errors import Overloaded, Refused
 from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, Signal
 from callflow.journal import Record
 from callflow.keypad import MASK
+from callflow.rebuild import Rebuilt
 
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,11 @@ _LAST_WORDS_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet."""
 
 Value = TypeVar("Value")
+
+
+def name_of(carrier: str, ids: events.LegIds) -> str:
+    """Our id of a call follows from the carrier's: a webhook repeated after a restart means the same call."""
+    return str(uuid.uuid5(_CALLS, f"{carrier}:{ids.leg or ids.control}"))
 
 
 class Recent(Generic[Value]):
@@ -56,6 +62,10 @@ class Recent(Generic[Value]):
     def forget(self, key: str) -> None:
         self._entries.pop(key, None)
 
+    def values(self) -> set[Value]:
+        now = self._clock()
+        return {value for until, value in self._entries.values() if until > now}
+
 
 class Switchboard:
     def __init__(
@@ -71,6 +81,8 @@ class Switchboard:
         self._max_calls = max_calls
         self._farewell_seconds = farewell_seconds
         self._accepting = True
+        self._leaving = False
+        """The calls are being handed over to the next process."""
         self._changed = asyncio.Event()
         self.counts: Counter[str] = Counter()
         self._rooms = make_rooms(self)
@@ -113,13 +125,25 @@ class Switchboard:
     def _answer(self, carrier: Carrier, signal: Signal) -> asyncio.Future[Reply]:
         call = self._find(signal)
         if call is not None:
-            return call.ask(self._about(call, signal))
+            event = self._about(call, signal)
+            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier knows best
+                call.take_back("asking" if isinstance(event, CallResumed) else "over")
+            return call.ask(event)
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        if self._leaving:
+            answer.set_result(self._later(carrier, signal))
+            return answer
         call = self._receive(carrier, signal)
         if call is not None:
             return call.ask(self._first(call, signal.event))
-        answer: asyncio.Future[Reply] = self._loop.create_future()
         answer.set_result(carrier.reply(signal.event, (), over=True))
         return answer
+
+    def _later(self, carrier: Carrier, signal: Signal) -> Reply:
+        """It is for the next process, a moment from now. Raises Overloaded: the carrier is to ask again."""
+        if "answers_in_reply" not in carrier.can and isinstance(signal.event, CallInitiated):
+            raise Overloaded("this process is handing its calls over to the next one")
+        return carrier.reply(signal.event, ())
 
     def _find(self, signal: Signal) -> Call | None:
         for name in signal.ids.known():
@@ -153,11 +177,26 @@ class Switchboard:
             return None
         numbers = (getattr(event, "from_number", ""), getattr(event, "to_number", ""))
         call = Call(name, carrier, signal.ids, self._rooms, from_number=numbers[0], to_number=numbers[1])
-        self._calls[name] = call
-        self._index(call, signal)
-        task = asyncio.create_task(self._run(call), name=f"call {name}")
+        self._begin(call)
+        return call
+
+    def _begin(self, call: Call) -> None:
+        self._calls[call.id] = call
+        self._list(call)
+        task = asyncio.create_task(self._run(call), name=f"call {call.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def restore(self, carrier: Carrier, rebuilt: Rebuilt) -> Call | None:
+        """Another process's call, which waits to be taken back; None: it is here already."""
+        if rebuilt.call in self._calls:
+            return None
+        call = Call(
+            rebuilt.call, carrier, rebuilt.ids, self._rooms,
+            from_number=rebuilt.from_number, to_number=rebuilt.to_number, rebuilt=rebuilt,
+        )  # fmt: skip
+        self.counts["taken_back"] += 1
+        self._begin(call)
         return call
 
     def _first(self, call: Call, event: Event) -> Event:
@@ -181,24 +220,32 @@ class Switchboard:
             self._calls.pop(call.id, None)
             for name in [name for name, owner in self._legs.items() if owner is call]:
                 del self._legs[name]
-                self._tombs.put(name, call.id)
+                if not call.is_handed_over:
+                    self._tombs.put(name, call.id)
             self._changed.set()
 
     def _name(self, signal: Signal) -> str:
-        """Our id of a call follows from the carrier's: a webhook repeated after a restart means the same call."""
-        ids = signal.ids
-        return str(uuid.uuid5(_CALLS, f"{signal.carrier}:{ids.leg or ids.control}"))
+        return name_of(signal.carrier, signal.ids)
 
     def _index(self, call: Call, signal: Signal) -> None:
-        ids = signal.ids
-        call.ids = events.LegIds(
-            ids.control or call.ids.control,
-            ids.leg or call.ids.leg,
-            ids.session or call.ids.session,
-            ids.number or call.ids.number,
+        ids, old = signal.ids, call.ids
+        call.rename(
+            events.LegIds(
+                ids.control or old.control,
+                ids.leg or old.leg,
+                ids.session or old.session,
+                ids.number or old.number,
+            )
         )
+        self._list(call)
+
+    def _list(self, call: Call) -> None:
         for name in call.ids.known():
-            self._legs[f"{signal.carrier}:{name}"] = call
+            self._legs[f"{call.carrier.name}:{name}"] = call
+
+    def knows(self, call: str) -> bool:
+        """It is live here, or was a moment ago."""
+        return call in self._calls or call in self._tombs.values()
 
     def _bury(self, signal: Signal, name: str) -> None:
         for known in signal.ids.known():
@@ -243,6 +290,14 @@ class Switchboard:
             call.post(events.GoodbyeRequested(reason="shutdown"))
         await self._empty(self._farewell_seconds + _RELEASE_SECONDS)
         await self.stop()
+
+    async def hand_over(self, seconds: float) -> None:
+        """Let go of every call without ending it, each at a moment when nobody speaks, all within that time."""
+        self.stop_accepting()
+        self._leaving = True
+        by = self._loop.time() + seconds
+        await asyncio.gather(*(call.hand_over(by) for call in self.calls), return_exceptions=True)
+        await self._empty(_RELEASE_SECONDS)
 
     async def stop(self) -> None:
         """End every call now, and give its hang-up a moment to reach the carrier."""

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callflow import commands, events
 from callflow.checkup import Finding, Outside
-from callflow.contracts import CarrierCan, Door, Order, Reply, Request
+from callflow.contracts import CarrierCan, Door, Found, Order, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import Event, LegIds, Signal
 from carriers.http import Api
@@ -44,6 +44,8 @@ _NOT_STREAMING: Final = "90048"
 _AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
+_MOST_ACTIVE: Final = 250
+"""Of one page, which is Telnyx's own bound."""
 _SUCCESS: Final = b'{"success":true}'
 
 
@@ -203,6 +205,37 @@ class Telnyx:
             "stream_bidirectional_codec": "PCMU",
             "stream_bidirectional_target_legs": self._config.target_legs,
         }
+
+    # Questions
+
+    async def find(self, ids: LegIds) -> Found:
+        """Telnyx docs: `is_alive` is false before the answer as well, so that only `end_time` says that a call is over;
+        a call that ended more than ten minutes ago is not known any more."""
+        try:
+            answer = await self.api.request("GET", f"/calls/{quote(ids.control, safe='')}", retries=1)
+        except CarrierError as error:
+            if error.gone:
+                return "gone"
+            raise
+        call = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(call, dict):
+            raise CarrierError("Telnyx's answer about a call says nothing")
+        if call.get("end_time"):
+            return "gone"
+        return "answered" if call.get("is_alive") else "ringing"
+
+    async def active(self) -> list[LegIds]:
+        connection = self._config.connection_id
+        if not connection:
+            return []
+        path = f"/connections/{quote(connection, safe='')}/active_calls"
+        answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
+        calls = answer.get("data") if isinstance(answer, dict) else None
+        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        return [
+            LegIds(_text(call, "call_control_id"), _text(call, "call_leg_id"), _text(call, "call_session_id"))
+            for call in found
+        ]
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         config = self._config

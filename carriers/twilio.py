@@ -19,7 +19,7 @@ import httpx
 
 from callflow import commands, events
 from callflow.checkup import Finding, Outside
-from callflow.contracts import CarrierCan, Door, Order, Reply, Request
+from callflow.contracts import CarrierCan, Door, Found, Order, Reply, Request
 from callflow.errors import CarrierError, Forged, Malformed
 from callflow.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
 from carriers import twiml
@@ -49,6 +49,7 @@ _ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
 """Events whose webhook is answered with a document."""
 _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
+_MOST_ACTIVE: Final = 250
 _SPEECH_SECONDS: Final = 0.08
 """Of a character of text, spoken by the carrier without haste."""
 
@@ -228,6 +229,25 @@ class Twilio:
         there is none."""
         found = await self.api.request("GET", _call(sid))
         return found if isinstance(found, dict) else {}
+
+    async def find(self, ids: LegIds) -> Found:
+        try:
+            status = str((await self.look_up(ids.control)).get("status", ""))
+        except CarrierError as error:
+            if error.gone:
+                return "gone"
+            raise
+        return "gone" if status in _ENDED else "ringing" if status in _UNANSWERED else "answered"
+
+    async def active(self) -> list[LegIds]:
+        """Those of all applications of the account: Twilio does not tell which number's webhook answered a call."""
+        params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
+        answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
+        calls = answer.get("calls") if isinstance(answer, dict) else None
+        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        return [
+            LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")) for call in found
+        ]
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         config = self._config

@@ -96,6 +96,10 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.GoodbyeRequested(),
     ev.GoodbyeRequested(reason="busy"),
     ev.HangupRequested(),
+    ev.TakenBack(found="ringing"),
+    ev.TakenBack(found="answered"),
+    ev.TakenBack(found="asking"),
+    ev.TakenBack(found="gone"),
     Event(),
     *(passed(deadline) for deadline in (*DEADLINES, "", "unheard_of")),
     *(say(command) for command in (*CARRIER_COMMANDS, "", "unheard_of") for say in (done, failed, gone)),
@@ -150,7 +154,8 @@ def follow(node: Node, event: Event) -> Edge:
     model = node.model.copy()
     step = take(model, event)
     names = Counter(command.name for command in step.commands)
-    answers = node.answers + names[do.Answer.name]
+    again = sum(isinstance(command, do.Answer) and command.again for command in step.commands)
+    answers = node.answers + names[do.Answer.name] - again
     adopted = node.adopted or (model.answer_sent and not answers)
     return Edge(node, event, step, Node(model, answers, adopted, (*node.path, event)))
 
@@ -345,6 +350,8 @@ def test_hangup_absorbs_everything() -> None:
 
 
 def is_the_carriers_last_word(event: Event) -> bool:
+    if isinstance(event, ev.TakenBack):
+        return event.found == "gone"
     return isinstance(event, (ev.CallHangup, ev.NotOurs)) or (isinstance(event, ev.CommandFailed) and event.gone)
 
 
@@ -390,7 +397,7 @@ def test_a_stream_is_asked_for_only_where_none_is_and_the_answer_does_not_bring_
         if do.StartStream.name in edge.names:
             again = edge.step.after == RECOVERING and edge.target.model.media == "lost"
             # the carrier itself says that there is none, and waits for the answer
-            again |= isinstance(edge.event, ev.CallResumed) and edge.target.model.media != "open"
+            again |= isinstance(edge.event, (ev.CallResumed, ev.TakenBack)) and edge.target.model.media != "open"
             assert again or (edge.target.adopted and edge.step.after == ANSWERED), edge
 
 
@@ -454,6 +461,7 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 
 TRYING_AGAIN = (
     ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
+    ev.TakenBack,
 )  # fmt: skip
 """News of which a repeat is other news: it failed again, it is silent once more. The rest is known by its id."""
 

@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from callflow.contracts import (
+    Bill,
     Brief,
     Complaint,
     EngineCan,
@@ -39,7 +40,7 @@ from callflow.contracts import (
     ToolCalls,
     Unable,
 )
-from callflow.engines import audio, realtime_events, session_config
+from callflow.engines import audio, prices, realtime_events, session_config
 from callflow.engines.realtime_events import ServerEvent
 from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
@@ -261,6 +262,8 @@ class OpenAIRealtime:
                 elif isinstance(heard, SpeechDone):
                     self._said(heard)
                 elif heard is not None:
+                    if event.usage is not None:
+                        self._bill(self._config.transcription_model, event.usage)
                     if isinstance(heard, SpeechStarted):
                         answers = "answers_itself" in self.can
                         self._responses.caller_speaks(answers_itself=answers)
@@ -377,12 +380,18 @@ class OpenAIRealtime:
             *realtime_events.tool_calls(realtime_events.response_of(event).get("output")),
         ]
         new = self._responses.called(done.response, [call.id for call in calls])
+        self._bill(self._config.model, realtime_events.response_of(event).get("usage"))
         retried = self._responses.will_retry(done.status, done.detail)
         self._hear(done._replace(final=not retried))
         if new:
             once = {call.id: call for call in calls}
             self._hear(ToolCalls(done.response, tuple(once[name] for name in new)))
         self._act(self._responses.done(done.response, done.status, done.detail))
+
+    def _bill(self, model: str, usage: Any) -> None:
+        used = prices.read(usage)
+        if used:
+            self._hear(Bill(model, used, prices.cost(model, used)))
 
     # Audio
 

@@ -82,6 +82,7 @@ class ServerEvent(msgspec.Struct):
     response: Any = None
     session: Any = None
     error: Any = None
+    usage: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode

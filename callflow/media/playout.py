@@ -263,6 +263,17 @@ class Playout:
         entry = self._find(key)
         return 0 if entry is None else self._heard(entry, self.position(now)) // BYTES_PER_MS
 
+    def hearing(self, now: float) -> Cut | None:
+        """How far the caller is in the stretch that is being played, and how much of it there is so far; None: none."""
+        position = self.position(now)
+        for entry in self._entries:
+            if entry.start < 0:
+                return None
+            if not self._is_through(entry, position):
+                heard = entry.before + min(self._heard(entry, position), entry.received)
+                return Cut(entry.key, heard // BYTES_PER_MS, (entry.before + entry.received) // BYTES_PER_MS)
+        return None
+
     def holds(self, key: Key) -> bool:
         """Whether this stretch stands in the ledger: once all of it was heard, or it was cut, it does not."""
         return self._find(key) is not None

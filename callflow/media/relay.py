@@ -33,6 +33,8 @@ _CLIP: Final = "clip:"
 _MARK_SECONDS: Final = 1.0
 """How late the mark of an end may be before the clock is believed instead."""
 _MOST_RESPONSES: Final = 64
+_PROGRESS_SECONDS: Final = 0.5
+"""How often it is noted how far the caller is in what the agent says."""
 
 
 class Mind(Protocol):
@@ -105,6 +107,9 @@ class Relay:
         """What an interrupted response still said, of which nobody was to hear anything."""
         self._last_clip = ""
         self.answered_at: float | None = None
+        self.spoke_before = False
+        """In another process."""
+        self._progress_at = 0.0
         self.first_word_ms: float | None = None
         """From the answer to the first audio of the agent on its way to the carrier."""
         self.reply_ms: list[float] = []
@@ -205,14 +210,28 @@ class Relay:
         if began is not None and not began[0].item.startswith(_CLIP):
             waterfall = self.latency.heard(now - began[1])
             if waterfall is not None:
-                self._note("latency", **waterfall)
+                self._note("latency", item=began[0].item, **waterfall)
         self._heard(heard)
+        self._note_progress(now)
         self._pump()
+
+    def _note_progress(self, now: float) -> None:
+        """For whoever goes on with this call, should this process die just now."""
+        if now - self._progress_at < _PROGRESS_SECONDS:
+            return
+        cut = self.playout.hearing(now)
+        if cut is None or cut.key.item.startswith(_CLIP):
+            return
+        self._progress_at = now
+        turn = self.conversation.turn(cut.key.item)
+        words = {"so_far": turn.text} if turn is not None and turn.text and not turn.is_written else {}
+        self._note("heard", item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, **words)
 
     def _heard(self, heard: list[Heard]) -> None:
         for key, ms in heard:
             if not key.item.startswith(_CLIP):
                 self.conversation.heard(key, ms)
+                self._note("heard", item=key.item, ms=ms, of_ms=ms, done=True)
             elif key.item == f"{_CLIP}{self._last_clip}":
                 self._clip_played(self._last_clip)
         self._check_heard_out()
@@ -480,7 +499,7 @@ class Relay:
     def _note_first_audio(self, now: float) -> None:
         if self.latency.waits_for_audio:
             self.latency.sent(now)
-        if self.first_word_ms is None and self.answered_at is not None:
+        if self.first_word_ms is None and self.answered_at is not None and not self.spoke_before:
             self.first_word_ms = (now - self.answered_at) * 1000
             self._note("first_word", ms=round(self.first_word_ms))
         elif self._noticed is not None and len(self.reply_ms) < 10_000:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from quart import Quart, Response, abort, request
 
-from callflow.journal import Journal
+from callflow.keeper import Keeper
 from callflow.switchboard import Switchboard
 
 
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 def create_operators(
     switchboard: Callable[[], Switchboard],
-    journal: Journal,
+    keeper: Keeper,
     *,
     host: str,
     token: str = "",
@@ -41,6 +41,7 @@ def create_operators(
     """`tools`: the definitions of what the agent can do. `checked`: changes to a call's settings in their proper form;
     raises Refusal."""
     app = Quart("callflow-operators")
+    journal = keeper.journal
     hosts = _LOCAL | {host}
 
     @app.before_request
@@ -59,7 +60,16 @@ def create_operators(
     @app.get("/health")
     async def health() -> dict[str, Any]:
         board = switchboard()
-        return {"ok": True, "accepting": board.is_accepting, "calls": len(board.calls), "counts": dict(board.counts)}
+        record: dict[str, Any] = {"ok": not journal.trouble, "waiting": journal.waiting, **journal.counts}
+        if journal.trouble:
+            record["trouble"] = journal.trouble
+        return {
+            "ok": True,
+            "accepting": board.is_accepting,
+            "calls": len(board.calls),
+            "counts": dict(board.counts),
+            "journal": record,
+        }
 
     @app.get("/api/calls")
     async def calls() -> dict[str, Any]:
@@ -69,7 +79,7 @@ def create_operators(
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> dict[str, Any]:
         """Every step of one call in order: time, event, transition, commands; and notes of its audio in between."""
-        records = journal.read(call)
+        records = journal.read(call) or await keeper.store.journal(call)
         if not records:
             abort(404)
         return {"call": call, "records": [dataclasses.asdict(record) for record in records]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.commands import Speak
 from callflow.contracts import Carrier, Order, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
+from callflow.events import Event, MediaStarted
 from callflow.media.socket import AsgiWire
 from callflow.switchboard import Switchboard
 from callflow.web.pages import Receive, create_pages
@@ -67,7 +68,17 @@ class PublicAddress:
         self._learned = address
 
 
-def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchboard], address: PublicAddress) -> Quart:
+class Gate(Protocol):
+    async def hold(self, event: Event) -> None:
+        """Returns when this event may be let in: at once, but for a moment after the start."""
+
+
+def create_public(
+    carriers: Sequence[Carrier],
+    switchboard: Callable[[], Switchboard],
+    address: PublicAddress,
+    gate: Callable[[], Gate],
+) -> Quart:
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = _BODY_SECONDS
@@ -75,7 +86,7 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
     pages = create_pages(app, address)
 
     for carrier in carriers:
-        receive = _webhook(carrier, switchboard, address)
+        receive = _webhook(carrier, switchboard, address, gate)
         for door in carrier.doors:
             methods = list(door.methods)
             if "GET" in methods and door.path in pages:
@@ -97,11 +108,13 @@ def create_public(carriers: Sequence[Carrier], switchboard: Callable[[], Switchb
         log.error("a web handler failed", exc_info=error)
         return _answer(503, "a fault of ours; try again")
 
-    app.asgi_app = MediaDoor(app.asgi_app, switchboard, address)  # type: ignore[method-assign]
+    app.asgi_app = MediaDoor(app.asgi_app, switchboard, address, gate)  # type: ignore[method-assign]
     return app
 
 
-def _webhook(carrier: Carrier, switchboard: Callable[[], Switchboard], address: PublicAddress) -> Receive:
+def _webhook(
+    carrier: Carrier, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
+) -> Receive:
     async def receive() -> Response:
         wanted = _read(request.scope, request.method, cast(bytes, await request.get_data()), address)
         try:
@@ -114,6 +127,7 @@ def _webhook(carrier: Carrier, switchboard: Callable[[], Switchboard], address: 
             address.learn(wanted.url[: -len(_target(request.scope))])
         reply: Reply | None = None
         for signal in signals:
+            await gate().hold(signal.event)
             try:
                 reply = await switchboard().dispatch(carrier, signal)
             except Exception as error:
@@ -155,8 +169,10 @@ def _answer(status: int, message: str) -> Response:
 class MediaDoor:
     """ASGI: lends media sockets to their calls, below the web framework, and refuses every other WebSocket."""
 
-    def __init__(self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress) -> None:
-        self._inner, self._switchboard, self._address = inner, switchboard, address
+    def __init__(
+        self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
+    ) -> None:
+        self._inner, self._switchboard, self._address, self._gate = inner, switchboard, address, gate
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
@@ -164,6 +180,7 @@ class MediaDoor:
             return
         wire = AsgiWire(receive, send)
         await receive()  # websocket.connect
+        await self._gate().hold(MediaStarted())
         try:
             handshake = _read(scope, "GET", b"", self._address, socket=True)
             call = self._switchboard().claim(_token(scope["path"]), handshake)

@@ -1,0 +1,133 @@
+"""The database: where it lies, how it is opened, and its schema brought up to date at start.
+
+SQLite in the data folder unless DATABASE_URL names another file or a PostgreSQL server. SQLite runs with a write-ahead
+log and `synchronous=NORMAL`: what is committed survives the death of the process, whatever killed it; a power cut may
+take the last moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+HEAD: Final = "0002"
+"""The newest migration."""
+_BUSY_MS: Final = 1000
+"""How long SQLite waits for another process that writes."""
+_SECONDS: Final = 5.0
+"""For one statement at a server."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says what to do about it."""
+
+
+def url_of(given: str, data_dir: str) -> URL:
+    """DATABASE_URL with its asynchronous driver; "": the file in the data folder. Raises DatabaseError."""
+    if not given:
+        return URL.create("sqlite+aiosqlite", database=str(Path(data_dir) / "callflow.db"))
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        raise DatabaseError("DATABASE_URL is not an address: sqlite:///data/callflow.db or postgresql://…") from None
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise DatabaseError("DATABASE_URL names no file: a record in memory would not survive the process")
+        return url.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        query = dict(url.query)
+        if "sslmode" in query:  # libpq's name for it
+            query["ssl"] = query.pop("sslmode")
+        return url.set(drivername="postgresql+asyncpg", query=query)
+    raise DatabaseError(f"DATABASE_URL is of a kind that is not known here ({backend}): use sqlite or postgresql")
+
+
+class Database:
+    """An engine for one database, opened when it is first used. `read_only` is for readers beside the server."""
+
+    def __init__(self, url: URL, *, read_only: bool = False) -> None:
+        self.url, self.read_only = url, read_only
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite}
+        if self.is_sqlite:
+            options["connect_args"] = {"timeout": _BUSY_MS / 1000}
+            if read_only:
+                # aiosqlite takes a path; SQLite itself is told the rest by the URI form of it.
+                path = Path(url.database or "").absolute()
+                url = url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
+        else:
+            options["connect_args"] = {"command_timeout": _SECONDS, "timeout": _SECONDS}
+        self.engine: AsyncEngine = create_async_engine(url, **options)
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _prepare_read_only if read_only else _prepare)
+
+    @property
+    def name(self) -> str:
+        """Fit to be shown."""
+        return (self.url.database or "") if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    async def migrate(self) -> bool:
+        """Bring the schema up to date. True: there was something to do. Raises DatabaseError, or what the driver raises
+        while the database cannot be reached."""
+        if self.is_sqlite:
+            await asyncio.to_thread(_make_private, Path(self.url.database or ""))
+        async with self.engine.begin() as connection:
+            found = await connection.run_sync(_revision)
+        if found == HEAD:
+            return False
+        if found and found > HEAD:
+            raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
+        await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
+        async with self.engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+        return True
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _make_private(path: Path) -> None:
+    """Readable by its owner only, from its first byte on; the files beside it take its mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare_read_only(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
+
+
+def _revision(connection: Connection) -> str:
+    """Of the schema that is there; "": none of ours."""
+    try:
+        with connection.begin_nested():  # a server would refuse all that follows a statement that failed
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+    except DBAPIError as error:
+        if "alembic_version" in str(error):
+            return ""
+        raise
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,145 @@
+"""The journal, and what we know of a call beyond the earlier system; its times get their zone, its items their words.
+
+The earlier system wrote UTC without saying so (`2025-12-01 23:00:00`), which readers took for local time.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_CALL: tuple[sa.Column[Any], ...] = (
+    sa.Column("call_id", sa.String(36)),
+    *(
+        sa.Column(name, sa.Text)
+        for name in (
+            "carrier", "carrier_call_id", "carrier_leg_id", "carrier_session_id", "direction", "profile", "state",
+            "hangup_cause", "hangup_source",
+        )
+    ),
+    sa.Column("interruptions", sa.Integer),
+    sa.Column("first_word_ms", sa.Integer),
+    sa.Column("usage", sa.Text),
+    sa.Column("cost_usd", sa.Double),
+    sa.Column("recording", sa.Text),
+)  # fmt: skip
+_ITEM: tuple[sa.Column[Any], ...] = (
+    sa.Column("text", sa.Text),
+    sa.Column("heard_text", sa.Text),
+    sa.Column("heard_ms", sa.Integer),
+    sa.Column("of_ms", sa.Integer),
+    sa.Column("latency", sa.Text),
+)
+_TIMES = {"conversations": ("started_at", "ended_at", "created_at"), "conversation_items": ("timestamp", "created_at")}
+_MANY = 500
+
+
+def upgrade() -> None:
+    bind = op.get_bind()
+    for table, columns in (("conversations", _CALL), ("conversation_items", _ITEM)):
+        there = {column["name"] for column in sa.inspect(bind).get_columns(table)}
+        for column in columns:
+            if column.name not in there:
+                op.add_column(table, column.copy())
+    op.execute("CREATE UNIQUE INDEX IF NOT EXISTS idx_conversations_call_id ON conversations (call_id)")
+    op.execute("CREATE INDEX IF NOT EXISTS idx_conversations_caller_number ON conversations (caller_number)")
+    op.create_table(
+        "steps",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+        sa.Column("call", sa.String(36), nullable=False),
+        sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("before", sa.String(20), nullable=False),
+        sa.Column("after", sa.String(20), nullable=False),
+        sa.Column("taken", sa.Boolean, nullable=False),
+        sa.Column("commands", sa.Text, nullable=False),
+        if_not_exists=True,
+    )
+    op.create_index("idx_steps_call", "steps", ["call", "id"], if_not_exists=True)
+    _child("streams", ("stream_sid", False), ("started_at", False), ("ended_at", True), ("reason", True))
+    op.create_index("idx_streams_stream_sid", "streams", ["stream_sid"], if_not_exists=True)
+    _child("transitions", ("at", False), ("event", False), ("before", False), ("after", False))
+    for table, names in _TIMES.items():
+        for name in names:
+            _with_zone(table, name)
+    _words_of_items(bind)
+    _search(bind)
+
+
+def _child(table: str, *columns: tuple[str, bool]) -> None:
+    op.create_table(
+        table,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("conversation_id", sa.Integer, sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+        *(sa.Column(name, sa.Text, nullable=nullable) for name, nullable in columns),
+        if_not_exists=True,
+    )
+    op.create_index(f"idx_{table}_conversation_id", table, ["conversation_id"], if_not_exists=True)
+
+
+def _with_zone(table: str, name: str) -> None:
+    """`2025-12-01 23:00:00` and `2025-12-01T23:00:00Z` become `2025-12-01T23:00:00.000Z`."""
+    seconds = f"substr({name}, 1, 10) || 'T' || substr({name}, 12, 8)"
+    op.execute(
+        f"UPDATE {table} SET {name} = {seconds} || '.000Z' "
+        f"WHERE {name} LIKE '____-__-__ __:__:__' OR {name} LIKE '____-__-__T__:__:__Z'"
+    )
+
+
+def _words_of_items(bind: sa.Connection) -> None:
+    table = sa.table("conversation_items", *(sa.column(name) for name in ("id", "content", "text")))
+    last = 0
+    while True:
+        rows = bind.execute(
+            sa.select(table.c.id, table.c.content)
+            .where(table.c.id > last, table.c.content.is_not(None), table.c.text.is_(None))
+            .order_by(table.c.id)
+            .limit(_MANY)
+        ).all()
+        if not rows:
+            return
+        last = rows[-1].id
+        for row in rows:
+            bind.execute(sa.update(table).where(table.c.id == row.id).values(text=_words(row.content)))
+
+
+def _words(content: str) -> str:
+    try:
+        parts = json.loads(content)
+    except ValueError:
+        return ""
+    found = [part.get("text") or part.get("transcript") or "" for part in parts if isinstance(part, dict)]
+    return " ".join(word for word in found if isinstance(word, str) and word)
+
+
+def _search(bind: sa.Connection) -> None:
+    if bind.dialect.name == "sqlite":
+        op.execute("CREATE VIRTUAL TABLE IF NOT EXISTS conversation_search USING fts5(words)")
+        op.execute("DELETE FROM conversation_search")  # a migration that was killed is run again from its beginning
+        op.execute(
+            "INSERT INTO conversation_search (rowid, words) SELECT conversation_id, group_concat(text, ' ') "
+            "FROM conversation_items WHERE text <> '' GROUP BY conversation_id"
+        )
+        return
+    op.execute(
+        "CREATE TABLE IF NOT EXISTS conversation_search ("
+        "id INTEGER PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE, words TEXT NOT NULL)"
+    )
+    op.execute(
+        "CREATE INDEX IF NOT EXISTS idx_conversation_search ON conversation_search "
+        "USING gin (to_tsvector('simple', words))"
+    )
+    op.execute(
+        "INSERT INTO conversation_search (id, words) SELECT conversation_id, string_agg(text, ' ' ORDER BY id) "
+        "FROM conversation_items WHERE text <> '' GROUP BY conversation_id"
+    )

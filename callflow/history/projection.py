@@ -1,0 +1,374 @@
+"""From the journal to the tables that people read: what each record says about its conversation.
+
+Written in the same transaction as the record itself, so that neither can be there without the other. A record of a call
+that is not on record as begun changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from callflow.history.tables import SEARCH, conversations, iso, items, streams, transitions
+from callflow.journal import BEGAN, ENDED, Record
+
+
+_CALL: Final = conversations.c.call_id == bindparam("call")
+_OURS: Final = select(conversations.c.id).where(_CALL).scalar_subquery()
+_STOPPED: Final = "incomplete"
+"""Of an item that was broken off; the model's own word for it."""
+
+
+def words_of(content: str) -> str:
+    return json_of([{"type": "text", "text": content}])
+
+
+def json_of(value: Any) -> str:
+    return str(clean(msgspec.json.encode(value).decode()))
+
+
+def clean(value: Any) -> Any:
+    """Text that every database takes: PostgreSQL knows no NUL, and neither knows half a surrogate pair."""
+    if not isinstance(value, str):
+        return value
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\x00", "")
+
+
+class Projection:
+    """For one kind of database. `apply` within a transaction, then `finish` once."""
+
+    def __init__(self, dialect: str) -> None:
+        self._is_sqlite = dialect == "sqlite"
+        insert: Any = sqlite.insert if self._is_sqlite else postgresql.insert
+        self._begin = insert(conversations).on_conflict_do_nothing()
+        self._message = self._upsert(insert, "role", "content", "text", keep_stopped=True)
+        self._tool = self._upsert(
+            insert,
+            "role",
+            "content",
+            "call_id",
+            "function_name",
+            "function_params",
+            "function_output",
+            keep_stopped=False,
+        )
+        self._stream = _insert_of(insert, streams, "stream_sid", "started_at")
+        self._transition = _insert_of(insert, transitions, "at", "event", "before", "after")
+        self._changed: dict[str, None] = {}
+        self._worded: dict[str, None] = {}
+
+    def _upsert(self, insert: Any, *fields: str, keep_stopped: bool) -> Any:
+        names = ("item_id", "item_type", "status", "timestamp", "created_at", *fields)
+        statement = _insert_of(insert, items, *names)
+        status: Any = statement.excluded.status
+        if keep_stopped:
+            status = case((items.c.status == _STOPPED, items.c.status), else_=status)
+        return statement.on_conflict_do_update(
+            index_elements=["conversation_id", "item_id"],
+            set_={"status": status, **{name: getattr(statement.excluded, name) for name in fields}},
+        )
+
+    def apply(self, connection: Connection, record: Record) -> None:
+        if record.is_step and record.before != record.after:
+            self._move(connection, record)
+        reader = _READERS.get(record.event.get("event", ""))
+        if reader is not None and (record.taken or not record.is_step):
+            reader(self, connection, record, record.event)
+
+    def finish(self, connection: Connection) -> None:
+        """What is the same however often a conversation changed in this transaction."""
+        for call in self._changed:
+            connection.execute(_COUNT, {"call": call})
+        for call in self._worded:
+            for statement in _SEARCH_SQLITE if self._is_sqlite else _SEARCH_POSTGRESQL:
+                connection.execute(statement, {"call": call})
+        self._changed.clear()
+        self._worded.clear()
+
+    def forget(self) -> None:
+        """The transaction was rolled back."""
+        self._changed.clear()
+        self._worded.clear()
+
+    # What the records say
+
+    def _began(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(
+            self._begin,
+            {
+                "stream_sid": record.call,
+                "call_id": record.call,
+                "phone_number": clean(event.get("to", "")),
+                "phone_number_sid": clean(event.get("number") or None),
+                "caller_number": clean(event.get("from") or None),
+                "started_at": iso(record.at),
+                "created_at": iso(record.at),
+                "message_count": 0,
+                "carrier": event.get("carrier"),
+                "carrier_call_id": clean(event.get("control")),
+                "carrier_leg_id": clean(event.get("leg")),
+                "carrier_session_id": clean(event.get("session")),
+                "direction": event.get("direction"),
+                "profile": clean(event.get("profile") or None),
+                "state": "ringing",
+                "interruptions": 0,
+            },
+        )
+
+    def _move(self, connection: Connection, record: Record) -> None:
+        connection.execute(_STATE, {"call": record.call, "new_state": record.after})
+        connection.execute(
+            self._transition,
+            {
+                "call": record.call,
+                "at": iso(record.at),
+                "event": record.event.get("event", ""),
+                "before": record.before,
+                "after": record.after,
+            },
+        )
+
+    def _ended(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        first_word = event.get("first_word_ms")
+        until = event.get("until", record.at)
+        began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": record.call}).scalar()
+        connection.execute(
+            _END,
+            {
+                "call": record.call,
+                "ended": iso(until),
+                "seconds": _seconds_between(began, until),
+                "cause": clean(event.get("cause") or None),
+                "first_word": None if first_word is None else round(first_word),
+            },
+        )
+        connection.execute(_STOP_ITEMS, {"call": record.call})
+        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(record.at), "why": "the call is over"})
+        self._changed[record.call] = self._worded[record.call] = None
+
+    def _hung_up(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(_SOURCE, {"call": record.call, "source": clean(event.get("source") or None)})
+
+    def _stream_began(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        name = clean(event.get("stream") or "")
+        if not name:
+            return
+        connection.execute(self._stream, {"call": record.call, "stream_sid": name, "started_at": iso(record.at)})
+        connection.execute(_NAME, {"call": record.call, "name": name})
+
+    def _stream_ended(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        why = clean(event.get("reason", ""))
+        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(record.at), "why": why})
+
+    def _say(
+        self, connection: Connection, record: Record, item: str, role: str, words: str, status: str = "completed"
+    ) -> None:
+        words = clean(words)
+        at = iso(record.at - record.event.get("ago_ms", 0) / 1000)
+        connection.execute(
+            self._message,
+            {
+                "call": record.call, "item_id": clean(item), "item_type": "message", "status": status,
+                "timestamp": at, "created_at": at, "role": role, "content": words_of(words), "text": words,
+            },
+        )  # fmt: skip
+        self._changed[record.call] = self._worded[record.call] = None
+
+    def _turn(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        if event.get("text", "").strip():
+            role = {"caller": "user", "agent": "assistant"}.get(event["who"], "system")
+            status = "completed" if event.get("whole", True) else _STOPPED
+            self._say(connection, record, event["item"], role, event["text"], status)
+
+    def _told(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        """A fact that the model was told: what was typed on the keypad, say."""
+        self._say(connection, record, f"told_{record.step}_{round(record.at * 1000)}", "system", event["text"])
+
+    def _heard(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        """How far the caller is in what the agent says; its words, as long as they are not all known."""
+        if event.get("so_far"):
+            self._say(connection, record, event["item"], "assistant", event["so_far"], "in_progress")
+        connection.execute(
+            _HEARD,
+            {
+                "call": record.call,
+                "item": clean(event["item"]),
+                "heard": event.get("ms"),
+                "of": event.get("of_ms"),
+            },
+        )
+
+    def _interrupted(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        if any(cut["received_ms"] - cut["heard_ms"] > 0 for cut in event["cuts"]):
+            connection.execute(_INTERRUPTED, {"call": record.call})
+        for cut in event["cuts"]:
+            words = f"{cut['heard_text']} {cut['unheard_text']}".strip()
+            if words:
+                self._say(connection, record, cut["item"], "assistant", words, _STOPPED)
+            connection.execute(
+                _CUT,
+                {
+                    "call": record.call, "item": clean(cut["item"]), "heard": cut["heard_ms"],
+                    "of": cut["received_ms"], "words": clean(cut["heard_text"]),
+                },
+            )  # fmt: skip
+
+    def _latency(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        parts = {name: value for name, value in event.items() if name not in ("event", "item")}
+        connection.execute(
+            _LATENCY, {"call": record.call, "item": clean(event.get("item", "")), "parts": json_of(parts)}
+        )
+
+    def _tool_called(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        self._do_tool(connection, record, event, "function_call", "assistant", "running", event.get("arguments", ""))
+
+    def _tool_finished(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        asked = select(items.c.function_params).where(
+            items.c.conversation_id == _OURS, items.c.item_id == bindparam("item")
+        )
+        arguments = connection.execute(asked, {"call": record.call, "item": clean(event["id"])}).scalar() or ""
+        for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
+            self._do_tool(connection, record, event, kind, role, "completed", arguments, event.get("output", ""))
+
+    def _do_tool(
+        self,
+        connection: Connection,
+        record: Record,
+        event: Mapping[str, Any],
+        kind: str,
+        role: str,
+        status: str,
+        arguments: str,
+        output: str | None = None,
+    ) -> None:
+        at = iso(record.at)
+        connection.execute(
+            self._tool,
+            {
+                "call": record.call, "item_id": clean(event["id"] + ("" if kind == "function_call" else "_output")),
+                "item_type": kind, "status": status, "timestamp": at, "created_at": at, "role": role, "content": "[]",
+                "call_id": clean(event["id"]), "function_name": clean(event.get("tool", "")),
+                "function_params": clean(arguments), "function_output": clean(output),
+            },
+        )  # fmt: skip
+
+    def _usage(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(
+            _USAGE, {"call": record.call, "used": json_of(event.get("total", {})), "cost": event.get("usd")}
+        )
+
+    def _recorded(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(_RECORDING, {"call": record.call, "file": clean(event.get("file"))})
+
+
+Reader = Callable[[Projection, Connection, Record, Mapping[str, Any]], None]
+_READERS: Final[dict[str, Reader]] = {
+    BEGAN: Projection._began,
+    ENDED: Projection._ended,
+    "call_hangup": Projection._hung_up,
+    "media_started": Projection._stream_began,
+    "media_lost": Projection._stream_ended,
+    "turn": Projection._turn,
+    "told": Projection._told,
+    "heard": Projection._heard,
+    "interrupted": Projection._interrupted,
+    "latency": Projection._latency,
+    "tool_called": Projection._tool_called,
+    "tool_finished": Projection._tool_finished,
+    "usage": Projection._usage,
+    "recording": Projection._recorded,
+}
+"""By the name of the event or note."""
+
+
+def _insert_of(insert: Any, table: Table, *names: str) -> Any:
+    """INSERT … SELECT the conversation's id and these parameters: nothing where there is no such conversation."""
+    row: list[ColumnElement[Any]] = [conversations.c.id, *(bindparam(name, type_=table.c[name].type) for name in names)]
+    return insert(table).from_select(["conversation_id", *names], select(*row).where(_CALL))
+
+
+def _seconds_between(began: str | None, at: float) -> int | None:
+    return None if began is None else max(int(at - datetime.fromisoformat(began).timestamp() + 0.0005), 0)
+
+
+_ITEM: Final = (items.c.conversation_id == _OURS) & (items.c.item_id == bindparam("item"))
+_STATE: Final = update(conversations).where(_CALL).values(state=bindparam("new_state"))
+_SOURCE: Final = update(conversations).where(_CALL).values(hangup_source=bindparam("source"))
+_NAME: Final = (
+    update(conversations)
+    .where(_CALL, conversations.c.stream_sid == bindparam("call"))
+    .where(~select(literal(1)).where(conversations.alias("other").c.stream_sid == bindparam("name")).exists())
+    .values(stream_sid=bindparam("name"))
+)
+_STOP_STREAM: Final = (
+    update(streams)
+    .where(streams.c.conversation_id == _OURS, streams.c.ended_at.is_(None))
+    .values(ended_at=bindparam("ended"), reason=bindparam("why"))
+)
+_END: Final = (
+    update(conversations)
+    .where(_CALL, conversations.c.ended_at.is_(None))
+    .values(
+        ended_at=bindparam("ended"),
+        duration_seconds=bindparam("seconds"),
+        hangup_cause=bindparam("cause"),
+        first_word_ms=func.coalesce(conversations.c.first_word_ms, bindparam("first_word")),
+        state="hangup",
+    )
+)
+_STOP_ITEMS: Final = (
+    update(items)
+    .where(items.c.conversation_id == _OURS, items.c.status.in_(("in_progress", "running")))
+    .values(status=_STOPPED)
+)
+_INTERRUPTED: Final = update(conversations).where(_CALL).values(interruptions=conversations.c.interruptions + 1)
+_HEARD: Final = update(items).where(_ITEM).values(heard_ms=bindparam("heard"), of_ms=bindparam("of"))
+_CUT: Final = (
+    update(items).where(_ITEM).values(heard_ms=bindparam("heard"), of_ms=bindparam("of"), heard_text=bindparam("words"))
+)
+_LATENCY: Final = update(items).where(_ITEM).values(latency=bindparam("parts"))
+_USAGE: Final = update(conversations).where(_CALL).values(usage=bindparam("used"), cost_usd=bindparam("cost"))
+_RECORDING: Final = update(conversations).where(_CALL).values(recording=bindparam("file"))
+_COUNT: Final = (
+    update(conversations)
+    .where(_CALL)
+    .values(
+        message_count=select(func.count())
+        .select_from(items)
+        .where(items.c.conversation_id == conversations.c.id, items.c.item_type == "message")
+        .scalar_subquery()
+    )
+)
+_SEARCH_SQLITE: Final = (
+    text(f"DELETE FROM {SEARCH} WHERE rowid = (SELECT id FROM conversations WHERE call_id = :call)"),
+    text(
+        f"INSERT INTO {SEARCH} (rowid, words) SELECT conversation_id, group_concat(text, ' ') FROM conversation_items "
+        "WHERE conversation_id = (SELECT id FROM conversations WHERE call_id = :call) AND text <> '' "
+        "GROUP BY conversation_id"
+    ),
+)
+_SEARCH_POSTGRESQL: Final = (
+    text(
+        f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, string_agg(text, ' ' ORDER BY id) "
+        "FROM conversation_items WHERE conversation_id = (SELECT id FROM conversations WHERE call_id = :call) "
+        "AND text <> '' GROUP BY conversation_id ON CONFLICT (id) DO UPDATE SET words = excluded.words"
+    ),
+)

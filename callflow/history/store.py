@@ -1,0 +1,355 @@
+"""What is on record, read: conversations and their items, the journal of a call, search, deletion.
+
+Numbers are found however they are written (`+1 (415) 555-0100`); dates without a time mean the whole day, in UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, text
+
+from callflow.history.database import Database
+from callflow.history.tables import EARLIER, SEARCH, conversations, iso, items, steps, streams, transitions
+from callflow.journal import Record
+
+
+MOST: Final = 500
+"""Rows of one answer."""
+_MANY: Final = 200
+"""Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which conversations; what is empty does not matter. Newest first."""
+
+    number: str = ""
+    """The caller's or the one that was called."""
+    caller: str = ""
+    called: str = ""
+    called_id: str = ""
+    """The carrier's id of the number that was called."""
+    words: str = ""
+    """All of them, anywhere in what was said; in quotes: one after another; `word*`: what begins like that."""
+    since: str = ""
+    """ISO 8601, inclusive."""
+    until: str = ""
+    """The same; a date alone includes that day."""
+    live: bool | None = None
+    limit: int = 100
+    before: int = 0
+    """For the next page: the `id` of the last conversation of this one."""
+
+
+class BadQuery(ValueError):
+    """What was asked for makes no sense; the message says what would."""
+
+
+class Store:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # Conversations
+
+    async def find(self, query: Query) -> list[dict[str, Any]]:
+        """Every column of each. Raises BadQuery."""
+        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite)
+        return [dict(row._mapping) for row in await self._rows(chosen)]
+
+    async def conversation(self, name: str) -> dict[str, Any] | None:
+        """By any of its streams' ids, or by the call's."""
+        of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
+        wanted = select(conversations).where(
+            or_(conversations.c.stream_sid == name, conversations.c.call_id == name, conversations.c.id.in_(of_stream))
+        )
+        rows = await self._rows(wanted.order_by(conversations.c.id).limit(1))
+        return dict(rows[0]._mapping) if rows else None
+
+    async def items(self, conversation: int) -> list[dict[str, Any]]:
+        wanted = select(items).where(items.c.conversation_id == conversation)
+        order = (items.c.timestamp, items.c.created_at, items.c.id)
+        return [dict(row._mapping) for row in await self._rows(wanted.order_by(*order))]
+
+    async def details(self, conversation: int) -> dict[str, Any]:
+        """The streams and the transitions of a conversation."""
+        found = {}
+        for name, table in (("streams", streams), ("transitions", transitions)):
+            rows = await self._rows(select(table).where(table.c.conversation_id == conversation).order_by(table.c.id))
+            found[name] = [
+                {key: value for key, value in row._mapping.items() if key not in ("id", "conversation_id")}
+                for row in rows
+            ]
+        return found
+
+    async def add_items(self, conversation: int, given: Sequence[Mapping[str, Any]]) -> None:
+        """Items that somebody else kept; those that we have are better, and stay. Raises BadQuery."""
+        rows = [_item_row(conversation, each) for each in given]
+        async with self.database.engine.begin() as connection:
+            have = await connection.execute(select(items.c.item_id).where(items.c.conversation_id == conversation))
+            known = set(have.scalars())
+            for row in rows:
+                if row["item_id"] not in known:
+                    known.add(row["item_id"])
+                    await connection.execute(items.insert().values(row))
+            await connection.execute(
+                conversations.update()
+                .where(conversations.c.id == conversation)
+                .values(
+                    message_count=select(func.count())
+                    .select_from(items)
+                    .where(items.c.conversation_id == conversation, items.c.item_type == "message")
+                    .scalar_subquery()
+                )
+            )
+            # Of a call that is not ours nobody else will say that it is over.
+            await connection.execute(
+                conversations.update()
+                .where(
+                    conversations.c.id == conversation,
+                    conversations.c.ended_at.is_(None),
+                    conversations.c.call_id.is_(None),
+                )
+                .values(ended_at=iso(datetime.now(UTC).timestamp()))
+            )
+
+    # The journal
+
+    async def journal(self, call: str) -> list[Record]:
+        """Every record of one call, in order."""
+        rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
+        return [_record(row) for row in rows]
+
+    async def calls_like(self, beginning: str) -> list[str]:
+        """The calls whose id begins like that, or one of whose streams has that id: ten at most."""
+        found = await self.conversation(beginning)
+        if found is not None:
+            return [found["call_id"]] if found["call_id"] else []
+        wanted = select(conversations.c.call_id).where(conversations.c.call_id.startswith(beginning, autoescape=True))
+        return [row.call_id for row in await self._rows(wanted.limit(10))]
+
+    async def unfinished(self) -> list[str]:
+        """The calls that no process has let go of, oldest first."""
+        wanted = select(conversations.c.call_id).where(
+            conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None)
+        )
+        return [row.call_id for row in await self._rows(wanted.order_by(conversations.c.id))]
+
+    # The end of things
+
+    async def delete(self, ids: Sequence[int]) -> tuple[list[str], list[str]]:
+        """Conversations with all that belongs to them, and their journals. Returns their calls, and their recordings'
+        files, which are for the caller of this to delete."""
+        wanted = select(conversations.c.call_id, conversations.c.recording).where(conversations.c.id.in_(ids))
+        async with self.database.engine.begin() as connection:
+            rows = (await connection.execute(wanted)).all()
+            calls = [row.call_id for row in rows if row.call_id]
+            if calls:
+                await connection.execute(delete(steps).where(steps.c.call.in_(calls)))
+            if self.database.is_sqlite:
+                for each in ids:
+                    await connection.execute(text(f"DELETE FROM {SEARCH} WHERE rowid = :id"), {"id": each})
+            await connection.execute(delete(conversations).where(conversations.c.id.in_(ids)))
+        return calls, [row.recording for row in rows if row.recording]
+
+    async def older_than(self, at: float, *, most: int = _MANY) -> list[int]:
+        """The ids of conversations that began before that and are over."""
+        wanted = (
+            select(conversations.c.id)
+            .where(
+                conversations.c.started_at < iso(at),
+                or_(conversations.c.ended_at.is_not(None), conversations.c.call_id.is_(None)),
+            )
+            .order_by(conversations.c.id)
+        )
+        return [row.id for row in await self._rows(wanted.limit(most))]
+
+    async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
+        """All that the query finds, a page at a time."""
+        before = query.before
+        while page := await self.find(_with_before(query, before)):
+            yield page
+            before = page[-1]["id"]
+
+    async def _rows(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
+        async with self.database.engine.connect() as connection:
+            return list((await connection.execute(wanted)).all())
+
+
+def _with_before(query: Query, before: int) -> Query:
+    return Query(**{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST})
+
+
+def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
+    table = conversations.c
+    wanted = select(conversations)
+    conditions: list[ColumnElement[bool]] = []
+    if query.number:
+        spellings = numbers_like(query.number)
+        conditions.append(or_(table.caller_number.in_(spellings), table.phone_number.in_(spellings)))
+    if query.caller:
+        conditions.append(table.caller_number.in_(numbers_like(query.caller)))
+    if query.called:
+        conditions.append(table.phone_number.in_(numbers_like(query.called)))
+    if query.called_id:
+        conditions.append(table.phone_number_sid == query.called_id)
+    if query.since:
+        conditions.append(table.started_at >= moment(query.since))
+    if query.until:
+        conditions.append(table.started_at <= moment(query.until, end=True))
+    if query.live is not None:
+        conditions.append(table.ended_at.is_(None) if query.live else table.ended_at.is_not(None))
+    if query.before:
+        conditions.append(table.id < query.before)
+    limit = min(max(query.limit, 1), MOST)
+    if not query.words.strip():
+        # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.
+        return wanted.where(and_(True, *conditions)).order_by(table.started_at.desc(), table.id.desc()).limit(limit)
+    if is_sqlite:
+        # The index hands out the newest first, and stops when the page is full: common words cost no more than rare
+        # ones. (CROSS JOIN tells SQLite to begin there.)
+        found = text("conversation_search.words MATCH :words").bindparams(words=fts5(query.words))
+        source = text(f"{SEARCH} CROSS JOIN conversations ON conversations.id = {SEARCH}.rowid")
+        return wanted.select_from(source).where(found, *conditions).order_by(text(f"{SEARCH}.rowid DESC")).limit(limit)
+    found = text(
+        f"conversations.id IN (SELECT id FROM {SEARCH} "
+        "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"
+    ).bindparams(words=tsquery(query.words))
+    return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit)
+
+
+def terms(words: str) -> list[tuple[str, bool]]:
+    """The terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
+    found = []
+    for index, part in enumerate(words.split('"')):
+        pieces = [part] if index % 2 else part.split()
+        for piece in pieces:
+            begins = piece.endswith("*") and not index % 2
+            cleaned = " ".join("".join(each if each.isalnum() else " " for each in piece).split())
+            if cleaned:
+                found.append((cleaned, begins))
+    if not found:
+        raise BadQuery("there is no word in what is searched for")
+    return found[:20]
+
+
+def fts5(words: str) -> str:
+    return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
+
+
+def tsquery(words: str) -> str:
+    return " & ".join(
+        "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
+        for term, begins in terms(words)
+    )
+
+
+def numbers_like(number: str) -> list[str]:
+    """The number as it was given, and in the international form in which carriers write it."""
+    import phonenumbers  # large tables: for those who search
+
+    given = number.strip()
+    found = {given}
+    digits = "".join(each for each in given if each.isdigit())
+    if digits:
+        found |= {f"+{digits.removeprefix('00')}"} if not given.startswith("+") else {f"+{digits}"}
+        try:
+            parsed = phonenumbers.parse(given, "US")
+            found.add(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+        except phonenumbers.NumberParseException:
+            pass
+    return sorted(found)
+
+
+def moment(given: str, *, end: bool = False) -> str:
+    """A date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises BadQuery."""
+    text_ = given.strip()
+    try:
+        if len(text_) <= 10:
+            day = date.fromisoformat(text_)
+            at = datetime.combine(day, time(), UTC)
+            return iso((at + timedelta(days=1, milliseconds=-1) if end else at).timestamp())
+        at = datetime.fromisoformat(text_.replace(" ", "T", 1).replace("z", "Z"))
+    except ValueError:
+        raise BadQuery(f"{given[:40]!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    if end and at.microsecond == 0 and "." not in text_:
+        at += timedelta(milliseconds=999)  # a second means all of it
+    return iso(at.timestamp())
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(
+        row.call,
+        row.step,
+        row.at,
+        msgspec.json.decode(row.event),
+        row.before,
+        row.after,
+        bool(row.taken),
+        msgspec.json.decode(row.commands),
+    )
+
+
+def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A conversation as the earlier system tells it."""
+    return {name: row[name] for name in EARLIER}
+
+
+def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        parts = json.loads(item["content"] or "[]")
+    except ValueError:
+        return []
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _item_row(conversation: int, item: Mapping[str, Any]) -> dict[str, Any]:
+    kind, name = item.get("type"), item.get("id")
+    if not isinstance(name, str) or not name or len(name) > 200:
+        raise BadQuery("every item needs an id")
+    if kind not in ("message", "function_call", "function_call_output"):
+        raise BadQuery("the type of an item is message, function_call or function_call_output")
+    content = item.get("content") or []
+    if not isinstance(content, list):
+        raise BadQuery("the content of an item is a list of parts")
+    words = " ".join(str(part.get("text") or "") for part in content if isinstance(part, dict)).strip()
+    at = item.get("timestamp")
+    now = iso(datetime.now(UTC).timestamp())
+
+    def text_of(*names: str) -> str | None:
+        value = next((item[each] for each in names if item.get(each) is not None), None)
+        return value if value is None or isinstance(value, str) else json.dumps(value)
+
+    return {
+        "conversation_id": conversation,
+        "item_id": name,
+        "item_type": kind,
+        "role": text_of("role"),
+        "content": json.dumps(content, ensure_ascii=False),
+        "status": text_of("status") or "completed",
+        "timestamp": moment(at) if isinstance(at, str) and at else now,
+        "created_at": now,
+        "call_id": text_of("call_id"),
+        "function_name": text_of("name"),
+        "function_params": text_of("params", "arguments"),
+        "function_output": text_of("output"),
+        "text": words,
+    }
+
+
+def remove_files(names: Sequence[str], folder: Path) -> None:
+    """Recordings, which lie in that folder and nowhere else."""
+    for name in names:
+        for part in name.split(","):
+            path = (folder / part).resolve()
+            if path.parent == folder.resolve():
+                path.unlink(missing_ok=True)

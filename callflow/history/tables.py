@@ -1,0 +1,148 @@
+"""The tables of the record. `steps` is the journal; the others are what people read, written in the same transaction.
+
+`conversations` and `conversation_items` are those of an earlier system, column for column, with more beside them: a
+database of that system is opened and goes on. Times in them are ISO 8601 in UTC, `2026-01-31T12:00:00.000Z`, as text of
+one width, so that they sort and compare in every database alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+
+metadata: Final = MetaData()
+_NOW: Final = text("CURRENT_TIMESTAMP")
+
+steps: Final = Table(
+    "steps",
+    metadata,
+    # Microseconds of Unix time × 1000, plus what keeps apart what happened in the same one: order of happening.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("call", String(36), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("before", String(20), nullable=False),
+    Column("after", String(20), nullable=False),
+    Column("taken", Boolean, nullable=False),
+    Column("commands", Text, nullable=False),
+    Index("idx_steps_call", "call", "id"),
+)
+"""Every step and note of every call, append-only: see `callflow.journal`."""
+
+conversations: Final = Table(
+    "conversations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("stream_sid", Text, nullable=False, unique=True),
+    Column("phone_number", Text, nullable=False),
+    Column("phone_number_sid", Text),
+    Column("caller_number", Text),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("duration_seconds", Integer),
+    Column("message_count", Integer, server_default=text("0")),
+    Column("created_at", Text, server_default=_NOW),
+    # Ours
+    Column("call_id", String(36), unique=True),
+    Column("carrier", Text),
+    Column("carrier_call_id", Text),
+    Column("carrier_leg_id", Text),
+    Column("carrier_session_id", Text),
+    Column("direction", Text),
+    Column("profile", Text),
+    Column("state", Text),
+    Column("hangup_cause", Text),
+    Column("hangup_source", Text),
+    Column("interruptions", Integer),
+    Column("first_word_ms", Integer),
+    Column("usage", Text),
+    Column("cost_usd", Double),
+    Column("recording", Text),
+    Index("idx_conversations_phone_number", "phone_number"),
+    Index("idx_conversations_started_at", text("started_at DESC")),
+    Index("idx_conversations_caller_number", "caller_number"),
+)
+EARLIER: Final = (
+    "id", "stream_sid", "phone_number", "phone_number_sid", "caller_number", "started_at", "ended_at",
+    "duration_seconds", "message_count", "created_at",
+)  # fmt: skip
+"""The columns of a conversation that the earlier system has."""
+
+items: Final = Table(
+    "conversation_items",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("item_type", Text, nullable=False),
+    Column("role", Text),
+    Column("content", Text),
+    Column("status", Text),
+    Column("timestamp", Text),
+    Column("call_id", Text),
+    Column("function_name", Text),
+    Column("function_params", Text),
+    Column("function_output", Text),
+    Column("created_at", Text, server_default=_NOW),
+    # Ours
+    Column("text", Text),
+    Column("heard_text", Text),
+    Column("heard_ms", Integer),
+    Column("of_ms", Integer),
+    Column("latency", Text),
+    UniqueConstraint("conversation_id", "item_id"),
+    Index("idx_items_conversation_id", "conversation_id"),
+)
+"""`call_id` is the model's id of a tool call. `content` is a JSON array of `{type, text}`; `text` its words alone."""
+
+streams: Final = Table(
+    "streams",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("stream_sid", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("reason", Text),
+    Index("idx_streams_conversation_id", "conversation_id"),
+    Index("idx_streams_stream_sid", "stream_sid"),
+)
+"""Every media stream of a call; the first gives its conversation the `stream_sid`."""
+
+transitions: Final = Table(
+    "transitions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Index("idx_transitions_conversation_id", "conversation_id"),
+)
+
+SEARCH: Final = "conversation_search"
+"""All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
+
+
+def iso(at: float) -> str:
+    """Unix time as it stands in the tables."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

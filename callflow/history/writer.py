@@ -1,0 +1,232 @@
+"""The durable journal: one writer that batches whatever has come in since its last commit into the next one.
+
+A record that cannot be written (a full disk, a locked or unreachable database) is kept and tried again, up to a bound;
+what is over the bound is counted as lost. Steps then do not wait for their records, and say so: a live call goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+
+from callflow.history.database import Database
+from callflow.history.projection import Projection, json_of
+from callflow.history.tables import steps
+from callflow.journal import MemoryJournal, Record
+
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 500
+"""Records of one transaction at most."""
+_MOST_WAITING: Final = 50_000
+_RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)
+_FLUSH_SECONDS: Final = 3.0
+"""How long the end of the process waits for the last records."""
+_FORGOTTEN: Final = 10_000
+_SAY_EVERY_SECONDS: Final = 5.0
+
+Entry = tuple[int, Record, "asyncio.Future[None] | None"]
+
+
+class JournalError(Exception):
+    """The record is not committed."""
+
+
+class DurableJournal(MemoryJournal):
+    """Keeps the newest calls in memory beside, for those who look at them live."""
+
+    def __init__(self, *, calls: int = 250, most_waiting: int = _MOST_WAITING) -> None:
+        super().__init__(calls=calls)
+        self._most_waiting = most_waiting
+        self._waiting: deque[Entry] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._database: Database | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last = 0
+        self._forgotten: dict[str, None] = {}
+        self._said = -_SAY_EVERY_SECONDS
+        self.trouble = ""
+        """Why nothing can be written at the moment; "": it can."""
+        self.counts: Counter[str] = Counter()
+        """`written` and `lost` records, `failures` and `batches`."""
+
+    # For calls
+
+    async def append(self, record: Record) -> None:
+        super().note(record)
+        if self.trouble:
+            self._put(record, None)
+            raise JournalError(self.trouble)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(record, done)
+        await done
+
+    def note(self, record: Record) -> None:
+        super().note(record)
+        self._put(record, None)
+
+    def seed(self, records: Sequence[Record]) -> None:
+        for record in records:
+            super().note(record)
+
+    def forget(self, call: str) -> None:
+        """Somebody deleted it: nothing more is written about it, should it still be going on."""
+        self._forgotten[call] = None
+        if len(self._forgotten) > _FORGOTTEN:
+            del self._forgotten[next(iter(self._forgotten))]
+        self._calls.pop(call, None)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def _put(self, record: Record, done: asyncio.Future[None] | None) -> None:
+        if len(self._waiting) >= self._most_waiting:
+            self.counts["lost"] += 1
+            if done is not None:
+                done.set_exception(JournalError("too many records wait to be written"))
+            return
+        # Ids follow the order of happening, also over several processes, as far as clocks allow.
+        self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
+        self._waiting.append((self._last, record, done))
+        self._wake.set()
+        self._idle.clear()
+
+    # The writer
+
+    def open(self, database: Database) -> None:
+        """The database is there, and its schema is ours: write."""
+        self._database = database
+        self._projection = Projection("sqlite" if database.is_sqlite else "postgresql")
+        self._task = asyncio.create_task(self._run(database), name="journal writer")
+
+    async def flushed(self) -> None:
+        """Until all that was recorded so far is written."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS if self._database is not None else 0):
+                await self._idle.wait()
+        except TimeoutError:
+            self.counts["lost"] += len(self._waiting)
+            log.error("the journal closes with %d records that could not be written", len(self._waiting))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for _, _, done in self._waiting:
+            if done is not None and not done.done():
+                done.cancel()
+
+    async def _run(self, database: Database) -> None:
+        failures = 0
+        while True:
+            while not self._waiting:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+            batch = [self._waiting[index] for index in range(min(len(self._waiting), _BATCH))]
+            try:
+                await self._write(database, await self._unwritten(database, batch) if failures else batch)
+            except Exception as error:
+                self.counts["failures"] += 1
+                self._fail(batch, error)
+                await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+                continue
+            if failures:
+                log.warning("the journal is written again; %d records had to wait", len(self._waiting))
+            failures, self.trouble = 0, ""
+            for _ in batch:
+                _, _, done = self._waiting.popleft()
+                if done is not None and not done.done():
+                    done.set_result(None)
+
+    def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
+        self.trouble = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY_SECONDS:
+            self._said = now
+            log.error(
+                "THE JOURNAL CANNOT BE WRITTEN (%s): calls go on without it; %d records wait, %d are lost",
+                self.trouble, len(self._waiting), self.counts["lost"],
+            )  # fmt: skip
+        for entry in self._waiting:
+            done = entry[2]
+            if done is not None and not done.done():
+                done.set_exception(JournalError(self.trouble))
+                done.exception()  # its step may have gone on already
+
+    async def _unwritten(self, database: Database, batch: Sequence[Entry]) -> list[Entry]:
+        """Without those whose commit succeeded, although we were never told."""
+        keys = [key for key, _, _ in batch]
+        async with database.engine.connect() as connection:
+            found = await connection.execute(select(steps.c.id).where(steps.c.id.in_(keys)))
+            there = set(found.scalars())
+        return [entry for entry in batch if entry[0] not in there]
+
+    async def _write(self, database: Database, batch: Sequence[Entry]) -> None:
+        if not batch:
+            return
+        try:
+            await self._commit(database, batch)
+        except (DataError, IntegrityError, TypeError, ValueError) as error:
+            if len(batch) == 1:
+                self.counts["lost"] += 1
+                log.exception("a record of call %s cannot be written, and is left out", batch[0][1].call)
+                return
+            log.warning(
+                "one record of %d cannot be written (%s): each is tried alone", len(batch), type(error).__name__
+            )
+            for entry in batch:
+                await self._write(database, [entry])
+
+    async def _commit(self, database: Database, batch: Sequence[Entry]) -> None:
+        wanted = [(key, record) for key, record, _ in batch if record.call not in self._forgotten]
+        if not wanted:
+            return
+        try:
+            async with database.engine.begin() as connection:
+                await connection.run_sync(self._apply, wanted)
+        except StatementError as error:
+            self._projection.forget()
+            cause = error.orig
+            raise cause if isinstance(cause, (TypeError, ValueError)) else error from None
+        except BaseException:
+            self._projection.forget()
+            raise
+        self.counts["written"] += len(wanted)
+        self.counts["batches"] += 1
+
+    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, Record]]) -> None:
+        connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
+        for _, record in wanted:
+            self._projection.apply(connection, record)
+        self._projection.finish(connection)
+
+
+_INSERT: Final = insert(steps)
+
+
+def _row(key: int, record: Record) -> dict[str, Any]:
+    return {
+        "id": key,
+        "call": record.call,
+        "step": record.step,
+        "at": record.at,
+        "event": json_of(record.event),
+        "before": record.before,
+        "after": record.after,
+        "taken": record.taken,
+        "commands": json_of(list(record.commands)) if record.commands else "[]",
+    }

@@ -1,0 +1,142 @@
+"""What the settings make for all calls: a plan for each profile, the tools, and the rooms that calls share.
+
+Which voice model there is, this file knows; which carriers, only `server.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from callflow.call import Rooms
+from callflow.contracts import Caller
+from callflow.engines import models, session_config
+from callflow.engines.call_tools import CallTools
+from callflow.engines.openai_realtime import OpenAIRealtime
+from callflow.engines.session_config import RealtimeConfig
+from callflow.engines.tools import ToolShelf
+from callflow.journal import Journal
+from callflow.live import Live
+from callflow.media import clips
+from callflow.media.stream import MediaSettings
+from callflow.plan import Plan
+from callflow.profiles import Profiles
+from callflow.redaction import Redactor
+from callflow.settings import Settings, SettingsError
+from callflow.switchboard import Switchboard
+from callflow.tokens import Mint
+from callflow.web.operators import Refusal
+
+
+def engine_config(settings: Settings) -> RealtimeConfig:
+    """The engine's settings are named like ours, but for what is not for people to see or is ours to decide."""
+    named = {each.name: getattr(settings, each.name) for each in fields(RealtimeConfig) if hasattr(settings, each.name)}
+    return RealtimeConfig(
+        **named
+        | {
+            "api_key": settings.openai_api_key.get_secret_value(),
+            "url": settings.openai_realtime_url,
+            "connect_seconds": settings.engine_seconds,
+            "buffer_seconds": settings.engine_buffer_seconds,
+        }
+    )
+
+
+def redactor(settings: Settings) -> Redactor:
+    patterns = [line for line in settings.redact_patterns.splitlines() if line.strip()]
+    return Redactor(patterns, cards=settings.redact_cards)
+
+
+def make_plan(settings: Settings, profile: str = "") -> Plan:
+    """How a call is conducted under these settings: those of its own number."""
+    engine = engine_config(settings)
+    by_silence = settings.turn_detection == "server_vad"
+    names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
+    return Plan(
+        **{name: getattr(settings, name) for name in names},
+        profile=profile,
+        make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear),
+        clips=clips.load(settings.clip_language),
+        deadline_seconds={
+            "ring": settings.ring_seconds,
+            "stream": settings.stream_seconds,
+            "restream": settings.restream_seconds,
+            "engine": settings.engine_seconds,
+            "backoff": settings.engine_retry_seconds,
+            "grace": settings.stream_grace_seconds,
+            "farewell": settings.farewell_seconds,
+            "last_words": settings.last_words_seconds,
+            "warning": max(settings.max_call_seconds - settings.max_call_warning_seconds, 0.0),
+            "call": min(settings.max_call_warning_seconds, settings.max_call_seconds),
+        },
+        media=MediaSettings(
+            lead_ms=settings.carrier_lead_ms,
+            mark_every_ms=settings.mark_every_ms,
+            reorder_frames=settings.reorder_frames,
+            join_ms=settings.join_ms,
+            warm_up_ms=settings.warm_up_ms,
+            start_seconds=settings.start_frame_seconds,
+            write_seconds=settings.write_seconds,
+            reply_seconds=settings.reply_seconds,
+            patience_seconds=settings.patience_seconds,
+            filler_seconds=settings.filler_seconds,
+            min_interruption_ms=settings.min_interruption_ms,
+            deaf_after_ms=max(1500, settings.vad_silence_ms + 700) if by_silence else _SEMANTIC_MS,
+        ),
+    )
+
+
+_SEMANTIC_MS = 9000
+"""A model that listens for meaning may think about a pause for eight seconds."""
+NOBODY = Caller("", "", "")
+
+
+class House:
+    """What the settings make for all calls: a plan for each profile, and the tools.
+
+    Raises SettingsError, ToolsError, or FileNotFoundError for a language without clips.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.profiles = Profiles(settings)
+        self.tools = ToolShelf(Path(settings.tools_file))
+        self.plans = {name: make_plan(chosen, name) for name, chosen in self.profiles.all().items()}
+        self.redactor = redactor(settings)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was asked for and will not be, and models that are about to go."""
+        found = list(self.profiles.warnings)
+        today = datetime.now().astimezone().date()
+        for name, chosen in self.profiles.all().items():
+            about = session_config.warnings(engine_config(chosen))
+            for model in (chosen.model, chosen.transcription_model):
+                about += [warning] if (warning := models.shutdown_warning(model, today)) else []
+            found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
+        return found
+
+    def checked(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises Refusal."""
+        try:
+            return self.profiles.checked(changes)
+        except SettingsError as error:
+            raise Refusal(error.problems) from None
+
+    def rooms(self, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]) -> Rooms:
+        return Rooms(
+            journal=journal,
+            live=live,
+            plan=lambda to_number: self.plans[self.profiles.name_for(to_number)],
+            make_toolbox=lambda caller, acts: CallTools(self.tools.current(), caller, acts),
+            mint=Mint.in_folder(Path(self.settings.data_dir)),
+            journal_seconds=self.settings.journal_seconds,
+            address=address,
+            now=time.time,
+            outlive=switchboard.outlive,
+            redact=self.redactor,
+        )

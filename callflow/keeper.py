@@ -1,0 +1,243 @@
+"""Keeps the record of one server: opens it, brings unfinished calls back from it, looks after it, closes it.
+
+Everything here goes on while callers are served. A database that cannot be opened yet is tried again, and calls go on
+without it, loudly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL
+
+from callflow import events
+from callflow.call import Call
+from callflow.commands import Hangup, command_id
+from callflow.contracts import Carrier, Found, Order
+from callflow.errors import CarrierError
+from callflow.history.database import Database, DatabaseError
+from callflow.history.store import Store, remove_files
+from callflow.history.writer import DurableJournal
+from callflow.journal import ENDED, Record
+from callflow.machine import RINGING
+from callflow.rebuild import rebuild
+from callflow.switchboard import Switchboard, name_of
+
+
+log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_RESUME_SECONDS: Final = 10.0
+_HOLD_SECONDS: Final = 1.0
+"""Since the start, both: see `hold`."""
+_QUESTIONS: Final = 20
+"""To carriers, at the same time."""
+_SETTLED_SECONDS: Final = 30.0
+"""So old is a call before anybody doubts it: carriers' lists lag behind their calls."""
+_RETENTION_SECONDS: Final = 3600.0
+_DAY: Final = 86400.0
+
+
+class Keeper:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        recordings: Path,
+        retention_days: float = 0,
+        reconcile_seconds: float = 60,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.database = Database(url)
+        self.store = Store(self.database)
+        self.journal = DurableJournal()
+        self.recordings = recordings
+        self._retention_days, self._reconcile_seconds, self._now = retention_days, reconcile_seconds, now
+        self.opened = asyncio.Event()
+        """The record is open, and the calls of the process before are known."""
+        self.began = asyncio.get_running_loop().time()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def begin(self, switchboard: Switchboard, carriers: Sequence[Carrier]) -> None:
+        self._switchboard = switchboard
+        self._carriers = {carrier.name: carrier for carrier in carriers}
+        self._tasks.append(asyncio.create_task(self._run(), name="record keeper"))
+
+    async def is_open(self, seconds: float) -> bool:
+        """Wait for that, but no longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.opened.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def hold(self, event: events.Event) -> None:
+        """At start: whatever may be about a call of the process before waits until those are known.
+
+        A caller who is on the line with nobody to speak to waits longest: hanging up on them would be worse.
+        """
+        if self.opened.is_set():
+            return
+        most = _RESUME_SECONDS if isinstance(event, events.CallResumed) else _HOLD_SECONDS
+        await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
+
+    async def close(self) -> None:
+        """The last records are written first."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.journal.close()
+        await self.database.close()
+
+    async def _run(self) -> None:
+        await self._open()
+        back = await self._bring_back()
+        self.opened.set()
+        self._tasks.append(asyncio.create_task(self._keep(), name="record retention"))
+        await self._ask_about_all(back)
+        if self._reconcile_seconds:
+            while True:
+                await asyncio.sleep(self._reconcile_seconds)
+                await self.reconcile()
+
+    async def _open(self) -> None:
+        failures = 0
+        while True:
+            try:
+                if await self.database.migrate():
+                    log.info("the record in %s has the schema of this version now", self.database.name)
+                break
+            except Exception as error:
+                what = str(error).splitlines()[0] if isinstance(error, DatabaseError) else repr(error)[:300]
+                self.journal.trouble = what
+                log.error("THE RECORD CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
+                await asyncio.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
+                failures += 1
+        self.journal.trouble = ""
+        self.journal.open(self.database)
+
+    # Calls of the process before
+
+    async def _bring_back(self) -> list[tuple[Call, Carrier, bool]]:
+        """Every unfinished call is made again from its record; what became of it, its carrier is asked later."""
+        back = []
+        for name in await self.store.unfinished():
+            if self._switchboard.knows(name):
+                continue
+            records = await self.store.journal(name)
+            try:
+                old = rebuild(records)
+            except Exception:
+                log.exception("the record of call %s cannot be read; it is closed as interrupted", name)
+                old = None
+            carrier = self._carriers.get(old.carrier) if old is not None else None
+            if old is None or carrier is None:
+                at = records[-1].at if records else self._now()
+                self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
+                continue
+            self.journal.seed(records)
+            call = self._switchboard.restore(carrier, old)
+            if call is not None:
+                back.append((call, carrier, old.model.state == RINGING))
+        if back:
+            log.warning("%d calls of the process before this one are taken back", len(back))
+        return back
+
+    async def _ask_about_all(self, back: Sequence[tuple[Call, Carrier, bool]]) -> None:
+        few = asyncio.Semaphore(_QUESTIONS)
+
+        async def ask(call: Call, carrier: Carrier, rings: bool) -> None:
+            async with few:
+                await self._ask_about(call, carrier, rings)
+
+        await asyncio.gather(*(ask(*each) for each in back))
+
+    async def _ask_about(self, call: Call, carrier: Carrier, rings: bool) -> None:
+        found: Found = "ringing" if rings else "answered"
+        try:
+            found = await carrier.find(call.ids)
+        except CarrierError as error:
+            log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
+        except Exception:
+            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+        call.take_back(found)
+
+    # Looking after both
+
+    async def reconcile(self) -> None:
+        """Calls that we believe alive and the carrier does not, and the reverse."""
+        await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
+        for carrier in self._carriers.values():
+            try:
+                for ids in await carrier.active():
+                    await self._account_for(carrier, ids)
+            except CarrierError as error:
+                log.warning("%s does not say which calls it has: %s", carrier.name, error)
+            except Exception:
+                log.exception("comparing our calls with those of %s failed through a fault of our own", carrier.name)
+
+    async def _doubt(self, call: Call) -> None:
+        if self._now() - call.began < _SETTLED_SECONDS or call.awaits_return:
+            return
+        try:
+            if await call.carrier.find(call.ids) != "gone":
+                return
+        except CarrierError:
+            return  # no news
+        log.warning("call %s: its carrier has it no more, and has not said so", call.id)
+        self._switchboard.counts["lost_hangups"] += 1
+        call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
+
+    async def _account_for(self, carrier: Carrier, ids: events.LegIds) -> None:
+        name = name_of(carrier.name, ids)
+        if self._switchboard.knows(name):
+            return
+        row = await self.store.conversation(name)
+        if row is None:
+            return  # never ours: of somebody else who shares the account
+        old = rebuild(await self.store.journal(name))
+        if row["ended_at"] is None and old is not None:
+            call = self._switchboard.restore(carrier, old)
+            if call is not None:
+                log.warning("call %s is unfinished on record and nobody's: it is taken back", name)
+                await self._ask_about(call, carrier, old.model.state == RINGING)
+            return
+        log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)
+        self._switchboard.counts["orphans"] += 1
+        step, ordinal = old.hangup if old is not None and old.hangup else (1, 0)
+        order = Order(Hangup(), command_id(name, step, ordinal + 1000), name, ids)
+        await carrier.execute(order)
+
+    # Old calls
+
+    async def _keep(self) -> None:
+        while self._retention_days:
+            try:
+                await self.expire(self._now() - self._retention_days * _DAY)
+            except Exception:
+                log.exception("calls that are too old could not be deleted; it is tried again")
+            await asyncio.sleep(_RETENTION_SECONDS)
+
+    async def expire(self, before: float) -> int:
+        """Delete what began before that. Returns how many calls."""
+        deleted = 0
+        while ids := await self.store.older_than(before):
+            await self.delete(ids)
+            deleted += len(ids)
+            await asyncio.sleep(0.05)  # the journal's turn
+        if deleted:
+            log.info("%d calls were older than %g days, and are deleted", deleted, self._retention_days)
+        return deleted
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Conversations, with all that is kept of them anywhere."""
+        calls, files = await self.store.delete(ids)
+        for call in calls:
+            self.journal.forget(call)
+        await asyncio.to_thread(remove_files, files, self.recordings)

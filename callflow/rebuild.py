@@ -1,0 +1,202 @@
+"""A call made again from its record, for the process that takes it back. Pure.
+
+The machine's part comes from its events, replayed; what the agent must know comes from the notes: who said what, how
+much of it was heard, what tools were asked to do and whether they have answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from callflow import commands, machine
+from callflow.conversation import Turn
+from callflow.events import LegIds
+from callflow.journal import BEGAN, ENDED, Record
+from callflow.keypad import MASK
+from callflow.replay import replay
+
+
+HANDED_OVER: Final = "handed_over"
+_MS_A_WORD: Final = 300
+"""Of a quick speaker: how long a sentence is whose audio nobody has counted."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    call: str
+    carrier: str
+    ids: LegIds
+    from_number: str
+    to_number: str
+    began: float
+    model: machine.Model
+    steps: int
+    at: float = 0.0
+    """When the last of it was written."""
+    streams: int = 0
+    """How many media streams were asked for."""
+    answer: tuple[int, int] = (0, 0)
+    """Step and ordinal of the command that answered it."""
+    hangup: tuple[int, int] | None = None
+    """The same of one that ended it, if the carrier has not confirmed that."""
+    armed: dict[str, float] = field(default_factory=dict)
+    """When each deadline was wound up, in Unix time."""
+    turns: list[Turn] = field(default_factory=list)
+    opening_is_over: bool = False
+    unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tool calls that were to run, and of which nobody knows what became of them."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings that were changed in mid-call."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    handed_over: bool = False
+    """The process before let go of it at a moment of its own choice."""
+    quiet: bool = False
+    """And nobody spoke at that moment."""
+    first_word: bool = False
+    """The caller has heard the agent before."""
+    recordings: list[str] = field(default_factory=list)
+    is_ended: bool = False
+
+
+def rebuild(records: Sequence[Record]) -> Rebuilt | None:
+    """None: the record does not begin with the call's beginning, so there is nothing to go by."""
+    began = next((record for record in records if record.event.get("event") == BEGAN), None)
+    if began is None:
+        return None
+    said = began.event
+    done = replay(records, lenient=True)
+    ids = LegIds(*(str(said.get(name, "")) for name in ("control", "leg", "session", "number")))
+    call = Rebuilt(
+        began.call, str(said.get("carrier", "")), ids, str(said.get("from", "")), str(said.get("to", "")), began.at,
+        done.model, done.steps,
+    )  # fmt: skip
+    talk = _Talk()
+    for record in records:
+        _read(call, talk, record)
+    call.turns = talk.turns()
+    call.turns += [_unknown(each) for each in call.unanswered.values()]
+    return call
+
+
+def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
+    event = record.event
+    call.at = record.at
+    if record.is_step:
+        call.handed_over = call.quiet = False
+        for ordinal, command in enumerate(record.commands):
+            _command(call, record, ordinal, command)
+        call.from_number = call.from_number or str(event.get("from_number", ""))
+        call.to_number = call.to_number or str(event.get("to_number", ""))
+    match event:
+        case {"event": str(name)} if name == HANDED_OVER:
+            call.handed_over, call.quiet = True, bool(event.get("quiet"))
+        case {"event": "ids"}:
+            call.ids = LegIds(*(str(event.get(name, "")) for name in ("control", "leg", "session", "number")))
+        case {"event": "command_done", "command": "hangup" | "reject"}:
+            call.hangup = None
+        case {"event": "command_failed", "command": "hangup" | "reject"}:
+            call.hangup = None
+        case {"event": "tool_called", "id": name} if record.taken:
+            call.unanswered[name] = event
+        case {"event": "tool_finished", "id": name}:
+            asked = call.unanswered.pop(name, event)
+            talk.fact(
+                record.at,
+                f"The tool {event.get('tool', '')} was called with {asked.get('arguments', '')} and answered: "
+                f"{event.get('output', '')}",
+            )
+        case {"event": "protected"}:
+            call.opening_is_over = True
+        case {"event": "session_changed", "changes": dict(changes)}:
+            call.changes |= changes
+        case {"event": "usage"}:
+            call.usage = dict(event.get("total", {}))
+        case {"event": "first_word"}:
+            call.first_word = True
+        case {"event": "recording", "file": str(name)}:
+            call.recordings = name.split(",")
+        case {"event": str(name)} if name == ENDED:
+            call.is_ended = True
+        case _:
+            talk.read(record.at, event)
+
+
+def _command(call: Rebuilt, record: Record, ordinal: int, command: Mapping[str, Any]) -> None:
+    match command:
+        case {"command": commands.Answer.name} if not command.get("again"):
+            call.streams += 1
+            call.answer = (record.step, ordinal)
+        case {"command": commands.StartStream.name}:
+            call.streams += 1
+        case {"command": commands.Hangup.name | commands.Reject.name}:
+            call.hangup = (record.step, ordinal)
+        case {"command": commands.Arm.name, "deadline": str(name)}:
+            call.armed[name] = record.at
+
+
+def _unknown(tool: Mapping[str, Any]) -> Turn:
+    return Turn(
+        "system",
+        "",
+        f"The tool {tool.get('tool', '')} was called with {tool.get('arguments', '')}, and the line broke before it "
+        "answered. Whether it was done is not known: it may have been. Do not call it again for the same purpose; tell "
+        "the caller if it matters.",
+    )
+
+
+class _Talk:
+    """Turns, from the notes about them, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._turns: list[tuple[float, Turn]] = []
+        self._items: dict[str, Turn] = {}
+        self._heard: dict[str, Mapping[str, Any]] = {}
+        self._typed = ""
+
+    def fact(self, at: float, words: str) -> None:
+        self._turns.append((at, Turn("system", "", words)))
+
+    def read(self, at: float, event: Mapping[str, Any]) -> None:
+        match event:
+            case {"event": "turn", "who": "caller" | "agent" as who, "item": str(item), "text": str(words)}:
+                turn = self._item(at - event.get("ago_ms", 0) / 1000, who, item)
+                turn.text, turn.is_complete = words, bool(event.get("whole", True))
+            case {"event": "heard", "item": str(item)}:
+                self._heard[item] = event
+                turn = self._item(at, "agent", item)
+                turn.text = turn.text if turn.is_complete else str(event.get("so_far") or turn.text)
+                turn.is_heard = bool(event.get("done"))
+            case {"event": "interrupted", "cuts": list(cuts)}:
+                for cut in cuts:
+                    turn = self._item(at, "agent", str(cut.get("item", "")))
+                    turn.heard_ms = (turn.heard_ms or 0) + int(cut.get("heard_ms", 0))
+                    turn.spoken_ms = (turn.spoken_ms or 0) + int(cut.get("received_ms", 0))
+                    turn.text = turn.text or f"{cut.get('heard_text', '')} {cut.get('unheard_text', '')}".strip()
+            case {"event": "told", "text": str(words)}:
+                self.fact(at, words)
+                self._typed = ""
+            case {"event": "dtmf", "digit": str(digit)} if digit != MASK:
+                self._typed += digit
+
+    def _item(self, at: float, who: Any, item: str) -> Turn:
+        if item not in self._items:
+            self._items[item] = Turn(who, item, is_written=True)
+            self._turns.append((at, self._items[item]))
+        return self._items[item]
+
+    def turns(self) -> list[Turn]:
+        """What nobody heard to its end before the line broke was heard as far as it was last noted."""
+        for item, turn in self._items.items():
+            if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:
+                continue
+            heard = self._heard.get(item, {})
+            turn.heard_ms = int(heard.get("ms", 0))
+            spoken = len(turn.text.split()) * _MS_A_WORD
+            turn.spoken_ms = int(heard.get("of_ms", 0)) if turn.is_complete else spoken
+            turn.spoken_ms = max(turn.spoken_ms or spoken, turn.heard_ms)
+        if self._typed:
+            self.fact(float("inf"), f"The caller typed these digits on the telephone keypad: {' '.join(self._typed)}")
+        ordered = sorted(self._turns, key=lambda each: each[0])
+        return [turn for _, turn in ordered if turn.text]

@@ -1,0 +1,105 @@
+"""What nobody is to read is taken out of every text before it is written or shown anywhere. Pure.
+
+Payment cards are found by their form and their check digit; what else there is to find, the settings say. Only words
+are touched (what was said, typed or handed to a tool), never the names by which calls and items are known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+
+CARD: Final = "[card number]"
+REMOVED: Final = "[removed]"
+WORDS: Final = frozenset(
+    {
+        "text", "heard_text", "unheard_text", "digits", "arguments", "output", "reason", "message", "detail", "changes",
+    }
+)  # fmt: skip
+"""The fields of events and notes that hold words."""
+_RUN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ .,/\-]{0,2}[0-9]){12,}")
+_TAIL: Final = re.compile(r"[0-9](?:[ .,/\-]{0,2}[0-9]){3,}[ .,/\-]*$")
+"""Digits at the end of a text that goes on: perhaps the beginning of what would be taken out as a whole."""
+_LONGEST, _SHORTEST = 19, 13
+
+
+class Redactor:
+    def __init__(self, patterns: Iterable[str] = (), *, cards: bool = True) -> None:
+        """Raises re.error for a pattern that is none."""
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._cards = cards
+
+    def text(self, text: str) -> str:
+        if self._cards and len(text) >= _SHORTEST:
+            text = _RUN.sub(_without_cards, text)
+        for pattern in self._patterns:
+            text = pattern.sub(REMOVED, text)
+        return text
+
+    def unfinished(self, text: str) -> str:
+        """Of a text that is still growing."""
+        return self.text(_TAIL.sub("…", text) if self._cards else text)
+
+    def data(self, value: Any) -> Any:
+        """Every text within."""
+        if isinstance(value, str):
+            return self._json_or_text(value)
+        if isinstance(value, Mapping):
+            return {name: self.data(each) for name, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.data(each) for each in value]
+        if isinstance(value, int) and not isinstance(value, bool):
+            shown = str(value)
+            return value if self.text(shown) == shown else self.text(shown)
+        return value
+
+    def fields(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """An event or a note: its words, and those of what it lists."""
+        return {name: self._field(name, value) for name, value in event.items()}
+
+    def _field(self, name: str, value: Any) -> Any:
+        if name in WORDS:
+            return self.data(value)
+        if name == "so_far":
+            return self.unfinished(value)
+        if isinstance(value, list):
+            return [self.fields(each) if isinstance(each, dict) else each for each in value]
+        return value
+
+    def _json_or_text(self, value: str) -> str:
+        found = self.text(value)
+        if found == value or value[:1] not in "{[":
+            return found
+        try:
+            return json.dumps(self.data(json.loads(value)), ensure_ascii=False)  # a number in there must stay readable
+        except (ValueError, RecursionError):
+            return found
+
+
+def _without_cards(run: re.Match[str]) -> str:
+    """A run of digits may hold more than a card: its date and its code behind it, or a number before it."""
+    text = run[0]
+    places = [index for index, each in enumerate(text) if each.isdigit()]
+    digits = [int(text[index]) for index in places]
+    parts: list[str] = []
+    done = start = 0
+    while start + _SHORTEST <= len(digits):
+        length = next((n for n in range(_LONGEST, _SHORTEST - 1, -1) if _is_card(digits[start : start + n], n)), 0)
+        if not length:
+            start += 1
+            continue
+        parts += [text[done : places[start]], CARD]
+        start += length
+        done = places[start - 1] + 1
+    return "".join([*parts, text[done:]])
+
+
+def _is_card(digits: list[int], length: int) -> bool:
+    """ISO/IEC 7812: the check digit."""
+    if len(digits) != length or not any(digits):
+        return False
+    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2])
+    return (sum(digits[::-2]) + sum(doubled)) % 10 == 0
