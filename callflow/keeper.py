@@ -35,6 +35,7 @@ _AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
 """Since the start, both: see `hold`."""
+_CLOSE_SECONDS: Final = 3.0
 _QUESTIONS: Final = 20
 """To carriers, at the same time."""
 _SETTLED_SECONDS: Final = 30.0
@@ -77,18 +78,21 @@ class Keeper:
             return False
         return True
 
-    async def hold(self, event: events.Event) -> None:
-        """At start: whatever may be about a call of the process before waits until those are known.
+    async def hold(self, signal: events.Signal | None) -> None:
+        """At start: whatever may be about a call of the process before (None: a media socket) waits for it to be known.
 
         A caller who is on the line with nobody to speak to waits longest: hanging up on them would be worse.
         """
-        if self.opened.is_set():
+        if self.opened.is_set() or (signal is not None and self._switchboard.has(signal)):
             return
-        most = _RESUME_SECONDS if isinstance(event, events.CallResumed) else _HOLD_SECONDS
+        resumed = signal is not None and isinstance(signal.event, events.CallResumed)
+        most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
 
     async def close(self) -> None:
         """The last records are written first."""
+        # A driver that is stopped in the middle of something may wait for itself for ever.
+        await self.is_open(_CLOSE_SECONDS if not self.journal.trouble else 0.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

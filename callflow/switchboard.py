@@ -243,6 +243,10 @@ class Switchboard:
         for name in call.ids.known():
             self._legs[f"{call.carrier.name}:{name}"] = call
 
+    def has(self, signal: Signal) -> bool:
+        """It is about a live call."""
+        return self._find(signal) is not None
+
     def knows(self, call: str) -> bool:
         """It is live here, or was a moment ago."""
         return call in self._calls or call in self._tombs.values()

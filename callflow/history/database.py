@@ -12,6 +12,7 @@ import importlib
 import os
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -22,6 +23,8 @@ HEAD: Final = "0002"
 """The newest migration."""
 _BUSY_MS: Final = 1000
 """How long SQLite waits for another process that writes."""
+_LOCK: Final = 0x63616C6C666C6F77
+_upgrading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _SECONDS: Final = 5.0
 """For one statement at a server."""
 
@@ -87,12 +90,19 @@ class Database:
         if found and found > HEAD:
             raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
-        async with self.engine.begin() as connection:
+        async with _one_at_a_time(), self.engine.begin() as connection:
+            if not self.is_sqlite:  # another server may start at the same moment
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             await connection.run_sync(_upgrade)
         return True
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _one_at_a_time() -> asyncio.Lock:
+    """Alembic keeps what it is doing in a global."""
+    return _upgrading.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def _make_private(path: Path) -> None:

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.commands import Speak
 from callflow.contracts import Carrier, Order, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
-from callflow.events import Event, MediaStarted
+from callflow.events import Signal
 from callflow.media.socket import AsgiWire
 from callflow.switchboard import Switchboard
 from callflow.web.pages import Receive, create_pages
@@ -69,8 +69,8 @@ class PublicAddress:
 
 
 class Gate(Protocol):
-    async def hold(self, event: Event) -> None:
-        """Returns when this event may be let in: at once, but for a moment after the start."""
+    async def hold(self, signal: Signal | None) -> None:
+        """Returns when it may be let in (None: a media socket): at once, but for a moment after the start."""
 
 
 def create_public(
@@ -127,7 +127,7 @@ def _webhook(
             address.learn(wanted.url[: -len(_target(request.scope))])
         reply: Reply | None = None
         for signal in signals:
-            await gate().hold(signal.event)
+            await gate().hold(signal)
             try:
                 reply = await switchboard().dispatch(carrier, signal)
             except Exception as error:
@@ -180,7 +180,7 @@ class MediaDoor:
             return
         wire = AsgiWire(receive, send)
         await receive()  # websocket.connect
-        await self._gate().hold(MediaStarted())
+        await self._gate().hold(None)
         try:
             handshake = _read(scope, "GET", b"", self._address, socket=True)
             call = self._switchboard().claim(_token(scope["path"]), handshake)

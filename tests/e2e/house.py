@@ -14,6 +14,8 @@ import uvloop
 
 import server
 from callflow.call import Call
+from callflow.journal import BEGAN
+from callflow.replay import replay
 from callflow.sandbox.clock import Pacer
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Faults, Telnyx
@@ -104,6 +106,15 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 5.0
         raise AssertionError(f"waited {timeout:g} s for {what}") from None
 
 
+def replayed(line: Line) -> None:
+    """Every call that a test has made, run through the machine once more, must come out as it is on record."""
+    for name in line.journal.calls():
+        records = line.journal.read(name)
+        if records and records[0].event["event"] == BEGAN:
+            divergence = replay(records).divergence
+            assert divergence is None, f"call {name}: {divergence}"
+
+
 async def settled(carrier: Exchange) -> None:
     """Until every call that is over has said so: a webhook that is cut off on its way leaves its connection open."""
 
@@ -163,6 +174,7 @@ async def house(
                 for call in [call for call in carrier.calls.values() if call.state != "ended"]:
                     await call.hang_up()
                 await settled(carrier)
+                replayed(line)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

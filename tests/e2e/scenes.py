@@ -68,7 +68,7 @@ async def stage(
 ) -> AsyncIterator[House]:
     """A house whose deadlines and clips are short, and which must be left without an error of the sandbox."""
     telnyx = telnyx or exchange()
-    with mock.patch("server.clips.load", return_value=CLIPS):
+    with mock.patch("callflow.house.clips.load", return_value=CLIPS):
         async with house(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
             yield the
             await until(lambda: not _webhooks_on_their_way(), "the last webhook to be answered", 8)

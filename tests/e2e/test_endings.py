@@ -424,7 +424,7 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
             with monkeypatch.context() as patch:
                 match where:
                     case "make_engine":
-                        patch.setattr("server.OpenAIRealtime", broken)
+                        patch.setattr("callflow.house.OpenAIRealtime", broken)
                     case "engine.run":
                         patch.setattr("callflow.engines.openai_realtime.open_socket", broken_later)
                     case "engine.append":

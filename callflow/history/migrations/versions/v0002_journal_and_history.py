@@ -17,28 +17,28 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_CALL: tuple[sa.Column[Any], ...] = (
-    sa.Column("call_id", sa.String(36)),
-    *(
-        sa.Column(name, sa.Text)
-        for name in (
+_CALL: dict[str, Any] = {
+    "call_id": sa.String(36),
+    **dict.fromkeys(
+        (
             "carrier", "carrier_call_id", "carrier_leg_id", "carrier_session_id", "direction", "profile", "state",
             "hangup_cause", "hangup_source",
-        )
+        ),
+        sa.Text,
     ),
-    sa.Column("interruptions", sa.Integer),
-    sa.Column("first_word_ms", sa.Integer),
-    sa.Column("usage", sa.Text),
-    sa.Column("cost_usd", sa.Double),
-    sa.Column("recording", sa.Text),
-)  # fmt: skip
-_ITEM: tuple[sa.Column[Any], ...] = (
-    sa.Column("text", sa.Text),
-    sa.Column("heard_text", sa.Text),
-    sa.Column("heard_ms", sa.Integer),
-    sa.Column("of_ms", sa.Integer),
-    sa.Column("latency", sa.Text),
-)
+    "interruptions": sa.Integer,
+    "first_word_ms": sa.Integer,
+    "usage": sa.Text,
+    "cost_usd": sa.Double,
+    "recording": sa.Text,
+}  # fmt: skip
+_ITEM: dict[str, Any] = {
+    "text": sa.Text,
+    "heard_text": sa.Text,
+    "heard_ms": sa.Integer,
+    "of_ms": sa.Integer,
+    "latency": sa.Text,
+}
 _TIMES = {"conversations": ("started_at", "ended_at", "created_at"), "conversation_items": ("timestamp", "created_at")}
 _MANY = 500
 
@@ -47,9 +47,9 @@ def upgrade() -> None:
     bind = op.get_bind()
     for table, columns in (("conversations", _CALL), ("conversation_items", _ITEM)):
         there = {column["name"] for column in sa.inspect(bind).get_columns(table)}
-        for column in columns:
-            if column.name not in there:
-                op.add_column(table, column.copy())
+        for name, kind in columns.items():
+            if name not in there:
+                op.add_column(table, sa.Column(name, kind))
     op.execute("CREATE UNIQUE INDEX IF NOT EXISTS idx_conversations_call_id ON conversations (call_id)")
     op.execute("CREATE INDEX IF NOT EXISTS idx_conversations_caller_number ON conversations (caller_number)")
     op.create_table(
