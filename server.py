@@ -86,7 +86,7 @@ class Line:
         self.switchboard = Switchboard(
             self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
         )
-        self.keeper.begin(self.switchboard, self.carriers)
+        self.keeper.begin(self.switchboard, self.carriers, self.address.learn)
         await self._listen(
             public, create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.keeper)
         )
@@ -256,7 +256,7 @@ def create_app(settings: Settings | None = None) -> Quart:
             Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
         )
         keepers.append(keeper)
-        keeper.begin(board[0], carriers)
+        keeper.begin(board[0], carriers, address.learn)
 
     @app.after_serving
     async def close_switchboard() -> None:

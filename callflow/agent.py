@@ -54,7 +54,7 @@ _MUTE_SESSIONS: Final = 2
 _REMEMBERED: Final = 64
 _AFRESH_SECONDS: Final = 1.2
 """How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
-_UNNOTICED_SECONDS: Final = 1.5
+_UNNOTICED_SECONDS: Final = 3.0
 """So long a gap may pass without a word about it."""
 
 

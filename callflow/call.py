@@ -17,6 +17,7 @@ from callflow import commands, events, machine
 from callflow.agent import Agent
 from callflow.commands import CarrierCommand, Command
 from callflow.contracts import Caller, Carrier, MakeToolbox, Order, Reply, Wire
+from callflow.conversation import describe
 from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds, TakenBack
 from callflow.journal import BEGAN, ENDED, Journal, Record
@@ -371,6 +372,8 @@ class Call:
                 self._send(replace(order, id=commands.command_id(self.id, *old.hangup)))
         else:
             self._mailbox.appendleft((TakenBack(found=found, handed_over=old.handed_over), None))
+            if old.cuts:
+                self.note("cut_off", cuts=[describe(turn) for turn in old.cuts])
             for name, asked in old.unanswered.items():
                 output = '{"error":"the line broke while this was running: whether it was done is not known"}'
                 self.post(events.ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=output))
@@ -445,6 +448,7 @@ class Call:
             profile=self.plan.profile,
             engine_tries=self.model.engine_tries,
             stream_tries=self.model.stream_tries,
+            address=self._rooms.address(),
         )
 
     def _told_ids(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from callflow.media.playout import Cut, Key
 
@@ -65,6 +65,17 @@ class Turn:
         if not self.heard_ms or not self.spoken_ms:
             return 0
         return round(len(self.text.split()) * min(self.heard_ms / self.spoken_ms, 1.0))
+
+
+def describe(turn: Turn) -> dict[str, Any]:
+    """A turn that was cut, for the record."""
+    return {
+        "item": turn.item,
+        "heard_ms": turn.heard_ms or 0,
+        "received_ms": turn.spoken_ms or 0,
+        "heard_text": turn.heard_text,
+        "unheard_text": turn.unheard_text,
+    }
 
 
 class Conversation:

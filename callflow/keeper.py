@@ -64,8 +64,11 @@ class Keeper:
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def begin(self, switchboard: Switchboard, carriers: Sequence[Carrier]) -> None:
-        self._switchboard = switchboard
+    def begin(
+        self, switchboard: Switchboard, carriers: Sequence[Carrier], learn: Callable[[str], None] = lambda address: None
+    ) -> None:
+        """`learn`: told our public address, as the process before knew it."""
+        self._switchboard, self._learn = switchboard, learn
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self._tasks.append(asyncio.create_task(self._run(), name="record keeper"))
 
@@ -146,11 +149,13 @@ class Keeper:
                 self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
                 continue
             self.journal.seed(records)
+            if old.address:
+                self._learn(old.address)
             call = self._switchboard.restore(carrier, old)
             if call is not None:
                 back.append((call, carrier, old.model.state == RINGING))
         if back:
-            log.warning("%d calls of the process before this one are taken back", len(back))
+            log.warning("taking back %d of the calls of the process before this one", len(back))
         return back
 
     async def _ask_about_all(self, back: Sequence[tuple[Call, Carrier, bool]]) -> None:

@@ -57,6 +57,10 @@ class Rebuilt:
     first_word: bool = False
     """The caller has heard the agent before."""
     recordings: list[str] = field(default_factory=list)
+    address: str = ""
+    """Our own, as the carrier knew it when the call began."""
+    cuts: list[Turn] = field(default_factory=list)
+    """What the agent was saying when the line broke."""
     is_ended: bool = False
 
 
@@ -75,7 +79,8 @@ def rebuild(records: Sequence[Record]) -> Rebuilt | None:
     talk = _Talk()
     for record in records:
         _read(call, talk, record)
-    call.turns = talk.turns()
+    call.address = str(said.get("address", ""))
+    call.turns, call.cuts = talk.turns()
     call.turns += [_unknown(each) for each in call.unanswered.values()]
     return call
 
@@ -168,7 +173,7 @@ class _Talk:
                 turn = self._item(at, "agent", item)
                 turn.text = turn.text if turn.is_complete else str(event.get("so_far") or turn.text)
                 turn.is_heard = bool(event.get("done"))
-            case {"event": "interrupted", "cuts": list(cuts)}:
+            case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
                 for cut in cuts:
                     turn = self._item(at, "agent", str(cut.get("item", "")))
                     turn.heard_ms = (turn.heard_ms or 0) + int(cut.get("heard_ms", 0))
@@ -186,8 +191,10 @@ class _Talk:
             self._turns.append((at, self._items[item]))
         return self._items[item]
 
-    def turns(self) -> list[Turn]:
-        """What nobody heard to its end before the line broke was heard as far as it was last noted."""
+    def turns(self) -> tuple[list[Turn], list[Turn]]:
+        """All of them, and those that nobody heard to their end before the line broke: they were heard as far as it was
+        last noted."""
+        cuts = []
         for item, turn in self._items.items():
             if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:
                 continue
@@ -196,7 +203,8 @@ class _Talk:
             spoken = len(turn.text.split()) * _MS_A_WORD
             turn.spoken_ms = int(heard.get("of_ms", 0)) if turn.is_complete else spoken
             turn.spoken_ms = max(turn.spoken_ms or spoken, turn.heard_ms)
+            cuts.append(turn)
         if self._typed:
             self.fact(float("inf"), f"The caller typed these digits on the telephone keypad: {' '.join(self._typed)}")
         ordered = sorted(self._turns, key=lambda each: each[0])
-        return [turn for _, turn in ordered if turn.text]
+        return [turn for _, turn in ordered if turn.text], [turn for turn in cuts if turn.text]

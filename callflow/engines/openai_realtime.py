@@ -27,6 +27,7 @@ from callflow.contracts import (
     EngineCan,
     Expiring,
     Hear,
+    ItemOpened,
     Lost,
     Memory,
     Ready,
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 _FULL, _MINIMAL, _LATER = "session-full", "session-minimal", "session-later"
+_REMEMBERED: Final = "told_"
+"""How the ids of items begin that we put into the conversation: nobody says them now."""
 _BEGUN_SECONDS: Final = 5.0
 """How long the server may take to begin a response that it was asked for, until others need not wait for it."""
 _LEAST_EXPIRING: Final = 0.1
@@ -73,6 +76,7 @@ class OpenAIRealtime:
         self._held_bytes = 0
         self._most_held = int(config.buffer_seconds * 8000)
         self._told: list[Memory | ToolCall] = []
+        self._remembered = 0
         self._later: list[Callable[[], None]] = []
         """Answers of tools that came before the session was ready for them."""
         self._lost: asyncio.Future[Lost] | None = None
@@ -143,7 +147,9 @@ class OpenAIRealtime:
         for memory in memories:
             if isinstance(memory, ToolCall):
                 self._responses.adopt(memory.id)
-            self._send({"type": "conversation.item.create", "item": _item(memory)})
+            self._remembered += 1
+            name = f"{_REMEMBERED}{self._remembered}"
+            self._send({"type": "conversation.item.create", "item": {"id": name, **_item(memory)}})
 
     def ask(self, wish: str = "") -> None:
         self._act(self._responses.ask(wish))
@@ -261,7 +267,7 @@ class OpenAIRealtime:
                     self._say(heard)
                 elif isinstance(heard, SpeechDone):
                     self._said(heard)
-                elif heard is not None:
+                elif heard is not None and not (isinstance(heard, ItemOpened) and heard.item.startswith(_REMEMBERED)):
                     if event.usage is not None:
                         self._bill(self._config.transcription_model, event.usage)
                     if isinstance(heard, SpeechStarted):

@@ -147,7 +147,6 @@ class Projection:
         )
 
     def _ended(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
-        first_word = event.get("first_word_ms")
         until = event.get("until", record.at)
         began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": record.call}).scalar()
         connection.execute(
@@ -157,7 +156,6 @@ class Projection:
                 "ended": iso(until),
                 "seconds": _seconds_between(began, until),
                 "cause": clean(event.get("cause") or None),
-                "first_word": None if first_word is None else round(first_word),
             },
         )
         connection.execute(_STOP_ITEMS, {"call": record.call})
@@ -217,7 +215,7 @@ class Projection:
         )
 
     def _interrupted(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
-        if any(cut["received_ms"] - cut["heard_ms"] > 0 for cut in event["cuts"]):
+        if event["event"] == "interrupted" and any(cut["received_ms"] > cut["heard_ms"] for cut in event["cuts"]):
             connection.execute(_INTERRUPTED, {"call": record.call})
         for cut in event["cuts"]:
             words = f"{cut['heard_text']} {cut['unheard_text']}".strip()
@@ -230,6 +228,9 @@ class Projection:
                     "of": cut["received_ms"], "words": clean(cut["heard_text"]),
                 },
             )  # fmt: skip
+
+    def _first_word(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(_FIRST_WORD, {"call": record.call, "first_word": event.get("ms")})
 
     def _latency(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
         parts = {name: value for name, value in event.items() if name not in ("event", "item")}
@@ -290,6 +291,8 @@ _READERS: Final[dict[str, Reader]] = {
     "told": Projection._told,
     "heard": Projection._heard,
     "interrupted": Projection._interrupted,
+    "cut_off": Projection._interrupted,
+    "first_word": Projection._first_word,
     "latency": Projection._latency,
     "tool_called": Projection._tool_called,
     "tool_finished": Projection._tool_finished,
@@ -330,7 +333,6 @@ _END: Final = (
         ended_at=bindparam("ended"),
         duration_seconds=bindparam("seconds"),
         hangup_cause=bindparam("cause"),
-        first_word_ms=func.coalesce(conversations.c.first_word_ms, bindparam("first_word")),
         state="hangup",
     )
 )
@@ -338,6 +340,11 @@ _STOP_ITEMS: Final = (
     update(items)
     .where(items.c.conversation_id == _OURS, items.c.status.in_(("in_progress", "running")))
     .values(status=_STOPPED)
+)
+_FIRST_WORD: Final = (
+    update(conversations)
+    .where(_CALL, conversations.c.first_word_ms.is_(None))
+    .values(first_word_ms=bindparam("first_word"))
 )
 _INTERRUPTED: Final = update(conversations).where(_CALL).values(interruptions=conversations.c.interruptions + 1)
 _HEARD: Final = update(items).where(_ITEM).values(heard_ms=bindparam("heard"), of_ms=bindparam("of"))
