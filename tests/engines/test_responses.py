@@ -222,7 +222,7 @@ def test_in_any_order_one_runs_at_a_time_and_no_call_is_answered_twice(steps: li
                 count += 1
                 active.append(f"r{count}")
                 responses.created(f"r{count}")
-            case "done" | "failed" | "cancelled" if active:
+            case "done" | "failed" | "cancelled" if active and not refused:  # it refuses while the response runs
                 status = {"done": "completed"}.get(step, step)
                 served(responses.done(active.pop(), status, "server_error" if step == "failed" else ""))
             case "refused" if refused:
