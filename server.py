@@ -24,7 +24,7 @@ from quart import Quart
 from rich.console import Console
 
 from callflow.call import Rooms
-from callflow.cli import bench, demo, doctor, sandbox
+from callflow.cli import bench, demo, doctor, record, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
 from callflow.cli.tunnel import choose as choose_tunnel
@@ -377,6 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_parser(commands)
     doctor.add_parser(commands)
     sandbox.add_parser(commands)
+    record.add_parser(commands)
     bench.add_parser(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
@@ -385,6 +386,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_interruptible(bench.run(chosen))
     if chosen.command == "doctor":
         return run_interruptible(_doctor())
+    if chosen.command == "calls":
+        return run_interruptible(record.run_calls(chosen))
+    if chosen.command == "replay":
+        return run_interruptible(record.run_replay(chosen))
     if chosen.command == "sandbox":
         return sandbox.run(chosen)
     asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}

@@ -215,7 +215,7 @@ class Projection:
         )
 
     def _interrupted(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
-        if event["event"] == "interrupted" and any(cut["received_ms"] > cut["heard_ms"] for cut in event["cuts"]):
+        if event.get("by_caller") and any(cut["received_ms"] > cut["heard_ms"] for cut in event["cuts"]):
             connection.execute(_INTERRUPTED, {"call": record.call})
         for cut in event["cuts"]:
             words = f"{cut['heard_text']} {cut['unheard_text']}".strip()

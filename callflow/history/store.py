@@ -206,8 +206,11 @@ def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
         conditions.append(table.started_at <= moment(query.until, end=True))
     if query.live is not None:
         conditions.append(table.ended_at.is_(None) if query.live else table.ended_at.is_not(None))
-    if query.before:
+    if query.before and query.words.strip():
         conditions.append(table.id < query.before)
+    elif query.before:
+        last = select(table.started_at).where(table.id == query.before).scalar_subquery()
+        conditions.append(or_(table.started_at < last, and_(table.started_at == last, table.id < query.before)))
     limit = min(max(query.limit, 1), MOST)
     if not query.words.strip():
         # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.

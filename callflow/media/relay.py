@@ -452,7 +452,7 @@ class Relay:
             self.conversation.caller_speaks()
             return
         self.conversation.interrupted(said)
-        self._note("interrupted", cuts=[self._describe(cut) for cut in said])
+        self._note("interrupted", by_caller=by_caller, cuts=[self._describe(cut) for cut in said])
         if self.mind is not None and by_caller:
             self.mind.interrupted(said)
 

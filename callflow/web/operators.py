@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import msgspec
 from quart import Quart, Response, abort, request
 
+from callflow.journal import Record
 from callflow.keeper import Keeper
 from callflow.switchboard import Switchboard
+from callflow.web.history import add_history, full
 
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -78,11 +80,18 @@ def create_operators(
 
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> dict[str, Any]:
-        """Every step of one call in order: time, event, transition, commands; and notes of its audio in between."""
-        records = journal.read(call) or await keeper.store.journal(call)
+        """Every step of one call in order: time, event, transition, commands; and notes of its audio in between; and
+        what is on record of it."""
+        live = any(each.id == call for each in switchboard().calls)
+        records = journal.read(call) if live else await _on_record(keeper, call) or journal.read(call)
         if not records:
             abort(404)
-        return {"call": call, "records": [dataclasses.asdict(record) for record in records]}
+        row = await keeper.store.conversation(call) if not journal.trouble else None
+        return {
+            "call": call,
+            "records": [dataclasses.asdict(record) for record in records],
+            "conversation": await full(keeper, row) if row is not None else None,
+        }
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> tuple[dict[str, Any], int]:
@@ -98,9 +107,15 @@ def create_operators(
         except Refusal as refusal:
             return {"errors": list(refusal.problems)}, 400
 
+    add_history(app, keeper)
+
     @app.get("/tools")
     async def list_tools() -> Response:
         """What the agent can do, as the model is told."""
         return Response(msgspec.json.encode(list(tools())), content_type="application/json")
 
     return app
+
+
+async def _on_record(keeper: Keeper, call: str) -> list[Record]:
+    return [] if keeper.journal.trouble else await keeper.store.journal(call)

@@ -1,0 +1,47 @@
+"""Why a call ended, in words for people. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+_CAUSES: Final = {
+    "normal_clearing": "it was hung up in the ordinary way",
+    "completed": "it was hung up in the ordinary way",
+    "originator_cancel": "the caller gave up before it was answered",
+    "user_busy": "the line was busy",
+    "no_answer": "nobody answered",
+    "call_rejected": "it was rejected",
+    "time_limit": "the carrier's time limit was reached",
+    "agent": "the agent ended it, after its last words",
+    "no_input": "the caller said nothing any more, although they were asked",
+    "too_long": "it reached max_call_seconds",
+    "shutdown": "the server was stopped",
+    "busy": "too many calls were live (MAX_CONCURRENT_CALLS)",
+    "draining": "the server was being stopped, and took no new calls",
+    "interrupted": "the server died, and the call was over when it came back",
+    "stream_lost": "its audio was lost and could not be had back",
+    "stream_failed": "the carrier could not open its audio stream: is PUBLIC_BASE_URL right?",
+    "stream_timeout": "the carrier never opened its audio stream: is PUBLIC_BASE_URL right?",
+    "codec_refused": "its audio came in a form that cannot be read here",
+    "engine_lost": "the voice model was lost, and no other session could be had",
+    "engine_timeout": "the voice model was not there in time (engine_seconds)",
+    "not_answered": "the carrier never said that it was answered",
+    "already_ended": "the carrier said that it was over already",
+    "not_ours": "it turned out to be somebody else's",
+    "not_at_carrier": "the carrier had it no more, and had not said so",
+    "our_fault": "of a fault in Callflow: the log of that moment has it",
+    "unspecified": "the carrier did not say why",
+}
+_SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation": "as a comparison with it showed"}
+
+
+def why(cause: str | None, source: str | None = "") -> str:
+    """One clause: `it was hung up in the ordinary way, by the caller`."""
+    if not cause:
+        return "it has not ended"
+    told = _CAUSES.get(cause)
+    if told is None:
+        told = f"a command to the carrier failed ({cause})" if cause.endswith("_failed") else cause.replace("_", " ")
+    whose = _SOURCES.get(source or "", "") if cause in ("normal_clearing", "completed", "not_at_carrier") else ""
+    return f"{told}, {whose}" if whose else told
