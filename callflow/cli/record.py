@@ -23,10 +23,10 @@ from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
 from callflow.replay import replay
 from callflow.settings import SettingsError, load
+from callflow.timeline import told
 
 
 _NEXT: Final = "Start the server once, or say where the record is: DATABASE_URL, or DATA_DIR."
-_PLAIN: Final = frozenset({"event", "leg"})
 
 
 class RecordError(Exception):
@@ -67,8 +67,8 @@ async def run_calls(arguments: argparse.Namespace) -> int:
     table.add_column("ended because", overflow="fold", min_width=20)
     for row in rows:
         table.add_row(
-            _local(row["started_at"])[:16], (row["call_id"] or row["stream_sid"])[:8], Text(row["caller_number"] or "–"),
-            _length(row["duration_seconds"]), str(row["message_count"] or 0), _dollars(row["cost_usd"]),
+            _local(row["started_at"])[:16], (row["call_id"] or row["stream_sid"])[:8],
+            Text(row["caller_number"] or "–"), _length(row["duration_seconds"]), str(row["message_count"] or 0), _dollars(row["cost_usd"]),
             Text(_ended(row)),
         )  # fmt: skip
     Console().print(table)
@@ -169,30 +169,6 @@ async def _show(store: Store, beginning: str, save: str | None) -> int:
         if line:
             print(f"{record.at - began:9.3f} s  {line}")
     return 0
-
-
-def told(record: Record) -> str:
-    """One record in a line; "": nothing that people would look for."""
-    event = record.event
-    name = event.get("event", "")
-    match event:
-        case {"event": "turn", "who": who, "text": text}:
-            return f"{who}: {text}" + ("" if event.get("whole", True) else " …")
-        case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
-            how = "the caller breaks in" if event.get("by_caller") else "the line broke"
-            heard = [f"heard {cut['heard_ms']} of {cut['received_ms']} ms: {cut['heard_text']}" for cut in cuts]
-            return f"{how}, {'; '.join(heard)}"
-        case {"event": "heard" | "usage" | "agent_speaks" | "caller_speaks" | "caller_pauses"}:
-            return ""
-    shown = [(key, value) for key, value in event.items() if key not in _PLAIN and value not in ("", None)]
-    details = ", ".join(f"{key} {value}" for key, value in shown)
-    if not record.is_step:
-        return f"({name}{': ' if details else ''}{details[:300]})"
-    moved = f"   {record.before} -> {record.after}" if record.before != record.after else ""
-    wanted = [each["command"] for each in record.commands if each["command"] not in ("arm", "disarm")]
-    does = f"   => {', '.join(wanted)}" if wanted else ""
-    inert = "" if record.taken else "   (inert)"
-    return f"{name}{': ' if details else ''}{details[:200]}{moved}{does}{inert}"
 
 
 def _ended(row: Any) -> str:

@@ -120,7 +120,7 @@ def add_history(app: Quart, keeper: Keeper) -> None:
 
     @app.get("/api/conversations/export")
     async def export() -> Response:
-        """All that the query finds: `format=json` with everything that is known of each, or `format=csv`, a row each."""
+        """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
         wanted = query(MOST)
         await store.find(Query(words=wanted.words, since=wanted.since, until=wanted.until, limit=1))  # or 400
         if _first("format").lower() == "csv":

@@ -18,6 +18,7 @@ from callflow.journal import Record
 from callflow.keeper import Keeper
 from callflow.switchboard import Switchboard
 from callflow.web.history import add_history, full
+from callflow.web.mcp_door import McpDoor
 
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -46,18 +47,26 @@ def create_operators(
     journal = keeper.journal
     hosts = _LOCAL | {host}
 
+    def refuse(headers: Mapping[str, str]) -> tuple[int, str] | None:
+        asked = headers.get("host", "")
+        if not token and (urlsplit(f"//{asked}").hostname or "") not in hosts:
+            return 421, "This listener is not known under that name.\n"
+        origin = headers.get("origin", "")
+        if origin and urlsplit(origin).netloc != asked:
+            return 403, "Not for pages of another origin.\n"
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if token and not hmac.compare_digest(given.encode(), token.encode()):
+            return 401, "A token is needed: Authorization: Bearer CONSOLE_TOKEN.\n"
+        return None
+
     @app.before_request
     async def admit() -> Response | None:
-        named = urlsplit(f"//{request.host}").hostname or ""
-        if not token and named not in hosts:
-            return Response("This listener is not known under that name.\n", 421)
-        origin = request.headers.get("Origin")
-        if origin and urlsplit(origin).netloc != request.host:
-            return Response("Not for pages of another origin.\n", 403)
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token and not hmac.compare_digest(given.encode(), token.encode()):
-            return Response("A token is needed: Authorization: Bearer CONSOLE_TOKEN.\n", 401)
-        return None
+        refused = refuse({name.lower(): value for name, value in request.headers.items()})
+        return None if refused is None else Response(refused[1], refused[0], content_type="text/plain; charset=utf-8")
+
+    door = McpDoor(app.asgi_app, keeper.store, refuse)
+    app.asgi_app = door  # type: ignore[method-assign]
+    app.after_serving(door.close)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""`python -m callflow.mcp`: the record of the calls as an MCP server on standard input and output.
+
+Settings are read in the working directory if Callflow is set up there, and else where Callflow lies: clients start it
+anywhere. The database is opened for reading only; one of an earlier version is brought up to date first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from mcp.server.stdio import stdio_server
+from sqlalchemy import URL
+
+from callflow.history.database import Database, DatabaseError, url_of
+from callflow.history.mcp_server import NAME, ToolError, make_server
+from callflow.history.store import Store
+from callflow.settings import SettingsError, load
+
+
+class Reader:
+    """Opens the record when it is first asked for: it may come into being later than this process."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._store: Store | None = None
+
+    async def store(self) -> Store:
+        """Raises ToolError."""
+        if self._store is None:
+            if self._url.get_backend_name() == "sqlite" and not await asyncio.to_thread(
+                Path(self._url.database or "").is_file
+            ):
+                raise ToolError(f"there is no record in {self._url.database} yet: start Callflow's server once")
+            await self._migrate()
+            self._store = Store(Database(self._url, read_only=True))
+        return self._store
+
+    async def _migrate(self) -> None:
+        database = Database(self._url)
+        try:
+            await database.migrate()
+        except DatabaseError as error:
+            raise ToolError(str(error)) from None
+        except Exception as error:
+            raise ToolError(f"the record in {database.name} cannot be opened ({type(error).__name__})") from None
+        finally:
+            await database.close()
+
+    async def close(self) -> None:
+        if self._store is not None:
+            await self._store.database.close()
+
+
+def home() -> Path:
+    """Where Callflow is set up."""
+    here = Path.cwd()
+    set_up = any((here / name).exists() for name in ("settings.toml", ".env", "data"))
+    return here if set_up else Path(__file__).parents[1]
+
+
+def record_url(folder: Path) -> URL:
+    """Raises SettingsError, DatabaseError."""
+    settings = load(toml=folder / "settings.toml", env_file=folder / ".env")
+    url = url_of(settings.database_url, str(folder / settings.data_dir))
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=str(folder / (url.database or "")))
+    return url
+
+
+async def serve(url: URL) -> None:
+    reader = Reader(url)
+    server = make_server(reader.store)
+    print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
+    try:
+        async with stdio_server() as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
+    finally:
+        await reader.close()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        url = record_url(home())
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    except DatabaseError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        asyncio.run(serve(url))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
