@@ -353,6 +353,10 @@ class Call:
         return not self._back.is_set()
 
     @property
+    def _is_quiet(self) -> bool:
+        return self.model.state == machine.STREAMING and not self.model.farewell and self.agent.is_quiet
+
+    @property
     def is_handed_over(self) -> bool:
         """It goes on in the next process."""
         return self._leaving
@@ -382,11 +386,11 @@ class Call:
     async def hand_over(self, quiet_by: float) -> None:
         """Let go of this call without ending it, at a moment when nobody speaks, or at that time of the loop's clock.
         Whoever reads its record next goes on with it."""
-        while not (machine.is_over(self.model) or self.agent.is_quiet or self._loop.time() >= quiet_by):  # noqa: ASYNC110
+        while not (machine.is_over(self.model) or self._is_quiet or self._loop.time() >= quiet_by):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)  # quiet is made of many things, none of which tells
         if machine.is_over(self.model) or not self._back.is_set():
             return
-        record = self._record_of(HANDED_OVER, quiet=self.agent.is_quiet)
+        record = self._record_of(HANDED_OVER, quiet=self._is_quiet)
         self._leaving = True
         self._wake.set()
         try:

@@ -296,11 +296,16 @@ class Switchboard:
         await self.stop()
 
     async def hand_over(self, seconds: float) -> None:
-        """Let go of every call without ending it, each at a moment when nobody speaks, all within that time."""
+        """Let go of every call without ending it, each at a moment when nobody speaks, all within that time.
+
+        Whoever calls meanwhile is answered, and handed over as well; only at the very end carriers are to ask again."""
+        by = self._loop.time() + seconds
+        while self._calls and self._loop.time() < by:
+            await asyncio.gather(*(call.hand_over(by) for call in self.calls), return_exceptions=True)
+            await self._empty(_RELEASE_SECONDS)
         self.stop_accepting()
         self._leaving = True
-        by = self._loop.time() + seconds
-        await asyncio.gather(*(call.hand_over(by) for call in self.calls), return_exceptions=True)
+        await asyncio.gather(*(call.hand_over(0.0) for call in self.calls), return_exceptions=True)
         await self._empty(_RELEASE_SECONDS)
 
     async def stop(self) -> None:

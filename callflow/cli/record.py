@@ -67,10 +67,14 @@ async def run_calls(arguments: argparse.Namespace) -> int:
     table.add_column("ended because", overflow="fold", min_width=20)
     for row in rows:
         table.add_row(
-            _local(row["started_at"])[:16], (row["call_id"] or row["stream_sid"])[:8],
-            Text(row["caller_number"] or "–"), _length(row["duration_seconds"]), str(row["message_count"] or 0), _dollars(row["cost_usd"]),
+            _local(row["started_at"])[:16],
+            (row["call_id"] or row["stream_sid"])[:8],
+            Text(row["caller_number"] or "–"),
+            _length(row["duration_seconds"]),
+            str(row["message_count"] or 0),
+            _dollars(row["cost_usd"]),
             Text(_ended(row)),
-        )  # fmt: skip
+        )
     Console().print(table)
     return 0
 

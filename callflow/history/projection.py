@@ -40,7 +40,18 @@ def words_of(content: str) -> str:
 
 
 def json_of(value: Any) -> str:
-    return str(clean(msgspec.json.encode(value).decode()))
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_readable(value)).decode()
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_readable(name): _readable(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(each) for each in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def clean(value: Any) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Row, Select, and_, column, delete, func, or_, select, text
+from sqlalchemy import table as sql_table
 
 from callflow.history.database import Database
 from callflow.history.tables import EARLIER, SEARCH, conversations, iso, items, steps, streams, transitions
@@ -187,6 +188,9 @@ def _with_before(query: Query, before: int) -> Query:
     return Query(**{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST})
 
 
+_search: Final = sql_table(SEARCH, column("rowid"), column("words"))
+
+
 def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
     table = conversations.c
     wanted = select(conversations)
@@ -216,11 +220,10 @@ def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
         # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.
         return wanted.where(and_(True, *conditions)).order_by(table.started_at.desc(), table.id.desc()).limit(limit)
     if is_sqlite:
-        # The index hands out the newest first, and stops when the page is full: common words cost no more than rare
-        # ones. (CROSS JOIN tells SQLite to begin there.)
-        found = text("conversation_search.words MATCH :words").bindparams(words=fts5(query.words))
-        source = text(f"{SEARCH} CROSS JOIN conversations ON conversations.id = {SEARCH}.rowid")
-        return wanted.select_from(source).where(found, *conditions).order_by(text(f"{SEARCH}.rowid DESC")).limit(limit)
+        # The index hands out the newest first, and stops when the page is full: common words cost what rare ones do.
+        both = _search.join(conversations, table.id == _search.c.rowid)
+        match = text(f"{SEARCH}.words MATCH :words").bindparams(words=fts5(query.words))
+        return wanted.select_from(both).where(match, *conditions).order_by(_search.c.rowid.desc()).limit(limit)
     found = text(
         f"conversations.id IN (SELECT id FROM {SEARCH} "
         "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"

@@ -180,7 +180,9 @@ class DurableJournal(MemoryJournal):
             return
         try:
             await self._commit(database, batch)
-        except (DataError, IntegrityError, TypeError, ValueError) as error:
+        except Exception as error:
+            if not _is_its_own_fault(error):
+                raise
             if len(batch) == 1:
                 self.counts["lost"] += 1
                 log.exception("a record of call %s cannot be written, and is left out", batch[0][1].call)
@@ -198,10 +200,6 @@ class DurableJournal(MemoryJournal):
         try:
             async with database.engine.begin() as connection:
                 await connection.run_sync(self._apply, wanted)
-        except StatementError as error:
-            self._projection.forget()
-            cause = error.orig
-            raise cause if isinstance(cause, (TypeError, ValueError)) else error from None
         except BaseException:
             self._projection.forget()
             raise
@@ -215,6 +213,16 @@ class DurableJournal(MemoryJournal):
         self._projection.finish(connection)
 
 
+def _is_its_own_fault(error: Exception) -> bool:
+    """The record can never be written. SQLSTATE 22 and 23 are about the data, all else about the database."""
+    if isinstance(error, StatementError):
+        state = str(getattr(error.orig, "sqlstate", "") or "")
+        its_own = isinstance(error, (DataError, IntegrityError)) or state[:2] in ("22", "23")
+        return its_own or isinstance(error.orig, _PYTHONS)
+    return isinstance(error, _PYTHONS)
+
+
+_PYTHONS: Final = (TypeError, ValueError, OverflowError)
 _INSERT: Final = insert(steps)
 
 

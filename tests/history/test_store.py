@@ -1,0 +1,141 @@
+"""What is on record, found again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.history.store import BadQuery, Query, Store, moment, numbers_like, remove_files, terms
+from callflow.journal import ENDED, Record
+from tests.history.test_writer import began, journal
+
+
+AT = 1_764_630_000.0
+"""2025-12-01 23:00:00 in UTC."""
+DAY = 86_400.0
+
+
+def name(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def kept(url: str, check: Callable[[Store], Awaitable[None]]) -> None:
+    """Three calls, a day apart: of the second one 23:00 on 2025-12-02 is the beginning."""
+
+    async def main() -> None:
+        async with journal(url) as (one, store):
+            for number, words in enumerate(
+                ("the bakery opens at seven", "rye bread, and a seven grain loaf", "goodbye")
+            ):
+                at, call = AT + number * DAY, name(number)
+                one.note(began(call, at))
+                turn = {"event": "turn", "who": "caller", "item": f"item_{number}", "text": words, "ago_ms": 0}
+                one.note(Record(call, 0, at + 1, turn))
+                if number < 2:
+                    one.note(Record(call, 0, at + 2, {"event": ENDED, "cause": "agent"}))
+            await one.flushed()
+            await check(store)
+
+    asyncio.run(main())
+
+
+async def found(store: Store, **query: Any) -> list[str]:
+    rows = await store.find(Query(**query))
+    return [row["call_id"][-1] for row in rows]
+
+
+def test_newest_first_and_page_by_page(database_url: str) -> None:
+    async def check(store: Store) -> None:
+        assert await found(store) == ["2", "1", "0"]
+        (first,) = await store.find(Query(limit=1))
+        assert await found(store, limit=1, before=first["id"]) == ["1"]
+        assert [len(page) async for page in store.pages(Query())] == [3]
+        assert await found(store, live=True) == ["2"]
+        assert await found(store, live=False) == ["1", "0"]
+
+    kept(database_url, check)
+
+
+@pytest.mark.parametrize(
+    ("words", "calls"),
+    [
+        ("seven", "10"), ("SEVEN bakery", "0"), ('"seven grain"', "1"), ('"grain seven"', ""), ("bak*", "0"),
+        ("bak", ""), ("bread, and", "1"), ("' OR 1=1 --", ""), ("goodbye", "2"),
+    ],
+)  # fmt: skip
+def test_words_are_found(database_url: str, words: str, calls: str) -> None:
+    async def check(store: Store) -> None:
+        assert await found(store, words=words) == list(calls)
+
+    kept(database_url, check)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "calls"),
+    [
+        ("2025-12-01T10:00:00Z", "", "210"),  # a call at 23:00 of that day is after 10:00
+        ("", "2025-12-01", "0"),  # a date includes its day
+        ("2025-12-02", "2025-12-02", "1"),
+        ("2025-12-01T23:00:00Z", "2025-12-01T23:00:00Z", "0"),
+        ("2025-12-02T00:00:00+01:00", "2025-12-02 23:59:59", "10"),
+        ("2026-01-01", "", ""),
+    ],
+)
+def test_dates_mean_what_people_mean(database_url: str, since: str, until: str, calls: str) -> None:
+    async def check(store: Store) -> None:
+        assert await found(store, since=since, until=until) == list(calls)
+
+    kept(database_url, check)
+
+
+@pytest.mark.parametrize(
+    "number", ["+15550100001", "+1 (555) 010-0001", "15550100001", "0015550100001", "555-010-0001"]
+)
+def test_a_number_is_found_however_it_is_written(database_url: str, number: str) -> None:
+    async def check(store: Store) -> None:
+        assert await found(store, number=number) == ["2", "1", "0"]
+        assert await found(store, caller=number) == ["2", "1", "0"]
+        assert await found(store, called=number) == []
+
+    kept(database_url, check)
+
+
+def test_what_makes_no_sense_is_said() -> None:
+    for call in (lambda: moment("yesterday"), lambda: terms("  .,- ")):
+        with pytest.raises(BadQuery):
+            call()
+    assert "+15550100001" in numbers_like("+1 555 010 0001")
+    assert numbers_like("client:joe") == ["client:joe"]
+
+
+def test_a_deleted_call_leaves_nothing(database_url: str) -> None:
+    async def check(store: Store) -> None:
+        rows = await store.find(Query(words="bakery"))
+        await store.delete([row["id"] for row in rows])
+        assert await found(store) == ["2", "1"]
+        assert await found(store, words="bakery") == []
+        assert await store.items(rows[0]["id"]) == []
+        assert await store.journal(rows[0]["call_id"]) == []
+
+    kept(database_url, check)
+
+
+def test_old_calls_are_found_for_deletion_but_for_those_that_go_on(database_url: str) -> None:
+    async def check(store: Store) -> None:
+        assert len(await store.older_than(AT + 10 * DAY)) == 2
+        assert len(await store.older_than(AT + DAY / 2)) == 1
+
+    kept(database_url, check)
+
+
+def test_recordings_are_deleted_in_their_folder_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for path in (folder / "a.wav", folder / "b.wav", tmp_path / "c.wav"):
+        path.touch()
+    remove_files(["a.wav,gone.wav", "../c.wav"], folder)
+    assert sorted(path.name for path in tmp_path.rglob("*.wav")) == ["b.wav", "c.wav"]

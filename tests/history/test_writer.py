@@ -1,0 +1,165 @@
+"""The durable journal: everything in order, in few commits, and a live call never waits for a database in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from callflow.history.database import Database, url_of
+from callflow.history.store import Store
+from callflow.history.writer import DurableJournal, JournalError
+from callflow.journal import BEGAN, ENDED, Record
+from tests.e2e.house import until
+
+
+CALL = "00000000-0000-4000-8000-000000000001"
+
+
+def began(call: str = CALL, at: float = 1_700_000_000.0) -> Record:
+    event = {
+        "event": BEGAN, "carrier": "telnyx", "control": "v3:x", "leg": "leg", "session": "s", "number": "",
+        "from": "+15550100001", "to": "+15550100002", "direction": "inbound", "profile": "",
+        "engine_tries": 3, "stream_tries": 3,
+    }  # fmt: skip
+    return Record(call, 0, at, event)
+
+
+def step(number: int, call: str = CALL) -> Record:
+    return Record(call, number, 1_700_000_000.0 + number, {"event": "engine_ready"}, "streaming", "streaming", True, [])
+
+
+@asynccontextmanager
+async def journal(url: str) -> AsyncIterator[tuple[DurableJournal, Store]]:
+    database = Database(url_of(url, "data"))
+    await database.migrate()
+    one = DurableJournal()
+    one.open(database)
+    try:
+        yield one, Store(database)
+    finally:
+        await one.close()
+        await database.close()
+
+
+def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url: str) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            assert [record.step for record in await store.journal(CALL)] == [0, 1]
+            assert [record.event for record in await store.journal(CALL)] == [kept.event for kept in one.read(CALL)]
+            assert await store.unfinished() == [CALL]
+            one.note(Record(CALL, 1, 1_700_000_090.9, {"event": ENDED, "cause": "normal_clearing"}))
+            await one.flushed()
+            row = await store.conversation(CALL)
+            assert row is not None
+            assert (row["duration_seconds"], row["hangup_cause"], row["ended_at"]) == (
+                90, "normal_clearing", "2023-11-14T22:14:50.900Z",
+            )  # fmt: skip
+            assert await store.unfinished() == []
+
+    asyncio.run(main())
+
+
+def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url: str) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            await asyncio.gather(*(one.append(step(number)) for number in range(1, 301)))
+            assert one.counts["written"] == 301
+            assert one.counts["batches"] <= 5
+            assert [record.step for record in await store.journal(CALL)] == list(range(301))
+
+    asyncio.run(main())
+
+
+def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        url = f"sqlite:///{tmp_path}/callflow.db"
+        async with journal(url) as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            locker = sqlite3.connect(tmp_path / "callflow.db", isolation_level=None)
+            locker.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(JournalError):
+                await one.append(step(2))
+            started = time.monotonic()
+            with pytest.raises(JournalError):
+                await one.append(step(3))
+            assert time.monotonic() - started < 0.1, "a step waited for a database that is known to be in trouble"
+            assert one.trouble
+            locker.execute("ROLLBACK")
+            locker.close()
+            await until(lambda: not one.waiting, "the records to be written after all", 10)
+            assert not one.trouble
+            assert [record.step for record in await store.journal(CALL)] == [0, 1, 2, 3]
+            assert one.counts["lost"] == 0
+
+    asyncio.run(main())
+    assert "THE JOURNAL CANNOT BE WRITTEN" in caplog.text
+
+
+def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))
+        await database.migrate()
+        one = DurableJournal(most_waiting=50)
+        from sqlalchemy import event
+
+        event.listen(
+            database.engine.sync_engine, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count=1").close()
+        )
+        await database.engine.dispose()
+        one.open(database)
+        big = {"event": "turn", "who": "caller", "item": "i", "text": "x" * 200_000}
+        for number in range(200):
+            one.note(Record(CALL, number, 1.0, big))
+        await until(lambda: one.trouble, "the trouble to be known", 5)
+        assert "full" in one.trouble
+        assert one.counts["lost"] == 150
+        with pytest.raises(JournalError):
+            await one.append(step(1))
+        await one.close()
+        await database.close()
+
+    asyncio.run(main())
+    assert "THE JOURNAL CANNOT BE WRITTEN" in caplog.text
+
+
+def test_a_record_that_no_database_takes_is_left_out_alone(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            one.note(Record(CALL, 0, 2.0, {"event": "turn", "who": "caller", "item": "i", "text": "a\x00b \ud800 c"}))
+            one.note(Record("x" * 10, 1 << 80, 3.0, {"event": "nonsense"}))
+            await one.append(step(1))
+            assert [record.step for record in await store.journal(CALL)] == [0, 0, 1]
+            assert one.counts["lost"] == 1
+            (item,) = await store.items((await store.conversation(CALL) or {})["id"])
+            assert item["text"] == "ab ? c"
+
+    asyncio.run(main())
+    assert "cannot be written, and is left out" in caplog.text
+
+
+def test_what_was_deleted_does_not_come_back(database_url: str) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            row = await store.conversation(CALL)
+            assert row is not None
+            calls, _ = await store.delete([row["id"]])
+            for call in calls:
+                one.forget(call)
+            await one.append(step(2))
+            assert await store.journal(CALL) == []
+            assert await store.conversation(CALL) is None
+
+    asyncio.run(main())
