@@ -34,7 +34,7 @@ from callflow.engines.tools import ToolsError
 from callflow.errors import TunnelError
 from callflow.history.database import DatabaseError, url_of
 from callflow.history.writer import DurableJournal
-from callflow.house import NOBODY, House
+from callflow.house import NOBODY, House, redactor
 from callflow.keeper import Keeper
 from callflow.live import Live
 from callflow.settings import Settings, SettingsError, check_serve, load
@@ -300,7 +300,7 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
             for warning in [*settings.warnings, *House(settings).warnings]:
                 print(warning, file=sys.stderr)
             return 0
-        log_to_stderr(settings.log_level)
+        log_to_stderr(settings.log_level, redactor(settings).text)
         return run(_serve_until_signal(settings))
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])

@@ -20,10 +20,12 @@ WORDS: Final = frozenset(
     }
 )  # fmt: skip
 """The fields of events and notes that hold words."""
-_RUN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ .,/\-]{0,2}[0-9]){12,}")
+_RUN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ .,/\-]{0,2}[0-9]){12,}(?![0-9A-Za-z])")
 _TAIL: Final = re.compile(r"[0-9](?:[ .,/\-]{0,2}[0-9]){3,}[ .,/\-]*$")
 """Digits at the end of a text that goes on: perhaps the beginning of what would be taken out as a whole."""
 _LONGEST, _SHORTEST = 19, 13
+_ISSUED: Final = re.compile(r"(?:4|5[1-5]|2[2-7]|6|35)[0-9]{14,15}|3[47][0-9]{13}")
+"""How the cards of the large issuers begin, and how long they are."""
 
 
 class Redactor:
@@ -80,26 +82,34 @@ class Redactor:
 
 
 def _without_cards(run: re.Match[str]) -> str:
-    """A run of digits may hold more than a card: its date and its code behind it, or a number before it."""
+    """A run of digits may hold more than a card: its date and its code behind it, or a number before it.
+
+    What begins and ends where groups of digits do is a card if its check digit is right; of what lies across groups,
+    only what also looks like an issuer's."""
     text = run[0]
     places = [index for index, each in enumerate(text) if each.isdigit()]
-    digits = [int(text[index]) for index in places]
-    parts: list[str] = []
-    done = start = 0
-    while start + _SHORTEST <= len(digits):
-        length = next((n for n in range(_LONGEST, _SHORTEST - 1, -1) if _is_card(digits[start : start + n], n)), 0)
-        if not length:
-            start += 1
-            continue
-        parts += [text[done : places[start]], CARD]
-        start += length
-        done = places[start - 1] + 1
-    return "".join([*parts, text[done:]])
+    digits = "".join(text[index] for index in places)
+    begins = {n for n, at in enumerate(places) if n == 0 or places[n - 1] != at - 1}
+    ends = {n + 1 for n, at in enumerate(places) if n + 1 == len(places) or places[n + 1] != at + 1}
+    spans = [
+        (start, start + length)
+        for length in range(_LONGEST, _SHORTEST - 1, -1)
+        for start in range(len(digits) - length + 1)
+        if _is_card(digits[start : start + length])
+    ]
+    whole = [span for span in spans if span[0] in begins and span[1] in ends]
+    across = [span for span in spans if span not in whole and _ISSUED.fullmatch(digits[span[0] : span[1]])]
+    taken: list[tuple[int, int]] = []
+    for start, end in (*whole, *across):
+        if all(end <= other[0] or start >= other[1] for other in taken):
+            taken.append((start, end))
+    for start, end in sorted(taken, reverse=True):
+        text = text[: places[start]] + CARD + text[places[end - 1] + 1 :]
+    return text
 
 
-def _is_card(digits: list[int], length: int) -> bool:
+def _is_card(digits: str) -> bool:
     """ISO/IEC 7812: the check digit."""
-    if len(digits) != length or not any(digits):
-        return False
-    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2])
-    return (sum(digits[::-2]) + sum(doubled)) % 10 == 0
+    numbers = [int(each) for each in digits]
+    doubled = (number * 2 - 9 * (number > 4) for number in numbers[-2::-2])
+    return any(numbers) and (sum(numbers[::-2]) + sum(doubled)) % 10 == 0

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 
@@ -55,11 +55,25 @@ def name_of(bound: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-def log_to_stderr(level: str) -> None:
+class _Redacting(logging.Filter):
+    """What nobody is to read is not in the log either."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._redact(record.getMessage()), None
+        return True
+
+
+def log_to_stderr(level: str, redact: Callable[[str], str] = str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Redacting(redact))
     logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", handlers=[handler]
     )
-    # Some tell every header at the level debug: keys are among them.
-    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error"):
+    # Some tell every header and every row at the level debug: keys, and what was said, are among them.
+    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert

@@ -73,6 +73,10 @@ class House:
         (call,) = self.line.switchboard.calls
         return call
 
+    def carrier_call(self) -> Any:
+        """The newest call, from the carrier's side."""
+        return list(self.carrier.calls.values())[-1]
+
     def happened(self, kind: str, call: str | None = None) -> list[dict[str, Any]]:
         """The events and notes of that name on record, in order: of one call, or of all."""
         names = self.line.journal.calls() if call is None else [call]

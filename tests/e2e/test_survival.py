@@ -257,6 +257,9 @@ async def book(table: int) -> str:
     with LOG.open("a") as file:
         print(table, file=file)
     await asyncio.sleep(3600)
+
+
+tools = [book]
 '''
 
 
@@ -269,6 +272,7 @@ def test_a_tool_that_was_running_is_not_run_twice_and_the_model_is_told(tmp_path
             caller = await one.ring()
             await until(log.exists, "the tool to run")
             await one.stop()
+            one.realtime.script = Script.of(Turn.say("I do not know whether that was done.", noise(500, 3)))
             await one.start()
             await caller.hears_again(one.listening_at)
             assert log.read_text() == "4\n"
