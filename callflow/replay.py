@@ -48,7 +48,8 @@ def replay(records: Sequence[Record], *, lenient: bool = False) -> Replay:
         if record.step != done.steps + 1:
             found = Divergence(done.steps + 1, "missing", "not written at the time", None)
         done.steps = record.step
-        found = _take(done.model, record) or found
+        taken = _take(done.model, record)
+        found = found or taken
         done.divergence = done.divergence or found
         if found is not None:
             if not lenient:

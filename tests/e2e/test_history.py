@@ -264,7 +264,7 @@ def test_a_card_number_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     """Said by the caller, given to a tool and answered by it: neither the database nor the log has it."""
     number = CARD.replace(" ", "")
     turns = (
-        Turn.say("Good morning.", noise(200, 1)),
+        Turn.say("Good morning.", noise(300, 1)),
         Turn.call("opening", day=number),
         Turn.say(f"So it is {CARD}.", noise(400, 2)),
     )

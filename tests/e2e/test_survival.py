@@ -22,7 +22,7 @@ import pytest
 from callflow.history.store import Store
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Session, Turn
-from callflow.sandbox.telnyx import ApiFault
+from callflow.sandbox.telnyx import ApiFault, Telnyx
 from tests.e2e import house
 from tests.e2e.house import Exchange, run, until
 from tests.e2e.process import SERVER, Process, python
@@ -294,6 +294,7 @@ def test_a_tool_that_was_running_is_not_run_twice_and_the_model_is_told(tmp_path
 def test_a_call_whose_answer_had_not_got_through_is_answered_once() -> None:
     async def main() -> None:
         async with office() as one:
+            assert isinstance(one.carrier, Telnyx)
             one.carrier.faults.api.append(ApiFault("answer", status=503, times=2))
             caller = await one.ring()
             await until(lambda: len(one.carrier.commands) == 1, "the answer that is refused")

@@ -1,0 +1,214 @@
+"""The record for language models, asked by the MCP package's own client: over standard input and output, and HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.e2e.house import house, run
+from tests.e2e.talk import talk
+from tests.history.test_database import EARLIER
+
+
+OLD = ["get_conversations", "get_conversation_details", "search_conversations", "search_conversations_by_caller"]
+NEW = ["search_conversations_by_text", "get_conversation_timeline"]
+ROW = ["id", "stream_sid", "phone_number", "phone_number_sid", "caller_number", "started_at", "ended_at",
+       "duration_seconds", "message_count"]  # fmt: skip
+
+
+@asynccontextmanager
+async def reading(folder: Path) -> AsyncIterator[Client]:
+    """`python -m callflow.mcp`, in a folder that is not Callflow's."""
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{folder}/callflow.db"}
+    server = StdioServerParameters(command=sys.executable, args=["-m", "callflow.mcp"], env=variables, cwd=folder)
+    async with Client(stdio_client(server)) as client:
+        yield client
+
+
+async def asked(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(tool, arguments)
+    (content,) = result.content
+    assert content.type == "text"
+    assert not result.is_error, content.text
+    return json.loads(content.text)
+
+
+async def refused(client: Client, tool: str, **arguments: Any) -> str:
+    result = await client.call_tool(tool, arguments)
+    (content,) = result.content
+    assert content.type == "text"
+    assert result.is_error
+    return content.text
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A database as the earlier system left it, with two more calls than 100."""
+    database = sqlite3.connect(tmp_path / "callflow.db")
+    database.executescript(EARLIER)
+    database.executemany(
+        "INSERT INTO conversations (stream_sid, phone_number, caller_number, started_at) VALUES (?, ?, ?, ?)",
+        [(f"MZ{n:03}", "+15550100003", "+15550100007", f"2025-11-01 10:{n // 60:02}:{n % 60:02}") for n in range(100)],
+    )
+    database.commit()
+    database.close()
+    return tmp_path
+
+
+def test_the_tools_are_those_of_the_earlier_system_and_two_more(earlier: Path) -> None:
+    async def main() -> None:
+        async with reading(earlier) as client:
+            info = client.server_info
+            assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
+            tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+            assert list(tools) == OLD + NEW
+            assert {name: sorted(schema["properties"]) for name, schema in tools.items()} == {
+                "get_conversations": ["limit", "phoneNumber", "phoneNumberSid"],
+                "get_conversation_details": ["streamSid"],
+                "search_conversations": ["endDate", "limit", "startDate"],
+                "search_conversations_by_caller": ["callerNumber", "limit"],
+                "search_conversations_by_text": ["limit", "query"],
+                "get_conversation_timeline": ["streamSid"],
+            }
+            assert {name: schema.get("required", []) for name, schema in tools.items()} == {
+                "get_conversations": [], "get_conversation_details": ["streamSid"], "search_conversations": [],
+                "search_conversations_by_caller": ["callerNumber"], "search_conversations_by_text": ["query"],
+                "get_conversation_timeline": ["streamSid"],
+            }  # fmt: skip
+
+    run(main())
+
+
+def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) -> None:
+    async def main() -> None:
+        async with reading(earlier) as client:
+            rows = await asked(client, "get_conversations")
+            assert len(rows) == 50
+            assert [row["stream_sid"] for row in rows[:2]] == ["MZold2", "MZold1"]
+            assert list(rows[0]) == [*ROW, "created_at"]
+            assert rows[1]["started_at"] == "2025-12-01T23:00:00.000Z"
+            assert len(await asked(client, "get_conversations", limit=10**9)) == 102
+            assert len(await asked(client, "get_conversations", limit=0)) == 1
+            assert len(await asked(client, "get_conversations", phoneNumber="+1 555 010 0002")) == 2
+            assert await asked(client, "get_conversations", phoneNumber="+15550100002", phoneNumberSid="PNx") == []
+
+            # a call at 23:00 is after 10:00 of the same day, and a date as an end means that whole day
+            for arguments in (
+                {"startDate": "2025-12-01T10:00:00Z"},
+                {"startDate": "2025-12-01", "endDate": "2025-12-01"},
+            ):
+                found = [row["stream_sid"] for row in await asked(client, "search_conversations", **arguments)]
+                assert "MZold1" in found, arguments
+            by_caller = await asked(client, "search_conversations_by_caller", callerNumber="(555) 010-0001")
+            assert [row["stream_sid"] for row in by_caller] == ["MZold1"]
+            by_text = await asked(client, "search_conversations_by_text", query="rye loaf")
+            assert [row["stream_sid"] for row in by_text] == ["MZold1"]
+
+            details = await asked(client, "get_conversation_details", streamSid="MZold1")
+            assert list(details["conversation"]) == ROW
+            assert [item["content"] for item in details["items"]][:2] == [
+                "Welcome to the bakery",
+                "A loaf of rye please",
+            ]
+            assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
+            assert (await asked(client, "get_conversation_timeline", streamSid="MZold1"))["timeline"] == []
+
+    run(main())
+
+
+def test_what_cannot_be_answered_is_an_error_in_english(earlier: Path) -> None:
+    async def main() -> None:
+        async with reading(earlier) as client:
+            assert "streamSid is needed" in await refused(client, "get_conversation_details")
+            assert "no conversation 'MZnone'" in await refused(client, "get_conversation_details", streamSid="MZnone")
+            assert "callerNumber is needed" in await refused(client, "search_conversations_by_caller")
+            assert "is no date" in await refused(client, "search_conversations", startDate="yesterday")
+            assert "limit must be" in await refused(client, "get_conversations", limit="many")
+            assert "there is no tool 'delete_all'" in await refused(client, "delete_all")
+            assert (await refused(client, "get_conversation_details")).startswith("Error: ")
+
+    run(main())
+
+
+def test_resources_are_the_newest_hundred_conversations(earlier: Path) -> None:
+    async def main() -> None:
+        async with reading(earlier) as client:
+            resources = (await client.list_resources()).resources
+            assert len(resources) == 100
+            second = resources[1]
+            at = datetime.fromisoformat("2025-12-01T23:00:00Z").astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            assert str(second.uri) == "conversation://MZold1"
+            assert second.name == f"Conversation +15550100001 - {at}"
+            assert second.description == f"Conversation of {at} (caller: +15550100001)"
+            assert second.mime_type == "application/json"
+            (content,) = (await client.read_resource(str(second.uri))).contents
+            assert json.loads(getattr(content, "text", "")) == await asked(
+                client, "get_conversation_details", streamSid="MZold1"
+            )
+            for uri in ("conversation://MZnone", "file:///etc/passwd"):
+                with pytest.raises(MCPError):
+                    await client.read_resource(uri)
+
+    run(main())
+
+
+def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with reading(tmp_path) as client:
+            assert "start Callflow's server once" in await refused(client, "get_conversations")
+            assert (await client.list_resources()).resources == []
+
+    run(main())
+
+
+def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
+    token = "a-token-of-24-characters"
+
+    async def main() -> None:
+        async with house(console_token=token) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            url = f"http://127.0.0.1:{the.line.console[1]}/mcp"
+            headers = {"Authorization": f"Bearer {token}"}
+            async with httpx.AsyncClient(trust_env=False) as plain:
+                for given, status in (
+                    ({}, 401), ({"Authorization": "Bearer wrong"}, 401),
+                    ({**headers, "Origin": "https://evil.example"}, 403),
+                ):  # fmt: skip
+                    answer = await plain.post(url, json={}, headers=given)
+                    assert answer.status_code == status, given
+            await the.line.journal.flushed()
+            async with over_http(url, headers) as client:
+                assert [tool.name for tool in (await client.list_tools()).tools] == OLD + NEW
+                (row,) = await asked(client, "get_conversations")
+                assert row["ended_at"] is None
+                timeline = await asked(client, "get_conversation_timeline", streamSid=row["stream_sid"])
+                assert timeline["ended"] == "it has not ended"
+                assert any("ringing -> answered" in line["what"] for line in timeline["timeline"])
+            await one.call.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+@asynccontextmanager
+async def over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Client]:
+    import httpx2
+
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        yield client
