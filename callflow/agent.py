@@ -99,6 +99,8 @@ class Agent:
             later=self._loop.call_later, tell=post,
         )  # fmt: skip
         self.interrupts_itself = True
+        self.opening_heard: Callable[[], None] = lambda: None
+        """Told when the protected sentence was heard in full."""
         relay.mind = self
         bench.filler = self._fill_for_tool
         self._heard: dict[type, Callable[[Any], None]] = {
@@ -446,7 +448,10 @@ class Agent:
     def _floor_opens(self, *, in_full: bool) -> None:
         self.opening.over()
         self._relay.is_protected = False
-        self._note("protected", **self.opening.proof(self._relay, self._clock(), in_full=in_full))
+        proof = self.opening.proof(self._relay, self._clock(), in_full=in_full)
+        self._note("protected", **proof)
+        if proof["in_full"]:
+            self.opening_heard()
         if self._engine is not None:
             self._engine.take_turns(True)
             self._follow()

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from callflow import commands, events, machine
@@ -23,6 +24,7 @@ from callflow.events import Event, LegIds, TakenBack
 from callflow.journal import BEGAN, ENDED, Journal, Record
 from callflow.keypad import MASK, Keypad
 from callflow.live import Live
+from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
 from callflow.plan import Plan
 from callflow.rebuild import HANDED_OVER, Rebuilt
@@ -61,6 +63,8 @@ class Rooms:
     outlive: Callable[[Coroutine[Any, Any, None]], object]
     """Run something that must be finished although its call is over; bounded by its own deadlines."""
     redact: Redactor
+    recordings: Path
+    """The folder of the recordings."""
     """Takes out of the record what nobody is to read."""
 
 
@@ -101,6 +105,7 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams = Streams(name, rooms.mint, rooms.address)
         self._released = False
+        self._recordings: list[str] = [] if rebuilt is None else list(rebuilt.recordings)
         self.relay = Relay(
             call=name, ids=lambda: self.ids, settings=self.plan.media, clips=self.plan.clips, post=self.post,
             note=self.note,
@@ -115,6 +120,7 @@ class Call:
         self.agent = Agent(
             call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
         )
+        self.agent.opening_heard = self.record
         self._keypad = Keypad(end=self.plan.dtmf_end)
         self._entry: asyncio.TimerHandle | None = None
         if rebuilt is None:
@@ -221,6 +227,9 @@ class Call:
             orders = {id(order.command): order for order in answer.rest}
         if step.after != machine.RINGING:
             self.relay.answered()
+        consented = not self.plan.record_after_opening or (self._rebuilt is not None and self._rebuilt.opening_in_full)
+        if isinstance(event, events.MediaStarted) and consented:
+            self.record()
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._do(command)
@@ -344,6 +353,18 @@ class Call:
             # The one end that the relay does not tell: the web server let go of the connection, or a fault of ours.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
+
+    def record(self) -> None:
+        """Begin to, if this call is to be recorded and is not yet."""
+        if not self.plan.record or self.relay.recorder is not None:
+            return
+        part = f"-{len(self._recordings) + 1}" if self._recordings else ""
+        path = self._rooms.recordings / f"{self.id}{part}.wav"
+        self._recordings.append(path.name)
+        self.relay.recorder = Recorder(
+            path, self._loop.time, lambda reason: self.note("recording_failed", reason=reason)
+        )
+        self.note("recording", file=",".join(self._recordings), announced=self.plan.record_after_opening)
 
     # From process to process
 

@@ -56,8 +56,11 @@ def make_plan(settings: Settings, profile: str = "") -> Plan:
     engine = engine_config(settings)
     by_silence = settings.turn_detection == "server_vad"
     names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
+    announced = settings.record_announcement if settings.record else ""
     return Plan(
-        **{name: getattr(settings, name) for name in names},
+        **{name: getattr(settings, name) for name in names - {"disclosure"}},
+        disclosure=f"{announced} {settings.disclosure}".strip(),
+        record_after_opening=bool(announced),
         profile=profile,
         make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear),
         clips=clips.load(settings.clip_language),
@@ -139,4 +142,5 @@ class House:
             now=time.time,
             outlive=switchboard.outlive,
             redact=self.redactor,
+            recordings=Path(self.settings.data_dir) / "recordings",
         )

@@ -30,6 +30,11 @@ class Plan:
     greeting_protected: bool = False
     """The greeting cannot be interrupted either."""
 
+    record: bool = False
+    """The call is recorded, in stereo, from its first sound on."""
+    record_after_opening: bool = False
+    """Not before the protected sentence was heard in full: it says so."""
+
     engine_tries: int = 3
     """New sessions of the engine that are tried after one broke."""
     stream_tries: int = 3

@@ -45,6 +45,8 @@ class Rebuilt:
     """When each deadline was wound up, in Unix time."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
+    opening_in_full: bool = False
+    """The caller has heard all of it."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls that were to run, and of which nobody knows what became of them."""
     changes: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
             )
         case {"event": "protected"}:
             call.opening_is_over = True
+            call.opening_in_full = bool(event.get("in_full"))
         case {"event": "session_changed", "changes": dict(changes)}:
             call.changes |= changes
         case {"event": "usage"}:

@@ -77,6 +77,13 @@ class Conduct(BaseSettings):
     """A sentence that is said word for word before the greeting, and cannot be interrupted."""
     clip_language: Text = "en"
 
+    # What is kept
+
+    record: bool = False
+    """A stereo recording of the call: the caller left, what the caller heard right."""
+    record_announcement: str = ""
+    """A sentence that is said before anything else, and until it was heard in full nothing is recorded."""
+
     # Turns
 
     min_interruption_ms: Annotated[int, Field(ge=0)] = 0

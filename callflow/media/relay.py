@@ -24,6 +24,7 @@ from callflow.media.company import Company
 from callflow.media.hush import Hush
 from callflow.media.joiner import Joiner
 from callflow.media.playout import Cut, Heard, Key, Playout, Send
+from callflow.media.recorder import Recorder
 from callflow.media.stream import MediaSettings, Stream
 
 
@@ -33,6 +34,7 @@ _CLIP: Final = "clip:"
 _MARK_SECONDS: Final = 1.0
 """How late the mark of an end may be before the clock is believed instead."""
 _MOST_RESPONSES: Final = 64
+_BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
 _PROGRESS_SECONDS: Final = 0.5
 """How often it is noted how far the caller is in what the agent says."""
 
@@ -96,6 +98,7 @@ class Relay:
         )
         self.spoken_over = False
         """The caller has spoken while that was not allowed to interrupt."""
+        self.recorder: Recorder | None = None
         self._stream: Stream | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered = False
@@ -163,6 +166,8 @@ class Relay:
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
+        if self.recorder is not None:
+            await self.recorder.close()
 
     # From the caller
 
@@ -172,6 +177,8 @@ class Relay:
         self._pass_on(payload, audio)
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
+        if self.recorder is not None:
+            self.recorder.caller(audio)
         if self.mind is not None:
             if self.joiner is None:
                 self.mind.append(payload)
@@ -441,6 +448,8 @@ class Relay:
     def _interrupt(self, now: float, *, by_caller: bool = True) -> None:
         cuts = self.playout.interrupt(now)
         self._unplayed = False
+        if self.recorder is not None:
+            self.recorder.cut(now)
         if self._stream is not None:
             self._stream.clear()
         said = [cut for cut in cuts if not cut.key.item.startswith(_CLIP)]
@@ -480,6 +489,8 @@ class Relay:
             if isinstance(out, Send):
                 stream.send_audio(out.audio)
                 sent = True
+                if self.recorder is not None:
+                    self.recorder.agent(out.audio, self.playout.ends_at(now) - len(out.audio) / _BYTES_PER_SECOND)
             else:
                 stream.send_mark(out.name)
         if sent:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from quart import Quart, Response, abort, request
+from quart import Quart, Response, abort, request, send_from_directory
 
 from callflow.journal import Record
 from callflow.keeper import Keeper
@@ -115,6 +115,16 @@ def create_operators(
             return {"warnings": live.agent.update(checked(body))}, 200
         except Refusal as refusal:
             return {"errors": list(refusal.problems)}, 400
+
+    @app.get("/api/calls/<call>/recording")
+    async def recording(call: str) -> Response:
+        """Stereo WAV; `?part=2` is the second one of a call that was recorded in parts."""
+        row = await keeper.store.conversation(call)
+        parts = (row["recording"] or "").split(",") if row is not None else [""]
+        number = request.args.get("part", "1")
+        if not number.isdigit() or not 1 <= int(number) <= len(parts) or not parts[int(number) - 1]:
+            return Response('{"error":"There is no such recording."}', 404, content_type="application/json")
+        return await send_from_directory(keeper.recordings.absolute(), parts[int(number) - 1], conditional=True)
 
     add_history(app, keeper)
 

@@ -71,6 +71,7 @@ def test_the_tools_are_those_of_the_earlier_system_and_two_more(earlier: Path) -
     async def main() -> None:
         async with reading(earlier) as client:
             info = client.server_info
+            assert info is not None
             assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
             tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
             assert list(tools) == OLD + NEW

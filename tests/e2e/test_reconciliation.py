@@ -1,0 +1,109 @@
+"""Calls that we believe alive and the carrier does not, and the reverse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callflow import events, keeper, switchboard
+from callflow.sandbox import telnyx, twilio
+from callflow.sandbox.phone import tone
+from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx.switch import CONNECTION_ID
+from tests.e2e import house as houses
+from tests.e2e.house import house, run, until
+from tests.e2e.talk import talk
+
+
+CARRIERS = ("telnyx", "twilio")
+
+
+@pytest.fixture(autouse=True)
+def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are doubted at once, and what has ended is forgotten at once."""
+    monkeypatch.setattr(keeper, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(switchboard, "TOMBSTONE_SECONDS", 0.01)
+
+
+def model() -> Realtime:
+    return Realtime(script=Script.tone(0.3), pace=Pace.instant())
+
+
+def fault(action: str, **how: Any) -> Any:
+    if houses.usual == "twilio":
+        return twilio.ApiFault({"get": "fetch", "hangup": "update"}[action], **how)
+    return telnyx.ApiFault(action, **how)
+
+
+def settings() -> dict[str, Any]:
+    return {"telnyx_connection_id": CONNECTION_ID} if houses.usual == "telnyx" else {}
+
+
+def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
+    async def main() -> None:
+        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            await the.line.keeper.reconcile()
+            assert the.line.switchboard.calls, "a healthy call was doubted"
+            the.carrier.faults.api.append(fault("get", status=404))
+            await the.line.keeper.reconcile()
+            await the.quiet()
+            (ended,) = the.happened("ended")
+            assert ended["cause"] == "not_at_carrier"
+            the.carrier.faults.api.clear()
+
+    run(main())
+
+
+def test_a_carrier_that_does_not_answer_is_no_reason_to_let_a_call_go() -> None:
+    async def main() -> None:
+        async with house(realtime=model(), reconcile_seconds=0, command_retries=0, **settings()) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            the.carrier.faults.api.append(fault("get", status=503, times=9))
+            await the.line.keeper.reconcile()
+            the.carrier.faults.api.clear()
+            one.phone.say(tone(300))
+            await one.phone.hears(0.3)
+            assert the.line.switchboard.calls
+
+    run(main())
+
+
+def test_a_call_that_is_over_for_us_and_still_on_the_line_is_hung_up_once_more() -> None:
+    async def main() -> None:
+        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            the.carrier.faults.api.append(fault("hangup", status=400))
+            the.call.post(events.HangupRequested(reason="requested"))
+            await the.quiet()
+            await the.line.journal.flushed()
+            assert one.call.ended_at is None, "the fault was none"
+            the.carrier.faults.api.clear()
+            await the.line.keeper.reconcile()
+            await until(lambda: one.call.ended_at is not None, "the carrier to let go of the caller")
+            assert the.line.switchboard.counts["orphans"] == 1
+
+    run(main())
+
+
+def test_a_call_of_somebody_else_who_shares_the_account_is_left_alone() -> None:
+    async def main() -> None:
+        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            row = await the.line.keeper.store.conversation(the.call.id)
+            assert row is not None
+            the.call.post(events.HangupRequested(reason="requested"))
+            the.carrier.faults.api.append(fault("hangup", status=400))
+            await the.quiet()
+            await the.line.keeper.delete([row["id"]])
+            the.carrier.faults.api.clear()
+            await the.line.keeper.reconcile()
+            assert the.line.switchboard.counts["orphans"] == 0
+            assert one.call.ended_at is None
+
+    run(main())
