@@ -18,7 +18,7 @@ from tests.e2e.talk import noise, talk
 
 
 CARRIERS = ("telnyx", "twilio")
-MODEL = {"vad_silence_ms": 200, "no_input_seconds": 0}
+MODEL: dict[str, Any] = {"vad_silence_ms": 200, "no_input_seconds": 0}
 
 
 def model(*lengths: float) -> Realtime:
