@@ -248,7 +248,8 @@ class Call:
             async with asyncio.timeout(self._rooms.journal_seconds):
                 await self._rooms.journal.append(record)
         except Exception as error:
-            log.error("call %s: step %d is not on record (%r); the call goes on", self.id, record.step, error)
+            # repr: the error itself would hold on to the call for as long as somebody keeps the log
+            log.error("call %s: step %d is not on record (%s); the call goes on", self.id, record.step, repr(error))
 
     # Local commands
 

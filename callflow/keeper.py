@@ -22,6 +22,7 @@ from callflow.contracts import Carrier, Found, Order
 from callflow.errors import CarrierError
 from callflow.history.database import Database, DatabaseError
 from callflow.history.store import Store, remove_files
+from callflow.history.turn import Turn
 from callflow.history.writer import DurableJournal
 from callflow.journal import ENDED, Record
 from callflow.machine import RINGING
@@ -35,6 +36,7 @@ _AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
 """Since the start, both: see `hold`."""
+_TURN_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
 _QUESTIONS: Final = 20
 """To carriers, at the same time."""
@@ -57,6 +59,7 @@ class Keeper:
         self.database = Database(url)
         self.store = Store(self.database)
         self.journal = DurableJournal()
+        self._turn = Turn(self.database)
         self.recordings = recordings
         self._retention_days, self._reconcile_seconds, self._now = retention_days, reconcile_seconds, now
         self.opened = asyncio.Event()
@@ -100,10 +103,12 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.journal.close()
+        await self._turn.release()
         await self.database.close()
 
     async def _run(self) -> None:
         await self._open()
+        await self._take_turn()
         back = await self._bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._keep(), name="record retention"))
@@ -128,6 +133,21 @@ class Keeper:
                 failures += 1
         self.journal.trouble = ""
         self.journal.open(self.database)
+
+    async def _take_turn(self) -> None:
+        """Nobody but this process looks after the calls of this record."""
+        while not await self._has_turn():
+            if not self.opened.is_set():
+                log.warning("another Callflow serves with this record: its calls are left alone until it ends")
+                self.opened.set()
+            await asyncio.sleep(_TURN_SECONDS)
+
+    async def _has_turn(self) -> bool:
+        try:
+            return await self._turn.take()
+        except Exception as error:
+            log.error("whether another Callflow serves with this record is not known: %r", error)
+            return False
 
     # Calls of the process before
 

@@ -42,7 +42,7 @@ def replay(records: Sequence[Record], *, lenient: bool = False) -> Replay:
     """`lenient`: go on after a divergence, from the state that is on record."""
     done = Replay(_model(records))
     for record in records:
-        if not record.is_step or record.step <= done.steps:  # a note, or what came after the end
+        if not record.is_step or record.before == machine.HANGUP:  # a note, or what came after the end
             continue
         found = None
         if record.step != done.steps + 1:

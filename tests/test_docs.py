@@ -111,7 +111,7 @@ def test_every_command_in_the_readme_exists_and_none_is_missing(capsys: pytest.C
 
 def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
     helps = ""
-    for name in ("serve", "demo"):
+    for name in ("serve", "demo", "calls"):
         with pytest.raises(SystemExit):
             server.main([name, "--help"])
         helps += capsys.readouterr().out

@@ -117,7 +117,9 @@ async def _search(database: Database, recorded: int) -> dict[str, Any]:
 
 def _fill(connection: Connection, ids: range, said: list[str]) -> None:
     """Ids of their own, beyond those of the calls above."""
-    rows, lines, searched = [], [], []
+    rows: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    searched: list[dict[str, Any]] = []
     place = 0
     for number in ids:
         key, at = 1_000_000 + number, iso(1_767_225_600 + number * 60)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callflow.settings import Settings, masked
-from callflow.settings_values import is_loopback
+from callflow.settings_values import is_loopback, without_password
 
 
 def start_table(
@@ -56,6 +56,7 @@ def start_table(
     section(
         ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
         ("data", settings.data_dir),
+        ("record", without_password(settings.database_url) or f"{settings.data_dir}/callflow.db"),
     )
     todo = [*warnings, *to_do(settings, address)]
     if todo:

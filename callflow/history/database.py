@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -70,8 +72,15 @@ class Database:
         else:
             options["connect_args"] = {"command_timeout": _SECONDS, "timeout": _SECONDS}
         self.engine: AsyncEngine = create_async_engine(url, **options)
+        self._files: Engine | None = None
+        self._thread: ThreadPoolExecutor | None = None
         if self.is_sqlite:
-            event.listen(self.engine.sync_engine, "connect", _prepare_read_only if read_only else _prepare)
+            prepare = _prepare_read_only if read_only else _prepare
+            event.listen(self.engine.sync_engine, "connect", prepare)
+            if not read_only:
+                self._files = create_engine(url.set(drivername="sqlite"), **options)
+                event.listen(self._files, "connect", prepare)
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
     @property
     def name(self) -> str:
@@ -96,8 +105,28 @@ class Database:
             await connection.run_sync(_upgrade)
         return True
 
+    async def write(self, work: Callable[[Connection], None]) -> None:
+        """Run this in one transaction.
+
+        A file is written by a thread of its own, all of it in one go: the asynchronous driver would come back to the
+        event loop several times for each statement, and each time wait for its turn among all the audio.
+        """
+        if self._thread is None:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(work)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_file, work)
+
+    def _write_file(self, work: Callable[[Connection], None]) -> None:
+        assert self._files is not None
+        with self._files.begin() as connection:
+            work(connection)
+
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._thread is not None and self._files is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._files.dispose)
+            self._thread.shutdown(wait=False)
 
 
 def _one_at_a_time() -> asyncio.Lock:

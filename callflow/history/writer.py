@@ -198,8 +198,7 @@ class DurableJournal(MemoryJournal):
         if not wanted:
             return
         try:
-            async with database.engine.begin() as connection:
-                await connection.run_sync(self._apply, wanted)
+            await database.write(lambda connection: self._apply(connection, wanted))
         except BaseException:
             self._projection.forget()
             raise

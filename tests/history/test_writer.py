@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from callflow.history.database import Database, url_of
 from callflow.history.store import Store
@@ -110,12 +111,8 @@ def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog:
         database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))
         await database.migrate()
         one = DurableJournal(most_waiting=50)
-        from sqlalchemy import event
-
-        event.listen(
-            database.engine.sync_engine, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count=1").close()
-        )
-        await database.engine.dispose()
+        assert database._files is not None
+        event.listen(database._files, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count=1").close())
         one.open(database)
         big = {"event": "turn", "who": "caller", "item": "i", "text": "x" * 200_000}
         for number in range(200):

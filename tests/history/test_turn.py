@@ -1,0 +1,56 @@
+"""One process at a time looks after the calls of a record."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from callflow.history.database import Database, url_of
+from callflow.history.turn import Turn
+
+
+def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
+    async def main() -> None:
+        databases = [Database(url_of(database_url, "data")) for _ in range(2)]
+        await databases[0].migrate()
+        first, second = (Turn(database) for database in databases)
+        assert await first.take() is True
+        assert await second.take() is False
+        assert await second.take() is False
+        await first.release()
+        assert await second.take() is True
+        assert await Turn(databases[0]).take() is False
+        await second.release()
+        for database in databases:
+            await database.close()
+
+    asyncio.run(main())
+
+
+def test_a_process_that_dies_lets_go_of_it(database_url: str) -> None:
+    """Closing without a release is what the system does for a process that was killed."""
+
+    async def main() -> None:
+        dead, next_one = (Database(url_of(database_url, "data")) for _ in range(2))
+        await dead.migrate()
+        turn = Turn(dead)
+        assert await turn.take() is True
+        if turn._file is not None:
+            os.close(turn._file)
+        elif turn._connection is not None:
+            raw = await turn._connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            raw.driver_connection.terminate()
+        successor = Turn(next_one)
+        taken = False
+        for _ in range(100):
+            taken = taken or await successor.take()
+            await asyncio.sleep(0 if taken else 0.02)
+        assert taken, "nobody can take it any more"
+        await successor.release()
+        if turn._connection is not None:
+            await turn.release()
+        await next_one.close()
+        await dead.close()
+
+    asyncio.run(main())
