@@ -55,24 +55,21 @@ def name_of(bound: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-class _Redacting(logging.Filter):
-    """What nobody is to read is not in the log either."""
+class _Redacting(logging.Formatter):
+    """What nobody is to read is not in the log either: neither in a message nor in the traceback below it."""
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        super().__init__()
+    def __init__(self, form: str, redact: Callable[[str], str]) -> None:
+        super().__init__(form)
         self._redact = redact
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._redact(record.getMessage()), None
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
 
 
 def log_to_stderr(level: str, redact: Callable[[str], str] = str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_Redacting(redact))
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", handlers=[handler]
-    )
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(name)s: %(message)s", redact))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     # Some tell every header and every row at the level debug: keys, and what was said, are among them.
     for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -27,6 +27,7 @@ from tests.e2e import house
 from tests.e2e.house import Exchange, run, until
 from tests.e2e.process import SERVER, Process, python
 from tests.e2e.talk import noise
+from tests.history import postgres
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -384,5 +385,78 @@ def test_who_calls_during_a_handover_is_answered_and_goes_on_in_the_next_process
             await second.hears_again(one.listening_at, 12)
             assert first.is_up
             assert second.is_up
+
+    run(main())
+
+
+@pytest.mark.carrier("telnyx")
+def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None:
+    async def main() -> None:
+        async with office() as one:
+            assert isinstance(one.carrier, Telnyx)
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 600, "the agent")
+            await one.stop()
+            caller.call.faults.stale_streams = 1
+            await one.start()
+            await caller.hears_again(one.listening_at)
+            actions = [(command.action, command.status) for command in one.carrier.commands[-3:]]
+            assert actions == [("streaming_start", 422), ("streaming_stop", 200), ("streaming_start", 200)]
+
+    run(main())
+
+
+def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
+    name = f"office_{house.usual}"
+    postgres.create(postgresql, name)
+
+    async def main() -> None:
+        async with office(DATABASE_URL=postgresql.format(name=name)) as one:
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")
+            for _ in range(2):
+                await one.stop()
+                await one.start()
+                assert await caller.hears_again(one.listening_at) < 3.0
+            assert answers(one) == 1
+            assert SENTENCE.startswith(told(one.realtime.sessions[1])[1])
+
+    run(main())
+
+
+def test_a_second_server_on_the_same_record_leaves_the_calls_of_the_first_alone() -> None:
+    async def main() -> None:
+        async with office() as one:
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 600, "the agent")
+            async with python(SERVER, env={**one.env, "PORT": 0}) as second:
+                await second.says("its calls are left alone")
+                await until(lambda: caller.heard_ms > 3900, "the sentence to be heard to its end")
+                assert len(one.realtime.sessions) == 1, "the second server took the call"
+                assert "taking back" not in second.said()
+
+    run(main())
+
+
+def test_a_card_number_is_not_in_the_log_of_a_tool_that_fails_over_it(tmp_path: Path) -> None:
+    number = "4111111111111111"
+    tools = tmp_path / "tools.py"
+    tools.write_text(
+        "def pay(card: str) -> str:\n    'Pays.'\n    raise ValueError(f'no such card: {card}')\n\n\ntools = [pay]\n",
+        encoding="utf-8",
+    )
+
+    async def main() -> None:
+        realtime = model(Turn.call("pay", card=number), Turn.say(f"I cannot find {number}.", noise(400, 8)))
+        async with office(realtime, TOOLS_FILE=tools, LOG_LEVEL="debug") as one:
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 350, "the answer", 10)
+            await caller.call.hang_up()
+            await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
+            await one.stop(signal.SIGTERM)
+            assert "[card number]" in one.said(), "the tool's failure is not in the log at all"
+            assert number not in one.said()
+            for path in one.folder.rglob("*"):
+                assert not path.is_file() or number.encode() not in path.read_bytes(), path
 
     run(main())
