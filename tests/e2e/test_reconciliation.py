@@ -81,6 +81,8 @@ def test_a_call_that_is_over_for_us_and_still_on_the_line_is_hung_up_once_more()
             the.call.post(events.HangupRequested(reason="requested"))
             await the.quiet()
             await the.line.journal.flushed()
+            (name,) = the.line.journal.calls()
+            await until(lambda: not the.line.switchboard.knows(name), "the call to be forgotten")
             assert one.call.ended_at is None, "the fault was none"
             the.carrier.faults.api.clear()
             await the.line.keeper.reconcile()
