@@ -23,7 +23,6 @@ from hypercorn.config import Config
 from quart import Quart
 from rich.console import Console
 
-from callflow.call import Rooms
 from callflow.cli import bench, demo, doctor, record, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
@@ -37,6 +36,7 @@ from callflow.history.writer import DurableJournal
 from callflow.house import NOBODY, House, redactor
 from callflow.keeper import Keeper
 from callflow.live import Live
+from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
 from callflow.web.operators import create_operators

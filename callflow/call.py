@@ -9,28 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from callflow import commands, events, machine
 from callflow.agent import Agent
 from callflow.commands import CarrierCommand, Command
-from callflow.contracts import Caller, Carrier, MakeToolbox, Order, Reply, Wire
+from callflow.contracts import Caller, Carrier, Order, Reply, Wire
 from callflow.conversation import describe
+from callflow.deadlines import Deadlines
+from callflow.entry import Entry
 from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds, TakenBack
-from callflow.journal import BEGAN, ENDED, Journal, Record
-from callflow.keypad import MASK, Keypad
-from callflow.live import Live
+from callflow.journal import BEGAN, ENDED
+from callflow.keypad import MASK
+from callflow.logbook import Logbook
 from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
-from callflow.plan import Plan
 from callflow.rebuild import HANDED_OVER, Rebuilt
-from callflow.redaction import Redactor
+from callflow.rooms import Rooms
 from callflow.streams import Streams
-from callflow.tokens import Mint
 from callflow.toolbench import ENDS_CALL, Toolbench
 
 
@@ -42,30 +41,6 @@ _LOOK_SECONDS: Final = 0.05
 """How often to look for a quiet moment."""
 _LAST_RESORT: Final = 1000
 """The place in its step of a hang-up that no transition asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What all calls share. Made once, by whoever wires the house."""
-
-    journal: Journal
-    live: Live
-    plan: Callable[[str], Plan]
-    """How a call to this number is to be conducted."""
-    make_toolbox: MakeToolbox
-    mint: Mint
-    journal_seconds: float
-    """How long a step waits for its record; then it goes on, loudly."""
-    address: Callable[[], str]
-    """Our public address, http or https, without a path."""
-    now: Callable[[], float]
-    """Unix time, for the record."""
-    outlive: Callable[[Coroutine[Any, Any, None]], object]
-    """Run something that must be finished although its call is over; bounded by its own deadlines."""
-    redact: Redactor
-    recordings: Path
-    """The folder of the recordings."""
-    """Takes out of the record what nobody is to read."""
 
 
 class Call:
@@ -90,18 +65,17 @@ class Call:
         self.began = rooms.now()
         self._rooms = rooms
         self._loop = asyncio.get_running_loop()
-        self._steps = 0
+        self._log = Logbook(name, rooms)
+        self.note = self._log.note
         self._rebuilt = rebuilt
         self._back = asyncio.Event()
         """It is ours: at once, or when it was taken back."""
         self._leaving = False
         self._answered_by = (1, 0)
         """Step and ordinal of the command that answers it."""
-        self._elapsed: dict[str, float] = {}
-        """Seconds of deadlines that passed in the process before."""
         self._mailbox: deque[tuple[Event, asyncio.Future[Reply] | None]] = deque()
         self._wake = asyncio.Event()
-        self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._deadlines = Deadlines(self.post)
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams = Streams(name, rooms.mint, rooms.address)
         self._released = False
@@ -121,8 +95,7 @@ class Call:
             call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
         )
         self.agent.opening_heard = self.record
-        self._keypad = Keypad(end=self.plan.dtmf_end)
-        self._entry: asyncio.TimerHandle | None = None
+        self._entry = Entry(end=self.plan.dtmf_end, pause_seconds=self.plan.dtmf_pause_seconds, entered=self._entered)
         if rebuilt is None:
             self._back.set()
         else:
@@ -130,10 +103,10 @@ class Call:
 
     def _restore(self, old: Rebuilt) -> None:
         self.model, self.began = old.model, old.began
-        self._steps, self._answered_by = old.steps, old.answer
+        self._log.steps, self._answered_by = old.steps, old.answer
         self._streams.ordinal = old.streams
         now = self._rooms.now()
-        self._elapsed = {name: now - at for name, at in old.armed.items() if name in ("warning", "call")}
+        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
         self.agent.restore(old, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
@@ -152,7 +125,8 @@ class Call:
 
     def _put(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
         if self._released:
-            self._record_late(event)
+            if not self._leaving:
+                self._log.late(event, self.model.state)
             if reply is not None:
                 reply.set_result(self.carrier.reply(event, (), over=True))
             return
@@ -193,28 +167,19 @@ class Call:
             self.model.cause = "our_fault"
             self._send(self._order(commands.Hangup(), ordinal=_LAST_RESORT))
         finally:
+            if not self._back.is_set():  # it was never ours: it stays as it is on record
+                self._leaving = True
             if not self._leaving:
                 self.model.state = machine.HANGUP
             await self._release()
 
     async def _step(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
         step = machine.take(self.model, event)
-        self._steps += 1
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
-        record = Record(
-            self.id,
-            self._steps,
-            self._rooms.now(),
-            self._rooms.redact.fields(events.to_record(event)),
-            step.before,
-            step.after,
-            step.taken,
-            [commands.to_record(command) for command in step.commands],
-        )
-        await self._commit(record)
-        self._tell_step(record)
+        record = await self._log.step(step)
+        self._log.tell(record, self.model, from_number=self.from_number, to_number=self.to_number)
         orders = {
             id(command): self._order(command, ordinal)
             for ordinal, command in enumerate(step.commands)
@@ -243,26 +208,15 @@ class Call:
             if isinstance(order.command, commands.Answer):
                 self.post(events.CallAnswered())
 
-    async def _commit(self, record: Record) -> None:
-        try:
-            async with asyncio.timeout(self._rooms.journal_seconds):
-                await self._rooms.journal.append(record)
-        except Exception as error:
-            # repr: the error itself would hold on to the call for as long as somebody keeps the log
-            log.error("call %s: step %d is not on record (%s); the call goes on", self.id, record.step, repr(error))
-
     # Local commands
 
     def _do(self, command: Command) -> None:
         match command:
             case commands.Arm(deadline=name):
-                self._disarm(name)
-                event = events.DeadlinePassed(deadline=name)
                 preamble = self.carrier.preamble_seconds if name in ("ring", "stream") else 0.0
-                seconds = max(self.plan.deadline_seconds[name] + preamble - self._elapsed.pop(name, 0.0), 0.0)
-                self._deadlines[name] = self._loop.call_later(seconds, self.post, event)
+                self._deadlines.arm(name, self.plan.deadline_seconds[name] + preamble)
             case commands.Disarm(deadline=name):
-                self._disarm(name)
+                self._deadlines.disarm(name)
             case commands.ConnectEngine():
                 self.agent.connect()
             case commands.RotateEngine():
@@ -283,16 +237,11 @@ class Call:
             case commands.CloseMedia():
                 self._own(self.relay.close(), "close-media")
 
-    def _disarm(self, name: str) -> None:
-        timer = self._deadlines.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-
     # Commands to the carrier
 
     def _order(self, command: Command, ordinal: int) -> Order:
         url = secret = name = ""
-        place = (self._steps, ordinal)
+        place = (self._log.steps, ordinal)
         if isinstance(command, (commands.Answer, commands.StartStream)):
             if isinstance(command, commands.Answer) and command.again:
                 place = self._answered_by
@@ -412,14 +361,10 @@ class Call:
             await asyncio.sleep(_LOOK_SECONDS)  # quiet is made of many things, none of which tells
         if machine.is_over(self.model) or not self._back.is_set():
             return
-        record = self._record_of(HANDED_OVER, quiet=self._is_quiet)
+        record = self._log.make(HANDED_OVER, quiet=self._is_quiet)
         self._leaving = True
         self._wake.set()
-        try:
-            async with asyncio.timeout(self._rooms.journal_seconds):
-                await self._rooms.journal.append(record)
-        except Exception as error:
-            log.error("call %s: that it was handed over is not on record (%r)", self.id, error)
+        await self._log.commit(record)
 
     # The caller's keypad
 
@@ -427,19 +372,13 @@ class Call:
         """Each key goes to the agent once, whoever tells it first; and to the record, unless nobody is to read it."""
         if self._released:
             return events.Dtmf(leg=event.leg, digit=MASK, source=source)
-        if self._keypad.press(digit, source, self._loop.time()):
-            if self._entry is not None:
-                self._entry.cancel()
-            pause = 0.0 if self._keypad.is_complete else self.plan.dtmf_pause_seconds
-            self._entry = self._loop.call_later(pause, self._entered)
+        if self._entry.press(digit, source):
             shown = MASK if self.plan.dtmf_sensitive else digit
             return events.Dtmf(leg=event.leg, digit=shown, source=source)
         return events.CarrierNotice(leg=event.leg, kind="a key that was told already")
 
-    def _entered(self) -> None:
-        self._entry = None
-        digits = self._keypad.take()
-        if not digits or machine.is_over(self.model):
+    def _entered(self, digits: str) -> None:
+        if machine.is_over(self.model):
             return
         shown = MASK * len(digits) if self.plan.dtmf_sensitive else self._rooms.redact.text(digits)
         self.note("digits", digits=shown)
@@ -453,15 +392,6 @@ class Call:
         self.post(events.EndRequested(reason="agent"))
 
     # The record
-
-    def note(self, kind: str, **data: Any) -> None:
-        """Something worth remembering that decides nothing."""
-        record = self._record_of(kind, **data)
-        self._rooms.journal.note(record)
-        self._rooms.live.tell(record.at, self.id, kind, **{key: record.event[key] for key in data})
-
-    def _record_of(self, kind: str, **data: Any) -> Record:
-        return Record(self.id, self._steps, self._rooms.now(), self._rooms.redact.fields({"event": kind, **data}))
 
     def _note_beginning(self) -> None:
         """All that is needed to make this call again from its record."""
@@ -483,28 +413,13 @@ class Call:
     def rename(self, ids: LegIds) -> None:
         """The carrier has told more of its names for this call."""
         self.ids = ids
-        if self._steps:  # else they stand in the note of its beginning
+        if self._log.steps:  # else they stand in the note of its beginning
             self.note("ids", **self._told_ids())
-
-    def _record_late(self, event: Event) -> None:
-        if self._leaving:
-            return
-        state = self.model.state
-        told = self._rooms.redact.fields(events.to_record(event))
-        self._rooms.journal.note(Record(self.id, self._steps, self._rooms.now(), told, state, state))
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
             self.from_number = self.from_number or event.from_number
             self.to_number = self.to_number or event.to_number
-
-    def _tell_step(self, record: Record) -> None:
-        if record.before != record.after:
-            log.info("call %s: %s -> %s (%s)", self.id[:8], record.before, record.after, record.event["event"])
-        self._rooms.live.tell(
-            record.at, self.id, "step", event=record.event, before=record.before, after=record.after,
-            commands=record.commands, cause=self.model.cause, from_number=self.from_number, to_number=self.to_number,
-        )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -527,10 +442,8 @@ class Call:
 
     async def _release(self) -> None:
         """Let go of everything, within a second."""
-        for timer in (*self._deadlines.values(), self._entry):
-            if timer is not None:
-                timer.cancel()
         self._deadlines.clear()
+        self._entry.close()
         self.agent.ended(for_good=not self._leaving)
         closing = [asyncio.ensure_future(self.relay.close()), asyncio.ensure_future(self.agent.close())]
         await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
@@ -546,5 +459,5 @@ class Call:
     def _until(self) -> dict[str, float]:
         """When it ended, if that was before it was taken back: nobody knows more than when it was last heard of."""
         old = self._rebuilt
-        never_ours = old is not None and self._steps <= old.steps + 1 and self.model.cause == "interrupted"
+        never_ours = old is not None and self._log.steps <= old.steps + 1 and self.model.cause == "interrupted"
         return {"until": old.at} if old is not None and never_ours else {}

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from callflow.call import Rooms
 from callflow.contracts import Caller
 from callflow.engines import models, session_config
 from callflow.engines.call_tools import CallTools
@@ -26,6 +25,7 @@ from callflow.media.stream import MediaSettings
 from callflow.plan import Plan
 from callflow.profiles import Profiles
 from callflow.redaction import Redactor
+from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint

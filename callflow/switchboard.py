@@ -10,13 +10,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 from callflow import events
-from callflow.call import Call, Rooms
+from callflow.call import Call
 from callflow.contracts import Carrier, Reply, Request
 from callflow.errors import Overloaded, Refused
 from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, Signal
 from callflow.journal import Record
 from callflow.keypad import MASK
 from callflow.rebuild import Rebuilt
+from callflow.rooms import Rooms
 
 
 log = logging.getLogger(__name__)

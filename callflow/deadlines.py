@@ -1,0 +1,35 @@
+"""The deadlines of one call: each a timer of its name, whose end is an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from callflow.events import DeadlinePassed, Event
+
+
+class Deadlines:
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self._post = post
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._elapsed: dict[str, float] = {}
+
+    def restore(self, elapsed: Mapping[str, float]) -> None:
+        """Seconds of these passed in another process: the next time that one is armed, it is so much shorter."""
+        self._elapsed = dict(elapsed)
+
+    def arm(self, name: str, seconds: float) -> None:
+        """Start it, again if it runs."""
+        self.disarm(name)
+        left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
+        self._timers[name] = self._loop.call_later(left, self._post, DeadlinePassed(deadline=name))
+
+    def disarm(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def clear(self) -> None:
+        for name in list(self._timers):
+            self.disarm(name)
