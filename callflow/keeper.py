@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL
 
@@ -27,6 +28,7 @@ from callflow.history.writer import DurableJournal
 from callflow.journal import ENDED, Record
 from callflow.machine import RINGING
 from callflow.rebuild import rebuild
+from callflow.settings_values import is_loopback
 from callflow.switchboard import Switchboard, name_of
 
 
@@ -40,6 +42,7 @@ _TURN_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
 _QUESTIONS: Final = 20
 """To carriers, at the same time."""
+_YOUNG_SECONDS: Final = 10.0
 _SETTLED_SECONDS: Final = 30.0
 """So old is a call before anybody doubts it: carriers' lists lag behind their calls."""
 _RETENTION_SECONDS: Final = 3600.0
@@ -109,7 +112,7 @@ class Keeper:
     async def _run(self) -> None:
         await self._open()
         await self._take_turn()
-        back = await self._bring_back()
+        back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._keep(), name="record retention"))
         await self._ask_about_all(back)
@@ -151,6 +154,16 @@ class Keeper:
 
     # Calls of the process before
 
+    async def _try_to_bring_back(self) -> list[tuple[Call, Carrier, bool]]:
+        for pause in _AGAIN_SECONDS:
+            try:
+                return await self._bring_back()
+            except Exception:
+                log.exception("the calls of the process before cannot be read; it is tried again")
+                await asyncio.sleep(pause)
+        log.error("THE CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
+        return []
+
     async def _bring_back(self) -> list[tuple[Call, Carrier, bool]]:
         """Every unfinished call is made again from its record; what became of it, its carrier is asked later."""
         back = []
@@ -169,7 +182,7 @@ class Keeper:
                 self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
                 continue
             self.journal.seed(records)
-            if old.address:
+            if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
                 self._learn(old.address)
             call = self._switchboard.restore(carrier, old)
             if call is not None:
@@ -191,6 +204,9 @@ class Keeper:
         found: Found = "ringing" if rings else "answered"
         try:
             found = await carrier.find(call.ids)
+            if found == "gone" and self._now() - call.began < _YOUNG_SECONDS:
+                await asyncio.sleep(_AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
+                found = await carrier.find(call.ids)
         except CarrierError as error:
             log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
         except Exception:

@@ -211,6 +211,8 @@ class Telnyx:
     async def find(self, ids: LegIds) -> Found:
         """Telnyx docs: `is_alive` is false before the answer as well, so that only `end_time` says that a call is over;
         a call that ended more than ten minutes ago is not known any more."""
+        if not ids.control:
+            raise CarrierError("Telnyx has not told this call's call_control_id, so it cannot be asked about it")
         try:
             answer = await self.api.request("GET", f"/calls/{quote(ids.control, safe='')}", retries=1)
         except CarrierError as error:

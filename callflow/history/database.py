@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 
 HEAD: Final = "0002"
@@ -99,7 +100,10 @@ class Database:
         if found and found > HEAD:
             raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
-        async with _one_at_a_time(), self.engine.begin() as connection:
+        patient = create_async_engine(self.url, poolclass=NullPool)  # a large table takes its time
+        if self.is_sqlite:
+            event.listen(patient.sync_engine, "connect", _prepare)
+        async with _one_at_a_time(), patient.begin() as connection:
             if not self.is_sqlite:  # another server may start at the same moment
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             await connection.run_sync(_upgrade)

@@ -1,0 +1,92 @@
+"""What carriers are asked about calls, and how their answers are read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from callflow.errors import CarrierError
+from callflow.events import LegIds
+from tests.carriers import house, twilio_house
+
+
+TELNYX = f"{house.BASE}/calls/{house.ESCAPED}"
+TWILIO = f"{twilio_house.BASE}/2010-04-01/Accounts/{twilio_house.ACCOUNT}/Calls"
+IDS = LegIds(house.CONTROL, "leg-1", "session-1")
+SID = LegIds(control=twilio_house.SID)
+
+
+def asked(carrier: Any, question: str, *arguments: Any) -> Any:
+    async def main() -> Any:
+        try:
+            return await getattr(carrier, question)(*arguments)
+        finally:
+            await carrier.close()
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (200, {"data": {"is_alive": True, "end_time": None}}, "answered"),
+        (200, {"data": {"is_alive": False}}, "ringing"),
+        (200, {"data": {"is_alive": False, "end_time": "2026-11-25T10:00:00Z"}}, "gone"),
+        (404, {"errors": [{"code": "10005"}]}, "gone"),
+        (422, {"errors": [{"code": "90018"}]}, "gone"),
+    ],
+)
+def test_telnyx_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
+    with respx.mock:
+        respx.get(TELNYX).mock(httpx.Response(status, json=body))
+        assert asked(house.telnyx(), "find", IDS) == found
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(401, json={}), httpx.Response(200, json={"data": []})])
+def test_no_news_is_not_taken_for_the_end(answer: httpx.Response) -> None:
+    with respx.mock:
+        respx.get(TELNYX).mock(answer)
+        with pytest.raises(CarrierError):
+            asked(house.telnyx(), "find", IDS)
+    with pytest.raises(CarrierError, match="call_control_id"):
+        asked(house.telnyx(), "find", LegIds(leg="leg-1"))
+
+
+def test_telnyx_lists_its_calls_by_application() -> None:
+    with respx.mock:
+        calls = [{"call_control_id": "v3:a", "call_leg_id": "l", "call_session_id": "s"}, "odd"]
+        route = respx.get(f"{house.BASE}/connections/17/active_calls").mock(httpx.Response(200, json={"data": calls}))
+        assert asked(house.telnyx(connection_id="17"), "active") == [LegIds("v3:a", "l", "s")]
+        assert route.calls[0].request.url.params["page[limit]"] == "250"
+    assert asked(house.telnyx(), "active") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (200, {"status": "in-progress"}, "answered"),
+        (200, {"status": "ringing"}, "ringing"),
+        (200, {"status": "completed"}, "gone"),
+        (200, {"status": "no-answer"}, "gone"),
+        (404, {"code": 20404}, "gone"),
+    ],
+)
+def test_twilio_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
+    with respx.mock:
+        respx.get(f"{TWILIO}/{twilio_house.SID}.json").mock(httpx.Response(status, json=body))
+        assert asked(twilio_house.twilio(), "find", SID) == found
+
+
+def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
+    with respx.mock:
+        calls = [{"sid": "CA1", "phone_number_sid": "PN1"}, {"sid": "CA2", "phone_number_sid": None}, None]
+        route = respx.get(f"{TWILIO}.json").mock(httpx.Response(200, json={"calls": calls}))
+        assert asked(twilio_house.twilio(), "active") == [
+            LegIds(control="CA1", number="PN1"),
+            LegIds(control="CA2"),
+        ]
+        assert route.calls[0].request.url.params["Status"] == "in-progress"
