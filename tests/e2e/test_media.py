@@ -225,6 +225,8 @@ def test_a_carrier_whose_socket_breaks_connects_again_and_the_agent_is_heard_aga
             await call.phone.hears(0.3)
             call.streams[0].drop()
             await the.until(lambda: len(call.streams) == 2 and call.streams[1].started, "the second stream")
+            # events are taken in order: then the new stream's beginning has been, with all that follows from it
+            await the.until(lambda: len(the.happened("stream_announced")) == 2, "the webhook about it")
             session = the.realtime.sessions[0]
             since = time.monotonic()
             session.respond({})
