@@ -215,6 +215,8 @@ class Projection:
         """How far the caller is in what the agent says; its words, as long as they are not all known."""
         if event.get("so_far"):
             self._say(connection, record, event["item"], "assistant", event["so_far"], "in_progress")
+        elif not event.get("done"):
+            return  # how far somebody is just now, the journal knows; here the end of it will stand
         connection.execute(
             _HEARD,
             {
