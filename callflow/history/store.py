@@ -46,6 +46,8 @@ class Query:
     """The same; a date alone includes that day."""
     live: bool | None = None
     limit: int = 100
+    offset: int = 0
+    """So many are passed over; `before` is quicker."""
     before: int = 0
     """For the next page: the `id` of the last conversation of this one."""
 
@@ -185,7 +187,9 @@ class Store:
 
 
 def _with_before(query: Query, before: int) -> Query:
-    return Query(**{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST})
+    return Query(
+        **{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST, "offset": 0}
+    )
 
 
 _search: Final = sql_table(SEARCH, column("rowid"), column("words"))
@@ -218,17 +222,28 @@ def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
     limit = min(max(query.limit, 1), MOST)
     if not query.words.strip():
         # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.
-        return wanted.where(and_(True, *conditions)).order_by(table.started_at.desc(), table.id.desc()).limit(limit)
+        return (
+            wanted.where(and_(True, *conditions))
+            .order_by(table.started_at.desc(), table.id.desc())
+            .limit(limit)
+            .offset(query.offset)
+        )
     if is_sqlite:
         # The index hands out the newest first, and stops when the page is full: common words cost what rare ones do.
         both = _search.join(conversations, table.id == _search.c.rowid)
         match = text(f"{SEARCH}.words MATCH :words").bindparams(words=fts5(query.words))
-        return wanted.select_from(both).where(match, *conditions).order_by(_search.c.rowid.desc()).limit(limit)
+        return (
+            wanted.select_from(both)
+            .where(match, *conditions)
+            .order_by(_search.c.rowid.desc())
+            .limit(limit)
+            .offset(query.offset)
+        )
     found = text(
         f"conversations.id IN (SELECT id FROM {SEARCH} "
         "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"
     ).bindparams(words=tsquery(query.words))
-    return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit)
+    return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit).offset(query.offset)
 
 
 def terms(words: str) -> list[tuple[str, bool]]:

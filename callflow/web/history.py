@@ -31,9 +31,9 @@ _FILTERS: Final = {
     "caller": ("caller", "callerNumber"),
     "called": ("called", "phoneNumber"),
     "called_id": ("phoneNumberSid",),
-    "words": ("text", "q"),
-    "since": ("from", "since", "startDate"),
-    "until": ("to", "until", "endDate"),
+    "words": ("text", "q", "query", "search"),
+    "since": ("from", "since", "start", "startDate"),
+    "until": ("to", "until", "end", "endDate"),
 }
 """Fields of a query, and the parameters that say them."""
 _CSV: Final = (
@@ -55,14 +55,19 @@ def add_history(app: Quart, keeper: Keeper) -> None:
         """Raises BadQuery."""
         asked = {name: _first(*spellings) for name, spellings in _FILTERS.items()}
         live = {"": None, "true": True, "false": False}.get(_first("live").lower())
-        page = {"limit": _number("limit", default, 1, MOST), "before": _number("before", 0, 0, 1 << 62)}
+        page = {
+            "limit": _number("limit", default, 1, MOST),
+            "before": _number("before", 0, 0, 1 << 62),
+            "offset": _number("offset", 0, 0, 1 << 31),
+        }
         return Query(**{**asked, "live": live, **page, **fixed})
 
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)
         response = answered([earlier(row) for row in found])
         if len(found) == min(wanted.limit, MOST):
-            following = urlencode({**request.args, "before": found[-1]["id"]})
+            others = {name: value for name, value in request.args.items() if name != "offset"}
+            following = urlencode({**others, "before": found[-1]["id"]})
             response.headers["Link"] = f'<{request.path}?{following}>; rel="next"'
         return response
 

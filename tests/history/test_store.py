@@ -53,6 +53,8 @@ def test_newest_first_and_page_by_page(database_url: str) -> None:
         assert await found(store) == ["2", "1", "0"]
         (first,) = await store.find(Query(limit=1))
         assert await found(store, limit=1, before=first["id"]) == ["1"]
+        assert await found(store, limit=1, offset=1) == ["1"]
+        assert await found(store, limit=5, offset=2, words="bakery") == []
         assert [len(page) async for page in store.pages(Query())] == [3]
         assert await found(store, live=True) == ["2"]
         assert await found(store, live=False) == ["1", "0"]
