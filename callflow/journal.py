@@ -80,6 +80,10 @@ class MemoryJournal:
     def read(self, call: str) -> list[Record]:
         return list(self._calls.get(call, ()))
 
+    def is_full(self, call: str) -> bool:
+        """There may be more about it than is kept here."""
+        return len(self._calls.get(call, ())) >= self._most_steps
+
     def calls(self) -> list[str]:
         return list(self._calls)
 

@@ -42,10 +42,10 @@ class JournalError(Exception):
 
 
 class DurableJournal(MemoryJournal):
-    """Keeps the newest calls in memory beside, for those who look at them live."""
+    """Keeps the newest calls in memory beside, for those who look at them while the database is in trouble."""
 
-    def __init__(self, *, calls: int = 250, most_waiting: int = _MOST_WAITING) -> None:
-        super().__init__(calls=calls)
+    def __init__(self, *, most_waiting: int = _MOST_WAITING) -> None:
+        super().__init__(calls=100, steps=1000)
         self._most_waiting = most_waiting
         self._waiting: deque[Entry] = deque()
         self._wake = asyncio.Event()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from quart import Quart, Response, abort, request, send_from_directory
 
+from callflow.history.store import Query
 from callflow.journal import Record
 from callflow.keeper import Keeper
 from callflow.switchboard import Switchboard
@@ -84,15 +85,21 @@ def create_operators(
 
     @app.get("/api/calls")
     async def calls() -> dict[str, Any]:
-        """The live calls, and the names of those on record, newest last."""
-        return {"live": [call.describe() for call in switchboard().calls], "recorded": journal.calls()}
+        """The live calls, and the names of the newest on record, newest last."""
+        recorded = journal.calls()
+        if not journal.trouble:
+            rows = await keeper.store.find(Query(limit=100))
+            names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
+            recorded = [*names, *(name for name in recorded if name not in names)]  # written in a moment
+        return {"live": [call.describe() for call in switchboard().calls], "recorded": recorded}
 
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> dict[str, Any]:
         """Every step of one call in order: time, event, transition, commands; and notes of its audio in between; and
         what is on record of it."""
-        live = any(each.id == call for each in switchboard().calls)
-        records = journal.read(call) if live else await _on_record(keeper, call) or journal.read(call)
+        records = journal.read(call)
+        if not records or journal.is_full(call):
+            records = await _on_record(keeper, call) or records
         if not records:
             abort(404)
         row = await keeper.store.conversation(call) if not journal.trouble else None
