@@ -260,7 +260,7 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     @app.after_serving
     async def close_switchboard() -> None:
-        await leave(board[0], settings)
+        await leave(board[0], settings, keepers[0])
         for carrier in carriers:
             await carrier.close()
         await keepers[0].close()
@@ -268,9 +268,10 @@ def create_app(settings: Settings | None = None) -> Quart:
     return app
 
 
-async def leave(switchboard: Switchboard, settings: Settings) -> None:
-    """The server is asked to stop: its calls end with a goodbye, or are left to the next process."""
-    if settings.drain == "handover":
+async def leave(switchboard: Switchboard, settings: Settings, keeper: Keeper) -> None:
+    """The server is asked to stop: its calls end with a goodbye, or are left to the next process, which needs their
+    record for that."""
+    if settings.drain == "handover" and not keeper.journal.trouble:
         await switchboard.hand_over(settings.drain_seconds)
     else:
         await switchboard.drain(settings.drain_seconds)
@@ -355,7 +356,7 @@ async def _serve_until_signal(settings: Settings) -> int:
         gc.freeze()
         await signals.get()
         log.info("draining: no new calls, %d live", len(line.switchboard.calls))
-        draining = asyncio.create_task(leave(line.switchboard, settings))
+        draining = asyncio.create_task(leave(line.switchboard, settings, line.keeper))
         again = asyncio.create_task(signals.get())
         await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, again):

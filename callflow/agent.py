@@ -285,7 +285,8 @@ class Agent:
 
     def _on_bill(self, bill: Bill) -> None:
         self.ledger.add(bill)
-        self._note("usage", model=bill.model, used=dict(bill.usage), total=self.ledger.total(), usd=self.ledger.usd)
+        total = self.ledger.total()
+        self._note("usage", model=bill.model, used=dict(bill.usage), total=total, usd=total["usd"])
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:

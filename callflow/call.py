@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 _MAILBOX: Final = 1000
 _CLOSE_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = 0.05
-"""How often to look for a quiet moment."""
 _LAST_RESORT: Final = 1000
 """The place in its step of a hang-up that no transition asked for."""
 
@@ -324,7 +322,8 @@ class Call:
         return not self._back.is_set()
 
     @property
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
+        """Nobody speaks, and nobody owes anything."""
         return self.model.state == machine.STREAMING and not self.model.farewell and self.agent.is_quiet
 
     @property
@@ -354,14 +353,11 @@ class Call:
                 self.post(events.ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=output))
         self._back.set()
 
-    async def hand_over(self, quiet_by: float) -> None:
-        """Let go of this call without ending it, at a moment when nobody speaks, or at that time of the loop's clock.
-        Whoever reads its record next goes on with it."""
-        while not (machine.is_over(self.model) or self._is_quiet or self._loop.time() >= quiet_by):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)  # quiet is made of many things, none of which tells
+    async def hand_over(self) -> None:
+        """Let go of this call without ending it. Whoever reads its record next goes on with it."""
         if machine.is_over(self.model) or not self._back.is_set():
             return
-        record = self._log.make(HANDED_OVER, quiet=self._is_quiet)
+        record = self._log.make(HANDED_OVER, quiet=self.is_quiet)
         self._leaving = True
         self._wake.set()
         await self._log.commit(record)

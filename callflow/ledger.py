@@ -27,4 +27,5 @@ class Ledger:
         self.usd = None if self.usd is None or bill.usd is None else self.usd + bill.usd
 
     def total(self) -> dict[str, Any]:
-        return {"models": {model: dict(used) for model, used in self.models.items()}, "usd": self.usd}
+        usd = None if self.usd is None else round(self.usd, 6)
+        return {"models": {model: dict(used) for model, used in self.models.items()}, "usd": usd}

@@ -28,6 +28,8 @@ _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 0.7
 """A carrier waits for its answer, and with some carriers the caller does too."""
 _RELEASE_SECONDS: Final = 1.5
+_LOOK_SECONDS: Final = 0.05
+"""How often to look for a quiet moment, which is made of many things, none of which tells."""
 _LAST_WORDS_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet."""
 
@@ -297,16 +299,20 @@ class Switchboard:
         await self.stop()
 
     async def hand_over(self, seconds: float) -> None:
-        """Let go of every call without ending it, each at a moment when nobody speaks, all within that time.
+        """Let go of all calls at once, without ending them: whoever were let go of earlier would sit in silence until
+        this process has left its place to the next one.
 
-        Whoever calls meanwhile is answered, and handed over as well; only at the very end carriers are to ask again."""
-        by = self._loop.time() + seconds
-        while self._calls and self._loop.time() < by:
-            await asyncio.gather(*(call.hand_over(by) for call in self.calls), return_exceptions=True)
-            await self._empty(_RELEASE_SECONDS)
+        Waits for a moment when nobody speaks. The longer that does not come, the more may: within `seconds`, all.
+        Whoever calls meanwhile is answered, and is one of them."""
+        began = self._loop.time()
+        while True:
+            speaking = sum(not call.is_quiet for call in self.calls)
+            if speaking <= len(self._calls) * (self._loop.time() - began) / seconds:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
         self.stop_accepting()
         self._leaving = True
-        await asyncio.gather(*(call.hand_over(0.0) for call in self.calls), return_exceptions=True)
+        await asyncio.gather(*(call.hand_over() for call in self.calls), return_exceptions=True)
         await self._empty(_RELEASE_SECONDS)
 
     async def stop(self) -> None:

@@ -463,3 +463,46 @@ def test_a_card_number_is_not_in_the_log_of_a_tool_that_fails_over_it(tmp_path: 
                 assert not path.is_file() or number.encode() not in path.read_bytes(), path
 
     run(main())
+
+
+def test_while_the_record_cannot_be_opened_yet_the_caller_is_kept_and_then_spoken_to_in_context() -> None:
+    async def main() -> None:
+        async with office() as one:
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 1200, "the agent")
+            await one.stop()
+            locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
+            locker.execute("PRAGMA locking_mode=EXCLUSIVE")
+            locker.execute("BEGIN EXCLUSIVE")
+            await one.start()
+            if house.usual == "twilio":  # the tail asks what to do, and is not told to hang up
+                await until(lambda: any("/resume" in each.url for each in one.carrier.deliveries), "the question", 6)
+            else:
+                await asyncio.sleep(1.5)
+            locker.close()
+            await caller.hears_again(one.listening_at)
+            assert caller.is_up
+            words = told(one.realtime.sessions[-1])
+            assert SENTENCE.startswith(words[1]), words
+            assert "cannot be opened" in one.said().lower() or house.usual == "twilio"
+
+    run(main())
+
+
+def test_without_its_record_no_call_is_handed_over() -> None:
+    """The next process could not know it: so the caller is told goodbye."""
+
+    async def main() -> None:
+        async with office(DRAIN="handover", DRAIN_SECONDS=0.5, FAREWELL_SECONDS=4) as one:
+            caller = await one.ring()
+            await until(lambda: caller.heard_ms > 600, "the agent")
+            locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
+            locker.execute("BEGIN EXCLUSIVE")
+            assert one.process is not None
+            caller.phone.say(noise(300, 9))
+            await one.process.says("THE JOURNAL CANNOT BE WRITTEN")
+            await one.stop(signal.SIGTERM)
+            locker.close()
+            await until(lambda: not caller.is_up, "the caller to be let go")
+
+    run(main())
