@@ -129,7 +129,7 @@ class Keeper:
                     log.info("the record in %s has the schema of this version now", self.database.name)
                 break
             except Exception as error:
-                what = str(error).splitlines()[0] if isinstance(error, DatabaseError) else repr(error)[:300]
+                what = str(error) if isinstance(error, DatabaseError) else repr(error)[:300]
                 self.journal.trouble = what
                 log.error("THE RECORD CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
                 await asyncio.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])

@@ -139,7 +139,7 @@ async def _store() -> AsyncIterator[Store]:
     try:
         yield Store(database)
     except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
         raise RecordError(f"The record in {database.name} cannot be read: {reason}. {_NEXT}") from None
     finally:
         await database.close()

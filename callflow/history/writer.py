@@ -170,7 +170,8 @@ class DurableJournal(MemoryJournal):
         self._urgent.clear()
 
     def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
-        self.trouble = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        what = (str(error).splitlines() or [""])[0][:200]  # a timeout says nothing
+        self.trouble = f"{type(error).__name__}: {what}"
         now = time.monotonic()
         if now - self._said >= _SAY_EVERY_SECONDS:
             self._said = now

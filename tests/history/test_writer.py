@@ -106,6 +106,30 @@ def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplo
     assert "THE JOURNAL CANNOT BE WRITTEN" in caplog.text
 
 
+def test_a_database_that_is_away_for_a_while_is_waited_for_whatever_the_driver_says(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timeout has no words at all."""
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            database = store.database
+
+            async def away(_: object) -> None:
+                raise TimeoutError
+
+            with monkeypatch.context() as patch:
+                patch.setattr(database, "write", away)
+                with pytest.raises(JournalError, match="TimeoutError"):
+                    await one.append(step(2))
+            await until(lambda: not one.waiting, "the journal to go on", 5)
+            assert [record.step for record in await store.journal(CALL)] == [0, 1, 2]
+
+    asyncio.run(main())
+
+
 def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))
