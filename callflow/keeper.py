@@ -21,7 +21,7 @@ from callflow.call import Call
 from callflow.commands import Hangup, command_id
 from callflow.contracts import Carrier, Found, Order
 from callflow.errors import CarrierError
-from callflow.history.database import Database, DatabaseError
+from callflow.history.database import Database
 from callflow.history.store import Store, remove_files
 from callflow.history.turn import Turn
 from callflow.history.writer import DurableJournal
@@ -129,7 +129,8 @@ class Keeper:
                     log.info("the record in %s has the schema of this version now", self.database.name)
                 break
             except Exception as error:
-                what = str(error) if isinstance(error, DatabaseError) else repr(error)[:300]
+                cause = getattr(error, "orig", None) or error
+                what = f"{self.database.name}: {str(cause)[:300] or type(cause).__name__}"
                 self.journal.trouble = what
                 log.error("THE RECORD CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
                 await asyncio.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
