@@ -23,7 +23,6 @@ from hypercorn.config import Config
 from quart import Quart
 from rich.console import Console
 
-from callflow.cli import bench, demo, doctor, record, sandbox
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
 from callflow.cli.tunnel import choose as choose_tunnel
@@ -329,6 +328,8 @@ async def _doctor() -> int:
     known = PublicAddress(settings.public_base_url, "")
     carriers = make_carriers(settings, known)
     try:
+        from callflow.cli import doctor
+
         return await doctor.run(settings, problems, warnings, carriers)
     finally:
         for carrier in carriers:
@@ -365,6 +366,12 @@ async def _serve_until_signal(settings: Settings) -> int:
     return 0
 
 
+def _serves(words: Sequence[str]) -> bool:
+    """Nothing but that is asked for: then the rest of the program is not loaded. After a crash callers are waiting."""
+    others = {"demo", "doctor", "sandbox", "calls", "replay", "bench", "-h", "--help"}
+    return not others & set(words) and (not words or words[0] == "serve" or words[0].startswith("-"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
     commands = parser.add_subparsers(dest="command")
@@ -375,11 +382,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--public", action="store_true", help="let carriers reach this machine through a tunnel (PUBLIC)"
         )
         serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
-    demo.add_parser(commands)
-    doctor.add_parser(commands)
-    sandbox.add_parser(commands)
-    record.add_parser(commands)
-    bench.add_parser(commands)
+    if _serves(sys.argv[1:] if arguments is None else arguments):
+        chosen = parser.parse_args(arguments)
+        asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
+        return _serve(asked, check=chosen.check)
+
+    from callflow.cli import bench, demo, doctor, record, sandbox
+
+    for other in (demo, doctor, sandbox, record, bench):
+        other.add_parser(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         return run_interruptible(demo.run(chosen, Line))

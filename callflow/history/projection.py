@@ -6,6 +6,7 @@ that is not on record as begun changes nothing.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -23,7 +24,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from callflow.history.tables import SEARCH, conversations, iso, items, streams, transitions
 from callflow.journal import BEGAN, ENDED, Record
@@ -64,11 +64,11 @@ def clean(value: Any) -> Any:
 
 
 class Projection:
-    """For one kind of database. `apply` within a transaction, then `finish` once."""
+    """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, then `finish` once."""
 
     def __init__(self, dialect: str) -> None:
         self._is_sqlite = dialect == "sqlite"
-        insert: Any = sqlite.insert if self._is_sqlite else postgresql.insert
+        insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
         self._begin = insert(conversations).on_conflict_do_nothing()
         self._message = self._upsert(insert, "role", "content", "text", keep_stopped=True)
         self._tool = self._upsert(
