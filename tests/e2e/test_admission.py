@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from time import monotonic
+from typing import Any
 
 import psutil
 import pytest
@@ -330,11 +331,15 @@ def test_30_calls_leave_no_task_and_no_call_object_behind() -> None:
             await the.until(lambda: len(tasks()) <= len(before), f"no more tasks than {before}", 2)
             board = the.line.switchboard
             assert (board.calls, board._legs, len(board._tasks), len(board._last_words)) == ([], {}, 0, 0)
-            gc.collect()
-            alive = [one for one in gc.get_objects() if type(one).__name__ in ("Call", "Relay", "OpenAIRealtime")]
-            mine = [one for one in alive if type(one).__module__.startswith("callflow.") and "sandbox" not in
-                    type(one).__module__]  # fmt: skip
-            assert mine == [], f"{len(mine)} objects of calls that are over"
+
+            def left() -> list[Any]:
+                gc.collect()
+                alive = [one for one in gc.get_objects() if type(one).__name__ in ("Call", "Relay", "OpenAIRealtime")]
+                modules = [type(one).__module__ for one in alive]
+                return [module for module in modules if module.startswith("callflow.") and "sandbox" not in module]
+
+            # on a busy machine their last tasks may still be letting go of them
+            await the.until(lambda: not left(), "the objects of calls that are over to be gone", 3)
 
     run(main())
 
