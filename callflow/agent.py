@@ -44,7 +44,7 @@ from callflow.rebuild import Rebuilt
 from callflow.sessions import Sessions
 from callflow.silence import Silence
 from callflow.toolbench import Toolbench
-from callflow.wishes import Wish, memories, unheard, wish
+from callflow.wishes import Wish, memories, tool_answered, unheard, wish
 
 
 log = logging.getLogger(__name__)
@@ -467,7 +467,7 @@ class Agent:
         if answer is None or self._engine is None:
             return
         asked, output, speak = answer
-        self._relay.conversation.fact(f"The tool {asked.name} was called with {asked.arguments} and answered: {output}")
+        self._relay.conversation.fact(tool_answered(asked.name, asked.arguments, output))
         if speak:
             self._relay.expect_speech()
         elif not self.bench.is_busy:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from callflow import commands, events, machine
@@ -31,6 +31,7 @@ from callflow.rebuild import HANDED_OVER, Rebuilt
 from callflow.rooms import Rooms
 from callflow.streams import Streams
 from callflow.toolbench import ENDS_CALL, Toolbench
+from callflow.wishes import typed
 
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class Call:
             if not self._leaving:
                 self._log.late(event, self.model.state)
             if reply is not None:
-                reply.set_result(self.carrier.reply(event, (), over=True))
+                reply.set_result(self.carrier.reply(event, (), over=not self._leaving))
             return
         self._mailbox.append((event, reply))
         self._wake.set()
@@ -347,7 +348,8 @@ class Call:
         else:
             self._mailbox.appendleft((TakenBack(found=found, handed_over=old.handed_over), None))
             if old.cuts:
-                self.note("cut_off", cuts=[describe(turn) for turn in old.cuts])
+                cuts = [(turn, turn.heard_ms or 0, turn.spoken_ms or 0) for turn in old.cuts]
+                self.note("cut_off", cuts=[describe(turn.item, heard, of, turn) for turn, heard, of in cuts])
             for name, asked in old.unanswered.items():
                 output = '{"error":"the line broke while this was running: whether it was done is not known"}'
                 self.post(events.ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=output))
@@ -378,8 +380,7 @@ class Call:
             return
         shown = MASK * len(digits) if self.plan.dtmf_sensitive else self._rooms.redact.text(digits)
         self.note("digits", digits=shown)
-        told = "The caller typed these digits on the telephone keypad: "
-        self.agent.tell(told + " ".join(digits), shown=told + shown)
+        self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
     # What the agent asks for
 
@@ -394,7 +395,7 @@ class Call:
         self.note(
             BEGAN,
             carrier=self.carrier.name,
-            **self._told_ids(),
+            **asdict(self.ids),
             **{"from": self.from_number, "to": self.to_number},
             direction="inbound",
             profile=self.plan.profile,
@@ -403,14 +404,11 @@ class Call:
             address=self._rooms.address(),
         )
 
-    def _told_ids(self) -> dict[str, str]:
-        return {name: getattr(self.ids, name) for name in ("control", "leg", "session", "number")}
-
     def rename(self, ids: LegIds) -> None:
         """The carrier has told more of its names for this call."""
         self.ids = ids
         if self._log.steps:  # else they stand in the note of its beginning
-            self.note("ids", **self._told_ids())
+            self.note("ids", **asdict(self.ids))
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):

@@ -44,6 +44,16 @@ class Turn:
     is_written: bool = False
     """Its words are on record."""
 
+    def cut(self, heard_ms: int, received_ms: int) -> None:
+        """A stretch of it was broken off there; it may have several."""
+        self.heard_ms = (self.heard_ms or 0) + heard_ms
+        self.spoken_ms = (self.spoken_ms or 0) + received_ms
+
+    def break_off(self, heard_ms: int, received_ms: int = 0) -> None:
+        """Whoever said it is gone. 0: its text had run ahead of its audio, nobody knows how far."""
+        self.heard_ms = heard_ms
+        self.spoken_ms = max(heard_ms, received_ms or len(self.text.split()) * _MS_A_WORD)
+
     @property
     def interrupted(self) -> bool:
         return self.heard_ms is not None
@@ -67,14 +77,14 @@ class Turn:
         return round(len(self.text.split()) * min(self.heard_ms / self.spoken_ms, 1.0))
 
 
-def describe(turn: Turn) -> dict[str, Any]:
-    """A turn that was cut, for the record."""
+def describe(item: str, heard_ms: int, received_ms: int, turn: Turn | None) -> dict[str, Any]:
+    """What was cut, for the record."""
     return {
-        "item": turn.item,
-        "heard_ms": turn.heard_ms or 0,
-        "received_ms": turn.spoken_ms or 0,
-        "heard_text": turn.heard_text,
-        "unheard_text": turn.unheard_text,
+        "item": item,
+        "heard_ms": heard_ms,
+        "received_ms": received_ms,
+        "heard_text": turn.heard_text if turn is not None else "",
+        "unheard_text": turn.unheard_text if turn is not None else "",
     }
 
 
@@ -121,10 +131,10 @@ class Conversation:
         return (last.spoken_ms or 0) - (last.heard_ms or 0) <= _TAIL_MS
 
     def broke_off(self, item: str, heard_ms: int) -> None:
-        """The engine is gone in the middle of this turn. Its text had run ahead of its audio, nobody knows how far."""
+        """The engine is gone in the middle of this turn."""
         turn = self._by_item.get(item)
         if turn is not None and not turn.is_complete and turn.heard_ms is None:
-            turn.heard_ms, turn.spoken_ms = heard_ms, max(heard_ms, len(turn.text.split()) * _MS_A_WORD)
+            turn.break_off(heard_ms)
 
     def complete(self, item: str) -> None:
         """The engine has said all of this turn of the agent's."""
@@ -164,5 +174,4 @@ class Conversation:
     def _cut(self, key: Key, cut: Cut) -> None:
         turn = self.opened("agent", key.item)
         if turn is not None:
-            turn.heard_ms = (turn.heard_ms or 0) + cut.heard_ms
-            turn.spoken_ms = (turn.spoken_ms or 0) + cut.received_ms
+            turn.cut(cut.heard_ms, cut.received_ms)

@@ -89,4 +89,4 @@ class MemoryJournal:
 
     def seed(self, records: Sequence[Record]) -> None:
         for record in records:
-            self.note(record)
+            MemoryJournal.note(self, record)  # it is on record: whoever writes it down need not do so again

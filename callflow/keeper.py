@@ -22,8 +22,8 @@ from callflow.commands import Hangup, command_id
 from callflow.contracts import Carrier, Found, Order
 from callflow.errors import CarrierError
 from callflow.history.database import Database
+from callflow.history.lock import RecordLock
 from callflow.history.store import Store, remove_files
-from callflow.history.turn import Turn
 from callflow.history.writer import DurableJournal
 from callflow.journal import ENDED, Record
 from callflow.machine import RINGING
@@ -38,7 +38,7 @@ _AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
 """Since the start, both: see `hold`."""
-_TURN_SECONDS: Final = 0.2
+_LOCK_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
 _QUESTIONS: Final = 20
 """To carriers, at the same time."""
@@ -62,13 +62,14 @@ class Keeper:
         self.database = Database(url)
         self.store = Store(self.database)
         self.journal = DurableJournal()
-        self._turn = Turn(self.database)
+        self._lock = RecordLock(self.database)
         self.recordings = recordings
         self._retention_days, self._reconcile_seconds, self._now = retention_days, reconcile_seconds, now
         self.opened = asyncio.Event()
         """The record is open, and the calls of the process before are known."""
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
+        self._few = asyncio.Semaphore(_QUESTIONS)
 
     def begin(
         self, switchboard: Switchboard, carriers: Sequence[Carrier], learn: Callable[[str], None] = lambda address: None
@@ -106,16 +107,16 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.journal.close()
-        await self._turn.release()
+        await self._lock.release()
         await self.database.close()
 
     async def _run(self) -> None:
         await self._open()
-        await self._take_turn()
+        await self._take_charge()
         back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._keep(), name="record retention"))
-        await self._ask_about_all(back)
+        await asyncio.gather(*(self._ask_about(call) for call in back))
         if self._reconcile_seconds:
             while True:
                 await asyncio.sleep(self._reconcile_seconds)
@@ -138,76 +139,71 @@ class Keeper:
         self.journal.trouble = ""
         self.journal.open(self.database)
 
-    async def _take_turn(self) -> None:
+    async def _take_charge(self) -> None:
         """Nobody but this process looks after the calls of this record."""
-        while not await self._has_turn():
+        while not await self._is_in_charge():
             if not self.opened.is_set():
                 log.warning("another Callflow serves with this record: its calls are left alone until it ends")
                 self.opened.set()
-            await asyncio.sleep(_TURN_SECONDS)
+            await asyncio.sleep(_LOCK_SECONDS)
 
-    async def _has_turn(self) -> bool:
+    async def _is_in_charge(self) -> bool:
         try:
-            return await self._turn.take()
+            return await self._lock.take()
         except Exception as error:
             log.error("whether another Callflow serves with this record is not known: %r", error)
+            await asyncio.sleep(_AGAIN_SECONDS[-1])
             return False
 
     # Calls of the process before
 
-    async def _try_to_bring_back(self) -> list[tuple[Call, Carrier, bool]]:
+    async def _try_to_bring_back(self) -> list[Call]:
+        back: list[Call] = []
         for pause in _AGAIN_SECONDS:
             try:
-                return await self._bring_back()
+                for name in await self.store.unfinished():
+                    call = await self._bring_back(name)
+                    if call is not None:
+                        back.append(call)
+                break
             except Exception:
-                log.exception("the calls of the process before cannot be read; it is tried again")
+                log.exception("calls of the process before cannot be read; it is tried again")
                 await asyncio.sleep(pause)
-        log.error("THE CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
-        return []
-
-    async def _bring_back(self) -> list[tuple[Call, Carrier, bool]]:
-        """Every unfinished call is made again from its record; what became of it, its carrier is asked later."""
-        back = []
-        for name in await self.store.unfinished():
-            if self._switchboard.knows(name):
-                continue
-            records = await self.store.journal(name)
-            try:
-                old = rebuild(records)
-            except Exception:
-                log.exception("the record of call %s cannot be read; it is closed as interrupted", name)
-                old = None
-            carrier = self._carriers.get(old.carrier) if old is not None else None
-            if old is None or carrier is None:
-                at = records[-1].at if records else self._now()
-                self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
-                continue
-            self.journal.seed(records)
-            if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
-                self._learn(old.address)
-            call = self._switchboard.restore(carrier, old)
-            if call is not None:
-                back.append((call, carrier, old.model.state == RINGING))
+        else:
+            log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
         if back:
             log.warning("taking back %d of the calls of the process before this one", len(back))
         return back
 
-    async def _ask_about_all(self, back: Sequence[tuple[Call, Carrier, bool]]) -> None:
-        few = asyncio.Semaphore(_QUESTIONS)
-
-        async def ask(call: Call, carrier: Carrier, rings: bool) -> None:
-            async with few:
-                await self._ask_about(call, carrier, rings)
-
-        await asyncio.gather(*(ask(*each) for each in back))
-
-    async def _ask_about(self, call: Call, carrier: Carrier, rings: bool) -> None:
-        found: Found = "ringing" if rings else "answered"
+    async def _bring_back(self, name: str) -> Call | None:
+        """An unfinished call, made again from its record; what became of it, its carrier is asked later."""
+        if self._switchboard.is_live(name):
+            return None
+        records = await self.store.journal(name)
         try:
-            found = await carrier.find(call.ids)
-            if found == "gone" and self._now() - call.began < _YOUNG_SECONDS:
-                await asyncio.sleep(_AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
-                found = await carrier.find(call.ids)
+            old = rebuild(records)
+        except Exception:
+            log.exception("the record of call %s makes no sense", name)
+            old = None
+        carrier = self._carriers.get(old.carrier) if old is not None else None
+        if old is None or carrier is None:
+            log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
+            at = records[-1].at if records else self._now()
+            self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
+            return None
+        self.journal.seed(records)
+        if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
+            self._learn(old.address)
+        return self._switchboard.restore(carrier, old)
+
+    async def _ask_about(self, call: Call) -> None:
+        found: Found = "ringing" if call.model.state == RINGING else "answered"
+        try:
+            async with self._few:
+                found = await call.carrier.find(call.ids)
+                if found == "gone" and self._now() - call.began < _YOUNG_SECONDS:
+                    await asyncio.sleep(_AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
+                    found = await call.carrier.find(call.ids)
         except CarrierError as error:
             log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
         except Exception:
@@ -232,33 +228,34 @@ class Keeper:
         if self._now() - call.began < _SETTLED_SECONDS or call.awaits_return:
             return
         try:
-            if await call.carrier.find(call.ids) != "gone":
-                return
+            async with self._few:
+                if await call.carrier.find(call.ids) != "gone":
+                    return
         except CarrierError:
             return  # no news
+        except Exception:
+            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+            return
         log.warning("call %s: its carrier has it no more, and has not said so", call.id)
         self._switchboard.counts["lost_hangups"] += 1
         call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
 
     async def _account_for(self, carrier: Carrier, ids: events.LegIds) -> None:
-        name = name_of(carrier.name, ids)
-        if self._switchboard.knows(name):
+        if self._switchboard.knows(carrier.name, ids):
             return
+        name = name_of(carrier.name, ids)
         row = await self.store.conversation(name)
         if row is None:
             return  # never ours: of somebody else who shares the account
-        old = rebuild(await self.store.journal(name))
-        if row["ended_at"] is None and old is not None:
-            call = self._switchboard.restore(carrier, old)
+        if row["ended_at"] is None:
+            call = await self._bring_back(name)
             if call is not None:
                 log.warning("call %s is unfinished on record and nobody's: it is taken back", name)
-                await self._ask_about(call, carrier, old.model.state == RINGING)
+                await self._ask_about(call)
             return
         log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)
         self._switchboard.counts["orphans"] += 1
-        step, ordinal = old.hangup if old is not None and old.hangup else (1, 0)
-        order = Order(Hangup(), command_id(name, step, ordinal + 1000), name, ids)
-        await carrier.execute(order)
+        await carrier.execute(Order(Hangup(), command_id(name, 0, 0), name, ids))  # no step's, so of no other command
 
     # Old calls
 

@@ -7,20 +7,19 @@ much of it was heard, what tools were asked to do and whether they have answered
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from callflow import commands, machine
 from callflow.conversation import Turn
 from callflow.events import LegIds
-from callflow.journal import BEGAN, ENDED, Record
+from callflow.journal import BEGAN, Record
 from callflow.keypad import MASK
 from callflow.replay import replay
+from callflow.wishes import tool_answered, tool_unknown, typed
 
 
 HANDED_OVER: Final = "handed_over"
-_MS_A_WORD: Final = 300
-"""Of a quick speaker: how long a sentence is whose audio nobody has counted."""
 
 
 @dataclass(slots=True)
@@ -63,7 +62,6 @@ class Rebuilt:
     """Our own, as the carrier knew it when the call began."""
     cuts: list[Turn] = field(default_factory=list)
     """What the agent was saying when the line broke."""
-    is_ended: bool = False
 
 
 def rebuild(records: Sequence[Record]) -> Rebuilt | None:
@@ -73,17 +71,16 @@ def rebuild(records: Sequence[Record]) -> Rebuilt | None:
         return None
     said = began.event
     done = replay(records, lenient=True)
-    ids = LegIds(*(str(said.get(name, "")) for name in ("control", "leg", "session", "number")))
     call = Rebuilt(
-        began.call, str(said.get("carrier", "")), ids, str(said.get("from", "")), str(said.get("to", "")), began.at,
-        done.model, done.steps,
+        began.call, str(said.get("carrier", "")), _ids(said), str(said.get("from", "")), str(said.get("to", "")),
+        began.at, done.model, done.steps,
     )  # fmt: skip
     talk = _Talk()
     for record in records:
         _read(call, talk, record)
     call.address = str(said.get("address", ""))
     call.turns, call.cuts = talk.turns()
-    call.turns += [_unknown(each) for each in call.unanswered.values()]
+    call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
 
 
@@ -100,7 +97,7 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
         case {"event": str(name)} if name == HANDED_OVER:
             call.handed_over, call.quiet = True, bool(event.get("quiet"))
         case {"event": "ids"}:
-            call.ids = LegIds(*(str(event.get(name, "")) for name in ("control", "leg", "session", "number")))
+            call.ids = _ids(event)
         case {"event": "command_done", "command": "hangup" | "reject"}:
             call.hangup = None
         case {"event": "command_failed", "command": "hangup" | "reject"}:
@@ -109,11 +106,7 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
             call.unanswered[name] = event
         case {"event": "tool_finished", "id": name}:
             asked = call.unanswered.pop(name, event)
-            talk.fact(
-                record.at,
-                f"The tool {event.get('tool', '')} was called with {asked.get('arguments', '')} and answered: "
-                f"{event.get('output', '')}",
-            )
+            talk.fact(record.at, tool_answered(*_asked(asked), str(event.get("output", ""))))
         case {"event": "protected"}:
             call.opening_is_over = True
             call.opening_in_full = bool(event.get("in_full"))
@@ -125,8 +118,6 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
             call.first_word = True
         case {"event": "recording", "file": str(name)}:
             call.recordings = name.split(",")
-        case {"event": str(name)} if name == ENDED:
-            call.is_ended = True
         case _:
             talk.read(record.at, event)
 
@@ -144,14 +135,12 @@ def _command(call: Rebuilt, record: Record, ordinal: int, command: Mapping[str, 
             call.armed[name] = record.at
 
 
-def _unknown(tool: Mapping[str, Any]) -> Turn:
-    return Turn(
-        "system",
-        "",
-        f"The tool {tool.get('tool', '')} was called with {tool.get('arguments', '')}, and the line broke before it "
-        "answered. Whether it was done is not known: it may have been. Do not call it again for the same purpose; tell "
-        "the caller if it matters.",
-    )
+def _ids(event: Mapping[str, Any]) -> LegIds:
+    return LegIds(**{each.name: str(event.get(each.name, "")) for each in fields(LegIds)})
+
+
+def _asked(tool: Mapping[str, Any]) -> tuple[str, str]:
+    return str(tool.get("tool", "")), str(tool.get("arguments", ""))
 
 
 class _Talk:
@@ -179,8 +168,7 @@ class _Talk:
             case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
                 for cut in cuts:
                     turn = self._item(at, "agent", str(cut.get("item", "")))
-                    turn.heard_ms = (turn.heard_ms or 0) + int(cut.get("heard_ms", 0))
-                    turn.spoken_ms = (turn.spoken_ms or 0) + int(cut.get("received_ms", 0))
+                    turn.cut(int(cut.get("heard_ms", 0)), int(cut.get("received_ms", 0)))
                     turn.text = turn.text or f"{cut.get('heard_text', '')} {cut.get('unheard_text', '')}".strip()
             case {"event": "told", "text": str(words)}:
                 self.fact(at, words)
@@ -202,12 +190,9 @@ class _Talk:
             if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:
                 continue
             heard = self._heard.get(item, {})
-            turn.heard_ms = int(heard.get("ms", 0))
-            spoken = len(turn.text.split()) * _MS_A_WORD
-            turn.spoken_ms = int(heard.get("of_ms", 0)) if turn.is_complete else spoken
-            turn.spoken_ms = max(turn.spoken_ms or spoken, turn.heard_ms)
+            turn.break_off(int(heard.get("ms", 0)), int(heard.get("of_ms", 0)) if turn.is_complete else 0)
             cuts.append(turn)
         if self._typed:
-            self.fact(float("inf"), f"The caller typed these digits on the telephone keypad: {' '.join(self._typed)}")
+            self.fact(float("inf"), typed(" ".join(self._typed)))
         ordered = sorted(self._turns, key=lambda each: each[0])
         return [turn for _, turn in ordered if turn.text], [turn for turn in cuts if turn.text]

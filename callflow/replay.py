@@ -7,7 +7,7 @@ the table is the same, and where it has changed, the first difference says what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from callflow import commands, events, machine
@@ -35,7 +35,6 @@ class Replay:
     """The number of the last step."""
     divergence: Divergence | None = None
     """The first one."""
-    models: list[machine.Model] = field(default_factory=list)
 
 
 def replay(records: Sequence[Record], *, lenient: bool = False) -> Replay:

@@ -65,10 +65,6 @@ class Recent(Generic[Value]):
     def forget(self, key: str) -> None:
         self._entries.pop(key, None)
 
-    def values(self) -> set[Value]:
-        now = self._clock()
-        return {value for until, value in self._entries.values() if until > now}
-
 
 class Switchboard:
     def __init__(
@@ -250,9 +246,13 @@ class Switchboard:
         """It is about a live call."""
         return self._find(signal) is not None
 
-    def knows(self, call: str) -> bool:
-        """It is live here, or was a moment ago."""
-        return call in self._calls or call in self._tombs.values()
+    def is_live(self, call: str) -> bool:
+        return call in self._calls
+
+    def knows(self, carrier: str, ids: events.LegIds) -> bool:
+        """The leg is live here, or was a moment ago."""
+        names = [f"{carrier}:{name}" for name in ids.known()]
+        return any(name in self._legs or self._tombs.get(name) is not None for name in names)
 
     def _bury(self, signal: Signal, name: str) -> None:
         for known in signal.ids.known():

@@ -55,6 +55,21 @@ def _greeting(disclosure: str, greeting: str) -> str:
     return f"{exactly}\n\nThen: {greeting}" if greeting else f"{exactly}\n\nThen stop."
 
 
+def typed(digits: str) -> str:
+    return f"The caller typed these digits on the telephone keypad: {digits}"
+
+
+def tool_answered(tool: str, arguments: str, output: str) -> str:
+    return f"The tool {tool} was called with {arguments} and answered: {output}"
+
+
+def tool_unknown(tool: str, arguments: str) -> str:
+    return (
+        f"The tool {tool} was called with {arguments}, and the line broke before it answered. Whether it was done is "
+        "not known: it may have been. Do not call it again for the same purpose; tell the caller if it matters."
+    )
+
+
 def memories(conversation: Conversation) -> list[Memory]:
     """What was said so far, as far as it was heard, for a session that was not there."""
     told: list[Memory] = []

@@ -78,10 +78,6 @@ class DurableJournal(MemoryJournal):
         super().note(record)
         self._put(record, None)
 
-    def seed(self, records: Sequence[Record]) -> None:
-        for record in records:
-            super().note(record)
-
     def forget(self, call: str) -> None:
         """Somebody deleted it: nothing more is written about it, should it still be going on."""
         self._forgotten[call] = None

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from callflow import events
 from callflow.contracts import Dialect, ResponseDone, Speech, SpeechDone, SpeechStopped, Start, Wire
-from callflow.conversation import Conversation
+from callflow.conversation import Conversation, describe
 from callflow.events import Event, LegIds
 from callflow.latency import Latency
 from callflow.media import g711
@@ -466,12 +466,7 @@ class Relay:
             self.mind.interrupted(said)
 
     def _describe(self, cut: Cut) -> dict[str, Any]:
-        turn = self.conversation.turn(cut.key.item)
-        heard, unheard = (turn.heard_text, turn.unheard_text) if turn is not None else ("", "")
-        return {
-            "item": cut.key.item, "heard_ms": cut.heard_ms, "received_ms": cut.received_ms,
-            "heard_text": heard, "unheard_text": unheard,
-        }  # fmt: skip
+        return describe(cut.key.item, cut.heard_ms, cut.received_ms, self.conversation.turn(cut.key.item))
 
     def _cut_off(self) -> None:
         """The socket is gone, and what it held with it: the engine must not believe that it was heard."""

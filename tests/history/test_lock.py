@@ -6,20 +6,20 @@ import asyncio
 import os
 
 from callflow.history.database import Database, url_of
-from callflow.history.turn import Turn
+from callflow.history.lock import RecordLock
 
 
 def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
     async def main() -> None:
         databases = [Database(url_of(database_url, "data")) for _ in range(2)]
         await databases[0].migrate()
-        first, second = (Turn(database) for database in databases)
+        first, second = (RecordLock(database) for database in databases)
         assert await first.take() is True
         assert await second.take() is False
         assert await second.take() is False
         await first.release()
         assert await second.take() is True
-        assert await Turn(databases[0]).take() is False
+        assert await RecordLock(databases[0]).take() is False
         await second.release()
         for database in databases:
             await database.close()
@@ -33,23 +33,23 @@ def test_a_process_that_dies_lets_go_of_it(database_url: str) -> None:
     async def main() -> None:
         dead, next_one = (Database(url_of(database_url, "data")) for _ in range(2))
         await dead.migrate()
-        turn = Turn(dead)
-        assert await turn.take() is True
-        if turn._file is not None:
-            os.close(turn._file)
-        elif turn._connection is not None:
-            raw = await turn._connection.get_raw_connection()
+        lock = RecordLock(dead)
+        assert await lock.take() is True
+        if lock._file is not None:
+            os.close(lock._file)
+        elif lock._connection is not None:
+            raw = await lock._connection.get_raw_connection()
             assert raw.driver_connection is not None
             raw.driver_connection.terminate()
-        successor = Turn(next_one)
+        successor = RecordLock(next_one)
         taken = False
         for _ in range(100):
             taken = taken or await successor.take()
             await asyncio.sleep(0 if taken else 0.02)
         assert taken, "nobody can take it any more"
         await successor.release()
-        if turn._connection is not None:
-            await turn.release()
+        if lock._connection is not None:
+            await lock.release()
         await next_one.close()
         await dead.close()
 

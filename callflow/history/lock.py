@@ -1,4 +1,4 @@
-"""Whose turn it is to look after the calls of a record: one process at a time, so that none takes another's live calls.
+"""Who looks after the calls of a record: one process at a time, so that none takes another's live calls.
 
 The system lets go of it when the process ends, however it ends: a lock on a file beside an SQLite database, a lock of
 its session in PostgreSQL.
@@ -19,7 +19,7 @@ from callflow.history.database import Database
 _KEY: Final = 0x63616C6C73
 
 
-class Turn:
+class RecordLock:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._file: int | None = None
