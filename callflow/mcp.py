@@ -1,7 +1,8 @@
 """`python -m callflow.mcp`: the record of the calls as an MCP server on standard input and output.
 
-Settings are read in the working directory if Callflow is set up there, and else where Callflow lies: clients start it
-anywhere. The database is opened for reading only; one of an earlier version is brought up to date first.
+Settings are read in the working directory if a record or the settings of Callflow lie there, and else where Callflow
+lies: clients start it anywhere. The database is opened for reading only; one of an earlier version is brought up to
+date first.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Reader:
 def home() -> Path:
     """Where Callflow is set up."""
     here = Path.cwd()
-    set_up = any((here / name).exists() for name in ("settings.toml", ".env", "data"))
+    set_up = any((here / name).exists() for name in ("settings.toml", "data/callflow.db"))
     return here if set_up else Path(__file__).parents[1]
 
 

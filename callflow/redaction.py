@@ -23,9 +23,18 @@ WORDS: Final = frozenset(
 _RUN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ .,/\-]{0,2}[0-9]){12,}(?![0-9A-Za-z])")
 _TAIL: Final = re.compile(r"[0-9](?:[ .,/\-]{0,2}[0-9]){3,}[ .,/\-]*$")
 """Digits at the end of a text that goes on: perhaps the beginning of what would be taken out as a whole."""
-_LONGEST, _SHORTEST = 19, 13
-_ISSUED: Final = re.compile(r"(?:4|5[1-5]|2[2-7]|6|35)[0-9]{14,15}|3[47][0-9]{13}")
-"""How the cards of the large issuers begin, and how long they are."""
+_SHORTEST: Final = 13
+_ISSUED: Final = tuple(
+    re.compile(f"(?=(?P<card>{form}))")
+    for form in (
+        "4[0-9]{18}",
+        "(?:[46][0-9]|5[0-8]|2[2-7]|35|81)[0-9]{14}",
+        "3[47][0-9]{13}",
+        "3[0689][0-9]{12}",
+        "4[0-9]{12}",
+    )
+)
+"""How the cards of the large issuers begin, and how long they are; wherever one may begin."""
 
 
 class Redactor:
@@ -82,30 +91,26 @@ class Redactor:
 
 
 def _without_cards(run: re.Match[str]) -> str:
-    """A run of digits may hold more than a card: its date and its code behind it, or a number before it.
-
-    What begins and ends where groups of digits do is a card if its check digit is right; of what lies across groups,
-    only what also looks like an issuer's."""
+    """A run of digits may hold more than a card: its date and its code behind it, or a number before it. What begins
+    and ends where groups of digits do is the likelier one."""
     text = run[0]
     places = [index for index, each in enumerate(text) if each.isdigit()]
     digits = "".join(text[index] for index in places)
-    begins = {n for n, at in enumerate(places) if n == 0 or places[n - 1] != at - 1}
-    ends = {n + 1 for n, at in enumerate(places) if n + 1 == len(places) or places[n + 1] != at + 1}
-    spans = [
-        (start, start + length)
-        for length in range(_LONGEST, _SHORTEST - 1, -1)
-        for start in range(len(digits) - length + 1)
-        if _is_card(digits[start : start + length])
-    ]
-    whole = [span for span in spans if span[0] in begins and span[1] in ends]
-    across = [span for span in spans if span not in whole and _ISSUED.fullmatch(digits[span[0] : span[1]])]
+    forms = [match for form in _ISSUED for match in form.finditer(digits)]
+    found = [match.span("card") for match in forms if _is_card(match["card"])]
+    found.sort(key=lambda span: (_is_inside(places, span[0] - 1), _is_inside(places, span[1] - 1)))
     taken: list[tuple[int, int]] = []
-    for start, end in (*whole, *across):
+    for start, end in found:
         if all(end <= other[0] or start >= other[1] for other in taken):
             taken.append((start, end))
     for start, end in sorted(taken, reverse=True):
         text = text[: places[start]] + CARD + text[places[end - 1] + 1 :]
     return text
+
+
+def _is_inside(places: list[int], index: int) -> bool:
+    """This digit and the next one stand side by side."""
+    return 0 <= index < len(places) - 1 and places[index + 1] == places[index] + 1
 
 
 def _is_card(digits: str) -> bool:

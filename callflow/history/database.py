@@ -37,24 +37,21 @@ class DatabaseError(Exception):
 
 
 def url_of(given: str, data_dir: str) -> URL:
-    """DATABASE_URL with its asynchronous driver; "": the file in the data folder. Raises DatabaseError."""
+    """DATABASE_URL, as the settings let it pass, with its asynchronous driver; "": the file in the data folder.
+
+    Raises DatabaseError for what cannot be read any further."""
     if not given:
         return URL.create("sqlite+aiosqlite", database=str(Path(data_dir) / "callflow.db"))
     try:
         url = make_url(given)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise DatabaseError("DATABASE_URL is not an address: sqlite:///data/callflow.db or postgresql://…") from None
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise DatabaseError("DATABASE_URL names no file: a record in memory would not survive the process")
+    if url.get_backend_name() == "sqlite":
         return url.set(drivername="sqlite+aiosqlite")
-    if backend in ("postgresql", "postgres"):
-        query = dict(url.query)
-        if "sslmode" in query:  # libpq's name for it
-            query["ssl"] = query.pop("sslmode")
-        return url.set(drivername="postgresql+asyncpg", query=query)
-    raise DatabaseError(f"DATABASE_URL is of a kind that is not known here ({backend}): use sqlite or postgresql")
+    query = dict(url.query)
+    if "sslmode" in query:  # libpq's name for it
+        query["ssl"] = query.pop("sslmode")
+    return url.set(drivername="postgresql+asyncpg", query=query)
 
 
 class Database:

@@ -141,8 +141,7 @@ async def _conversations(store: Store, arguments: Arguments) -> Any:
 
 async def _details(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
-    known = {name: value for name, value in earlier(row).items() if name != "created_at"}
-    return {"conversation": known, "items": [_item(item) for item in await store.items(row["id"])]}
+    return {"conversation": _known(row), "items": [_item(item) for item in await store.items(row["id"])]}
 
 
 async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
@@ -151,6 +150,10 @@ async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
     if row is None:
         raise ToolError(f"there is no conversation {name!r} on record")
     return row
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in earlier(row).items() if name != "created_at"}
 
 
 def _item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +186,7 @@ async def _timeline(store: Store, arguments: Arguments) -> Any:
     began = records[0].at if records else 0.0
     lines = [(record.at - began, told(record)) for record in records]
     return {
-        "conversation": {name: value for name, value in earlier(row).items() if name != "created_at"},
+        "conversation": _known(row),
         "ended": why(row["hangup_cause"], row["hangup_source"]) if row["ended_at"] else "it has not ended",
         "timeline": [{"seconds": round(at, 3), "what": line} for at, line in lines if line],
     }

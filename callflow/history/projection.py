@@ -18,14 +18,12 @@ from sqlalchemy import (
     Table,
     bindparam,
     case,
-    func,
     literal,
     select,
-    text,
     update,
 )
 
-from callflow.history.tables import SEARCH, conversations, iso, items, streams, transitions
+from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
 from callflow.journal import BEGAN, ENDED, Record
 
 
@@ -83,6 +81,7 @@ class Projection:
         )
         self._stream = _insert_of(insert, streams, "stream_sid", "started_at")
         self._transition = _insert_of(insert, transitions, "at", "event", "before", "after")
+        self._find_words = find_words(self._is_sqlite, "call_id = :call")
         self._changed: dict[str, None] = {}
         self._worded: dict[str, None] = {}
 
@@ -109,7 +108,7 @@ class Projection:
         for call in self._changed:
             connection.execute(_COUNT, {"call": call})
         for call in self._worded:
-            for statement in _SEARCH_SQLITE if self._is_sqlite else _SEARCH_POSTGRESQL:
+            for statement in self._find_words:
                 connection.execute(statement, {"call": call})
         self._changed.clear()
         self._worded.clear()
@@ -367,28 +366,4 @@ _CUT: Final = (
 _LATENCY: Final = update(items).where(_ITEM).values(latency=bindparam("parts"))
 _USAGE: Final = update(conversations).where(_CALL).values(usage=bindparam("used"), cost_usd=bindparam("cost"))
 _RECORDING: Final = update(conversations).where(_CALL).values(recording=bindparam("file"))
-_COUNT: Final = (
-    update(conversations)
-    .where(_CALL)
-    .values(
-        message_count=select(func.count())
-        .select_from(items)
-        .where(items.c.conversation_id == conversations.c.id, items.c.item_type == "message")
-        .scalar_subquery()
-    )
-)
-_SEARCH_SQLITE: Final = (
-    text(f"DELETE FROM {SEARCH} WHERE rowid = (SELECT id FROM conversations WHERE call_id = :call)"),
-    text(
-        f"INSERT INTO {SEARCH} (rowid, words) SELECT conversation_id, group_concat(text, ' ') FROM conversation_items "
-        "WHERE conversation_id = (SELECT id FROM conversations WHERE call_id = :call) AND text <> '' "
-        "GROUP BY conversation_id"
-    ),
-)
-_SEARCH_POSTGRESQL: Final = (
-    text(
-        f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, string_agg(text, ' ' ORDER BY id) "
-        "FROM conversation_items WHERE conversation_id = (SELECT id FROM conversations WHERE call_id = :call) "
-        "AND text <> '' GROUP BY conversation_id ON CONFLICT (id) DO UPDATE SET words = excluded.words"
-    ),
-)
+_COUNT: Final = update(conversations).where(_CALL).values(message_count=MESSAGES)

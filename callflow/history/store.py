@@ -14,11 +14,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, column, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Row, Select, and_, column, delete, or_, select, text
 from sqlalchemy import table as sql_table
 
 from callflow.history.database import Database
-from callflow.history.tables import EARLIER, SEARCH, conversations, iso, items, steps, streams, transitions
+from callflow.history.tables import (
+    EARLIER,
+    MESSAGES,
+    SEARCH,
+    conversations,
+    find_words,
+    iso,
+    items,
+    steps,
+    streams,
+    transitions,
+)
 from callflow.journal import Record
 
 
@@ -64,7 +75,7 @@ class Store:
 
     async def find(self, query: Query) -> list[dict[str, Any]]:
         """Every column of each. Raises BadQuery."""
-        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite)
+        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite)  # it may load large tables of numbers
         return [dict(row._mapping) for row in await self._rows(chosen)]
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
@@ -103,15 +114,10 @@ class Store:
                     known.add(row["item_id"])
                     await connection.execute(items.insert().values(row))
             await connection.execute(
-                conversations.update()
-                .where(conversations.c.id == conversation)
-                .values(
-                    message_count=select(func.count())
-                    .select_from(items)
-                    .where(items.c.conversation_id == conversation, items.c.item_type == "message")
-                    .scalar_subquery()
-                )
+                conversations.update().where(conversations.c.id == conversation).values(message_count=MESSAGES)
             )
+            for statement in find_words(self.database.is_sqlite, "id = :id"):
+                await connection.execute(statement, {"id": conversation})
             # Of a call that is not ours nobody else will say that it is over.
             await connection.execute(
                 conversations.update()

@@ -22,7 +22,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
+    func,
+    select,
     text,
 )
 
@@ -141,6 +144,36 @@ transitions: Final = Table(
 
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
+
+
+MESSAGES: Final = (
+    select(func.count())
+    .select_from(items)
+    .where(items.c.conversation_id == conversations.c.id, items.c.item_type == "message")
+    .scalar_subquery()
+)
+"""The `message_count` of a conversation."""
+
+
+def find_words(is_sqlite: bool, which: str) -> tuple[TextClause, ...]:
+    """Statements that bring SEARCH up to date for one conversation: `which` it is, such as `call_id = :call`."""
+    words = (
+        f"FROM conversation_items WHERE conversation_id = (SELECT id FROM conversations WHERE {which}) AND text <> ''"
+    )
+    if is_sqlite:
+        return (
+            text(f"DELETE FROM {SEARCH} WHERE rowid = (SELECT id FROM conversations WHERE {which})"),
+            text(
+                f"INSERT INTO {SEARCH} (rowid, words) SELECT conversation_id, group_concat(text, ' ') {words} "
+                "GROUP BY conversation_id"
+            ),
+        )
+    return (
+        text(
+            f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, string_agg(text, ' ' ORDER BY id) {words} "
+            "GROUP BY conversation_id ON CONFLICT (id) DO UPDATE SET words = excluded.words"
+        ),
+    )
 
 
 def iso(at: float) -> str:

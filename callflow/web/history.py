@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -41,8 +42,8 @@ _CSV: Final = (
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
     "profile", "recording",
 )  # fmt: skip
-_FORMULA: Final = ("=", "-", "@", "\t", "\r")
-"""What a spreadsheet would run. (A number's `+` is harmless: what follows it is digits.)"""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would run; and a `+`, unless a number follows."""
 
 
 def add_history(app: Quart, keeper: Keeper) -> None:
@@ -212,7 +213,9 @@ def _csv_lines(rows: Any) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str) or re.fullmatch(r"\+[0-9]+", value) or not value.startswith(_FORMULA):
+        return value
+    return f"'{value}"
 
 
 def _first(*names: str) -> str:

@@ -194,6 +194,8 @@ def test_items_that_somebody_else_kept_are_added_and_ours_win(tmp_path: Path) ->
             assert after["ended_at"] is None, "a live call was said to be over"
             by_id = {item["id"]: item for item in after["items"]}
             assert by_id[ours["id"]] == ours
+            found = (await client.get("/api/conversations", params={"text": "thanks nine"})).json()
+            assert [row["id"] for row in found] == [before["id"]], "what somebody else kept is not found"
             assert by_id["item_new"]["timestamp"] == "2026-11-25T10:00:00.000Z"
             for wrong in ({}, {"items": "x"}, {"items": [{"id": "a"}]}, {"items": [{"type": "message"}]}):
                 assert (await client.post(f"{path}/items", json=wrong)).status_code == 400
@@ -248,13 +250,19 @@ def test_search_paging_export_and_deletion(tmp_path: Path, database_url: str) ->
 
 
 def test_too_old_calls_are_deleted_by_themselves(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+
     async def main() -> None:
-        async with recorded(tmp_path, retention_days=1e-9) as (the, client):
+        async with recorded(tmp_path, data_dir=folder, record=True) as (the, _):
             one = await talk(the)
+            await one.phone.hears(0.2)
             await one.call.hang_up()
             await the.quiet()
-            await the.line.journal.flushed()
-            await the.line.keeper.expire(9e9)
+            assert list(the.line.keeper.recordings.iterdir())
+        async with recorded(tmp_path, data_dir=folder) as (the, client):
+            assert len((await client.get("/api/conversations")).json()) == 1, "kept for ever, unless told otherwise"
+        async with recorded(tmp_path, data_dir=folder, retention_days=1e-9) as (the, client):
+            await until(lambda: not list(the.line.keeper.recordings.iterdir()), "the recording to be deleted")
             assert (await client.get("/api/conversations")).json() == []
 
     run(main())

@@ -17,6 +17,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from callflow.mcp import home, record_url
 from tests.e2e.house import house, run
 from tests.e2e.talk import talk
 from tests.history.test_database import EARLIER
@@ -172,6 +173,20 @@ def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
             assert (await client.list_resources()).resources == []
 
     run(main())
+
+
+def test_it_finds_its_record_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other projects have a .env and a data folder, too."""
+    for name in ("DATABASE_URL", "DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch()
+    (tmp_path / "data").mkdir()
+    root = Path(__file__).parents[2]
+    assert home() == root
+    assert record_url(home()).database == str(root / "data" / "callflow.db")
+    (tmp_path / "data" / "callflow.db").touch()
+    assert record_url(home()).database == str(tmp_path / "data" / "callflow.db")
 
 
 def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
