@@ -173,6 +173,8 @@ async def house(
             made = Settings(**chosen)
             made._profiles = dict(profiles or {})
             async with Line(made) as line:
+                # the start waits for its record for a moment only, which a busy machine may exceed
+                await until(lambda: line.keeper.opened.is_set() or line.journal.trouble, "the record to be open", 20)
                 carrier.find(f"http://127.0.0.1:{line.public[1]}")
                 yield House(carrier, realtime, line)
                 for call in [call for call in carrier.calls.values() if call.state != "ended"]:
