@@ -22,6 +22,7 @@ from callflow.commands import Hangup, command_id
 from callflow.contracts import Carrier, Found, Order
 from callflow.errors import CarrierError
 from callflow.history.database import Database
+from callflow.history.left_out import NAME, LeftOut
 from callflow.history.lock import RecordLock
 from callflow.history.store import Store, remove_files
 from callflow.history.writer import DurableJournal
@@ -61,7 +62,8 @@ class Keeper:
     ) -> None:
         self.database = Database(url)
         self.store = Store(self.database)
-        self.journal = DurableJournal()
+        self._left_out = LeftOut(recordings.parent / NAME)
+        self.journal = DurableJournal(left_out=self._left_out)
         self._lock = RecordLock(self.database)
         self.recordings = recordings
         self._retention_days, self._reconcile_seconds, self._now = retention_days, reconcile_seconds, now
@@ -185,6 +187,8 @@ class Keeper:
         except Exception:
             log.exception("the record of call %s makes no sense", name)
             old = None
+        if old is not None and old.odd:
+            log.error("call %s: %d records make no sense, and are passed over; the first: %s", name, *old.odd)
         carrier = self._carriers.get(old.carrier) if old is not None else None
         if old is None or carrier is None:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
@@ -274,6 +278,7 @@ class Keeper:
             await self.delete(ids)
             deleted += len(ids)
             await asyncio.sleep(0.05)  # the journal's turn
+        await asyncio.to_thread(self._left_out.expire, before)
         if deleted:
             log.info("%d calls were older than %g days, and are deleted", deleted, self._retention_days)
         return deleted
@@ -284,3 +289,4 @@ class Keeper:
         for call in calls:
             self.journal.forget(call)
         await asyncio.to_thread(remove_files, files, self.recordings)
+        await asyncio.to_thread(self._left_out.forget, calls)

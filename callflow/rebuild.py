@@ -62,6 +62,8 @@ class Rebuilt:
     """Our own, as the carrier knew it when the call began."""
     cuts: list[Turn] = field(default_factory=list)
     """What the agent was saying when the line broke."""
+    odd: tuple[int, str] | None = None
+    """How many records make no sense, and what is wrong with the first of them."""
 
 
 def rebuild(records: Sequence[Record]) -> Rebuilt | None:
@@ -77,7 +79,11 @@ def rebuild(records: Sequence[Record]) -> Rebuilt | None:
     )  # fmt: skip
     talk = _Talk()
     for record in records:
-        _read(call, talk, record)
+        try:
+            _read(call, talk, record)
+        except Exception as error:  # a caller is waiting: what one record says is worth less than the call
+            count, first = call.odd or (0, f"{type(error).__name__} in {record.event.get('event')!r:.60}")
+            call.odd = count + 1, first
     call.address = str(said.get("address", ""))
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]

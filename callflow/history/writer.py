@@ -1,7 +1,9 @@
 """The durable journal: one writer that batches whatever has come in since its last commit into the next one.
 
-A record that cannot be written (a full disk, a locked or unreachable database) is kept and tried again, up to a bound;
+While the database is in trouble (a full disk, a lock, no connection), records are kept and tried again, up to a bound;
 what is over the bound is counted as lost. Steps then do not wait for their records, and say so: a live call goes on.
+
+A record that cannot be written although the database is well is left out and kept in a side file: it holds up no other.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from callflow.history.database import Database
+from callflow.history.left_out import LeftOut
 from callflow.history.projection import Projection, json_of
 from callflow.history.tables import steps
+from callflow.history.whose_fault import Unwritable, whose_fault
 from callflow.journal import MemoryJournal, Record
+from callflow.repeats import Repeats
 
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 500
 """Records of one transaction at most."""
 _MOST_WAITING: Final = 50_000
+_MOST_NOTES: Final = 5_000
+"""Of one call that wait: what one call notes, however fast, leaves room for the others."""
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)
 _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
@@ -44,9 +50,14 @@ class JournalError(Exception):
 class DurableJournal(MemoryJournal):
     """Keeps the newest calls in memory beside, for those who look at them while the database is in trouble."""
 
-    def __init__(self, *, most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(self, *, most_waiting: int = _MOST_WAITING, left_out: LeftOut | None = None) -> None:
+        """`left_out`: where to keep the records that cannot be written; None: nowhere."""
         super().__init__(calls=100, steps=1000)
         self._most_waiting = most_waiting
+        self._left_out = left_out
+        self._of_call: Counter[str] = Counter()
+        """How many records of each call wait."""
+        self._odd = Repeats(log, logging.ERROR)
         self._waiting: deque[Entry] = deque()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -61,7 +72,7 @@ class DurableJournal(MemoryJournal):
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
-        """`written` and `lost` records, `failures` and `batches`."""
+        """`written`, `lost` (over a bound) and `left_out` (not fit to be written) records, `failures` and `batches`."""
 
     # For calls
 
@@ -76,7 +87,10 @@ class DurableJournal(MemoryJournal):
 
     def note(self, record: Record) -> None:
         super().note(record)
-        self._put(record, None)
+        if record.is_step or self._of_call[record.call] < _MOST_NOTES:
+            self._put(record, None)
+        else:
+            self.counts["lost"] += 1
 
     def forget(self, call: str) -> None:
         """Somebody deleted it: nothing more is written about it, should it still be going on."""
@@ -98,6 +112,7 @@ class DurableJournal(MemoryJournal):
         # Ids follow the order of happening, also over several processes, as far as clocks allow.
         self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
         self._waiting.append((self._last, record, done))
+        self._of_call[record.call] += 1
         self._wake.set()
         if done is not None:
             self._urgent.set()
@@ -150,7 +165,10 @@ class DurableJournal(MemoryJournal):
                 log.warning("the journal is written again; %d records had to wait", len(self._waiting))
             failures, self.trouble = 0, ""
             for _ in batch:
-                _, _, done = self._waiting.popleft()
+                _, record, done = self._waiting.popleft()
+                self._of_call[record.call] -= 1
+                if not self._of_call[record.call]:
+                    del self._of_call[record.call]
                 if done is not None and not done.done():
                     done.set_result(None)
 
@@ -190,22 +208,51 @@ class DurableJournal(MemoryJournal):
         return [entry for entry in batch if entry[0] not in there]
 
     async def _write(self, database: Database, batch: Sequence[Entry]) -> None:
-        if not batch:
-            return
+        """Returns when each of them is written or left out. Raises while the database is in trouble."""
         try:
             await self._commit(database, batch)
         except Exception as error:
-            if not _is_its_own_fault(error):
+            if whose_fault(error) == "database":
                 raise
-            if len(batch) == 1:
-                self.counts["lost"] += 1
-                log.exception("a record of call %s cannot be written, and is left out", batch[0][1].call)
-                return
-            log.warning(
-                "one record of %d cannot be written (%s): each is tried alone", len(batch), type(error).__name__
-            )
-            for entry in batch:
-                await self._write(database, [entry])
+            await self._write_each(database, batch)
+
+    async def _write_each(self, database: Database, batch: Sequence[Entry]) -> None:
+        """Not all of these can be written: each is tried alone.
+
+        An error that does not say whose fault it is, is the record's own where another record can be written, and else
+        the database's."""
+        odd: list[tuple[Record, Exception]] = []
+        doubts: list[Exception] = []
+        for entry in batch:
+            try:
+                await self._commit(database, [entry])
+            except Exception as error:
+                fault = whose_fault(error)
+                if fault == "database":
+                    raise
+                odd.append((entry[1], error))
+                if fault == "unknown":
+                    doubts.append(error)
+        if doubts and len(odd) == len(batch):
+            raise doubts[0]
+        for record, why in odd:
+            await self._leave_out(record, why)
+
+    async def _leave_out(self, record: Record, error: Exception) -> None:
+        self.counts["left_out"] += 1
+        cause = error.why if isinstance(error, Unwritable) else error
+        what = f"{type(cause).__name__}, {str(record.event.get('event', ''))[:40]!r}"
+        kept = "it is kept nowhere"
+        if self._left_out is not None:
+            try:
+                await asyncio.to_thread(self._left_out.add, record, cause)
+                kept = f"it is kept in {self._left_out.path}"
+            except OSError as trouble:
+                kept = f"it could not be kept in {self._left_out.path} ({trouble.strerror})"
+        self._odd.say(
+            what, "a record of call %s cannot be written (%s) and is left out; %s", record.call, what, kept,
+            exc_info=cause,
+        )  # fmt: skip
 
     async def _commit(self, database: Database, batch: Sequence[Entry]) -> None:
         wanted = [(key, record) for key, record, _ in batch if record.call not in self._forgotten]
@@ -220,22 +267,13 @@ class DurableJournal(MemoryJournal):
         self.counts["batches"] += 1
 
     def _apply(self, connection: Connection, wanted: Sequence[tuple[int, Record]]) -> None:
-        connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
-        for _, record in wanted:
-            self._projection.apply(connection, record)
-        self._projection.finish(connection)
+        with Unwritable.unless_of_the_database():
+            connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
+            for _, record in wanted:
+                self._projection.apply(connection, record)
+            self._projection.finish(connection)
 
 
-def _is_its_own_fault(error: Exception) -> bool:
-    """The record can never be written. SQLSTATE 22 and 23 are about the data, all else about the database."""
-    if isinstance(error, StatementError):
-        state = str(getattr(error.orig, "sqlstate", "") or "")
-        its_own = isinstance(error, (DataError, IntegrityError)) or state[:2] in ("22", "23")
-        return its_own or isinstance(error.orig, _PYTHONS)
-    return isinstance(error, _PYTHONS)
-
-
-_PYTHONS: Final = (TypeError, ValueError, OverflowError)
 _INSERT: Final = insert(steps)
 
 
