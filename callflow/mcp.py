@@ -18,6 +18,7 @@ from sqlalchemy import URL
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.mcp_server import NAME, ToolError, make_server
 from callflow.history.store import Store
+from callflow.log_format import FORM, Formatter
 from callflow.settings import SettingsError, load
 
 
@@ -83,7 +84,9 @@ async def serve(url: URL) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter(FORM))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         url = record_url(home())
     except SettingsError as error:

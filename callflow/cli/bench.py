@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
 from callflow.cli import bench_record
+from callflow.cli.terminal import Screen
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime, Script
@@ -82,7 +82,7 @@ class Probe:
 async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -> int:
     import psutil
 
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; the server alone on one core …")
     probes = [Probe(number + 1) for number in range(calls)]
 

@@ -16,12 +16,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from callflow.cli import recording
 from callflow.cli.demo_scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo_story import Caller, Outcome, Stage, Story, whole_call
+from callflow.cli.terminal import Screen
 from callflow.live import Live, News
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace, open_line: Open) -> Any:
 
 
 async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
     caller = Caller.rendered()
     if arguments.wav:
         try:
@@ -133,7 +134,7 @@ async def _sandbox(
 
 
 async def _one_call(
-    console: Console,
+    console: Screen,
     carrier: Telnyx | Twilio,
     realtime: Realtime,
     stage: Stage,
@@ -147,7 +148,7 @@ async def _one_call(
 
     def tell(who: str, what: str, at: float | None = None) -> None:
         elapsed = (time.time() if at is None else at) - began
-        console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {what}")
+        console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
 
     with line.live.watch() as watcher:
         watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
@@ -226,7 +227,7 @@ def _waterfall(waits: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _report(console: Console, outcome: Outcome, waits: list[dict[str, Any]], out: Path) -> None:
+def _report(console: Screen, outcome: Outcome, waits: list[dict[str, Any]], out: Path) -> None:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for what in outcome.done:
         table.add_row("[green]yes[/]", what)

@@ -12,12 +12,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from rich.console import Console
 from rich.text import Text
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from callflow.checkup import Finding
+from callflow.cli.terminal import Screen
 from callflow.contracts import Carrier
 from callflow.settings import Settings
 from callflow.settings_values import is_loopback
@@ -62,7 +62,7 @@ class World:
 
 async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]) -> int:
     """The exit code: 0 when nothing is wrong. `problems`: what keeps the server from starting."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
     wrong = 0
     async for finding in examine(settings, problems, warnings, carriers):
         wrong += finding.state == "wrong"

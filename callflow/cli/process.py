@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from callflow.log_format import FORM, Formatter
+
 
 _SWITCH_SECONDS = 0.0005
 """How soon another thread (the journal's, a tool's) gives way to the audio. Python's own is 5 ms, a quarter frame."""
@@ -60,20 +62,9 @@ def name_of(bound: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-class _Redacting(logging.Formatter):
-    """What nobody is to read is not in the log either: neither in a message nor in the traceback below it."""
-
-    def __init__(self, form: str, redact: Callable[[str], str]) -> None:
-        super().__init__(form)
-        self._redact = redact
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._redact(super().format(record))
-
-
 def log_to_stderr(level: str, redact: Callable[[str], str] = str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(name)s: %(message)s", redact))
+    handler.setFormatter(Formatter(FORM, redact))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # Some tell every header and every row at the level debug: keys, and what was said, are among them.
     for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import msgspec
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from callflow import printable
 from callflow.causes import why
+from callflow.cli.terminal import Screen
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
@@ -68,14 +69,14 @@ async def run_calls(arguments: argparse.Namespace) -> int:
     for row in rows:
         table.add_row(
             _local(row["started_at"])[:16],
-            (row["call_id"] or row["stream_sid"])[:8],
-            Text(row["caller_number"] or "–"),
+            _cell((row["call_id"] or row["stream_sid"])[:8]),
+            _cell(row["caller_number"] or "–"),
             _length(row["duration_seconds"]),
             str(row["message_count"] or 0),
             _dollars(row["cost_usd"]),
-            Text(_ended(row)),
+            _cell(_ended(row)),
         )
-    Console().print(table)
+    Screen().print(table)
     return 0
 
 
@@ -102,6 +103,11 @@ async def run_replay(arguments: argparse.Namespace) -> int:
     return 1
 
 
+def _cell(text: str) -> Text:
+    """As text: rich would read brackets as markup."""
+    return Text(printable.line(text))
+
+
 def _is_file(name: str) -> bool:
     return Path(name).is_file() or name.endswith(".jsonl")
 
@@ -120,7 +126,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
-    path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    path.write_bytes(b"".join(printable.json_of(record) + b"\n" for record in records))
 
 
 @asynccontextmanager
@@ -171,7 +177,7 @@ async def _show(store: Store, beginning: str, save: str | None) -> int:
     for record in records:
         line = told(record)
         if line:
-            print(f"{record.at - began:9.3f} s  {line}")
+            print(f"{record.at - began:9.3f} s  {printable.line(line)}")
     return 0
 
 

@@ -204,9 +204,11 @@ class Stream:
                     self._end("the stream's secret is wrong")
             case Trouble(code=code, detail=detail):
                 self._counts["carrier_complaints"] += 1
-                log.warning(
-                    "call %s: the carrier complains about our media: %s %s", self._relay.call, code, detail[:80]
-                )
+                if self._counts["carrier_complaints"] == 1:
+                    log.warning(
+                        "call %s: the carrier complains about our media: %s %s (others of this call are counted)",
+                        self._relay.call, code, detail[:80],
+                    )  # fmt: skip
             case _:
                 self._counts["ignored_frames"] += 1
 

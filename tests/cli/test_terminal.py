@@ -1,0 +1,48 @@
+"""What a command prints cannot be obeyed by the terminal, whoever it came from."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from callflow.cli.terminal import Screen, guarded
+
+
+HOSTILE = "a\x1b]0;owned\x07\x9b2J\rb\u202ec\x08"
+
+
+def test_whatever_is_printed_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with guarded():
+        print(HOSTILE, "next")
+        print(HOSTILE, file=sys.stderr)
+        sys.stdout.writelines([HOSTILE, "\n"])
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert text.replace("\n", "").isprintable()
+        assert "\\x1b]0;owned\\x07" in text
+    assert out.count("\n") == 2, "line breaks of our own stay"
+
+
+def test_rich_keeps_its_colours_and_shows_all_else() -> None:
+    file = io.StringIO()
+    screen = Screen(file=file, force_terminal=True, color_system="truecolor", width=200)
+    table = Table()
+    table.add_column("who", style="bold red")
+    table.add_row(Text(HOSTILE))
+    screen.print(table)
+    screen.print(Text(HOSTILE, style="green"))
+    text = file.getvalue()
+    assert "\x1b[1;31m" in text
+    assert text.count("\\x1b]0;owned") == 2
+    assert not {"\x07", "\x9b", "\r", "\u202e", "\x08"} & set(text)
+    assert "\x1b]" not in text
+
+
+def test_a_screen_within_a_guarded_command_keeps_its_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    with guarded():
+        Screen(force_terminal=True, color_system="truecolor").print(Text("x\x9b", style="red"))
+    assert capsys.readouterr().out == "\x1b[31mx\\x9b\x1b[0m\n"
