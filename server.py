@@ -21,10 +21,10 @@ from pathlib import Path
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from quart import Quart
-from rich.console import Console
 
 from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
 from callflow.cli.start_table import check_table, start_table, webhooks
+from callflow.cli.terminal import Screen, guarded
 from callflow.cli.tunnel import choose as choose_tunnel
 from callflow.contracts import Carrier, Tunnel
 from callflow.engines.call_tools import CallTools
@@ -38,6 +38,7 @@ from callflow.live import Live
 from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.switchboard import Switchboard
+from callflow.web import http1
 from callflow.web.operators import create_operators
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
@@ -46,8 +47,8 @@ from carriers.twilio import Twilio, TwilioConfig
 
 log = logging.getLogger("callflow")
 
-_MOST_FRAME = 4 << 20
-"""Bytes of one WebSocket message from a carrier; more ends that socket."""
+_MOST_FRAME = 512 << 10
+"""Bytes of one WebSocket message from a carrier, which sends a few hundred; more ends that socket."""
 _OPEN_SECONDS = 1.5
 """How long the start waits for its record; it is answering the telephone meanwhile."""
 _LISTENER_SECONDS = 1.0
@@ -141,6 +142,7 @@ class Line:
         return self._house.rooms(switchboard, self.journal, self.live, self.address)
 
     async def _listen(self, bound: socket.socket, app: Quart) -> None:
+        http1.install()
         config = Config()
         config.bind = [f"fd://{bound.detach()}"]
         config.websocket_max_message_size = _MOST_FRAME
@@ -292,7 +294,7 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])
     if check:
-        Console().print(check_table(settings))
+        Screen().print(check_table(settings))
     if problems := check_serve(settings):
         return _refuse([*settings.warnings, *problems])
     try:
@@ -347,7 +349,7 @@ async def _serve_until_signal(settings: Settings) -> int:
     async with Line(settings, tunnel) as line:
         warnings = [*settings.warnings, *line.warnings]
         known = line.address.known
-        Console().print(
+        Screen().print(
             start_table(settings, public=line.public, console=line.console, address=known, warnings=warnings)
         )
         for told in webhooks(settings, known) if known else ():
@@ -373,6 +375,11 @@ def _serves(words: Sequence[str]) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    with guarded():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
     commands = parser.add_subparsers(dest="command")
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):

@@ -40,6 +40,8 @@ class Door(NamedTuple):
     methods: tuple[str, ...] = ("POST",)
     only_with: str = ""
     """A GET is for this carrier only if its query has this parameter, because people open that path as well."""
+    most_body: int = 64 << 10
+    """Bytes; real webhooks are a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)

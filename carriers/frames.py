@@ -14,6 +14,8 @@ from callflow.errors import Malformed
 Parsed = TypeVar("Parsed")
 MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 """Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
+_MOST_CHARACTERS: Final = 200
+"""Of a text that is kept: names, ids and causes are far shorter."""
 
 
 class Media(Protocol):
@@ -44,9 +46,12 @@ def heard(media: Media) -> Audio | Ignored:
 
 
 def field(fields: Any, name: str) -> str:
-    """A field as text; empty when it is missing or null, or `fields` is no object."""
+    """A field as text, cut to 200 characters; empty when it is missing, null, a list or an object, or `fields` is no
+    object."""
     value = fields.get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    if isinstance(value, str):
+        return value[:_MOST_CHARACTERS]
+    return str(value) if isinstance(value, (int, float)) else ""
 
 
 def number(value: Any) -> int:

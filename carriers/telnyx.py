@@ -9,8 +9,8 @@ and an error 90018, or 404, says that the call is over.
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -46,6 +46,14 @@ _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
 _MOST_ACTIVE: Final = 250
 """Of one page, which is Telnyx's own bound."""
+_MOST_BODY: Final = 256 << 10
+"""Bytes of a webhook: client_state and custom headers may be long."""
+_MOST_CHARACTERS: Final = 200
+"""Of a text that is kept; numbers, ids and causes are far shorter."""
+_MOST_ADDRESS: Final = 2000
+_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}==")
+"""Base64 of 64 bytes."""
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _SUCCESS: Final = b'{"success":true}'
 
 
@@ -74,7 +82,7 @@ class TelnyxConfig:
 class Telnyx:
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request"})
-    doors = (Door("/webhooks"), Door("/webhooks/"))
+    doors = (Door("/webhooks", most_body=_MOST_BODY), Door("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
 
     def __init__(self, config: TelnyxConfig, *, clock: Callable[[], float] = time.time) -> None:
@@ -104,13 +112,17 @@ class Telnyx:
             raise Forged("TELNYX_PUBLIC_KEY is not set, so no webhook can be verified")
         if not signature or not timestamp:
             raise Forged("the webhook carries no signature")
-        try:
-            age = abs(self._clock() - int(timestamp))
-            self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + b"|" + request.body)
-        except (ValueError, binascii.Error, InvalidSignature, OverflowError):
-            raise Forged("the webhook's signature is not Telnyx's") from None
+        if not (
+            _SIGNATURE.fullmatch(signature) and timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16
+        ):
+            raise Forged("the webhook's signature is not Telnyx's")
+        age = abs(self._clock() - int(timestamp))
         if age > TOLERANCE:
             raise Forged(f"the webhook is {age:.0f} s off; {TOLERANCE} s are allowed (is this machine's clock right?)")
+        try:
+            self._key.verify(base64.b64decode(signature), timestamp.encode() + b"|" + request.body)
+        except InvalidSignature:
+            raise Forged("the webhook's signature is not Telnyx's") from None
 
     def parse(self, request: Request) -> list[Signal]:
         try:
@@ -274,10 +286,10 @@ def read_error(response: httpx.Response) -> CarrierError:
     )
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, Any], name: str, most: int = _MOST_CHARACTERS) -> str:
     """Webhooks are read leniently: what is missing, null or of another type is empty."""
     value = fields.get(name)
-    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+    return value[:most] if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
 
 
 def _base64(text: str) -> str:
@@ -303,7 +315,7 @@ def _hangup(payload: Mapping[str, Any]) -> Event:
 
 def _stream_failed(payload: Mapping[str, Any]) -> Event:
     stream = payload.get("stream_params")
-    address = _text(stream, "stream_url") if isinstance(stream, dict) else ""
+    address = _text(stream, "stream_url", _MOST_ADDRESS) if isinstance(stream, dict) else ""
     return events.StreamFailed(reason=_text(payload, "failure_reason"), address=address)
 
 

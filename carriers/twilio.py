@@ -50,6 +50,8 @@ _ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
 _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
 _MOST_ACTIVE: Final = 250
+_MOST_CHARACTERS: Final = 200
+"""Of a parameter that is kept; numbers, ids and causes are far shorter."""
 _SPEECH_SECONDS: Final = 0.08
 """Of a character of text, spoken by the carrier without haste."""
 
@@ -128,7 +130,7 @@ class Twilio:
         self._verifier.check(request, slash=True)
 
     def parse(self, request: Request) -> list[Signal]:
-        params = {name: _readable(value) for name, value in parameters(request)}
+        params = {_readable(name): _readable(value) for name, value in parameters(request)}
         sid = params.get("CallSid", "")
         if not 0 < len(sid) <= 64:
             raise Malformed("no CallSid: this is not a request about a call")
@@ -289,8 +291,8 @@ def _call(sid: str) -> str:
     return f"/Calls/{quote(sid, safe='')}.json"
 
 
-def _readable(value: str) -> str:
-    return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+def _readable(value: bytes) -> str:
+    return value[: 4 * _MOST_CHARACTERS].decode("utf-8", "replace")[:_MOST_CHARACTERS]
 
 
 def _read(path: str, params: Mapping[str, str]) -> tuple[Event, str]:

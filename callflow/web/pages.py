@@ -40,7 +40,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
     @app.get("/")
     async def index() -> Any:
         for parameter, receive in shared["/"]:
-            if parameter in request.args:
+            if f"{parameter}=".encode() in request.query_string:
                 return await receive()
         return {"message": "Media Stream Server is running!"}
 

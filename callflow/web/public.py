@@ -14,21 +14,24 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from callflow.commands import Speak
-from callflow.contracts import Carrier, Order, Reply, Request
+from callflow.contracts import Carrier, Door, Order, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
 from callflow.events import Signal
 from callflow.media.socket import AsgiWire
+from callflow.repeats import Repeats
 from callflow.switchboard import Switchboard
 from callflow.web.pages import Receive, create_pages
 
 
 log = logging.getLogger(__name__)
+_refusals: Final = Repeats(log)
+"""Anybody can make one."""
 
-MOST_BODY: Final = 1 << 20
-"""Bytes of a webhook; real ones are a few kilobytes."""
+MOST_BODY: Final = 256 << 10
+"""Bytes of any request; a door may take fewer."""
 _BODY_SECONDS: Final = 10
 _LINGER_SECONDS: Final = 2.0
 """How long a sender that is refused early may take to finish sending."""
@@ -86,8 +89,8 @@ def create_public(
     pages = create_pages(app, address)
 
     for carrier in carriers:
-        receive = _webhook(carrier, switchboard, address, gate)
         for door in carrier.doors:
+            receive = _webhook(carrier, door, switchboard, address, gate)
             methods = list(door.methods)
             if "GET" in methods and door.path in pages:
                 methods.remove("GET")
@@ -113,15 +116,24 @@ def create_public(
 
 
 def _webhook(
-    carrier: Carrier, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
+    carrier: Carrier,
+    door: Door,
+    switchboard: Callable[[], Switchboard],
+    address: PublicAddress,
+    gate: Callable[[], Gate],
 ) -> Receive:
     async def receive() -> Response:
-        wanted = _read(request.scope, request.method, cast(bytes, await request.get_data()), address)
+        body = cast(bytes, await request.get_data())
+        if len(body) > door.most_body:
+            raise RequestEntityTooLarge
+        wanted = _read(request.scope, request.method, body, address)
         try:
             carrier.verify(wanted)
             signals = carrier.parse(wanted)
         except (Forged, Malformed) as error:
-            log.warning("%s webhook refused: %s", carrier.name, error)
+            _refusals.say(
+                f"{carrier.name} {type(error).__name__}", "%s webhook refused: %s", carrier.name, str(error)[:300]
+            )
             return _answer(403 if isinstance(error, Forged) else 400, str(error))
         if not address.known:
             address.learn(wanted.url[: -len(_target(request.scope))])
@@ -185,7 +197,7 @@ class MediaDoor:
             handshake = _read(scope, "GET", b"", self._address, socket=True)
             call = self._switchboard().claim(_token(scope["path"]), handshake)
         except (Refused, Forged) as error:
-            log.warning("media socket refused: %s", error)
+            _refusals.say("media", "media socket refused: %s", error)
             await wire.refuse()
             return
         try:

@@ -1,0 +1,58 @@
+"""HTTP/1.1 as the listeners speak it: Hypercorn's, without what carriers never need and strangers could use.
+
+No compression of WebSocket messages (a few kilobytes would become hundreds of megabytes), no HTTP/2 without TLS (header
+compression and streams, before anybody is known), and no request whose length is told twice (RFC 9112 §6.3: whoever is
+in between may have read another one).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import hypercorn.protocol
+from h11 import Request
+from hypercorn.events import Closed
+from hypercorn.protocol.h11 import H11Protocol
+
+
+_MOST_HEADERS: Final = 100
+
+
+class _Refused(Exception):
+    pass
+
+
+class StrictHttp1(H11Protocol):
+    """One connection."""
+
+    async def _handle_events(self) -> None:
+        try:
+            await super()._handle_events()
+        except _Refused:
+            await self.send(Closed())
+
+    async def _check_protocol(self, event: Request) -> None:
+        names = [name for name, _ in event.headers]
+        if event.http_version == b"2.0":
+            await self._refuse(505)
+        if b"transfer-encoding" in names and b"content-length" in names:
+            await self._refuse(400)
+        if len(names) > _MOST_HEADERS:
+            await self._refuse(431)
+
+    async def _refuse(self, status: int) -> None:
+        await self._send_error_response(status)
+        raise _Refused
+
+    async def _create_stream(self, request: Request) -> None:
+        headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]
+        if len(headers) < len(list(request.headers)):
+            request = Request(
+                method=request.method, target=request.target, headers=headers, http_version=request.http_version
+            )
+        await super()._create_stream(request)
+
+
+def install() -> None:
+    """Make this the protocol of every Hypercorn server in this process."""
+    hypercorn.protocol.H11Protocol = StrictHttp1  # type: ignore[attr-defined]

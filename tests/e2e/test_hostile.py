@@ -1,0 +1,264 @@
+"""What strangers, and peers that are let in, can do to the calls of others: nothing that anybody hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from callflow.sandbox.telnyx import Call, Faults
+from tests.e2e.hostile import Battle, battle
+from tests.e2e.house import run, until
+
+
+FORM: Final = "application/x-www-form-urlencoded"
+TWILIO: Final = {"Content_Type": FORM, "X_Twilio_Signature": "A" * 27 + "="}
+"""Has the form of a signature, and is none."""
+
+
+def telnyx_headers() -> dict[str, str]:
+    return {"telnyx_timestamp": str(int(time.time())), "telnyx_signature_ed25519": "A" * 86 + "=="}
+
+
+async def at_once(work: Callable[[], Any], times: int = 8) -> list[bytes]:
+    return list(await asyncio.gather(*(work() for _ in range(times))))
+
+
+def test_strangers_cost_the_calls_of_others_nothing() -> None:
+    """At every door, before it is known who asks: eight at a time."""
+
+    async def main() -> None:
+        async with battle() as the:
+            attacks: dict[str, tuple[Callable[[], Any], set[bytes]]] = {
+                "a form of percent escapes that are no UTF-8": (
+                    lambda: the.post("/", b"%41\xff" * 16_000, **TWILIO), {b"403"}
+                ),
+                "the same, sixteen times as long": (
+                    lambda: the.post("/incoming-call", b"%41\xff" * 260_000, **TWILIO), {b"413"}
+                ),
+                "a form of many parameters": (
+                    lambda: the.post("/twilio/status", b"&".join(b"a%d=%%41" % n for n in range(999)), **TWILIO),
+                    {b"403"},
+                ),
+                "a form of nothing but separators": (lambda: the.post("/twiml", b"&" * 65_000, **TWILIO), {b"400"}),
+                "no signature at all": (lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM), {b"403"}),
+                "what is no signature": (
+                    lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM, X_Twilio_Signature="x"), {b"403"}
+                ),
+                "a long query": (
+                    lambda: the.raw(
+                        b"GET /?CallSid=1&" + b"%41%ff&" * 1_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                        b"X-Twilio-Signature: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"
+                    ),
+                    {b"403"},
+                ),
+                "JSON that is nested": (lambda: the.post("/webhooks", b"[" * 250_000, **telnyx_headers()), {b"403"}),
+                "JSON of a megabyte": (lambda: the.post("/webhooks/", b"[" * 1_000_000, **telnyx_headers()), {b"413"}),
+                "a body hash of odd characters": (
+                    lambda: the.post("/?bodySHA256=%C3%A9", b"{}", X_Twilio_Signature="A" * 27 + "="), {b"403"}
+                ),
+                "two thousand headers": (
+                    lambda: the.raw(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2_000 + b"\r\n"), {b"431"}
+                ),
+            }  # fmt: skip
+            for what, (attack, expected) in attacks.items():
+                async with the.unharmed(what):
+                    answers = await at_once(attack)
+                statuses = {answer.split(b" ")[1] for answer in answers if answer}
+                assert statuses == expected, f"{what}: {answers[0][:200]!r}"
+            refused = [line for line in the.process.err if "webhook refused" in line]
+            assert len(refused) < 20, f"refusals fill the log: {len(refused)} lines"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"501"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", b"505"),
+    ],
+    ids=["length and chunks", "chunks and length", "two lengths", "another coding", "HTTP/2"],
+)
+def test_a_request_whose_end_can_be_read_in_two_ways_ends_its_connection(request_: bytes, status: bytes) -> None:
+    async def main() -> None:
+        async with battle() as the:
+            smuggled = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", the.port)
+            writer.write(request_ + smuggled)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            assert answer.split(b" ")[1] == status, answer
+            assert answer.count(b"HTTP/1.1 ") == 1, f"what was smuggled behind it was answered: {answer!r}"
+
+    run(main())
+
+
+def test_no_upgrade_to_http2() -> None:
+    async def main() -> None:
+        async with battle() as the:
+            answer = await the.raw(
+                b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+                b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+            )
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+
+    run(main())
+
+
+# Peers that were let in
+
+
+def message(payload: bytes, *, compressed: bool = False, opcode: int = 1) -> bytes:
+    """One WebSocket frame of a client."""
+    length = len(payload)
+    if length < 126:
+        size = bytes([0x80 | length])
+    elif length < 1 << 16:
+        size = bytes([0x80 | 126]) + struct.pack(">H", length)
+    else:
+        size = bytes([0x80 | 127]) + struct.pack(">Q", length)
+    return bytes([0x80 | opcode | (0x40 if compressed else 0)]) + size + b"\0\0\0\0" + payload
+
+
+@lru_cache
+def bomb() -> bytes:
+    """200 MB of zeros, compressed."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    zeros = b"\0" * 1_000_000
+    return b"".join(deflate.compress(zeros) for _ in range(200)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+
+
+async def let_in(the: Battle) -> tuple[Call, str]:
+    """A call whose media socket the test opens itself, and that socket's address."""
+    call = await the.telnyx.ring(faults=Faults(never_connect=True))
+    await call.wait_answered()
+    answers = [one for one in the.telnyx.commands if one.action == "answer" and one.call_control_id == call.control_id]
+    return call, answers[0].body["stream_url"]
+
+
+async def open_media(url: str, *headers: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    lines = [
+        f"GET {parts.path} HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", *headers,
+    ]  # fmt: skip
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    return reader, writer, await reader.readuntil(b"\r\n\r\n")
+
+
+def start_of(call: Call) -> bytes:
+    form = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
+    start = {"call_control_id": call.control_id, "media_format": form}
+    return message(json.dumps({"event": "start", "stream_id": "s", "start": start}).encode())
+
+
+async def send(the: Battle, messages: list[bytes], *, started: bool = True, headers: tuple[str, ...] = ()) -> bytes:
+    """All of them on one media socket. Returns the handshake's answer, once the call has ended."""
+    call, url = await let_in(the)
+    _, writer, handshake = await open_media(url, *headers)
+    try:
+        if started:
+            writer.write(start_of(call))
+        for one in messages:
+            writer.write(one)
+            await writer.drain()
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass  # the server has closed it, and may
+    asked = time.monotonic()
+    await call.hang_up()
+    while (await the.process.health())["calls"] > 1:
+        assert time.monotonic() - asked < 5, "the call lives on after its hang-up"
+        await asyncio.sleep(0.02)
+    writer.close()
+    return handshake
+
+
+def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call() -> None:
+    def media(size: int) -> bytes:
+        return b'{"event":"media","media":{"chunk":"1","payload":"' + b"/" * size + b'"}}'
+
+    attacks = {
+        "frames of 4 MB": [message(media(4 << 20))] * 10,
+        "frames just below the bound": [message(media(500 << 10))] * 10,
+        "audio of half a minute in one frame": [message(media(300 << 10))] * 20,
+        "nested frames": [message(b"[" * 500_000)] * 5,
+        "frames of bytes": [message(b"\0" * 500_000, opcode=2)] * 5,
+        "a long name of a stream": [message(b'{"event":"start","stream_id":"' + b"x" * 400_000 + b'","start":{}}')],
+        "garbage": [message(b"}") * 75] * 100,
+        "keys": [message(b'{"event":"dtmf","dtmf":{"digit":"1"}}') * 75] * 200,
+        "keys that are none": [message(b'{"event":"dtmf","dtmf":{"digit":"x"}}') * 75] * 200,
+        "complaints": [message(b'{"event":"error","payload":{"code":"1","title":"a\\nb"}}') * 75] * 100,
+        "marks that nobody sent": [message(b'{"event":"mark","mark":{"name":"x"}}') * 75] * 100,
+        "frames of one byte": [message(b'{"event":"media","media":{"payload":"/w=="}}') * 75] * 50,
+        "pings": [message(b"x", opcode=9) * 75] * 100,
+    }
+
+    async def main() -> None:
+        async with battle() as the:
+            for what, messages in attacks.items():
+                async with the.unharmed(what):
+                    await send(the, messages)
+            said = the.process.said()
+            assert said.count("complains about our media") == 1
+            assert "a\\nb" in said, "a line break of the carrier's is shown as an escape"
+
+    run(main())
+
+
+def test_media_sockets_are_not_compressed() -> None:
+    zeros = bomb()
+
+    async def main() -> None:
+        async with battle() as the:
+            async with the.unharmed("200 MB of zeros in 200 kB"):
+                offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+                handshake = await send(the, [message(zeros, compressed=True)], headers=(offer,))
+            assert b" 101 " in handshake
+            assert b"deflate" not in handshake.lower()
+
+    run(main())
+
+
+def test_a_flood_of_keys_neither_holds_up_a_hang_up_nor_hides_what_was_typed() -> None:
+    async def main() -> None:
+        async with battle() as the:
+            call, url = await let_in(the)
+            _, writer, _ = await open_media(url)
+            writer.write(start_of(call))
+            key = message(b'{"event":"dtmf","dtmf":{"digit":"7"}}')
+            flooding = True
+
+            async def flood() -> None:
+                while flooding:
+                    writer.write(key * 75)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+            task = asyncio.create_task(flood())
+            await until(lambda: "keys come faster" in the.process.said(), "the flood to be noticed", 5)
+            asked = time.monotonic()
+            await call.hang_up()
+            hangup = [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"]
+            await until(lambda: [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"], "it", 5)
+            await the.process.live(1)
+            assert time.monotonic() - asked < 2
+            assert all(one.status == 200 for one in hangup), "the hang-up was refused"
+            flooding = False
+            await asyncio.gather(task, return_exceptions=True)
+            writer.close()
+
+    run(main())
