@@ -23,7 +23,7 @@ from callflow.entry import Entry
 from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds, TakenBack
 from callflow.journal import BEGAN, ENDED
-from callflow.keypad import MASK
+from callflow.keypad import MASK, Pace
 from callflow.logbook import Logbook
 from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
@@ -37,6 +37,9 @@ from callflow.wishes import typed
 log = logging.getLogger(__name__)
 
 _MAILBOX: Final = 1000
+"""Events that wait; a webhook beyond them is to come again."""
+_ENDINGS: Final = (events.CallHangup, events.HangupRequested)
+"""They go before everything else that waits: whatever that is, the call is over."""
 _CLOSE_SECONDS: Final = 0.5
 _LAST_RESORT: Final = 1000
 """The place in its step of a hang-up that no transition asked for."""
@@ -94,6 +97,7 @@ class Call:
             call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
         )
         self.agent.opening_heard = self.record
+        self._keys = Pace()
         self._entry = Entry(end=self.plan.dtmf_end, pause_seconds=self.plan.dtmf_pause_seconds, entered=self._entered)
         if rebuilt is None:
             self._back.set()
@@ -112,14 +116,20 @@ class Call:
 
     def post(self, event: Event) -> None:
         """Let something happen to this call. Never waits. What comes after the end is only recorded."""
-        self._put(self._at_the_edge(event), None)
+        seen = self._at_the_edge(event)
+        if seen is not None:
+            self._put(seen, None)
 
     def ask(self, event: Event) -> asyncio.Future[Reply]:
-        """The same for a webhook, whose sender waits for the answer. Raises Overloaded."""
-        if len(self._mailbox) >= _MAILBOX:
+        """The same for a webhook, whose sender waits for the answer. Raises Overloaded, but never for an end."""
+        if len(self._mailbox) >= _MAILBOX and not isinstance(event, _ENDINGS):
             raise Overloaded("this call has more events waiting than it can take")
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._put(self._at_the_edge(event), reply)
+        seen = self._at_the_edge(event)
+        if seen is None:
+            reply.set_result(self.carrier.reply(event, ()))
+        else:
+            self._put(seen, reply)
         return reply
 
     def _put(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
@@ -129,11 +139,14 @@ class Call:
             if reply is not None:
                 reply.set_result(self.carrier.reply(event, (), over=not self._leaving))
             return
-        self._mailbox.append((event, reply))
+        if isinstance(event, _ENDINGS):
+            self._mailbox.appendleft((event, reply))
+        else:
+            self._mailbox.append((event, reply))
         self._wake.set()
 
-    def _at_the_edge(self, event: Event) -> Event:
-        """What nobody is to read is taken out before the machine and the journal see it."""
+    def _at_the_edge(self, event: Event) -> Event | None:
+        """What nobody is to read is taken out before the machine and the journal see it. None: it is dropped."""
         match event:
             case events.Dtmf(digit=digit, source=source) if digit != MASK:
                 return self._press(event, digit, source)
@@ -366,8 +379,13 @@ class Call:
 
     # The caller's keypad
 
-    def _press(self, event: Event, digit: str, source: Any) -> Event:
+    def _press(self, event: Event, digit: str, source: Any) -> Event | None:
         """Each key goes to the agent once, whoever tells it first; and to the record, unless nobody is to read it."""
+        if not self._keys.take(self._loop.time()):
+            self.relay.counts["keys_dropped"] += 1
+            if self.relay.counts["keys_dropped"] == 1:
+                log.warning("call %s: keys come faster than anybody can type: some are dropped, and counted", self.id)
+            return None
         if self._released:
             return events.Dtmf(leg=event.leg, digit=MASK, source=source)
         if self._entry.press(digit, source):
