@@ -19,7 +19,8 @@ HIDING = ["\u200b", "\u2060", "\ufeff", "\U000e0041", "\ud800", "\udfff"]
 def test_character_is_shown_as_an_escape(character: str) -> None:
     shown = printable.line(f"a{character}b")
     assert character not in shown
-    assert shown.startswith("a\\") and shown.endswith("b")
+    assert shown.startswith("a\\")
+    assert shown.endswith("b")
     assert shown.isascii()
 
 
@@ -33,7 +34,9 @@ def test_own_line_breaks_may_stay() -> None:
     assert printable.lines("one\ntwo\x1b[2J\r") == "one\ntwo\\x1b[2J\\r"
 
 
-@pytest.mark.parametrize("text", ["\x1b]0;t\x07", "\x9b31m", "\u202egnp.exe", "a\u2028b", "\U000e0041", "\x7f", "😀ü\x00"])
+@pytest.mark.parametrize(
+    "text", ["\x1b]0;t\x07", "\x9b31m", "\u202egnp.exe", "a\u2028b", "\U000e0041", "\x7f", "😀ü\x00"]
+)
 def test_json_is_printable_and_means_the_same(text: str) -> None:
     encoded = printable.json_of({text: [text]}).decode()
     assert all(unicodedata.category(each) not in ("Cc", "Cf", "Zl", "Zp") for each in encoded)

@@ -81,7 +81,7 @@ def _line(record: Record, error: Exception) -> bytes:
     for shape in shapes:
         try:
             line = printable.json_of({**about, "record": shape()}) + b"\n"
-        except Exception:  # noqa: S112 - it is here because it is odd; the next way of telling it asks less of it
+        except Exception:
             continue
         if len(line) <= _MOST_LINE:
             return line

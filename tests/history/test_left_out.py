@@ -131,17 +131,21 @@ def test_an_error_that_names_nobody_is_the_records_own_once_another_can_be_writt
     asyncio.run(main())
 
 
+_SQLITE_TRIGGER = """
+    CREATE TRIGGER refuse BEFORE INSERT ON conversation_items WHEN new.item_id = 'odd' BEGIN SELECT json('{'); END
+"""
+"""Fails with the code SQLITE_ERROR."""
+_POSTGRESQL_TRIGGER = """
+    CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN
+        IF new.item_id = 'odd' THEN RAISE EXCEPTION 'no' USING ERRCODE = '0A000'; END IF;
+        RETURN new;
+    END $$ LANGUAGE plpgsql;
+    CREATE TRIGGER refuse BEFORE INSERT ON conversation_items FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
 def _refusing_trigger(is_sqlite: bool) -> list[str]:
-    if is_sqlite:  # a statement that fails with the code SQLITE_ERROR
-        return [
-            "CREATE TRIGGER refuse BEFORE INSERT ON conversation_items WHEN new.item_id = 'odd' "
-            "BEGIN SELECT json('{'); END"
-        ]
-    return [
-        "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF new.item_id = 'odd' THEN "
-        "RAISE EXCEPTION 'no' USING ERRCODE = '0A000'; END IF; RETURN new; END $$ LANGUAGE plpgsql",
-        "CREATE TRIGGER refuse BEFORE INSERT ON conversation_items FOR EACH ROW EXECUTE FUNCTION refuse()",
-    ]
+    return [_SQLITE_TRIGGER] if is_sqlite else _POSTGRESQL_TRIGGER.rsplit(";\n", 1)
 
 
 def test_a_text_that_is_too_long_to_be_searched_is_its_own_records(postgresql: str, tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_one_call_that_notes_without_end_leaves_room_for_the_others(tmp_path: Pa
 
 def test_many_of_a_kind_are_summed_up(database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
+        async with journal(database_url, tmp_path / "side.jsonl") as (one, _):
             one._odd = Repeats(one._odd._log, seconds=0.2)
             one.note(began())
             for _ in range(300):
