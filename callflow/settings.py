@@ -13,7 +13,7 @@ import difflib
 import io
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -31,8 +31,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from callflow import secrecy
 from callflow import settings_conduct as conduct
 from callflow import settings_legacy as legacy
+from callflow import settings_shown as shown
 from callflow import settings_values as values
 
 
@@ -46,6 +48,7 @@ ALIASES: Final = {
 Port = Annotated[int, Field(ge=0, le=65535)]
 Secret = Annotated[SecretStr, AfterValidator(values.secret)]
 Secrets = Annotated[SecretStr, AfterValidator(values.secrets)]
+Host = Annotated[conduct.Text, AfterValidator(values.host)]
 
 
 class SettingsError(Exception):
@@ -85,10 +88,10 @@ class Settings(conduct.Conduct):
     ngrok_auth_token: Secret = SecretStr("")
     public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
     """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
-    host: conduct.Text = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 6000
     """0 takes any free port."""
-    console_host: conduct.Text = "127.0.0.1"
+    console_host: Host = "127.0.0.1"
     console_port: Port = 6001
     console_token: Secret = SecretStr("")
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
@@ -181,11 +184,15 @@ class Settings(conduct.Conduct):
         """Whether Twilio can be served: its account, and what verifies its webhooks and pays for its commands."""
         return bool(self.twilio_account_sid) and bool(self.twilio_auth_token)
 
+    def __repr_args__(self) -> Iterable[tuple[str, str]]:
+        return [(name.lower(), value) for name, value, _ in masked(self)]
+
     def origin(self, name: str) -> str:
         """From where a value came: `command line`, `environment`, `.env`, `settings.toml` or `default`."""
         return self._origins.get(name, "default")
 
 
+masked = shown.masked
 SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
 """Settings whose value is never shown."""
 
@@ -219,11 +226,13 @@ def load(
         origins |= dict.fromkeys(layer, origin)
     try:
         settings = Settings(**merged)
+        settings._origins = origins
+        problems += shown.misplaced(settings)
     except ValidationError as error:
-        problems += [problem_of(detail, origins) for detail in error.errors(include_url=False)]
+        known = secrecy.Secrets(str(merged[name]) for name in SECRETS & merged.keys())
+        problems += [problem_of(detail, origins, known) for detail in error.errors(include_url=False)]
     if problems:
         raise SettingsError(problems, warnings)
-    settings._origins = origins
     settings._profiles = profiles if isinstance(profiles, dict) else {}
     settings._warnings = tuple(warnings)
     return settings
@@ -281,21 +290,6 @@ def _check_carriers(settings: Settings) -> list[str]:
     return problems
 
 
-def masked(settings: Settings) -> list[tuple[str, str, str]]:
-    """Name, value and origin of every setting, fit to be shown: of a secret at most its last four characters."""
-    rows = []
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            shown = values.mask(value.get_secret_value())
-        elif isinstance(value, bool):
-            shown = str(value).lower()
-        else:
-            shown = values.without_password(str(value))
-        rows.append((name.upper(), shown, settings.origin(name)))
-    return rows
-
-
 def _known(layer: Mapping[str, str | None], warnings: list[str]) -> dict[str, object]:
     """The settings among environment variables (names in any case), by their own names; empty values are dropped."""
     found: dict[str, object] = legacy.translated(layer, warnings)
@@ -337,7 +331,7 @@ def _read_toml(path: str | Path | None, problems: list[str], warnings: list[str]
             continue
         if name not in Settings.model_fields:
             meant = suggestion(key)
-            warnings.append(f'{label}: unknown key "{key}"' + (f' — did you mean "{meant}"?' if meant else ""))
+            warnings.append(f"{label}: unknown key {shown.key(key)}" + (f' — did you mean "{meant}"?' if meant else ""))
             continue
         if name in SECRETS and value:
             warnings.append(f"{label}: {key} is a secret, and this file is meant to be committed; move it to .env")
@@ -394,14 +388,12 @@ def suggestion(name: str, cutoff: float = 0.75) -> str | None:
     return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
 
 
-def problem_of(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
-    """One line for one value that cannot be used: name, value (never a secret), origin, what to do."""
+def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secrecy.Secrets = secrecy.NONE) -> str:
+    """One line for one value that cannot be used: name, value (where it may be shown), origin, what to do."""
     name = str(detail["loc"][0])
-    origin = origins[name]
-    # The wrong text in place of a public key may well be the private one.
-    secret = name in SECRETS or name == "telnyx_public_key"
     given = str(detail["input"])
-    shown = "" if secret else f'="{given.lower() if given in ("True", "False") else values.without_password(given)}"'
+    text = given.lower() if given in ("True", "False") else given
+    about = f"{name.upper()}{'' if name in SECRETS else shown.quoted(name, text, known)} ({origins[name]})"
     if detail["type"] == "value_error":
-        return f"{name.upper()}{shown} ({origin}) {detail['ctx']['error']}"
-    return f"{name.upper()}{shown} ({origin}) must be {values.wanted(name, Settings.model_fields[name])}"
+        return f"{about} {detail['ctx']['error']}"
+    return f"{about} must be {values.wanted(name, Settings.model_fields[name])}"

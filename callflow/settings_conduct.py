@@ -21,7 +21,12 @@ Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) el
 
 
 class Conduct(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     # The session of the voice model
 

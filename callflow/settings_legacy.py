@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from callflow import settings_shown as shown
+
 
 Translate = Callable[[str], dict[str, Any]]
 _ON: Final = ("1", "true", "yes", "on")
@@ -102,6 +104,6 @@ def translated(layer: Mapping[str, str | None], warnings: list[str]) -> dict[str
             try:
                 found |= translate(given[name])
             except ValueError:
-                warnings.append(f'{name}="{given[name]}" is not used: it is not a number')
+                warnings.append(f"{name}{shown.quoted(name, given[name])} is not used: it is not a number")
     warnings += [f"{name} is not used: {why}" for name, why in _NOT_SENT.items() if name in given]
     return found

@@ -1,7 +1,8 @@
-"""What the value of a setting must look like, and how it is shown.
+"""What the value of a setting must look like.
 
 A validator returns the value in its one proper form or raises ValueError; its message continues the line that
-`settings.load` begins with the name and the value: `PUBLIC_BASE_URL="example.org" (.env) must begin with https://`.
+`settings.load` begins with the name and, where that may be shown, the value: `PORT="six" (.env) must be …`. It never
+quotes what it was given.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from callflow import addresses
 
+
+UNREADABLE: Final = (
+    "cannot be read in one way only: a port must be a number up to 65535, and special characters in user, password or"
+    " query must be percent-encoded (%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %20 for a blank)"
+)
 TOKEN_CHARACTERS: Final = 16
 """The least length of a token that people choose themselves."""
 
@@ -95,7 +102,7 @@ def public_url(text: str) -> str:
         return text
     url = _url(text, "https", "http")
     if url.path.strip("/") or url.query or "@" in url.netloc:
-        raise ValueError(f"must be scheme and host only, for example {url.scheme}://{url.netloc.rpartition('@')[2]}")
+        raise ValueError("must be scheme and host only, such as https://phone.example.org")
     return f"{url.scheme}://{url.netloc}"
 
 
@@ -130,15 +137,14 @@ def truncation(value: object) -> object:
 
 
 def _url(text: str, *schemes: str) -> SplitResult:
-    try:
-        url = urlsplit(text)
-        hostname, _ = url.hostname, url.port  # the port is read only when asked for
-    except ValueError as error:
-        raise ValueError(f"is not a valid URL: {error}") from None
-    if url.scheme not in schemes or not text[len(url.scheme) :].startswith("://"):
+    scheme = text.partition(":")[0].lower()
+    if scheme not in schemes or not text[len(scheme) :].startswith("://"):
         raise ValueError(f"must begin with {schemes[0]}:// (or {schemes[1]}:// for tests on one machine)")
-    if not hostname or re.search(r"\s", text):
+    if re.search(r"\s", text) or not re.match("[^/?#]", text[len(scheme) + 3 :]):
         raise ValueError("is not a valid URL: it needs a host, and no spaces")
+    if addresses.parse(text) is None:
+        raise ValueError(UNREADABLE)
+    url = urlsplit(text)
     if url.fragment:
         raise ValueError("must not have a fragment (the part from # on)")
     return url
@@ -160,7 +166,7 @@ def wanted(name: str, field: FieldInfo) -> str:
     elif Gt in bounds:
         limits = f" above {bounds[Gt].gt}"
     else:
-        limits = f", {bounds[Ge].ge} or more"
+        limits = f", {bounds[Ge].ge} or more" if Ge in bounds else ""
     return f"{kind}{unit}{limits}, for example {field.default}"
 
 
@@ -172,24 +178,22 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def mask(text: str) -> str:
-    """A secret, fit to be shown: its last four characters, and not even those of a short one."""
-    if not text:
-        return "missing"
-    return f"set (…{text[-4:]})" if len(text) >= TOKEN_CHARACTERS else "set"
-
-
-def without_password(text: str) -> str:
-    """The text with user and password taken out of a URL in it, and a vendor's key in the wrong place not shown."""
-    if re.match(r"sk-|KEY[0-9A-F]{8}", text):
-        return mask(text)
-    return re.sub(r"//[^/\s]*@", "//…@", text)
-
-
 def database_url(given: str) -> str:
-    """A file, not SQLite's memory: that would not survive the process."""
-    if given and not re.match(r"sqlite:///(?!:memory:).|postgres(ql)?://", given):
+    """A file, not SQLite's memory: that would not survive the process. Or a server, whose address can be read in one
+    way only: else part of its password might be taken for its host, and be shown."""
+    if not given:
+        return given
+    if not re.match(r"sqlite:///(?!:memory:).|postgres(ql)?://", given) or not given.isprintable():
         raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    parts = addresses.parse(given)
+    if not given.startswith("sqlite") and (parts is None or parts.fragment):
+        raise ValueError(UNREADABLE)
+    return given
+
+
+def host(given: str) -> str:
+    if not re.fullmatch(r"[\w.:%\[\]-]+", given):
+        raise ValueError("must be an IP address of this machine or its name, for example 127.0.0.1")
     return given
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from callflow import settings_values as values
 from callflow.settings import ALIASES, SECRETS, Settings, SettingsError, load
 
 
@@ -183,24 +184,25 @@ WHOLE_MS = "must be a whole number of milliseconds"
         ("JOURNAL_SECONDS=inf", 'JOURNAL_SECONDS="inf" (.env) must be a number of seconds above 0, for example 0.25'),
         ("CARRIER_LEAD_MS=19", f'CARRIER_LEAD_MS="19" (.env) {WHOLE_MS} from 20 to 30000, for example 400'),
         ("VAD_SILENCE_MS=-1", f'VAD_SILENCE_MS="-1" (.env) {WHOLE_MS}, 0 or more, for example 500'),
+        ("VAD_IDLE_TIMEOUT_MS=x", f'VAD_IDLE_TIMEOUT_MS="x" (.env) {WHOLE_MS}, for example 0'),
         ("VAD_THRESHOLD=2", 'VAD_THRESHOLD="2" (.env) must be a number from 0 to 1, for example 0.5'),
         ("NOISE_REDUCTION=loud", 'NOISE_REDUCTION="loud" (.env) must be "near_field", "far_field" or "none"'),
         ("ALLOW_UNSIGNED_WEBHOOKS=maybe", 'ALLOW_UNSIGNED_WEBHOOKS="maybe" (.env) must be true or false'),
         ("LOG_LEVEL=loud", 'LOG_LEVEL="loud" (.env) must be "debug", "info", "warning" or "error"'),
         ("PUBLIC_URL=a.example",
-         'PUBLIC_BASE_URL="a.example" (.env) must begin with https:// (or http:// for tests on one machine)'),
+         'PUBLIC_BASE_URL (.env) must begin with https:// (or http:// for tests on one machine)'),
         ("PUBLIC_BASE_URL=https://a.example/voice",
-         'PUBLIC_BASE_URL="https://a.example/voice" (.env) must be scheme and host only, for example https://a.example'),
+         'PUBLIC_BASE_URL (.env) must be scheme and host only, such as https://phone.example.org'),
         ("PUBLIC_BASE_URL=https:///",
-         'PUBLIC_BASE_URL="https:///" (.env) is not a valid URL: it needs a host, and no spaces'),
+         'PUBLIC_BASE_URL (.env) is not a valid URL: it needs a host, and no spaces'),
         ("PUBLIC_BASE_URL=https://a:b",
-         'PUBLIC_BASE_URL="https://a:b" (.env) is not a valid URL: Port could not be cast to integer value as \'b\''),
+         f"PUBLIC_BASE_URL (.env) {values.UNREADABLE}"),
         ("TELNYX_API_BASE=https://a/v2?x=1",
-         'TELNYX_API_BASE="https://a/v2?x=1" (.env) must not have a query (the part from ? on)'),
+         'TELNYX_API_BASE (.env) must not have a query (the part from ? on)'),
         ("OPENAI_REALTIME_URL=https://a/v1",
-         'OPENAI_REALTIME_URL="https://a/v1" (.env) must begin with wss:// (or ws:// for tests on one machine)'),
+         'OPENAI_REALTIME_URL (.env) must begin with wss:// (or ws:// for tests on one machine)'),
         ('OPENAI_REALTIME_URL="wss://a/v1#b"',
-         'OPENAI_REALTIME_URL="wss://a/v1#b" (.env) must not have a fragment (the part from # on)'),
+         'OPENAI_REALTIME_URL (.env) must not have a fragment (the part from # on)'),
     ],
 )  # fmt: skip
 def test_a_bad_value_gets_one_line_that_says_what_to_do(line: str, problem: str, here: Here) -> None:

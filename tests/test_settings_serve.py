@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from callflow.settings import Settings, check_serve, load, masked
+from callflow.settings import Settings, check_serve, load
+from callflow.settings_shown import masked
 
 
 PUBLIC_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -79,9 +80,8 @@ def test_masked_output_never_contains_a_secret(openai: str, telnyx: str, console
         telnyx_api_base=f"https://user:{console}@a.example",
         voice=f"sk-{openai}",
     )
-    shown = f"{masked(settings)} {settings!r}".replace(repr(settings.telnyx_api_base), "").replace(settings.voice, "")
+    shown = f"{masked(settings)} {settings!r} {settings}"
     for secret in (openai, telnyx, console):
-        assert secret not in str(masked(settings))
         assert secret not in shown
         assert secret[:-4] not in shown
 

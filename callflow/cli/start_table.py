@@ -12,8 +12,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from callflow.settings import Settings, masked
-from callflow.settings_values import is_loopback, without_password
+from callflow import addresses
+from callflow.settings import Settings
+from callflow.settings_shown import masked
+from callflow.settings_values import is_loopback
 
 
 def start_table(
@@ -43,20 +45,21 @@ def start_table(
         ("Callflow", f"{_address(*public)}  for carriers"),
         ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
     )
+    shown = {name: value for name, value, _ in masked(settings)}
     section(
-        ("public address", address or "not set"),
+        ("public address", addresses.shown(address) or "not set"),
         ("Telnyx", _telnyx(settings)),
         ("Twilio", _twilio(settings)),
     )
-    transcription = settings.transcription_model
+    transcription = shown["TRANSCRIPTION_MODEL"]
     section(
-        ("model", f"{settings.model}, voice {settings.voice}"),
+        ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
         ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
     )
     section(
         ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
-        ("data", settings.data_dir),
-        ("record", without_password(settings.database_url) or f"{settings.data_dir}/callflow.db"),
+        ("data", shown["DATA_DIR"]),
+        ("record", shown["DATABASE_URL"] or f"{shown['DATA_DIR']}/callflow.db"),
     )
     todo = [*warnings, *to_do(settings, address)]
     if todo:

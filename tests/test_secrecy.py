@@ -1,0 +1,106 @@
+"""A text that holds a secret, however it is written there, is not shown; any other is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow import secrecy
+from callflow.secrecy import NOT_SHOWN, Secrets
+from callflow.tokens import Mint
+
+
+SECRET = "p/ä\"s+s w'ö&rd-12<3>"
+KNOWN = Secrets([SECRET])
+WRITTEN = {
+    "as it is": SECRET,
+    "in a header": f"Authorization: Bearer {SECRET}",
+    "in a path": f"https://h/{quote(SECRET)}/x",
+    "in a query": f"https://h/?{urlencode({'password': SECRET})}",
+    "with %20": quote(SECRET, safe=""),
+    "with lower case digits": quote(SECRET, safe="").replace("%C3%A4", "%c3%a4").lower().replace("12%3c3", "12%3c3"),
+    "as Python shows it": repr({"key": SECRET}),
+    "as Python shows bytes of it": quote_plus(SECRET),
+    "as JSON": json.dumps({"key": SECRET}),
+    "as JSON with letters": json.dumps({"key": SECRET}, ensure_ascii=False),
+    "as a user's password": "Basic " + base64.b64encode(f"AC123:{SECRET}".encode()).decode(),
+    "as another user's": "Basic " + base64.b64encode(f"AC12:{SECRET}".encode()).decode(),
+    "as a third one's": "Basic " + base64.b64encode(f"AC1:{SECRET}!".encode()).decode(),
+    "as base64 that is safe in a URL": base64.urlsafe_b64encode(f"x{SECRET}yz".encode()).decode(),
+    "in HTML": "<p>p/ä&quot;s+s w&#x27;ö&amp;rd-12&lt;3&gt;</p>",
+}
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_secret_is_found_however_it_is_written(way: str) -> None:
+    assert KNOWN.within(f"before {WRITTEN[way]} after"), WRITTEN[way]
+    assert KNOWN.told(WRITTEN[way]) == NOT_SHOWN
+
+
+@given(st.binary(max_size=7), st.text(min_size=9, max_size=40), st.binary(max_size=7))
+def test_base64_is_found_wherever_it_begins(before: bytes, secret: str, after: bytes) -> None:
+    text = base64.b64encode(before + secret.encode() + after).decode()
+    assert Secrets([secret]).within(text)
+
+
+def test_what_is_percent_encoded_in_a_setting_is_found_decoded() -> None:
+    assert Secrets(["a%2Fsecret"]).within("password a/secret is wrong")
+
+
+def test_other_texts_are_shown_as_they_are() -> None:
+    for text in ("", "HTTP 401", "p/ä", SECRET[1:], base64.b64encode(b"something else entirely").decode()):
+        assert KNOWN.told(text) == text
+        assert KNOWN.lines(text) == text
+
+
+def test_only_the_lines_that_hold_it_are_left_out() -> None:
+    assert KNOWN.lines(f"one\n  two {SECRET}\nthree") == f"one\n{NOT_SHOWN}\nthree"
+
+
+def test_nothing_is_secret_where_no_secret_is_set() -> None:
+    assert not Secrets(["", ""]).within("anything")
+
+
+def test_the_token_of_a_stream_is_always_secret() -> None:
+    token = Mint(bytes(32)).path_token("7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc", 3)
+    assert secrecy.NONE.within(f"no connection to wss://phone.example/media-stream/{token}")
+    assert not secrecy.NONE.within("call 7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc, stream 3")
+
+
+@pytest.mark.parametrize("text", ["sk-proj-0123456789", "KEY0123456789ABCDEF_x", "KEY_sandbox", "KEYabc12"])
+def test_the_keys_of_vendors_are_known(text: str) -> None:
+    assert secrecy.is_key(text)
+    assert secrecy.may_be_secret(f"x {text}")
+
+
+@pytest.mark.parametrize("text", ["sk-SK", "marin", "KEYNOTE", "gpt-realtime-2.1", "", "sk- is how keys begin"])
+def test_other_words_are_none(text: str) -> None:
+    assert not secrecy.is_key(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2abcDEF0123456789xyz_ABC", "0123456789abcdef0123456789abcdef", "https://u:p@h", "x: AAAABBBBCCCC1111="]
+)
+def test_what_looks_like_a_token_may_be_secret(text: str) -> None:
+    assert secrecy.may_be_secret(text)
+
+
+@pytest.mark.parametrize("text", ["six", "1.5", "near_field", "loud and clear", "99999999999999999999"])
+def test_what_people_mistype_is_not(text: str) -> None:
+    assert not secrecy.may_be_secret(text)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_APIKEY", "openai_api_key", "console_token", "DB_PASSWORD", "MyPasswd",
+                                  "client_secret", "sslpassword", "NGROK_AUTHTOKEN", "twilio_shared_keys"])  # fmt: skip
+def test_names_of_secrets(name: str) -> None:
+    assert secrecy.names_secret(name)
+
+
+@pytest.mark.parametrize("name", ["max_output_tokens", "keypad", "monkey", "voice", "port", "host"])
+def test_names_of_other_things(name: str) -> None:
+    assert not secrecy.names_secret(name)
