@@ -96,6 +96,7 @@ class Line:
                 lambda: self.switchboard,
                 self.keeper,
                 host=settings.console_host,
+                redact=self._house.redactor,
                 token=settings.console_token.get_secret_value(),
                 tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).definitions,
                 checked=self._house.checked,

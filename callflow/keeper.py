@@ -67,6 +67,8 @@ class Keeper:
         self._lock = RecordLock(self.database)
         self.recordings = recordings
         self._retention_days, self._reconcile_seconds, self._now = retention_days, reconcile_seconds, now
+        self.is_readable = False
+        """The record can be read: its tables are there."""
         self.opened = asyncio.Event()
         """The record is open, and the calls of the process before are known."""
         self.began = asyncio.get_running_loop().time()
@@ -140,6 +142,7 @@ class Keeper:
                 failures += 1
         self.journal.trouble = ""
         self.journal.open(self.database)
+        self.is_readable = True
 
     async def _take_charge(self) -> None:
         """Nobody but this process looks after the calls of this record."""

@@ -4,19 +4,21 @@ their names, and two tools more. It reads and changes nothing.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import mcp_types as types
+import msgspec
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
-from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.causes import why
 from callflow.history.store import MOST, BadQuery, Query, Store, content_of, earlier
+from callflow.printable import json_of, line
 from callflow.timeline import told
 
 
@@ -30,6 +32,7 @@ _RESOURCES: Final = 100
 _SCHEME: Final = "conversation://"
 _INVALID: Final = -32602
 _NOT_FOUND: Final = -32002
+_INTERNAL: Final = -32603
 
 Arguments = Mapping[str, Any]
 Tool = Callable[[Store, Arguments], Awaitable[Any]]
@@ -40,7 +43,7 @@ class ToolError(Exception):
 
 
 def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
-    """`open_store` raises ToolError where there is no record to be read."""
+    """`open_store` raises ToolError or BadQuery where there is no record to be read."""
 
     async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[tool for tool, _ in _TOOLS.values()])
@@ -48,33 +51,37 @@ def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
     async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
             if params.name not in _TOOLS:
-                raise ToolError(f"there is no tool {params.name!r}; there are {', '.join(_TOOLS)}")
+                raise ToolError(f"there is no tool {params.name[:80]!r}; there are {', '.join(_TOOLS)}")
             answer = await _TOOLS[params.name][1](await open_store(), params.arguments or {})
+            return _result(await asyncio.to_thread(_json, answer))
         except (ToolError, BadQuery) as error:
-            return _result(f"Error: {error}", is_error=True)
+            return _result(f"Error: {line(str(error))}", is_error=True)
         except Exception as error:
             log.exception("the tool %s failed", params.name)
-            return _result(f"Error: the record cannot be read ({type(error).__name__})", is_error=True)
-        return _result(json.dumps(answer, indent=2, ensure_ascii=False))
+            return _result(f"Error: {_unreadable(error)}", is_error=True)
 
     async def list_resources(_: Any, __: Any) -> types.ListResourcesResult:
         try:
             rows = await (await open_store()).find(Query(limit=_RESOURCES))
-        except ToolError:
+        except (ToolError, BadQuery):
             rows = []
+        except Exception as error:
+            log.exception("the resources cannot be listed")
+            raise MCPError(_INTERNAL, _unreadable(error)) from None
         return types.ListResourcesResult(resources=[_resource(row) for row in rows])
 
     async def read_resource(_: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         uri = str(params.uri)
         if not uri.startswith(_SCHEME):
-            raise MCPError(_INVALID, f"resources here are {_SCHEME}…, not {uri[:80]}")
+            raise MCPError(_INVALID, f"resources here are {_SCHEME}…, not {line(uri[:80])}")
         try:
             answer = await _details(await open_store(), {"streamSid": uri.removeprefix(_SCHEME).rstrip("/")})
+            text = await asyncio.to_thread(_json, answer)
         except (ToolError, BadQuery) as error:
-            raise MCPError(_NOT_FOUND, str(error)) from None
-        except SQLAlchemyError as error:
-            raise MCPError(-32603, f"the record cannot be read ({type(error).__name__})") from None
-        text = json.dumps(answer, indent=2, ensure_ascii=False)
+            raise MCPError(_NOT_FOUND, line(str(error))) from None
+        except Exception as error:
+            log.exception("a resource cannot be read")
+            raise MCPError(_INTERNAL, _unreadable(error)) from None
         content = types.TextResourceContents(uri=uri, mime_type="application/json", text=text)
         return types.ReadResourceResult(contents=[content])
 
@@ -89,6 +96,14 @@ def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
     )
 
 
+def _json(answer: Any) -> str:
+    return msgspec.json.format(json_of(answer), indent=2).decode()
+
+
+def _unreadable(error: Exception) -> str:
+    return f"the record cannot be read ({type(error).__name__}): the log says why"
+
+
 def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)
 
@@ -98,14 +113,17 @@ def _resource(row: Mapping[str, Any]) -> types.Resource:
     who = row["caller_number"] or row["phone_number"]
     return types.Resource(
         uri=f"{_SCHEME}{row['stream_sid']}",
-        name=f"Conversation {who} - {at}",
-        description=f"Conversation of {at} (caller: {row['caller_number'] or 'unknown'})",
+        name=line(f"Conversation {who} - {at}"),
+        description=line(f"Conversation of {at} (caller: {row['caller_number'] or 'unknown'})"),
         mime_type="application/json",
     )
 
 
 def _local(at: str) -> str:
-    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):  # what an earlier system wrote, or the ends of time
+        return at
 
 
 # What the arguments are
@@ -124,7 +142,7 @@ def _text(arguments: Arguments, name: str, *, needed: bool = False) -> str:
 
 def _limit(arguments: Arguments) -> int:
     value = arguments.get("limit", _LIMIT)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         raise ToolError(f"limit must be a number from 1 to {MOST}")
     return int(min(max(value, 1), MOST))
 
@@ -148,7 +166,7 @@ async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
     name = _text(arguments, "streamSid", needed=True)
     row = await store.conversation(name)
     if row is None:
-        raise ToolError(f"there is no conversation {name!r} on record")
+        raise ToolError(f"there is no conversation {name[:80]!r} on record")
     return row
 
 

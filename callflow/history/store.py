@@ -6,6 +6,7 @@ Numbers are found however they are written (`+1 (415) 555-0100`); dates without 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, column, delete, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, column, delete, or_, select, text
 from sqlalchemy import table as sql_table
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.history.database import Database
 from callflow.history.tables import (
@@ -31,10 +33,16 @@ from callflow.history.tables import (
     transitions,
 )
 from callflow.journal import Record
+from callflow.printable import whole
 
 
 MOST: Final = 500
 """Rows of one answer."""
+_LONGEST: Final = 1000
+"""Characters of what is looked for."""
+_LONGEST_WORD: Final = 200
+_TOO_MUCH: Final = ("22", "54")
+"""SQLSTATE: data that does not fit, limits of the program."""
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
 
@@ -80,6 +88,8 @@ class Store:
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
         """By any of its streams' ids, or by the call's."""
+        if not _can_be_on_record(name):
+            return None
         of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
         wanted = select(conversations).where(
             or_(conversations.c.stream_sid == name, conversations.c.call_id == name, conversations.c.id.in_(of_stream))
@@ -103,38 +113,43 @@ class Store:
             ]
         return found
 
-    async def add_items(self, conversation: int, given: Sequence[Mapping[str, Any]]) -> None:
-        """Items that somebody else kept; those that we have are better, and stay. Raises BadQuery."""
-        rows = [_item_row(conversation, each) for each in given]
-        async with self.database.engine.begin() as connection:
-            have = await connection.execute(select(items.c.item_id).where(items.c.conversation_id == conversation))
-            known = set(have.scalars())
-            for row in rows:
-                if row["item_id"] not in known:
-                    known.add(row["item_id"])
-                    await connection.execute(items.insert().values(row))
-            await connection.execute(
-                conversations.update().where(conversations.c.id == conversation).values(message_count=MESSAGES)
-            )
-            for statement in find_words(self.database.is_sqlite, "id = :id"):
-                await connection.execute(statement, {"id": conversation})
-            # Of a call that is not ours nobody else will say that it is over.
-            await connection.execute(
-                conversations.update()
-                .where(
-                    conversations.c.id == conversation,
-                    conversations.c.ended_at.is_(None),
-                    conversations.c.call_id.is_(None),
-                )
-                .values(ended_at=iso(datetime.now(UTC).timestamp()))
-            )
+    async def add_items(self, conversation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Items that somebody else kept, as `posted.rows` makes them; those that we have are better, and stay.
+
+        False: there is no such conversation any more. Raises BadQuery for what this database cannot hold."""
+        try:
+            await self.database.write(lambda connection: self._add(connection, conversation, rows))
+        except IntegrityError:
+            return False
+        except DBAPIError as error:
+            if str(getattr(error.orig, "sqlstate", "") or "")[:2] in _TOO_MUCH:
+                raise BadQuery("the conversation would be larger than this database can hold or search") from None
+            raise
+        return True
+
+    def _add(self, connection: Connection, conversation: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        dialect = "sqlite" if self.database.is_sqlite else "postgresql"
+        insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
+        if rows:
+            each = [{"conversation_id": conversation, **row} for row in rows]
+            connection.execute(insert(items).on_conflict_do_nothing(), each)
+        ours = conversations.c.id == conversation
+        connection.execute(conversations.update().where(ours).values(message_count=MESSAGES))
+        for statement in find_words(self.database.is_sqlite, "id = :id"):
+            connection.execute(statement, {"id": conversation})
+        # Of a call that is not ours nobody else will say that it is over.
+        over = ours & conversations.c.ended_at.is_(None) & conversations.c.call_id.is_(None)
+        ended = iso(datetime.now(UTC).timestamp())
+        connection.execute(conversations.update().where(over).values(ended_at=ended))
 
     # The journal
 
     async def journal(self, call: str) -> list[Record]:
         """Every record of one call, in order."""
+        if not _can_be_on_record(call):
+            return []
         rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
-        return [_record(row) for row in rows]
+        return await asyncio.to_thread(lambda: [_record(row) for row in rows])
 
     async def calls_like(self, beginning: str) -> list[str]:
         """The calls whose id begins like that, or one of whose streams has that id: ten at most."""
@@ -201,7 +216,15 @@ def _with_before(query: Query, before: int) -> Query:
 _search: Final = sql_table(SEARCH, column("rowid"), column("words"))
 
 
+def _can_be_on_record(text_: str) -> bool:
+    """No database takes half a surrogate pair, PostgreSQL no NUL, and nothing that is looked for is so long."""
+    return len(text_) <= _LONGEST and "\x00" not in text_ and whole(text_) == text_
+
+
 def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
+    for asked in (query.number, query.caller, query.called, query.called_id, query.words):
+        if not _can_be_on_record(asked):
+            raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
     table = conversations.c
     wanted = select(conversations)
     conditions: list[ColumnElement[bool]] = []
@@ -264,6 +287,8 @@ def terms(words: str) -> list[tuple[str, bool]]:
                 found.append((cleaned, begins))
     if not found:
         raise BadQuery("there is no word in what is searched for")
+    if any(len(word) > _LONGEST_WORD for term, _ in found for word in term.split()):
+        raise BadQuery(f"no word has more than {_LONGEST_WORD} characters")
     return found[:20]
 
 
@@ -299,18 +324,19 @@ def moment(given: str, *, end: bool = False) -> str:
     """A date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises BadQuery."""
     text_ = given.strip()
     try:
+        if not text_.isascii():
+            raise ValueError
         if len(text_) <= 10:
-            day = date.fromisoformat(text_)
-            at = datetime.combine(day, time(), UTC)
+            at = datetime.combine(date.fromisoformat(text_), time(), UTC)
             return iso((at + timedelta(days=1, milliseconds=-1) if end else at).timestamp())
         at = datetime.fromisoformat(text_.replace(" ", "T", 1).replace("z", "Z"))
-    except ValueError:
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        if end and at.microsecond == 0 and "." not in text_:
+            at += timedelta(milliseconds=999)  # a second means all of it
+        return iso(at.timestamp())
+    except (ValueError, OverflowError):  # no date, or one at the ends of time
         raise BadQuery(f"{given[:40]!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    if end and at.microsecond == 0 and "." not in text_:
-        at += timedelta(milliseconds=999)  # a second means all of it
-    return iso(at.timestamp())
 
 
 def _record(row: Row[Any]) -> Record:
@@ -332,45 +358,14 @@ def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    text_ = item["content"] or "[]"
     try:
-        parts = json.loads(item["content"] or "[]")
-    except ValueError:
+        parts = json.loads(text_)
+        if "\\ud" in text_.lower():  # an earlier system may have kept half a surrogate pair, which nothing can encode
+            parts = json.loads(whole(json.dumps(parts, ensure_ascii=False)))
+    except (ValueError, RecursionError):
         return []
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-
-
-def _item_row(conversation: int, item: Mapping[str, Any]) -> dict[str, Any]:
-    kind, name = item.get("type"), item.get("id")
-    if not isinstance(name, str) or not name or len(name) > 200:
-        raise BadQuery("every item needs an id")
-    if kind not in ("message", "function_call", "function_call_output"):
-        raise BadQuery("the type of an item is message, function_call or function_call_output")
-    content = item.get("content") or []
-    if not isinstance(content, list):
-        raise BadQuery("the content of an item is a list of parts")
-    words = " ".join(str(part.get("text") or "") for part in content if isinstance(part, dict)).strip()
-    at = item.get("timestamp")
-    now = iso(datetime.now(UTC).timestamp())
-
-    def text_of(*names: str) -> str | None:
-        value = next((item[each] for each in names if item.get(each) is not None), None)
-        return value if value is None or isinstance(value, str) else json.dumps(value)
-
-    return {
-        "conversation_id": conversation,
-        "item_id": name,
-        "item_type": kind,
-        "role": text_of("role"),
-        "content": json.dumps(content, ensure_ascii=False),
-        "status": text_of("status") or "completed",
-        "timestamp": moment(at) if isinstance(at, str) and at else now,
-        "created_at": now,
-        "call_id": text_of("call_id"),
-        "function_name": text_of("name"),
-        "function_params": text_of("params", "arguments"),
-        "function_output": text_of("output"),
-        "text": words,
-    }
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:

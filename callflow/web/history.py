@@ -6,27 +6,32 @@ What the old routes answer has exactly the fields that it always had; all that i
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import dataclasses
 import io
 import json
-import logging
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
 
-import msgspec
 from quart import Quart, Response, request
-from sqlalchemy.exc import SQLAlchemyError
 
+from callflow.history import posted
 from callflow.history.store import MOST, BadQuery, Query, content_of, earlier, moment
+from callflow.history.tables import iso
 from callflow.keeper import Keeper
+from callflow.printable import line
+from callflow.redaction import Redactor
+from callflow.web.answers import answered, encoded, not_open, refused
 
-
-log = logging.getLogger(__name__)
 
 _NOT_FOUND: Final = "Conversation not found"
+_MOST_ROW: Final = (1 << 31) - 1
+"""Of the ids in every database."""
 _FILTERS: Final = {
     "number": ("number",),
     "caller": ("caller", "callerNumber"),
@@ -42,24 +47,26 @@ _CSV: Final = (
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
     "profile", "recording",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would run; and a `+`, unless a number follows."""
+_FORMULA: Final = ("=", "+", "-", "@")
+"""What a spreadsheet would run, also behind spaces and in wide letters; but for a `+` before a number."""
 
 
-def add_history(app: Quart, keeper: Keeper) -> None:
+def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
     store = keeper.store
 
-    def answered(body: Any, status: int = 200) -> Response:
-        return Response(msgspec.json.encode(body), status, content_type="application/json")
+    @app.before_request
+    async def wait_for_the_record() -> Response | None:
+        needs_it = request.path.startswith("/api/conversations") and request.url_rule is not None
+        return not_open() if needs_it and not keeper.is_readable else None
 
     def query(default: int, **fixed: Any) -> Query:
         """Raises BadQuery."""
-        asked = {name: _first(*spellings) for name, spellings in _FILTERS.items()}
-        live = {"": None, "true": True, "false": False}.get(_first("live").lower())
+        asked = {name: given(*spellings) for name, spellings in _FILTERS.items()}
+        live = {"": None, "true": True, "false": False}[one_of("live", "true", "false")]
         page = {
-            "limit": _number("limit", default, 1, MOST),
-            "before": _number("before", 0, 0, 1 << 62),
-            "offset": _number("offset", 0, 0, 1 << 31),
+            "limit": whole_number("limit", default, 1, MOST),
+            "before": whole_number("before", 0, 0, _MOST_ROW),
+            "offset": whole_number("offset", 0, 0, _MOST_ROW),
         }
         return Query(**{**asked, "live": live, **page, **fixed})
 
@@ -69,7 +76,7 @@ def add_history(app: Quart, keeper: Keeper) -> None:
         if len(found) == min(wanted.limit, MOST):
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
-            response.headers["Link"] = f'<{request.path}?{following}>; rel="next"'
+            response.headers["Link"] = f'<{quote(request.path)}?{following}>; rel="next"'
         return response
 
     @app.get("/api/conversations")
@@ -89,15 +96,19 @@ def add_history(app: Quart, keeper: Keeper) -> None:
     async def conversation(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return answered({"error": _NOT_FOUND}, 404)
+            return refused(404, _NOT_FOUND)
         items = await store.items(row["id"])
-        return answered({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
+
+        def told() -> Response:
+            return answered({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
+
+        return await asyncio.to_thread(told)
 
     @app.delete("/api/conversations/stream/<sid>")
     async def delete(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return answered({"error": _NOT_FOUND}, 404)
+            return refused(404, _NOT_FOUND)
         await keeper.delete([row["id"]])
         return answered({"success": True})
 
@@ -105,31 +116,27 @@ def add_history(app: Quart, keeper: Keeper) -> None:
     async def add(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return answered({"error": _NOT_FOUND}, 404)
-        body = await request.get_json(force=True, silent=True)
-        items = body.get("items") if isinstance(body, dict) else None
-        if not isinstance(items, list) or not all(isinstance(each, dict) for each in items):
-            raise BadQuery('the body must be {"items": [{…}, …]}')
-        await store.add_items(row["id"], items)
-        return answered({"success": True})
+            return refused(404, _NOT_FOUND)
+        body = cast(bytes, await request.get_data())
+        now = iso(datetime.now(UTC).timestamp())
+        items = await asyncio.to_thread(posted.rows, body, redact, now)
+        return answered({"success": True}) if await store.add_items(row["id"], items) else refused(404, _NOT_FOUND)
 
     @app.delete("/api/conversations")
     async def delete_many() -> Response:
         """Those that began before a date, or all of them; calls that are going on stay."""
-        if _first("all").lower() == "true":
-            before = datetime.now(UTC).timestamp() + 1
-        elif given := _first("before"):
-            before = datetime.fromisoformat(moment(given)).timestamp()
-        else:
-            raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
+        all_, date = one_of("all", "true"), given("before")
+        if bool(all_) == bool(date) or request.args.keys() - {"all", "before"}:
+            raise BadQuery("say which, and nothing else: ?before=2026-01-31, or ?all=true")
+        before = datetime.now(UTC).timestamp() + 1 if all_ else datetime.fromisoformat(moment(date)).timestamp()
         return answered({"success": True, "deleted": await keeper.expire(before)})
 
     @app.get("/api/conversations/export")
     async def export() -> Response:
         """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
         wanted = query(MOST)
-        await store.find(Query(words=wanted.words, since=wanted.since, until=wanted.until, limit=1))  # or 400
-        if _first("format").lower() == "csv":
+        await store.find(dataclasses.replace(wanted, limit=1))  # or 400
+        if one_of("format", "json", "csv") == "csv":
             response = Response(_csv(keeper, wanted), content_type="text/csv; charset=utf-8")
             name = "calls.csv"
         else:
@@ -139,31 +146,17 @@ def add_history(app: Quart, keeper: Keeper) -> None:
         response.timeout = None
         return response
 
-    @app.errorhandler(BadQuery)
-    async def bad_query(error: BadQuery) -> Response:
-        return answered({"error": str(error)}, 400)
-
-    @app.errorhandler(SQLAlchemyError)
-    async def no_record(error: SQLAlchemyError) -> Response:
-        log.error("the record could not be read or changed", exc_info=error)
-        return answered(
-            {"error": "The record cannot be used at the moment. Try again; the server's log says why."}, 500
-        )
-
-    @app.errorhandler(500)
-    async def our_fault(_: Any) -> Response:
-        return answered({"error": "A fault of ours; the server's log says which."}, 500)
-
 
 async def full(keeper: Keeper, row: Mapping[str, Any]) -> dict[str, Any]:
     """All that is known of a conversation."""
     items = await keeper.store.items(row["id"])
-    return {
-        **row,
-        "usage": json.loads(row["usage"]) if row["usage"] else None,
-        "items": [_full_item(item) for item in items],
-        **await keeper.store.details(row["id"]),
-    }
+    details = await keeper.store.details(row["id"])
+    return await asyncio.to_thread(_full, row, items, details)
+
+
+def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[str, Any]) -> dict[str, Any]:
+    usage = json.loads(row["usage"]) if row["usage"] else None
+    return {**row, "usage": usage, "items": [_full_item(item) for item in items], **details}
 
 
 def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +188,8 @@ async def _json(keeper: Keeper, wanted: Query) -> AsyncIterator[bytes]:
     yield b"["
     async for page in keeper.store.pages(wanted):
         for row in page:
-            yield (b"\n" if first else b",\n") + msgspec.json.encode(await full(keeper, row))
+            told = await asyncio.to_thread(encoded, await full(keeper, row))
+            yield (b"\n" if first else b",\n") + told
             first = False
     yield b"\n]\n"
 
@@ -213,18 +207,37 @@ def _csv_lines(rows: Any) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or re.fullmatch(r"\+[0-9]+", value) or not value.startswith(_FORMULA):
+    if not isinstance(value, str) or re.fullmatch(r"\+[0-9]+", value):
         return value
-    return f"'{value}"
+    shown = line(value)
+    begins = unicodedata.normalize("NFKC", shown.lstrip()[:1])
+    return f"'{shown}" if begins.startswith(_FORMULA) else shown
 
 
-def _first(*names: str) -> str:
-    return next((request.args[name].strip() for name in names if request.args.get(name, "").strip()), "")
+# What the parameters of a query are
 
 
-def _number(name: str, default: int, least: int, most: int) -> int:
-    given = _first(name)
-    try:
-        return min(max(int(given), least), most) if given else default
-    except ValueError:
-        raise BadQuery(f"{name} must be a whole number from {least} to {most}") from None
+def given(*names: str) -> str:
+    """One parameter under any of its names; "": it is not there. Raises BadQuery."""
+    found = [value.strip() for name in names for value in request.args.getlist(name) if value.strip()]
+    if len(found) > 1:
+        raise BadQuery(f"{' or '.join(names)} must be given once")
+    return found[0] if found else ""
+
+
+def one_of(name: str, *possible: str) -> str:
+    """One of these words, in any case, or "". Raises BadQuery."""
+    found = given(name).lower()
+    if found and found not in possible:
+        raise BadQuery(f"{name} must be {' or '.join(possible)}")
+    return found
+
+
+def whole_number(name: str, default: int, least: int, most: int) -> int:
+    """What is less or more is taken for the least or the most. Raises BadQuery."""
+    found = given(name)
+    if not found:
+        return default
+    if not re.fullmatch("[+-]?[0-9]{1,20}", found):
+        raise BadQuery(f"{name} must be a whole number from {least} to {most}")
+    return min(max(int(found), least), most)

@@ -5,24 +5,25 @@ Loopback only, unless a token is set. Host and Origin are checked, so that no pa
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import hmac
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, cast
 
-import msgspec
-from quart import Quart, Response, abort, request, send_from_directory
+from quart import Quart, Response, request, send_from_directory
+from quart.wrappers.response import FileBody
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from callflow.history.store import Query
+from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
 from callflow.keeper import Keeper
+from callflow.plain_json import read
+from callflow.redaction import Redactor
 from callflow.switchboard import Switchboard
-from callflow.web.history import add_history, full
+from callflow.web.answers import answer_errors, answered, not_open, refused
+from callflow.web.entrance import Admission, Entrance
+from callflow.web.history import add_history, full, whole_number
 from callflow.web.mcp_door import McpDoor
-
-
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Refusal(Exception):
@@ -33,40 +34,45 @@ class Refusal(Exception):
         self.problems = problems
 
 
+class _Recording(FileBody):
+    """A file of which parts can be asked for, the last bytes as well: `Range: bytes=-500`."""
+
+    async def make_conditional(self, begin: int, end: int | None) -> int:
+        if begin < 0:
+            begin, end = max(self.size + begin, 0), None
+        return await super().make_conditional(begin, end)
+
+
+class _Response(Response):
+    file_body_class = _Recording
+
+
 def create_operators(
     switchboard: Callable[[], Switchboard],
     keeper: Keeper,
     *,
     host: str,
+    redact: Redactor,
     token: str = "",
     tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     checked: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> Quart:
-    """`tools`: the definitions of what the agent can do. `checked`: changes to a call's settings in their proper form;
-    raises Refusal."""
-    app = Quart("callflow-operators")
+    """`redact`: what enters the record here goes through it. `tools`: the definitions of what the agent can do.
+    `checked`: changes to a call's settings in their proper form; raises Refusal."""
+    app = Quart("callflow-operators", static_folder=None)
+    app.response_class = _Response
+    app.url_map.merge_slashes = False  # it answers `//` with a redirect
+    app.config["MAX_CONTENT_LENGTH"] = None  # the entrance has its bounds, and hands over whole bodies
     journal = keeper.journal
-    hosts = _LOCAL | {host}
+    answer_errors(app)
 
-    def refuse(headers: Mapping[str, str]) -> tuple[int, str] | None:
-        asked = headers.get("host", "")
-        if not token and (urlsplit(f"//{asked}").hostname or "") not in hosts:
-            return 421, "This listener is not known under that name.\n"
-        origin = headers.get("origin", "")
-        if origin and urlsplit(origin).netloc != asked:
-            return 403, "Not for pages of another origin.\n"
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if token and not hmac.compare_digest(given.encode(), token.encode()):
-            return 401, "A token is needed: Authorization: Bearer CONSOLE_TOKEN.\n"
-        return None
+    async def store() -> Store:
+        if not keeper.is_readable:
+            raise BadQuery("the record is not open yet: try again in a second")
+        return keeper.store
 
-    @app.before_request
-    async def admit() -> Response | None:
-        refused = refuse({name.lower(): value for name, value in request.headers.items()})
-        return None if refused is None else Response(refused[1], refused[0], content_type="text/plain; charset=utf-8")
-
-    door = McpDoor(app.asgi_app, keeper.store, refuse)
-    app.asgi_app = door  # type: ignore[method-assign]
+    door = McpDoor(app.asgi_app, store)
+    app.asgi_app = Entrance(door, Admission(host, token))  # type: ignore[method-assign]
     app.after_serving(door.close)
 
     @app.get("/health")
@@ -87,61 +93,75 @@ def create_operators(
     async def calls() -> dict[str, Any]:
         """The live calls, and the names of the newest on record, newest last."""
         recorded = journal.calls()
-        if not journal.trouble:
+        if keeper.is_readable and not journal.trouble:
             rows = await keeper.store.find(Query(limit=100))
             names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             recorded = [*names, *(name for name in recorded if name not in names)]  # written in a moment
         return {"live": [call.describe() for call in switchboard().calls], "recorded": recorded}
 
     @app.get("/api/calls/<call>")
-    async def timeline(call: str) -> dict[str, Any]:
+    async def timeline(call: str) -> Response:
         """Every step of one call in order: time, event, transition, commands; and notes of its audio in between; and
         what is on record of it."""
+        is_on_record = keeper.is_readable and not journal.trouble
         records = journal.read(call)
-        if not records or journal.is_full(call):
-            records = await _on_record(keeper, call) or records
+        if is_on_record and (not records or journal.is_full(call)):
+            records = await keeper.store.journal(call) or records
+        row = await keeper.store.conversation(call) if is_on_record else None
         if not records:
-            abort(404)
-        row = await keeper.store.conversation(call) if not journal.trouble else None
-        return {
-            "call": call,
-            "records": [dataclasses.asdict(record) for record in records],
-            "conversation": await full(keeper, row) if row is not None else None,
-        }
+            return refused(404, "There is no such call.") if keeper.is_readable else not_open()
+        conversation = await full(keeper, row) if row is not None else None
+        return await asyncio.to_thread(_told, call, records, conversation)
 
     @app.post("/api/calls/<call>/session")
-    async def change(call: str) -> tuple[dict[str, Any], int]:
+    async def change(call: str) -> Response:
         """Change the session of a live call, by names of settings; the answer says what was left out."""
-        body = await request.get_json(silent=True)
+        if not request.is_json:
+            return refused(415, "Settings are sent as JSON: Content-Type: application/json.")
+        body = read(cast(bytes, await request.get_data()))
         if not isinstance(body, dict):
-            return {"errors": ["the body must be a JSON object of settings"]}, 400
+            return refused(400, "The body must be a JSON object of settings.")
+        try:
+            changes = await asyncio.to_thread(checked, body)
+        except Refusal as refusal:
+            several = f"{len(refusal.problems)} of these settings cannot be taken."
+            sentence = several if len(refusal.problems) > 1 else refusal.problems[0]
+            return refused(400, sentence, refusal.problems)
         live = next((each for each in switchboard().calls if each.id == call), None)
         if live is None:
-            return {"errors": ["there is no live call of this name"]}, 404
-        try:
-            return {"warnings": live.agent.update(checked(body))}, 200
-        except Refusal as refusal:
-            return {"errors": list(refusal.problems)}, 400
+            return refused(404, "There is no live call of this name.")
+        return answered({"warnings": live.agent.update(changes)})
 
     @app.get("/api/calls/<call>/recording")
     async def recording(call: str) -> Response:
         """Stereo WAV; `?part=2` is the second one of a call that was recorded in parts."""
+        if not keeper.is_readable:
+            return not_open()
+        part = whole_number("part", 1, 0, 1 << 31)
         row = await keeper.store.conversation(call)
-        parts = (row["recording"] or "").split(",") if row is not None else [""]
-        number = request.args.get("part", "1")
-        if not number.isdigit() or not 1 <= int(number) <= len(parts) or not parts[int(number) - 1]:
-            return Response('{"error":"There is no such recording."}', 404, content_type="application/json")
-        return await send_from_directory(keeper.recordings.absolute(), parts[int(number) - 1], conditional=True)
+        parts = (row["recording"] or "").split(",") if row is not None else []
+        if row is None or not 1 <= part <= len(parts) or not (keeper.recordings / parts[part - 1]).is_file():
+            return refused(404, "There is no such recording.")
+        grows = row["ended_at"] is None or any(each.id == row["call_id"] for each in switchboard().calls)
+        try:
+            answer = await send_from_directory(keeper.recordings.absolute(), parts[part - 1], conditional=True)
+        except RequestedRangeNotSatisfiable:
+            size = (keeper.recordings / parts[part - 1]).stat().st_size
+            sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
+            return refused(416, sentence, Content_Range=f"bytes */{size}")
+        answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
+        return answer
 
-    add_history(app, keeper)
+    add_history(app, keeper, redact)
 
     @app.get("/tools")
     async def list_tools() -> Response:
         """What the agent can do, as the model is told."""
-        return Response(msgspec.json.encode(list(tools())), content_type="application/json")
+        return answered(list(tools()))
 
     return app
 
 
-async def _on_record(keeper: Keeper, call: str) -> list[Record]:
-    return [] if keeper.journal.trouble else await keeper.store.journal(call)
+def _told(call: str, records: Sequence[Record], conversation: dict[str, Any] | None) -> Response:
+    told = [dataclasses.asdict(record) for record in records]
+    return answered({"call": call, "records": told, "conversation": conversation})

@@ -332,8 +332,9 @@ def test_a_record_that_cannot_be_opened_keeps_nobody_from_being_answered(tmp_pat
             one = await talk(the)
             await one.phone.hears(0.2)
             answer = await client.get("/api/conversations")
-            assert answer.status_code == 500
-            assert set(answer.json()) == {"error"}
+            assert (answer.status_code, set(answer.json())) == (503, {"error"})
+            assert answer.headers["retry-after"]
+            assert [call["id"] for call in (await client.get("/api/calls")).json()["live"]] == [the.call.id]
             assert "sqlite" not in answer.text.lower()
             await one.call.hang_up()
             await asyncio.sleep(0)

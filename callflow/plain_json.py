@@ -1,0 +1,52 @@
+"""JSON from outside, read within bounds: what is nested deeper or holds more values is refused. Pure.
+
+Whatever has passed can be walked through, encoded again and kept: no lone surrogates, no NaN, no endless numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+
+MOST_DEPTH: Final = 32
+MOST_VALUES: Final = 10_000
+
+
+class NotPlain(ValueError):
+    """The message says why, without a full stop."""
+
+
+def read(text: bytes, of: Any = Any) -> Any:
+    """Decode it. `of`: a type of msgspec's, whose Raw parts are for the caller to read. Raises NotPlain."""
+    try:
+        value = msgspec.json.decode(text, type=of)
+    except UnicodeDecodeError:
+        raise NotPlain("it is not UTF-8") from None
+    except RecursionError:
+        raise NotPlain("it is nested too deep") from None
+    except msgspec.DecodeError as error:
+        raise NotPlain(str(error)) from None
+    if of is Any:
+        check(value)
+    return value
+
+
+def check(value: Any) -> None:
+    """Raises NotPlain."""
+    level, values = [value], 0
+    for _ in range(MOST_DEPTH + 1):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+        values += len(below)
+        if values > MOST_VALUES:
+            raise NotPlain(f"it holds more than {MOST_VALUES} values")
+        if not below:
+            return
+        level = below
+    raise NotPlain(f"it is nested more than {MOST_DEPTH} deep")

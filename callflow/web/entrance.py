@@ -1,0 +1,206 @@
+"""The entrance of the operators' listener, in front of all that it serves: who is let in, and how much they may bring.
+
+What is refused here costs nothing further: no handler, no framework and no database sees it. A body is read to its end
+or to its bound before anybody is given it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from callflow.web.answers import error_body
+
+
+log = logging.getLogger(__name__)
+
+MOST_BODY: Final = 64 << 10
+"""Bytes of a request's body; those of MOST are larger."""
+MOST: Final = (
+    (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
+    (re.compile(r"/mcp/?"), 1 << 20),
+)
+_MOST_TARGET: Final = 8 << 10
+"""Bytes of path and query."""
+_BODY_SECONDS: Final = 10.0
+_LINGER_SECONDS: Final = 2.0
+"""How long a sender that is refused early may take to finish sending: closing on unread data destroys the answer."""
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([^\x00-\x20\[\]:/@?#\\]+))(?::[0-9]{1,5})?")
+
+Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+
+
+class Refused(Exception):
+    """The answer: its status, the one sentence of it, and headers beside the usual ones."""
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.headers = status, sentence, headers or {}
+
+
+class Admission:
+    """Who is let in. `host`: a name of the listener, beside this machine's own; without a token no other is taken."""
+
+    def __init__(self, host: str, token: str) -> None:
+        self._hosts = _LOCAL | {host.lower()}
+        self._token = token.encode("utf-8", "surrogateescape")
+
+    def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Raises Refused."""
+        hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
+        asked = hosts[0].lower() if len(hosts) == 1 else b""
+        if not self._token and _name_of(asked) not in self._hosts:
+            raise Refused(421, "This listener is not known under that name.")
+        if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
+            raise Refused(403, "Not for pages of another origin.")
+        if self._token and (len(tokens) != 1 or not hmac.compare_digest(_bearer(tokens[0]), self._token)):
+            sentence = "A token is needed: Authorization: Bearer CONSOLE_TOKEN."
+            raise Refused(401, sentence, {"WWW-Authenticate": "Bearer"})
+
+
+def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for each, value in headers if each.lower() == name]
+
+
+def _name_of(host: bytes) -> str:
+    """Of a Host header, without its port; "": it is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).decode("latin-1") if found else ""
+
+
+def _is_own(origin: bytes, host: bytes) -> bool:
+    return origin in (b"http://" + host, b"https://" + host)
+
+
+def _bearer(value: bytes) -> bytes:
+    scheme, _, token = value.partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+class Entrance:
+    """ASGI. What lies behind it is given the whole body in one message."""
+
+    def __init__(self, inner: Any, admission: Admission) -> None:
+        self._inner, self._admission = inner, admission
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        reading = _Reading(receive)
+        try:
+            self._admission.check(scope["headers"])
+            _check_target(scope)
+            body = await reading.body(_most(scope))
+        except Refused as refused:
+            await reading.linger()
+            await answer(send, refused)
+            return
+        except ConnectionAbortedError:
+            return
+        await self._let_in(scope, reading.replay(body), send)
+
+    async def _let_in(self, scope: Any, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def sending(message: Any) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, sending)
+        except Exception:
+            log.exception("a request failed through a fault of our own")
+            if not began:
+                await answer(send, Refused(500, "A fault of ours; the server's log says which."))
+
+
+async def answer(send: Send, refused: Refused) -> None:
+    body = error_body(refused.sentence)
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refused.headers}
+    named = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": named})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _check_target(scope: Any) -> None:
+    """Raises Refused for a path or a query that no text is behind."""
+    path, query = scope["raw_path"], scope["query_string"]
+    if len(path) + len(query) > _MOST_TARGET:
+        raise Refused(414, f"Path and query are longer than {_MOST_TARGET} bytes.")
+    if not path.startswith(b"/"):
+        raise Refused(400, "The path must begin with /.")
+    for each in (path, query):
+        try:
+            text = unquote_to_bytes(each).decode()
+        except UnicodeDecodeError:
+            raise Refused(400, "Path and query must be percent-encoded UTF-8.") from None
+        if "\x00" in text:
+            raise Refused(400, "Path and query must not contain NUL (%00).")
+
+
+def _most(scope: Any) -> int:
+    if scope["method"] != "POST":
+        return MOST_BODY
+    return next((most for form, most in MOST if form.fullmatch(scope["path"])), MOST_BODY)
+
+
+class _Reading:
+    """The body of one request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+
+    async def body(self, most: int) -> bytes:
+        """Raises Refused, or ConnectionAbortedError when the sender is gone."""
+        read = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                while not self._over:
+                    read += await self._next()
+                    if len(read) > most:
+                        raise Refused(413, f"The body is larger than {most} bytes.")
+        except TimeoutError:
+            raise Refused(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
+        return bytes(read)
+
+    async def linger(self) -> None:
+        """Until the rest has come, or long enough."""
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not self._over:
+                    await self._next()
+        except (TimeoutError, ConnectionAbortedError):
+            pass
+
+    def replay(self, body: bytes) -> Receive:
+        told = False
+
+        async def receive() -> Any:
+            nonlocal told
+            if told:
+                return await self._receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return receive
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ConnectionAbortedError
+        self._over = not message.get("more_body", False)
+        return bytes(message.get("body", b""))
