@@ -134,8 +134,7 @@ class Keeper:
                     log.info("the record in %s has the schema of this version now", self.database.name)
                 break
             except Exception as error:
-                cause = getattr(error, "orig", None) or error
-                what = f"{self.database.name}: {str(cause)[:300] or type(cause).__name__}"
+                what = f"{self.database.name}: {self.database.trouble(error)}"
                 self.journal.trouble = what
                 log.error("THE RECORD CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
                 await asyncio.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
@@ -156,7 +155,8 @@ class Keeper:
         try:
             return await self._lock.take()
         except Exception as error:
-            log.error("whether another Callflow serves with this record is not known: %r", error)
+            what = self.database.trouble(error)
+            log.error("whether another Callflow serves with this record is not known: %s", what)
             await asyncio.sleep(_AGAIN_SECONDS[-1])
             return False
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from callflow import folders
 from callflow.errors import Refused
 
 
@@ -40,10 +41,11 @@ class Mint:
 
         Raises OSError where the folder cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        folders.make_ours(folder)
         path = folder / "stream.secret"
         if not path.exists():
             _write_once(path, secrets.token_bytes(_SECRET_BYTES))
+        folders.make_private(path)
         secret = path.read_bytes()
         if len(secret) != _SECRET_BYTES:
             raise OSError(f"{path} is damaged: delete it, and a new one is made")

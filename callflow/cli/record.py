@@ -145,7 +145,7 @@ async def _store() -> AsyncIterator[Store]:
     try:
         yield Store(database)
     except (SQLAlchemyError, OSError) as error:
-        reason = (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
+        reason = database.trouble(error)
         raise RecordError(f"The record in {database.name} cannot be read: {reason}. {_NEXT}") from None
     finally:
         await database.close()

@@ -10,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from callflow import addresses, folders, secrecy
+from callflow.secrecy import Secrets
+from callflow.settings_values import UNREADABLE
 
 
 HEAD: Final = "0002"
@@ -30,6 +36,11 @@ _LOCK: Final = 0x63616C6C666C6F77
 _upgrading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _SECONDS: Final = 5.0
 """For one statement at a server."""
+_MOST_TROUBLE: Final = 300
+_MODES: Final = frozenset({"require", "prefer", "allow", "disable", "verify-ca", "verify-full", "true", "false"})
+_LEAST: Final = 4
+"""Characters of a parameter's value that is looked for."""
+_KIND: Final = re.compile(r"^<class '[\w.]+'>: ")
 
 
 class DatabaseError(Exception):
@@ -39,15 +50,20 @@ class DatabaseError(Exception):
 def url_of(given: str, data_dir: str) -> URL:
     """DATABASE_URL, as the settings let it pass, with its asynchronous driver; "": the file in the data folder.
 
-    Raises DatabaseError for what cannot be read any further."""
+    Raises DatabaseError for what cannot be read any further, or not in one way only."""
     if not given:
         return URL.create("sqlite+aiosqlite", database=str(Path(data_dir) / "callflow.db"))
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
-        raise DatabaseError("DATABASE_URL is not an address: sqlite:///data/callflow.db or postgresql://…") from None
+        raise DatabaseError(f"DATABASE_URL is not an address, or {UNREADABLE}") from None
     if url.get_backend_name() == "sqlite":
         return url.set(drivername="sqlite+aiosqlite")
+    parts = addresses.parse(given)
+    if parts is None or (url.host or "", str(url.port or ""), url.database or "") != (
+        parts.host.strip("[]"), parts.port, unquote(parts.path[1:]),
+    ):  # fmt: skip
+        raise DatabaseError(f"DATABASE_URL {UNREADABLE}")
     query = dict(url.query)
     if "sslmode" in query:  # libpq's name for it
         query["ssl"] = query.pop("sslmode")
@@ -60,7 +76,8 @@ class Database:
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         self.url, self.read_only = url, read_only
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite}
+        # what callers have said belongs into no error, and so into no log
+        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "hide_parameters": True}
         if self.is_sqlite:
             options["connect_args"] = {"timeout": _BUSY_MS / 1000}
             if read_only:
@@ -83,7 +100,27 @@ class Database:
     @property
     def name(self) -> str:
         """Fit to be shown."""
-        return (self.url.database or "") if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        url = self.url
+        if self.is_sqlite:
+            return url.database or ""
+        host = f"[{url.host}]" if ":" in (url.host or "") else url.host or ""
+        return addresses.of(url.get_backend_name(), host, url.port, f"/{url.database or ''}")
+
+    def trouble(self, error: BaseException) -> str:
+        """Why it cannot be used, fit to be shown: the first line of what its driver says, without the statement and its
+        parameters; only what kind of error it is, if that line holds anything secret of the address."""
+        cause = getattr(error, "orig", None) or error
+        kind = type(cause.__cause__ or cause).__name__
+        first = _KIND.sub("", (str(cause).splitlines() or [""])[0])[:_MOST_TROUBLE]
+        secrets = Secrets([str(self.url.password or ""), *self._query_secrets()])
+        return secrets.told(first, kind) or kind
+
+    def _query_secrets(self) -> Iterator[str]:
+        for name, values in self.url.normalized_query.items():
+            is_secret = secrecy.names_secret(name)
+            yield from (value for value in values if is_secret or (len(value) >= _LEAST and value not in _MODES))
+            if secrecy.may_be_secret(name):
+                yield name
 
     async def migrate(self) -> bool:
         """Bring the schema up to date. True: there was something to do. Raises DatabaseError, or what the driver raises
@@ -97,7 +134,9 @@ class Database:
         if found and found > HEAD:
             raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
-        patient = create_async_engine(self.url, poolclass=NullPool)  # a large table takes its time
+        patient = create_async_engine(
+            self.url, poolclass=NullPool, hide_parameters=True
+        )  # a large table takes its time
         if self.is_sqlite:
             event.listen(patient.sync_engine, "connect", _prepare)
         async with _one_at_a_time(), patient.begin() as connection:
@@ -137,9 +176,10 @@ def _one_at_a_time() -> asyncio.Lock:
 
 def _make_private(path: Path) -> None:
     """Readable by its owner only, from its first byte on; the files beside it take its mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    path.chmod(0o600)
+    for beside in ("", "-wal", "-shm", "-journal", ".lock"):
+        folders.make_private(path.with_name(f"{path.name}{beside}"))
 
 
 def _prepare(connection: Any, _: Any) -> None:

@@ -184,7 +184,7 @@ class DurableJournal(MemoryJournal):
         self._urgent.clear()
 
     def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
-        what = (str(error).splitlines() or [""])[0][:200]  # a timeout says nothing
+        what = self._database.trouble(error) if self._database is not None else ""
         self.trouble = f"{type(error).__name__}: {what}"
         now = time.monotonic()
         if now - self._said >= _SAY_EVERY_SECONDS:

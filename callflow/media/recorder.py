@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from callflow import folders
 from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
 
 
@@ -150,7 +151,8 @@ class Recorder:
             self._failed(str(error.strerror or error))
 
     def _append(self, left: bytes, right: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._samples:
+            folders.make_ours(self.path.parent)
         handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         with os.fdopen(handle, "r+b") as file:
             file.seek(_HEADER.size + self._samples * 4)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, insert, inspect, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.store import Query, Store
@@ -159,4 +160,87 @@ def test_addresses_get_their_drivers() -> None:
     assert url_of("postgres://me:secret@host/calls?sslmode=require", "data").render_as_string(hide_password=False) == (
         "postgresql+asyncpg://me:secret@host/calls?ssl=require"
     )
-    assert "secret" not in Database(url_of("postgresql://me:secret@host/calls", "data")).name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://me:se/cret@host/x", "postgresql://me:12/secret@host/x", "postgresql://me:se?cret@host/x",
+        "postgresql://me:se#cret@host/x", "postgresql://me:se@cret@host/x", "postgresql://me:se cret@host/x",
+        "postgresql://me:s%2Fe:\\cret@host/x", "postgresql://host:secret/x",
+    ],
+)  # fmt: skip
+def test_an_address_that_can_be_read_in_two_ways_is_refused_without_a_word_of_it(given: str) -> None:
+    with pytest.raises(DatabaseError, match=r"DATABASE_URL .*percent-encoded") as caught:
+        url_of(given, "data")
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("postgresql://me:secret@host/calls", "postgresql://host/calls"),
+        ("postgres://me:s%2Fe%40cret@host:5433/calls?password=secret&ssl=require", "postgresql://host:5433/calls"),
+        ("postgresql://me@[::1]:5433/calls?password=se/cret", "postgresql://[::1]:5433/calls"),
+        ("postgresql:///calls?host=/run/postgresql&user=me", "postgresql:///calls"),
+        ("postgresql://me:secret@host", "postgresql://host/"),
+        ("postgresql://me:secret@host/calls%40secret", "postgresql://…"),
+        ("sqlite:///some/where.db", "some/where.db"),
+    ],
+)
+def test_the_name_of_a_database_is_its_server_and_its_own(given: str, name: str) -> None:
+    assert Database(url_of(given, "data")).name == name
+
+
+URL = "postgresql://me:pw%2F7@host/calls?password=abc&sslmode=require&application_name=Zq9name"
+TROUBLE: list[tuple[Exception, str]] = [
+    (OSError("Connect call failed ('10.0.0.1', 5432)"), "Connect call failed ('10.0.0.1', 5432)"),
+    (TimeoutError(), "TimeoutError"),
+    (ValueError("no server takes 'pw/7'"), "ValueError"),
+    (ValueError("no server takes pw%2F7"), "ValueError"),
+    (ValueError("invalid DSN postgresql://me:pw%2F7@host"), "ValueError"),
+    (ValueError("application_name is 'Zq9name'"), "ValueError"),
+    (ValueError("got abc"), "ValueError"),
+    (ValueError("SSL is required\nDETAIL: pw/7"), "SSL is required"),
+    (
+        DBAPIError(
+            "INSERT INTO steps …", {"text": "what a caller said"}, sqlite3.OperationalError("disk is full\nmore")
+        ),
+        "disk is full",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), TROUBLE)
+def test_of_trouble_the_first_line_is_told_unless_it_holds_a_secret(error: Exception, said: str) -> None:
+    assert Database(url_of(URL, "data")).trouble(error) == said
+
+
+def test_an_error_holds_the_statement_and_not_what_a_caller_said(database_url: str) -> None:
+    async def main() -> None:
+        database = Database(url_of(database_url, "data"))
+        await database.migrate()
+
+        def twice(connection: Connection) -> None:
+            row = {"stream_sid": "MZ1", "phone_number": "Zq9 said by a caller", "started_at": "2026-01-01"}
+            connection.execute(insert(metadata.tables["conversations"]), [row, row])
+
+        with pytest.raises(IntegrityError) as caught:
+            await database.write(twice)
+        assert "INSERT" in str(caught.value)
+        assert "Zq9" not in str(caught.value)
+        assert "Zq9" not in database.trouble(caught.value)
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_files_that_were_left_open_are_narrowed_and_the_folder_of_others_is_not(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("callflow.db-wal", "callflow.db-shm", "callflow.db.lock"):
+        (tmp_path / name).touch(0o644)
+        (tmp_path / name).chmod(0o644)
+    opened(f"sqlite:///{tmp_path}/callflow.db")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "DATABASE_URL may lead into any folder"
+    for file in tmp_path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file

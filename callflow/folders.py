@@ -1,0 +1,84 @@
+"""Folders and files for their owner alone: they hold keys, and what callers have said.
+
+What Callflow made is narrowed to that where an earlier version, or somebody's umask, has left it open. What others may
+be using as well is left as it is: a folder that is not ours alone, a home, the folder that we were started in. The
+files that we make in such a folder are private nonetheless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+
+_OTHERS: Final = 0o077
+_INNER: Final = ("recordings",)
+"""Folders that are made in a data folder."""
+_ANYBODYS: Final = frozenset({*_INNER, "lost+found"})
+"""A folder with any other one in it is not a data folder alone."""
+
+
+def make(folder: Path) -> None:
+    """A folder for its owner alone; one that is there stays as it is. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+
+
+def make_ours(folder: Path) -> None:
+    """The same for a data folder, or one in it: what is there is narrowed, if it is ours. Raises OSError."""
+    make(folder)
+    for each in (folder, *(folder / name for name in _INNER)):
+        with contextlib.suppress(FileNotFoundError):
+            _narrow(each)
+
+
+def make_private(file: Path) -> None:
+    """A file that is there becomes its owner's alone, if that is us. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        _narrow_file(file, file.stat())
+
+
+def _narrow(folder: Path) -> None:
+    status = folder.stat()
+    if not status.st_mode & _OTHERS or not stat.S_ISDIR(status.st_mode) or _is_of_others(folder, status):
+        return
+    with contextlib.suppress(PermissionError):  # a file system without modes
+        folder.chmod(0o700)
+    # Whoever has them open, or knows of another way to them, could still read these.
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    _narrow_file(Path(entry.path), entry.stat())
+
+
+def _narrow_file(file: Path, status: os.stat_result) -> None:
+    if status.st_mode & _OTHERS and _is_ours(status):
+        with contextlib.suppress(PermissionError):
+            file.chmod(0o600)
+
+
+def _is_of_others(folder: Path, status: os.stat_result) -> bool:
+    if not _is_ours(status) or status.st_mode & stat.S_ISVTX:  # such as /tmp
+        return True
+    here = folder.resolve()
+    for place in (Path.cwd(), Path(os.path.expanduser("~")).absolute()):  # noqa: PTH111 - Path.home() may raise
+        if here == place or here in place.parents:
+            return True
+    with os.scandir(folder) as entries:
+        return any(
+            not _is_ours(entry.stat(follow_symlinks=False)) or (entry.is_dir() and entry.name not in _ANYBODYS)
+            for entry in entries
+        )
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Windows has no such owners, and no such modes."""
+    return hasattr(os, "geteuid") and status.st_uid == os.geteuid()
