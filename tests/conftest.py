@@ -17,6 +17,13 @@ settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("callflow")
+    group.addoption("--long", action="store_true", help="run long proofs whole: ten minutes of fuzzing")
+    group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
+    group.addoption("--fuzz-surface", action="append", help="fuzz only this: telnyx, twilio, media, engine, operators")
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a database of a private PostgreSQL server; `{name}` in it is to be filled in."""

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -110,7 +111,7 @@ class Battle:
 
 
 @contextlib.asynccontextmanager
-async def battle(**env: object) -> AsyncIterator[Battle]:
+async def battle(**env: Any) -> AsyncIterator[Battle]:
     """Twilio is set up beside Telnyx, so that the doors of both are there."""
     probe = Probe(1)
 
@@ -119,7 +120,7 @@ async def battle(**env: object) -> AsyncIterator[Battle]:
 
     telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox")
     realtime = Realtime(script=Script.echoing(on_echo), keep_audio=False)
-    twilio = {
+    twilio: dict[str, Any] = {
         "TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
         "TWILIO_AUTH_TOKEN": "2" * 32,
         "TWILIO_API_BASE": "http://127.0.0.1:9",
