@@ -7,12 +7,13 @@ read as their GA successors, because other vendors still send them.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
 from callflow.contracts import (
+    MOST_ARGUMENTS,
     Complaint,
     EngineEvent,
     ItemOpened,
@@ -65,6 +66,8 @@ BENIGN_CODES: Final = frozenset(
 """What two who speak at the same time cannot always avoid: counted, and nothing else."""
 ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
 _SHORTER: Final = "is already shorter than"
+_LONGEST_NAME: Final = 200
+"""Characters of a tool call's id or name."""
 
 
 class ServerEvent(msgspec.Struct):
@@ -85,17 +88,46 @@ class ServerEvent(msgspec.Struct):
     usage: Any = None
 
 
+class _Delta(msgspec.Struct):
+    """Of a long event nothing but audio is made into objects."""
+
+    type: str
+    delta: str
+    response_id: str | None = None
+    item_id: str | None = None
+    content_index: int | None = None
+
+
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
+_decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_MOST_BYTES: Final = 512 << 10
+"""Of an event that is no audio."""
+_MOST_NAME: Final = 200
+"""Characters of an id, a code or a status; real ones have 40 at most."""
+_MOST_MESSAGE: Final = 2000
+_MOST_MS: Final = 1e9
 
 
 def decode(message: bytes | str) -> ServerEvent:
     """Raises Malformed."""
     try:
-        event = _decode(message)
+        event = _decode(message) if len(message) <= _MOST_BYTES else _long(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Malformed(f"not a Realtime event: {error}") from None
-    event.type = BETA_NAMES.get(event.type, event.type)
+    event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
+    for name in (event.item_id, event.response_id):
+        if name is not None and not _is_id(name):
+            raise Malformed(f"{event.type} with an id of {len(name)} characters")
+    if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
+        raise Malformed(f"{event.type} at a time that no call reaches")
     return event
+
+
+def _long(message: bytes | str) -> ServerEvent:
+    delta = _decode_delta(message)
+    if BETA_NAMES.get(delta.type, delta.type) != "response.output_audio.delta":
+        raise Malformed(f"{delta.type[:_MOST_NAME]} of {len(message)} bytes")
+    return ServerEvent(delta.type, delta.delta, delta.response_id, delta.item_id, delta.content_index)
 
 
 def read(event: ServerEvent) -> EngineEvent | None:
@@ -108,7 +140,16 @@ def error_of(event: ServerEvent) -> tuple[str, str, str]:
     """Code, message and the client event id (often missing) of an `error` event."""
     error = event.error if isinstance(event.error, dict) else {}
     code = error.get("code") or error.get("type") or "unknown"
-    return str(code), str(error.get("message") or ""), str(error.get("event_id") or "")
+    return _name(code), str(error.get("message") or "")[:_MOST_MESSAGE], _name(error.get("event_id"))
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _MOST_NAME
+
+
+def _name(value: Any) -> str:
+    """Of something: text, whatever it is, and short."""
+    return str(value)[:_MOST_NAME] if isinstance(value, (str, int, float)) else ""
 
 
 def _speech(event: ServerEvent) -> EngineEvent | None:
@@ -144,7 +185,7 @@ def _item(event: ServerEvent) -> EngineEvent | None:
     item = event.item if isinstance(event.item, dict) else {}
     who = {"user": "caller", "assistant": "agent"}.get(str(item.get("role")))
     name = item.get("id")
-    if item.get("type") != "message" or who is None or not isinstance(name, str):
+    if item.get("type") != "message" or who is None or not _is_id(name):
         return None
     return ItemOpened("caller" if who == "caller" else "agent", name)
 
@@ -155,7 +196,7 @@ def response_of(event: ServerEvent) -> dict[str, Any]:
 
 def _response_started(event: ServerEvent) -> EngineEvent | None:
     name = response_of(event).get("id")
-    return ResponseStarted(name) if isinstance(name, str) else None
+    return ResponseStarted(name) if _is_id(name) else None
 
 
 def _response_done(event: ServerEvent) -> EngineEvent:
@@ -170,24 +211,50 @@ def response_done(event: ServerEvent) -> ResponseDone:
     details = response.get("status_details")
     details = details if isinstance(details, dict) else {}
     error = details.get("error")
-    code = str((error.get("code") or error.get("type") or "") if isinstance(error, dict) else "")
+    code = _name((error.get("code") or error.get("type") or "") if isinstance(error, dict) else "")
     return ResponseDone(
-        str(response.get("id") or ""),
-        str(response.get("status") or "completed"),
-        code or str(details.get("reason") or ""),
+        _name(response.get("id")),
+        _name(response.get("status")) or "completed",
+        code or _name(details.get("reason")),
     )
 
 
 def tool_calls(items: Any) -> list[ToolCall]:
-    """The complete function calls among these items: the arguments of others may break off anywhere."""
-    found = []
+    """The function calls among these items that are complete and can be answered.
+
+    The arguments of those that are not complete may break off anywhere. A server that gives no status means complete.
+    """
+    return [
+        ToolCall(item["call_id"], item["name"], _arguments(item.get("arguments")))
+        for item in _complete_calls(items)
+        if _is_name(item.get("call_id")) and _is_name(item.get("name"))
+    ]
+
+
+def has_nameless_calls(items: Any) -> bool:
+    """Whether there are function calls that cannot be answered: without an id, without a name, or with endless ones."""
+    return any(not (_is_name(item.get("call_id")) and _is_name(item.get("name"))) for item in _complete_calls(items))
+
+
+def _complete_calls(items: Any) -> Iterator[dict[str, Any]]:
     for item in items if isinstance(items, list) else ():
-        if not isinstance(item, dict) or item.get("type") != "function_call":
-            continue
-        call, name = item.get("call_id"), item.get("name")
-        if item.get("status") == "completed" and isinstance(call, str) and isinstance(name, str):
-            found.append(ToolCall(call, name, str(item.get("arguments") or "")))
-    return found
+        is_call = isinstance(item, dict) and item.get("type") == "function_call"
+        if is_call and item.get("status") not in ("incomplete", "in_progress"):
+            yield item
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and len(name) <= _LONGEST_NAME
+
+
+def _arguments(given: Any) -> str:
+    """JSON text; some servers send the object itself. Of more than a tool is run with, no more than shows that."""
+    if not isinstance(given, str):
+        try:
+            given = "" if given is None else msgspec.json.encode(given).decode()
+        except RecursionError:
+            given = "["  # a tool is not run with what is no JSON
+    return given[: MOST_ARGUMENTS + 1]
 
 
 def is_benign(code: str, message: str) -> bool:

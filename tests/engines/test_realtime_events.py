@@ -141,6 +141,8 @@ NONSENSE: list[dict[str, Any]] = [
     {"type": "conversation.item.added", "item": "x"},
     {"type": "conversation.item.added", "item": {"type": "message", "role": ["user"], "id": "u"}},
     {"type": "conversation.item.added", "item": {"type": "message", "role": "user", "id": None}},
+    {"type": "conversation.item.added", "item": {"type": "message", "role": "user", "id": ""}},
+    {"type": "response.created", "response": {"id": "r" * 201}},
     {"type": "error", "error": "x"},
     {"type": "error", "error": {"code": {"a": 1}, "message": ["m"]}},
 ]
@@ -157,6 +159,13 @@ MALFORMED: dict[str, str | bytes] = {
     "not UTF-8": b'{"type":"\xff"}',
     "half a surrogate": '{"type":"x","delta":"\\udc00"}',
     "half a surrogate outside JSON": "\ud800",
+    "an empty id": '{"type":"response.output_audio.done","item_id":""}',
+    "a long id": '{"type":"response.output_audio.done","response_id":"' + "r" * 201 + '"}',
+    "a time that no call reaches": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":1e300}',
+    "a time before all time": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":-1}',
+    "a long event that is no audio": '{"type":"response.done","delta":"","response":[' + "{}," * 200_000 + "0]}",
+    "a long event without a delta": '{"type":"response.done","response":"' + "x" * 600_000 + '"}',
+    "nested without end": '{"type":"response.done","response":' + "[" * 100_000,
     "a list": "[]",
     "null": b"null",
     "no type": "{}",
@@ -276,3 +285,16 @@ def test_an_error_of_any_length_is_told_shortly() -> None:
         event = heard("error", error={"code": code, "message": "m" * 100_000})
         assert event is not None
         assert len(json.dumps(event)) < 400
+
+
+def test_audio_may_be_long() -> None:
+    """The whole of an answer in one delta."""
+    spoken = base64.b64encode(bytes(600_000)).decode()
+    found = heard("response.output_audio.delta", item_id="i", response_id="r", content_index=0, delta=spoken)
+    assert found == Speech("r", "i", 0, bytes(600_000))
+
+
+def test_what_is_not_heard_is_cut_to_what_anybody_would_read() -> None:
+    found = heard("error", error={"code": "c" * 5000, "message": "m" * 100_000})
+    assert isinstance(found, Complaint)
+    assert (len(found.code), len(found.message)) == (200, 300)
