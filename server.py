@@ -32,11 +32,12 @@ from callflow.engines.tools import ToolsError
 from callflow.errors import TunnelError
 from callflow.history.database import DatabaseError, url_of
 from callflow.history.writer import DurableJournal
-from callflow.house import NOBODY, House, redactor
+from callflow.house import NOBODY, House, for_the_log
 from callflow.keeper import Keeper
 from callflow.live import Live
 from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError, check_serve, load
+from callflow.settings_shown import secrets_of
 from callflow.switchboard import Switchboard
 from callflow.web import http1
 from callflow.web.operators import create_operators
@@ -303,12 +304,12 @@ def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
             for warning in [*settings.warnings, *House(settings).warnings]:
                 print(warning, file=sys.stderr)
             return 0
-        log_to_stderr(settings.log_level, redactor(settings).text)
+        log_to_stderr(settings.log_level, for_the_log(settings))
         return run(_serve_until_signal(settings))
     except SettingsError as error:
         return _refuse([*error.warnings, *error.problems])
     except (OSError, ToolsError, TunnelError, DatabaseError) as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
+        print(f"Cannot start: {secrets_of(settings).told(str(error))}", file=sys.stderr)
         return 2
 
 

@@ -27,6 +27,7 @@ from callflow.profiles import Profiles
 from callflow.redaction import Redactor
 from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError
+from callflow.settings_shown import secrets_of
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
 from callflow.web.operators import Refusal
@@ -49,6 +50,12 @@ def engine_config(settings: Settings) -> RealtimeConfig:
 def redactor(settings: Settings) -> Redactor:
     patterns = [line for line in settings.redact_patterns.splitlines() if line.strip()]
     return Redactor(patterns, cards=settings.redact_cards)
+
+
+def for_the_log(settings: Settings) -> Callable[[str], str]:
+    """What is shown of a text: no line that holds a secret, and nothing that nobody is to read."""
+    secrets, redact = secrets_of(settings), redactor(settings)
+    return lambda text: redact.text(secrets.lines(text))
 
 
 def make_plan(settings: Settings, profile: str = "") -> Plan:

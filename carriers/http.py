@@ -17,7 +17,9 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from callflow import secrecy
 from callflow.errors import CarrierError
+from callflow.secrecy import Secrets
 
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Api:
         retries: int = 3,
     ) -> None:
         self._read_error = read_error
+        self._secrets = Secrets([(headers or {}).get("Authorization", "").rpartition(" ")[2], *(auth or ())[1:]])
         self._seconds = seconds
         self._retries = retries
         self._client = httpx.AsyncClient(
@@ -89,18 +92,27 @@ class Api:
         except (httpx.HTTPError, TimeoutError) as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
-            raise CarrierError(message, retry=repeatable or unsent) from error
+            raise CarrierError(message, retry=repeatable or unsent) from None  # its own words may repeat the request
         if response.is_success:
             try:
                 return response.json()
             except (ValueError, RecursionError):
                 return {}
-        failure = self._read_error(response)
         status = response.status_code
+        failure = self._failure(response, content)
         failure.retry = failure.retry or status == 429 or (repeatable and (status == 408 or status >= 500))
         if failure.retry:
             failure.wait = asked_to_wait(response.headers)
         raise failure
+
+    def _failure(self, response: httpx.Response, content: Mapping[str, Any]) -> CarrierError:
+        """What the answer means; without its words if it repeats anything that is secret of the request."""
+        failure = self._read_error(response)
+        secrets = self._secrets.plus([*secrecy.sent(content), *content.get("auth", ())[1:]])
+        if secrets.within(response.text):  # all of it: what is cut off in the middle of a key is found no more
+            failure.args = (f"HTTP {failure.status} {secrecy.NOT_SHOWN}",)
+            failure.code = secrets.told(failure.code, "")
+        return failure
 
     def _before_sleep(self, state: RetryCallState) -> None:
         self.retried += 1

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from typing import Any, Final
 
 from callflow.contracts import Tunnel
 from callflow.errors import TunnelError
+from callflow.secrecy import Secrets
 
 
 log = logging.getLogger(__name__)
@@ -47,15 +50,17 @@ class Ngrok:
         from pyngrok.exception import PyngrokError
 
         logging.getLogger("pyngrok").setLevel(logging.WARNING)  # it tells its command line, and the token in it
-        self._config = PyngrokConfig(
-            ngrok_path=shutil.which("ngrok"), auth_token=self._token or None, startup_timeout=int(_OPEN_SECONDS)
-        )
+        self._config = PyngrokConfig(ngrok_path=shutil.which("ngrok"), startup_timeout=int(_OPEN_SECONDS))
+        self._config.auth_token = None  # it would stand in the command line, which everybody on this machine can read
         try:
             async with asyncio.timeout(_OPEN_SECONDS + 5):
-                opened = await asyncio.to_thread(ngrok.connect, f"http://127.0.0.1:{port}", pyngrok_config=self._config)
+                with _environment("NGROK_AUTHTOKEN", self._token):
+                    opened = await asyncio.to_thread(
+                        ngrok.connect, f"http://127.0.0.1:{port}", pyngrok_config=self._config
+                    )
         except (PyngrokError, OSError, TimeoutError) as error:
             await self.close()
-            raise TunnelError(_ngrok_advice(str(error) or type(error).__name__, bool(self._token))) from error
+            raise TunnelError(_ngrok_advice(str(error) or type(error).__name__, self._token)) from None
         return str(opened.public_url).replace("http://", "https://", 1).rstrip("/")
 
     async def close(self) -> None:
@@ -71,9 +76,25 @@ class Ngrok:
         self._config = None
 
 
-def _ngrok_advice(said: str, has_token: bool) -> str:
-    said = " ".join(said.split())[:300]
-    if "ERR_NGROK_4018" in said or "authtoken" in said.lower() or not has_token:
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """For the programs that are started within; "": it stays as it is."""
+    before = os.environ.get(name)
+    if value:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value and before is None:
+            del os.environ[name]
+        elif value and before is not None:
+            os.environ[name] = before
+
+
+def _ngrok_advice(said: str, token: str) -> str:
+    is_of_token = "ERR_NGROK_4018" in said or "authtoken" in said.lower() or not token
+    said = Secrets([token]).told(" ".join(said.split()))[:300]  # ngrok repeats a token that it does not like
+    if is_of_token:
         advice = "put your authtoken from dashboard.ngrok.com into .env as NGROK_AUTH_TOKEN"
     else:
         advice = "check that this machine reaches the internet, or set PUBLIC_BASE_URL and start without --public"

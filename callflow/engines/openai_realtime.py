@@ -20,6 +20,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from callflow import addresses
 from callflow.contracts import (
     Bill,
     Brief,
@@ -47,6 +48,7 @@ from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
 from callflow.engines.session_config import RealtimeConfig
 from callflow.errors import EngineError, Malformed
+from callflow.secrecy import Secrets
 from callflow.writer import Writer
 
 
@@ -66,6 +68,8 @@ class OpenAIRealtime:
     def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear) -> None:
         self._config, self._brief, self._hear = config, brief, hear
         self._call = brief.call
+        self._secrets = Secrets([config.api_key, *addresses.secrets_in(config.url)])
+        """What the server may repeat in an error."""
         self._socket: ClientConnection | None = None
         self._writer: Writer | None = None
         self._ready = self._closed = self._spoken = False
@@ -116,7 +120,7 @@ class OpenAIRealtime:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             lost = self._lost.result() if self._lost.done() else await self._converse(await connecting)
         except EngineError as error:
-            lost = Lost(str(error), retry=error.retry)
+            lost = Lost(self._secrets.told(str(error)), retry=error.retry)
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
@@ -303,7 +307,7 @@ class OpenAIRealtime:
         self._arm_expiry()
 
     def _complained(self, event: ServerEvent) -> None:
-        code, message, about = realtime_events.error_of(event)
+        code, message, about = (self._secrets.told(text) for text in realtime_events.error_of(event))
         if realtime_events.is_benign(code, message):
             self.counts[f"benign:{code}"] += 1
             self._hear(Complaint(code, message[:300]))
@@ -381,6 +385,7 @@ class OpenAIRealtime:
             self._give_up(done.reason, retry=done.retry)
         if not isinstance(done, ResponseDone):
             return
+        done = done._replace(detail=self._secrets.told(done.detail))
         calls = [
             *self._calls.pop(done.response, []),
             *realtime_events.tool_calls(realtime_events.response_of(event).get("output")),
@@ -481,7 +486,7 @@ class OpenAIRealtime:
 
     def _give_up(self, reason: str, *, retry: bool = True) -> None:
         if self._lost is not None and not self._lost.done():
-            self._lost.set_result(Lost(reason, retry))
+            self._lost.set_result(Lost(self._secrets.told(reason), retry))
 
 
 def _item(memory: Memory | ToolCall) -> dict[str, Any]:

@@ -72,7 +72,8 @@ async def _open_once(config: RealtimeConfig) -> ClientConnection:
     except (OSError, EOFError, WebSocketException) as error:
         # The rest of WebSocketException are addresses that no second try can mend.
         retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
-        raise EngineError(f"the engine cannot be reached: {type(error).__name__}", retry=retry) from error
+        what = f"the engine cannot be reached: {type(error).__name__}"
+        raise EngineError(what, retry=retry) from None  # its own words may hold the address, with its query
 
 
 _BACKOFF = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import sys
@@ -29,6 +30,11 @@ if sys.argv[1] != "start":
     print("ngrok version 3.30.0")
     sys.exit(0)
 pathlib.Path(os.environ["HOME"], "ngrok.pid").write_text(str(os.getpid()))
+token = os.environ.get("NGROK_AUTHTOKEN", "")
+pathlib.Path(os.environ["HOME"], "ngrok.started").write_text(json.dumps([sys.argv, token]))
+if os.environ.get("NGROK_PLAYS") == "disliked":
+    print(f't=1 lvl=eror msg="session closing" err="not a proper authtoken: {{token}} ERR_NGROK_105"', flush=True)
+    sys.exit(1)
 if os.environ.get("NGROK_PLAYS") == "refused":
     print('t=1 lvl=eror msg="session closing" err="authentication failed: ERR_NGROK_4018"', flush=True)
     sys.exit(1)
@@ -191,8 +197,10 @@ def test_the_setting_public_does_the_same_and_cloudflared_will_do(tmp_path: Path
     run(main())
 
 
-def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plays", ["refused", "disliked"])
+def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line_without_the_token(tmp_path: Path, plays: str) -> None:
     program(tmp_path, "ngrok", NGROK)
+    token = "2Zq9ngrokToken0123456789_abc"
 
     async def main() -> None:
         from tests.e2e.process import environment as sandbox
@@ -200,10 +208,15 @@ def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line(tmp_path: Path) ->
 
         telnyx, realtime = Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), Realtime()
         async with telnyx, realtime:
-            env = {**sandbox(telnyx, realtime), **environment(tmp_path, NGROK_PLAYS="refused")}
+            env = {**sandbox(telnyx, realtime), **environment(tmp_path, NGROK_PLAYS=plays)}
+            env["NGROK_AUTH_TOKEN"] = token
             async with python(SERVER, "--public", env=env) as process:
                 assert await process.ended(20) == 2
                 (told,) = (one for one in process.err if one.startswith("Cannot start: "))
                 assert "NGROK_AUTH_TOKEN" in told
+                assert token not in process.said()
+            command, given = json.loads((tmp_path / "ngrok.started").read_text())
+            assert given == token
+            assert token not in " ".join(command), "everybody on this machine can read a command line"
 
     run(main())
