@@ -48,7 +48,7 @@ from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
 from callflow.engines.session_config import RealtimeConfig
 from callflow.errors import EngineError, Malformed
-from callflow.secrecy import Secrets
+from callflow.secrecy import NOT_SHOWN, Secrets
 from callflow.writer import Writer
 
 
@@ -307,7 +307,9 @@ class OpenAIRealtime:
         self._arm_expiry()
 
     def _complained(self, event: ServerEvent) -> None:
-        code, message, about = (self._secrets.told(text) for text in realtime_events.error_of(event))
+        code, message, about = realtime_events.error_of(event)
+        if self._secrets.within(str(event.error)):  # all of it: what is cut off in the middle of a key is found no more
+            code, message = self._secrets.told(code), NOT_SHOWN
         if realtime_events.is_benign(code, message):
             self.counts[f"benign:{code}"] += 1
             self._hear(Complaint(code, message[:300]))
@@ -317,7 +319,7 @@ class OpenAIRealtime:
             return
         heard = realtime_events.read(event)
         if isinstance(heard, Lost):
-            self._give_up(heard.reason, retry=heard.retry)
+            self._give_up(f"{code}: {message}"[:300], retry=heard.retry)
         elif self._updates and about in ("", self._updates[0][0]):
             self._refused(code, message)
         else:
