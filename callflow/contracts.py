@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from callflow.checkup import Finding, Outside
 from callflow.commands import Command
@@ -284,13 +284,17 @@ class ItemOpened(NamedTuple):
     item: str
 
 
+MOST_ARGUMENTS: Final = 64 * 1024
+"""Characters of one tool call's arguments: a tool is not run with more."""
+
+
 class ToolCall(NamedTuple):
     """The agent wants something done. Owed: exactly one `answer_tool` with this id."""
 
     id: str
     name: str
     arguments: str
-    """JSON, as the model wrote it: perhaps broken."""
+    """JSON, as the model wrote it: perhaps broken; of what is too long, as much as shows that."""
 
 
 class ToolCalls(NamedTuple):

@@ -7,7 +7,7 @@ read as their GA successors, because other vendors still send them.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -66,8 +66,6 @@ BENIGN_CODES: Final = frozenset(
 """What two who speak at the same time cannot always avoid: counted, and nothing else."""
 ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
 _SHORTER: Final = "is already shorter than"
-_LONGEST_NAME: Final = 200
-"""Characters of a tool call's id or name."""
 
 
 class ServerEvent(msgspec.Struct):
@@ -227,13 +225,13 @@ def tool_calls(items: Any) -> list[ToolCall]:
     return [
         ToolCall(item["call_id"], item["name"], _arguments(item.get("arguments")))
         for item in _complete_calls(items)
-        if _is_name(item.get("call_id")) and _is_name(item.get("name"))
+        if _can_be_answered(item)
     ]
 
 
 def has_nameless_calls(items: Any) -> bool:
     """Whether there are function calls that cannot be answered: without an id, without a name, or with endless ones."""
-    return any(not (_is_name(item.get("call_id")) and _is_name(item.get("name"))) for item in _complete_calls(items))
+    return not all(map(_can_be_answered, _complete_calls(items)))
 
 
 def _complete_calls(items: Any) -> Iterator[dict[str, Any]]:
@@ -243,18 +241,20 @@ def _complete_calls(items: Any) -> Iterator[dict[str, Any]]:
             yield item
 
 
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(name.strip()) and len(name) <= _LONGEST_NAME
+def _can_be_answered(call: Mapping[str, Any]) -> bool:
+    names = call.get("call_id"), call.get("name")
+    return all(_is_id(name) and not name.isspace() for name in names)
 
 
 def _arguments(given: Any) -> str:
     """JSON text; some servers send the object itself. Of more than a tool is run with, no more than shows that."""
-    if not isinstance(given, str):
+    text = given or ""
+    if not isinstance(text, str):
         try:
-            given = "" if given is None else msgspec.json.encode(given).decode()
+            text = msgspec.json.encode(given).decode()
         except RecursionError:
-            given = "["  # a tool is not run with what is no JSON
-    return given[: MOST_ARGUMENTS + 1]
+            text = "["  # a tool is not run with what is no JSON
+    return text[: MOST_ARGUMENTS + 1]
 
 
 def is_benign(code: str, message: str) -> bool:
