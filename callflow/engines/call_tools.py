@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from callflow.contracts import Caller, ToolAnswer, ToolCall
@@ -42,22 +43,6 @@ def get_current_time(timezone: str = "") -> dict[str, str]:
         "weekday": now.strftime("%A"),
         "timezone": timezone or now.tzname() or "",
     }
-
-
-def _built_in(acts: Mapping[str, Callable[..., Any]]) -> list[Tool]:
-    tools = [from_function(get_current_time)]
-    if "end_call" in acts:
-        tools.append(_own(end_call(acts["end_call"])))
-    if "transfer_call" in acts:
-        tools.append(_own(transfer_call(acts["transfer_call"])))
-    if "send_dtmf" in acts:
-        tools.append(_own(send_dtmf(acts["send_dtmf"])))
-    return tools
-
-
-def _own(function: Callable[..., Any]) -> Tool:
-    tool = from_function(function)
-    return Tool(tool.name, tool.description, tool.parameters, function, on_loop=True)
 
 
 def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
@@ -98,3 +83,16 @@ def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
         return {"ok": True}
 
     return send_dtmf
+
+
+_OF_ANYBODY: Final = from_function(get_current_time)
+_OF_THIS_CALL: Final = {
+    name: (make, replace(from_function(make(print)), on_loop=True))
+    for name, make in {"end_call": end_call, "transfer_call": transfer_call, "send_dtmf": send_dtmf}.items()
+}
+"""Prepared once; each call puts its own act into them."""
+
+
+def _built_in(acts: Mapping[str, Callable[..., Any]]) -> list[Tool]:
+    own = [replace(tool, function=make(acts[name])) for name, (make, tool) in _OF_THIS_CALL.items() if name in acts]
+    return [_OF_ANYBODY, *own]

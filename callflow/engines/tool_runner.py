@@ -1,76 +1,314 @@
 """Where tools run: never on the loop that carries the audio.
 
-Whatever a tool does, the callers' sound goes on: plain functions run in threads of their own, asynchronous ones on one
-loop beside the server's, so that even a `time.sleep` in one of them holds up other tools at most. All of these threads
+A run has two or three parts, and each ends in one outcome. In a thread of its own, arguments are read, the function is
+called and its result is written. What is awaitable is awaited on a loop beside the server's (`tool_loops.py`), and its
+result is written in another thread. The server's loop waits for the outcome, and touches no result.
+
+Threads are shared out (`tool_places.py`), because one whose tool hangs is gone until that ends, if ever. All of them
 are daemons: a tool that hangs keeps no process from ending.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import queue
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from callflow.engines.tool_loops import Crowded, Job, Loops
+from callflow.engines.tool_places import Bounds, Held, Place, Places, Refusal, named
 
 
-_MOST_THREADS: Final = 64
-"""Tools that may run at the same time; more wait for their turn, within their own deadline."""
+log = logging.getLogger(__name__)
 
-_loop_lock: Final = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_threads: Final = threading.BoundedSemaphore(_MOST_THREADS)
-_POLL_SECONDS: Final = 0.02
+_THREADS: Final = Bounds(most=64, per_call=8, per_tool=32, reserve=16)
+_WARN_SECONDS: Final = 5.0
+"""Who holds the threads is told once in so long."""
+
+Outcome = TypeVar("Outcome")
 
 
-async def in_thread(function: Callable[[], Any]) -> Any:
-    """The result of a plain function. When this is cancelled, the function goes on, and nobody hears of it any more."""
-    while not _threads.acquire(blocking=False):  # noqa: ASYNC110 - released by threads, which cannot set an Event
-        await asyncio.sleep(_POLL_SECONDS)
-    here = asyncio.get_running_loop()
-    result: asyncio.Future[Any] = here.create_future()
+class NoOutcome(Exception):
+    """The time has passed, or it could not begin. The message goes on behind the tool's name."""
 
-    def settle(set_it: Callable[[Any], None], value: Any) -> None:
-        if not result.done():
-            set_it(value)
 
-    def work() -> None:
+class Pending(NamedTuple):
+    """What a function has answered with is still to be awaited."""
+
+    work: Awaitable[Any]
+
+
+class _Waiter:
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+        self.place: Place | None = None
+
+    def let_in(self, place: Place) -> None:
+        self.place = place
         try:
-            told = (result.set_result, function())
+            self.loop.call_soon_threadsafe(self._settle)
+        except RuntimeError:
+            pass  # its server has ended
+
+    def _settle(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class Gate:
+    """Lets runs in while there are places for them, the others as soon as one is given back; calls take turns."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._places = Places(bounds)
+        self._waiting: OrderedDict[tuple[str, str], OrderedDict[_Waiter, None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def enter(self, call: str, tool: str) -> Place:
+        key = (call, tool)
+        with self._lock:
+            if key not in self._waiting and not self._places.refusal(call, tool):
+                return self._places.take(call, tool, time.monotonic())
+            waiter = _Waiter()
+            self._waiting.setdefault(key, OrderedDict())[waiter] = None
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            with self._lock:
+                if waiter.place is not None:
+                    self._leave(waiter.place)
+                else:
+                    self._forget(key, waiter)
+            raise
+        assert waiter.place is not None
+        return waiter.place
+
+    def take(self, call: str, tool: str) -> Place:
+        """At once, whatever the bounds say."""
+        with self._lock:
+            return self._places.take(call, tool, time.monotonic())
+
+    def leave(self, place: Place) -> None:
+        """From any thread."""
+        with self._lock:
+            self._leave(place)
+
+    def refusal(self, call: str, tool: str) -> Refusal:
+        with self._lock:
+            return self._places.refusal(call, tool)
+
+    def holders(self) -> list[Held]:
+        with self._lock:
+            return self._places.holders(time.monotonic())
+
+    def _leave(self, place: Place) -> None:
+        self._places.give_back(place)
+        for key in list(self._waiting):
+            if self._places.free <= 0:
+                break
+            if not self._places.refusal(*key):
+                waiter = next(iter(self._waiting[key]))
+                self._forget(key, waiter)
+                if key in self._waiting:
+                    self._waiting.move_to_end(key)
+                waiter.let_in(self._places.take(*key, time.monotonic()))
+
+    def _forget(self, key: tuple[str, str], waiter: _Waiter) -> None:
+        del self._waiting[key][waiter]
+        if not self._waiting[key]:
+            del self._waiting[key]
+
+
+class _Starter:
+    """Starts threads from one of its own: to start one is to wait for it, for as long as other threads are busy."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_up = False
+        self._work: queue.SimpleQueue[tuple[Callable[[], None], Callable[[str], None]]] = queue.SimpleQueue()
+
+    def start(self, work: Callable[[], None], failed: Callable[[str], None]) -> None:
+        with self._lock:
+            if not self._is_up:
+                threading.Thread(target=self._run, name="tool-starter", daemon=True).start()
+                self._is_up = True
+        self._work.put((work, failed))
+
+    def _run(self) -> None:
+        while True:
+            work, failed = self._work.get()
+            try:
+                threading.Thread(target=work, name="tool", daemon=True).start()
+            except (RuntimeError, MemoryError) as error:
+                failed(f"could not be given a thread: {error}")
+            del work, failed
+
+
+_gate: Final = Gate(_THREADS)
+_starter: Final = _Starter()
+_loops: Final = Loops()
+_warned = -_WARN_SECONDS
+
+
+class _Run(Generic[Outcome]):
+    def __init__(
+        self,
+        call: str,
+        tool: str,
+        begin: Callable[[Callable[[], bool]], Outcome | Pending],
+        finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
+    ) -> None:
+        self._call, self._tool, self._begin, self._finish = call, tool, begin, finish
+        self._here = asyncio.get_running_loop()
+        self.outcome: asyncio.Future[Outcome | NoOutcome] = self._here.create_future()
+        self.has_thread = False
+        self._over = False
+        self._lock = threading.Lock()
+        self._job: Job | None = None
+
+    def start(self, place: Place) -> None:
+        self.has_thread = True
+        _starter.start(lambda: self._first(place), lambda why: self._no_thread(why, place))
+
+    def is_over(self) -> bool:
+        """Nobody waits for the outcome any more."""
+        return self._over
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._over, job = True, self._job
+        if job is not None and not job.drop():
+            _loops.end(job)
+
+    @property
+    def waits_for_loop(self) -> bool:
+        return self._job is not None and not self._job.has_begun
+
+    # In threads
+
+    def _first(self, place: Place) -> None:
+        try:
+            if self._over:
+                return
+            begun = self._begin(self.is_over)
+            if isinstance(begun, Pending):
+                self._await(begun.work)
+            else:
+                self._tell(begun)
         except BaseException as error:
-            told = (result.set_exception, _bearable(error))
+            self._fail(_failed(error))
         finally:
-            _threads.release()
+            _gate.leave(place)
+
+    def _await(self, work: Awaitable[Any]) -> None:
+        job = Job(self._call, self._tool, work, self._ended)
+        with self._lock:
+            self._job = job
         try:
-            here.call_soon_threadsafe(settle, *told)
+            if self._over:
+                job.drop()
+            else:
+                _loops.start(job)
+        except Crowded as crowded:
+            job.drop()
+            self._fail(f"could not begin: {_why(crowded.reason, _loops.bounds)}")
+
+    def _ended(self, box: list[Any], error: BaseException | None) -> None:
+        """On a loop of the tools. What is ready is written, however many threads there are."""
+        assert self._job is not None
+        job, place = self._job, _gate.take(self._call, self._tool)
+        _starter.start(lambda: self._last(job, place, box, error), lambda why: self._no_thread(why, place, job))
+
+    def _last(self, job: Job, place: Place, box: list[Any], error: BaseException | None) -> None:
+        try:
+            self._tell(self._finish(box, error, self.is_over))
+        except BaseException as raised:
+            self._fail(_failed(raised))
+        finally:
+            _loops.end(job)
+            _gate.leave(place)
+
+    def _no_thread(self, why: str, place: Place, job: Job | None = None) -> None:
+        self._fail(why)
+        if job is not None:
+            _loops.end(job)
+        _gate.leave(place)
+
+    def _fail(self, why: str) -> None:
+        self._tell(NoOutcome(why))
+
+    def _tell(self, outcome: Outcome | NoOutcome) -> None:
+        try:
+            self._here.call_soon_threadsafe(self._settle, outcome)
         except RuntimeError:
             pass  # the server has ended meanwhile
 
-    threading.Thread(target=work, name="tool", daemon=True).start()
-    return await result
+    def _settle(self, outcome: Outcome | NoOutcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
 
-async def beside(work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that runs on the tools' own loop. Cancelled together with this."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_guarded(work), _tools_loop()))
+async def run(
+    call: str,
+    tool: str,
+    seconds: float,
+    begin: Callable[[Callable[[], bool]], Outcome | Pending],
+    finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
+) -> Outcome:
+    """The outcome of `begin`, or that of `finish` for what `begin` had pending: its result in a list of one, which is
+    to be emptied, or what it raised. Both run in threads, and are given a function that says whether they still matter.
 
-
-async def _guarded(work: Coroutine[Any, Any, Any]) -> Any:
+    Raises NoOutcome. When this is cancelled, or its time has passed, asynchronous work is cancelled, and nobody hears
+    of what a thread still does.
+    """
+    this = _Run(call, tool, begin, finish)
     try:
-        return await work
-    except (KeyboardInterrupt, SystemExit, StopIteration) as error:
-        raise _bearable(error) from error
+        async with asyncio.timeout(seconds):
+            this.start(await _gate.enter(call, tool))
+            outcome = await this.outcome
+    except TimeoutError:
+        raise NoOutcome(_late(this, call, tool, seconds)) from None
+    finally:
+        this.give_up()
+    if isinstance(outcome, NoOutcome):
+        log.warning("call %s: tool %s %s", call, tool, outcome)
+        raise outcome
+    return outcome
 
 
-def _bearable(error: BaseException) -> BaseException:
-    """A tool that raises what is meant to end a process, or what a future cannot hold, has merely failed."""
-    bearable = isinstance(error, Exception) and not isinstance(error, StopIteration)
-    return error if bearable else RuntimeError(f"{type(error).__name__}: {error}")
+def _late(this: _Run[Any], call: str, tool: str, seconds: float) -> str:
+    if this.has_thread and not this.waits_for_loop:
+        log.warning("call %s: tool %s did not answer within %g s", call, tool, seconds)
+        return f"did not answer within {seconds:g} seconds"
+    if this.has_thread:
+        why, holders, what = "asynchronous tools do not let go of the loops they run on", _loops.blame(), "loop"
+    else:
+        reason = _gate.refusal(call, tool)
+        why, holders, what = _why(reason, _THREADS), named(_gate.holders()), "thread"
+    global _warned
+    now = time.monotonic()
+    if now - _warned >= _WARN_SECONDS:
+        _warned = now
+        log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, holders)
+    return f"could not begin within {seconds:g} seconds: {why}"
 
 
-def _tools_loop() -> asyncio.AbstractEventLoop:
-    global _loop
-    with _loop_lock:
-        if _loop is None or _loop.is_closed():
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="tools", daemon=True).start()
-        return _loop
+def _why(reason: Refusal, bounds: Bounds) -> str:
+    match reason:
+        case "call":
+            return f"{bounds.per_call} tools of this call have not ended yet"
+        case "tool":
+            return f"{bounds.per_tool} runs of this tool have not ended yet"
+        case "reserve":
+            return "tools of this call have not ended yet, and the last places are kept for other calls"
+        case _:
+            return "too many tools have not ended yet"
+
+
+def _failed(error: BaseException) -> str:
+    log.error("a tool's outcome could not be told: %s", object.__repr__(error))
+    return "failed"

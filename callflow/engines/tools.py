@@ -12,12 +12,12 @@
     function.definition = {…}                                                     a function that carries its own
     tools = [{"type": "mcp", "server_label": …, "server_url": …}]                 run by the model's vendor, not here
 
-Functions may be plain or asynchronous. Whatever goes wrong when one runs is an answer to the model, never a silence.
+Functions may be plain or asynchronous. Whatever goes wrong when one runs is an answer to the model, never a silence. A
+result that is too long is shortened, with a note that says so.
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import inspect
 import logging
@@ -25,27 +25,27 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-from pydantic_core import PydanticSerializationError, to_json
 
 from callflow.engines import tool_runner
+from callflow.engines.tool_arguments import Schema, Unfit, read
+from callflow.engines.tool_results import Unwritable, let_go, never, written
+from callflow.engines.tool_runner import NoOutcome, Pending
 from callflow.engines.tool_schema import CONTEXT, describe
 from callflow.errors import CallflowError
+from callflow.printable import whole
 
 
 log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_MOST_OUTPUT: Final = 100_000
-"""Characters of one result: a model reads no more, and each is paid for with every answer that follows."""
 _MARK: Final = "__callflow_tool__"
+_MOST_SECONDS: Final = 86_400
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -65,6 +65,13 @@ class ToolContext:
     """The same for a repeat of this very call, so that whatever it orders is ordered once."""
 
 
+class Ready(NamedTuple):
+    """What need not be found out anew for each run of a tool."""
+
+    schema: Schema
+    takes_context: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     name: str
@@ -76,6 +83,8 @@ class Tool:
     """Its own time limit; None: that of the settings."""
     on_loop: bool = False
     """One of our own, which runs on the server's loop and never waits."""
+    ready: Ready | None = field(default=None, repr=False, compare=False)
+    """Set when it is read from a file; else prepared for each run."""
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -88,6 +97,8 @@ class ToolResult:
     output: str
     """JSON, encoded once."""
     ok: bool
+    trouble: str = ""
+    """For the log: what went wrong, and where."""
 
 
 @overload
@@ -109,8 +120,13 @@ def tool(
 def from_function(function: Callable[..., Any], **said: Any) -> Tool:
     """A tool as the function describes itself. Raises TypeError."""
     said = {**getattr(function, _MARK, {}), **said}
-    text, parameters = describe(function)
     name = str(said.get("name") or getattr(function, "__name__", ""))
+    try:
+        text, parameters = describe(function)
+    except TypeError:
+        raise
+    except Exception as error:
+        raise TypeError(f"tool {name}: its parameters cannot be read: {_said(error)}") from None
     about = str(said.get("description") or text)
     return _checked(Tool(name, about, parameters, function, said.get("seconds")))
 
@@ -124,16 +140,40 @@ def from_definition(definition: Mapping[str, Any], function: Callable[..., Any])
 
 
 def _checked(tool: Tool) -> Tool:
+    """The same, ready to run. Raises TypeError."""
     if not _NAME.fullmatch(tool.name):
         raise TypeError(f"{tool.name!r} is no name for a tool: letters, digits, _ and -, at most 64 of them")
     if not callable(tool.function):
         raise TypeError(f"tool {tool.name}: {tool.function!r} cannot be called")
+    seconds: Any = tool.seconds
+    if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= _MOST_SECONDS):
+        raise TypeError(f"tool {tool.name}: its seconds must be a number above 0, and {_MOST_SECONDS} at most")
+    ready = _prepared(tool)
+    _check_written(tool.definition, f"tool {tool.name}")
+    return replace(tool, ready=ready)
+
+
+def _prepared(tool: Tool) -> Ready:
+    """Raises TypeError."""
     try:
-        Draft202012Validator.check_schema(dict(tool.parameters))
-    except (SchemaError, TypeError, ValueError) as error:
-        why = error.message if isinstance(error, SchemaError) else str(error)
-        raise TypeError(f"tool {tool.name}: its parameters are no JSON schema: {why}") from None
-    return tool
+        schema = Schema(tool.parameters)
+    except TypeError as error:
+        raise TypeError(f"tool {tool.name}: its parameters are no JSON schema: {error}") from None
+    if schema.needs_process:
+        log.warning("tool %s: a pattern with look-around or the like makes checking its arguments slow", tool.name)
+    try:
+        takes_context = CONTEXT in inspect.signature(tool.function).parameters
+    except Exception:  # not every callable can tell: then it takes what its definition says
+        takes_context = False
+    return Ready(schema, takes_context)
+
+
+def _check_written(definition: Mapping[str, Any], what: str) -> None:
+    """Raises TypeError for what could not be sent to the model."""
+    try:
+        msgspec.json.encode(definition)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise TypeError(f"{what}: its definition cannot be written as JSON: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,87 +192,88 @@ class Tools:
         return Tools({tool.name: tool for tool in more} | dict(self.local), self.remote)
 
     async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float) -> ToolResult:
-        """Never raises but CancelledError: whatever goes wrong is an answer."""
+        """Never raises but CancelledError: whatever goes wrong is an answer, within the tool's time."""
         tool = self.local.get(name)
         if tool is None:
-            return _error(f"there is no tool {name!r}")
+            return _error(f"there is no tool {name!r:.100}")
+        this = _Run(tool, arguments, context)
         try:
-            given = msgspec.json.decode(arguments.encode() or b"{}")
-        except msgspec.DecodeError:
-            return _error("the arguments are not valid JSON")
-        problem = _misfit(tool, given)
-        if problem:
-            return _error(problem)
-        limit = tool.seconds or seconds
-        try:
-            async with asyncio.timeout(limit):
-                result = await _call(tool, given, context)
-        except TimeoutError:
-            log.warning("call %s: tool %s took longer than %g s", context.call, name, limit)
-            return _error(f"{name} did not answer within {limit:g} seconds")
+            if tool.on_loop:
+                result = this.at_once()
+            else:
+                result = await tool_runner.run(context.call, name, tool.seconds or seconds, this.begin, this.finish)
+        except NoOutcome as why:
+            return _error(f"{name} {why}")
         except Exception as error:
-            log.error("call %s: tool %s failed: %s", context.call, name, _where(error))
-            return _error(f"{name} failed: {type(error).__name__}")
-        return _encoded(name, result)
+            result = this.failed(error)
+        if result.trouble:
+            log.error("call %s: tool %s failed: %s", context.call, name, result.trouble)
+        return result
 
 
-async def _call(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Any:
-    takes_context = CONTEXT in inspect.signature(tool.function).parameters
-    given = {**arguments, CONTEXT: context} if takes_context else arguments
-    if tool.on_loop:
-        return tool.function(**given)
-    if inspect.iscoroutinefunction(tool.function):
-        return await tool_runner.beside(tool.function(**given))
-    result = await tool_runner.in_thread(lambda: tool.function(**given))
-    return await tool_runner.beside(result) if inspect.iscoroutine(result) else result
+class _Run:
+    """One run of a tool, in the parts that `tool_runner` asks for. What goes wrong in any of them is a result."""
+
+    def __init__(self, tool: Tool, arguments: str, context: ToolContext) -> None:
+        self._tool, self._arguments, self._context = tool, arguments, context
+
+    def begin(self, is_over: Callable[[], bool]) -> ToolResult | Pending:
+        box: list[Any] = []
+        try:
+            ready = self._tool.ready or _prepared(self._tool)
+            given = read(self._arguments, ready.schema, is_over)
+            if ready.takes_context:
+                given[CONTEXT] = self._context
+            box.append(self._tool.function(**given))
+            return Pending(box.pop()) if inspect.isawaitable(box[0]) else self._written(box, is_over)
+        except Unfit as unfit:
+            return _error(str(unfit))
+        except BaseException as error:
+            return self.failed(error)
+        finally:
+            let_go(box)
+
+    def finish(self, box: list[Any], error: BaseException | None, is_over: Callable[[], bool]) -> ToolResult:
+        try:
+            return self._written(box, is_over) if error is None else self.failed(error)
+        finally:
+            let_go(box)
+
+    def at_once(self) -> ToolResult:
+        """Of a tool of our own, which answers at once."""
+        result = self.begin(never)
+        return result if isinstance(result, ToolResult) else _error(f"{self._tool.name} has no answer")
+
+    def failed(self, error: BaseException) -> ToolResult:
+        return _error(f"{self._tool.name} failed: {type(error).__name__:.100}", _where(error))
+
+    def _written(self, box: list[Any], is_over: Callable[[], bool]) -> ToolResult:
+        try:
+            return ToolResult(written(box[0], is_over), True)
+        except BaseException as error:
+            why = str(error) if isinstance(error, Unwritable) else type(error).__name__
+            return _error(f"the result of {self._tool.name} cannot be written as JSON: {why:.200}", _where(error))
 
 
 def _where(error: BaseException) -> str:
     """What went wrong and where, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__, limit=-50)
     last = next((frame for frame in reversed(frames) if __package__.replace(".", "/") not in frame.filename), None)
     place = f" ({Path(last.filename).name}, line {last.lineno})" if last is not None else ""
-    return f"{type(error).__name__}: {error}{place}"[:500]
+    return f"{_said(error)[:400]}{place}"[:500]
 
 
-def _misfit(tool: Tool, given: Any) -> str:
-    """What is wrong with the arguments; "" when nothing is."""
-    if not isinstance(given, dict):
-        return "the arguments must be a JSON object"
-    worst = best_match(Draft202012Validator(dict(tool.parameters)).iter_errors(given))
-    if worst is None:
-        return ""
-    where = ".".join(str(part) for part in worst.absolute_path)
-    return f"the arguments do not fit{f' at {where}' if where else ''}: {worst.message}"[:500]
-
-
-def _encoded(name: str, result: Any) -> ToolResult:
-    """JSON, once: text that is a JSON object or array already is left as it is."""
-    if isinstance(result, str) and _is_document(result):
-        output = result
-    else:
-        try:
-            output = to_json(result).decode()
-        except (PydanticSerializationError, ValueError, TypeError, RecursionError):
-            log.error("tool %s: its result cannot be written as JSON: %.200r", name, type(result))
-            return _error(f"the result of {name} cannot be written as JSON")
-    if len(output) > _MOST_OUTPUT:
-        return _error(f"the result of {name} is too long: {len(output)} characters")
-    return ToolResult(output, True)
-
-
-def _is_document(text: str) -> bool:
-    if text.lstrip()[:1] not in ("{", "["):
-        return False
+def _said(error: BaseException) -> str:
+    """An exception in one line, whatever its own code makes of that."""
     try:
-        msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return False
-    return True
+        text = f": {error}"[:1000]
+    except BaseException:
+        text = ", which cannot be shown"
+    return " ".join(f"{type(error).__name__}{text}".split())
 
 
-def _error(message: str) -> ToolResult:
-    return ToolResult(msgspec.json.encode({"error": message}).decode(), False)
+def _error(message: str, trouble: str = "") -> ToolResult:
+    return ToolResult(msgspec.json.encode({"error": whole(message)}).decode(), False, trouble)
 
 
 # Reading a tools.py
@@ -255,7 +296,9 @@ def load(path: Path) -> Tools:
             else:
                 local[read.name] = read
     except TypeError as error:
-        raise ToolsError(f"{path}: {error}") from None
+        raise ToolsError(f"{path}: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        raise ToolsError(f"{path}: {_said(error)}") from None
     return Tools(local, remote)
 
 
@@ -276,7 +319,7 @@ def _imported(path: Path) -> ModuleType:
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
-        raise ToolsError(f"{path}{where}: {type(error).__name__}: {error}") from None
+        raise ToolsError(f"{path}{where}: {_said(error)}") from None
     finally:
         sys.dont_write_bytecode = writes
     return module
@@ -317,6 +360,7 @@ def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         raise TypeError(f"a definition without a function: {entry.get('name') or entry!r:.80}")
     if not entry.get("server_label"):
         raise TypeError("an MCP server needs a server_label")
+    _check_written(entry, f"MCP server {entry['server_label']}")
     return {**entry, "type": "mcp"}
 
 

@@ -183,13 +183,12 @@ def test_results_are_json_and_encoded_once(tmp_path: Path) -> None:
             def rich(): return Order(5, datetime.date(2026, 1, 2))
             def price(): return decimal.Decimal("1.50")
             def nothing(): return None
-            def huge(): return "x" * 200_000
             def cyclic():
                 one = []
                 one.append(one)
                 return one
             def no_json(): return {1, object()}
-            tools = [text, document, rich, price, nothing, huge, cyclic, no_json]
+            tools = [text, document, rich, price, nothing, cyclic, no_json]
             """,
         )
     )
@@ -198,7 +197,7 @@ def test_results_are_json_and_encoded_once(tmp_path: Path) -> None:
     assert answer(tools, "rich") == ({"number": 5, "on": "2026-01-02"}, True)
     assert answer(tools, "price") == ("1.50", True)
     assert answer(tools, "nothing") == (None, True)
-    for name in ("huge", "cyclic", "no_json"):
+    for name in ("cyclic", "no_json"):
         told, ok = answer(tools, name)
         assert not ok
         assert set(told) == {"error"}
