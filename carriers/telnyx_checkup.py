@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from callflow import addresses
 from callflow.checkup import Finding, Outside
 from callflow.errors import CarrierError
 from carriers.checkup import refused, unsigned
@@ -83,12 +84,12 @@ def _application(one: Mapping[str, Any], address: str, paths: Sequence[str]) -> 
     name = f"“{one.get('application_name')}”"
     findings = []
     url = str(one.get("webhook_event_url") or "")
+    what = f"{name} sends its webhooks to {addresses.shown(url) or 'nowhere'}"
     if not address:
-        findings.append(Finding(about, "note", f"{name} sends its webhooks to {url or 'nowhere'}"))
+        findings.append(Finding(about, "note", what))
     elif url in [f"{address}{path}" for path in paths]:
-        findings.append(Finding(about, "ok", f"{name} sends its webhooks to {url}"))
+        findings.append(Finding(about, "ok", what))
     else:
-        what = f"{name} sends its webhooks to {url or 'nowhere'}"
         findings.append(Finding(about, "wrong", what, f"set its webhook URL to {address}{paths[0]} {_PORTAL}"))
     version = str(one.get("webhook_api_version") or "1")
     if version == "2":

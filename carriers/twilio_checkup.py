@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from callflow import addresses
 from callflow.checkup import Finding, Outside
 from callflow.errors import CarrierError
 from carriers.checkup import elsewhere, refused, unsigned
@@ -89,12 +90,13 @@ def _number(one: Mapping[str, Any], address: str, voice: Sequence[str], status: 
         wrong.append((f"its VoiceUrl ends with {path}, where nobody is", f"set it to {address}/ {_CONSOLE}"))
     told = str(one.get("status_callback") or "").partition("#")[0]
     if told != f"{address}{status}":
-        what = f"its StatusCallback is {told or 'not set'}, so the end of a call is heard of late"
+        what = f"its StatusCallback is {addresses.shown(told) or 'not set'}, so the end of a call is heard of late"
         wrong.append((what, f"set “Call status changes” to {address}{status} {_CONSOLE}"))
     for what, remedy in wrong:
         yield Finding(about, "wrong", what, remedy)
     if not wrong:
-        yield Finding(about, "ok", f"leads to {one.get('voice_url')} and tells of the end of its calls")
+        leads_to = addresses.shown(str(one.get("voice_url")))
+        yield Finding(about, "ok", f"leads to {leads_to} and tells of the end of its calls")
 
 
 # What Twilio signs
@@ -121,9 +123,9 @@ async def _probe(outside: Outside, account: str, token: str, path: str) -> Findi
         headers = {"Content-Type": _FORM, "X-Twilio-Signature": sign(token.encode(), text.encode())}
         status = await outside.post(path, urlencode(form).encode(), headers)
         if 200 <= status < 300 and url == right:
-            return Finding(about, "ok", f"what is signed over {url} verifies")
+            return Finding(about, "ok", f"what is signed over {addresses.shown(url)} verifies")
         if 200 <= status < 300:
-            what = f"only what is signed over {url} verifies, and Twilio signs {right}"
+            what = f"only what is signed over {addresses.shown(url)} verifies, and Twilio signs {right}"
             return Finding(about, "wrong", what, f"restart the server with PUBLIC_BASE_URL={outside.address}")
         if status != 403:
             return elsewhere(outside, about, path, status)

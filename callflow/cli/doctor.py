@@ -16,10 +16,13 @@ from rich.text import Text
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+from callflow import addresses
 from callflow.checkup import Finding
 from callflow.cli.terminal import Screen
 from callflow.contracts import Carrier
+from callflow.secrecy import NOT_SHOWN
 from callflow.settings import Settings
+from callflow.settings_shown import secrets_of
 from callflow.settings_values import is_loopback
 
 
@@ -64,9 +67,11 @@ async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[st
     """The exit code: 0 when nothing is wrong. `problems`: what keeps the server from starting."""
     console = Screen(highlight=False, soft_wrap=True)
     wrong = 0
+    secrets = secrets_of(settings)
     async for finding in examine(settings, problems, warnings, carriers):
         wrong += finding.state == "wrong"
-        console.print(line(finding))
+        told = line(finding)
+        console.print(told if not secrets.within(told.plain) else f"{finding.state:<6}{finding.about}  {NOT_SHOWN}")
     console.print()
     if wrong:
         console.print(f"[bold red]{wrong} thing{'s' if wrong > 1 else ''} to put right.[/]")
@@ -166,8 +171,8 @@ async def _echoes(world: World, base: str) -> str:
         return f"no connection ({error})"
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})"
-    except (httpx.InvalidURL, UnicodeError) as error:
-        return f"no address ({error})"
+    except (httpx.InvalidURL, UnicodeError):
+        return "it cannot be read as an address"
     if answer.status_code != 200 or answer.text != f"OK {nonce}":
         return f"something else answers there (HTTP {answer.status_code})"
     return ""
@@ -175,27 +180,28 @@ async def _echoes(world: World, base: str) -> str:
 
 async def _address(world: World, inside: str, settings: Settings) -> AsyncIterator[Finding]:
     about = "public address"
+    shown = addresses.shown(world.address)
     start = "start it with `python server.py`, then ask the doctor again"
     if not world.address:
         what = "PUBLIC_BASE_URL is not set" + ("" if inside else ", and no server runs here")
         yield Finding(about, "wrong", what, "set it to where carriers reach this server, or start with --public")
         return
     if is_loopback(urlsplit(world.address).hostname or ""):
-        what = f"{world.address} is an address of this machine only"
+        what = f"{shown} is an address of this machine only"
         yield Finding(about, "note", what, "set PUBLIC_BASE_URL to one that carriers reach")
     elif world.address.startswith("http://"):
-        yield Finding(about, "wrong", f"{world.address} is not https: Twilio opens no stream to it", "use https")
+        yield Finding(about, "wrong", f"{shown} is not https: Twilio opens no stream to it", "use https")
     why = await _echoes(world, world.address)
     if why and not inside:
-        yield Finding(about, "wrong", f"the server does not answer at {world.address}: {why}", start)
+        yield Finding(about, "wrong", f"the server does not answer at {shown}: {why}", start)
         return
     if why:
         port = settings.port
         remedy = f"the server runs here on port {port}: lead the address there (proxy, tunnel, firewall, certificate)"
-        yield Finding(about, "wrong", f"{world.address}: {why}", remedy)
+        yield Finding(about, "wrong", f"{shown}: {why}", remedy)
         return
     world.answers, world.believed = True, await _told(world, world.address)
-    yield Finding(about, "ok", f"{world.address} leads to the running server")
+    yield Finding(about, "ok", f"{shown} leads to the running server")
     yield await _websocket(world)
 
 
@@ -206,7 +212,7 @@ async def _websocket(world: World) -> Finding:
     remedy = "let the proxy pass WebSocket upgrades on (nginx: proxy_http_version 1.1, Upgrade and Connection headers)"
     try:
         async with connect(url, open_timeout=_SECONDS, close_timeout=1):
-            return Finding(about, "wrong", f"{url} is taken by somebody else", remedy)
+            return Finding(about, "wrong", f"{addresses.shown(url)} is taken by somebody else", remedy)
     except InvalidStatus as error:
         status = error.response.status_code
         if status == 403:

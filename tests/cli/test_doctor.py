@@ -106,6 +106,20 @@ def test_each_finding_is_one_line_without_secrets() -> None:
     run(main())
 
 
+def test_the_addresses_of_others_are_shown_without_their_passwords() -> None:
+    async def main() -> None:
+        async with world() as (settings, telnyx, twilio, _):
+            telnyx.webhook_url = "https://user:Zq9secret@elsewhere.example/webhooks?key=Zq9secret"
+            number = twilio.number()
+            number.status_callback = "https://user:Zq9/secret@elsewhere.example/status"
+            text = told(await examined(settings))
+            assert "sends its webhooks to https://elsewhere.example/webhooks?…" in text
+            assert "StatusCallback is https://…" in text
+            assert "Zq9" not in text
+
+    run(main())
+
+
 KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "OpenAI's key": ({"openai_api_key": "sk-wrong-wrong-wrong"}, "OPENAI_API_KEY is refused", "platform.openai.com"),
     "a model that is not there": ({"model": "gpt-nine"}, "may not use the model gpt-nine", "MODEL"),
