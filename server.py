@@ -99,7 +99,7 @@ class Line:
                 host=settings.console_host,
                 redact=self._house.redactor,
                 token=settings.console_token.get_secret_value(),
-                tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).definitions,
+                tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).shown,
                 checked=self._house.checked,
             )
             await self._listen(console, operators)

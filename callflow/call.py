@@ -29,6 +29,7 @@ from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
 from callflow.rebuild import HANDED_OVER, Rebuilt
 from callflow.rooms import Rooms
+from callflow.secrecy import Secrets
 from callflow.streams import Streams
 from callflow.toolbench import ENDS_CALL, Toolbench
 from callflow.wishes import typed
@@ -153,7 +154,8 @@ class Call:
             case events.StreamFailed(address=address) if address:
                 if address not in (self._streams.url, self._streams.name):
                     return events.CarrierNotice(kind="an earlier stream failed")
-                return events.StreamFailed(reason=event.reason)
+                # it may repeat the address, and what else it was given to open the stream with
+                return events.StreamFailed(reason=Secrets([self._streams.secret]).told(event.reason))
         return event
 
     async def run(self) -> None:

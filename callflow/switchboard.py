@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
-from callflow import events
+from callflow import events, secrecy
 from callflow.call import Call
 from callflow.contracts import Carrier, Reply, Request
 from callflow.errors import Overloaded, Refused
@@ -263,7 +263,7 @@ class Switchboard:
         if isinstance(event, events.Dtmf):  # whose digits these are, and who may read them, is not known
             event = events.Dtmf(digit=MASK)
         elif isinstance(event, events.StreamFailed):
-            event = events.StreamFailed(reason=event.reason)
+            event = events.StreamFailed(reason=secrecy.NONE.told(event.reason))
         self._rooms.journal.note(Record(name, 0, self._rooms.now(), events.to_record(event)))
 
     # Media sockets

@@ -24,6 +24,11 @@ class CallTools:
     def definitions(self) -> Sequence[Mapping[str, Any]]:
         return self._definitions
 
+    @property
+    def shown(self) -> Sequence[Mapping[str, Any]]:
+        """The definitions, fit for people."""
+        return self._tools.shown
+
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
         caller = self._caller
         context = ToolContext(caller.call, caller.from_number, caller.to_number, f"{caller.call}:{call.id}")

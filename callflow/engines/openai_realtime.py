@@ -42,7 +42,7 @@ from callflow.contracts import (
     ToolCalls,
     Unable,
 )
-from callflow.engines import audio, prices, realtime_events, session_config
+from callflow.engines import audio, prices, realtime_events, remote_tools, session_config
 from callflow.engines.realtime_events import ServerEvent
 from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
@@ -68,7 +68,8 @@ class OpenAIRealtime:
     def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear) -> None:
         self._config, self._brief, self._hear = config, brief, hear
         self._call = brief.call
-        self._secrets = Secrets([config.api_key, *addresses.secrets_in(config.url)])
+        keys = (key for tool in brief.tools for key in remote_tools.keys_of(tool))
+        self._secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
         """What the server may repeat in an error."""
         self._socket: ClientConnection | None = None
         self._writer: Writer | None = None

@@ -32,7 +32,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 
-from callflow.engines import tool_runner
+from callflow.engines import remote_tools, tool_runner
 from callflow.engines.tool_arguments import Schema, Unfit, read
 from callflow.engines.tool_results import Unwritable, let_go, never, written
 from callflow.engines.tool_runner import NoOutcome, Pending
@@ -144,7 +144,7 @@ def _checked(tool: Tool) -> Tool:
     if not _NAME.fullmatch(tool.name):
         raise TypeError(f"{tool.name!r} is no name for a tool: letters, digits, _ and -, at most 64 of them")
     if not callable(tool.function):
-        raise TypeError(f"tool {tool.name}: {tool.function!r} cannot be called")
+        raise TypeError(f"tool {tool.name}: its function is a {type(tool.function).__name__}, which cannot be called")
     seconds: Any = tool.seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= _MOST_SECONDS):
         raise TypeError(f"tool {tool.name}: its seconds must be a number above 0, and {_MOST_SECONDS} at most")
@@ -186,6 +186,11 @@ class Tools:
     @property
     def definitions(self) -> list[dict[str, Any]]:
         return [*(tool.definition for tool in self.local.values()), *(dict(each) for each in self.remote)]
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The definitions, fit for people: without the keys of remote ones."""
+        return [*(tool.definition for tool in self.local.values()), *map(remote_tools.shown, self.remote)]
 
     def plus(self, more: Iterable[Tool]) -> Tools:
         """With these, which do not replace any of the same name."""
@@ -351,13 +356,14 @@ def _read(entry: Any) -> Tool | Mapping[str, Any]:
         return from_definition(definition, entry)
     if callable(entry):
         return from_function(entry)
-    raise TypeError(f"{entry!r:.80} is no tool: a function, a pair (definition, function), or an MCP server")
+    raise TypeError(f"a {type(entry).__name__} is no tool: a function, a pair (definition, function), or an MCP server")
 
 
 def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """A server whose tools the model's vendor runs (`mcp_server` is an older name of the same)."""
     if entry.get("type") not in ("mcp", "mcp_server"):
-        raise TypeError(f"a definition without a function: {entry.get('name') or entry!r:.80}")
+        what = entry.get("name") or f"of {', '.join(map(str, entry))}"[:80]  # not its values: keys may be among them
+        raise TypeError(f"a definition without a function: {what}")
     if not entry.get("server_label"):
         raise TypeError("an MCP server needs a server_label")
     _check_written(entry, f"MCP server {entry['server_label']}")
