@@ -378,7 +378,7 @@ class OpenAIRealtime:
             self._hear(began)
 
     def _item_done(self, event: ServerEvent) -> None:
-        calls = realtime_events.tool_calls([event.item])
+        calls = self._tool_calls([event.item])
         if calls and event.response_id:
             self._calls.setdefault(event.response_id, []).extend(calls)
 
@@ -389,10 +389,8 @@ class OpenAIRealtime:
         if not isinstance(done, ResponseDone):
             return
         done = done._replace(detail=self._secrets.told(done.detail))
-        calls = [
-            *self._calls.pop(done.response, []),
-            *realtime_events.tool_calls(realtime_events.response_of(event).get("output")),
-        ]
+        output = realtime_events.response_of(event).get("output")
+        calls = [*self._calls.pop(done.response, []), *self._tool_calls(output)]
         new = self._responses.called(done.response, [call.id for call in calls])
         self._bill(self._config.model, realtime_events.response_of(event).get("usage"))
         retried = self._responses.will_retry(done.status, done.detail)
@@ -401,6 +399,12 @@ class OpenAIRealtime:
             once = {call.id: call for call in calls}
             self._hear(ToolCalls(done.response, tuple(once[name] for name in new)))
         self._act(self._responses.done(done.response, done.status, done.detail))
+
+    def _tool_calls(self, items: Any) -> list[ToolCall]:
+        if realtime_events.has_nameless_calls(items):
+            self.counts["malformed"] += 1
+            self._hear(Complaint("tool_call", "a tool was called without an id or a name that can be answered"))
+        return realtime_events.tool_calls(items)
 
     def _bill(self, model: str, usage: Any) -> None:
         used = prices.read(usage)

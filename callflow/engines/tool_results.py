@@ -11,6 +11,7 @@ import dataclasses
 import math
 import re
 import sys
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ _LOOKS: Final = 64
 _PIECE: Final = 2000
 
 _SINGLE: Final = (
-    date, time, timedelta, Decimal, UUID, PurePath, Fraction, complex, re.Pattern, Url, MultiHostUrl,
+    date, time, timedelta, Decimal, UUID, Fraction, complex, re.Pattern, Url, MultiHostUrl,
     IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
 )  # fmt: skip
 """Values that have no parts, and become text or a number."""
@@ -111,6 +112,8 @@ class _Walk:
             self._object(value.items(), value, depth)
         elif isinstance(value, _SINGLE):
             self._single(value)
+        elif isinstance(value, PurePath):
+            self._text(str(value))
         elif isinstance(value, Enum):
             self.value(value.value, depth + 1)
         elif isinstance(value, (Sequence, Set, Iterator, deque)):
@@ -159,8 +162,8 @@ class _Walk:
 
     def _name(self, key: Any) -> str:
         """Of a member, as pydantic makes them of values that are no text."""
-        if isinstance(key, str):
-            return _exact(key)
+        if isinstance(key, (str, PurePath)):
+            return _exact(str(key))
         if isinstance(key, int) and not isinstance(key, bool):
             return _digits(int.__pos__(key))
         if key is None or isinstance(key, (bool, float, bytes, Enum, *_SINGLE)) or type(key) is tuple:
@@ -189,8 +192,9 @@ class _Walk:
         length, room = str.__len__(text), max(self._room, 2)
         part = _exact(text, room)
         quoted = _quoted(part)
-        while len(quoted) > room and part:
-            part = part[: min(len(part) * room // len(quoted), len(part) - 1)]
+        if len(quoted) > room:
+            fitting = bisect_right(range(len(part) + 1), room, key=lambda length: len(_quoted(part[:length])))
+            part = part[: fitting - 1]
             quoted = _quoted(part)
         self.is_cut |= len(part) < length
         self._put(quoted)
