@@ -25,7 +25,6 @@ _LONGEST: Final = 300
 _MOST_PROBLEMS: Final = 50
 _SENTENCES: Final = {
     404: "There is nothing at this path.",
-    412: "It has changed since: that is what If-Match or If-Unmodified-Since ask about.",
     416: "There is no such range: write Range: bytes=0-999.",
 }
 

@@ -53,6 +53,8 @@ _FORMULA: Final = ("=", "+", "-", "@")
 
 def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
     store = keeper.store
+    one_at_a_time = asyncio.Lock()
+    """Whoever posts the largest bodies all at once waits, and no call does."""
 
     @app.before_request
     async def wait_for_the_record() -> Response | None:
@@ -119,8 +121,10 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
             return refused(404, _NOT_FOUND)
         body = cast(bytes, await request.get_data())
         now = iso(datetime.now(UTC).timestamp())
-        items = await asyncio.to_thread(posted.rows, body, redact, now)
-        return answered({"success": True}) if await store.add_items(row["id"], items) else refused(404, _NOT_FOUND)
+        async with one_at_a_time:
+            items = await asyncio.to_thread(posted.rows, body, redact, now)
+            is_there = await store.add_items(row["id"], items)
+        return answered({"success": True}) if is_there else refused(404, _NOT_FOUND)
 
     @app.delete("/api/conversations")
     async def delete_many() -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from quart import Quart, Response, request, send_from_directory
-from quart.wrappers.response import FileBody
+from quart.wrappers.response import DataBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from callflow.history.store import BadQuery, Query, Store
@@ -24,6 +24,7 @@ from callflow.web.answers import answer_errors, answered, not_open, refused
 from callflow.web.entrance import Admission, Entrance
 from callflow.web.history import add_history, full, whole_number
 from callflow.web.mcp_door import McpDoor
+from callflow.web.recording import RecordingResponse
 
 
 class Refusal(Exception):
@@ -32,19 +33,6 @@ class Refusal(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-class _Recording(FileBody):
-    """A file of which parts can be asked for, the last bytes as well: `Range: bytes=-500`."""
-
-    async def make_conditional(self, begin: int, end: int | None) -> int:
-        if begin < 0:
-            begin, end = max(self.size + begin, 0), None
-        return await super().make_conditional(begin, end)
-
-
-class _Response(Response):
-    file_body_class = _Recording
 
 
 def create_operators(
@@ -60,11 +48,18 @@ def create_operators(
     """`redact`: what enters the record here goes through it. `tools`: the definitions of what the agent can do.
     `checked`: changes to a call's settings in their proper form; raises Refusal."""
     app = Quart("callflow-operators", static_folder=None)
-    app.response_class = _Response
+    app.response_class = RecordingResponse
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # the entrance has its bounds, and hands over whole bodies
     journal = keeper.journal
     answer_errors(app)
+
+    @app.after_request
+    async def head(response: Response) -> Response:
+        """What will not be sent is not read either."""
+        if request.method == "HEAD":
+            response.response = DataBody(b"")
+        return response
 
     async def store() -> Store:
         if not keeper.is_readable:
@@ -149,6 +144,8 @@ def create_operators(
             size = (keeper.recordings / parts[part - 1]).stat().st_size
             sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
             return refused(416, sentence, Content_Range=f"bytes */{size}")
+        if answer.status_code == 412:
+            return refused(412, "The recording is another one than If-Match asks for.")
         answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
         return answer
 

@@ -1,0 +1,239 @@
+"""The operators' port: whatever is sent to it, it answers in one shape and within a moment, and keeps its word about
+who is let in, how much may be brought, and what is on record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import h11
+import pytest
+
+from callflow.redaction import Redactor
+from callflow.web.operators import create_operators
+from tests.e2e.house import House, house, run
+from tests.e2e.operators_members import is_sent, members
+from tests.e2e.operators_port import JSON, MCP, MCP_HEADERS, TOKEN, Log, Port, faults_of, path_of
+from tests.e2e.talk import talk
+
+
+@asynccontextmanager
+async def port(**settings: Any) -> AsyncIterator[tuple[House, Port]]:
+    async with house(**{"console_token": TOKEN, "no_input_seconds": 0, **settings}) as the:
+        yield the, Port(the.line.console[1], str(settings.get("console_token", TOKEN)))
+
+
+async def ended(the: House, **ring: Any) -> dict[str, Any]:
+    """A call that is over and on record. Returns its row."""
+    one = await talk(the, **ring)
+    await one.phone.hears(0.2)
+    name = the.call.id
+    await one.call.hang_up()
+    await the.quiet()
+    await the.line.journal.flushed()
+    row = await the.line.keeper.store.conversation(name)
+    assert row is not None
+    return row
+
+
+def routes(the: House) -> list[tuple[str, str]]:
+    """Every method and rule of the app, those of the MCP server as well."""
+    app = create_operators(lambda: the.line.switchboard, the.line.keeper, host="localhost", redact=Redactor())
+    found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
+
+
+def test_whatever_is_sent_to_whatever_route_is_answered(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with port(database_url=database_url, record=True) as (the, it):
+            row = await ended(the)
+            await talk(the)
+            log, failed, sent = Log(caplog), [], 0
+            for method, rule in routes(the):
+                for name, member in members().items():
+                    if not is_sent(method, name, member):
+                        continue
+                    known = the.call.id if rule.endswith("/session") else row["call_id"]
+                    part = member.part or ("nobody" if method == "DELETE" else known)
+                    path = path_of(rule, part)
+                    target = path.encode() + (b"?" + member.query if member.query else b"")
+                    verb = member.method or method
+                    body = member.body if member.body is not None or method != "POST" else b"{}"
+                    sent += 1
+                    try:
+                        answer = await it.ask(verb, target, headers=member.headers, body=body)
+                        faults = faults_of(verb, path, answer)
+                    except (TimeoutError, OSError, h11.RemoteProtocolError) as error:
+                        faults = [f"no answer: {type(error).__name__} {error}"]
+                    faults += log.faults()
+                    failed += [f"{verb} {rule}, {name}: {fault}" for fault in faults]
+            assert not failed, f"{len(failed)} of {sent}:\n" + "\n".join(failed[:40])
+            assert the.line.switchboard.calls, "the call that was going on is gone"
+            assert (await it.ask("GET", "/health")).json()["ok"] is True
+
+    run(main())
+
+
+NAMES = (
+    "number", "caller", "callerNumber", "called", "phoneNumber", "phoneNumberSid", "text", "q", "query", "search",
+    "from", "since", "start", "startDate", "to", "until", "end", "endDate", "live", "limit", "before", "offset", "all",
+)  # fmt: skip
+EXPORT_NAMES = ("format", "from", "text", "number", "limit", "offset", "before")
+VALUES = (
+    "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "9999-12-31", "0000-01-01", "2026-02-30", "2026-01-31T99:00Z",
+    "-9" * 40, "9" * 5000, "99999999999", "2147483648", "-1", "1e9", "0x10", "٣", "²", "½", "NaN", "true", "maybe", "*",
+    '"', "'; DROP TABLE steps; --", "NEAR(a b)", "a AND NOT b", "a:b", "^a", "x" * 2500, "é" * 1200, "+", "\x1b\u202e",
+)  # fmt: skip
+
+
+def test_every_parameter_is_taken_or_refused_in_a_sentence(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with port(database_url=database_url, record=True) as (the, it):
+            row = await ended(the)
+            log, failed = Log(caplog), []
+            asked = [("/api/conversations", name, value) for name in NAMES for value in VALUES]
+            asked += [("/api/conversations/export", name, value) for name in EXPORT_NAMES for value in VALUES]
+            asked += [(f"/api/calls/{row['call_id']}/recording", "part", value) for value in VALUES]
+            for path, name, value in asked:
+                answer = await it.ask("GET", f"{path}?{urlencode({name: value})}")
+                faults = faults_of("GET", path, answer) + log.faults()
+                if answer.status not in (200, 400, 404, 414):
+                    faults.append(f"it is answered {answer.status}")
+                failed += [f"{path}?{name}={value[:40]}: {fault}" for fault in faults]
+            assert not failed, f"{len(failed)} of {len(asked)}:\n" + "\n".join(failed[:40])
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("/api/conversations?live=maybe", "true or false"),
+        ("/api/conversations?live=1", "true or false"),
+        ("/api/conversations/export?format=xml", "json or csv"),
+        ("/api/conversations?limit=٣", "from 1 to 500"),
+        ("/api/conversations?limit=1.5", "from 1 to 500"),
+        ("/api/conversations/phone/+15550100002?limit=many", "from 1 to 500"),
+        ("/api/conversations?offset=²", "whole number"),
+        ("/api/conversations?limit=1&limit=2", "once"),
+        ("/api/conversations?from=2026-01-01&since=2026-01-02", "from or since or start or startDate"),
+        ("/api/conversations?to=9999-12-31T23:59:59-01:00", "2026-01-31"),
+        ("/api/conversations?text=...", "no word"),
+        ("/api/calls/x/recording?part=²", "whole number"),
+    ],
+)
+def test_what_is_refused_is_told_what_is_possible(target: str, says: str) -> None:
+    async def main() -> None:
+        async with port() as (_, it):
+            answer = await it.ask("GET", quote(target, safe="/?&=+:.-"))
+            assert answer.status == 400, answer.body
+            assert says in answer.json()["error"]
+
+    run(main())
+
+
+# Who is let in
+
+
+async def refused(it: Port, status: int, **how: Any) -> None:
+    """The same everywhere, also where nothing is, and in the one shape."""
+    for method, path in (("GET", "/health"), ("GET", "/nothing"), ("POST", "/mcp"), ("DELETE", "/api/conversations")):
+        answer = await it.ask(method, path, **how)
+        assert answer.status == status, f"{method} {path} with {how}: {answer.status} {answer.body[:100]!r}"
+        assert faults_of(method, "", answer) == [], how
+
+
+def test_a_token_counts_only_as_a_bearer_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
+    token = TOKEN.encode()
+    wrong: list[list[bytes]] = [
+        [], [token], [b"Basic " + token], [b"Bearer" + token], [b"Bearer"], [b"Bearer "], [b"Bearer " + token + b"x"],
+        [b"Bearer " + token[:-1]], [b"Bearer \xff\xfe"], [b"\xff"], [b"Bearer " + token.upper()], [b"Token " + token],
+        [b"Bearer " + token, b"Bearer " + token], [b"Bearer x", b"Bearer " + token], [b"Bearer x, Bearer " + token],
+        [b"Bearer Bearer " + token],
+    ]  # fmt: skip
+
+    async def main() -> None:
+        async with port() as (_, it):
+            log = Log(caplog)
+            for given in wrong:
+                await refused(it, 401, tokens=given)
+            for scheme in (b"Bearer ", b"bearer ", b"BEARER   "):
+                assert (await it.ask("GET", "/health", tokens=[scheme + token])).status == 200, scheme
+            assert (await it.ask("GET", "/health", host=[b"phone.example"])).status == 200, (
+                "a proxy has names of its own"
+            )
+            assert log.faults() == []
+
+    run(main())
+
+
+def test_names_and_origins_are_looked_at_before_anything_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with port(console_token="") as (_, it):
+            log = Log(caplog)
+            for host in (
+                b"[", b"]", b"[]", b"[::1", b"::1", b"evil.example", b"localhost.evil.example", b"evil@localhost", b"",
+                b"localhost:", b"localhost:evil", b"localhost:1:2", b"localhost/x", b"localhost#", b"local\xffhost",
+                b"\xff", b"127.0.0.1.evil", b"[::1]evil", b"[localhost]", b"localhost, evil.example", b"%6cocalhost",
+            ):  # fmt: skip
+                await refused(it, 421, host=[host])
+            for host in (b"localhost", b"LocalHost:6001", b"127.0.0.1:1", b"[::1]", b"[::1]:6001"):
+                assert (await it.ask("GET", "/health", host=[host])).status == 200, host
+            for origin in (
+                b"http://[", b"null", b"", b"http://evil.example", b"http://localhost.evil", b"http://localhost:1",
+                b"\xff", b"http://evil@localhost", b"localhost", b"http://localhost/", b"file://localhost",
+                b"http://localhost, http://evil.example",
+            ):  # fmt: skip
+                await refused(it, 403, headers=[(b"Origin", origin)])
+            await refused(it, 403, headers=[(b"Origin", b"http://localhost"), (b"Origin", b"http://evil.example")])
+            for own in (b"http://localhost", b"https://LOCALHOST"):
+                assert (await it.ask("GET", "/health", headers=[(b"Origin", own)])).status == 200, own
+            assert log.faults() == []
+
+    run(main())
+
+
+def test_no_websocket_is_taken() -> None:
+    upgrade = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
+
+    async def main() -> None:
+        async with port() as (_, it):
+            for path in ("/", "/mcp", "/api/calls", "/%ff%00"):
+                answer = await it.ask(
+                    "GET", path, headers=[*upgrade, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")]
+                )
+                assert answer.status == 403, path
+
+    run(main())
+
+
+# How much may be brought
+
+
+def test_bodies_are_bounded_before_they_are_looked_at() -> None:
+    small, large, middle = 64 << 10, 4 << 20, 1 << 20
+
+    async def main() -> None:
+        async with port() as (the, it):
+            row = await ended(the)
+            stream = f"/api/conversations/stream/{row['stream_sid']}"
+            for method, path, most in (
+                ("POST", "/api/calls/x/session", small), ("GET", "/api/calls", small), ("DELETE", stream, small),
+                ("POST", "/nothing", small), ("DELETE", f"{stream}/items", small), ("POST", f"{stream}/items", large),
+                ("POST", "/mcp", middle), ("GET", "/mcp", small),
+            ):  # fmt: skip
+                body = b'"' + b"x" * (most - 2) + b'"'
+                over = await it.ask(method, path, body=body + b" ", headers=MCP_HEADERS)
+                assert (over.status, str(most) in over.json()["error"]) == (413, True), f"{method} {path}: {over}"
+                if method == "POST":
+                    whole = await it.ask(method, path, body=body, headers=MCP_HEADERS)
+                    assert whole.status in (400, 404), f"{method} {path}: {whole}"
+            chunks = b"%x\r\n%s\r\n" % (small, b"x" * small) * 2 + b"0\r\n\r\n"
+            chunked = (b"Transfer-Encoding", b"chunked")
+            answer = await it.ask("POST", "/api/calls/x/session", headers=[JSON, chunked], after=chunks)
+            assert answer.status == 413, "what does not say how long it is has no bound"
+            assert (await it.ask("GET", f"/health?{'x' * 8200}")).status == 414
+
+    run(main())
