@@ -5,11 +5,13 @@ Whatever has passed can be walked through, encoded again and kept: no lone surro
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 
+_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 MOST_DEPTH: Final = 32
 MOST_VALUES: Final = 10_000
 
@@ -27,7 +29,8 @@ def read(text: bytes, of: Any = Any) -> Any:
     except RecursionError:
         raise NotPlain("it is nested too deep") from None
     except msgspec.DecodeError as error:
-        raise NotPlain(str(error)) from None
+        has_pairs = not isinstance(error, msgspec.ValidationError) and _PAIR.search(text)
+        raise NotPlain(f"{error}{', or half of a surrogate pair stands in it' if has_pairs else ''}") from None
     if of is Any:
         check(value)
     return value

@@ -19,6 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from callflow.mcp import home, record_url
 from tests.e2e.house import house, run
+from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
 from tests.e2e.talk import talk
 from tests.history.test_database import EARLIER
 
@@ -228,3 +229,124 @@ async def over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Client]:
         Client(streamable_http_client(url, http_client=http)) as client,
     ):
         yield client
+
+
+GARBAGE = {
+    "nothing": b"", "no JSON": b"<a/>", "no UTF-8": b'"\xff"', "a number": b"7",
+    "half a pair": b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}',
+    "NaN": b'{"jsonrpc":"2.0","id":NaN,"method":"tools/list"}',
+    "deep": b"[" * 400_000, "deep objects": b'{"a":' * 100_000,
+    "a deep argument": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + b"[" * 100 + b"]" * 100 + b"}",
+    "many values": b"[" + b"1," * 400_000 + b"1]", "a batch": b'[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]',
+    "an endless number": b'{"jsonrpc":"2.0","id":' + b"9" * 5000 + b',"method":"tools/list"}',
+    "no method": b'{"jsonrpc":"2.0","id":1}', "a method of a list": b'{"jsonrpc":"2.0","id":1,"method":[]}',
+}  # fmt: skip
+WRONG_CALLS = (
+    {"name": "get_conversations", "arguments": {"limit": 1e400}},
+    {"name": "get_conversations", "arguments": {"limit": [1]}},
+    {"name": "get_conversations", "arguments": {"phoneNumber": "+1\x00555"}},
+    {"name": "get_conversations", "arguments": {"phoneNumber": "5" * 50_000}},
+    {"name": "get_conversation_details", "arguments": {"streamSid": "\x00"}},
+    {"name": "get_conversation_details", "arguments": {"streamSid": "\x1b[2J\u202e" * 9_000}},
+    {"name": "get_conversation_timeline", "arguments": {"streamSid": {"a": 1}}},
+    {"name": "search_conversations", "arguments": {"startDate": "0001-01-01T00:00+14:00"}},
+    {"name": "search_conversations", "arguments": {"endDate": "9999-12-31T23:59-14:00"}},
+    {"name": "search_conversations_by_caller", "arguments": {"callerNumber": ""}},
+    {"name": "search_conversations_by_text", "arguments": {"query": "x" * 900}},
+    {"name": "search_conversations_by_text", "arguments": {"query": '" ('}},
+    {"name": "\x1b]0;title\x07\u202e", "arguments": {}},
+)
+
+
+def test_over_http_garbage_is_told_what_it_is(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with house(console_token=TOKEN, database_url=database_url) as the:
+            it, log = Port(the.line.console[1]), Log(caplog)
+            for method in ("GET", "DELETE", "PUT", "HEAD", "OPTIONS"):
+                answer = await it.ask(method, "/mcp", headers=MCP_HEADERS)
+                assert (answer.status, answer.headers["allow"]) == (405, "POST"), method
+                assert faults_of(method, "", answer) == [], method
+            for name, body in GARBAGE.items():
+                answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+                assert 400 <= answer.status < 500, f"{name}: {answer}"
+                assert faults_of("POST", "/mcp", answer) + log.faults() == [], name
+            for kind in (b"text/plain", b"application/jsonx", b"", b"\xff"):
+                answer = await it.ask("POST", "/mcp", body=b"{}", headers=[(b"Content-Type", kind), MCP_HEADERS[1]])
+                assert (answer.status, set(answer.json())) == (415, {"error"}), kind
+            for call in WRONG_CALLS:
+                asks = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+                exact = asks.replace("Infinity", "1e400").encode()
+                answer = await it.ask("POST", "/mcp", body=exact, headers=MCP_HEADERS)
+                assert answer.status < 500, call
+                assert faults_of("POST", "/mcp", answer) + log.faults() == [], call
+                if answer.status == 200:
+                    (content,) = answer.json()["result"]["content"]
+                    assert answer.json()["result"]["isError"] is True, call
+                    assert faults_of("", "", Answer(200, {}, content["text"].encode())) == [], call
+                    assert len(content["text"]) < 500, call
+
+    run(main())
+
+
+def test_what_it_tells_can_be_printed_and_means_the_same() -> None:
+    hostile = "\x1b[2J \x9b \u202e \u2028 \x7f \U000e0041 ü"
+
+    async def main() -> None:
+        async with house(console_token=TOKEN) as the:
+            it = Port(the.line.console[1])
+            one = await talk(the)
+            await one.call.hang_up()
+            await the.quiet()
+            await the.line.journal.flushed()
+            (row,) = (await it.ask("GET", "/api/conversations")).json()
+            item = {"id": "x", "type": "message", "content": [{"type": "text", "text": hostile}]}
+            path = f"/api/conversations/stream/{row['stream_sid']}/items"
+            assert (await it.ask("POST", path, body=json.dumps({"items": [item]}).encode())).status == 200
+            async with over_http(f"http://127.0.0.1:{it.port}/mcp", {"Authorization": f"Bearer {TOKEN}"}) as client:
+                result = await client.call_tool("get_conversation_details", {"streamSid": row["stream_sid"]})
+                (content,) = result.content
+                assert content.type == "text"
+                assert faults_of("", "", Answer(200, {}, content.text.encode())) == []
+                assert json.loads(content.text)["items"][-1]["content"] == hostile
+
+    run(main())
+
+
+def test_when_it_cannot_answer_that_is_said_once_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+
+    async def main() -> None:
+        async with house(console_token=TOKEN) as the:
+            it = Port(the.line.console[1])
+            with monkeypatch.context() as patch:
+                patch.setitem(sys.modules, "mcp.server.streamable_http_manager", None)  # the package is half there
+                for _ in range(3):
+                    answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+                    assert (answer.status, set(answer.json())) == (503, {"error"})
+                    assert answer.headers["retry-after"]
+            assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+            answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+            assert answer.status == 200
+            assert answer.json()["result"]["tools"]
+            assert (await it.ask("GET", "/health")).status == 200
+
+    run(main())
+
+
+def test_while_the_record_cannot_be_read_the_tools_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is no database" * 100)
+
+    async def main() -> None:
+        async with house(console_token=TOKEN, database_url=f"sqlite:///{broken}") as the:
+            url, headers = f"http://127.0.0.1:{the.line.console[1]}/mcp", {"Authorization": f"Bearer {TOKEN}"}
+            async with over_http(url, headers) as client:
+                assert "not open yet" in await refused(client, "get_conversations")
+                assert (await client.list_resources()).resources == []
+                with pytest.raises(MCPError, match="not open yet"):
+                    await client.read_resource("conversation://x")
+
+    run(main())
+    assert not [record for record in caplog.records if record.exc_info]

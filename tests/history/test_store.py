@@ -106,8 +106,57 @@ def test_a_number_is_found_however_it_is_written(database_url: str, number: str)
     kept(database_url, check)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "9999-12-31T23:59:59-00:01", "0000-01-01", "10000-01-01",
+        "2026-02-30", "2026-01-31T25:00", "\u0662\u0660\u0662\u0666-01-31", "2026-01-31T12:00:00+24:00", "", "9" * 5000,
+        "2026-01-31\x00",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", [False, True])
+def test_what_is_no_moment_is_said(given: str, end: bool) -> None:
+    with pytest.raises(BadQuery, match="is no date: write 2026-01-31"):
+        moment(given, end=end)
+
+
+@pytest.mark.parametrize("given", ["0001-01-01", "9999-12-31", "0001-01-01T14:00+14:00", "9999-12-31T09:59-14:00"])
+def test_the_ends_of_time_are_moments(given: str) -> None:
+    assert given[:4] == moment(given)[:4] == moment(given, end=True)[:4]
+    assert len(moment(given)) == len("2026-01-31T12:00:00.000Z")
+
+
+@pytest.mark.parametrize("asked", ["a\x00b", "\x00", "\ud800", "a\udfffb", "x" * 1001, "9" * 5000])
+def test_what_no_record_can_hold_is_found_by_nobody(database_url: str, asked: str) -> None:
+    async def check(store: Store) -> None:
+        assert await store.conversation(asked) is None
+        assert await store.journal(asked) == []
+        for name in ("number", "caller", "called", "called_id", "words"):
+            with pytest.raises(BadQuery):
+                await found(store, **{name: asked})
+
+    kept(database_url, check)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"', '" OR', "NEAR(a b, 2)", "bakery:b", "^bakery -b", "z* *", "'bakery' & !y | <->", "²", "½ ①", "e\u0304",
+        "東京", "x" * 200, "z " * 400,
+    ],
+)  # fmt: skip
+def test_nothing_that_is_searched_for_is_syntax(database_url: str, words: str) -> None:
+    async def check(store: Store) -> None:
+        try:
+            assert await found(store, words=words) == []
+        except BadQuery as error:
+            assert "no word" in str(error)  # noqa: PT017 - either will do
+
+    kept(database_url, check)
+
+
 def test_what_makes_no_sense_is_said() -> None:
-    for call in (lambda: moment("yesterday"), lambda: terms("  .,- ")):
+    for call in (lambda: moment("yesterday"), lambda: terms("  .,- "), lambda: terms("x" * 201)):
         with pytest.raises(BadQuery):
             call()
     assert "+15550100001" in numbers_like("+1 555 010 0001")
