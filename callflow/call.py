@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
-from callflow import commands, events, machine
+from callflow import commands, events, keypad, machine
 from callflow.agent import Agent
 from callflow.commands import CarrierCommand, Command
 from callflow.contracts import Caller, Carrier, Order, Reply, Wire
@@ -23,7 +23,7 @@ from callflow.entry import Entry
 from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds, TakenBack
 from callflow.journal import BEGAN, ENDED
-from callflow.keypad import MASK, Pace
+from callflow.keypad import MASK
 from callflow.logbook import Logbook
 from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
@@ -98,7 +98,7 @@ class Call:
             call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
         )
         self.agent.opening_heard = self.record
-        self._keys = Pace()
+        self._keys = keypad.pace()
         self._entry = Entry(end=self.plan.dtmf_end, pause_seconds=self.plan.dtmf_pause_seconds, entered=self._entered)
         if rebuilt is None:
             self._back.set()
@@ -468,7 +468,7 @@ class Call:
         while self._mailbox:
             self._put(*self._mailbox.popleft())
         if not self._leaving:
-            self.note(ENDED, cause=self.model.cause, **self._until(), **summary(self.relay))
+            self.note(ENDED, cause=self.model.cause, **self._until(), **self._log.summary(), **summary(self.relay))
 
     def _until(self) -> dict[str, float]:
         """When it ended, if that was before it was taken back: nobody knows more than when it was last heard of."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Literal
 
+from callflow.pace import Pace
+
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
@@ -16,31 +18,14 @@ MASK: Final = "•"
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
 
-_KEYS_A_SECOND: Final = 30.0
-"""ITU-T Q.24: a key takes 80 ms at least, and each may be told twice."""
-_KEYS_AT_ONCE: Final = 60
-"""After a while without any: a carrier may tell many keys late, together."""
-
 Source = Literal["stream", ""]
 """By a frame of the media stream, or by a webhook."""
 
 
-class Pace:
-    """How fast keys may come: no faster than a telephone can send them, in the long run."""
-
-    def __init__(self, *, per_second: float = _KEYS_A_SECOND, at_once: int = _KEYS_AT_ONCE) -> None:
-        self._per_second, self._most = per_second, float(at_once)
-        self._left = self._most
-        self._at = 0.0
-
-    def take(self, now: float) -> bool:
-        """False: this one comes too soon. `now` in seconds, of a clock that does not go back."""
-        self._left = min(self._left + (now - self._at) * self._per_second, self._most)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+def pace() -> Pace:
+    """How fast keys may come: no faster than a telephone can send them (ITU-T Q.24: 80 ms a key), each told twice, and
+    many of them late and together."""
+    return Pace(per_second=30.0, at_once=60)
 
 
 class Keypad:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from callflow import commands, events, machine
 from callflow.events import Event
 from callflow.journal import Record
+from callflow.pace import Pace
 from callflow.rooms import Rooms
 
 
 log = logging.getLogger(__name__)
+
+_NOTES_A_SECOND: Final = 10.0
+_NOTES_AT_ONCE: Final = 300
+"""Of one kind."""
+_AT_ONCE: Final = {"turn": 3000}
+"""At the end of a call all that is left is written."""
 
 
 class Logbook:
@@ -20,12 +28,24 @@ class Logbook:
         self._call, self._rooms = call, rooms
         self.steps = 0
         """How many were taken, also in processes before this one."""
+        self._paces: dict[str, Pace] = {}
+        self._dropped = 0
 
     def note(self, kind: str, **data: Any) -> None:
-        """Something worth remembering that decides nothing."""
+        """Something worth remembering that decides nothing. What comes faster than a conversation makes it (an engine
+        that complains without end) is only counted."""
+        pace = self._paces.get(kind)
+        if pace is None:
+            pace = self._paces[kind] = Pace(per_second=_NOTES_A_SECOND, at_once=_AT_ONCE.get(kind, _NOTES_AT_ONCE))
+        if not pace.take(monotonic()):
+            self._dropped += 1
+            return
         record = self.make(kind, **data)
         self._rooms.journal.note(record)
         self._rooms.live.tell(record.at, self._call, kind, **{key: record.event[key] for key in data})
+
+    def summary(self) -> dict[str, int]:
+        return {"notes_dropped": self._dropped} if self._dropped else {}
 
     def make(self, kind: str, **data: Any) -> Record:
         """A note that is not written yet."""

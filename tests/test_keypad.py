@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.keypad import Keypad, Pace, Source
+from callflow.keypad import Keypad, Source, pace
+from callflow.pace import Pace
 
 
 def told(keypad: Keypad, *presses: tuple[str, Source]) -> list[bool]:
@@ -88,27 +89,27 @@ def test_an_entry_is_bounded() -> None:
 # How fast
 
 
-def taken(pace: Pace, *times: float) -> int:
-    return sum(pace.take(at) for at in times)
+def taken(keys: Pace, *times: float) -> int:
+    return sum(keys.take(at) for at in times)
 
 
 def test_whoever_types_quickly_loses_no_key() -> None:
     """Twelve keys a second, each told twice, for a minute."""
     times = [100 + number / 12 for number in range(720) for _ in "12"]
-    assert taken(Pace(), *times) == len(times)
+    assert taken(pace(), *times) == len(times)
 
 
 def test_keys_that_a_carrier_tells_late_and_together_are_taken() -> None:
-    assert taken(Pace(), *[5.0] * 40) == 40
+    assert taken(pace(), *[5.0] * 40) == 40
 
 
 def test_a_flood_is_cut_to_what_a_telephone_can_send() -> None:
     times = [100 + number / 7500 for number in range(75_000)]
-    assert 300 <= taken(Pace(), *times) <= 360 + 1
+    assert 300 <= taken(pace(), *times) <= 360 + 1
 
 
 def test_after_a_flood_keys_are_taken_again() -> None:
-    pace = Pace()
-    taken(pace, *[1.0] * 1000)
-    assert not pace.take(1.0)
-    assert pace.take(1.1)
+    keys = pace()
+    taken(keys, *[1.0] * 1000)
+    assert not keys.take(1.0)
+    assert keys.take(1.1)

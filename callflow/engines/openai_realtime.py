@@ -60,6 +60,8 @@ _REMEMBERED: Final = "told_"
 """How the ids of items begin that we put into the conversation: nobody says them now."""
 _BEGUN_SECONDS: Final = 5.0
 """How long the server may take to begin a response that it was asked for, until others need not wait for it."""
+_TURN_SECONDS: Final = 0.002
+"""How long the events of one session may be taken without a pause."""
 _LEAST_EXPIRING: Final = 0.1
 """Seconds; a session that is nearly over when it begins is left as soon as that."""
 
@@ -237,12 +239,16 @@ class OpenAIRealtime:
         return Brief(brief.call, brief.session, brief.tools, takes_turns=self._takes_turns)
 
     async def _listen(self, socket: ClientConnection) -> None:
-        decode = realtime_events.decode
+        decode, clock = realtime_events.decode, asyncio.get_running_loop().time
+        turn_ends = 0.0
         while True:
             try:
                 message = await socket.recv(decode=False)
             except ConnectionClosed as closed:
                 raise EngineError(f"the engine closed the connection: {closed}") from None
+            if clock() > turn_ends:  # events that wait already are taken without a pause: the other calls want theirs
+                await asyncio.sleep(0)
+                turn_ends = clock() + _TURN_SECONDS
             try:
                 event = decode(message)
                 self.counts[event.type if len(self.counts) < 200 else "more"] += 1

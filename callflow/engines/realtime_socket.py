@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_exponential_jitter
@@ -17,8 +18,10 @@ from callflow.errors import EngineError
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 0.3
-_MOST_MESSAGE: Final = 16 << 20
-"""Bytes of one server event; audio deltas are far smaller."""
+_MOST_MESSAGE: Final = 4 << 20
+"""Bytes of one server event: a minute of PCM in one audio delta, which are far smaller."""
+_RECEIVE_BYTES: Final = 32 << 10
+"""A second of the model's audio is 11 kB as µ-law, 64 kB as PCM."""
 _PING_SECONDS: Final = 3.0
 """A peer that hangs is noticed within twice that."""
 
@@ -50,7 +53,7 @@ async def open_socket(config: RealtimeConfig, call: str) -> ClientConnection:
 
 async def _open_once(config: RealtimeConfig) -> ClientConnection:
     try:
-        return await connect(
+        connection = await connect(
             session_url(config),
             additional_headers={"Authorization": f"Bearer {config.api_key}"},
             compression=None,
@@ -61,6 +64,9 @@ async def _open_once(config: RealtimeConfig) -> ClientConnection:
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
         )
+        # What the kernel hands over at once is taken apart at once, and all calls wait for that.
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        return connection
     except InvalidStatus as error:
         status = error.response.status_code
         after = error.response.headers.get("Retry-After", "")

@@ -72,7 +72,8 @@ class DurableJournal(MemoryJournal):
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
-        """`written`, `lost` (over a bound) and `left_out` (not fit to be written) records, `failures` and `batches`."""
+        """Records: `written`, `lost` (no room for them), `dropped` (notes of a call that has too many waiting),
+        `left_out` (not fit to be written); `failures` and `batches`."""
 
     # For calls
 
@@ -90,7 +91,7 @@ class DurableJournal(MemoryJournal):
         if record.is_step or self._of_call[record.call] < _MOST_NOTES:
             self._put(record, None)
         else:
-            self.counts["lost"] += 1
+            self.counts["dropped"] += 1
 
     def forget(self, call: str) -> None:
         """Somebody deleted it: nothing more is written about it, should it still be going on."""

@@ -7,15 +7,19 @@ in between may have read another one).
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import hypercorn.protocol
+from h11 import Connection as H11Connection
 from h11 import Request
-from hypercorn.events import Closed
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
 
 _MOST_HEADERS: Final = 100
+_SLICE: Final = 2048
+"""Bytes of a WebSocket; a frame of audio has a few hundred, a ping seven."""
 
 
 class _Refused(Exception):
@@ -24,6 +28,15 @@ class _Refused(Exception):
 
 class StrictHttp1(H11Protocol):
     """One connection."""
+
+    async def handle(self, event: Event) -> None:
+        """Many small frames that come at once are taken a few at a time: everybody else has a turn in between."""
+        if not isinstance(event, RawData) or len(event.data) <= _SLICE or isinstance(self.connection, H11Connection):
+            await super().handle(event)
+            return
+        for start in range(0, len(event.data), _SLICE):
+            await super().handle(RawData(event.data[start : start + _SLICE]))
+            await asyncio.sleep(0)
 
     async def _handle_events(self) -> None:
         try:

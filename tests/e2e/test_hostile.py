@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
-from callflow.sandbox.telnyx import Call, Faults
+from callflow.sandbox.realtime import Call as ToolCall
+from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Turn
+from callflow.sandbox.realtime.script import tone
+from callflow.sandbox.telnyx import Call, Faults, Telnyx
+from callflow.sandbox.telnyx.webhooks import envelope, timestamp
 from tests.e2e.hostile import Battle, battle
 from tests.e2e.house import run, until
+from tests.e2e.process import SERVER, python, serving
 
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -260,5 +268,111 @@ def test_a_flood_of_keys_neither_holds_up_a_hang_up_nor_hides_what_was_typed() -
             flooding = False
             await asyncio.gather(task, return_exceptions=True)
             writer.close()
+
+    run(main())
+
+
+# What is shown of it
+
+
+HOSTILE: Final = "\x1b]0;owned\x07\x9b2J\r\n2026-01-01 00:00:00,000 ERROR   callflow: forged\u202e\u2028"
+CONTROLS: Final = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x2028)} - {"\n"}
+
+
+def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of_the_log() -> None:
+    """A caller's number, a cause, a transcript, a tool's output, a header, an error; printed, logged, exported."""
+    lines = (
+        f"import json\ndef hostile(text: str = '') -> str:\n    'Says it.'\n    return {HOSTILE!r}\ntools = [hostile]\n"
+    )
+    answer = Turn((Say(f"It is {HOSTILE}", tone(0.2)), ToolCall("hostile", {"text": HOSTILE})))
+
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            tools = Path(folder) / "tools.py"
+            tools.write_text(lines, encoding="utf-8")
+            telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+            realtime = Realtime(script=Script.of(answer, heard=[HOSTILE]), pace=Pace.instant())
+            async with serving(telnyx, realtime, TOOLS_FILE=tools, LOG_LEVEL="debug", DATA_DIR=folder) as process:
+                port, console = await process.public_port(), await process.console_port()
+                call = await telnyx.ring(from_number="+15550100001")
+                await call.wait_streaming()
+                await call.phone.hears(0.1)
+                realtime.sessions[0].emit("error", error={"code": HOSTILE, "message": HOSTILE})
+                async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                    base = f"http://127.0.0.1:{port}"
+                    ids = {"call_control_id": "v3:odd", "call_leg_id": "odd", "call_session_id": "odd"}
+                    about = {**ids, "from": HOSTILE, "to": HOSTILE, "direction": "incoming"}
+                    for kind, more in (
+                        ("call.initiated", {}), (HOSTILE, {}), ("call.hangup", {"hangup_cause": HOSTILE}),
+                    ):  # fmt: skip
+                        body = envelope(kind, about | more, HOSTILE + kind, 1, base, timestamp())
+                        headers = {"Content-Type": "application/json", **telnyx.sign(body)}
+                        assert (await client.post(f"{base}/webhooks", content=body, headers=headers)).status_code == 200
+                    odd = {"telnyx-signature-ed25519": b"x\x9b31mforged", "telnyx-timestamp": b"1\x85"}
+                    await client.post(f"{base}/webhooks", content=b"{}", headers=odd)
+                    await call.hang_up()
+                    await process.live(0)
+                    operators = f"http://127.0.0.1:{console}"
+                    shown: dict[str, str] = {}
+                    recorded = (await client.get(f"{operators}/api/calls")).json()["recorded"]
+                    for path in (
+                        "/api/calls", "/api/conversations", "/api/conversations/export", "/tools",
+                        "/api/conversations/export?format=csv", *(f"/api/calls/{name}" for name in recorded),
+                    ):  # fmt: skip
+                        answered = await client.get(f"{operators}{path}")
+                        assert answered.status_code == 200, path
+                        shown[path] = answered.text.replace("\r\n", "\n") if "csv" in path else answered.text
+                for words in ([], *([name] for name in recorded), *([name, "--save", "x.jsonl"] for name in recorded)):
+                    async with python(SERVER, "calls", *words, env={"DATA_DIR": folder}) as command:
+                        assert await command.ended(30) == 0, command.said()
+                        shown[f"calls {' '.join(words)}"] = command.said()
+                        if "--save" in words:
+                            shown["the saved file"] = (command.folder / "x.jsonl").read_text()
+                await process.stop()
+                await process.ended()
+                shown["the log"] = "".join(process.err)
+        raw = {what: sorted(found) for what, text in shown.items() if (found := CONTROLS & set(text))}
+        assert not raw, f"control characters came out raw: {raw}"
+        assert any("owned" in text for what, text in shown.items() if what.startswith("calls ")), (
+            "the test shows nothing"
+        )
+        log = shown["the log"].splitlines()
+        forged = [line for line in log if "forged" in line and line.startswith("2026-01-01")]
+        assert not forged, forged
+
+    run(main())
+
+
+# The engine
+
+
+def test_an_engine_that_floods_one_call_harms_no_other() -> None:
+    """Ten thousand events at a time."""
+    floods: dict[str, Any] = {
+        "unknown events": {"type": "x"},
+        "errors": {"type": "error", "error": {"code": "odd", "message": "odd"}},
+        "starts of speech": {"type": "input_audio_buffer.speech_started", "audio_start_ms": 1, "item_id": "i"},
+        "words": {"type": "response.output_audio_transcript.delta", "item_id": "a", "response_id": "r", "delta": "so "},
+        "bills": {
+            "type": "response.done",
+            "response": {"id": "r", "status": "completed", "usage": {"total_tokens": 1}},
+        },
+        "beginnings": {"type": "response.created", "response": {"id": "r"}},
+        "empty audio": {"type": "response.output_audio.delta", "item_id": "a", "response_id": "r", "delta": "/w=="},
+    }
+
+    async def main() -> None:
+        async with battle() as the:
+            for what, event in floods.items():
+                other = await the.telnyx.ring()
+                await other.wait_streaming()
+                session = await the.realtime.wait_session(len(the.realtime.sessions))
+                async with the.unharmed(what):
+                    for _ in range(100):
+                        for _ in range(100):
+                            session.send_frame(json.dumps(event))
+                        await asyncio.sleep(0)
+                    await asyncio.sleep(1)
+                await other.hang_up()
 
     run(main())
