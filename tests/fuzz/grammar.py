@@ -54,10 +54,25 @@ def made_odd(value: Any, rng: random.Random, share: float = 0.08) -> Any:
     return value
 
 
+def with_one_odd(value: Any, rng: random.Random) -> Any:
+    """A copy in which one thing is something else, or gone."""
+    if not isinstance(value, (dict, list)) or not value or rng.random() < 0.1:
+        return rng.choice(("", None, odd_value(rng)))
+    found = copy.copy(value)
+    place: Any = rng.choice(list(found)) if isinstance(found, dict) else rng.randrange(len(found))
+    if rng.random() < 0.1:
+        del found[place]
+    else:
+        found[place] = with_one_odd(found[place], rng)
+    return found
+
+
 def message(samples: Sequence[Any], rng: random.Random) -> bytes:
     """JSON, most of the time."""
+    sample = rng.choice(samples)
     share = rng.choice((0.0, 0.02, 0.05, 0.1, 0.3))
-    text = json.dumps(made_odd(rng.choice(samples), rng, share), ensure_ascii=rng.random() < 0.8)
+    odd = with_one_odd(sample, rng) if rng.random() < 0.5 else made_odd(sample, rng, share)
+    text = json.dumps(odd, ensure_ascii=rng.random() < 0.8)
     return garbled(text.encode("utf-8", "surrogatepass"), rng)
 
 

@@ -243,10 +243,12 @@ async def fuzz_engine(the: World, rng: random.Random) -> None:
         calls = [call for call in calls if call.state != "ended"]
         while len(calls) < 3:
             calls.append(await the.telnyx.ring(phone=Phone()))
-        samples = [one.event for session in the.realtime.sessions[:2] for one in session.sent][:400]
+        by_type: dict[str, list[Any]] = {}
+        for one in [one for session in the.realtime.sessions[:2] for one in session.sent][:2000]:
+            by_type.setdefault(one.type, []).append(one.event)
         for _ in range(200):
-            if samples:
-                tell_engine(the, grammar.message(samples, rng))
+            if by_type:
+                tell_engine(the, grammar.message(by_type[rng.choice(list(by_type))], rng))
             await asyncio.sleep(0.002)
         for call in calls:
             if rng.random() < 0.3:
