@@ -92,6 +92,12 @@ def test_what_json_escapes_hides_no_card(text: str, ascii_only: bool) -> None:
     assert CARD in Redactor().text(repr(text)), "the log shows it as repr does"
 
 
+def test_json_may_escape_whatever_it_likes() -> None:
+    escaped = "".join(f"\\u{ord(each):04x}" for each in VISA)
+    for hidden in (escaped, r"4111\u002d1111\u002d1111\u002d1111"):
+        assert json.loads(Redactor().data(f'{{"note": "{hidden}"}}')) == {"note": CARD}
+
+
 def test_cards_are_taken_out_of_names_and_from_whole_numbers_of_every_kind() -> None:
     named = {f"{VISA}": 1, "5500 0055 5555 5559": [2], int(VISA): 3, "name": float(VISA), "place": 48.13715412345678}
     told = Redactor().data(named)
@@ -136,6 +142,10 @@ def test_no_value_is_too_odd(redact: Redactor) -> None:
 def test_json_that_is_nested_deep_is_looked_through_all_the_same() -> None:
     for depth in (10, 150, 300, 900, 5000):
         assert Redactor().data("[" * depth + VISA + "]" * depth).count(CARD) == 1
+    nested: list[object] = [VISA]
+    for _ in range(300):
+        nested = [nested]
+    assert Redactor().data(nested) == REMOVED, "however deep the caller itself is"
 
 
 # --- Patterns of the settings
@@ -154,6 +164,8 @@ def test_json_that_is_nested_deep_is_looked_through_all_the_same() -> None:
         ("^a", "aaa", "[removed]aa"),
         (r"\bno\b", "no know no", "[removed] know [removed]"),
         (r"\C", "é\ud800", "[removed][removed]"),
+        (r"\C\z", "aé", "a[removed]"),
+        (r"a\C", "aéb", "[removed]b"),
         (".", "\ud83d\n", "[removed]\n"),
         (r"(a)(b)?\x{e9}", "abéaé", "[removed][removed]"),
     ],
