@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from callflow.engines.tool_places import Bounds, Place, Places, Refusal, named
+from callflow.engines.tool_places import Bounds, Held, Place, Places, Refusal
 
 
 log = logging.getLogger(__name__)
@@ -142,10 +142,10 @@ class Loops:
                 self._jobs.give_back(job.place)
                 job.place = None
 
-    def blame(self) -> str:
-        """Who holds up loops, for a log."""
+    def holders(self) -> list[Held]:
+        """Who holds up loops."""
         with self._lock:
-            return named(self._held_up.holders(time.monotonic()))
+            return self._held_up.holders(time.monotonic())
 
     def _choose(self, job: Job) -> _Loop | None:
         """The first loop that goes on. None: the job waits for one that does not."""

@@ -68,6 +68,10 @@ class Gate:
         self._waiting: OrderedDict[tuple[str, str], OrderedDict[_Waiter, None]] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def bounds(self) -> Bounds:
+        return self._places.bounds
+
     async def enter(self, call: str, tool: str) -> Place:
         key = (call, tool)
         with self._lock:
@@ -148,21 +152,16 @@ class _Starter:
             del work, failed
 
 
-_gate: Final = Gate(_THREADS)
-_starter: Final = _Starter()
-_loops: Final = Loops()
-_warned = -_WARN_SECONDS
-
-
 class _Run(Generic[Outcome]):
     def __init__(
         self,
+        runner: Runner,
         call: str,
         tool: str,
         begin: Callable[[Callable[[], bool]], Outcome | Pending],
         finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
     ) -> None:
-        self._call, self._tool, self._begin, self._finish = call, tool, begin, finish
+        self._runner, self._call, self._tool, self._begin, self._finish = runner, call, tool, begin, finish
         self._here = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Outcome | NoOutcome] = self._here.create_future()
         self.has_thread = False
@@ -172,7 +171,7 @@ class _Run(Generic[Outcome]):
 
     def start(self, place: Place) -> None:
         self.has_thread = True
-        _starter.start(lambda: self._first(place), lambda why: self._no_thread(why, place))
+        self._runner.starter.start(lambda: self._first(place), lambda why: self._no_thread(why, place))
 
     def is_over(self) -> bool:
         """Nobody waits for the outcome any more."""
@@ -182,7 +181,7 @@ class _Run(Generic[Outcome]):
         with self._lock:
             self._over, job = True, self._job
         if job is not None and not job.drop():
-            _loops.end(job)
+            self._runner.loops.end(job)
 
     @property
     def waits_for_loop(self) -> bool:
@@ -202,7 +201,7 @@ class _Run(Generic[Outcome]):
         except BaseException as error:
             self._fail(_failed(error))
         finally:
-            _gate.leave(place)
+            self._runner.gate.leave(place)
 
     def _await(self, work: Awaitable[Any]) -> None:
         job = Job(self._call, self._tool, work, self._ended)
@@ -212,16 +211,18 @@ class _Run(Generic[Outcome]):
             if self._over:
                 job.drop()
             else:
-                _loops.start(job)
+                self._runner.loops.start(job)
         except Crowded as crowded:
             job.drop()
-            self._fail(f"could not begin: {_why(crowded.reason, _loops.bounds)}")
+            self._fail(f"could not begin: {_why(crowded.reason, self._runner.loops.bounds)}")
 
     def _ended(self, box: list[Any], error: BaseException | None) -> None:
         """On a loop of the tools. What is ready is written, however many threads there are."""
         assert self._job is not None
-        job, place = self._job, _gate.take(self._call, self._tool)
-        _starter.start(lambda: self._last(job, place, box, error), lambda why: self._no_thread(why, place, job))
+        job, place = self._job, self._runner.gate.take(self._call, self._tool)
+        self._runner.starter.start(
+            lambda: self._last(job, place, box, error), lambda why: self._no_thread(why, place, job)
+        )
 
     def _last(self, job: Job, place: Place, box: list[Any], error: BaseException | None) -> None:
         try:
@@ -229,14 +230,14 @@ class _Run(Generic[Outcome]):
         except BaseException as raised:
             self._fail(_failed(raised))
         finally:
-            _loops.end(job)
-            _gate.leave(place)
+            self._runner.loops.end(job)
+            self._runner.gate.leave(place)
 
     def _no_thread(self, why: str, place: Place, job: Job | None = None) -> None:
         self._fail(why)
         if job is not None:
-            _loops.end(job)
-        _gate.leave(place)
+            self._runner.loops.end(job)
+        self._runner.gate.leave(place)
 
     def _fail(self, why: str) -> None:
         self._tell(NoOutcome(why))
@@ -252,49 +253,61 @@ class _Run(Generic[Outcome]):
             self.outcome.set_result(outcome)
 
 
-async def run(
-    call: str,
-    tool: str,
-    seconds: float,
-    begin: Callable[[Callable[[], bool]], Outcome | Pending],
-    finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
-) -> Outcome:
-    """The outcome of `begin`, or that of `finish` for what `begin` had pending: its result in a list of one, which is
-    to be emptied, or what it raised. Both run in threads, and are given a function that says whether they still matter.
+class Runner:
+    """The threads and loops of one process."""
 
-    Raises NoOutcome. When this is cancelled, or its time has passed, asynchronous work is cancelled, and nobody hears
-    of what a thread still does.
-    """
-    this = _Run(call, tool, begin, finish)
-    try:
-        async with asyncio.timeout(seconds):
-            this.start(await _gate.enter(call, tool))
-            outcome = await this.outcome
-    except TimeoutError:
-        raise NoOutcome(_late(this, call, tool, seconds)) from None
-    finally:
-        this.give_up()
-    if isinstance(outcome, NoOutcome):
-        log.warning("call %s: tool %s %s", call, tool, outcome)
-        raise outcome
-    return outcome
+    def __init__(self, threads: Bounds = _THREADS) -> None:
+        self.gate, self.starter, self.loops = Gate(threads), _Starter(), Loops()
+        self._warned = -_WARN_SECONDS
+
+    async def run(
+        self,
+        call: str,
+        tool: str,
+        seconds: float,
+        begin: Callable[[Callable[[], bool]], Outcome | Pending],
+        finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
+    ) -> Outcome:
+        """The outcome of `begin`, or that of `finish` for what `begin` had pending: its result in a list of one, which
+        is to be emptied, or what it raised. Both run in threads, and are given a function that says whether nobody
+        waits any more.
+
+        Raises NoOutcome. When this is cancelled, or its time has passed, asynchronous work is cancelled, and nobody
+        hears of what a thread still does.
+        """
+        this = _Run(self, call, tool, begin, finish)
+        try:
+            async with asyncio.timeout(seconds):
+                this.start(await self.gate.enter(call, tool))
+                outcome = await this.outcome
+        except TimeoutError:
+            raise NoOutcome(self._late(this, call, tool, seconds)) from None
+        finally:
+            this.give_up()
+        if isinstance(outcome, NoOutcome):
+            log.warning("call %s: tool %s %s", call, tool, outcome)
+            raise outcome
+        return outcome
+
+    def _late(self, this: _Run[Any], call: str, tool: str, seconds: float) -> str:
+        if this.has_thread and not this.waits_for_loop:
+            log.warning("call %s: tool %s did not answer within %g s", call, tool, seconds)
+            return f"did not answer within {seconds:g} seconds"
+        if this.has_thread:
+            what, why = "loop", "asynchronous tools do not let go of the loops they run on"
+            holders = self.loops.holders()
+        else:
+            what, why = "thread", _why(self.gate.refusal(call, tool), self.gate.bounds)
+            holders = self.gate.holders()
+        now = time.monotonic()
+        if now - self._warned >= _WARN_SECONDS:
+            self._warned = now
+            log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, named(holders))
+        return f"could not begin within {seconds:g} seconds: {why}"
 
 
-def _late(this: _Run[Any], call: str, tool: str, seconds: float) -> str:
-    if this.has_thread and not this.waits_for_loop:
-        log.warning("call %s: tool %s did not answer within %g s", call, tool, seconds)
-        return f"did not answer within {seconds:g} seconds"
-    if this.has_thread:
-        why, holders, what = "asynchronous tools do not let go of the loops they run on", _loops.blame(), "loop"
-    else:
-        reason = _gate.refusal(call, tool)
-        why, holders, what = _why(reason, _THREADS), named(_gate.holders()), "thread"
-    global _warned
-    now = time.monotonic()
-    if now - _warned >= _WARN_SECONDS:
-        _warned = now
-        log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, holders)
-    return f"could not begin within {seconds:g} seconds: {why}"
+usual: Final = Runner()
+"""That of this process."""
 
 
 def _why(reason: Refusal, bounds: Bounds) -> str:

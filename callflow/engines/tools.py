@@ -206,7 +206,8 @@ class Tools:
             if tool.on_loop:
                 result = this.at_once()
             else:
-                result = await tool_runner.run(context.call, name, tool.seconds or seconds, this.begin, this.finish)
+                limit = tool.seconds or seconds
+                result = await tool_runner.usual.run(context.call, name, limit, this.begin, this.finish)
         except NoOutcome as why:
             return _error(f"{name} {why}")
         except Exception as error:
