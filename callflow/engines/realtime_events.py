@@ -98,7 +98,7 @@ class _Delta(msgspec.Struct):
 
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
-_MOST_BYTES: Final = 512 << 10
+_MOST_BYTES: Final = 1 << 20
 """Of an event that is no audio."""
 _MOST_NAME: Final = 200
 """Characters of an id, a code or a status; real ones have 40 at most."""

@@ -376,3 +376,79 @@ def test_an_engine_that_floods_one_call_harms_no_other() -> None:
                 await other.hang_up()
 
     run(main())
+
+
+def test_long_texts_of_one_call_harm_no_other() -> None:
+    """What is said, handed to a tool and answered by one is looked through for cards on its way to the record."""
+    counted = " ".join(map(str, range(1, 4_000)))
+    cards = "4111 1111 1111 1111 and " * 800
+    tools = """
+def numbers() -> list:
+    "Seven thousand of them."
+    return [number * 7919 % 10**9 for number in range(7_000)]
+
+def nested() -> str:
+    "Text of a web page."
+    return "[" * 5_000
+
+def halves() -> str:
+    "Half a character."
+    return "\\ud800" * 5_000
+
+def large() -> str:
+    "Three million characters."
+    return "x" * 3_000_000
+
+tools = [numbers, nested, halves, large]
+"""
+
+    def spoken(item: str, text: str) -> dict[str, Any]:
+        return {
+            "type": "response.output_audio_transcript.done",
+            "item_id": item,
+            "response_id": "r",
+            "transcript": text,
+        }
+
+    def called(name: str, arguments: str = "{}") -> dict[str, Any]:
+        call = {"type": "function_call", "id": f"i{name}", "call_id": f"c{name}", "name": name, "arguments": arguments}
+        response = {"id": f"r{name}", "status": "completed", "output": [call | {"status": "completed"}]}
+        return {"type": "response.done", "response": response}
+
+    said: dict[str, dict[str, Any]] = {
+        "counting to four thousand": spoken("a", counted),
+        "one long number": spoken("b", "1" * 20_000),
+        "many cards": spoken("c", cards),
+        "digits that end in a letter": spoken("d", "1 2 3 4 5 6 7 8 9 0 1 2a " * 800),
+        "a tool with seven thousand numbers": called("numbers"),
+        "a tool with a nest": called("nested"),
+        "a tool with halves of characters": called("halves"),
+        "a tool with three million characters": called("large"),
+        "600 kB of arguments": called("none", '{"a": "' + "1 2 " * 150_000 + '"}'),
+        "nested arguments": called("nobody", '{"a": ' + "[" * 50_000),
+    }
+
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "tools.py"
+            file.write_text(tools, encoding="utf-8")
+            async with battle(TOOLS_FILE=file, REDACT_PATTERNS=r"(\d+\s?)+X") as the:
+                for what, event in said.items():
+                    other = await the.telnyx.ring()
+                    await other.wait_streaming()
+                    session = await the.realtime.wait_session(len(the.realtime.sessions))
+                    async with the.unharmed(what):
+                        session.send_frame(json.dumps(event))
+                        if event["type"] == "response.done":
+                            call = event["response"]["output"][0]["call_id"]
+
+                            def answers(session: Any = session, call: str = call) -> int:
+                                made = [one.event.get("item", {}) for one in session.received]
+                                return sum(item.get("call_id") == call for item in made if "output" in item)
+
+                            await until(answers, f"the answer of {what}", 10)
+                            assert answers() == 1, f"{what}: {answers()} answers"
+                        await asyncio.sleep(0.5)
+                    await other.hang_up()
+
+    run(main())

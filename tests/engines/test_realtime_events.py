@@ -163,8 +163,8 @@ MALFORMED: dict[str, str | bytes] = {
     "a long id": '{"type":"response.output_audio.done","response_id":"' + "r" * 201 + '"}',
     "a time that no call reaches": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":1e300}',
     "a time before all time": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":-1}',
-    "a long event that is no audio": '{"type":"response.done","delta":"","response":[' + "{}," * 200_000 + "0]}",
-    "a long event without a delta": '{"type":"response.done","response":"' + "x" * 600_000 + '"}',
+    "a long event that is no audio": '{"type":"response.done","delta":"","response":[' + "{}," * 400_000 + "0]}",
+    "a long event without a delta": '{"type":"response.done","response":"' + "x" * 1_100_000 + '"}',
     "nested without end": '{"type":"response.done","response":' + "[" * 100_000,
     "a list": "[]",
     "null": b"null",
@@ -289,9 +289,9 @@ def test_an_error_of_any_length_is_told_shortly() -> None:
 
 def test_audio_may_be_long() -> None:
     """The whole of an answer in one delta."""
-    spoken = base64.b64encode(bytes(600_000)).decode()
+    spoken = base64.b64encode(bytes(900_000)).decode()
     found = heard("response.output_audio.delta", item_id="i", response_id="r", content_index=0, delta=spoken)
-    assert found == Speech("r", "i", 0, bytes(600_000))
+    assert found == Speech("r", "i", 0, bytes(900_000))
 
 
 def test_what_is_not_heard_is_cut_to_what_anybody_would_read() -> None:
