@@ -52,10 +52,16 @@ class Secrets:
         return otherwise if self.within(text) else text
 
     def lines(self, text: str) -> str:
-        """The same for each of its lines."""
+        """Each line of it, as far as the last `: ` before a secret: `call 7: look-up failed: (not shown: …)`."""
         if not self.within(text):
             return text
-        return "\n".join(self.told(line) for line in text.split("\n")) if "\n" in text else NOT_SHOWN
+        return "\n".join(self._line(line) if self.within(line) else line for line in text.split("\n"))
+
+    def _line(self, line: str) -> str:
+        token = _STREAM_TOKEN.search(line)
+        places = [line.find(form) for form in self._forms] + ([token.start()] if token else [])
+        before, colon, _ = line[: min(place for place in places if place >= 0)].rpartition(": ")
+        return f"{before}{colon}{NOT_SHOWN}"
 
 
 NONE: Final = Secrets(())
@@ -104,5 +110,5 @@ def is_distinctive(value: str) -> bool:
 
 
 def sent(content: object) -> list[str]:
-    """What else in a request is secret: the long random strings within, such as a stream's second token."""
+    """The long random strings in it, such as a stream's second token: in what we have sent they are secret."""
     return _SENT.findall(repr(content))

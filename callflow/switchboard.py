@@ -263,7 +263,8 @@ class Switchboard:
         if isinstance(event, events.Dtmf):  # whose digits these are, and who may read them, is not known
             event = events.Dtmf(digit=MASK)
         elif isinstance(event, events.StreamFailed):
-            event = events.StreamFailed(reason=secrecy.NONE.told(event.reason))
+            # without its address; and what may be a token in its reason, for which that call had is not known any more
+            event = events.StreamFailed(reason=secrecy.NOT_SHOWN if secrecy.sent(event.reason) else event.reason)
         self._rooms.journal.note(Record(name, 0, self._rooms.now(), events.to_record(event)))
 
     # Media sockets

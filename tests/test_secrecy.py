@@ -58,8 +58,15 @@ def test_other_texts_are_shown_as_they_are() -> None:
         assert KNOWN.lines(text) == text
 
 
-def test_only_the_lines_that_hold_it_are_left_out() -> None:
+def test_of_a_line_that_holds_it_only_what_was_said_before_is_left() -> None:
     assert KNOWN.lines(f"one\n  two {SECRET}\nthree") == f"one\n{NOT_SHOWN}\nthree"
+    assert KNOWN.lines(f"call 7: a: b {SECRET}: c: {SECRET}") == f"call 7: a: {NOT_SHOWN}"
+    assert KNOWN.lines(f"{SECRET}: c") == NOT_SHOWN
+
+
+@given(st.text(": ab\n", max_size=20), st.sampled_from(sorted(WRITTEN)), st.text(": ab\n", max_size=20))
+def test_no_line_holds_it(before: str, way: str, after: str) -> None:
+    assert not KNOWN.within(KNOWN.lines(before + WRITTEN[way] + after))
 
 
 def test_nothing_is_secret_where_no_secret_is_set() -> None:
