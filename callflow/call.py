@@ -405,7 +405,7 @@ class Call:
     # What the agent asks for
 
     def _end_by_agent(self, reason: str = "") -> None:
-        self.note("end_call", reason=reason[:200])
+        self.note("end_call", reason=self._rooms.redact.text(reason)[:200])
         self.post(events.EndRequested(reason="agent"))
 
     # The record

@@ -27,7 +27,7 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         shown = copy.copy(record)
-        shown.msg, shown.args = printable.line(self._redact(record.getMessage()[:_MOST_MESSAGE])), None
+        shown.msg, shown.args = printable.line(self._redact(record.getMessage())[:_MOST_MESSAGE]), None
         shown.exc_text = None  # another handler's, which may not have redacted it
         return super().format(shown)
 
