@@ -19,7 +19,8 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.mcp_server import NAME, ToolError, make_server
 from callflow.history.store import Store
 from callflow.log_format import FORM, Formatter
-from callflow.settings import SettingsError, load
+from callflow.settings import Settings, SettingsError, load
+from callflow.settings_shown import secrets_of
 
 
 class Reader:
@@ -63,9 +64,14 @@ def home() -> Path:
     return here if set_up else Path(__file__).parents[1]
 
 
+def settings_of(folder: Path) -> Settings:
+    """Raises SettingsError."""
+    return load(toml=folder / "settings.toml", env_file=folder / ".env")
+
+
 def record_url(folder: Path) -> URL:
     """Raises SettingsError, DatabaseError."""
-    settings = load(toml=folder / "settings.toml", env_file=folder / ".env")
+    settings = settings_of(folder)
     url = url_of(settings.database_url, str(folder / settings.data_dir))
     if url.get_backend_name() == "sqlite":
         url = url.set(database=str(folder / (url.database or "")))
@@ -85,10 +91,11 @@ async def serve(url: URL) -> None:
 
 def main() -> int:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter(FORM))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    folder = home()
     try:
-        url = record_url(home())
+        url = record_url(folder)
+        handler.setFormatter(Formatter(FORM, secrets_of(settings_of(folder)).lines))
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return 2
