@@ -7,7 +7,7 @@ can do stands in its capability set, and is asked for there, never by name.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from callflow.checkup import Finding, Outside
@@ -53,8 +53,8 @@ class Order:
     """The same on every retry."""
     call: str
     ids: LegIds
-    stream_url: str = ""
-    stream_secret: str = ""
+    stream_url: str = field(default="", repr=False)
+    stream_secret: str = field(default="", repr=False)
     """For carriers that can authenticate a stream beside its path."""
     stream_name: str = ""
     """For carriers that name a stream when they tell of it; unique within the call."""

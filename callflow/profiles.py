@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from callflow import settings_shown as shown
 from callflow.settings import ALIASES, Settings, SettingsError, problem_of, suggestion
 from callflow.settings_conduct import Conduct
 
@@ -61,7 +62,9 @@ class Profiles:
         wanted = {ALIASES.get(str(key), str(key)): value for key, value in table.items() if key != _NUMBERS}
         for key in [key for key in wanted if key not in Settings.model_fields]:
             meant = suggestion(key)
-            self.warnings.append(f'{label}: unknown key "{key}"' + (f' — did you mean "{meant}"?' if meant else ""))
+            self.warnings.append(
+                f"{label}: unknown key {shown.key(key)}" + (f' — did you mean "{meant}"?' if meant else "")
+            )
             del wanted[key]
         numbers = table.get(_NUMBERS)
         if not isinstance(numbers, list) or not numbers or not all(_digits(str(number)) for number in numbers):
@@ -83,9 +86,12 @@ def _with(settings: Settings, changes: dict[str, Any], label: str, problems: lis
             problems.append(f"{label}: {key} {what}")
     changes = {key: value for key, value in changes.items() if key in Conduct.model_fields}
     try:
-        return Settings(**(settings.model_dump() | changes))
+        chosen = Settings(**(settings.model_dump() | changes))
+        problems += shown.misplaced(chosen, label)
+        return chosen
     except ValidationError as error:
-        problems += [problem_of(detail, dict.fromkeys(changes, label)) for detail in error.errors(include_url=False)]
+        origins, known = dict.fromkeys(changes, label), shown.secrets_of(settings)
+        problems += [problem_of(detail, origins, known) for detail in error.errors(include_url=False)]
         return settings
 
 

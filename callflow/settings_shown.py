@@ -57,12 +57,13 @@ def secrets_of(settings: Settings) -> Secrets:
     return Secrets(filter(secrecy.is_distinctive, found))
 
 
-def misplaced(settings: Settings) -> list[str]:
-    """A line for each secret in a setting that is none: those are shown, sent and written down."""
+def misplaced(settings: Settings, origin: str = "") -> list[str]:
+    """A line for each secret in a setting that is none: those are shown, sent and written down. `origin`: where all of
+    them come from; "": each knows."""
     texts = {name: getattr(settings, name) for name in type(settings).model_fields if name not in _PUBLIC}
     known = {given.get_secret_value() for given in texts.values() if isinstance(given, SecretStr)}
     return [
-        f"{name.upper()} ({settings.origin(name)}) looks like a secret key: move it to the setting that it belongs to"
+        f"{name.upper()} ({origin or settings.origin(name)}) looks like a secret key: move it to its own setting"
         for name, text in texts.items()
         if isinstance(text, str) and (secrecy.is_key(text) or (secrecy.is_distinctive(text) and text in known))
     ]

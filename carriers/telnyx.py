@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -59,7 +59,7 @@ _SUCCESS: Final = b'{"success":true}'
 
 @dataclass(frozen=True, slots=True)
 class TelnyxConfig:
-    api_key: str
+    api_key: str = field(repr=False)
     public_key: bytes | None
     """The raw 32 bytes; None: nothing can be verified."""
     address: Callable[[], str]

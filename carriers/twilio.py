@@ -59,13 +59,13 @@ _SPEECH_SECONDS: Final = 0.08
 @dataclass(frozen=True, slots=True)
 class TwilioConfig:
     account_sid: str
-    auth_tokens: Sequence[str]
+    auth_tokens: Sequence[str] = field(repr=False)
     """The first one is used for REST unless there is an API key; all of them verify webhooks."""
     address: Callable[[], str]
     """Our public address, without a path."""
     api_key: str = ""
-    api_secret: str = ""
-    shared_keys: Mapping[str, str] = field(default_factory=dict)
+    api_secret: str = field(default="", repr=False)
+    shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets of shared signing keys by their ids."""
     api_base: str = "https://api.twilio.com"
     allow_unsigned: bool = False

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from callflow import settings_values as values
+from callflow.profiles import Profiles
 from callflow.settings import SECRETS, Settings, SettingsError, load
 from callflow.settings_shown import masked
 from tests.test_settings import Here, here, problems
@@ -97,6 +98,21 @@ def test_a_secret_in_the_place_of_a_name_is_not_shown(here: Here) -> None:
     assert first == "settings.toml: unknown key that is not shown, because it looks like a secret"
     assert second == 'settings.toml: unknown key "openai_apikey" — did you mean "openai_api_key"?'
     assert third == ".env, line 1: ignored, because it is not of the form NAME=value"
+
+
+@pytest.mark.parametrize("pasted", PASTED[:3])
+def test_a_secret_in_a_profile_is_named_by_that_and_never_shown(pasted: str, here: Here) -> None:
+    values_of = f'voice = "{pasted}"\nspeed = "{pasted}"'
+    for line in values_of.splitlines():
+        here(toml=f"[profiles.a]\nnumbers = ['1']\n{line}", env=f"CONSOLE_TOKEN={TOKEN}")
+        with pytest.raises(SettingsError) as caught:
+            Profiles(load())
+        (said,) = caught.value.problems
+        assert said.startswith(f"{line.split()[0].upper()} (settings.toml, profile a) "), said
+        assert "Zq9" not in said
+    here(toml=f"[profiles.a]\nnumbers = ['1']\n'{PASTED[0]}' = 1")
+    (warning,) = Profiles(load()).warnings
+    assert "Zq9" not in warning
 
 
 def test_a_secret_under_an_older_name_is_not_shown(here: Here) -> None:

@@ -8,7 +8,7 @@ sent is left out and said (`warnings`): the server would refuse the whole update
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -31,8 +31,8 @@ _VOICE: Final = "marin"
 class RealtimeConfig:
     """Named like the settings (see `callflow.settings_conduct`), which say what each of these means."""
 
-    api_key: str
-    url: str = "wss://api.openai.com/v1/realtime"
+    api_key: str = field(repr=False)
+    url: str = field(default="wss://api.openai.com/v1/realtime", repr=False)
     model: str = "gpt-realtime-2.1"
     voice: str = "marin"
     speed: float = 1.0

@@ -139,6 +139,15 @@ def test_what_httpx_says_is_not_told_but_what_kind_of_error_it_is(
     asyncio.run(main())
 
 
+def test_no_configuration_and_no_order_shows_a_key() -> None:
+    twilio = TwilioConfig("AC1", [TOKEN], str, api_key="SK1", api_secret=TOKEN, shared_keys={"a": TOKEN})
+    assert TOKEN not in repr(twilio)
+    assert KEY not in repr(telnyx()._config)
+    asked = dataclasses.replace(order(StartStream()), stream_url=f"wss://x/{STREAM}", stream_secret=SECRET)
+    assert STREAM not in repr(asked)
+    assert SECRET not in repr(asked)
+
+
 @respx.mock
 def test_other_errors_are_told_word_by_word() -> None:
     async def main() -> None:

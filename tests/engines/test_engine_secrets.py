@@ -13,6 +13,7 @@ import pytest
 
 from callflow.contracts import Complaint, Ready
 from callflow.engines import realtime_socket
+from callflow.engines.session_config import RealtimeConfig
 from callflow.secrecy import NOT_SHOWN
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
@@ -151,6 +152,12 @@ def test_an_address_that_leads_nowhere_is_not_told(caplog: pytest.LogCaptureFixt
 
     caplog.set_level(logging.DEBUG, "callflow")
     run(work)
+
+
+def test_no_configuration_shows_a_key() -> None:
+    shown = repr(RealtimeConfig(api_key=KEY, url=f"wss://a.example/?api-key={QUERY}"))
+    assert KEY not in shown
+    assert QUERY not in shown
 
 
 def test_other_errors_are_told_word_by_word() -> None:
