@@ -15,13 +15,12 @@ from tests.e2e.house import House, house, run, together, until
 from tests.e2e.talk import FAST, Talk, goodbye, noise, talk
 
 
+CARRIERS = ("telnyx", "twilio")
+
 SOURCE = '''
 import asyncio
 import pathlib
 import time
-
-
-CARRIERS = ("telnyx", "twilio")
 
 LOG = pathlib.Path(__file__).with_name("ran.txt")
 
