@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 
 NOT_SHOWN: Final = "(not shown: it holds a secret)"
-_KEY: Final = re.compile(r"sk-\S{8,}|KEY(?=\S*[0-9_-])\S{5,}")
+_KEY: Final = re.compile(r"sk-\S{8,}|KEY(?=\S{0,60}[0-9_-])\S{5,}")
 """How the keys of OpenAI and Telnyx begin. (`sk-SK` is a language.)"""
 _KEY_WITHIN: Final = re.compile(rf"(?<![A-Za-z0-9])({_KEY.pattern})")
 _LONG: Final = re.compile(r"[\w+/=~-]{16,}")

@@ -25,6 +25,8 @@ _IS_PLACE: Final = re.compile(r"(^|_)host$")
 _PUBLIC: Final = frozenset({"telnyx_public_key"})
 """Named like secrets, and none."""
 _MARKED: Final = re.compile("[@?#]")
+_MOST_QUOTED: Final = 80
+"""Characters of a value that is quoted; what is longer is no number and no choice that somebody mistyped."""
 
 
 def masked(settings: Settings) -> list[tuple[str, str, str]]:
@@ -84,13 +86,15 @@ def value(name: str, text: str, known: Secrets) -> str:
 
 def quoted(name: str, text: str, known: Secrets = secrecy.NONE) -> str:
     """`="value"` of a setting that cannot be used; "" where the value, or what it was meant to be, may be secret."""
-    is_private = is_address(name) or _IS_PLACE.search(name) or secrecy.names_secret(name)
-    return "" if is_private or secrecy.may_be_secret(text) or known.within(text) else f'="{text}"'
+    if len(text) > _MOST_QUOTED or not text.isprintable() or is_address(name) or _IS_PLACE.search(name):
+        return ""
+    return "" if secrecy.names_secret(name) or secrecy.may_be_secret(text) or known.within(text) else f'="{text}"'
 
 
 def key(name: str) -> str:
     """A name that is no setting's, in quotes: it may be a secret that stands in the wrong place."""
-    return "that is not shown, because it looks like a secret" if secrecy.may_be_secret(name) else f'"{name}"'
+    is_shown = len(name) <= _MOST_QUOTED and name.isprintable() and not secrecy.may_be_secret(name)
+    return f'"{name}"' if is_shown else "that is not shown, because it looks like a secret"
 
 
 def mask(text: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow import secrecy
+from callflow import addresses, secrecy
 from callflow.secrecy import NOT_SHOWN, Secrets
 from callflow.tokens import Mint
 
@@ -100,6 +101,21 @@ def test_what_looks_like_a_token_may_be_secret(text: str) -> None:
 @pytest.mark.parametrize("text", ["six", "1.5", "near_field", "loud and clear", "99999999999999999999"])
 def test_what_people_mistype_is_not(text: str) -> None:
     assert not secrecy.may_be_secret(text)
+
+
+@pytest.mark.parametrize("text", ["KEY.", "sk-", "a" * 32 + ".9", "0", "https", "=+/-", "KEYKEY ", "://"])
+def test_looking_for_secrets_takes_time_in_proportion_to_the_text(text: str) -> None:
+    def seconds(size: int) -> float:
+        long = text * (size // len(text))
+        began = time.perf_counter()
+        secrecy.may_be_secret(long)
+        secrecy.is_key(long)
+        KNOWN.lines(long)
+        addresses.shown(f"https://{long}")
+        return time.perf_counter() - began
+
+    short, longer = (min(seconds(size) for _ in range(5)) for size in (100_000, 400_000))
+    assert longer < short * 12, f"four times the text took {longer / short:.0f} times as long"
 
 
 @pytest.mark.parametrize("name", ["OPENAI_APIKEY", "openai_api_key", "console_token", "DB_PASSWORD", "MyPasswd",
