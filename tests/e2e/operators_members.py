@@ -59,6 +59,7 @@ BODIES: Final = {
     "settings of wrong types": json.dumps(
         {"instructions": {"a": [1]}, "speed": [], "voice": 1, "tools": "\0"}
     ).encode(),
+    "an unknown setting": json.dumps({"\u202e\x1b[2J\n" * 200: 1}).encode(),
     "unknown settings": json.dumps({"\u202e" * 300: 1, "\x1b[2J": 2, "port": "x"}).encode(),
     "items: numbers": b'{"items": [1, 2]}',
     "items: nothing needed": b'{"items": [{}]}',

@@ -118,7 +118,7 @@ def faults_of(method: str, path: str, answer: Answer) -> list[str]:
     text = (
         answer.body.decode("utf-8", "surrogateescape") if "audio" not in answer.headers.get("content-type", "") else ""
     )
-    if any(unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Cs") and each not in "\n\r" for each in text):
+    if _commands(text) - {"\n", "\r"}:
         found.append("it would do something to a terminal")
     if answer.status >= 400 and method != "HEAD":
         found += _faults_of_error(answer, speaks_rpc=path.startswith("/mcp"))
@@ -134,11 +134,19 @@ def _faults_of_error(answer: Answer, *, speaks_rpc: bool) -> list[str]:
         return [] if isinstance(error.get("code"), int) and isinstance(error.get("message"), str) else ["no RPC error"]
     if not isinstance(told, dict) or not {"error"} <= set(told) <= {"error", "problems"}:
         return [f"the error has another shape: {answer.body[:100]!r}"]
-    sentence = told["error"]
-    if not isinstance(sentence, str) or not sentence.strip() or "\n" in sentence or len(sentence) > 300:
-        return [f"the error is no sentence: {sentence!r}"]
-    problems = told.get("problems", ["", ""])
-    return [] if len(problems) > 1 and all(isinstance(each, str) for each in problems) else ["problems are no list"]
+    sentences = [told["error"], *told.get("problems", [])]
+    wrong = [each for each in sentences if not _is_sentence(each)]
+    return [f"the error is no sentence: {each!r}" for each in wrong]
+
+
+def _is_sentence(told: Any) -> bool:
+    """It may be printed when it is decoded, too."""
+    return isinstance(told, str) and bool(told.strip()) and len(told) <= 300 and not _commands(told)
+
+
+def _commands(text: str) -> set[str]:
+    """What a terminal would obey, or what would change how a text looks."""
+    return {each for each in text if unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Cs")}
 
 
 class Log:
