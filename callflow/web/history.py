@@ -13,7 +13,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
@@ -201,12 +201,12 @@ async def _json(keeper: Keeper, wanted: Query) -> AsyncIterator[bytes]:
 async def _csv(keeper: Keeper, wanted: Query) -> AsyncIterator[bytes]:
     yield _csv_lines([_CSV])
     async for page in keeper.store.pages(wanted):
-        yield _csv_lines([[_cell(row[name]) for name in _CSV] for row in page])
+        yield await asyncio.to_thread(_csv_lines, [[row[name] for name in _CSV] for row in page])
 
 
-def _csv_lines(rows: Any) -> bytes:
+def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
 
 
