@@ -160,9 +160,9 @@ def test_twice_the_text_takes_twice_the_time() -> None:
         times = []
         given = {"a": "a" * (size * 10) + "!", "b": [[n, {"n": str(n)}] for n in range(size)]}
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.thread_time()
             assert schema.misfit(given)
-            times.append(time.perf_counter() - began)
+            times.append(time.thread_time() - began)
         return min(times)
 
     assert took(4000) < 8 * took(1000)

@@ -261,9 +261,9 @@ def test_ten_times_the_result_takes_no_longer(name: str) -> None:
     def took(result: Any) -> float:
         times = []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.thread_time()
             written(result)
-            times.append(time.perf_counter() - began)
+            times.append(time.thread_time() - began)
         return min(times)
 
     small, large = took(make(size)), took(make(10 * size))

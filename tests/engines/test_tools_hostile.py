@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +158,14 @@ RAISED = [
 ]  # fmt: skip
 
 
+KINDS = {
+    "cancelled": "CancelledError", "generator_exit": "GeneratorExit", "own": "Own",
+    "stop_async": "StopAsyncIteration", "exit": "SystemExit", "interrupt": "KeyboardInterrupt", "mute": "Mute",
+    "endless": "Endless", "group": "BaseExceptionGroup",
+}  # fmt: skip
+"""What the model is told of each; the others are told by a name that ends in Error."""
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Tools:
     return load(written_file(tmp_path_factory.mktemp("hostile"), SOURCE))
@@ -174,7 +181,8 @@ def test_whatever_a_tool_raises_is_an_answer(tool: str, hostile: Tools) -> None:
             assert not ok, what
             assert list(told) == ["error"], what
             assert len(told["error"]) < 300, what
-            assert tool in told["error"], what
+            assert told["error"].startswith((f"{tool} failed: ", f"the result of {tool} cannot be written as JSON: "))
+            assert KINDS.get(what, "Error") in told["error"] or what == "stop", what
             current = asyncio.current_task()
             assert current is not None
             assert not current.cancelling(), f"{what} went through to the server's task"
@@ -223,14 +231,14 @@ def test_whatever_takes_too_long_is_an_answer_in_time(hostile: Tools) -> None:
         try:
             answers = await asyncio.gather(
                 *(
-                    hostile.run(name, "", ToolContext(f"call {number}"), seconds=0.2)
+                    hostile.run(name, "", ToolContext(f"call {number}"), seconds=0.7)
                     for number, name in enumerate(TIMELESS)
                 )
             )
         finally:
             sys.modules["callflow_tools_tools"].LET_GO.set()
         told = {name: json.loads(each.output) for name, each in zip(TIMELESS, answers, strict=True)}
-        assert told == {name: {"error": f"{name} did not answer within 0.2 seconds"} for name in TIMELESS}
+        assert told == {name: {"error": f"{name} did not answer within 0.7 seconds"} for name in TIMELESS}
 
     asyncio.run(main())
 
@@ -375,34 +383,20 @@ def test_a_file_with_a_tool_that_cannot_be_read_is_told_in_one_line(
 # The server's loop
 
 
-def stall(work: Callable[[Any], object], make: Callable[[], Any], tries: int = 4) -> float:
-    """The longest time in ms that no other thread ran while this was done to what is made; the shortest of several."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)  # as the server has it
-    try:
-        return min(_stall(work, [make()]) for _ in range(tries))
-    finally:
-        sys.setswitchinterval(usual)
+def stretch(work: Callable[[list[Any]], object], value: Any) -> float:
+    """The longest stretch in ms of this thread's work without a step of Python's own: no other thread can run."""
+    longest, last, box = 0.0, 0.0, [value]
+    del value
 
+    def step(*_: object) -> None:
+        nonlocal longest, last
+        now = time.thread_time()
+        longest, last = max(longest, now - last), now
 
-def _stall(work: Callable[[Any], object], box: list[Any]) -> float:
-    longest, over, ready = 0.0, threading.Event(), threading.Event()
-
-    def watch() -> None:
-        nonlocal longest
-        last = time.perf_counter()
-        while not over.is_set():
-            ready.set()
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    ready.wait(10)
-    longest = 0.0
+    last = time.thread_time()
+    sys.setprofile(step)
     work(box)
-    over.set()
-    watching.join()
+    sys.setprofile(None)
     return longest * 1000
 
 
@@ -421,18 +415,16 @@ HUGE: dict[str, Callable[[], Any]] = {
 def test_writing_what_is_huge_lets_other_threads_run(name: str) -> None:
     """As opposed to the usual way, which does it in one go."""
     result = HUGE[name]()
-    ours = stall(lambda box: written(box[0]), lambda: result)
-    usual = stall(lambda box: to_json(box[0]), lambda: result, tries=1)
-    assert ours < usual / 2, f"nothing else ran for {ours:.1f} ms; in one go that is {usual:.1f} ms"
+    ours, usual = stretch(lambda box: written(box[0]), result), stretch(lambda box: to_json(box[0]), result)
+    assert ours < usual / 10, f"nothing else can run for {ours:.2f} ms; in one go that is {usual:.1f} ms"
 
 
 def test_freeing_what_is_huge_lets_other_threads_run() -> None:
     def numbers() -> list[float]:
-        return [n + 0.5 for n in range(4_000_000)]
+        return [n + 0.5 for n in range(2_000_000)]
 
-    ours = stall(let_go, numbers, tries=3)
-    usual = stall(lambda box: box.clear(), numbers, tries=1)
-    assert ours < usual / 2, f"nothing else ran for {ours:.1f} ms; in one go that is {usual:.1f} ms"
+    ours, usual = stretch(let_go, numbers()), stretch(lambda box: box.clear(), numbers())
+    assert ours < usual / 3, f"nothing else can run for {ours:.2f} ms; in one go that is {usual:.1f} ms"
 
 
 def test_a_result_is_written_once_as_it_comes() -> None:
