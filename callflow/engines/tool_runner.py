@@ -21,6 +21,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from callflow.engines.tool_loops import Crowded, Job, Loops
 from callflow.engines.tool_places import Bounds, Held, Place, Places, Refusal, named
+from callflow.pace import Pace
 
 
 log = logging.getLogger(__name__)
@@ -258,7 +259,7 @@ class Runner:
 
     def __init__(self, threads: Bounds = _THREADS) -> None:
         self.gate, self.starter, self.loops = Gate(threads), _Starter(), Loops()
-        self._warned = -_WARN_SECONDS
+        self._warnings = Pace(per_second=1 / _WARN_SECONDS, at_once=1)
 
     async def run(
         self,
@@ -299,9 +300,7 @@ class Runner:
         else:
             what, why = "thread", _why(self.gate.refusal(call, tool), self.gate.bounds)
             holders = self.gate.holders()
-        now = time.monotonic()
-        if now - self._warned >= _WARN_SECONDS:
-            self._warned = now
+        if self._warnings.take(time.monotonic()):
             log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, named(holders))
         return f"could not begin within {seconds:g} seconds: {why}"
 
