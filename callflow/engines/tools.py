@@ -275,7 +275,7 @@ def _said(error: BaseException) -> str:
         text = f": {error}"[:1000]
     except BaseException:
         text = ", which cannot be shown"
-    return " ".join(f"{type(error).__name__}{text}".split())
+    return whole(" ".join(f"{type(error).__name__}{text}".split()))
 
 
 def _error(message: str, trouble: str = "") -> ToolResult:
