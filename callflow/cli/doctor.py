@@ -23,7 +23,7 @@ from callflow.contracts import Carrier
 from callflow.secrecy import NOT_SHOWN
 from callflow.settings import Settings
 from callflow.settings_shown import secrets_of
-from callflow.settings_values import is_loopback
+from callflow.settings_values import is_loopback, public_url
 
 
 _SECONDS: Final = 8.0
@@ -155,9 +155,9 @@ async def _running(world: World, settings: Settings) -> str:
 
 
 async def _told(world: World, base: str) -> str:
-    """What the running server takes for its public address: a tunnel's, only it knows."""
+    """What the running server takes for its public address: a tunnel's, only it knows. "": nothing that can be one."""
     try:
-        return str((await world.get(f"{base}/public-url")).json().get("publicUrl", ""))
+        return public_url(str((await world.get(f"{base}/public-url")).json().get("publicUrl", "")))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -115,6 +116,27 @@ def test_the_addresses_of_others_are_shown_without_their_passwords() -> None:
             text = told(await examined(settings))
             assert "sends its webhooks to https://elsewhere.example/webhooks?…" in text
             assert "StatusCallback is https://…" in text
+            assert "Zq9" not in text
+
+    run(main())
+
+
+@pytest.mark.parametrize("password", ["Zq9secret", "Zq9/secret", "12/Zq9secret", "Zq9 secret", "Zq9@secret"])
+def test_an_address_that_the_server_tells_is_taken_only_if_it_is_one(password: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
+        address = json.dumps({"publicUrl": f"https://user:{password}@phone.example"})
+        body = f"OK {line.rpartition('=')[2]}" if "nonce" in line else address
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        async with world(serve=False, public_base_url="") as (settings, *_):
+            async with await asyncio.start_server(serve, "127.0.0.1", settings.port):
+                text = told(await examined(settings))
+            assert "PUBLIC_BASE_URL is not set" in text
+            assert "no server runs here" not in text
             assert "Zq9" not in text
 
     run(main())
