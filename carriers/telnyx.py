@@ -46,7 +46,7 @@ _PERSISTENT_RETRIES: Final = 6
 """For the commands that end a call: giving up on them leaves somebody on the line."""
 _MOST_ACTIVE: Final = 250
 """Of one page, which is Telnyx's own bound."""
-_MOST_BODY: Final = 256 << 10
+_MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _MOST_CHARACTERS: Final = 200
 """Of a text that is kept; numbers, ids and causes are far shorter."""

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _refusals: Final = Repeats(log)
 """Anybody can make one."""
 
-MOST_BODY: Final = 256 << 10
+MOST_BODY: Final = 1 << 20
 """Bytes of any request; a door may take fewer."""
 _BODY_SECONDS: Final = 10
 _LINGER_SECONDS: Final = 2.0

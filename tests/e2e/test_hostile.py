@@ -69,7 +69,8 @@ def test_strangers_cost_the_calls_of_others_nothing() -> None:
                     {b"403"},
                 ),
                 "JSON that is nested": (lambda: the.post("/webhooks", b"[" * 250_000, **telnyx_headers()), {b"403"}),
-                "JSON of a megabyte": (lambda: the.post("/webhooks/", b"[" * 1_000_000, **telnyx_headers()), {b"413"}),
+                "JSON of a megabyte": (lambda: the.post("/webhooks/", b"[" * 1_000_000, **telnyx_headers()), {b"403"}),
+                "JSON of two": (lambda: the.post("/webhooks/", b"[" * 2_000_000, **telnyx_headers()), {b"413"}),
                 "a body hash of odd characters": (
                     lambda: the.post("/?bodySHA256=%C3%A9", b"{}", X_Twilio_Signature="A" * 27 + "="), {b"403"}
                 ),
