@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import struct
 import tempfile
@@ -79,8 +80,7 @@ def test_strangers_cost_the_calls_of_others_nothing() -> None:
                 ),
             }  # fmt: skip
             for what, (attack, expected) in attacks.items():
-                async with the.unharmed(what):
-                    answers = await at_once(attack)
+                answers = await the.unharmed(what, functools.partial(at_once, attack))
                 statuses = {answer.split(b" ")[1] for answer in answers if answer}
                 assert statuses == expected, f"{what}: {answers[0][:200]!r}"
             refused = [line for line in the.process.err if "webhook refused" in line]
@@ -219,10 +219,9 @@ def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call
     async def main() -> None:
         async with battle() as the:
             for what, messages in attacks.items():
-                async with the.unharmed(what):
-                    await send(the, messages)
+                await the.unharmed(what, functools.partial(send, the, messages))
             said = the.process.said()
-            assert said.count("complains about our media") == 1
+            assert 1 <= said.count("complains about our media") <= 4, "once a call"
             assert "a\\nb" in said, "a line break of the carrier's is shown as an escape"
 
     run(main())
@@ -233,9 +232,9 @@ def test_media_sockets_are_not_compressed() -> None:
 
     async def main() -> None:
         async with battle() as the:
-            async with the.unharmed("200 MB of zeros in 200 kB"):
-                offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
-                handshake = await send(the, [message(zeros, compressed=True)], headers=(offer,))
+            offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+            attack = functools.partial(send, the, [message(zeros, compressed=True)], headers=(offer,))
+            handshake = await the.unharmed("200 MB of zeros in 200 kB", attack)
             assert b" 101 " in handshake
             assert b"deflate" not in handshake.lower()
 
@@ -309,7 +308,7 @@ def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of_the_l
                         body = envelope(kind, about | more, HOSTILE + kind, 1, base, timestamp())
                         headers = {"Content-Type": "application/json", **telnyx.sign(body)}
                         assert (await client.post(f"{base}/webhooks", content=body, headers=headers)).status_code == 200
-                    odd = {"telnyx-signature-ed25519": b"x\x9b31mforged", "telnyx-timestamp": b"1\x85"}
+                    odd = {b"telnyx-signature-ed25519": b"x\x9b31mforged", b"telnyx-timestamp": b"1\x85"}
                     await client.post(f"{base}/webhooks", content=b"{}", headers=odd)
                     await call.hang_up()
                     await process.live(0)
@@ -362,19 +361,21 @@ def test_an_engine_that_floods_one_call_harms_no_other() -> None:
         "empty audio": {"type": "response.output_audio.delta", "item_id": "a", "response_id": "r", "delta": "/w=="},
     }
 
+    async def flood(the: Battle, event: str) -> None:
+        other = await the.telnyx.ring()
+        await other.wait_streaming()
+        session = await the.realtime.wait_session(len(the.realtime.sessions))
+        for _ in range(100):
+            for _ in range(100):
+                session.send_frame(event)
+            await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        await other.hang_up()
+
     async def main() -> None:
         async with battle() as the:
             for what, event in floods.items():
-                other = await the.telnyx.ring()
-                await other.wait_streaming()
-                session = await the.realtime.wait_session(len(the.realtime.sessions))
-                async with the.unharmed(what):
-                    for _ in range(100):
-                        for _ in range(100):
-                            session.send_frame(json.dumps(event))
-                        await asyncio.sleep(0)
-                    await asyncio.sleep(1)
-                await other.hang_up()
+                await the.unharmed(what, functools.partial(flood, the, json.dumps(event)))
 
     run(main())
 
@@ -429,27 +430,29 @@ tools = [numbers, nested, halves, large]
         "nested arguments": called("nobody", '{"a": ' + "[" * 50_000),
     }
 
+    async def say(the: Battle, what: str, event: dict[str, Any]) -> None:
+        other = await the.telnyx.ring()
+        await other.wait_streaming()
+        session = await the.realtime.wait_session(len(the.realtime.sessions))
+        session.send_frame(json.dumps(event))
+        if event["type"] == "response.done":
+            call = event["response"]["output"][0]["call_id"]
+
+            def answers() -> int:
+                made = [one.event.get("item", {}) for one in session.received]
+                return sum(item.get("call_id") == call for item in made if "output" in item)
+
+            await until(answers, f"the answer of {what}", 10)
+            assert answers() == 1, f"{what}: {answers()} answers"
+        await asyncio.sleep(0.5)
+        await other.hang_up()
+
     async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "tools.py"
             file.write_text(tools, encoding="utf-8")
             async with battle(TOOLS_FILE=file, REDACT_PATTERNS=r"(\d+\s?)+X") as the:
                 for what, event in said.items():
-                    other = await the.telnyx.ring()
-                    await other.wait_streaming()
-                    session = await the.realtime.wait_session(len(the.realtime.sessions))
-                    async with the.unharmed(what):
-                        session.send_frame(json.dumps(event))
-                        if event["type"] == "response.done":
-                            call = event["response"]["output"][0]["call_id"]
-
-                            def answers(session: Any = session, call: str = call) -> int:
-                                made = [one.event.get("item", {}) for one in session.received]
-                                return sum(item.get("call_id") == call for item in made if "output" in item)
-
-                            await until(answers, f"the answer of {what}", 10)
-                            assert answers() == 1, f"{what}: {answers()} answers"
-                        await asyncio.sleep(0.5)
-                    await other.hang_up()
+                    await the.unharmed(what, functools.partial(say, the, what, event))
 
     run(main())
