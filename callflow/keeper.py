@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from callflow import events
 from callflow.call import Call
@@ -167,7 +168,13 @@ class Keeper:
         for pause in _AGAIN_SECONDS:
             try:
                 for name in await self.store.unfinished():
-                    call = await self._bring_back(name)
+                    try:
+                        call = await self._bring_back(name)
+                    except (SQLAlchemyError, OSError):
+                        raise
+                    except Exception:  # whatever its record holds: the others are taken back
+                        log.exception("call %s cannot be taken back through a fault of our own", name)
+                        continue
                     if call is not None:
                         back.append(call)
                 break

@@ -340,16 +340,15 @@ def moment(given: str, *, end: bool = False) -> str:
 
 
 def _record(row: Row[Any]) -> Record:
-    return Record(
-        row.call,
-        row.step,
-        row.at,
-        msgspec.json.decode(row.event),
-        row.before,
-        row.after,
-        bool(row.taken),
-        msgspec.json.decode(row.commands),
-    )
+    """One that cannot be read any more takes its place all the same: the others of its call are worth having."""
+    try:
+        event, wanted = msgspec.json.decode(row.event), msgspec.json.decode(row.commands)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        event, wanted = {}, []
+    if not isinstance(event, dict) or not isinstance(wanted, list):
+        event, wanted = {}, []
+    event.setdefault("event", "unreadable")
+    return Record(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted)
 
 
 def earlier(row: Mapping[str, Any]) -> dict[str, Any]:

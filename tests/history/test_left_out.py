@@ -19,6 +19,7 @@ from callflow.history.left_out import LeftOut
 from callflow.history.store import Store
 from callflow.history.writer import DurableJournal
 from callflow.journal import ENDED, Record
+from callflow.rebuild import rebuild
 from callflow.repeats import Repeats
 from tests.e2e.house import until
 from tests.history import postgres
@@ -208,3 +209,29 @@ def test_the_side_file_has_a_bound(tmp_path: Path) -> None:
     for _ in range(40):
         side.add(Record("a", 0, 1.0, {"event": "turn", "text": "x" * 900_000}), KeyError("who"))
     assert 10 << 20 < side.path.stat().st_size <= 16 << 20
+
+
+def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(database_url: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            await one.append(step(2))
+            async with store.database.engine.begin() as connection:
+                await connection.execute(text("UPDATE steps SET event = '{broken' WHERE step = 1"))
+                await connection.execute(text("UPDATE steps SET commands = '7' WHERE step = 2"))
+            assert [record.event["event"] for record in await store.journal(CALL)] == [
+                "began", "unreadable", "unreadable",
+            ]  # fmt: skip
+            rebuilt = rebuild(await store.journal(CALL))
+            assert rebuilt is not None
+            assert rebuilt.ids.control == "v3:x"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
+def test_a_record_that_makes_no_sense_does_not_stop_its_call_from_being_taken_back(poison: Record) -> None:
+    rebuilt = rebuild([began(), step(1), poison, step(2)])
+    assert rebuilt is not None
+    assert rebuilt.steps >= 2
