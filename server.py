@@ -35,6 +35,7 @@ from callflow.history.writer import DurableJournal
 from callflow.house import NOBODY, House, for_the_log
 from callflow.keeper import Keeper
 from callflow.live import Live
+from callflow.profiles import country
 from callflow.rooms import Rooms
 from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.settings_shown import secrets_of
@@ -179,6 +180,7 @@ def make_keeper(settings: Settings) -> Keeper:
         recordings=Path(settings.data_dir) / "recordings",
         retention_days=settings.retention_days,
         reconcile_seconds=settings.reconcile_seconds,
+        country=country(settings),
     )
 
 

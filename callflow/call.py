@@ -432,8 +432,8 @@ class Call:
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
-            self.from_number = self.from_number or event.from_number
-            self.to_number = self.to_number or event.to_number
+            self.from_number = self.from_number or self._rooms.number(event.from_number)
+            self.to_number = self.to_number or self._rooms.number(event.to_number)
 
     def describe(self) -> dict[str, Any]:
         return {

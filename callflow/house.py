@@ -148,6 +148,7 @@ class House:
             address=address,
             now=time.time,
             outlive=switchboard.outlive,
+            number=self.profiles.numbers.told,
             redact=self.redactor,
             recordings=Path(self.settings.data_dir) / "recordings",
         )

@@ -59,10 +59,11 @@ class Keeper:
         recordings: Path,
         retention_days: float = 0,
         reconcile_seconds: float = 60,
+        country: str = "US",
         now: Callable[[], float] = time.time,
     ) -> None:
         self.database = Database(url)
-        self.store = Store(self.database)
+        self.store = Store(self.database, country=country)
         self._left_out = LeftOut(recordings.parent / NAME)
         self.journal = DurableJournal(left_out=self._left_out)
         self._lock = RecordLock(self.database)

@@ -19,6 +19,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.mcp_server import NAME, ToolError, make_server
 from callflow.history.store import Store
 from callflow.log_format import FORM, Formatter
+from callflow.profiles import country
 from callflow.settings import Settings, SettingsError, load
 from callflow.settings_shown import secrets_of
 
@@ -26,8 +27,8 @@ from callflow.settings_shown import secrets_of
 class Reader:
     """Opens the record when it is first asked for: it may come into being later than this process."""
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    def __init__(self, url: URL, country: str) -> None:
+        self._url, self._country = url, country
         self._store: Store | None = None
 
     async def store(self) -> Store:
@@ -38,7 +39,7 @@ class Reader:
             ):
                 raise ToolError(f"there is no record in {self._url.database} yet: start Callflow's server once")
             await self._migrate()
-            self._store = Store(Database(self._url, read_only=True))
+            self._store = Store(Database(self._url, read_only=True), country=self._country)
         return self._store
 
     async def _migrate(self) -> None:
@@ -78,8 +79,8 @@ def record_url(folder: Path) -> URL:
     return url
 
 
-async def serve(url: URL) -> None:
-    reader = Reader(url)
+async def serve(url: URL, country: str) -> None:
+    reader = Reader(url, country)
     server = make_server(reader.store)
     print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
     try:
@@ -103,7 +104,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        asyncio.run(serve(url))
+        asyncio.run(serve(url, country(settings_of(folder))))
     except KeyboardInterrupt:
         return 130
     return 0

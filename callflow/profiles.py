@@ -3,12 +3,12 @@ call alone. Checked before a call begins, never in one."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from callflow import numbers
 from callflow import settings_shown as shown
 from callflow.settings import ALIASES, Settings, SettingsError, problem_of, suggestion
 from callflow.settings_conduct import Conduct
@@ -25,6 +25,10 @@ class Profiles:
         self._by_number: dict[str, tuple[str, Settings]] = {}
         self.warnings: list[str] = []
         problems: list[str] = []
+        self.numbers = numbers.Numbers(country(settings))
+        """How numbers are told apart."""
+        if not numbers.is_country(self.numbers.country):
+            problems.append(f"DEFAULT_COUNTRY: no country has the code {self.numbers.country}")
         for name, table in settings.profiles.items():
             self._read(name, table, problems)
         if problems:
@@ -32,7 +36,7 @@ class Profiles:
 
     def for_call(self, to_number: str, override: Mapping[str, Any] | None = None) -> Settings:
         """The settings of a call to this number. Raises SettingsError when `override` cannot be used."""
-        _, settings = self._by_number.get(_digits(to_number), ("", self._settings))
+        _, settings = self._by_number.get(self.numbers.plain(to_number), ("", self._settings))
         if not override:
             return settings
         problems: list[str] = []
@@ -52,7 +56,7 @@ class Profiles:
 
     def name_for(self, to_number: str) -> str:
         """ "": the number has no profile of its own."""
-        return self._by_number.get(_digits(to_number), ("", self._settings))[0]
+        return self._by_number.get(self.numbers.plain(to_number), ("", self._settings))[0]
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
         label = f"settings.toml, profile {name}"
@@ -66,16 +70,16 @@ class Profiles:
                 f"{label}: unknown key {shown.key(key)}" + (f' — did you mean "{meant}"?' if meant else "")
             )
             del wanted[key]
-        numbers = table.get(_NUMBERS)
-        if not isinstance(numbers, list) or not numbers or not all(_digits(str(number)) for number in numbers):
+        listed = table.get(_NUMBERS)
+        if not isinstance(listed, list) or not listed or not all(self.numbers.plain(str(each)) for each in listed):
             problems.append(f'{label}: numbers must list the numbers that it is for, such as ["+15550100002"]')
             return
         settings = _with(self._settings, wanted, label, problems)
-        for number in numbers:
-            digits = _digits(str(number))
-            if digits in self._by_number:
-                problems.append(f"{label}: {number} belongs to profile {self._by_number[digits][0]} already")
-            self._by_number[digits] = (name, settings)
+        for number in listed:
+            plain = self.numbers.plain(str(number))
+            if plain in self._by_number:
+                problems.append(f"{label}: {number} belongs to profile {self._by_number[plain][0]} already")
+            self._by_number[plain] = (name, settings)
 
 
 def _with(settings: Settings, changes: dict[str, Any], label: str, problems: list[str]) -> Settings:
@@ -95,6 +99,13 @@ def _with(settings: Settings, changes: dict[str, Any], label: str, problems: lis
         return settings
 
 
-def _digits(number: str) -> str:
-    """A number in any spelling, for comparison: digits only, without the international prefix."""
-    return re.sub(r"\D", "", number).removeprefix("00")
+def country(settings: Settings) -> str:
+    """Of numbers that are written without a country code."""
+    return settings.default_country or numbers.country_of(_listed(settings)) or numbers.USUAL_COUNTRY
+
+
+def _listed(settings: Settings) -> list[str]:
+    """The numbers of all profiles, as far as they can be read."""
+    tables: list[object] = list(settings.profiles.values())
+    found = [table.get(_NUMBERS) for table in tables if isinstance(table, Mapping)]
+    return [str(number) for each in found if isinstance(each, list) for number in each]

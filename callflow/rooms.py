@@ -31,6 +31,8 @@ class Rooms:
     """Unix time, for the record."""
     outlive: Callable[[Coroutine[Any, Any, None]], object]
     """Run something that must be finished although its call is over; bounded by its own deadlines."""
+    number: Callable[[str], str]
+    """A telephone number in its one form; what is none, as it is."""
     redact: Redactor
     """Takes out of the record what nobody is to read."""
     recordings: Path

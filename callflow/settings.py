@@ -101,6 +101,8 @@ class Settings(conduct.Conduct):
     data_dir: conduct.Text = "data"
     database_url: Annotated[str, AfterValidator(values.database_url)] = ""
     """Of the record of the calls: `sqlite:///…` or `postgresql://…`; "": callflow.db in the data folder."""
+    default_country: Annotated[str, AfterValidator(values.country)] = ""
+    """Of numbers without a country code; "": that of most numbers in the profiles, else US."""
     retention_days: conduct.Off = 0
     """After so many days a call is deleted from the record; 0: never."""
     redact_cards: bool = True

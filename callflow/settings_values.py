@@ -197,6 +197,12 @@ def host(given: str) -> str:
     return given
 
 
+def country(value: str) -> str:
+    if value and not re.fullmatch("[A-Za-z]{2}", value):
+        raise ValueError('must be a country of two letters, such as "US" or "DE", or ""')
+    return value.upper()
+
+
 def patterns(given: str) -> str:
     """A regular expression of RE2 per line; empty lines do not count."""
     for number, line in enumerate(given.splitlines(), start=1):

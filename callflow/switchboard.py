@@ -174,8 +174,8 @@ class Switchboard:
             if isinstance(event, (CallHangup, CallInitiated)):
                 self._bury(signal, name)
             return None
-        numbers = (getattr(event, "from_number", ""), getattr(event, "to_number", ""))
-        call = Call(name, carrier, signal.ids, self._rooms, from_number=numbers[0], to_number=numbers[1])
+        caller, called = (self._rooms.number(getattr(event, name, "")) for name in ("from_number", "to_number"))
+        call = Call(name, carrier, signal.ids, self._rooms, from_number=caller, to_number=called)
         self._begin(call)
         return call
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from callflow.profiles import Profiles
-from callflow.settings import SettingsError, load
+from callflow.settings import Settings, SettingsError, load
+from tests.test_numbers import SPELLINGS
 
 
 def profiles(folder: Path, toml: str) -> Profiles:
@@ -145,3 +146,40 @@ def test_our_own_names_win_and_a_blank_is_not_given(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("REALTIME_MAX_OUTPUT_TOKENS", "")
     settings = load({}, toml=None, env_file=None)
     assert (settings.voice, settings.max_output_tokens) == ("verse", "inf")
+
+
+# Numbers, however they are spelled
+
+
+def settings(tables: dict[str, Any], **more: Any) -> Settings:
+    made = Settings(**more)
+    made._profiles = tables
+    return made
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_number_finds_its_profile_in_every_spelling(spelling: str) -> None:
+    one = Profiles(settings({"sales": {"numbers": ["+15550100002"], "voice": "cedar"}}))
+    assert one.name_for(spelling) == "sales"
+    assert Profiles(settings({"sales": {"numbers": [spelling], "voice": "cedar"}})).name_for("+15550100002") == "sales"
+
+
+def test_an_extension_of_a_switchboard_finds_its_profile() -> None:
+    one = Profiles(settings({"desk": {"numbers": ["1001"], "voice": "cedar"}}))
+    assert one.name_for("sip:1001@198.51.100.7:5060;transport=udp") == "desk"
+    assert one.name_for("sip:1002@198.51.100.7") == ""
+    assert one.name_for("+15550101001") == ""
+
+
+def test_numbers_without_a_country_code_are_those_of_our_own_numbers() -> None:
+    ours = {"berlin": {"numbers": ["+4930901820"], "voice": "cedar"}, "desk": {"numbers": ["089 123456"]}}
+    one = Profiles(settings(ours))
+    assert one.numbers.country == "DE"
+    assert one.name_for("+49 89 123456") == "desk"
+    assert Profiles(settings({})).numbers.country == "US"
+    assert Profiles(settings({}, default_country="fr")).numbers.country == "FR"
+
+
+def test_a_country_that_is_none_is_a_problem() -> None:
+    with pytest.raises(SettingsError, match="DEFAULT_COUNTRY: no country has the code XX"):
+        Profiles(settings({}, default_country="XX"))

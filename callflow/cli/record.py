@@ -22,6 +22,7 @@ from callflow.cli.terminal import Screen
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
+from callflow.profiles import country
 from callflow.replay import replay
 from callflow.settings import SettingsError, load
 from callflow.timeline import told
@@ -60,7 +61,8 @@ async def run_calls(arguments: argparse.Namespace) -> int:
     except (RecordError, BadQuery) as error:
         return _sorry(error)
     if not rows:
-        print("No such calls are on record.")
+        where = f" {arguments.number} was looked for as one of {store.country}." if arguments.number else ""
+        print(f"No such calls are on record.{where if not arguments.number.startswith('+') else ''}")
         return 0
     table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("began", "call", "from", "length", "turns", "cost"):
@@ -143,7 +145,7 @@ async def _store() -> AsyncIterator[Store]:
         raise RecordError(f"There is no record in {url.database}. {_NEXT}")
     database = Database(url, read_only=True)
     try:
-        yield Store(database)
+        yield Store(database, country=country(settings))
     except (SQLAlchemyError, OSError) as error:
         reason = database.trouble(error)
         raise RecordError(f"The record in {database.name} cannot be read: {reason}. {_NEXT}") from None

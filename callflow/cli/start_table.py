@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callflow import addresses
+from callflow.profiles import country
 from callflow.settings import Settings
 from callflow.settings_shown import masked
 from callflow.settings_values import is_loopback
@@ -58,6 +59,7 @@ def start_table(
     )
     section(
         ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
+        ("numbers", f"those of {country(settings)}, where no country code is given (default_country)"),
         ("data", shown["DATA_DIR"]),
         ("record", shown["DATABASE_URL"] or f"{shown['DATA_DIR']}/callflow.db"),
     )

@@ -76,14 +76,16 @@ class BadQuery(ValueError):
 
 
 class Store:
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, *, country: str = "US") -> None:
+        """`country`: of numbers that are searched for without a country code."""
+        self.database, self.country = database, country
 
     # Conversations
 
     async def find(self, query: Query) -> list[dict[str, Any]]:
         """Every column of each. Raises BadQuery."""
-        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite)  # it may load large tables of numbers
+        # It may load large tables of numbers.
+        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite, self.country)
         return [dict(row._mapping) for row in await self._rows(chosen)]
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
@@ -221,7 +223,7 @@ def _can_be_on_record(text_: str) -> bool:
     return len(text_) <= _LONGEST and "\x00" not in text_ and whole(text_) == text_
 
 
-def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
+def _chosen(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
     for asked in (query.number, query.caller, query.called, query.called_id, query.words):
         if not _can_be_on_record(asked):
             raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
@@ -229,12 +231,12 @@ def _chosen(query: Query, is_sqlite: bool) -> Select[Any]:
     wanted = select(conversations)
     conditions: list[ColumnElement[bool]] = []
     if query.number:
-        spellings = numbers_like(query.number)
+        spellings = numbers_like(query.number, country)
         conditions.append(or_(table.caller_number.in_(spellings), table.phone_number.in_(spellings)))
     if query.caller:
-        conditions.append(table.caller_number.in_(numbers_like(query.caller)))
+        conditions.append(table.caller_number.in_(numbers_like(query.caller, country)))
     if query.called:
-        conditions.append(table.phone_number.in_(numbers_like(query.called)))
+        conditions.append(table.phone_number.in_(numbers_like(query.called, country)))
     if query.called_id:
         conditions.append(table.phone_number_sid == query.called_id)
     if query.since:
@@ -303,20 +305,15 @@ def tsquery(words: str) -> str:
     )
 
 
-def numbers_like(number: str) -> list[str]:
-    """The number as it was given, and in the international form in which carriers write it."""
-    import phonenumbers  # large tables: for those who search
+def numbers_like(number: str, country: str) -> list[str]:
+    """The number as it was given, and in the form in which calls have it on record."""
+    from callflow.numbers import Numbers  # large tables: for those who search
 
     given = number.strip()
-    found = {given}
-    digits = "".join(each for each in given if each.isdigit())
+    found = {given, Numbers(country).told(given)}
+    digits = "".join(each for each in given if each in "0123456789")
     if digits:
-        found |= {f"+{digits.removeprefix('00')}"} if not given.startswith("+") else {f"+{digits}"}
-        try:
-            parsed = phonenumbers.parse(given, "US")
-            found.add(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
-        except phonenumbers.NumberParseException:
-            pass
+        found.add(f"+{digits.removeprefix('00')}")
     return sorted(found)
 
 
