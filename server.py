@@ -31,6 +31,7 @@ from callflow.engines.call_tools import CallTools
 from callflow.engines.tools import ToolsError
 from callflow.errors import TunnelError
 from callflow.history.database import DatabaseError, url_of
+from callflow.history.lessons import learnt
 from callflow.history.writer import DurableJournal
 from callflow.house import NOBODY, House, for_the_log
 from callflow.keeper import Keeper
@@ -53,6 +54,7 @@ _MOST_FRAME = 512 << 10
 """Bytes of one WebSocket message from a carrier, which sends a few hundred; more ends that socket."""
 _OPEN_SECONDS = 1.5
 """How long the start waits for its record; it is answering the telephone meanwhile."""
+_LESSONS_SECONDS = 1.0
 _LISTENER_SECONDS = 1.0
 """How long a listener waits for its connections when it closes."""
 
@@ -112,7 +114,18 @@ class Line:
         await self.keeper.is_open(_OPEN_SECONDS)
         if self.journal.trouble:
             self.warnings.append(f"THE RECORD CANNOT BE OPENED ({self.journal.trouble}): calls go on without it.")
+        elif self.keeper.is_readable:
+            self.warnings += await self._lessons()
         return self
+
+    async def _lessons(self) -> list[str]:
+        """What the last calls have met that somebody should put right."""
+        try:
+            async with asyncio.timeout(_LESSONS_SECONDS):
+                return [f"{one.about}: {one.what}; {one.remedy}." for one in await learnt(self.keeper.store)]
+        except Exception as error:  # they are a service, and callers are waiting
+            log.info("what the last calls have met cannot be told: %s", type(error).__name__)
+            return []
 
     @property
     def journal(self) -> DurableJournal:

@@ -22,6 +22,7 @@ from callflow.contracts import (
     ItemOpened,
     Lost,
     Memory,
+    NotTranscribed,
     ResponseDone,
     ResponseStarted,
     Speech,
@@ -88,6 +89,7 @@ class Agent:
         self._proved = True
         self._mute_sessions = 0
         self._afresh: asyncio.TimerHandle | None = None
+        self._said_untranscribed = False
         self._opened: dict[str, float] = {}
         """When items whose words are still to come took their place."""
         self.ledger = Ledger()
@@ -111,6 +113,7 @@ class Agent:
             ResponseStarted: lambda started: relay.response_started(started.response),
             ResponseDone: self._on_response_done,
             Words: self._on_words,
+            NotTranscribed: self._on_not_transcribed,
             ItemOpened: self._on_item,
             ToolCalls: self._on_tool_calls,
             Unable: self._on_unable,
@@ -252,6 +255,16 @@ class Agent:
             self._caller_said(heard.item, heard.text)
         if turn is not None:
             self._write(turn, whole=True)
+
+    def _on_not_transcribed(self, heard: NotTranscribed) -> None:
+        """That the caller has spoken is known, and stands on record; what they said, nobody will know."""
+        self._relay.conversation.opened("caller", heard.item)
+        now = self._clock()
+        ago = round((now - self._opened.pop(heard.item, now)) * 1000)
+        self._note("not_transcribed", item=heard.item, reason=heard.reason, ago_ms=ago)
+        if not self._said_untranscribed:
+            self._said_untranscribed = True
+            log.warning("call %s: what the caller says is not written down: %s", self.call, heard.reason)
 
     def _write(self, turn: Turn, *, whole: bool) -> None:
         """Its place is where it began, which may be before what was written earlier."""

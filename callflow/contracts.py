@@ -96,8 +96,9 @@ class Carrier(Protocol):
     def verify(self, request: Request) -> None:
         """Raises Forged, or Malformed for what cannot be read far enough to tell."""
 
-    def verify_stream(self, request: Request) -> None:
-        """The same for the handshake of a media socket, whose token was right."""
+    def verify_stream(self, request: Request) -> str:
+        """The same for the handshake of a media socket, whose token was right. Returns what is odd about it although it
+        is let in; "": nothing is."""
 
     def parse(self, request: Request) -> list[Signal]:
         """Raises Malformed."""
@@ -277,6 +278,13 @@ class Words(NamedTuple):
     final: bool
 
 
+class NotTranscribed(NamedTuple):
+    """What the caller said was heard and answered, and nobody will write it down."""
+
+    item: str
+    reason: str
+
+
 class ItemOpened(NamedTuple):
     """An item took its place in the conversation, in this order."""
 
@@ -341,8 +349,8 @@ class Lost(NamedTuple):
 
 
 EngineEvent = (
-    Ready | SpeechStarted | SpeechStopped | ResponseStarted | Speech | SpeechDone | ResponseDone | Words | ItemOpened
-    | ToolCalls | Unable | Expiring | Bill | Complaint | Lost
+    Ready | SpeechStarted | SpeechStopped | ResponseStarted | Speech | SpeechDone | ResponseDone | Words
+    | NotTranscribed | ItemOpened | ToolCalls | Unable | Expiring | Bill | Complaint | Lost
 )  # fmt: skip
 Hear = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""

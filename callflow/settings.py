@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -124,8 +125,8 @@ class Settings(conduct.Conduct):
     """Said by Twilio's own voice at the end of a call that we end."""
     twilio_resume_seconds: conduct.Seconds = 2
     """Whole ones, after a lost stream, until Twilio asks us what to do with the caller."""
-    twilio_media_signature: bool = True
-    """Media sockets need Twilio's signature beside their token."""
+    twilio_media_signature: Annotated[Literal["warn", "require"], BeforeValidator(values.media_signature)] = "warn"
+    """require: media sockets need Twilio's signature beside their token. warn: one that is missing or odd is told."""
     stream_target_legs: Literal["self", "opposite", "both"] = "self"
 
     drain: Annotated[Literal["goodbye", "handover"], conduct.Lower] = "goodbye"
@@ -162,7 +163,8 @@ class Settings(conduct.Conduct):
     def _no_boolean_numbers(cls, value: object, info: ValidationInfo) -> object:
         # pydantic takes true for 1: `port = true` would be port 1.
         field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation is not bool:
+        takes_both = any(isinstance(each, BeforeValidator) for each in field.metadata)
+        if isinstance(value, bool) and field.annotation is not bool and not takes_both:
             raise ValueError(f"must be {values.wanted(str(info.field_name), field)}")
         return value
 

@@ -197,6 +197,14 @@ def host(given: str) -> str:
     return given
 
 
+def media_signature(value: object) -> object:
+    """It was a yes or no before."""
+    spelled = str(value).strip().lower()
+    return {"true": "require", "1": "require", "yes": "require", "false": "warn", "0": "warn", "no": "warn"}.get(
+        spelled, spelled
+    )
+
+
 def country(value: str) -> str:
     if value and not re.fullmatch("[A-Za-z]{2}", value):
         raise ValueError('must be a country of two letters, such as "US" or "DE", or ""')

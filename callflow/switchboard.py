@@ -17,6 +17,7 @@ from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed
 from callflow.journal import Record
 from callflow.keypad import MASK
 from callflow.rebuild import Rebuilt
+from callflow.repeats import Repeats
 from callflow.rooms import Rooms
 
 
@@ -32,6 +33,9 @@ _LOOK_SECONDS: Final = 0.05
 """How often to look for a quiet moment, which is made of many things, none of which tells."""
 _LAST_WORDS_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet."""
+
+_ODD_SECONDS: Final = 3600.0
+"""How often it is said again that a carrier's media sockets are odd."""
 
 Value = TypeVar("Value")
 
@@ -84,6 +88,7 @@ class Switchboard:
         """The calls are being handed over to the next process."""
         self._changed = asyncio.Event()
         self.counts: Counter[str] = Counter()
+        self._odd = Repeats(log, seconds=_ODD_SECONDS)
         self._rooms = make_rooms(self)
 
     @property
@@ -275,8 +280,12 @@ class Switchboard:
         call = self._calls.get(stream.call)
         if call is None:
             raise Refused("no live call has this token")
-        call.carrier.verify_stream(handshake)
+        odd = call.carrier.verify_stream(handshake)
         call.claim_stream(stream.ordinal)
+        if odd:
+            self.counts["odd_media_signatures"] += 1
+            call.note("media_signature", odd=odd)
+            self._odd.say(call.carrier.name, "call %s: its media socket is let in by its token alone: %s", call.id, odd)
         return call
 
     # The way out

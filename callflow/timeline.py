@@ -17,6 +17,8 @@ def told(record: Record) -> str:
     match event:
         case {"event": "turn", "who": who, "text": text}:
             return f"{who}: {text}" + ("" if event.get("whole", True) else " …")
+        case {"event": "not_transcribed"}:
+            return f"caller: (not transcribed: {event.get('reason', '')})"
         case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
             how = "the caller breaks in" if event.get("by_caller") else "the line broke"
             heard = [f"heard {cut['heard_ms']} of {cut['received_ms']} ms: {cut['heard_text']}" for cut in cuts]

@@ -22,8 +22,8 @@ class Media(Protocol):
     """The body of a media frame."""
 
     payload: str
-    track: str | None
-    chunk: str | int | None
+    track: Any
+    chunk: Any
 
 
 def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
@@ -40,7 +40,7 @@ def heard(media: Media) -> Audio | Ignored:
     """The caller's audio. Outbound tracks are not for us: they are our own voice. Raises Malformed."""
     if len(media.payload) > MOST_PAYLOAD:
         raise Malformed("a media frame of more than 30 s")
-    if media.track and not media.track.startswith("inbound"):
+    if isinstance(media.track, str) and media.track and not media.track.startswith("inbound"):
         return Ignored("outbound media")
     return Audio(number(media.chunk), media.payload)
 
@@ -56,6 +56,11 @@ def field(fields: Any, name: str) -> str:
 
 def number(value: Any) -> int:
     """A counter, which carriers send as a decimal string; 0 when it is none."""
-    if isinstance(value, int):
-        return max(value, 0)
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 else 0
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, str) and value.isascii() and len(value) < 24:
+        try:
+            value = float(value)
+        except ValueError:
+            return 0
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < 1e15 else 0

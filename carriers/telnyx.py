@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -51,6 +52,7 @@ _MOST_BODY: Final = 1 << 20
 _MOST_CHARACTERS: Final = 200
 """Of a text that is kept; numbers, ids and causes are far shorter."""
 _MOST_ADDRESS: Final = 2000
+_IDS: Final = ("call_control_id", "call_leg_id", "call_session_id")
 _SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}==")
 """Base64 of 64 bytes."""
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
@@ -136,6 +138,9 @@ class Telnyx:
         if not isinstance(payload, dict):
             raise Malformed("no data.payload")
         kind: str = data["event_type"]
+        for name in _IDS:
+            if not isinstance(payload.get(name), (str, NoneType)):
+                raise Malformed(f"{kind[:80]} with a {name} that is no text")
         ids = LegIds(
             _text(payload, "call_control_id"), _text(payload, "call_leg_id"), _text(payload, "call_session_id")
         )
@@ -144,6 +149,8 @@ class Telnyx:
             if kind not in self._unknown and len(self._unknown) < 1000:
                 self._unknown.add(kind)
                 log.info("Telnyx event %r is only recorded", kind[:80])
+            if not ids.known():
+                return []  # a message, a number, an account: no call's
             event: Event = events.CarrierNotice(kind=kind[:200])
         elif not ids.known():
             raise Malformed(f"{kind} names no call")
@@ -151,8 +158,9 @@ class Telnyx:
             event = read(payload)
         return [Signal(self.name, _text(data, "id"), ids, event, _text(data, "occurred_at"))]
 
-    def verify_stream(self, request: Request) -> None:
+    def verify_stream(self, request: Request) -> str:
         """Telnyx does not sign the handshake: the token in its path, and the secret in its first frame, must do."""
+        return ""
 
     def reply(self, event: Event | None, orders: Sequence[Order], *, over: bool = False) -> Reply:
         """Telnyx reads nothing but the status, so every order is left to be sent."""

@@ -17,8 +17,8 @@ from carriers.frames import field, heard, number, read
 
 class _Media(msgspec.Struct):
     payload: str
-    track: str | None = None
-    chunk: str | int | None = None
+    track: Any = None
+    chunk: Any = None
 
 
 class _Frame(msgspec.Struct):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
@@ -26,7 +26,7 @@ from carriers import twiml
 from carriers.http import Api
 from carriers.twilio_checkup import checkup
 from carriers.twilio_media import TwilioDialect
-from carriers.twilio_signature import HEADER, Verifier, parameters
+from carriers.twilio_signature import HEADER, Verifier, parameters, spellings
 
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class TwilioConfig:
     api_base: str = "https://api.twilio.com"
     allow_unsigned: bool = False
     """Development only: take webhooks and media sockets that carry no signature."""
-    media_signature: bool = True
-    """A media socket needs a signature beside its token."""
+    media_signature: Literal["warn", "require"] = "warn"
+    """require: a media socket needs a valid signature beside its token."""
     voice: str = ""
     language: str = ""
     sentences: Mapping[str, str] = field(default_factory=dict)
@@ -121,13 +121,20 @@ class Twilio:
             return
         self._verifier.check(request)
 
-    def verify_stream(self, request: Request) -> None:
-        """Twilio docs: the handshake is signed like a webhook, over the `wss` URL."""
-        if HEADER not in request.headers:
-            if self._config.media_signature and not self._config.allow_unsigned:
-                raise Forged("the media socket carries no X-Twilio-Signature; twilio_media_signature = false allows it")
-            return
-        self._verifier.check(request, slash=True)
+    def verify_stream(self, request: Request) -> str:
+        """Twilio docs: the handshake is signed like a webhook, over the `wss` URL. Others have seen it unsigned, or
+        signed over another spelling: the token in its path is the lock, and the signature one more, if asked for."""
+        is_signed = HEADER in request.headers
+        if not is_signed and self._config.allow_unsigned:
+            return ""
+        try:
+            self._verifier.check(request, slash=True)
+        except Forged as error:
+            if self._config.media_signature == "require":
+                raise Forged(f'{error} (twilio_media_signature = "warn" lets it in)') from None
+            tried = ", ".join(f"{each}…" for each in spellings(request.url))
+            return f"it is signed over none of {tried}, with or without a slash" if is_signed else "it is not signed"
+        return ""
 
     def parse(self, request: Request) -> list[Signal]:
         params = {_readable(name): _readable(value) for name, value in parameters(request)}

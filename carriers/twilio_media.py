@@ -22,8 +22,8 @@ _ENCODINGS: Final = {"audio/x-mulaw": "PCMU", "audio/x-alaw": "PCMA", "": "PCMU"
 
 class _Media(msgspec.Struct):
     payload: str
-    track: str | None = None
-    chunk: str | int | None = None
+    track: Any = None
+    chunk: Any = None
 
 
 class _Frame(msgspec.Struct):

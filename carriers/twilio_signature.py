@@ -15,7 +15,7 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit, urlunsplit
 
 from callflow.contracts import Request
 from callflow.errors import Forged, Malformed
@@ -27,6 +27,7 @@ _HASHES: Final = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
 _DEFAULT_PORTS: Final = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 _MOST_PARAMETERS: Final = 1000
 
+_SIP: Final = re.compile(r"sips?(?:%3A|:)[^&]*", re.IGNORECASE)
 _FORM: Final = re.compile(r"[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=")
 """Base64 of what either hash makes: nothing else is worth the work of comparing it."""
 
@@ -65,7 +66,7 @@ class Verifier:
         signed = _text(parameters(request)) if is_form else b""
         right = False
         for key in keys:
-            for url in addresses(request.url, slash=slash):
+            for url in addresses(request.url, slash=slash, unescaped=request.method == "GET"):
                 wanted = sign(key, url.encode("latin-1") + signed, algorithm)
                 right |= hmac.compare_digest(wanted.encode(), given.encode())
         if not right:
@@ -95,16 +96,26 @@ def sign(key: bytes, text: bytes, algorithm: str = "HMAC_SHA1") -> str:
     return base64.b64encode(hmac.new(key, text, _HASHES[algorithm]).digest()).decode()
 
 
-def addresses(url: str, *, slash: bool = False) -> Iterator[str]:
-    """The URL as it may have been signed: Twilio is not consistent about the port."""
+def addresses(url: str, *, slash: bool = False, unescaped: bool = False) -> Iterator[str]:
+    """The URL as it may have been signed: Twilio is not consistent about the port, nor about what a caller's SIP
+    address in the query of a GET looks like (`unescaped`: `sip:1001@198.51.100.7`)."""
     scheme, place, path, query, _ = urlsplit(url)
     host = re.sub(r":\d+$", "", place)
     paths = [path]
+    queries = [query]
+    if unescaped and "%" in query:
+        queries += [_SIP.sub(lambda found: unquote(found[0]), query), unquote(query, "latin-1")]
     if slash:
         paths.append(path.removesuffix("/") if path.endswith("/") else f"{path}/")
     for each in dict.fromkeys((place, host, f"{host}:{_DEFAULT_PORTS.get(scheme, 443)}")):
         for one in paths:
-            yield urlunsplit((scheme, each, one, query, ""))
+            for asked in dict.fromkeys(queries):
+                yield urlunsplit((scheme, each, one, asked, ""))
+
+
+def spellings(url: str) -> list[str]:
+    """Those that were tried for a media socket, without what follows the path's last slash, which is secret."""
+    return [f"{each.rstrip('/').rpartition('/')[0]}/" for each in addresses(url)]
 
 
 def _text(params: Parameters) -> bytes:

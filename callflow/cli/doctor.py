@@ -6,13 +6,16 @@ whether the world reaches it can only be tried out.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
@@ -20,6 +23,9 @@ from callflow import addresses
 from callflow.checkup import Finding
 from callflow.cli.terminal import Screen
 from callflow.contracts import Carrier
+from callflow.history.database import Database, DatabaseError, url_of
+from callflow.history.lessons import learnt
+from callflow.history.store import Store
 from callflow.secrecy import NOT_SHOWN
 from callflow.settings import Settings
 from callflow.settings_shown import secrets_of
@@ -101,8 +107,28 @@ async def examine(
         yield Finding("settings", "note", warning)
     if settings.openai_api_key:
         yield await _model(settings)
+    for finding in await _from_the_record(settings):
+        yield finding
     async for finding in _from_outside(settings, carriers):
         yield finding
+
+
+async def _from_the_record(settings: Settings) -> list[Finding]:
+    """What the last calls have met; nothing where there is no record that can be read."""
+    try:
+        url = url_of(settings.database_url, settings.data_dir)
+    except DatabaseError:
+        return []
+    if url.get_backend_name() == "sqlite" and not await asyncio.to_thread(Path(url.database or "").is_file):
+        return []
+    database = Database(url, read_only=True)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await learnt(Store(database))
+    except (SQLAlchemyError, OSError):
+        return []
+    finally:
+        await database.close()
 
 
 async def _model(settings: Settings) -> Finding:

@@ -18,6 +18,7 @@ from callflow.contracts import (
     EngineEvent,
     ItemOpened,
     Lost,
+    NotTranscribed,
     ResponseDone,
     ResponseStarted,
     Speech,
@@ -179,6 +180,13 @@ def _caller_words_done(event: ServerEvent) -> EngineEvent | None:
     return Words("caller", event.item_id, event.transcript, final=True)
 
 
+def _not_transcribed(event: ServerEvent) -> EngineEvent | None:
+    if not event.item_id:
+        return None
+    code, message, _ = error_of(event)
+    return NotTranscribed(event.item_id, f"{code}: {message}"[:300] if message else code)
+
+
 def _item(event: ServerEvent) -> EngineEvent | None:
     item = event.item if isinstance(event.item, dict) else {}
     who = {"user": "caller", "assistant": "agent"}.get(str(item.get("role")))
@@ -279,6 +287,7 @@ _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
     "response.output_text.done": _agent_words_done,
     "conversation.item.input_audio_transcription.delta": _caller_words,
     "conversation.item.input_audio_transcription.completed": _caller_words_done,
+    "conversation.item.input_audio_transcription.failed": _not_transcribed,
     "conversation.item.added": _item,
     "input_audio_buffer.speech_started": lambda event: SpeechStarted(),
     "input_audio_buffer.speech_stopped": lambda event: SpeechStopped(),

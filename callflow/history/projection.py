@@ -206,6 +206,10 @@ class Projection:
             status = "completed" if event.get("whole", True) else _STOPPED
             self._say(connection, record, event["item"], role, event["text"], status)
 
+    def _not_transcribed(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        words = f"(not transcribed: {event.get('reason', '')})"
+        self._say(connection, record, event["item"], "user", words, _STOPPED)
+
     def _told(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
         """A fact that the model was told: what was typed on the keypad, say."""
         self._say(connection, record, f"told_{record.step}_{round(record.at * 1000)}", "system", event["text"])
@@ -301,6 +305,7 @@ _READERS: Final[dict[str, Reader]] = {
     "media_lost": Projection._stream_ended,
     "turn": Projection._turn,
     "told": Projection._told,
+    "not_transcribed": Projection._not_transcribed,
     "heard": Projection._heard,
     "interrupted": Projection._interrupted,
     "cut_off": Projection._interrupted,

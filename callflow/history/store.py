@@ -161,6 +161,17 @@ class Store:
         wanted = select(conversations.c.call_id).where(conversations.c.call_id.startswith(beginning, autoescape=True))
         return [row.call_id for row in await self._rows(wanted.limit(10))]
 
+    async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> dict[str, list[Record]]:
+        """Of the newest calls, the notes of these kinds, by kind: what went wrong in them, say."""
+        newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None))
+        newest = newest.order_by(conversations.c.id.desc()).limit(calls)
+        alike = or_(*(steps.c.event.startswith(f'{{"event":"{kind}"', autoescape=True) for kind in kinds))
+        rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
+        found: dict[str, list[Record]] = {}
+        for record in map(_record, rows):
+            found.setdefault(record.event["event"], []).append(record)
+        return found
+
     async def unfinished(self) -> list[str]:
         """The calls that no process has let go of, oldest first."""
         wanted = select(conversations.c.call_id).where(

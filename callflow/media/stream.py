@@ -28,6 +28,7 @@ from callflow.contracts import (
 )
 from callflow.errors import Malformed
 from callflow.media import g711
+from callflow.media.odd_frames import loosely_decoded, shape_of
 from callflow.media.reorder import Reorder
 from callflow.writer import Writer
 
@@ -139,7 +140,7 @@ class Stream:
             self._writer.put(self._dialect.clear())
 
     async def _read(self) -> None:
-        receive, decode, counts = self._wire.receive, self._dialect.decode, self._counts
+        receive, decode = self._wire.receive, self._dialect.decode
         try:
             while (message := await receive()) is not None:
                 try:
@@ -153,8 +154,8 @@ class Stream:
                                 self._hold(moved=bool(ready))
                     else:
                         self._other(frame)
-                except Malformed:
-                    counts["malformed_frames"] += 1
+                except Malformed as error:
+                    self._unreadable(f"{error}: {shape_of(message)}")
             self._end("the carrier closed the media socket")
         except asyncio.CancelledError:
             raise
@@ -166,14 +167,24 @@ class Stream:
         try:
             audio = binascii.a2b_base64(payload, strict_mode=True)
         except ValueError:
-            self._counts["malformed_frames"] += 1
-            return
+            lenient = loosely_decoded(payload)
+            if lenient is None:
+                self._unreadable(f"its payload of {len(payload)} characters is not base64")
+                return
+            audio = lenient
+            payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
         self._counts["frames_in"] += 1
         if self._alaw:
             audio = g711.alaw_to_ulaw(audio)
             payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
         if audio:
             self._relay.append(payload, audio)
+
+    def _unreadable(self, what: str) -> None:
+        """Counted; and the first one of a call is told, without what it holds."""
+        self._counts["malformed_frames"] += 1
+        if self._counts["malformed_frames"] == 1:
+            log.warning("call %s: a frame of its media cannot be read: %s (others are counted)", self._relay.call, what)
 
     def _hold(self, *, moved: bool) -> None:
         """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""

@@ -279,10 +279,18 @@ def test_one_name_of_the_leg_is_enough() -> None:
         assert signal.ids.known() == ("x",)
 
 
-def test_a_webhook_of_another_product_needs_no_call() -> None:
-    (signal,) = ADAPTER.parse(request(envelope("message.received", {})))
-    assert signal.event == events.CarrierNotice(kind="message.received")
-    assert signal.ids == LegIds()
+@pytest.mark.parametrize("kind", ["message.received", "message.finalized", "number_order.complete", "fax.received"])
+def test_a_webhook_of_another_product_is_about_no_call(kind: str) -> None:
+    assert ADAPTER.parse(request(envelope(kind, {}))) == []
+    assert ADAPTER.parse(request(envelope(kind, {"id": "x", "from": "+15550100001", "call_control_id": None}))) == []
+
+
+@pytest.mark.parametrize("name", ["call_control_id", "call_leg_id", "call_session_id"])
+@pytest.mark.parametrize("value", [7, 1.5, True, [], {}, ["v3:x"], {"id": "v3:x"}])
+def test_an_id_that_is_no_text_is_refused(name: str, value: object) -> None:
+    for kind in ("call.initiated", "call.hangup", "of.next.year"):
+        with pytest.raises(Malformed, match=name):
+            ADAPTER.parse(request(envelope(kind, payload() | {name: value})))
 
 
 def test_unknown_kinds_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -194,13 +194,44 @@ def test_a_handshake_is_signed_with_or_without_slash_and_port(slash: str, port: 
 )
 def test_a_handshake_signed_for_another_address_is_refused(signed_as: str) -> None:
     with pytest.raises(Forged):
-        twilio().verify_stream(handshake(signed_as))
+        twilio(media_signature="require").verify_stream(handshake(signed_as))
 
 
 def test_a_handshake_without_signature_is_refused_unless_the_settings_allow_it() -> None:
     bare = Request("GET", "/media-stream/abc", {}, b"", url="wss://phone.test/media-stream/abc")
-    with pytest.raises(Forged, match="twilio_media_signature"):
-        twilio().verify_stream(bare)
-    twilio(media_signature=False).verify_stream(bare)
+    forged = handshake("wss://phone.test/media-stream/abc", token="54321")
+    for odd in (bare, forged):
+        with pytest.raises(Forged, match="twilio_media_signature"):
+            twilio(media_signature="require").verify_stream(odd)
+    assert twilio().verify_stream(bare) == "it is not signed"
+    told = twilio().verify_stream(forged)
+    assert told.startswith("it is signed over none of wss://phone.test/media-stream/…, wss://phone.test:443/media")
+    assert "abc" not in told, "the token is a secret"
+    assert twilio().verify_stream(handshake("wss://phone.test/media-stream/abc")) == ""
+
+
+# Callers with a SIP address, over GET
+
+
+@pytest.mark.parametrize(
+    ("asked", "signed_as"),
+    [
+        ("From=sip%3A1001%40198.51.100.7&CallSid=CA1", "From=sip%3A1001%40198.51.100.7&CallSid=CA1"),
+        ("From=sip%3A1001%40198.51.100.7&CallSid=CA1", "From=sip:1001@198.51.100.7&CallSid=CA1"),
+        ("From=sip:1001%40198.51.100.7&CallSid=CA1", "From=sip:1001@198.51.100.7&CallSid=CA1"),
+        ("From=sips%3Aann%40x.example%3A5061&To=%2B15550100002", "From=sips:ann@x.example:5061&To=%2B15550100002"),
+        ("From=sip%3A1001%40x.example&To=%2B15550100002", "From=sip:1001@x.example&To=+15550100002"),
+    ],
+)
+def test_a_sip_address_in_a_query_may_be_signed_as_it_is_read(asked: str, signed_as: str) -> None:
+    signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/?{signed_as}", {})
+    Verifier([TOKEN]).check(Request("GET", "/", {"x-twilio-signature": signature}, b"", f"{PUBLIC}/?{asked}", asked))
+
+
+def test_unescaping_makes_no_forgery_right() -> None:
+    query = "From=sip%3A1001%40198.51.100.7&CallSid=CA1"
+    signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/?From=sip:1002@198.51.100.7&CallSid=CA1", {})
     with pytest.raises(Forged):
-        twilio(media_signature=False).verify_stream(handshake("wss://phone.test/media-stream/abc", token="54321"))
+        Verifier([TOKEN]).check(
+            Request("GET", "/", {"x-twilio-signature": signature}, b"", f"{PUBLIC}/?{query}", query)
+        )

@@ -1,0 +1,48 @@
+"""Frames of a media stream that are not as they should be: read as far as possible, and told by their shape. Pure."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any, Final
+
+import msgspec
+
+
+_BLANKS: Final = str.maketrans(dict.fromkeys(" \t\r\n") | {"-": "+", "_": "/"})
+_MOST_SHAPE: Final = 200
+_MOST_READ: Final = 4096
+_MOST_DEPTH: Final = 3
+
+
+def loosely_decoded(payload: str) -> bytes | None:
+    """Base64 without its padding, with line breaks, or in the alphabet of URLs. None: it is none."""
+    plain = payload.translate(_BLANKS).rstrip("=")
+    try:
+        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+    except ValueError:
+        return None
+
+
+def shape_of(message: str | bytes) -> str:
+    """What a frame looks like: names and kinds, and nothing that anybody said."""
+    if not isinstance(message, str):
+        return f"{len(message)} bytes"
+    if len(message) > _MOST_READ:
+        return f"{len(message)} characters"
+    try:
+        return _shape(msgspec.json.decode(message), 0)[:_MOST_SHAPE]
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return f"{len(message)} characters that are no JSON"
+
+
+def _shape(value: Any, depth: int) -> str:
+    match value:
+        case dict() if depth < _MOST_DEPTH:
+            return "{" + ", ".join(f"{name[:40]}: {_shape(each, depth + 1)}" for name, each in value.items()) + "}"
+        case str():
+            return f"text of {len(value)}"
+        case None:
+            return "null"
+        case list():
+            return f"list of {len(value)}"
+    return {"bool": "yes or no", "int": "number", "float": "number"}.get(type(value).__name__, type(value).__name__)
