@@ -98,6 +98,9 @@ ACTED_UPON = {
 }
 
 
+_IDS = ("call_control_id", "call_leg_id", "call_session_id")
+
+
 def _parsed(data: dict[str, Any]) -> events.Signal:
     body = json.dumps({"data": data, "meta": {"attempt": 1, "delivered_to": "https://app.test/webhooks"}}).encode()
     (signal,) = telnyx().parse(request(body))
@@ -115,6 +118,9 @@ def test_every_documented_webhook_is_read() -> None:
     index = load("telnyx/webhook-events-index.json")
     assert set(ACTED_UPON) <= set(index), "we act upon events that Telnyx does not document"
     for kind, entry in index.items():
+        if not any(entry["example"]["payload"].get(name) for name in _IDS):
+            assert kind.startswith("conference."), f"{kind} is about no call"
+            continue
         signal = _parsed(entry["example"])
         if isinstance(signal.event, events.CarrierNotice):
             assert signal.event.kind == kind

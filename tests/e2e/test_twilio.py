@@ -313,7 +313,7 @@ async def handshake(the: House, url: str, headers: Mapping[str, str]) -> int:
 
 def test_a_media_socket_needs_its_signature_and_its_token() -> None:
     async def main() -> None:
-        async with house(realtime=model(), stream_seconds=8.0) as the:
+        async with house(realtime=model(), stream_seconds=8.0, twilio_media_signature="require") as the:
             call = await the.twilio.ring(faults=Faults(never_connect=True))
             await the.until(lambda: call.streams, "the stream to be asked for")
             url = call.streams[0].options.url

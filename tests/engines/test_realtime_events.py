@@ -15,6 +15,7 @@ from callflow.contracts import (
     EngineEvent,
     ItemOpened,
     Lost,
+    NotTranscribed,
     ResponseDone,
     ResponseStarted,
     Speech,
@@ -58,7 +59,19 @@ MEANINGS: list[tuple[dict[str, Any], EngineEvent | None]] = [
         {"type": "conversation.item.input_audio_transcription.completed", "item_id": "u", "transcript": ""},
         Words("caller", "u", "", final=True),
     ),
-    ({"type": "conversation.item.input_audio_transcription.failed", "item_id": "u", "error": {"code": "x"}}, None),
+    (
+        {"type": "conversation.item.input_audio_transcription.failed", "item_id": "u", "error": {"code": "x"}},
+        NotTranscribed("u", "x"),
+    ),
+    (
+        {
+            "type": "conversation.item.input_audio_transcription.failed",
+            "item_id": "u",
+            "error": {"code": "x", "message": "m" * 500},
+        },
+        NotTranscribed("u", f"x: {'m' * 297}"),
+    ),
+    ({"type": "conversation.item.input_audio_transcription.failed", "error": {"code": "x"}}, None),
     (
         {"type": "conversation.item.added", "item": {"id": "u", "type": "message", "role": "user"}},
         ItemOpened("caller", "u"),
