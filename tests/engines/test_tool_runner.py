@@ -314,7 +314,7 @@ def test_a_tool_that_waits_as_it_should_holds_up_nothing(
         async with calls(bench) as they:
             they.start("a", "waits", 100)
             await until(lambda: bench.began["waits"] == 100, "all of them to wait at the same time")
-            assert held() == 0, "they have no thread meanwhile"
+            await until(lambda: held() == 0, "their threads to be given back meanwhile")
             bench.let_go.set()
             assert {each.output for each in await asyncio.gather(*they.tasks)} == {'"at last"'}
         assert "holds up" not in caplog.text
