@@ -69,6 +69,7 @@ class DurableJournal(MemoryJournal):
         self._last = 0
         self._forgotten: dict[str, None] = {}
         self._said = -_SAY_EVERY_SECONDS
+        self._said_opening = False
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
@@ -82,6 +83,10 @@ class DurableJournal(MemoryJournal):
         if self.trouble:
             self._put(record, None)
             raise JournalError(self.trouble)
+        if self._database is None:  # it is being opened: callers are served meanwhile, and nothing is wrong
+            self._put(record, None)
+            self._say_opening()
+            return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._put(record, done)
         await done
@@ -92,6 +97,11 @@ class DurableJournal(MemoryJournal):
             self._put(record, None)
         else:
             self.counts["dropped"] += 1
+
+    def _say_opening(self) -> None:
+        if not self._said_opening:
+            self._said_opening = True
+            log.warning("the record is not open yet: what happens meanwhile is written as soon as it is")
 
     def forget(self, call: str) -> None:
         """Somebody deleted it: nothing more is written about it, should it still be going on."""

@@ -184,3 +184,26 @@ def test_what_was_deleted_does_not_come_back(database_url: str) -> None:
             assert await store.conversation(CALL) is None
 
     asyncio.run(main())
+
+
+def test_while_the_record_is_being_opened_no_step_waits_and_none_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))
+        one = DurableJournal()
+        one.note(began())
+        for number in range(1, 51):
+            async with asyncio.timeout(0.05):
+                await one.append(step(number))
+        assert not one.trouble
+        await database.migrate()
+        one.open(database)
+        await one.append(step(51))
+        assert [record.step for record in await Store(database).journal(CALL)] == list(range(52))
+        await one.close()
+        await database.close()
+
+    asyncio.run(main())
+    assert caplog.text.count("the record is not open yet") == 1
+    assert "ERROR" not in caplog.text
