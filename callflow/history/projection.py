@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
 from callflow.journal import BEGAN, ENDED, Record
+from callflow.printable import whole
 
 
 _CALL: Final = conversations.c.call_id == bindparam("call")
@@ -49,16 +50,14 @@ def _readable(value: Any) -> Any:
         return {_readable(name): _readable(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_readable(each) for each in value]
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return whole(value) if isinstance(value, str) else value
 
 
 def clean(value: Any) -> Any:
     """Text that every database takes: PostgreSQL knows no NUL, and neither knows half a surrogate pair."""
     if not isinstance(value, str):
         return value
-    if not value.isascii():
-        value = value.encode("utf-8", "replace").decode()
-    return value.replace("\x00", "")
+    return whole(value).replace("\x00", "")
 
 
 class Projection:
