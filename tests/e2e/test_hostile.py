@@ -75,6 +75,13 @@ def test_strangers_cost_the_calls_of_others_nothing() -> None:
                 "a body hash of odd characters": (
                     lambda: the.post("/?bodySHA256=%C3%A9", b"{}", X_Twilio_Signature="A" * 27 + "="), {b"403"}
                 ),
+                "a body in chunks of a byte": (
+                    lambda: the.raw(
+                        b"POST /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        + b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n"
+                    ),
+                    {b"403"},
+                ),
                 "two thousand headers": (
                     lambda: the.raw(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2_000 + b"\r\n"), {b"431"}
                 ),
