@@ -104,6 +104,7 @@ class Line:
                 token=settings.console_token.get_secret_value(),
                 tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).shown,
                 checked=self._house.checked,
+                engine=self._house.account.describe,
             )
             await self._listen(console, operators)
         try:
@@ -143,6 +144,7 @@ class Line:
 
     async def __aexit__(self, *_: object) -> None:
         await self.switchboard.stop()
+        await self._house.close()
         if self._tunnel is not None:
             await self._tunnel.close()
         self._closing.set()
@@ -279,6 +281,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     @app.after_serving
     async def close_switchboard() -> None:
         await leave(board[0], settings, keepers[0])
+        await house.close()
         for carrier in carriers:
             await carrier.close()
         await keepers[0].close()

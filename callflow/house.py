@@ -14,6 +14,7 @@ from typing import Any
 
 from callflow.contracts import Caller
 from callflow.engines import models, session_config
+from callflow.engines.account import Account
 from callflow.engines.call_tools import CallTools
 from callflow.engines.openai_realtime import OpenAIRealtime
 from callflow.engines.session_config import RealtimeConfig
@@ -58,7 +59,7 @@ def for_the_log(settings: Settings) -> Callable[[str], str]:
     return lambda text: redact.text(secrets.lines(text))
 
 
-def make_plan(settings: Settings, profile: str = "") -> Plan:
+def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
     """How a call is conducted under these settings: those of its own number."""
     engine = engine_config(settings)
     by_silence = settings.turn_detection == "server_vad"
@@ -69,7 +70,7 @@ def make_plan(settings: Settings, profile: str = "") -> Plan:
         disclosure=f"{announced} {settings.disclosure}".strip(),
         record_after_opening=bool(announced),
         profile=profile,
-        make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear),
+        make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear, account),
         clips=clips.load(settings.clip_language),
         deadline_seconds={
             "ring": settings.ring_seconds,
@@ -106,7 +107,7 @@ NOBODY = Caller("", "", "")
 
 
 class House:
-    """What the settings make for all calls: a plan for each profile, and the tools.
+    """What the settings make for all calls: a plan for each profile, the tools, and the engine's account.
 
     Raises SettingsError, ToolsError, or FileNotFoundError for a language without clips.
     """
@@ -115,8 +116,13 @@ class House:
         self.settings = settings
         self.profiles = Profiles(settings)
         self.tools = ToolShelf(Path(settings.tools_file))
-        self.plans = {name: make_plan(chosen, name) for name, chosen in self.profiles.all().items()}
+        self.account = Account()  # profiles have neither key nor address of their own
+        self.plans = {name: make_plan(chosen, self.account, name) for name, chosen in self.profiles.all().items()}
         self.redactor = redactor(settings)
+
+    async def close(self) -> None:
+        """Once no call is left."""
+        await self.account.close()
 
     @property
     def warnings(self) -> list[str]:

@@ -43,8 +43,9 @@ from callflow.contracts import (
     Unable,
 )
 from callflow.engines import audio, prices, realtime_events, remote_tools, session_config
+from callflow.engines.account import Account, open_socket
 from callflow.engines.realtime_events import ServerEvent
-from callflow.engines.realtime_socket import CLOSE_SECONDS, open_socket
+from callflow.engines.realtime_socket import CLOSE_SECONDS
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
 from callflow.engines.session_config import RealtimeConfig
 from callflow.errors import EngineError, Malformed
@@ -67,8 +68,10 @@ _LEAST_EXPIRING: Final = 0.1
 
 
 class OpenAIRealtime:
-    def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear) -> None:
+    def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear, account: Account | None = None) -> None:
+        """`account`: of all calls; None: this session has one of its own."""
         self._config, self._brief, self._hear = config, brief, hear
+        self._account, self._owns_account = account or Account(), account is None
         self._call = brief.call
         keys = (key for tool in brief.tools for key in remote_tools.keys_of(tool))
         self._secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
@@ -116,7 +119,8 @@ class OpenAIRealtime:
         if self._closed:
             return
         self._lost = asyncio.get_running_loop().create_future()
-        connecting = asyncio.create_task(open_socket(self._config, self._call), name=f"engine-connect {self._call}")
+        opening = open_socket(self._config, self._call, self._account, arrives=self._brief.session == 1)
+        connecting = asyncio.create_task(opening, name=f"engine-connect {self._call}")
         lost: Lost | None = None
         try:
             ends: set[asyncio.Future[Any]] = {connecting, self._lost}
@@ -131,6 +135,8 @@ class OpenAIRealtime:
                 self._socket = self._socket or connecting.result()
             tell = not self._closed
             await self.close()
+            if self._owns_account:
+                await self._account.close()
             if tell and lost is not None:
                 self._hear(lost)
 

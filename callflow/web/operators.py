@@ -44,9 +44,10 @@ def create_operators(
     token: str = "",
     tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     checked: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    engine: Callable[[], Mapping[str, Any]] = dict,
 ) -> Quart:
     """`redact`: what enters the record here goes through it. `tools`: the definitions of what the agent can do.
-    `checked`: changes to a call's settings in their proper form; raises Refusal."""
+    `checked`: changes to a call's settings in their proper form; raises Refusal. `engine`: whether it takes calls."""
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
@@ -82,6 +83,7 @@ def create_operators(
             "calls": len(board.calls),
             "counts": dict(board.counts),
             "journal": record,
+            "engine": dict(engine()),
         }
 
     @app.get("/api/calls")

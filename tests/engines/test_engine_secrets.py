@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from callflow.contracts import Complaint, Ready
-from callflow.engines import realtime_socket
+from callflow.engines import breaker
 from callflow.engines.session_config import RealtimeConfig
 from callflow.secrecy import NOT_SHOWN
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
@@ -31,7 +31,7 @@ FORMS = {
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime_socket, "_BACKOFF", lambda state: 0.01)
+    monkeypatch.setattr(breaker.Pace, "PAUSES", (0.01,))
 
 
 def hides(one: Client, caplog: pytest.LogCaptureFixture) -> None:
