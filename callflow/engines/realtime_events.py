@@ -28,6 +28,7 @@ from callflow.contracts import (
     ToolCall,
     Words,
 )
+from callflow.engines import lenient
 from callflow.errors import Malformed
 
 
@@ -92,9 +93,9 @@ class _Delta(msgspec.Struct):
 
     type: str
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
-    content_index: int | None = None
+    response_id: Any = None
+    item_id: Any = None
+    content_index: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
@@ -105,6 +106,7 @@ _MOST_NAME: Final = 200
 """Characters of an id, a code or a status; real ones have 40 at most."""
 _MOST_MESSAGE: Final = 2000
 _MOST_MS: Final = 1e9
+_MOST_CONTENT: Final = 1_000_000
 
 
 def decode(message: bytes | str) -> ServerEvent:
@@ -112,13 +114,15 @@ def decode(message: bytes | str) -> ServerEvent:
     try:
         event = _decode(message) if len(message) <= _MOST_BYTES else _long(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Malformed(f"not a Realtime event: {error}") from None
+        event = _leniently(message, error)
     event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
     for name in (event.item_id, event.response_id):
         if name is not None and not _is_id(name):
             raise Malformed(f"{event.type} with an id of {len(name)} characters")
     if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
-        raise Malformed(f"{event.type} at a time that no call reaches")
+        event.audio_end_ms = None  # no call lasts that long: what happened counts all the same
+    if event.content_index is not None and not 0 <= event.content_index <= _MOST_CONTENT:
+        event.content_index = None
     return event
 
 
@@ -126,7 +130,34 @@ def _long(message: bytes | str) -> ServerEvent:
     delta = _decode_delta(message)
     if BETA_NAMES.get(delta.type, delta.type) != "response.output_audio.delta":
         raise Malformed(f"{delta.type[:_MOST_NAME]} of {len(message)} bytes")
-    return ServerEvent(delta.type, delta.delta, delta.response_id, delta.item_id, delta.content_index)
+    return _fitted(msgspec.structs.asdict(delta))
+
+
+def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
+    """One that the strict reader refuses, without what cannot be read of it."""
+    if len(message) > _MOST_BYTES:
+        raise Malformed(f"not a Realtime event: {refusal}") from None
+    try:
+        fields = lenient.read(message)
+    except (ValueError, RecursionError):
+        raise Malformed(f"not a Realtime event: {refusal}") from None
+    return _fitted(fields)
+
+
+def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
+    """Each field as the type that is expected of it, or None."""
+    kind = fields.get("type")
+    if not isinstance(kind, str):
+        raise Malformed("an event without a type")
+    texts = {name: lenient.text(fields.get(name)) for name in ("delta", "response_id", "item_id", "transcript", "text")}
+    parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage")}
+    return ServerEvent(
+        kind,
+        content_index=lenient.integer(fields.get("content_index")),
+        audio_end_ms=lenient.number(fields.get("audio_end_ms")),
+        **texts,
+        **parts,
+    )
 
 
 def read(event: ServerEvent) -> EngineEvent | None:

@@ -169,13 +169,14 @@ def test_parts_of_another_shape_do_no_harm(event: dict[str, Any]) -> None:
 MALFORMED: dict[str, str | bytes] = {
     "nothing": b"",
     "not JSON": "speech_started",
-    "not UTF-8": b'{"type":"\xff"}',
-    "half a surrogate": '{"type":"x","delta":"\\udc00"}',
+    "not JSON behind half a surrogate": '{"type":"x","delta":"\\udc00"',
+    "half a surrogate in the middle of much": '{"type":"x","delta":"\\udc00","item":[' + "0," * 10_000 + "0]}",
+    "half a surrogate far below": '{"type":"x","delta":"\\udc00","item":' + "[" * 100 + "]" * 100 + "}",
+    "half a surrogate in a long event": '{"type":"x","delta":"\\udc00","text":"' + "x" * 1_100_000 + '"}',
+    "a number of endless digits": '{"type":"x","item":' + "9" * 5000 + "}",
     "half a surrogate outside JSON": "\ud800",
     "an empty id": '{"type":"response.output_audio.done","item_id":""}',
     "a long id": '{"type":"response.output_audio.done","response_id":"' + "r" * 201 + '"}',
-    "a time that no call reaches": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":1e300}',
-    "a time before all time": '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":-1}',
     "a long event that is no audio": '{"type":"response.done","delta":"","response":[' + "{}," * 400_000 + "0]}",
     "a long event without a delta": '{"type":"response.done","response":"' + "x" * 1_100_000 + '"}',
     "nested without end": '{"type":"response.done","response":' + "[" * 100_000,
@@ -197,6 +198,158 @@ MALFORMED: dict[str, str | bytes] = {
 def test_a_malformed_event_is_refused(what: str) -> None:
     with pytest.raises(Malformed):
         realtime_events.read(realtime_events.decode(MALFORMED[what]))
+
+
+HALF = "\\ud83d"
+"""As JSON has it; the other half never comes."""
+CALLER = "conversation.item.input_audio_transcription"
+AGENT = "response.output_audio_transcript"
+READABLE: dict[str, tuple[str | bytes, EngineEvent]] = {
+    "the caller's words": (
+        f'{{"type":"{CALLER}.completed","item_id":"u","transcript":"Good {HALF} day"}}',
+        Words("caller", "u", "Good ? day", final=True),
+    ),
+    "the caller's words so far": (
+        f'{{"type":"{CALLER}.delta","item_id":"u","delta":"{HALF}"}}',
+        Words("caller", "u", "?", final=False),
+    ),
+    "the agent's words so far": (
+        f'{{"type":"{AGENT}.delta","item_id":"i","delta":"\\ude00!"}}',
+        Words("agent", "i", "?!", final=False),
+    ),
+    "the agent's words": (
+        f'{{"type":"{AGENT}.done","item_id":"i","transcript":"{HALF} \\ud83d\\ude00"}}',
+        Words("agent", "i", "? \N{GRINNING FACE}", final=True),
+    ),
+    "an agent's text": (
+        f'{{"type":"response.output_text.done","item_id":"i","text":"{HALF}"}}',
+        Words("agent", "i", "?", final=True),
+    ),
+    "a backslash is no escape": (
+        f'{{"type":"{AGENT}.done","item_id":"i","transcript":"\\\\ud83d {HALF}"}}',
+        Words("agent", "i", "\\ud83d ?", final=True),
+    ),
+    "half a pair in a name": (
+        f'{{"type":"conversation.item.added","item":{{"id":"u","type":"message","role":"user","na{HALF}me":"{HALF}"}}}}',
+        ItemOpened("caller", "u"),
+    ),
+    "half a pair in what nobody reads": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","delta":"{AUDIO}","obfuscation":"{HALF}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "half a pair in an error": (
+        f'{{"type":"error","error":{{"code":"c","message":"m{HALF}"}}}}',
+        Complaint("c", "m?"),
+    ),
+    "a transcription that failed": (
+        f'{{"type":"{CALLER}.failed","item_id":"u","error":{{"code":"c{HALF}"}}}}',
+        NotTranscribed("u", "c?"),
+    ),
+    "no UTF-8": (
+        b'{"type":"' + CALLER.encode() + b'.completed","item_id":"u","transcript":"caf\xe9"}',
+        Words("caller", "u", "caf\ufffd", final=True),
+    ),
+    "a surrogate as bytes": (
+        b'{"type":"' + CALLER.encode() + b'.completed","item_id":"u","transcript":"\xed\xa0\xbd"}',
+        Words("caller", "u", "\ufffd" * 3, final=True),
+    ),
+    "a line break within": (
+        f'{{"type":"{CALLER}.completed","item_id":"u","transcript":"one\ntwo"}}',
+        Words("caller", "u", "one\ntwo", final=True),
+    ),
+    "a mark of byte order before it": (
+        b'\xef\xbb\xbf{"type":"' + CALLER.encode() + b'.completed","item_id":"u","transcript":"one"}',
+        Words("caller", "u", "one", final=True),
+    ),
+    "not a number": (
+        f'{{"type":"{CALLER}.completed","item_id":"u","transcript":"one","usage":{{"seconds":NaN}}}}',
+        Words("caller", "u", "one", final=True),
+    ),
+    "a name said twice": (
+        f'{{"type":"{CALLER}.completed","item_id":"u","transcript":"no","transcript":"yes"}}',
+        Words("caller", "u", "yes", final=True),
+    ),
+    "a number for words": (
+        f'{{"type":"{CALLER}.completed","item_id":"u","transcript":42}}',
+        Words("caller", "u", "42", final=True),
+    ),
+    "a number for an id": (
+        f'{{"type":"{CALLER}.completed","item_id":7,"transcript":"one"}}',
+        Words("caller", "7", "one", final=True),
+    ),
+    "an index as text": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":"1","delta":"{AUDIO}"}}',
+        Speech("", "i", 1, b"\xff\x7f\x00"),
+    ),
+    "an index between two": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":0.5,"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "an index that is none": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":[],"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "an index of endless digits": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":{"9" * 400},"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "an index before the first": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":-1,"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "a response's id that is none": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","response_id":{{}},"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
+    "a long delta with an index as text": (
+        json.dumps(
+            {
+                "type": "response.output_audio.delta",
+                "item_id": "i",
+                "content_index": "1",
+                "response_id": ["r"],
+                "delta": base64.b64encode(bytes(900_000)).decode(),
+            }
+        ),
+        Speech("", "i", 1, bytes(900_000)),
+    ),
+    "text that belongs to something else": (
+        '{"type":"response.created","text":{"format":"x"},"response":{"id":"r"}}',
+        ResponseStarted("r"),
+    ),
+    "a time that no call reaches": (
+        '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":1e300}',
+        SpeechStopped(),
+    ),
+    "a time before all time": ('{"type":"input_audio_buffer.speech_stopped","audio_end_ms":-1}', SpeechStopped()),
+    "a time that is none": ('{"type":"input_audio_buffer.speech_stopped","audio_end_ms":"soon"}', SpeechStopped()),
+    "a tool's arguments": (
+        f'{{"type":"response.done","response":{{"id":"r","output":[{{"arguments":"{HALF}"}}]}}}}',
+        ResponseDone("r", "completed", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", READABLE)
+def test_what_can_be_read_of_an_odd_event_is_read(what: str) -> None:
+    message, meaning = READABLE[what]
+    for each in (message, message.encode()) if isinstance(message, str) else (message,):
+        found = realtime_events.read(realtime_events.decode(each))
+        assert found == meaning
+        assert type(found) is type(meaning)
+        str(found).encode()
+
+
+def test_a_tools_arguments_may_hold_half_a_pair() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "note", "arguments": '{"text":"\ud83d"}'}
+    event = realtime_events.decode(json.dumps({"type": "response.output_item.done", "item": call}))
+    [found] = realtime_events.tool_calls([event.item])
+    assert found.arguments == '{"text":"?"}'
+
+
+def test_a_time_as_text_is_a_time() -> None:
+    message = '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":"1500"}'
+    assert realtime_events.decode(message).audio_end_ms == 1500
 
 
 JSON = st.recursive(
