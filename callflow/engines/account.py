@@ -106,8 +106,8 @@ class Account:
             self._tell_closed()
         self._wake()
 
-    def failed(self, config: RealtimeConfig, error: HandshakeError) -> None:
-        if not self._breaker.failed(_now(), error.counts, error.why, error.wait, random.random()):
+    def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
+        if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
         self._since = time.time()
         log.error("the engine refuses calls (%s): none asks it until a probe gets through", error.why)
@@ -241,7 +241,7 @@ class _Opening:
         self._trouble = str(error)
         self._pace.refused(_now(), error.wait, random.random())
         if not was_late:  # else that was counted
-            account.failed(self._config, error)
+            account.failed(self._config, self._call, error)
         if not error.retry:
             raise error
         account.trouble(self._call, error)
@@ -255,7 +255,7 @@ class _Opening:
         """It is late. It may be answered all the same, but nothing waits for that."""
         self._late.add(task)
         self._account.answered()
-        self._account.failed(self._config, _late())
+        self._account.failed(self._config, self._call, _late())
 
     def _forget(self, task: asyncio.Task[ClientConnection]) -> None:
         del self._attempts[task]

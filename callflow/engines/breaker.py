@@ -76,7 +76,8 @@ class Pace:
     """When one call may ask: over all its sessions."""
 
     MOST: Final = 5
-    WITHIN: Final = 15.0
+    WITHIN: Final = 15.5
+    """Fifteen seconds as the vendor counts, whom one question may reach later than another."""
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
     """After the first refusal, the second, …: five attempts, of which the last is made at the end of the ten seconds
     that a caller waits, and no gap of three seconds among them."""
@@ -139,7 +140,8 @@ class Breaker:
     """
 
     FAILURES: Final = 5
-    """In a row, over all calls, with no success among them."""
+    """In a row, over all calls, with no success among them. One call alone asks no more often than that anyway, and
+    what it meets may be its own (its model's limit): another has to have met it too."""
     WITHIN: Final = 10.0
     PROBES: Final = (1.0, 2.0, 2.5, 2.5, 2.5, 2.5, 5.0, 10.0, 20.0, 30.0)
     """Seconds from one probe's beginning to the next. As long as a caller may still wait they are less than three."""
@@ -155,7 +157,7 @@ class Breaker:
         self.closed_at = float("-inf")
         self.probe_at = 0.0
         """When the next probe is due, while it is open."""
-        self._failures: deque[float] = deque(maxlen=self.FAILURES)
+        self._failures: deque[tuple[float, str]] = deque(maxlen=self.FAILURES)
         self._probes = 0
         self._probe_began = 0.0
         self._is_trusted = False
@@ -176,7 +178,7 @@ class Breaker:
         Else those who come at the same moment would all have asked before the first is refused."""
         return not self.is_open and (self._is_trusted or under_way < self._MOST_AT_ONCE)
 
-    def failed(self, now: float, kind: Counts, why: str, wait: float = 0.0, jitter: float = 0.0) -> bool:
+    def failed(self, now: float, call: str, kind: Counts, why: str, wait: float = 0.0, jitter: float = 0.0) -> bool:
         """A call was refused, or got no answer. True: that has opened it."""
         if not kind:
             return False
@@ -184,8 +186,9 @@ class Breaker:
         if self.is_open:  # it was asked before that; its later word holds
             self.probe_at = max(self.probe_at, now + wait) if wait else self.probe_at
             return False
-        self._failures.append(now)
-        in_a_row = len(self._failures) == self.FAILURES and now - self._failures[0] <= self.WITHIN
+        self._failures.append((now, call))
+        in_a_row = len(self._failures) == self.FAILURES and now - self._failures[0][0] <= self.WITHIN
+        in_a_row = in_a_row and len({call for _, call in self._failures}) > 1
         if kind != "at once" and not in_a_row:
             return False
         self.state, self.why, self.opened_at, self._probes = "open", why, now, 0

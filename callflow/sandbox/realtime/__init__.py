@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Self
@@ -91,6 +93,8 @@ class Realtime:
         """All that were ever opened, in order."""
         self.connections_attempted = 0
         """Opening handshakes seen, refused and swallowed ones included."""
+        self.attempted_at: deque[float] = deque(maxlen=10_000)
+        """When, by `time.monotonic()`."""
         self._host = host
         self._port = port
         self._keep_audio = keep_audio
@@ -177,6 +181,7 @@ class Realtime:
         if address.path.rstrip("/") != PATH:
             return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
         self.connections_attempted += 1
+        self.attempted_at.append(time.monotonic())
         number = self.connections_attempted
         await self._notify()
         faults = self.faults if self.faults.hits(number) else NO_FAULTS
@@ -184,7 +189,9 @@ class Realtime:
             await self._closing.wait()
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", None)
         if faults.take("refuse_next"):
-            return _refusal(HTTPStatus(faults.refuse_status), *_STATUS_WORDS.get(faults.refuse_status, ("", None)))
+            message, code = _STATUS_WORDS.get(faults.refuse_status, ("", None))
+            code = code if faults.refuse_code is None else faults.refuse_code
+            return _refusal(HTTPStatus(faults.refuse_status), message, code, faults.retry_after)
         if _key(request.headers) != self.api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
         if "call_id" in query:
@@ -241,12 +248,14 @@ _STATUS_WORDS: Final[dict[int, tuple[str, str | None]]] = {
 }
 
 
-def _refusal(status: HTTPStatus, message: str, code: str | None) -> Response:
+def _refusal(status: HTTPStatus, message: str, code: str | None, retry_after: str | None = None) -> Response:
     kind = "invalid_request_error" if status < 500 else "server_error"
     body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-    if status in (429, 503):
-        headers["Retry-After"] = "1"
+    if retry_after is None and status in (429, 503):
+        retry_after = "1"
+    if retry_after:
+        headers["Retry-After"] = retry_after
     return Response(status.value, status.phrase, headers, body)
 
 

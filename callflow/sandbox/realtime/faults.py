@@ -21,7 +21,11 @@ class Faults:
     refuse_next: int = 0
     """The next n handshakes are answered with HTTP `refuse_status`."""
     refuse_status: int = 503
-    """401 bad key, 403 no access, 429 limit, 500 and 503 theirs. 429 and 503 bring `Retry-After: 1`."""
+    """401 bad key, 403 no access, 429 limit, 500 and 503 theirs."""
+    refuse_code: str | None = None
+    """The code of the error in their bodies; None = the one that goes with the status."""
+    retry_after: str | None = None
+    """Their `Retry-After`, whatever it says, and with any status; None = "1" with 429 and 503; "" = none."""
     hang_next: int = 0
     """The next n handshakes get no answer at all."""
 
