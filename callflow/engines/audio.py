@@ -19,8 +19,14 @@ NAMES: Final = {"audio/pcmu": PCMU, "audio/pcm": PCM24}
 """How the interface names them."""
 LEAST_BYTES: Final = 320
 """Enough to tell one from the other."""
+_KNOWN_BYTES: Final = 160
+"""Enough to find what the session has sent before."""
 _SURE_BYTES: Final = 960
 """Enough to contradict what was declared."""
+_MOST_BYTES: Final = 2400
+"""Whatever does not tell by then is taken for what was declared: 50 ms of PCM, in which a voice has begun."""
+_END_BYTES: Final = 64
+"""What ends sooner than that tells nothing."""
 _SMOOTH: Final = 0.6
 """Of how much a sample differs from the one before, in parts of its size: speech at 24 kHz stays below."""
 _APART: Final = 0.2
@@ -73,13 +79,17 @@ def _roughness(samples: Any) -> float:
 class ToTelephone:
     """One stretch of speech of the engine's, of whatever format, as µ-law. `end` when it is complete.
 
-    Nothing is held back for the judgement: as long as too little has come, what comes is taken for what was declared.
+    Nothing is played as long as its format is undecided: it is held back, and then all of it is played in the right
+    one. That takes the first 40 ms of µ-law, or 20 ms where `known` says what the session has sent before; servers send
+    more than that at once. A run of 0xFF is the same silence in both, and passes.
     """
 
-    def __init__(self, declared: str) -> None:
-        self._declared = declared
+    def __init__(self, declared: str, known: str = "") -> None:
+        self._declared, self._known = declared, known
         self.format = ""
         """What it turned out to be; "" as long as too little has come."""
+        self.is_proved = False
+        """By its own sound, and not for want of anything better."""
         self._seen = b""
         self._odd = b""
         self._resampler: Any = None
@@ -89,26 +99,60 @@ class ToTelephone:
         """It is not what was declared."""
         return bool(self.format) and self.format != self._declared
 
+    def declare(self, declared: str) -> None:
+        """The server has confirmed another format: what comes from here on may be in either."""
+        if declared == self._declared:
+            return
+        self._declared = declared
+        if self.format not in ("", declared):
+            self._seen, self._odd = self._odd, b""
+            self.format, self._known, self.is_proved = "", "", False
+
     def feed(self, audio: bytes) -> bytes:
-        if not self.format:
-            audio = self._judge(audio)
-        return audio if (self.format or self._declared) == PCMU else self._down(audio, last=False)
+        if self.format:
+            return self._as(self.format, audio)
+        self._seen += audio
+        silence = self._silence()
+        self.format = self._decided()
+        if self.format == "":
+            return silence
+        held, self._seen = self._seen, b""
+        return silence + self._as(self.format, held)
 
     def end(self) -> bytes:
         """What is still on its way."""
-        return b"" if self._resampler is None else self._down(b"", last=True)
+        held, self._seen = self._seen, b""
+        if not self.format:
+            verdict = looks_like(held) if len(held) >= _END_BYTES else None
+            self.format = verdict or self._known or self._declared
+        return self._as(self.format, held) + self._rest()
 
-    def _judge(self, audio: bytes) -> bytes:
-        passed = len(self._seen)
-        self._seen += audio
-        if len(self._seen) < LEAST_BYTES:
-            return audio
-        verdict = looks_like(self._seen) or self._declared
-        if verdict != self._declared and len(self._seen) < _SURE_BYTES:
-            return audio
-        self.format, self._seen = verdict, b""
-        starts_odd = self.is_odd and passed % 2  # in the middle of a sample, as it turns out
-        return audio[1:] if starts_odd else audio
+    def _silence(self) -> bytes:
+        """The whole samples of a run of 0xFF at the beginning: as PCM the smallest there is."""
+        run = len(self._seen) - len(self._seen.lstrip(b"\xff")) & ~1
+        silence, self._seen = self._seen[:run], self._seen[run:]
+        return self._as(self._known or self._declared, silence) if silence else b""
+
+    def _decided(self) -> str:
+        size = len(self._seen)
+        if size < (_KNOWN_BYTES if self._known else LEAST_BYTES):
+            return ""
+        verdict = looks_like(self._seen)
+        expected = self._known or self._declared
+        if verdict == expected or (verdict is not None and size >= _SURE_BYTES):
+            self.is_proved = True
+            return verdict
+        return expected if verdict is None and (self._known or size >= _MOST_BYTES) else ""
+
+    def _as(self, form: str, audio: bytes) -> bytes:
+        return self._rest() + audio if form == PCMU else self._down(audio, last=False)
+
+    def _rest(self) -> bytes:
+        """What is left inside the resampler."""
+        if self._resampler is None:
+            return b""
+        rest, self._resampler, self._odd = self._down(b"", last=True), None, b""
+        return rest
 
     def _down(self, audio: bytes, *, last: bool) -> bytes:
         audio = self._odd + audio
@@ -120,15 +164,31 @@ class ToTelephone:
 
 
 class FromTelephone:
-    """The caller's µ-law as PCM at 24 kHz, frame by frame, base64 in and out."""
+    """The caller's µ-law as PCM at 24 kHz, frame by frame, base64 in and out. What comes out may be empty."""
 
     def __init__(self) -> None:
         self._resampler = _resampler(8000, 24000)
+        self._inside = b""
+        """The end of what was fed, of which the resampler still has some."""
+        self._fed = self._came = 0
 
     def feed(self, payload: str) -> str:
-        pcm = g711.ulaw_to_pcm16(binascii.a2b_base64(payload))
-        wide = _resampled(self._resampler, pcm, last=False)
-        return binascii.b2a_base64(wide, newline=False).decode("ascii")
+        ulaw = binascii.a2b_base64(payload)
+        pcm = _resampled(self._resampler, g711.ulaw_to_pcm16(ulaw), last=False)
+        self._fed += len(ulaw)
+        self._came += len(pcm)
+        self._inside = (self._inside + ulaw)[-_MOST_INSIDE:]
+        return binascii.b2a_base64(pcm, newline=False).decode("ascii")
+
+    def rest(self) -> str:
+        """What has not come out, as the µ-law that it was."""
+        left = max(self._fed - self._came // _WIDER, 0)
+        return binascii.b2a_base64(self._inside[len(self._inside) - left :], newline=False).decode("ascii")
+
+
+_WIDER: Final = 6
+"""Bytes of PCM at 24 kHz for one of µ-law."""
+_MOST_INSIDE: Final = 1600
 
 
 def _resampler(from_hz: int, to_hz: int) -> Any:

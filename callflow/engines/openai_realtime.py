@@ -56,11 +56,18 @@ from callflow.writer import Writer
 log = logging.getLogger(__name__)
 
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
-_FULL, _MINIMAL, _LATER = "session-full", "session-minimal", "session-later"
+_CREATE: Final = "create-"
+_FULL, _MINIMAL, _LATER, _FORMATS = "session-full", "session-minimal", "session-later", "session-formats"
 _REMEMBERED: Final = "told_"
 """How the ids of items begin that we put into the conversation: nobody says them now."""
 _BEGUN_SECONDS: Final = 5.0
 """How long the server may take to begin a response that it was asked for, until others need not wait for it."""
+_AWAITED_SECONDS: Final = 2.0
+"""How long it may take to begin the answer to the caller's turn by itself, until it is asked for it."""
+_ENDED_SECONDS: Final = 2.0
+"""After the last sound of a response has come, how long the server may take to say that it has ended."""
+_FORMATS_SECONDS: Final = 3.0
+"""How long the caller's audio waits for the server to confirm another format."""
 _TURN_SECONDS: Final = 0.002
 """How long the events of one session may be taken without a pause."""
 _LEAST_EXPIRING: Final = 0.1
@@ -96,6 +103,10 @@ class OpenAIRealtime:
         self._wanted = config.engine_audio
         self._sounds_like = {"input": config.engine_audio, "output": config.engine_audio}
         """What the server has confirmed."""
+        self._proved = ""
+        """What the server's audio has turned out to be since it confirmed a format."""
+        self._settling = False
+        """Other formats were asked for, and which of them the server takes our audio for is not known."""
         self._up: audio.FromTelephone | None = None
         self._down: dict[tuple[str, int], audio.ToTelephone] = {}
         self._expires_at: float | None = None
@@ -142,11 +153,12 @@ class OpenAIRealtime:
 
     def append(self, payload: str) -> None:
         size = len(payload) // 4 * 3 - payload.count("=", -2)
-        if self._ready and self._writer is not None:
+        if self._ready and self._writer is not None and not self._settling:
             self._appended += size
             if self._up is not None:
                 payload = self._up.feed(payload)
-            self._writer.put(f'{_APPEND}{payload}"}}', size)
+            if payload:  # the resampler keeps some of it
+                self._writer.put(f'{_APPEND}{payload}"}}', size)
         elif not self._closed:
             self._held.append(payload)
             self._held_bytes += size
@@ -306,6 +318,7 @@ class OpenAIRealtime:
         self._note_expiry(event)
         self._compare_formats(event)
         if self._ready:
+            self._settle()
             return
         self._ready = True
         told, self._told = self._told, []
@@ -315,8 +328,7 @@ class OpenAIRealtime:
         for act in later:
             act()
         self._act(self._responses.open())
-        while self._held:
-            self.append(self._held.popleft())
+        self._settle()
         self._arm_expiry()
 
     def _complained(self, event: ServerEvent) -> None:
@@ -350,6 +362,7 @@ class OpenAIRealtime:
             self._update(_MINIMAL, session_config.minimal_session(self._config, self._present_brief))
         else:
             self._config = before
+            self._settle()
 
     def _note_expiry(self, event: ServerEvent) -> None:
         expires = event.session.get("expires_at") if isinstance(event.session, dict) else None
@@ -432,8 +445,10 @@ class OpenAIRealtime:
         if way is None:
             if len(self._down) > 16:  # an engine that never ends what it began
                 del self._down[next(iter(self._down))]
-            way = self._down[key] = audio.ToTelephone(self._sounds_like["output"])
+            way = self._down[key] = audio.ToTelephone(self._sounds_like["output"], self._proved)
         ulaw = way.feed(heard.audio)
+        if way.is_proved:
+            self._proved = way.format
         if way.is_odd:
             self._agree_on_pcm()
         if ulaw:
@@ -459,19 +474,43 @@ class OpenAIRealtime:
                 self._give_up(f"the engine insists on {shown} for its {side}", retry=False)
             elif confirmed != self._sounds_like[side]:
                 self._sounds_like[side] = confirmed
+                if side == "output":
+                    self._proved = ""
+                    for way in self._down.values():
+                        way.declare(confirmed)
                 if confirmed != self._wanted:
                     self._complain_of_format(f"{self._wanted} was asked for, and {shown} confirmed for its {side}")
         if self._sounds_like["input"] == audio.PCM24:
             self._up = self._up or audio.FromTelephone()
-        else:
-            self._up = None
+        elif self._up is not None:
+            rest, self._up = self._up.rest(), None
+            if rest:
+                self._held.appendleft(rest)
+                self._settle()
 
     def _agree_on_pcm(self) -> None:
         """What comes is not what was confirmed, so the server may well misread what we send, too: settle on PCM."""
         if self._wanted != audio.PCM24:
             self._complain_of_format(f"{self._sounds_like['output']} was confirmed, and another format is sent")
             self._wanted = audio.PCM24
-            self._update(_LATER, session_config.formats(audio.PCM24))
+            self._settling = True
+            self._update(_FORMATS, session_config.formats(audio.PCM24))
+            self._start("formats", _FORMATS_SECONDS, lambda: self._settle(late=True))
+
+    def _settle(self, *, late: bool = False) -> None:
+        """The caller's audio goes on, once it is known what the server takes it for.
+
+        The server reads everything behind a `session.update` in the new format, and says so only later: what is sent in
+        between would reach it as noise.
+        """
+        if self._settling and (late or all(which != _FORMATS for which, _ in self._updates)):
+            self._settling = False
+            self._stop("formats")
+        if not self._ready or self._settling:
+            return
+        while self._held:
+            self.append(self._held.popleft())
+        self._held_bytes = 0
 
     def _complain_of_format(self, what: str) -> None:
         if not self.counts["audio_format"]:

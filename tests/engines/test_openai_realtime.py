@@ -380,15 +380,15 @@ def test_what_the_server_says_is_heard_in_order() -> None:
             await one.until(lambda: one.of(Ready))
             peer = await one.peer()
             await peer.send("response.created", response={"id": "r"})
-            await peer.send("response.output_audio.delta", response_id="r", item_id="i", content_index=0, delta="/w==")
-            await peer.send("response.audio.delta", response_id="r", item_id="i", content_index=0, delta="fw==")
+            await peer.send("response.output_audio.delta", response_id="r", item_id="i", content_index=0, delta="//8=")
+            await peer.send("response.audio.delta", response_id="r", item_id="i", content_index=0, delta="/////w==")
             await peer.send("input_audio_buffer.speech_started")
             await one.until(lambda: one.of(SpeechStarted))
             assert one.heard == [
                 Ready(),
                 ResponseStarted("r"),
-                Speech("r", "i", 0, b"\xff"),
-                Speech("r", "i", 0, b"\x7f"),
+                Speech("r", "i", 0, b"\xff" * 2),
+                Speech("r", "i", 0, b"\xff" * 4),
                 SpeechStarted(),
             ]
 
