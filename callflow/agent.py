@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
-from callflow import events
+from callflow import called_off, events
 from callflow.contracts import (
+    Approval,
     Bill,
     Brief,
     Complaint,
@@ -34,7 +35,7 @@ from callflow.contracts import (
     Unable,
     Words,
 )
-from callflow.conversation import Turn
+from callflow.conversation import Turn, describe
 from callflow.events import Event
 from callflow.ledger import Ledger
 from callflow.media.playout import Cut, Key
@@ -90,6 +91,11 @@ class Agent:
         self._mute_sessions = 0
         self._afresh: asyncio.TimerHandle | None = None
         self._said_untranscribed = False
+        self._answers = 0
+        """Responses that were begun since the caller last broke in: evidence that the engine took it for speech."""
+        self._called_off: int | None = None
+        """The place in the conversation at which a caller broke into the agent's goodbye."""
+        self._second_goodbye: asyncio.TimerHandle | None = None
         self._opened: dict[str, float] = {}
         """When items whose words are still to come took their place."""
         self.ledger = Ledger()
@@ -110,11 +116,12 @@ class Agent:
             SpeechDone: lambda done: relay.speech_done(done, self.sessions.number),
             SpeechStarted: self._on_speech_started,
             SpeechStopped: self._on_speech_stopped,
-            ResponseStarted: lambda started: relay.response_started(started.response),
+            ResponseStarted: self._on_response_started,
             ResponseDone: self._on_response_done,
             Words: self._on_words,
             NotTranscribed: self._on_not_transcribed,
             ItemOpened: self._on_item,
+            Approval: lambda asked: note("mcp_approval", server=asked.server, tool=asked.tool, approved=asked.approved),
             ToolCalls: self._on_tool_calls,
             Unable: self._on_unable,
             Bill: self._on_bill,
@@ -184,7 +191,7 @@ class Agent:
     def changed_over(self, *, quiet: bool) -> None:
         self._follow()
         self._note("engine_rotated", session=self.sessions.number, quiet=quiet)
-        if not quiet and (self._relay.responses or self._relay.is_owed):
+        if not quiet and not self._relay.is_caller_speaking and (self._relay.responses or self._relay.is_owed):
             self._relay.restoring()
             self._relay.restored()
             self._say(wish(Wish.RESUME))
@@ -210,6 +217,7 @@ class Agent:
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self._cancel_afresh()
+        self._stop_second_goodbye()
         self.silence.stop()
         self.silence.noise_began()
         self._note("caller_speaks")
@@ -224,12 +232,21 @@ class Agent:
         if counts and not self.opening.is_open and engine is not None and "answers_itself" not in engine.can:
             engine.ask()
 
+    def _on_response_started(self, heard: ResponseStarted) -> None:
+        self._answers += 1
+        self._relay.response_started(heard.response)
+
     def _on_response_done(self, heard: ResponseDone) -> None:
         self._relay.response_done(heard)
-        if heard.status == "completed" and heard.response in self._spoke:
+        broken = heard.status in ("failed", "incomplete") or not heard.final
+        for number, item in enumerate(heard.items, 1):
+            self._item_over(item, broken=broken and number == len(heard.items))
+        if not heard.final and self.opening.is_said:
+            self.opening.begin()  # it is said anew, and only that counts
+        if heard.answered and heard.response in self._spoke:
             self._unwritten = None  # what the caller said was answered, whether it is written down or not
             self.sessions.forget_audio()
-        if heard.status in ("failed", "incomplete"):
+        if heard.status in ("failed", "incomplete") or not heard.final:
             self._note("response_failed", status=heard.status, detail=heard.detail, final=heard.final)
         self._check_opening()
         self._check_closing()
@@ -253,8 +270,10 @@ class Agent:
                 self._unwritten = None
                 self.sessions.forget_audio()
             self._caller_said(heard.item, heard.text)
-        if turn is not None:
+        if turn is not None and (turn.who == "caller" or turn.has_sound):
             self._write(turn, whole=True)
+        elif turn is not None and not self._relay.responses:
+            self._item_over(heard.item, broken=True)  # late words of something that nobody was to hear
 
     def _on_not_transcribed(self, heard: NotTranscribed) -> None:
         """That the caller has spoken is known, and stands on record; what they said, nobody will know."""
@@ -273,12 +292,32 @@ class Agent:
         turn.is_written = True
         self._note("turn", who=turn.who, item=turn.item, text=turn.text, ago_ms=ago, whole=whole)
 
+    def _item_over(self, item: str, *, broken: bool) -> None:
+        """Nothing more comes of what the agent says there. What of it had no sound was said to nobody."""
+        conversation = self._relay.conversation
+        if (turn := conversation.never_sounded(item)) is not None:
+            self._opened.pop(item, None)
+            turn.is_written = True
+            self._note("cut_off", cuts=[describe(item, 0, 0, turn)])
+            return
+        turn = conversation.turn(item)
+        if turn is None or turn.who != "agent" or not turn.has_sound or turn.interrupted:
+            return
+        if broken:
+            conversation.incomplete(turn)
+        if turn.text and (broken or not turn.is_written):
+            self._write(turn, whole=not broken)
+
     def _caller_said(self, item: str, text: str) -> None:
-        self.silence.heard_words(bool(text.strip()))
+        words = any(map(str.isalnum, text))
+        verdict = self._relay.company.ear.verdict
+        self.silence.heard_words(words or verdict == "speech")
         broken = self._broken if item == self._broken_by else ()
         if broken:
             self._broken, self._broken_by = (), ""
-        if broken and not text.strip() and not self._relay.is_caller_speaking and not self._closing:
+        # An empty transcript alone proves nothing: what the engine and our own ear have heard outweighs it.
+        nothing = not words and verdict != "speech" and (verdict == "noise" or not self._answers)
+        if broken and nothing and not self._relay.is_caller_speaking and not self._closing:
             self._pick_up(broken)
 
     def _pick_up(self, broken: tuple[Cut, ...]) -> None:
@@ -311,11 +350,11 @@ class Agent:
         """The engine owes words and has none. Once it is passed over with a sentence of ours, the second time it is
         as good as lost."""
         self._note("engine_unable", reason=heard.reason)
-        if self._proved and self._relay.interject("trouble", "sorry"):
+        if self._relay.is_caller_speaking and not self.opening.is_open:
+            return  # what they say now is answered, or not
+        if self._proved and not self.opening.is_open and self._relay.interject("trouble", "sorry"):
             self._proved = False
             self._relay.nothing_owed()
-            if self.opening.is_open:
-                self._floor_opens(in_full=False)
         else:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
 
@@ -334,10 +373,22 @@ class Agent:
         if self._engine is not None and "cancels" in self._engine.can:
             self._engine.cancel(response)
 
-    def unheard(self) -> None:
-        """What the caller said is known as audio only: another session, if it comes to that, has to hear it."""
+    def unnoticed(self) -> None:
+        """What the caller said is known as audio only: the engine is asked to take it for their turn; another session,
+        if it comes to that, has to hear it."""
         self._unwritten = ""
         self.sessions.keep_audio()
+        self._finish_turn()
+
+    def unended(self) -> None:
+        """The caller has stopped, and the engine does not see that."""
+        self.silence.noise_ended()
+        self._unwritten = ""
+        self._finish_turn()
+
+    def _finish_turn(self) -> None:
+        if self._engine is not None and not self.opening.is_open:
+            self._engine.finish_turn()
 
     def mute(self, reason: str) -> None:
         """The engine is there and says nothing. Another session may do better, but a third one will not."""
@@ -345,11 +396,39 @@ class Agent:
         self.lost(Lost(reason, retry=self._mute_sessions < _MUTE_SESSIONS))
 
     def interrupted(self, cuts: list[Cut]) -> None:
-        self._broken, self._broken_by = tuple(cuts), ""
+        self._broken, self._broken_by, self._answers = tuple(cuts), "", 0
         self._tell_of_old(cuts)
         if self._closing:
             self._closing = False
+            self._call_off()
             self._post(events.LastWordsInterrupted())
+
+    def _call_off(self) -> None:
+        """The caller has broken into the goodbye: the model is told, so that the next one ends the call."""
+        conversation = self._relay.conversation
+        self._called_off = len(conversation.turns)
+        conversation.fact(wish(Wish.CALLED_OFF))
+        if self._engine is not None:
+            self._engine.remember([Memory("system", wish(Wish.CALLED_OFF))])
+
+    def _await_second_goodbye(self) -> None:
+        """In the caller's turn, in a call whose end was called off."""
+        if self._called_off is None or self._second_goodbye is not None or self._closing:
+            return
+        turns = self._relay.conversation.turns[self._called_off :]
+        agent = next((turn.text for turn in reversed(turns) if turn.who == "agent" and turn.has_sound), "")
+        caller = next((turn.text for turn in reversed(turns) if turn.who == "caller"), "")
+        then, seconds = called_off.after(agent, caller)
+        if then == "end":
+            self._second_goodbye = self._loop.call_later(seconds, self._post, events.EndRequested(reason="agent"))
+        elif then == "ask":
+            last = events.NoInput(time=1, last=True, why="called off")
+            self._second_goodbye = self._loop.call_later(seconds, self._post, last)
+
+    def _stop_second_goodbye(self) -> None:
+        if self._second_goodbye is not None:
+            self._second_goodbye.cancel()
+            self._second_goodbye = None
 
     def _tell_of_old(self, cuts: list[Cut]) -> None:
         """What an earlier session said and was cut only now stands in the present one's memory as heard."""
@@ -377,6 +456,7 @@ class Agent:
         """Whose turn is it? When it is the caller's and nobody speaks, silence is counted."""
         resting = self.sessions.is_ready and self._is_resting
         self.silence.rest() if resting else self.silence.stop()
+        self._await_second_goodbye() if resting else self._stop_second_goodbye()
 
     @property
     def _is_resting(self) -> bool:
@@ -394,7 +474,8 @@ class Agent:
             self.opening.begin()
             self._relay.is_protected = True
         if plan.disclosure or plan.greeting:
-            self._engine.ask(wish(Wish.GREET, disclosure=plan.disclosure, greeting=plan.greeting))
+            greeting = wish(Wish.GREET, disclosure=plan.disclosure, greeting=plan.greeting)
+            self._engine.ask(greeting, lasting=self.opening.is_open, whole=self.opening.is_open)
             self._relay.expect_speech()
         else:
             self._relay.nothing_owed()
@@ -411,7 +492,7 @@ class Agent:
             case "time_warning":
                 seconds = round(self._plan.deadline_seconds.get("call", 0))
                 if seconds and self._engine is not None:
-                    self._engine.ask(wish(Wish.TIME_WARNING, seconds=seconds))
+                    self._engine.ask(wish(Wish.TIME_WARNING, seconds=seconds), lasting=True)
 
     def _say(self, what: str) -> None:
         if self._engine is not None:
@@ -530,12 +611,16 @@ class Agent:
         Not `for_good`: it goes on in another process."""
         for turn in self._relay.conversation.turns:
             if turn.item and turn.text and not turn.is_written:
-                self._write(turn, whole=False)
+                if turn.who == "agent":
+                    self._item_over(turn.item, broken=True)
+                if not turn.is_written:
+                    self._write(turn, whole=False)
         if self.opening.is_said and for_good:
             self._note("protected", **self.opening.proof(self._relay, self._clock(), in_full=False))
         self.silence.close()
         self.bench.close()
         self._cancel_afresh()
+        self._stop_second_goodbye()
         self.sessions.stop()
 
     def stream_lost(self) -> None:

@@ -258,15 +258,17 @@ class SpeechDone(NamedTuple):
 
 
 class ResponseDone(NamedTuple):
-    """A response has ended: `completed`, `cancelled`, `incomplete` or `failed`.
-
-    `final` False: it failed, and the engine's adapter will ask again; the words are still owed.
-    """
+    """A response has ended: `completed`, `cancelled`, `incomplete` or `failed`, as the engine calls it."""
 
     response: str
     status: str
     detail: str = ""
     final: bool = True
+    """False: what could be heard of it is no answer, and the engine's adapter will ask again; the words are owed."""
+    answered: bool = False
+    """All that it has to say could be heard."""
+    items: tuple[str, ...] = ()
+    """What it said, with or without a sound."""
 
 
 class Words(NamedTuple):
@@ -283,6 +285,14 @@ class NotTranscribed(NamedTuple):
 
     item: str
     reason: str
+
+
+class Approval(NamedTuple):
+    """The engine asked whether it may use a tool that its vendor runs, and was answered by setting."""
+
+    server: str
+    tool: str
+    approved: bool
 
 
 class ItemOpened(NamedTuple):
@@ -350,7 +360,7 @@ class Lost(NamedTuple):
 
 EngineEvent = (
     Ready | SpeechStarted | SpeechStopped | ResponseStarted | Speech | SpeechDone | ResponseDone | Words
-    | NotTranscribed | ItemOpened | ToolCalls | Unable | Expiring | Bill | Complaint | Lost
+    | NotTranscribed | ItemOpened | Approval | ToolCalls | Unable | Expiring | Bill | Complaint | Lost
 )  # fmt: skip
 Hear = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""
@@ -388,11 +398,16 @@ class Engine(Protocol):
         A `ToolCall` is one that was made in an earlier session and is still to be answered in this one.
         """
 
-    def ask(self, wish: str = "") -> None:
-        """Speak, as soon as that is possible, and once however often it was asked.
+    def ask(self, wish: str = "", *, lasting: bool = False, whole: bool = False) -> None:
+        """Speak, as soon as that is possible and the caller does not, and once however often it was asked.
 
-        `wish`: what is wanted of this one response, beside the session's instructions; "": simply answer.
+        `wish`: what is wanted of this one response, beside the session's instructions; "": simply answer. It is
+        dropped when the caller speaks before it was begun, unless it is `lasting`. `whole`: where it breaks off it is
+        said anew.
         """
+
+    def finish_turn(self) -> None:
+        """The caller has stopped, although the engine has not noticed: take what was heard for their turn."""
 
     def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
         """The result of one tool call. When the last one of its response is answered, the engine speaks, if any

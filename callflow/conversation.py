@@ -43,6 +43,8 @@ class Turn:
     """How much audio had come from the engine when it was interrupted."""
     is_written: bool = False
     """Its words are on record."""
+    has_sound: bool = False
+    """Some of its audio was on its way to the caller."""
 
     def cut(self, heard_ms: int, received_ms: int) -> None:
         """A stretch of it was broken off there; it may have several."""
@@ -135,6 +137,26 @@ class Conversation:
         turn = self._by_item.get(item)
         if turn is not None and not turn.is_complete and turn.heard_ms is None:
             turn.break_off(heard_ms)
+
+    def sounds(self, item: str) -> Turn | None:
+        """Audio of this turn of the agent's is on its way to the caller."""
+        turn = self._by_item.get(item) or self.opened("agent", item)
+        if turn is not None:
+            turn.has_sound = True
+        return turn
+
+    def never_sounded(self, item: str) -> Turn | None:
+        """Nothing of this turn will be heard. None: some of it was, or it is known."""
+        turn = self._by_item.get(item)
+        if turn is None or turn.who != "agent" or turn.has_sound or turn.interrupted or not turn.text:
+            return None
+        turn.break_off(0)
+        return turn
+
+    @staticmethod
+    def incomplete(turn: Turn) -> None:
+        """The engine has broken off this turn of the agent's."""
+        turn.is_complete = turn.is_heard = False
 
     def complete(self, item: str) -> None:
         """The engine has said all of this turn of the agent's."""

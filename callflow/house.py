@@ -96,7 +96,8 @@ def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
             patience_seconds=settings.patience_seconds,
             filler_seconds=settings.filler_seconds,
             min_interruption_ms=settings.min_interruption_ms,
-            deaf_after_ms=max(1500, settings.vad_silence_ms + 700) if by_silence else _SEMANTIC_MS,
+            deaf_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
+            unended_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
         ),
     )
 

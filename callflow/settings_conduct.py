@@ -108,6 +108,8 @@ class Conduct(BaseSettings):
     tool_timeout_seconds: Seconds = 10
     tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
     """After so long the agent says that it is still busy with a tool."""
+    mcp_approval: Annotated[Literal["approve", "decline", "ask"], Lower] = "decline"
+    """What the model is answered when it asks whether it may use a tool of an MCP server."""
     dtmf_pause_seconds: Seconds = 2
     """After the last digit, before the digits go to the agent."""
     dtmf_end: str = "#"

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from callflow import addresses
 from callflow.contracts import (
+    Approval,
     Bill,
     Brief,
     Complaint,
@@ -41,9 +42,11 @@ from callflow.contracts import (
     ToolCall,
     ToolCalls,
     Unable,
+    Words,
 )
 from callflow.engines import audio, prices, realtime_events, remote_tools, session_config
 from callflow.engines.account import Account, open_socket
+from callflow.engines.endings import Endings, asked
 from callflow.engines.realtime_events import ServerEvent
 from callflow.engines.realtime_socket import CLOSE_SECONDS
 from callflow.engines.responses import Action, Create, GiveUp, Responses, RetryIn
@@ -55,6 +58,7 @@ from callflow.writer import Writer
 
 log = logging.getLogger(__name__)
 
+_APPROVALS: Final = 256
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 _CREATE: Final = "create-"
 _FULL, _MINIMAL, _LATER, _FORMATS = "session-full", "session-minimal", "session-later", "session-formats"
@@ -98,8 +102,14 @@ class OpenAIRealtime:
         """Answers of tools that came before the session was ready for them."""
         self._lost: asyncio.Future[Lost] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._requests = 0
         self._responses = Responses(retries=config.response_retries, retry_seconds=config.response_retry_seconds)
         self._calls: dict[str, list[ToolCall]] = {}
+        self._endings = Endings()
+        self._approved: deque[str] = deque(maxlen=_APPROVALS)
+        """The questions of the server that were answered."""
+        self._caller_speaks = False
+        """By the server's own turn detection."""
         self._wanted = config.engine_audio
         self._sounds_like = {"input": config.engine_audio, "output": config.engine_audio}
         """What the server has confirmed."""
@@ -176,8 +186,16 @@ class OpenAIRealtime:
             name = f"{_REMEMBERED}{self._remembered}"
             self._send({"type": "conversation.item.create", "item": {"id": name, **_item(memory)}})
 
-    def ask(self, wish: str = "") -> None:
-        self._act(self._responses.ask(wish))
+    def ask(self, wish: str = "", *, lasting: bool = False, whole: bool = False) -> None:
+        self._act(self._responses.ask(wish, lasting=lasting, whole=whole))
+
+    def finish_turn(self) -> None:
+        if self._ready:
+            self._send({"type": "input_audio_buffer.commit"})
+            self._caller_speaks = False
+            self._responses.caller_stopped(answers=False)
+            self._act(self._responses.ask())
+            self._act(self._responses.turn_over())
 
     def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
         if not self._ready:
@@ -195,9 +213,13 @@ class OpenAIRealtime:
         )
 
     def cancel(self, response: str) -> None:
+        self._responses.cancelled(response)
         self._send({"type": "response.cancel", "response_id": response})
 
     def take_turns(self, on: bool) -> None:
+        if on and not self._takes_turns and self._caller_speaks:
+            self._takes_turns = on
+            self._hold_the_floor()
         self._takes_turns = on
         if self._ready:
             self._update(_LATER, session_config.turns(self._config, on))
@@ -288,21 +310,62 @@ class OpenAIRealtime:
                 self._response_ended(event)
             case "response.output_item.done":
                 self._item_done(event)
+            case "input_audio_buffer.speech_started":
+                self._caller_speaks = True
+                self._hold_the_floor()
+                self._hear(SpeechStarted())
             case "input_audio_buffer.speech_stopped":
-                self._hear(SpeechStopped(self._ago(event)))
+                self._caller_stopped(self._ago(event))
+            case "input_audio_buffer.committed":
+                if self._caller_speaks:  # it has not said that they stopped, and takes it for granted
+                    self._caller_stopped(None)
+            case "response.mcp_call.completed" | "response.mcp_call.failed":
+                self._act(self._responses.remote_done())
             case _:
-                heard = realtime_events.read(event)
-                if isinstance(heard, Speech):
-                    self._say(heard)
-                elif isinstance(heard, SpeechDone):
-                    self._said(heard)
-                elif heard is not None and not (isinstance(heard, ItemOpened) and heard.item.startswith(_REMEMBERED)):
-                    if event.usage is not None:
-                        self._bill(self._config.transcription_model, event.usage)
-                    if isinstance(heard, SpeechStarted):
-                        answers = "answers_itself" in self.can
-                        self._responses.caller_speaks(answers_itself=answers)
-                    self._hear(heard)
+                self._take_words(event)
+
+    def _take_words(self, event: ServerEvent) -> None:
+        heard = realtime_events.read(event)
+        match heard:
+            case None:
+                return
+            case Speech():
+                self._say(heard)
+                return
+            case SpeechDone():
+                self._said(heard)
+                return
+            case ItemOpened(item=item) if item.startswith(_REMEMBERED):
+                return
+            case Words(who="agent", item=item):
+                self._endings.words(event.response_id or "", item)
+        if event.usage is not None:
+            self._bill(self._config.transcription_model, event.usage)
+        self._hear(heard)
+
+    # Turns
+
+    def _hold_the_floor(self) -> None:
+        """The caller speaks; where they may not take the turn, nothing waits for them."""
+        if self._takes_turns:
+            can = self.can
+            self._responses.caller_speaks(interrupts="interrupts_itself" in can, answers="answers_itself" in can)
+            self._stop("begun")
+
+    def _caller_stopped(self, ago_ms: float | None) -> None:
+        self._caller_speaks = False
+        if self._takes_turns:
+            self._responses.caller_stopped(answers="answers_itself" in self.can)
+        self._hear(SpeechStopped(ago_ms))
+        if self._takes_turns:
+            self._act(self._responses.turn_over())
+            if self._responses.is_awaited:
+                self._start("begun", _AWAITED_SECONDS, self._not_begun)
+
+    def _not_begun(self) -> None:
+        self._act(self._responses.unanswered())
+        if self._responses.is_sent:
+            self._start("begun", _BEGUN_SECONDS, self._not_begun)
 
     # The session
 
@@ -349,6 +412,9 @@ class OpenAIRealtime:
             self._refused(code, message)
         else:
             self._hear(Complaint(code, message[:300]))
+            if about.startswith(_CREATE) or (not about and self._responses.is_sent):
+                self._stop("begun")
+                self._act(self._responses.turned_down(code))
 
     def _refused(self, code: str, message: str) -> None:
         """A session update is lost as a whole. The first one: ask for less, once. A later one: nothing has changed."""
@@ -385,11 +451,12 @@ class OpenAIRealtime:
         for action in actions:
             match action:
                 case Create(wish=wish):
-                    request: dict[str, Any] = {"type": "response.create"}
+                    self._requests += 1
+                    request: dict[str, Any] = {"type": "response.create", "event_id": f"{_CREATE}{self._requests}"}
                     if wish:  # a response's own instructions replace the session's, so those go with it
                         request["response"] = {"instructions": f"{self._config.instructions}\n\n{wish}".strip()}
                     self._send(request)
-                    self._start("begun", _BEGUN_SECONDS, lambda: self._act(self._responses.unanswered()))
+                    self._start("begun", _BEGUN_SECONDS, self._not_begun)
                 case RetryIn(seconds=seconds):
                     self._start("retry", seconds, lambda: self._act(self._responses.retry()))
                 case GiveUp(reason=reason):
@@ -398,14 +465,19 @@ class OpenAIRealtime:
     def _response_began(self, event: ServerEvent) -> None:
         began = realtime_events.read(event)
         if isinstance(began, ResponseStarted):
+            if self._caller_speaks and self._takes_turns and not self._responses.is_sent:
+                self._caller_stopped(None)  # it has not said so, and answers
             self._responses.created(began.response)
             self._stop("begun")
             self._hear(began)
 
     def _item_done(self, event: ServerEvent) -> None:
+        response = event.response_id or ""
+        self._endings.item_done(response, event.item)
+        self._approve([event.item])
         calls = self._tool_calls([event.item])
-        if calls and event.response_id:
-            self._calls.setdefault(event.response_id, []).extend(calls)
+        if calls and response:
+            self._calls.setdefault(response, []).extend(calls)
 
     def _response_ended(self, event: ServerEvent) -> None:
         done = realtime_events.read(event)
@@ -413,17 +485,45 @@ class OpenAIRealtime:
             self._give_up(done.reason, retry=done.retry)
         if not isinstance(done, ResponseDone):
             return
+        self._stop("ended")
         done = done._replace(detail=self._secrets.told(done.detail))
         output = realtime_events.response_of(event).get("output")
+        self._approve(output)
         calls = [*self._calls.pop(done.response, []), *self._tool_calls(output)]
-        new = self._responses.called(done.response, [call.id for call in calls])
         self._bill(self._config.model, realtime_events.response_of(event).get("usage"))
-        retried = self._responses.will_retry(done.status, done.detail)
-        self._hear(done._replace(final=not retried))
+        self._end(done, output, calls)
+
+    def _end(self, done: ResponseDone, output: Any, calls: Sequence[ToolCall]) -> None:
+        new = self._responses.called(done.response, [call.id for call in calls])
+        ending, items = self._endings.end(
+            done.response, done.status, done.detail, output, calls=self._responses.owes(done.response)
+        )
+        final = self._responses.is_final(done.response, ending)
+        self._hear(done._replace(final=final, answered=ending.is_whole, items=items))
         if new:
             once = {call.id: call for call in calls}
             self._hear(ToolCalls(done.response, tuple(once[name] for name in new)))
-        self._act(self._responses.done(done.response, done.status, done.detail))
+        self._act(self._responses.done(done.response, ending))
+
+    def _never_ended(self, response: str) -> None:
+        """All of it was said, and the server does not say that it has ended: others need not wait for that."""
+        if response in self._responses.running:
+            self.counts["never ended"] += 1
+            self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []))
+
+    def _approve(self, items: Any) -> None:
+        """Answer the server's questions whether it may use a tool that it runs by itself."""
+        for item in items if isinstance(items, list) else ():
+            question = asked(item)
+            if question is None or question.id in self._approved:
+                continue
+            self._approved.append(question.id)
+            approved = self._config.mcp_approval == "approve"
+            answer = {"type": "mcp_approval_response", "approval_request_id": question.id, "approve": approved}
+            if not approved:
+                answer["reason"] = "This line does not allow it."
+            self._send({"type": "conversation.item.create", "item": answer})
+            self._hear(Approval(question.server, question.tool, approved))
 
     def _tool_calls(self, items: Any) -> list[ToolCall]:
         if realtime_events.has_nameless_calls(items):
@@ -452,14 +552,21 @@ class OpenAIRealtime:
         if way.is_odd:
             self._agree_on_pcm()
         if ulaw:
-            self._hear(heard._replace(audio=ulaw))
+            self._sound(heard._replace(audio=ulaw))
 
     def _said(self, done: SpeechDone) -> None:
         way = self._down.pop((done.item, done.content), None)
         rest = way.end() if way is not None else b""
         if rest:
-            self._hear(Speech(done.response, done.item, done.content, rest))
+            self._sound(Speech(done.response, done.item, done.content, rest))
         self._hear(done)
+        if done.response:
+            self._start("ended", _ENDED_SECONDS, lambda: self._never_ended(done.response))
+
+    def _sound(self, heard: Speech) -> None:
+        self._stop("ended")
+        self._endings.sound(heard.response, heard.item, heard.audio)
+        self._hear(heard)
 
     def _compare_formats(self, event: ServerEvent) -> None:
         """The formats that the server confirms are the ones that hold, whatever was asked for."""

@@ -1,9 +1,13 @@
 """Who may speak when: the one owner of `response.create`. Pure: no socket, no clock.
 
 A conversation has one response at a time. Some the server begins by itself, when its turn detection says that the
-caller has finished; all others are asked for here, and only here: never while one runs or an earlier request is
-unanswered, once however often it was asked, and for the tools of a response when the last of them was answered. What
-failed is asked for again a few times, with growing pauses.
+caller has finished; all others are asked for here, and only here: never while one runs, an earlier request is
+unanswered or the caller is speaking, once however often it was asked, and for the tools of a response when the last of
+them was answered.
+
+A response is an answer when the caller could hear it: one that ended without a sound, or in the middle of a sentence,
+is asked for again a few times, with growing pauses, whatever its status says. Only what the caller or we ourselves
+have broken off is not missed.
 
 Facts go in, what is to be done comes out.
 """
@@ -12,12 +16,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 
 _REMEMBERED: Final = 256
 _HOPELESS: Final = frozenset({"content_filter"})
 """Failures that another try only repeats."""
+_REFUSED_SECONDS: Final = 0.2
+"""The first pause after a request that was refused for a response that we know nothing of; it doubles."""
+_MOST_REFUSED_SECONDS: Final = 2.0
+_MOST_REFUSALS: Final = 12
+_REMOTE_SECONDS: Final = 0.6
+"""How long a server that has run a tool of its own may take to go on by itself, until it is asked to."""
+_RUNNING_SECONDS: Final = 10.0
+"""The same while that tool still runs."""
+_MOST_REMOTE: Final = 8
+"""Responses in a row that only ran such tools."""
+
+SAY_IT: Final = "The caller has heard nothing of your last answer: it had no sound. Say it now, aloud."
+GO_ON: Final = (
+    "Your last answer broke off in the middle of a sentence. Go on exactly where it broke off, without repeating what "
+    "you have said and without mentioning it."
+)
 
 
 class Create(NamedTuple):
@@ -41,23 +61,53 @@ class GiveUp(NamedTuple):
 Action = Create | RetryIn | GiveUp
 
 
+class Ending(NamedTuple):
+    """How a response ended."""
+
+    status: str = "completed"
+    code: str = ""
+    """Of a failure, or why it is incomplete."""
+    sounds: bool = True
+    """Something of it could be heard."""
+    texts: bool = False
+    """It said something, in writing."""
+    calls: bool = False
+    """It calls tools that will be answered."""
+    remote: Literal["", "done", "runs"] = ""
+    """The server runs a tool of its own for it, or asks whether it may."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Everything that it has to say can be heard."""
+        return self.sounds and self.status not in ("failed", "incomplete", "cancelled")
+
+
 @dataclass(slots=True)
 class _Want:
     """What one response is asked for."""
 
-    wishes: list[str] = field(default_factory=list)
+    wishes: dict[str, bool] = field(default_factory=dict)
+    """Each with whether it still holds when the caller has spoken meanwhile."""
     plain: bool = False
     """Simply to answer."""
     after_tools: bool = False
     """Because tools were answered: superfluous once the server has begun a response that knows their answers."""
+    whole: bool = False
+    """It has to be heard whole: where it breaks off it is said anew."""
 
     def __bool__(self) -> bool:
         return bool(self.wishes) or self.plain or self.after_tools
 
     def add(self, other: _Want) -> None:
-        self.wishes += [wish for wish in other.wishes if wish not in self.wishes]
+        self.wishes |= other.wishes
         self.plain |= other.plain
         self.after_tools |= other.after_tools
+        self.whole |= other.whole
+
+    def overtaken(self) -> None:
+        """The caller has spoken: what does not last is out of date."""
+        self.wishes = {wish: lasts for wish, lasts in self.wishes.items() if lasts}
+        self.plain = self.whole = False
 
 
 class Responses:
@@ -66,12 +116,17 @@ class Responses:
         self._is_open = False
         self._running: dict[str, _Want | None] = {}
         """What each was asked for; None: the server began it."""
+        self._overruled: OrderedDict[str, None] = OrderedDict()
+        """Responses that the caller, or we, have broken off: nobody misses their words."""
         self._pending = _Want()
         self._sent: _Want | None = None
         """Asked for, and not begun yet."""
         self._failed: _Want | None = None
         """To be asked for again when its pause is over."""
-        self._attempts = 0
+        self._attempts = self._refusals = self._remote = 0
+        self._caller_speaks = self._turn_ends = False
+        self._awaits = False
+        """The caller has finished, and the server is to begin the answer by itself."""
         self._calls: OrderedDict[str, str] = OrderedDict()
         """Every tool call by id, and the response that made it."""
         self._owed: dict[str, set[str]] = {}
@@ -83,6 +138,16 @@ class Responses:
     def running(self) -> list[str]:
         return list(self._running)
 
+    @property
+    def is_awaited(self) -> bool:
+        """The server is to begin a response by itself."""
+        return self._awaits
+
+    @property
+    def is_sent(self) -> bool:
+        """A request is unanswered."""
+        return self._sent is not None
+
     # What is asked of it
 
     def open(self) -> list[Action]:
@@ -90,8 +155,11 @@ class Responses:
         self._is_open = True
         return self._go()
 
-    def ask(self, wish: str = "") -> list[Action]:
-        self._pending.add(_Want([wish]) if wish else _Want(plain=True))
+    def ask(self, wish: str = "", *, lasting: bool = False, whole: bool = False) -> list[Action]:
+        """`lasting`: it still holds when the caller speaks before; `whole`: it has to be heard from beginning to end."""
+        if self._turn_ends and not wish:
+            self._pending.overtaken()
+        self._pending.add(_Want({wish: lasting}, whole=whole) if wish else _Want(plain=True))
         return self._go()
 
     def answered(self, call: str, *, speak: bool) -> tuple[bool, list[Action]]:
@@ -120,9 +188,18 @@ class Responses:
         return self._go()
 
     def unanswered(self) -> list[Action]:
-        """The server has not begun what was asked for, for too long: others need not wait for it."""
-        self._sent = None
+        """The server has not begun what was asked for, for too long: others need not wait for it. Nor has it begun the
+        answer that it owes by itself: then it is asked for."""
+        if self._awaits:
+            self._awaits = False
+            self._pending.plain |= self._sent is None
+        else:
+            self._sent = None
         return self._go()
+
+    def cancelled(self, response: str) -> None:
+        """We break it off."""
+        _remember(self._overruled, response)
 
     # What the server says
 
@@ -138,6 +215,10 @@ class Responses:
             self._owed.setdefault(response, set()).update(owed)
         return new
 
+    def owes(self, response: str) -> bool:
+        """Whether tools that it has called are still to be answered."""
+        return bool(self._owed.get(response))
+
     def adopt(self, call: str) -> None:
         """A call of an earlier session that is to be answered in this one."""
         if call not in self._calls:
@@ -147,26 +228,49 @@ class Responses:
     def created(self, response: str) -> None:
         """The server does not say whose it is: one that begins while a request is unanswered is taken for ours, until
         that request turns out to be refused."""
+        self._awaits = False
+        self._refusals = 0
         self._running[response], self._sent = self._sent, None
         if self._running[response] is None:  # the caller's turn began it, with the tools' answers before it
             self._failed = None
-            self._pending.after_tools = self._pending.plain = False
+            self._pending.overtaken()
+            self._pending.after_tools = False
 
-    def done(self, response: str, status: str, code: str = "") -> list[Action]:
+    def done(self, response: str, ending: Ending) -> list[Action]:
         """Tolerates a response that was never begun: it is the one that was asked for, if any was."""
         if response in self._running or self._sent is None:
             want = self._running.pop(response, None)
         else:
             want, self._sent = self._sent, None
-        if status == "failed" and code not in _HOPELESS:
-            return self._again(want or _Want(plain=True), code)
-        if status == "completed":
-            self._attempts = 0
-        return self._go()
+        if self.is_settled(response, ending):
+            if ending.is_whole:
+                self._attempts = self._remote = 0
+            elif ending.calls and want is not None and want.whole:
+                self._pending.add(want)  # it comes first, whatever the tools say
+            self._overruled.pop(response, None)
+            return self._go()
+        if ending.remote and not ending.sounds and self._remote < _MOST_REMOTE:
+            self._remote += 1
+            self._failed = want or _Want(plain=True)
+            return [RetryIn(_RUNNING_SECONDS if ending.remote == "runs" else _REMOTE_SECONDS)]
+        return self._again(_anew(want, ending), ending.code or ending.status)
 
-    def will_retry(self, status: str, code: str) -> bool:
-        """What `done` would decide, for telling before it does."""
-        return status == "failed" and code not in _HOPELESS and self._attempts < self._retries
+    def is_settled(self, response: str, ending: Ending) -> bool:
+        """Whether nothing more is asked of the model for it: the caller could hear all of it, tools go on from there, or
+        nobody misses it."""
+        return response in self._overruled or ending.calls or ending.is_whole
+
+    def is_final(self, response: str, ending: Ending) -> bool:
+        """What `done` would decide, for telling before it does: False: it asks again."""
+        if self.is_settled(response, ending):
+            return True
+        if ending.remote and not ending.sounds and self._remote < _MOST_REMOTE:
+            return False
+        return ending.code in _HOPELESS or self._attempts >= self._retries
+
+    def remote_done(self) -> list[Action]:
+        """A tool that the server runs by itself is done: it goes on in a moment, or is asked to."""
+        return [RetryIn(_REMOTE_SECONDS)] if self._failed is not None and self._remote else []
 
     def refused(self) -> list[Action]:
         """There is an active response already: the request waits for its end."""
@@ -175,22 +279,50 @@ class Responses:
             if want is not None:
                 sent, self._running[response] = want, None
                 break
-        if sent is not None:
+        if sent is None:
+            return self._go()
+        if self._running:
             self._pending.add(sent)
-        return self._go()
+            return self._go()
+        self._refusals += 1
+        if self._refusals > _MOST_REFUSALS:
+            self._refusals = 0
+            return [GiveUp("the engine says that it is speaking, and is not"), *self._go()]
+        self._failed = sent
+        return [RetryIn(min(_REFUSED_SECONDS * 2 ** (self._refusals - 1), _MOST_REFUSED_SECONDS))]
 
-    def caller_speaks(self, *, answers_itself: bool) -> None:
-        """The server will begin the next response by itself: nothing that was only an attempt need be said before."""
-        if answers_itself:
+    def turned_down(self, code: str) -> list[Action]:
+        """A request was refused for itself."""
+        sent, self._sent = self._sent, None
+        return self._go() if sent is None else self._again(sent, code)
+
+    def caller_speaks(self, *, interrupts: bool, answers: bool) -> None:
+        """Nothing is begun until the caller has finished, and what was wanted before is out of date.
+
+        `interrupts`: the server breaks off what it says; `answers`: it will begin the next response by itself.
+        """
+        self._caller_speaks, self._awaits, self._turn_ends = True, False, False
+        if interrupts:
+            for response in self._running:
+                _remember(self._overruled, response)
+        if answers:
             self._failed = None
-            self._attempts = 0
-            self._pending.plain = False
+            self._attempts = self._remote = 0
+            self._pending.overtaken()
+
+    def caller_stopped(self, *, answers: bool) -> None:
+        """The rooms above are told next, who may ask for the answer; then `turn_over`."""
+        self._caller_speaks, self._awaits, self._turn_ends = False, answers, True
+
+    def turn_over(self) -> list[Action]:
+        self._turn_ends = False
+        return self._go()
 
     # Inside
 
     def _again(self, want: _Want, code: str) -> list[Action]:
-        if self._attempts >= self._retries:
-            self._attempts = 0
+        if self._attempts >= self._retries or code in _HOPELESS:
+            self._attempts = self._remote = 0
             return [GiveUp(code or "failed"), *self._go()]
         self._attempts += 1
         self._failed = want
@@ -198,10 +330,21 @@ class Responses:
 
     def _go(self) -> list[Action]:
         busy = self._running or self._sent is not None or self._failed is not None
-        if not self._is_open or not self._pending or busy:
+        held = self._caller_speaks or self._awaits or (self._turn_ends and not self._pending.plain)
+        if not self._is_open or not self._pending or busy or held:
             return []
         self._sent, self._pending = self._pending, _Want()
         return [Create("\n\n".join(self._sent.wishes))]
+
+
+def _anew(want: _Want | None, ending: Ending) -> _Want:
+    """What to ask for in place of a response that was not heard, or not to its end."""
+    want = want or _Want(plain=True)
+    if ending.sounds and not want.whole:
+        return _Want({GO_ON: False})
+    if ending.texts and not want.wishes and not ending.sounds:
+        return _Want({SAY_IT: False})
+    return want
 
 
 def _remember(names: OrderedDict[str, None], name: str) -> None:

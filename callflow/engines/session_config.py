@@ -62,6 +62,7 @@ class RealtimeConfig:
     tracing: str = "off"
     prompt_id: str = ""
     temperature: float = 0.8
+    mcp_approval: str = "decline"
     response_retries: int = 2
     response_retry_seconds: float = 0.4
     session_seconds: float = 3300.0

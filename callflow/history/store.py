@@ -364,7 +364,23 @@ def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in EARLIER}
 
 
+UNHEARD: Final = "unheard_text"
+"""The type of a part that was generated, and that the caller did not hear."""
+
+
 def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was said; of a sentence that broke off, the words that were heard apart from those that were not."""
+    parts = _parts(item)
+    heard = item["heard_text"]
+    if heard is None or item["item_type"] != "message" or [part.get("type") for part in parts] != ["text"]:
+        return parts
+    words = str(parts[0].get("text", ""))
+    rest = words[len(heard) :].strip() if words.startswith(heard) else " ".join(words.split()[len(heard.split()) :])
+    told = (("text", heard), (UNHEARD, rest))
+    return [{"type": kind, "text": text_} for kind, text_ in told if text_]
+
+
+def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     text_ = item["content"] or "[]"
     try:
         parts = json.loads(text_)

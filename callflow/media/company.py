@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from callflow.media.ear import Ear
+from callflow.media.ear import Ear, Unnoticed
 from callflow.media.patience import Patience
 from callflow.media.stream import MediaSettings
 
@@ -18,6 +18,8 @@ FILLERS: Final = ("one-moment", "still-here")
 """The first time, and from the second time on."""
 _TALKING_SECONDS: Final = 0.3
 """How soon to look again whether the caller, whom the engine cannot hear just now, has stopped speaking."""
+_DOUBT_SECONDS: Final = 2.0
+"""How long an engine that has missed the caller's turn has to begin an answer, once it was asked to."""
 _LEAST_SECONDS: Final = 0.005
 
 
@@ -43,8 +45,11 @@ class Voice(Protocol):
     def mute(self, reason: str) -> None:
         """The engine has had its time to say something."""
 
-    def deaf(self, *, entirely: bool) -> None:
-        """The caller has plainly spoken and stopped, and the engine has not said so."""
+    def deaf(self, since: float) -> None:
+        """The caller has plainly spoken, their last word `since` then, and the engine has not noticed."""
+
+    def unended(self, since: float) -> None:
+        """It has noticed that they spoke, and not that they have stopped since then."""
 
 
 class Company:
@@ -55,7 +60,7 @@ class Company:
         self._patience = Patience(
             patience=settings.patience_seconds, restoring=settings.filler_seconds, reply=settings.reply_seconds
         )
-        self.ear = Ear(settings.deaf_after_ms)
+        self.ear = Ear(settings.deaf_after_ms, settings.unended_after_ms)
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
 
@@ -64,10 +69,16 @@ class Company:
         """The caller waits for the agent."""
         return self._patience.is_owed
 
-    def owe(self, *, since: float | None = None, reply: bool = True) -> None:
-        """It is the agent's turn. `since`: the caller's last word; `reply` False: it waits for something else first."""
+    def owe(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
+        """It is the agent's turn. `since`: the caller's last word; `reply` False: it waits for something else first;
+        `within`: the engine is in doubt, and has only so long to begin."""
         now = self._clock()
-        self._patience.owe(now if since is None else since, now, reply=reply)
+        self._patience.owe(now if since is None else since, now, reply=reply, within=within)
+        self.look_later()
+
+    def begins(self) -> None:
+        """The engine is about to say something."""
+        self._patience.begins(self._clock())
         self.look_later()
 
     def paid(self) -> None:
@@ -93,8 +104,8 @@ class Company:
 
     def hear(self, audio: bytes) -> None:
         """A frame of the caller's."""
-        if self.ear.feed(audio):
-            self._unnoticed()
+        if unnoticed := self.ear.feed(audio):
+            self._unnoticed(unnoticed)
 
     def leave(self) -> None:
         """The agent has had its last word, or nobody listens any more."""
@@ -134,12 +145,14 @@ class Company:
                 patience.sounded(max(voice.audible_until(now), now))
         self.look_later()
 
-    def _unnoticed(self) -> None:
-        voice = self._voice
-        if voice.is_protected or self._patience.is_owed or self._over:
+    def _unnoticed(self, what: Unnoticed) -> None:
+        voice, ear = self._voice, self.ear
+        if voice.is_protected or self._over:
             return
-        since = self._clock() - self.ear.pause_ms / 1000
-        entirely = not voice.is_caller_speaking
-        voice.deaf(entirely=entirely)
-        # One that has heard the beginning is not deaf; perhaps it hears a noise that is none to us.
-        self.owe(since=since, reply=entirely)
+        if what == "end":
+            if voice.is_caller_speaking:
+                voice.unended(self._clock() - ear.end_ms / 1000)
+        elif not self._patience.is_owed and not voice.is_caller_speaking:
+            since = self._clock() - ear.pause_ms / 1000
+            voice.deaf(since)
+            self.owe(since=since, within=_DOUBT_SECONDS)

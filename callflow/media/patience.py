@@ -23,12 +23,18 @@ class Patience:
     def is_owed(self) -> bool:
         return self._since is not None or self.is_restoring
 
-    def owe(self, since: float, now: float, *, reply: bool = True) -> None:
-        """It is the agent's turn, since the caller's last word. `reply` False: it waits for something itself."""
+    def owe(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
+        """It is the agent's turn, since the caller's last word. `reply` False: it waits for something itself; `within`:
+        so soon the engine must have begun, because it is in doubt."""
         if self._since is None:
             self._since = since
             self.fillers = 0
-        self._until = now + self._reply if reply else None
+        self._until = now + (self._reply if within is None else min(within, self._reply)) if reply else None
+
+    def begins(self, now: float) -> None:
+        """The engine is about to answer: it is there, and has its time from now on."""
+        if self._until is not None:
+            self._until = max(self._until, now + self._reply)
 
     def speaks(self, now: float) -> None:
         """Words are coming. More are owed until they end: a sentence that breaks off is silence, too."""

@@ -53,8 +53,11 @@ class Mind(Protocol):
 
     def interrupted(self, cuts: list[Cut]) -> None: ...
 
-    def unheard(self) -> None:
+    def unnoticed(self) -> None:
         """The caller has said something, and the engine nothing about it."""
+
+    def unended(self) -> None:
+        """The caller has stopped, and the engine has not noticed."""
 
     def mute(self, reason: str) -> None:
         """The engine owes words, and has said nothing for too long."""
@@ -257,13 +260,16 @@ class Relay:
         """Those under way at the engine."""
         return list(self._responses)
 
-    def expect_speech(self, *, since: float | None = None, reply: bool = True) -> None:
+    def expect_speech(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
         """It is the agent's turn: nobody is left in silence, and an engine that stays mute is as good as lost.
 
-        `reply` False: it waits for something else first, such as a tool.
+        `reply` False: it waits for something else first, such as a tool; `within`: the engine is in doubt, and has only
+        so many seconds to begin.
         """
-        if not self._parting:
-            self.company.owe(since=since, reply=reply)
+        if not self._parting and (
+            self.is_protected or not self.is_caller_speaking
+        ):  # else it is theirs until they stop
+            self.company.owe(since=since, reply=reply, within=within)
 
     def nothing_owed(self) -> None:
         self.company.paid()
@@ -301,6 +307,7 @@ class Relay:
                 self.playout.kill_item(key)
                 self._stillborn.add(key)
             return False
+        self.conversation.sounds(heard.item)
         self.company.speaks()
         if self.latency.waits_for_audio:
             self.latency.generated(self._clock())
@@ -315,20 +322,22 @@ class Relay:
             if self.mind is not None:
                 self.mind.truncate(key, 0)
             return
-        self.nothing_owed()
         self.conversation.complete(done.item)
         self._heard(self.playout.finish(key))
         self._pump()
 
     def response_started(self, response: str) -> None:
         self._responses[response] = None
+        self.company.begins()
         if len(self._responses) > _MOST_RESPONSES:  # an engine that never ends what it began
             del self._responses[next(iter(self._responses))]
 
     def response_done(self, done: ResponseDone) -> None:
         self._responses.pop(done.response, None)
-        if done.status not in ("failed", "cancelled"):  # one that failed still owes its words
+        if done.answered:
             self.nothing_owed()
+        elif not done.final and not self.is_caller_speaking:
+            self.expect_speech()
         self._heard(self.playout.finish_response(done.response))
         self._pump()
 
@@ -440,10 +449,15 @@ class Relay:
         if self.mind is not None:
             self.mind.mute(reason)
 
-    def deaf(self, *, entirely: bool) -> None:
+    def deaf(self, since: float) -> None:
         self._note("engine_deaf")
-        if entirely and self.mind is not None:
-            self.mind.unheard()
+        if self.mind is not None:
+            self.mind.unnoticed()
+
+    def unended(self, since: float) -> None:
+        self._note("engine_deaf", end=True)
+        if self.speech_stopped(SpeechStopped((self._clock() - since) * 1000)) and self.mind is not None:
+            self.mind.unended()
 
     def _interrupt(self, now: float, *, by_caller: bool = True) -> None:
         cuts = self.playout.interrupt(now)

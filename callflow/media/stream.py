@@ -55,7 +55,9 @@ class MediaSettings:
     filler_seconds: float = 1.5
     """The same while the engine is being restored."""
     deaf_after_ms: int = 1500
-    """After so much quiet any engine would have noticed that the caller has stopped speaking."""
+    """After so much quiet any engine would have noticed that the caller has spoken."""
+    unended_after_ms: int = 2500
+    """After so much quiet one that has heard them begin would have noticed that they have stopped."""
     min_interruption_ms: int = 0
     """How long the caller must speak for the agent to stop; 0: at once. Only where the engine does not stop itself."""
 

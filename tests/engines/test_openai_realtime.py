@@ -347,10 +347,10 @@ def test_what_is_said_reaches_the_server() -> None:
             await one.until(lambda: len(peer.messages) == 4)
             assert peer.events[1:] == [
                 {
-                "type": "response.create",
-                "event_id": "create-1",
-                "response": {"instructions": "Be brief.\n\nSay hello."},
-            },
+                    "type": "response.create",
+                    "event_id": "create-1",
+                    "response": {"instructions": "Be brief.\n\nSay hello."},
+                },
                 {"type": "conversation.item.truncate", "item_id": "item_1", "content_index": 2, "audio_end_ms": 1500},
                 {"type": "response.cancel", "response_id": "resp_1"},
             ]

@@ -1,0 +1,312 @@
+"""Whose turn it is follows from what the caller heard: whatever ends without a sound, or in mid-sentence, is no answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from callflow.media.g711 import ULAW_SILENCE
+from callflow.sandbox.phone import tone
+from tests.e2e.house import run, together
+from tests.e2e.puppet import Puppet, cause, puppet
+
+
+CARRIERS = ("telnyx", "twilio")
+
+WRITTEN = "Yes, until four."
+BROKEN = "We open at nine and then"
+
+
+def only_text(one: Puppet) -> None:
+    response = one.begin()
+    item = one.write(response, WRITTEN)
+    part = {"type": "output_text", "text": WRITTEN}
+    one.done(response, output=[{"id": item, "type": "message", "role": "assistant", "content": [part]}])
+
+
+def nothing(one: Puppet) -> None:
+    one.done(one.begin())
+
+
+def silent_audio(one: Puppet) -> None:
+    response = one.begin()
+    one.say(response, WRITTEN, bytes([ULAW_SILENCE]) * 4000)
+    one.done(response)
+
+
+def transcript_only(one: Puppet) -> None:
+    response = one.begin()
+    one.say(response, WRITTEN, b"")
+    one.done(response)
+
+
+def unreadable_audio(one: Puppet) -> None:
+    response = one.begin()
+    item = one.message(response)
+    one.emit("response.output_audio.delta", response_id=response, item_id=item, content_index=0, delta="!!!")
+    one.done(response)
+
+
+def reasoning_only(one: Puppet) -> None:
+    one.done(one.begin(), output=[{"id": "rs", "type": "reasoning", "summary": []}])
+
+
+def unknown_item(one: Puppet) -> None:
+    one.done(one.begin(), output=[{"id": "x", "type": "video_call", "status": "completed"}])
+
+
+def incomplete(one: Puppet) -> None:
+    one.done(one.begin(), "incomplete", type="incomplete", reason="max_output_tokens")
+
+
+def cancelled(one: Puppet) -> None:
+    one.done(one.begin(), "cancelled", type="cancelled", reason="client_cancelled")
+
+
+def cancelled_for_nobody(one: Puppet) -> None:
+    one.done(one.begin(), "cancelled", type="cancelled", reason="turn_detected")
+
+
+def failed(one: Puppet) -> None:
+    one.done(one.begin(), "failed", type="failed", error={"type": "server_error", "code": "server_error"})
+
+
+def odd_status(one: Puppet) -> None:
+    one.done(one.begin(), "expired")
+
+
+def nameless_call(one: Puppet) -> None:
+    call = {"id": "fc", "type": "function_call", "name": "end_call", "arguments": "{}", "status": "completed"}
+    one.done(one.begin(), output=[call])
+
+
+def listed_tools(one: Puppet) -> None:
+    one.done(one.begin(), output=[{"id": "l", "type": "mcp_list_tools", "server_label": "shop", "tools": []}])
+
+
+def ran_its_tool(one: Puppet) -> None:
+    call = {"id": "m", "type": "mcp_call", "server_label": "shop", "name": "find", "arguments": "{}", "output": "[]"}
+    one.done(one.begin(), output=[call])
+
+
+def failed_its_tool(one: Puppet) -> None:
+    call = {"id": "m", "type": "mcp_call", "server_label": "shop", "name": "find", "error": {"type": "http_error"}}
+    one.done(one.begin(), output=[call])
+
+
+def wants_leave(one: Puppet) -> None:
+    asked = {"id": "q", "type": "mcp_approval_request", "server_label": "shop", "name": "buy", "arguments": "{}"}
+    one.done(one.begin(), output=[asked])
+
+
+def never_begins(one: Puppet) -> None:
+    pass
+
+
+SILENT: dict[str, Callable[[Puppet], None]] = {
+    each.__name__: each
+    for each in (
+        only_text, nothing, silent_audio, transcript_only, unreadable_audio, reasoning_only, unknown_item, incomplete,
+        cancelled, cancelled_for_nobody, failed, odd_status, nameless_call, listed_tools, ran_its_tool,
+        failed_its_tool, wants_leave, never_begins,
+    )
+}  # fmt: skip
+
+
+async def asked_again(ends: Callable[[Puppet], None]) -> None:
+    """After the caller's turn: the answer is asked for, and heard within three seconds of their last word."""
+    async with puppet() as one:
+        await one.turn()
+        stopped = time.monotonic()
+        ends(one)
+        await one.asked()
+        one.answer()
+        await one.phone.hears(0.2, since=stopped, timeout=stopped + 3.0 - time.monotonic())
+        await one.rest()
+        assert not one.the.happened("filler"), "it took so long that a clip was needed"
+
+
+def test_a_response_without_a_sound_is_no_answer() -> None:
+    run(together({name: asked_again(ends) for name, ends in SILENT.items()}))
+
+
+async def greeted_again(ends: Callable[[Puppet], None]) -> None:
+    async with puppet(greeted=False) as one:
+        first = await one.asked()
+        began = time.monotonic()
+        ends(one)
+        again = await one.asked()
+        assert again == first, "the same is asked for"
+        one.answer()
+        await one.phone.hears(0.2, timeout=began + 3.0 - time.monotonic())
+
+
+def test_nor_is_it_a_greeting() -> None:
+    scenes = [ends for ends in SILENT.values() if ends not in (never_begins,)]
+    run(together({ends.__name__: greeted_again(ends) for ends in scenes}))
+
+
+async def given_up(ends: Callable[[Puppet], None], retries: int) -> None:
+    """It is asked for as often as it may, then the caller hears a sentence of ours, and a second time the apology."""
+    async with puppet(response_retries=retries, response_retry_seconds=0.1) as one:
+        for number in (1, 2):
+            await one.turn()
+            ends(one)
+            for _ in range(retries):
+                await one.asked()
+                ends(one)
+            await one.the.until(lambda n=number: len(one.the.happened("engine_unable")) >= n, "the end of it", 4)
+        assert await cause(one) == "engine_lost"
+        assert len(one.creates()) == 1 + 2 * retries, one.creates()
+
+
+def test_it_is_asked_for_as_often_as_it_may_and_then_it_is_a_failed_response() -> None:
+    scenes = {
+        "text, twice": given_up(only_text, 2),
+        "text, never": given_up(only_text, 0),
+        "nothing": given_up(nothing, 1),
+        "incomplete": given_up(incomplete, 2),
+        "cancelled": given_up(cancelled, 1),
+    }
+    run(together(scenes))
+
+
+def test_a_sentence_that_breaks_off_is_gone_on_with_and_is_not_complete_on_record() -> None:
+    async def scene(status: str, **details: Any) -> None:
+        async with puppet() as one:
+            await one.turn()
+            response = one.begin()
+            item = one.say(response, BROKEN, tone(600, 500.0))
+            one.done(response, status, output=[{"id": item, "type": "message", "status": "incomplete"}], **details)
+            wish = await one.asked()
+            assert "broke off" in wish
+            since = time.monotonic()
+            one.answer("we close at noon.")
+            await one.phone.hears(0.3, since=since)
+            await one.rest()
+            await one.the.line.journal.flushed()
+            told = await record(one)
+            status_of = {each["text"]: each["status"] for each in told}
+            assert status_of[BROKEN] == "incomplete"
+            assert status_of["we close at noon."] == "completed"
+
+    run(
+        together(
+            {
+                "out of tokens": scene("incomplete", type="incomplete", reason="max_output_tokens"),
+                "failed": scene("failed", type="failed", error={"code": "server_error"}),
+                "cancelled by nobody": scene("cancelled", type="cancelled", reason="client_cancelled"),
+            }
+        )
+    )
+
+
+async def record(one: Puppet) -> list[dict[str, Any]]:
+    (call,) = one.the.line.journal.calls()
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{one.the.line.console[1]}/api/conversations/stream/{call}")
+    items: list[dict[str, Any]] = answer.json()["items"]
+    for item in items:
+        item["text"] = " ".join(part.get("text", "") for part in item["content"])
+        item["heard"] = " ".join(part["text"] for part in item["content"] if part["type"] == "text")
+    return items
+
+
+def test_a_protected_sentence_that_is_never_heard_ends_the_call_and_nothing_is_recorded() -> None:
+    async def main() -> None:
+        settings = {"record": True, "record_announcement": "This call is recorded.", "response_retries": 2}
+        async with puppet(greeted=False, response_retry_seconds=0.1, **settings) as one:
+            for _ in range(3):
+                assert "This call is recorded." in (await one.asked())
+                response = one.begin()
+                one.write(response, "This call is recorded. How can I help?")
+                one.done(response)
+            assert await cause(one) == "engine_lost"
+            assert len(one.creates()) == 3
+            assert not one.the.happened("recording")
+            assert not any(proof["in_full"] for proof in one.the.happened("protected"))
+
+    run(main())
+
+
+def test_a_protected_sentence_that_breaks_off_is_said_anew_and_only_the_whole_of_it_counts() -> None:
+    async def main() -> None:
+        settings = {"disclosure": "This call is recorded.", "response_retry_seconds": 0.1}
+        async with puppet(greeted=False, **settings) as one:
+            await one.asked()
+            response = one.begin()
+            one.say(response, "This call", tone(300, 500.0))
+            one.done(response, "incomplete", reason="max_output_tokens")
+            assert "This call is recorded." in (await one.asked())
+            one.answer("This call is recorded.", ms=900)
+            await one.the.until(lambda: one.the.happened("protected"), "the proof")
+            (proof,) = one.the.happened("protected")
+            assert proof["in_full"]
+            assert proof["of_ms"] == 900
+
+    run(main())
+
+
+def test_what_was_written_and_not_said_is_on_record_as_not_heard_and_told_to_the_next_session_so() -> None:
+    async def main() -> None:
+        async with puppet(engine_tries=3) as one:
+            await one.turn()
+            only_text(one)
+            await one.asked()
+            since = time.monotonic()
+            one.answer()
+            await one.phone.hears(0.3, since=since)
+            await one.rest()
+            await one.the.line.journal.flushed()
+            (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
+            assert written["status"] == "incomplete"
+            assert not written["heard"]
+            one.session.drop()
+            second = await one.the.realtime.wait_session(2)
+            item = await second.wait_until(lambda: [
+                each.event["item"] for each in second.received
+                if each.event["type"] == "conversation.item.create" and WRITTEN in str(each.event)
+            ], 5)  # fmt: skip
+            assert all(each["role"] == "system" and "did not hear" in str(each) for each in item)
+
+    run(main())
+
+
+async def late_words(kind: str) -> None:
+    """The caller goes on half a second after a pause: the cancelled answer's words come late."""
+    async with puppet() as one:
+        await one.turn("I want to")
+        response = one.begin()
+        item = one.message(response)
+        place = {"response_id": response, "item_id": item, "output_index": 0, "content_index": 0}
+        words = "Certainly, what can I do?"
+
+        def told() -> None:
+            one.emit("response.output_audio_transcript.done", **place, transcript=words)
+
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u2")
+        if kind == "before its end":
+            told()
+        if kind == "with a late sound":
+            one.sound(response, item, tone(300, 500.0))
+            told()
+        one.done(response, "cancelled", type="cancelled", reason="turn_detected")
+        if kind == "after its end":
+            told()
+        one.stopped("u2")
+        one.transcribed("u2", "change my booking")
+        since = time.monotonic()
+        one.answer("For when?")
+        await one.phone.hears(0.2, since=since)
+        await one.rest()
+        await one.the.line.journal.flushed()
+        stale = [each for each in await record(one) if each["text"] == words]
+        assert [each["status"] for each in stale] == ["incomplete"], stale
+        assert not stale[0]["heard"]
+
+
+def test_words_of_a_cancelled_answer_that_come_late_were_not_said_to_anybody() -> None:
+    run(together({kind: late_words(kind) for kind in ("before its end", "after its end", "with a late sound")}))
