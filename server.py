@@ -91,6 +91,7 @@ class Line:
             self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
         )
         self.keeper.begin(self.switchboard, self.carriers, self.address.learn)
+        self._house.start()
         await self._listen(
             public, create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.keeper)
         )
@@ -277,6 +278,7 @@ def create_app(settings: Settings | None = None) -> Quart:
         )
         keepers.append(keeper)
         keeper.begin(board[0], carriers, address.learn)
+        house.start()
 
     @app.after_serving
     async def close_switchboard() -> None:

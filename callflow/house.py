@@ -121,6 +121,10 @@ class House:
         self.plans = {name: make_plan(chosen, self.account, name) for name, chosen in self.profiles.all().items()}
         self.redactor = redactor(settings)
 
+    def start(self) -> None:
+        """With the server: what goes on beside the calls."""
+        self.account.start()
+
     async def close(self) -> None:
         """Once no call is left."""
         await self.account.close()

@@ -1,7 +1,7 @@
 """The vendor's account that all calls share: who may ask it now, and whether it is back.
 
 The rules are in `callflow.engines.breaker`; here are the clock, the sockets and the one task that probes. Whoever wires
-the house makes one account for each API base and key, and closes it.
+the house makes one account for each API base and key, starts it with the server, and closes it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class Account:
         """Handshakes that have had no answer, and are not late yet."""
         self._news: asyncio.Future[None] | None = None
         """Done, and another in its place, whenever somebody who waits may go on."""
+        self._refused: RealtimeConfig | None = None
+        """What was asked when the breaker opened: the probes ask for the same."""
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
-        self._closed = False
         self._repeats = Repeats(log)
 
     def describe(self) -> dict[str, Any]:
@@ -70,8 +71,11 @@ class Account:
         finally:
             pace.users -= 1
 
+    def start(self) -> None:
+        """Find out from now on when a vendor that refuses is back."""
+        self._probing = self._probing or asyncio.create_task(self._probe(), name="engine-probe")
+
     async def close(self) -> None:
-        self._closed = True
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
@@ -109,10 +113,8 @@ class Account:
     def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
         if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
-        self._since = time.time()
+        self._since, self._refused = time.time(), config
         log.error("the engine refuses calls (%s): none asks it until a probe gets through", error.why)
-        if not self._closed and (self._probing is None or self._probing.done()):
-            self._probing = asyncio.create_task(self._probe(config), name="engine-probe")
         self._wake()
 
     def trouble(self, call: str, error: EngineError) -> None:
@@ -127,16 +129,17 @@ class Account:
             del self._paces[name]
         return self._paces.setdefault(call, Pace())
 
-    async def _probe(self, config: RealtimeConfig) -> None:
-        """Until the breaker is closed, by this or by a call that was under way: ask now and then, one at a time."""
+    async def _probe(self) -> None:
+        """While the breaker is open, ask now and then, one at a time."""
         breaker = self._breaker
-        while breaker.is_open:
-            wait = breaker.probe_at - _now()
-            if wait > 0:
+        while True:
+            wait = max(breaker.probe_at - _now(), 0.0) if breaker.is_open else None
+            if wait != 0:
                 await asyncio.wait([self.news], timeout=wait)
                 continue
             breaker.probe_began(_now())
-            answer = await self._ask(config, breaker.probe_patience)
+            assert self._refused is not None
+            answer = await self._ask(self._refused, breaker.probe_patience)
             if isinstance(answer, HandshakeError):
                 closed = breaker.probe_ended(_now(), answer.counts, answer.why, answer.wait, random.random())
             else:

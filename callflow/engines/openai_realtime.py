@@ -80,9 +80,9 @@ _LEAST_EXPIRING: Final = 0.1
 
 class OpenAIRealtime:
     def __init__(self, config: RealtimeConfig, brief: Brief, hear: Hear, account: Account | None = None) -> None:
-        """`account`: of all calls; None: this session has one of its own."""
+        """`account`: that of all calls; None: this session is alone."""
         self._config, self._brief, self._hear = config, brief, hear
-        self._account, self._owns_account = account or Account(), account is None
+        self._account = account or Account()
         self._call = brief.call
         keys = (key for tool in brief.tools for key in remote_tools.keys_of(tool))
         self._secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
@@ -156,8 +156,6 @@ class OpenAIRealtime:
                 self._socket = self._socket or connecting.result()
             tell = not self._closed
             await self.close()
-            if self._owns_account:
-                await self._account.close()
             if tell and lost is not None:
                 self._hear(lost)
 

@@ -60,6 +60,7 @@ class Office:
 async def office(**faults: Any) -> AsyncIterator[Office]:
     async with Realtime(faults=Faults(**faults)) as realtime:
         account = Account()
+        account.start()
         one = Office(realtime, account)
         try:
             yield one
@@ -67,7 +68,8 @@ async def office(**faults: Any) -> AsyncIterator[Office]:
             await account.close()
             for connection in one.opened:
                 await connection.close()
-            assert account._probing is None or account._probing.done(), "a probe outlives the account"
+            assert account._probing is not None
+            assert account._probing.done(), "the probing outlives the account"
             assert account._under_way == 0, "an attempt is counted for ever"
 
 
