@@ -25,8 +25,8 @@ class Wish(Enum):
     )
     SAID_OVER = "Now answer what the caller said while you were speaking."
     CALLED_OFF = (
-        "You were about to end this call, and the caller spoke before your goodbye was over: so the call goes on. Answer "
-        "what they say. If they only said goodbye, too, say goodbye in one or two words and end the call again."
+        "You were about to end this call, and the caller spoke before your goodbye was over: so the call goes on. "
+        "Answer what they say. If they only said goodbye, too, say goodbye in one or two words and end the call again."
     )
     STILL_BUSY = (
         "You are still waiting for the result of a tool. Tell the caller in one short sentence that you are working on "

@@ -156,7 +156,7 @@ class Responses:
         return self._go()
 
     def ask(self, wish: str = "", *, lasting: bool = False, whole: bool = False) -> list[Action]:
-        """`lasting`: it still holds when the caller speaks before; `whole`: it has to be heard from beginning to end."""
+        """`lasting`: it still holds when the caller speaks before; `whole`: it must be heard from beginning to end."""
         if self._turn_ends and not wish:
             self._pending.overtaken()
         self._pending.add(_Want({wish: lasting}, whole=whole) if wish else _Want(plain=True))
@@ -256,8 +256,8 @@ class Responses:
         return self._again(_anew(want, ending), ending.code or ending.status)
 
     def is_settled(self, response: str, ending: Ending) -> bool:
-        """Whether nothing more is asked of the model for it: the caller could hear all of it, tools go on from there, or
-        nobody misses it."""
+        """Whether nothing more is asked of the model for it: the caller could hear all of it, tools go on from there,
+        or nobody misses it."""
         return response in self._overruled or ending.calls or ending.is_whole
 
     def is_final(self, response: str, ending: Ending) -> bool:

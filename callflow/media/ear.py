@@ -24,8 +24,8 @@ _SOFT_MS: Final = 6000
 _KEPT_FRAMES: Final = 400
 """8 s: enough to tell speech from music."""
 
-_BEFORE_FRAMES: Final = 25
-"""So much of what was heard before the engine heard the beginning may belong to it."""
+_BEFORE_FRAMES: Final = 100
+"""2 s: so much of what was heard since the last end may belong to a beginning that the engine tells late."""
 
 Unnoticed = Literal["", "speech", "end"]
 

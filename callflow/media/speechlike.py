@@ -40,7 +40,7 @@ Verdict = Literal["speech", "noise", ""]
 
 
 def judge(frames: Iterable[bytes]) -> Verdict:
-    """`frames`: µ-law of a stretch of sound, of any sizes, with or without the quiet around it. "": too little to tell."""
+    """`frames`: µ-law of a stretch of sound, of any sizes, with or without quiet around it. "": too little to tell."""
     audio = b"".join(frames)
     cut = [audio[start : start + FRAME_BYTES] for start in range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)]
     levels = [sum(frame.translate(_LEVELS)) / FRAME_BYTES for frame in cut]

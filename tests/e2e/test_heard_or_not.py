@@ -1,9 +1,10 @@
-"""Whose turn it is follows from what the caller heard: whatever ends without a sound, or in mid-sentence, is no answer."""
+"""Whose turn it is follows from what the caller heard: what ends without a sound, or in mid-sentence, is no answer."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -145,8 +146,12 @@ async def greeted_again(ends: Callable[[Puppet], None]) -> None:
 
 
 def test_nor_is_it_a_greeting() -> None:
-    scenes = [ends for ends in SILENT.values() if ends not in (never_begins,)]
+    scenes = [ends for ends in SILENT.values() if ends is not never_begins]
     run(together({ends.__name__: greeted_again(ends) for ends in scenes}))
+
+
+def _unable(one: Puppet, times: int) -> bool:
+    return len(one.the.happened("engine_unable")) >= times
 
 
 async def given_up(ends: Callable[[Puppet], None], retries: int) -> None:
@@ -158,7 +163,7 @@ async def given_up(ends: Callable[[Puppet], None], retries: int) -> None:
             for _ in range(retries):
                 await one.asked()
                 ends(one)
-            await one.the.until(lambda n=number: len(one.the.happened("engine_unable")) >= n, "the end of it", 4)
+            await one.the.until(partial(_unable, one, number), "the end of it", 4)
         assert await cause(one) == "engine_lost"
         assert len(one.creates()) == 1 + 2 * retries, one.creates()
 
