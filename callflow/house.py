@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callflow.contracts import Caller
-from callflow.engines import models, session_config
+from callflow.engines import models, remote_tools, session_config
 from callflow.engines.account import Account
 from callflow.engines.call_tools import CallTools
 from callflow.engines.openai_realtime import OpenAIRealtime
@@ -138,6 +138,7 @@ class House:
             about = session_config.warnings(engine_config(chosen))
             for model in (chosen.model, chosen.transcription_model):
                 about += [warning] if (warning := models.shutdown_warning(model, today)) else []
+            about += remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
             found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
         return found
 

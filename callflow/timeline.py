@@ -19,6 +19,8 @@ def told(record: Record) -> str:
             return f"{who}: {text}" + ("" if event.get("whole", True) else " …")
         case {"event": "not_transcribed"}:
             return f"caller: (not transcribed: {event.get('reason', '')})"
+        case {"event": "cut_off", "cuts": list(cuts)} if not any(cut["received_ms"] for cut in cuts):
+            return "; ".join(f"agent: (not heard: {cut['unheard_text']})" for cut in cuts)
         case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
             how = "the caller breaks in" if event.get("by_caller") else "the line broke"
             heard = [f"heard {cut['heard_ms']} of {cut['received_ms']} ms: {cut['heard_text']}" for cut in cuts]

@@ -6,6 +6,15 @@ restart. It runs apart from the audio; what it raises is told to the model as an
 
 A parameter named `call` is not the model's to fill in: it says whose call it is. `call.idempotency_key` is the same for
 a repeat of the same request, so that an order is placed once.
+
+A server of tools that the model's vendor runs (MCP) is an entry of a list named `tools`, beside the functions here:
+
+    shop = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example/mcp", "require_approval": "never"}
+    tools = [shop]
+
+It needs a `server_label` of its own and a `server_url` (or a `connector_id`), which the vendor must be able to reach;
+`authorization` or `headers` hold its key. Without `"require_approval": "never"` the model asks before each use, and the
+setting `mcp_approval` answers.
 """
 
 from __future__ import annotations

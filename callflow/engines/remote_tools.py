@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from callflow import addresses
@@ -19,6 +19,25 @@ def shown(definition: Mapping[str, Any]) -> dict[str, Any]:
     """The definition without what opens the server: of its address, host and path."""
     open_ = {name: value if name in _OPEN else _HIDDEN for name, value in definition.items()}
     return open_ | {name: addresses.shown(str(definition[name])) for name in ("server_url",) if name in definition}
+
+
+def leave(definitions: Iterable[Mapping[str, Any]], answer: str) -> list[str]:
+    """What becomes of the servers' questions whether a tool may be used, a line for each server that asks.
+
+    Each of its tools asks, unless its definition says `"require_approval": "never"` (the interface's own default is
+    "always").
+    """
+    becomes = {
+        "approve": "is given (mcp_approval = approve)",
+        "decline": "is declined (mcp_approval = decline)",
+        "ask": "is declined, as long as there is nobody to ask (mcp_approval = ask)",
+    }[answer]
+    return [
+        f"MCP server {each.get('server_label')}: leave to use its tools {becomes}; "
+        'with "require_approval": "never" in its definition it does not ask.'
+        for each in definitions
+        if each.get("require_approval") != "never"
+    ]
 
 
 def keys_of(definition: Mapping[str, Any]) -> Iterator[str]:

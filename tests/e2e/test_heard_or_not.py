@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -315,3 +316,35 @@ async def late_words(kind: str) -> None:
 
 def test_words_of_a_cancelled_answer_that_come_late_were_not_said_to_anybody() -> None:
     run(together({kind: late_words(kind) for kind in ("before its end", "after its end", "with a late sound")}))
+
+
+async def leave(setting: str, approved: bool) -> None:
+    async with puppet(mcp_approval=setting) as one:
+        await one.turn()
+        wanted = {"id": "q1", "type": "mcp_approval_request", "server_label": "shop", "name": "buy", "arguments": "{}"}
+        response = one.begin()
+        one.emit("response.output_item.done", response_id=response, output_index=0, item=wanted)
+        one.done(response, output=[wanted])
+        await one.the.until(lambda: one.the.happened("mcp_approval"), "the question to be answered")
+        answers = [event["item"] for event in one.sent("conversation.item.create")]
+        given = [item for item in answers if item["type"] == "mcp_approval_response"]
+        assert [(item["approval_request_id"], item["approve"]) for item in given] == [("q1", approved)]
+        assert one.the.happened("mcp_approval") == [
+            {"event": "mcp_approval", "server": "shop", "tool": "buy", "approved": approved}
+        ]
+        await one.asked()  # it does not go on by itself
+        since = time.monotonic()
+        running = {"id": "m1", "type": "mcp_call", "server_label": "shop", "name": "buy", "arguments": "{}"}
+        one.done(one.begin(), output=[running])
+        one.emit("response.mcp_call.in_progress", item_id="m1", output_index=0)
+        await asyncio.sleep(1.0)  # the tool runs, and nobody asks meanwhile
+        assert len(one.creates()) == 2
+        one.emit("response.mcp_call.completed", item_id="m1", output_index=0)
+        one.answer("It is on its way.")  # by itself
+        await one.phone.hears(0.3, since=since)
+        await one.rest()
+        assert len(one.creates()) == 2, "it was asked twice"
+
+
+def test_a_question_for_leave_is_answered_once_by_setting() -> None:
+    run(together({"decline": leave("decline", False), "approve": leave("approve", True), "ask": leave("ask", False)}))

@@ -77,3 +77,14 @@ def test_the_operators_port_shows_no_key(tmp_path: Path) -> None:
             assert "Zq9" not in told
 
     run(main())
+
+
+def test_what_becomes_of_a_question_for_leave_is_said_for_each_server_that_asks() -> None:
+    asks = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example"}
+    partly = {**asks, "server_label": "stock", "require_approval": {"never": {"tool_names": ["count"]}}}
+    never = {**asks, "server_label": "quiet", "require_approval": "never"}
+    lines = remote_tools.leave([asks, partly, never], "decline")
+    assert [line.split(":")[0] for line in lines] == ["MCP server shop", "MCP server stock"]
+    assert all("declined (mcp_approval = decline)" in line for line in lines)
+    assert "given (mcp_approval = approve)" in remote_tools.leave([asks], "approve")[0]
+    assert "nobody to ask" in remote_tools.leave([asks], "ask")[0]
