@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 
-from callflow.engines import realtime_socket
+from callflow.engines import realtime_socket, session_refusal
 from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.realtime_socket import HandshakeError
 from callflow.engines.session_config import RealtimeConfig
@@ -43,6 +43,8 @@ class Account:
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
         self._repeats = Repeats(log)
+        self.left_out = session_refusal.Memory()
+        """What the vendor refuses of our sessions."""
 
     def describe(self) -> dict[str, Any]:
         """For operators: how the account is, since when and why, and when it is asked next."""
@@ -55,6 +57,9 @@ class Account:
             "why": breaker.why,
             "next_probe_in": next_probe,
         }
+
+    def say_left_out(self, what: str, why: str) -> None:
+        self._repeats.say(f"left out {what}", "the engine refuses %s, which is left out from here on: %s", what, why)
 
     async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> ClientConnection:
         """A connection for one session of a call, within `config.connect_seconds`. Raises EngineError.

@@ -44,7 +44,7 @@ from callflow.contracts import (
     Unable,
     Words,
 )
-from callflow.engines import audio, prices, realtime_events, remote_tools, session_config
+from callflow.engines import audio, prices, realtime_events, remote_tools, session_config, session_refusal
 from callflow.engines.account import Account, open_socket
 from callflow.engines.endings import Endings, asked
 from callflow.engines.realtime_events import ServerEvent
@@ -61,7 +61,9 @@ log = logging.getLogger(__name__)
 _APPROVALS: Final = 256
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 _CREATE: Final = "create-"
-_FULL, _MINIMAL, _LATER, _FORMATS = "session-full", "session-minimal", "session-later", "session-formats"
+_FULL, _MINIMAL, _BARE = "session-full", "session-minimal", "session-bare"
+"""What is asked for at first; with `#` and a number: again, without what was refused."""
+_LATER, _FORMATS = "session-later", "session-formats"
 _REMEMBERED: Final = "told_"
 """How the ids of items begin that we put into the conversation: nobody says them now."""
 _BEGUN_SECONDS: Final = 5.0
@@ -91,6 +93,11 @@ class OpenAIRealtime:
         self._writer: Writer | None = None
         self._ready = self._closed = self._spoken = False
         self._takes_turns = brief.takes_turns
+        self._left_out: tuple[session_refusal.Path, ...] = ()
+        """What the server refuses of a session: none of our updates has it."""
+        self._asked: dict[str, Any] = {}
+        """The session as it was asked for last, whole or minimal."""
+        self._tries = 0
         self._updates: deque[tuple[str, RealtimeConfig]] = deque()
         """Session updates that the server has not confirmed yet, and what held before each."""
         self._held: deque[str] = deque()
@@ -253,7 +260,7 @@ class OpenAIRealtime:
         self._writer = Writer(
             socket.send, self._give_up, seconds=self._config.write_seconds, limit=self._most_held + 8000, messages=5000
         )
-        self._update(_FULL, session_config.session(self._config, self._present_brief))
+        self._ask_for_session()
         assert self._lost is not None
         listening = asyncio.create_task(self._listen(socket), name=f"engine-in {self._call}")
         writing = asyncio.create_task(self._writer.run(), name=f"engine-out {self._call}")
@@ -368,8 +375,22 @@ class OpenAIRealtime:
     # The session
 
     def _update(self, which: str, session: dict[str, Any], before: RealtimeConfig | None = None) -> None:
+        session = session_refusal.without(session, self._left_out)
+        if not which.startswith((_LATER, _FORMATS)):
+            self._asked = session
         self._updates.append((which, before or self._config))
         self._send({"type": "session.update", "event_id": which, "session": session})
+
+    @property
+    def _asked_of(self) -> str:
+        return f"{self._config.model} {self._config.url} {self._config.api_key}"
+
+    def _ask_for_session(self) -> None:
+        full = session_config.session(self._config, self._present_brief)
+        self._left_out = self._account.left_out.recall(self._asked_of, full, time.monotonic())
+        for path in self._left_out:
+            self._hear(Complaint("left_out", f"{session_refusal.shown(path)} was refused before and is left out"))
+        self._update(_FULL, full)
 
     def _confirmed(self, event: ServerEvent) -> None:
         if self._updates:
@@ -382,6 +403,8 @@ class OpenAIRealtime:
             self._settle()
             return
         self._ready = True
+        full = session_config.session(self._config, self._present_brief)
+        self._account.left_out.keep(self._asked_of, full, self._left_out, time.monotonic())
         told, self._told = self._told, []
         self.remember(told)
         self._hear(Ready())
@@ -407,26 +430,39 @@ class OpenAIRealtime:
         if isinstance(heard, Lost):
             self._give_up(f"{code}: {message}"[:300], retry=heard.retry)
         elif self._updates and about in ("", self._updates[0][0]):
-            self._refused(code, message)
+            self._refused(code, message, event.error.get("param") if isinstance(event.error, dict) else None)
         else:
             self._hear(Complaint(code, message[:300]))
             if about.startswith(_CREATE) or (not about and self._responses.is_sent):
                 self._stop("begun")
                 self._act(self._responses.turned_down(code))
 
-    def _refused(self, code: str, message: str) -> None:
-        """A session update is lost as a whole. The first one: ask for less, once. A later one: nothing has changed."""
+    def _refused(self, code: str, message: str, param: Any) -> None:
+        """A session update is lost as a whole. The first one: ask for less. A later one: nothing has changed."""
         which, before = self._updates.popleft()
-        if which == _MINIMAL:
-            self._give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
-            return
-        self._hear(Complaint(code, message[:300]))
-        if which == _FULL:
-            log.warning("the engine refused the session, asking for less: %s: %s", code, message[:300])
-            self._update(_MINIMAL, session_config.minimal_session(self._config, self._present_brief))
-        else:
+        if self._ready or which.startswith((_LATER, _FORMATS)):
+            self._hear(Complaint(code, message[:300]))
             self._config = before
             self._settle()
+            return
+        self._tries += 1
+        path = session_refusal.culprit(self._asked, param, message)
+        stage = which.rpartition("#")[0] or which
+        minimal = session_config.minimal_session(self._config, self._present_brief)
+        bare = session_refusal.functions_only(minimal)
+        if path is not None and path not in self._left_out and self._tries < session_refusal.MOST_TRIES:
+            what = session_refusal.shown(path)
+            self._left_out = (*self._left_out, path)
+            self._hear(Complaint(code, f"{message[:200]} {what} is left out"[:300]))
+            self._account.say_left_out(what, message[:300])
+            full = session_config.session(self._config, self._present_brief)
+            self._update(f"{stage}#{self._tries}", {_FULL: full, _MINIMAL: minimal, _BARE: bare}[stage])
+        elif stage == _FULL or (stage == _MINIMAL and bare != minimal):
+            self._hear(Complaint(code, message[:300]))
+            log.warning("the engine refused the session, asking for less: %s: %s", code, message[:300])
+            self._update(*((_MINIMAL, minimal) if stage == _FULL else (_BARE, bare)))
+        else:
+            self._give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
 
     def _note_expiry(self, event: ServerEvent) -> None:
         expires = event.session.get("expires_at") if isinstance(event.session, dict) else None
