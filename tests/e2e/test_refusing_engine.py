@@ -145,7 +145,9 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
     assert not [line for line in said if "takes calls again" in line], said
 
 
-def test_whoever_waited_is_greeted_within_three_seconds_of_the_recovery(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scene(calls: int, faults: dict[str, Any], away: float) -> None:
         async with house(realtime=model(**faults), **SETTINGS) as the:
             callers = await ring(the, calls)
@@ -153,8 +155,11 @@ def test_whoever_waited_is_greeted_within_three_seconds_of_the_recovery(caplog: 
             the.realtime.faults.reset()
             back = time.monotonic()
             for one in callers:
-                await the.until(lambda one=one: one.greeted, "the greeting", 5)  # type: ignore[misc]
-            assert time.monotonic() - back < 3.5, "later than three seconds, and half a one for the first sound"
+                # a filler that is being said goes before it
+                await the.until(lambda one=one: one.greeted, "the greeting", 8)  # type: ignore[misc]
+            asked = [at for at in the.realtime.attempted_at if at > back]
+            assert asked[0] - back < 3.0, "it was asked too late"
+            assert asked[-1] - back < 3.5, "those who waited did not ask when the probe had got through"
             assert not any(one.apologised for one in callers)
             await the.until(lambda: state(the) == "closed", "the breaker to close")
             assert (await health(the))["state"] == "closed"
