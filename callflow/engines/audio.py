@@ -90,6 +90,8 @@ class ToTelephone:
         """What it turned out to be; "" as long as too little has come."""
         self.is_proved = False
         """By its own sound, and not for want of anything better."""
+        self.response = ""
+        """What it is a part of, if the engine says so."""
         self._seen = b""
         self._odd = b""
         self._resampler: Any = None

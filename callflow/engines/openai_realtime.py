@@ -312,6 +312,7 @@ class OpenAIRealtime:
             case "response.created":
                 self._response_began(event)
             case "response.done":
+                self._let_out(realtime_events.response_of(event).get("id"))
                 self._response_ended(event)
             case "response.output_item.done":
                 self._item_done(event)
@@ -580,6 +581,7 @@ class OpenAIRealtime:
             if len(self._down) > 16:  # an engine that never ends what it began
                 del self._down[next(iter(self._down))]
             way = self._down[key] = audio.ToTelephone(self._sounds_like["output"], self._proved)
+            way.response = heard.response
         ulaw = way.feed(heard.audio)
         if way.is_proved:
             self._proved = way.format
@@ -596,6 +598,15 @@ class OpenAIRealtime:
         self._hear(done)
         if done.response:
             self._start("ended", _ENDED_SECONDS, lambda: self._never_ended(done.response))
+
+    def _let_out(self, response: Any) -> None:
+        """What is left of a response that has ended: not every server says when a stretch of speech does."""
+        for key, way in list(self._down.items()):
+            if way.response and way.response == response:
+                del self._down[key]
+                rest = way.end()
+                if rest:
+                    self._sound(Speech(way.response, *key, rest))
 
     def _sound(self, heard: Speech) -> None:
         self._stop("ended")

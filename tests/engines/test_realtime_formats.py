@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Complaint, Ready, Speech, SpeechDone, SpeechStarted
+from callflow.contracts import Complaint, Ready, ResponseDone, Speech, SpeechDone, SpeechStarted
 from callflow.engines import openai_realtime
 from callflow.engines.audio import PCM24, ToTelephone
 from callflow.sandbox import voices
@@ -121,6 +121,29 @@ def test_a_format_that_is_not_confirmed_holds_the_caller_up_for_a_moment_only(
                 one.engine.append(frame)
             await one.until(lambda: len(peer.of("input_audio_buffer.append")) == len(FRAMES))
             assert [event["audio"] for event in peer.of("input_audio_buffer.append")] == FRAMES
+
+    run(work)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["as confirmed", "in another format"])
+def test_a_short_word_is_heard_though_nobody_says_where_it_ends(wide: bool) -> None:
+    async def work() -> None:
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(Ready))
+            peer = await one.peer()
+            word = ULAW[4000:4200]
+            sent = encode(word, "audio/pcm")[:900] if wide else word
+            await peer.send("response.created", response={"id": "r"})
+            delta = base64.b64encode(sent).decode()
+            await peer.send("response.output_audio.delta", response_id="r", item_id="i", content_index=0, delta=delta)
+            await sent_before(one, peer)
+            assert one.of(Speech) == [], "it may be noise as yet"
+            await peer.send("response.done", response={"id": "r", "status": "completed"})
+            await one.until(lambda: one.of(ResponseDone))
+            assert one.heard.index(one.of(Speech)[-1]) < one.heard.index(one.of(ResponseDone)[0])
+            heard = played(one, "i")
+            assert heard == word if not wide else abs(len(heard) - 150) <= 8
 
     run(work)
 
