@@ -106,7 +106,7 @@ async def engine_drop(story: Story) -> None:
     phone, expect = story.phone, story.outcome.expect
     await story.say("caller/hours", Turn.voice("agent/hours"))
     await phone.hears(0.3, story.seconds)
-    story.realtime.faults.refuse_next = 2  # each with a second to wait, and then a pause of ours
+    story.realtime.faults.refuse_next = 3  # a call asks again in pauses of up to three seconds
     story.stage.act(Turn.voice("agent/resume"))
     dropped = time.monotonic()
     story.tell("line", "the model's connection is cut")
