@@ -9,7 +9,7 @@ a repeat of the same request, so that an order is placed once.
 
 A server of tools that the model's vendor runs (MCP) is an entry of a list named `tools`, beside the functions here:
 
-    shop = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example/mcp", "require_approval": "never"}
+    shop = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example/mcp"}
     tools = [shop]
 
 It needs a `server_label` of its own and a `server_url` (or a `connector_id`), which the vendor must be able to reach;

@@ -196,6 +196,7 @@ class OpenAIRealtime:
 
     def finish_turn(self) -> None:
         if self._ready:
+            self._settle(late=True)  # what still waits for a change of format belongs to this turn
             self._send({"type": "input_audio_buffer.commit"})
             self._caller_speaks = False
             self._responses.caller_stopped(answers=False)

@@ -17,7 +17,7 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from callflow.causes import why
-from callflow.history.store import MOST, UNHEARD, BadQuery, Query, Store, content_of, earlier
+from callflow.history.store import MOST, BadQuery, Query, Store, earlier, heard_of
 from callflow.printable import json_of, line
 from callflow.timeline import told
 
@@ -175,11 +175,8 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: Mapping[str, Any]) -> dict[str, Any]:
-    words = " ".join(
-        f"(not heard: {part['text']})" if part.get("type") == UNHEARD else str(part["text"])
-        for part in content_of(item)
-        if part.get("text")
-    )
+    heard, unheard = heard_of(item)
+    words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
     if item["item_type"] == "function_call":
         words = f"{item['function_name']}({item['function_params'] or ''})"
     elif item["item_type"] == "function_call_output":

@@ -365,19 +365,27 @@ def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 UNHEARD: Final = "unheard_text"
-"""The type of a part that was generated, and that the caller did not hear."""
+"""The type of a part that was generated, and of which the caller heard nothing."""
 
 
 def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was said; of a sentence that broke off, the words that were heard apart from those that were not."""
+    """The words that were generated. Of those that broke off `heard_text` tells which were heard; where that is none,
+    they are no text that was said."""
     parts = _parts(item)
+    if item["heard_text"] == "" and item["item_type"] == "message":
+        return [{**part, "type": UNHEARD} if part.get("type") == "text" else part for part in parts]
+    return parts
+
+
+def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """The words of a message that were heard, and those that were not."""
+    words = " ".join(str(part["text"]) for part in _parts(item) if part.get("text"))
     heard = item["heard_text"]
-    if heard is None or item["item_type"] != "message" or [part.get("type") for part in parts] != ["text"]:
-        return parts
-    words = str(parts[0].get("text", ""))
-    rest = words[len(heard) :].strip() if words.startswith(heard) else " ".join(words.split()[len(heard.split()) :])
-    told = (("text", heard), (UNHEARD, rest))
-    return [{"type": kind, "text": text_} for kind, text_ in told if text_]
+    if heard is None or item["item_type"] != "message":
+        return words, ""
+    if words.startswith(heard):
+        return heard, words[len(heard) :].strip()
+    return heard, " ".join(words.split()[len(heard.split()) :])
 
 
 def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:

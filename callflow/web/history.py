@@ -171,6 +171,8 @@ def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
+    """As the earlier system tells it; what broke off with how much of it was heard, which that did not know."""
+    cut = {} if item["heard_text"] is None else {name: item[name] for name in ("heard_text", "heard_ms", "of_ms")}
     return {
         "id": item["item_id"],
         "object": "realtime.item",
@@ -184,6 +186,7 @@ def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
         "params": item["function_params"],
         "output": item["function_output"],
         "streamSid": stream,
+        **cut,
     }
 
 
