@@ -78,7 +78,7 @@ class Account:
 
     def start(self) -> None:
         """Find out from now on when a vendor that refuses is back."""
-        self._probing = self._probing or asyncio.create_task(self._probe(), name="engine-probe")
+        self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
         if self._probing is not None:

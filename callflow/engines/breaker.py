@@ -76,6 +76,7 @@ class Pace:
     """When one call may ask: over all its sessions."""
 
     MOST: Final = 5
+    MOST_HAD: Final = 10
     WITHIN: Final = 15.5
     """Fifteen seconds as the vendor counts, whom one question may reach later than another."""
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
@@ -91,6 +92,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._begun: deque[float] = deque(maxlen=self.MOST)
+        self._had: deque[float] = deque(maxlen=self.MOST_HAD)
+        """When those began that were let in."""
         self._refusals = 0
         self._next = 0.0
         self._refused_at = 0.0
@@ -103,6 +106,8 @@ class Pace:
         due = now if closed_at > self._refused_at else max(now, self._next)
         if len(self._begun) == self.MOST:
             due = max(due, self._begun[0] + self.WITHIN)
+        if len(self._had) == self.MOST_HAD:
+            due = max(due, self._had[0] + self.WITHIN)
         return due
 
     def began(self, now: float) -> None:
@@ -123,11 +128,15 @@ class Pace:
         self._next = min(self._next, now)
 
     def opened(self) -> None:
+        """It was let in. Sessions that are had do not use up the attempts, as long as they are not many."""
         self._refusals, self._next = 0, 0.0
+        if self._begun:
+            self._had.append(self._begun.pop())
 
     def is_forgotten(self, now: float) -> bool:
         """It says no more than a new one."""
-        return not self.users and (not self._begun or now - self._begun[-1] >= self.WITHIN)
+        last = max(*self._begun, *self._had, float("-inf"), float("-inf"))
+        return not self.users and now - last >= self.WITHIN
 
 
 # All calls

@@ -277,6 +277,6 @@ def test_a_server_that_stops_while_its_vendor_refuses_leaves_no_probe() -> None:
             await one.hears_apology(5)
             await opened(the)
             await the.quiet()
-        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("engine-probe")]
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("account-probe")]
 
     run(main())
