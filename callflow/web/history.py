@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 from quart import Quart, Response, request
 
 from callflow.history import posted
-from callflow.history.store import MOST, BadQuery, Query, content_of, earlier, moment
+from callflow.history.store import MOST, UNHEARD, BadQuery, Query, content_of, earlier, heard_of, moment
 from callflow.history.tables import iso
 from callflow.keeper import Keeper
 from callflow.printable import line
@@ -171,14 +171,15 @@ def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
-    """As the earlier system tells it; what broke off with how much of it was heard, which that did not know."""
-    cut = {} if item["heard_text"] is None else {name: item[name] for name in ("heard_text", "heard_ms", "of_ms")}
+    """As the earlier system tells it. Of what broke off, the words that were not heard are a part of their own."""
+    heard, unheard = heard_of(item)
+    parts = [{"type": "text", "text": heard}] if heard else []
     return {
         "id": item["item_id"],
         "object": "realtime.item",
         "type": item["item_type"],
         "role": item["role"],
-        "content": content_of(item),
+        "content": [*parts, {"type": UNHEARD, "text": unheard}] if unheard else content_of(item),
         "status": item["status"],
         "timestamp": item["timestamp"],
         "call_id": item["call_id"],
@@ -186,7 +187,6 @@ def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
         "params": item["function_params"],
         "output": item["function_output"],
         "streamSid": stream,
-        **cut,
     }
 
 
