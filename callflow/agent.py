@@ -37,6 +37,7 @@ from callflow.contracts import (
 )
 from callflow.conversation import Turn, describe
 from callflow.events import Event
+from callflow.late_words import LEFT, TOO_LATE, LateWords
 from callflow.ledger import Ledger
 from callflow.media.playout import Cut, Key
 from callflow.media.relay import Relay
@@ -96,6 +97,8 @@ class Agent:
         self._called_off: int | None = None
         """The place in the conversation at which a caller broke into the agent's goodbye."""
         self._second_goodbye: asyncio.TimerHandle | None = None
+        self._late: LateWords | None = None
+        """Set when the call is over, and words of the caller are still to come."""
         self._opened: dict[str, float] = {}
         """When items whose words are still to come took their place."""
         self.ledger = Ledger()
@@ -269,19 +272,25 @@ class Agent:
             if heard.item == self._unwritten:
                 self._unwritten = None
                 self.sessions.forget_audio()
-            self._caller_said(heard.item, heard.text)
+            if self._late is None:
+                self._caller_said(heard.item, heard.text)
         if turn is not None and (turn.who == "caller" or turn.has_sound):
-            self._write(turn, whole=True)
-        elif turn is not None and not self._relay.responses:
+            self._write(turn, whole=turn.who == "caller" or self._late is None or turn.is_complete)
+        elif turn is not None and (self._late is not None or not self._relay.responses):
             self._item_over(heard.item, broken=True)  # late words of something that nobody was to hear
 
     def _on_not_transcribed(self, heard: NotTranscribed) -> None:
         """That the caller has spoken is known, and stands on record; what they said, nobody will know."""
-        self._relay.conversation.opened("caller", heard.item)
+        turn = self._relay.conversation.opened("caller", heard.item)
         now = self._clock()
-        ago = round((now - self._opened.pop(heard.item, now)) * 1000)
-        self._note("not_transcribed", item=heard.item, reason=heard.reason, ago_ms=ago)
-        if not self._said_untranscribed:
+        began = self._opened.get(heard.item, now)
+        self._note("not_transcribed", item=heard.item, reason=heard.reason, ago_ms=round((now - began) * 1000))
+        if turn is not None and turn.text:
+            self._write(turn, whole=False)  # a part of it was
+        self._opened.pop(heard.item, None)
+        if heard.reason == TOO_LATE:
+            log.info("call %s: what the caller said last is not written down: %s", self.call, heard.reason)
+        elif not self._said_untranscribed:
             self._said_untranscribed = True
             log.warning("call %s: what the caller says is not written down: %s", self.call, heard.reason)
 
@@ -605,12 +614,15 @@ class Agent:
         self._note("session_changed", changes=taken)
         return left_out
 
-    def ended(self, *, for_good: bool) -> None:
+    def ended(self, *, for_good: bool) -> bool:
         """The call is over: let go of the timers, and say how far a protected sentence got, and whatever is unwritten.
+        True: words of the caller are still to come, and worth waiting for.
 
         Not `for_good`: it goes on in another process."""
+        waits = self._wind_up() if for_good else False
+        owed = self.sessions.owed if self.sessions.writes_down else ()
         for turn in self._relay.conversation.turns:
-            if turn.item and turn.text and not turn.is_written:
+            if turn.item and turn.text and not turn.is_written and turn.item not in owed:
                 if turn.who == "agent":
                     self._item_over(turn.item, broken=True)
                 if not turn.is_written:
@@ -622,6 +634,44 @@ class Agent:
         self._cancel_afresh()
         self._stop_second_goodbye()
         self.sessions.stop()
+        return waits
+
+    def _wind_up(self) -> bool:
+        """See whether words of the caller are still to come, and have the session stay for them."""
+        sessions, relay = self.sessions, self._relay
+        owed = sessions.owed
+        if not sessions.writes_down:
+            return False
+        speaking = relay.is_caller_speaking or relay.company.ear.is_alone
+        if speaking or self._unwritten == "":
+            owed.is_unplaced = True
+        if not owed or not self._plan.transcript_seconds:
+            return False
+        if relay.joiner is not None:
+            relay.joiner.flush()
+        late = LateWords(owed, lambda heard: self._heard[type(heard)](heard))
+        if not sessions.wind_up(late, speaking=speaking):
+            return False
+        self._late = late
+        return True
+
+    async def last_transcripts(self, seconds: float) -> None:
+        """Until nothing of what the caller has said is to come any more, or that long."""
+        if self._late is not None:
+            await self._late.come(seconds)
+
+    def give_up_words(self) -> None:
+        """Wait no longer for them."""
+        if self._late is not None:
+            self._late.give_up()
+
+    def written(self, *, for_good: bool) -> None:
+        """Nothing more will come: what the caller has said and nobody has written down is noted as that."""
+        if self._late is not None:
+            self._late.close()
+        if self.sessions.writes_down:
+            for never in self.sessions.owed.close(TOO_LATE if for_good else LEFT):
+                self._on_not_transcribed(never)
 
     def stream_lost(self) -> None:
         """Whether it works again shows when the caller has heard something."""

@@ -80,6 +80,14 @@ class Call:
         self._wake = asyncio.Event()
         self._deadlines = Deadlines(self.post)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sessions: set[asyncio.Task[None]] = set()
+        """Those of the engine, which may stay for a moment when the call is over."""
+        self._ended_at: float | None = None
+        self._was_over = False
+        """In the process before."""
+        self._words_by = 0.0
+        self.awaits_words = False
+        """It is over, and the caller's last words are still to come."""
         self._streams = Streams(name, rooms.mint, rooms.address)
         self._released = False
         self._recordings: list[str] = [] if rebuilt is None else list(rebuilt.recordings)
@@ -95,8 +103,9 @@ class Call:
             post=self.post,
         )
         self.agent = Agent(
-            call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note, own=self._own
-        )
+            call=name, plan=self.plan, relay=self.relay, bench=bench, post=self.post, note=self.note,
+            own=self._own_session,
+        )  # fmt: skip
         self.agent.opening_heard = self.record
         self._keys = keypad.pace()
         self._entry = Entry(end=self.plan.dtmf_end, pause_seconds=self.plan.dtmf_pause_seconds, entered=self._entered)
@@ -107,6 +116,7 @@ class Call:
 
     def _restore(self, old: Rebuilt) -> None:
         self.model, self.began = old.model, old.began
+        self._was_over = machine.is_over(old.model)
         self._log.steps, self._answered_by = old.steps, old.answer
         self._streams.ordinal = old.streams
         now = self._rooms.now()
@@ -450,28 +460,65 @@ class Call:
     # The end
 
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._own_in(self._tasks, work, name)
+
+    def _own_session(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._own_in(self._sessions, work, name)
+
+    def _own_in(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"{name} {self.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _release(self) -> None:
-        """Let go of everything, within a second."""
+        """Let go of everything, within a second; but for the engine's session, if words are still to come by it."""
         self._deadlines.clear()
         self._entry.close()
-        self.agent.ended(for_good=not self._leaving)
-        closing = [asyncio.ensure_future(self.relay.close()), asyncio.ensure_future(self.agent.close())]
-        await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
-        for task in (*self._tasks, *closing):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *closing, return_exceptions=True)
+        self._words_by = self._loop.time() + self.plan.transcript_seconds
+        self.awaits_words = self.agent.ended(for_good=not self._leaving)
+        await self._let_go(self.relay.close(), *(() if self.awaits_words else (self.agent.close(),)))
         self._released = True
         while self._mailbox:
             self._put(*self._mailbox.popleft())
+        if self.awaits_words:
+            self._ended_at = self._rooms.now()
+        else:
+            self._note_end()
+
+    async def _let_go(self, *closes: Coroutine[Any, Any, None]) -> None:
+        closing = [asyncio.ensure_future(close) for close in closes]
+        try:
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+        finally:
+            ours = (*closing, *self._tasks, *(() if self.awaits_words else self._sessions))
+            for task in ours:
+                task.cancel()
+            await asyncio.gather(*ours, return_exceptions=True)
+
+    def give_up_words(self) -> None:
+        """Wait no longer for them."""
+        self.agent.give_up_words()
+
+    async def write_down(self) -> None:
+        """Of a call that is over and awaits words: until they have come, or are given up. Then it stands on record as
+        ended: whoever reads that has all of it."""
+        try:
+            await self.agent.last_transcripts(self._words_by - self._loop.time())
+        finally:
+            self.awaits_words = False
+            self._note_end()
+            await self._let_go(self.agent.close())
+
+    def _note_end(self) -> None:
+        self.agent.written(for_good=not self._leaving)
         if not self._leaving:
             self.note(ENDED, cause=self.model.cause, **self._until(), **self._log.summary(), **summary(self.relay))
 
     def _until(self) -> dict[str, float]:
-        """When it ended, if that was before it was taken back: nobody knows more than when it was last heard of."""
+        """When it ended, if that was before now. In the process before: nobody knows more than when it was last heard
+        of."""
         old = self._rebuilt
-        never_ours = old is not None and self._log.steps <= old.steps + 1 and self.model.cause == "interrupted"
-        return {"until": old.at} if old is not None and never_ours else {}
+        was_theirs = self._was_over or self.model.cause == "interrupted"
+        if old is not None and was_theirs and self._log.steps <= old.steps + 1:
+            return {"until": old.at}
+        return {} if self._ended_at is None else {"until": self._ended_at}

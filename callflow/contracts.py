@@ -365,11 +365,14 @@ EngineEvent = (
 Hear = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""
 
-EngineCan = Literal["truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates"]
+EngineCan = Literal[
+    "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes"
+]  # fmt: skip
 """What an engine can do, as configured:
 
 `interrupts_itself`: it stops its own response when it hears the caller; else `cancel` is for us to call.
 `answers_itself`: it begins a response when the caller has stopped; else `ask` is for us to call.
+`transcribes`: it writes down what the caller says, as `Words`, or tells that it did not, as `NotTranscribed`.
 """
 
 
@@ -419,6 +422,10 @@ class Engine(Protocol):
 
     def take_turns(self, on: bool) -> None:
         """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""
+
+    def wind_up(self, *, speaking: bool) -> None:
+        """The call is over: hear nothing and say nothing more, begin no response, and stop those that run. What was
+        heard of the caller is still written down; `speaking`: they had not ended, so take what was heard for a turn."""
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
         """Change the session now, by the names of settings. Returns what was left out and why, a line each."""

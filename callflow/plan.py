@@ -35,6 +35,9 @@ class Plan:
     record_after_opening: bool = False
     """Not before the protected sentence was heard in full: it says so."""
 
+    transcript_seconds: float = 2.0
+    """How long the caller's last words may still come when the call is over; 0: not at all."""
+
     engine_tries: int = 3
     """New sessions of the engine that are tried after one broke."""
     stream_tries: int = 3

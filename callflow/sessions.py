@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from callflow.contracts import Brief, Engine, EngineEvent, Expiring, Lost, MakeEngine, Memory, Ready, ToolCall
+from callflow.late_words import LateWords, Owed
 
 
 log = logging.getLogger(__name__)
@@ -75,12 +76,20 @@ class Sessions:
         self._kept: deque[str] = deque(maxlen=_MOST_KEPT_FRAMES)
         self._keeps_all = False
         self._closed = False
+        self.owed = Owed()
+        """What the caller has said and is not written down yet."""
+        self._wrote_down = False
+        """The last session that was ready did."""
+        self._late: LateWords | None = None
+        """Whom the session speaks to when the call is over."""
         self.changes: dict[str, Any] = {}
         """What was changed in mid-call, by names of settings: it holds for all later sessions."""
 
     def connect(self) -> None:
         """Open a session: the first, or another in place of one that broke (the spare one, if there is one)."""
+        self._wrote_down = self.writes_down
         self._drop(self.engine)
+        self.owed.session_over()
         self.engine, self.is_ready = None, False
         if self._spare is not None:
             self._adopt_spare()
@@ -118,6 +127,25 @@ class Sessions:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+
+    def wind_up(self, late: LateWords, *, speaking: bool) -> bool:
+        """The call is over, and the session stays for the words that are still to come: with `speaking`, those of a
+        caller who was cut off in the middle of them. False: there is no session that could write them down."""
+        engine, spare, self._spare = self.engine, self._spare, None
+        self.stop()
+        self._drop(spare)
+        if engine is None or not self.is_ready:
+            return False
+        self._late = late
+        engine.wind_up(speaking=speaking)
+        return True
+
+    @property
+    def writes_down(self) -> bool:
+        """What the caller says, as far as anybody knows."""
+        if self.engine is None or not self.is_ready:
+            return self._wrote_down
+        return "transcribes" in self.engine.can
 
     async def close(self) -> None:
         self.stop()
@@ -167,6 +195,7 @@ class Sessions:
         old = self.engine
         if quiet:
             self.forget_audio()
+        self.owed.session_over()
         self._adopt_spare()
         self._drop(old)
         self._listener.changed_over(quiet=quiet)
@@ -177,13 +206,17 @@ class Sessions:
         self._timer = self._loop.call_later(seconds, then)
 
     def _hear(self, number: int, heard: EngineEvent) -> None:
-        if number == self.number:
+        if self._late is not None:
+            if number == self.number:
+                self._late.hear(heard)
+        elif number == self.number:
+            self.owed.heard(heard)
             match heard:
                 case Ready():
                     self.is_ready = True
                     self._listener.ready()
                 case Lost():
-                    self.is_ready = False
+                    self._wrote_down, self.is_ready = self.writes_down, False
                     self._listener.lost(heard)
                 case Expiring(seconds=seconds):
                     self._leave_by = self._loop.time() + max(seconds - _SPARE_SECONDS, seconds / 2)

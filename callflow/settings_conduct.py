@@ -48,6 +48,8 @@ class Conduct(BaseSettings):
     transcription_language: str = ""
     transcription_prompt: str = ""
     transcription_logprobs: bool = False
+    transcript_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 2
+    """After a call's end, for what the caller said last to be written down; 0: what is not there is not waited for."""
     noise_reduction: Annotated[Literal["near_field", "far_field", "none"], Lower] = "near_field"
     turn_detection: Annotated[Literal["server_vad", "semantic_vad", "none"], Lower] = "server_vad"
     vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5

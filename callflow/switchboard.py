@@ -32,7 +32,8 @@ _RELEASE_SECONDS: Final = 1.5
 _LOOK_SECONDS: Final = 0.05
 """How often to look for a quiet moment, which is made of many things, none of which tells."""
 _LAST_WORDS_SECONDS: Final = 3.0
-"""How long the end of the process waits for hang-ups that the carrier has not taken yet."""
+"""How long the end of the process waits for hang-ups that the carrier has not taken yet, and for what callers said
+last."""
 
 _ODD_SECONDS: Final = 3600.0
 """How often it is said again that a carrier's media sockets are odd."""
@@ -79,6 +80,10 @@ class Switchboard:
         self._legs: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_words: set[asyncio.Task[None]] = set()
+        self._unwritten: dict[Call, asyncio.Task[None]] = {}
+        """Calls that are over, and whose callers' last words are still to come: no more than may be live."""
+        self._hurries = False
+        """Nobody waits for such words any more."""
         self._seen: Recent[asyncio.Future[Reply]] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
         self._tombs: Recent[str] = Recent(TOMBSTONE_SECONDS, 50_000, self._loop.time)
         self._max_calls = max_calls
@@ -227,6 +232,20 @@ class Switchboard:
                 if not call.is_handed_over:
                     self._tombs.put(name, call.id)
             self._changed.set()
+            if call.awaits_words:
+                await self._write_down(call)
+
+    async def _write_down(self, call: Call) -> None:
+        """It is over, has left its place to the next caller, and only its last words are still to come."""
+        task = asyncio.current_task()
+        if self._hurries or task is None or len(self._unwritten) >= self._max_calls:
+            call.give_up_words()
+        else:
+            self._unwritten[call] = task
+        try:
+            await call.write_down()
+        finally:
+            self._unwritten.pop(call, None)
 
     def _name(self, signal: Signal) -> str:
         return name_of(signal.carrier, signal.ids)
@@ -322,6 +341,7 @@ class Switchboard:
             await asyncio.sleep(_LOOK_SECONDS)
         self.stop_accepting()
         self._leaving = True
+        self._hurry()  # callers are waiting for the next process
         await asyncio.gather(*(call.hand_over() for call in self.calls), return_exceptions=True)
         await self._empty(_RELEASE_SECONDS)
 
@@ -331,11 +351,23 @@ class Switchboard:
         for call in self.calls:
             call.post(events.HangupRequested(reason="shutdown"))
         await self._empty(_RELEASE_SECONDS)
-        if self._last_words:
-            await asyncio.wait(set(self._last_words), timeout=_LAST_WORDS_SECONDS)
+        ends = {*self._last_words, *self._unwritten.values()}
+        if ends:
+            await asyncio.wait(ends, timeout=_LAST_WORDS_SECONDS)
+        self._hurry()
         for task in (*self._tasks, *self._last_words):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._last_words, return_exceptions=True)
+
+    def _hurry(self) -> None:
+        self._hurries = True
+        for call in self._unwritten:
+            call.give_up_words()
+
+    @property
+    def unwritten(self) -> int:
+        """How many calls are over, and wait for their callers' last words."""
+        return len(self._unwritten)
 
     async def _empty(self, seconds: float) -> None:
         try:

@@ -92,6 +92,11 @@ class OpenAIRealtime:
         self._socket: ClientConnection | None = None
         self._writer: Writer | None = None
         self._ready = self._closed = self._spoken = False
+        self._over = False
+        """So is the call: nothing more is sent, but that what begins by itself is to stop."""
+        self._transcribes = False
+        self._idle_item: str | None = None
+        """The turn that the server made up because the caller said nothing."""
         self._takes_turns = brief.takes_turns
         self._left_out: tuple[session_refusal.Path, ...] = ()
         """What the server refuses of a session: none of our updates has it."""
@@ -139,6 +144,8 @@ class OpenAIRealtime:
             can.add("interrupts_itself")
         if self._takes_turns and self._config.answers_itself:
             can.add("answers_itself")
+        if self._transcribes:
+            can.add("transcribes")
         return frozenset(can)
 
     # What the rooms above ask for
@@ -167,6 +174,8 @@ class OpenAIRealtime:
                 self._hear(lost)
 
     def append(self, payload: str) -> None:
+        if self._over:
+            return
         size = len(payload) // 4 * 3 - payload.count("=", -2)
         if self._ready and self._writer is not None and not self._settling:
             self._appended += size
@@ -229,6 +238,19 @@ class OpenAIRealtime:
         self._takes_turns = on
         if self._ready:
             self._update(_LATER, session_config.turns(self._config, on))
+
+    def wind_up(self, *, speaking: bool) -> None:
+        if self._over:
+            return
+        for response in self._responses.running:
+            self.cancel(response)
+        if speaking:
+            self._send({"type": "input_audio_buffer.commit"})  # this begins no response
+        if self.can & {"answers_itself", "interrupts_itself"}:
+            self._update(_LATER, session_config.turns(self._config, False))
+        self._over = True
+        for name in list(self._timers):
+            self._stop(name)
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
         brief = self._present_brief
@@ -326,6 +348,8 @@ class OpenAIRealtime:
             case "input_audio_buffer.committed":
                 if self._caller_speaks:  # it has not said that they stopped, and takes it for granted
                     self._caller_stopped(None)
+            case "input_audio_buffer.timeout_triggered":
+                self._idle_item = event.item_id
             case "response.mcp_call.completed" | "response.mcp_call.failed":
                 self._act(self._responses.remote_done())
             case _:
@@ -342,7 +366,7 @@ class OpenAIRealtime:
             case SpeechDone():
                 self._said(heard)
                 return
-            case ItemOpened(item=item) if item.startswith(_REMEMBERED):
+            case ItemOpened(item=item) if item.startswith(_REMEMBERED) or item == self._idle_item:
                 return
             case Words(who="agent", item=item):
                 self._endings.words(event.response_id or "", item)
@@ -378,8 +402,12 @@ class OpenAIRealtime:
 
     def _update(self, which: str, session: dict[str, Any], before: RealtimeConfig | None = None) -> None:
         session = session_refusal.without(session, self._left_out)
+        heard = session.get("audio", {}).get("input", {})
         if not which.startswith((_LATER, _FORMATS)):
             self._asked = session
+            self._transcribes = bool(heard.get("transcription"))
+        elif "transcription" in heard:
+            self._transcribes = bool(heard["transcription"])
         self._updates.append((which, before or self._config))
         self._send({"type": "session.update", "event_id": which, "session": session})
 
@@ -484,7 +512,7 @@ class OpenAIRealtime:
     # Responses
 
     def _act(self, actions: Sequence[Action]) -> None:
-        for action in actions:
+        for action in actions if not self._over else ():
             match action:
                 case Create(wish=wish):
                     self._requests += 1
@@ -504,6 +532,8 @@ class OpenAIRealtime:
             if self._caller_speaks and self._takes_turns and not self._responses.is_sent:
                 self._caller_stopped(None)  # it has not said so, and answers
             self._responses.created(began.response)
+            if self._over:
+                self._send({"type": "response.cancel", "response_id": began.response}, still=True)
             self._stop("begun")
             self._hear(began)
 
@@ -575,6 +605,8 @@ class OpenAIRealtime:
     # Audio
 
     def _say(self, heard: Speech) -> None:
+        if self._over:
+            return
         self._spoken = True
         key = (heard.item, heard.content)
         way = self._down.get(key)
@@ -681,13 +713,14 @@ class OpenAIRealtime:
 
     # Inside
 
-    def _send(self, event: dict[str, Any]) -> None:
-        if self._writer is not None:
+    def _send(self, event: dict[str, Any], *, still: bool = False) -> None:
+        """`still`: although the call is over."""
+        if self._writer is not None and (still or not self._over):
             self._writer.put(msgspec.json.encode(event).decode())
 
     def _start(self, name: str, seconds: float, then: Any) -> None:
         self._stop(name)
-        if not self._closed:
+        if not (self._closed or self._over):
             self._timers[name] = asyncio.get_running_loop().call_later(seconds, then)
 
     def _stop(self, name: str) -> None:

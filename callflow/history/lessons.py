@@ -8,6 +8,7 @@ from typing import Final
 from callflow.checkup import Finding
 from callflow.history.store import Store
 from callflow.journal import Record
+from callflow.late_words import TOO_LATE
 
 
 _CALLS: Final = 20
@@ -15,8 +16,15 @@ _CALLS: Final = 20
 
 async def learnt(store: Store) -> list[Finding]:
     """A line for each kind of thing. Raises what the database raises."""
-    met = await store.lately(tuple(_TOLD), calls=_CALLS)
-    return [_told(kind, records) for kind, records in met.items()]
+    met = await store.lately(("media_signature", "not_transcribed"), calls=_CALLS)
+    found = [(_kind(kind, record), record) for kind, records in met.items() for record in records]
+    kinds = dict.fromkeys(kind for kind, _ in found)
+    return [_told(kind, [record for its, record in found if its == kind]) for kind in kinds]
+
+
+def _kind(name: str, record: Record) -> str:
+    """What is to be done about it depends on whether the words never came, or nobody waited for them."""
+    return "too_late" if record.event.get("reason") == TOO_LATE else name
 
 
 def _told(kind: str, records: Sequence[Record]) -> Finding:
@@ -38,5 +46,10 @@ _TOLD: Final[Mapping[str, tuple[str, str, str]]] = {
         "words of the caller were not written down",
         "look whether this project may use transcription_model",
     ),
+    "too_late": (
+        "transcription",
+        "a caller's last words were not written down in time",
+        "a larger transcript_seconds waits longer for them",
+    ),
 }
-"""By the kind of note: about what, what was met, and what to do."""
+"""By what was noted: about what, what was met, and what to do."""

@@ -168,7 +168,7 @@ class Projection:
             },
         )
         connection.execute(_STOP_ITEMS, {"call": record.call})
-        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(record.at), "why": "the call is over"})
+        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(until), "why": "the call is over"})
         self._changed[record.call] = self._worded[record.call] = None
 
     def _hung_up(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:

@@ -255,7 +255,10 @@ def _chosen(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
     if query.until:
         conditions.append(table.started_at <= moment(query.until, end=True))
     if query.live is not None:
-        conditions.append(table.ended_at.is_(None) if query.live else table.ended_at.is_not(None))
+        # one whose last words are still to come is over: its row says so a moment later
+        lives = and_(table.ended_at.is_(None), or_(table.call_id.is_(None), table.state != "hangup"))
+        over = or_(table.ended_at.is_not(None), and_(table.call_id.is_not(None), table.state == "hangup"))
+        conditions.append(lives if query.live else over)
     if query.before and query.words.strip():
         conditions.append(table.id < query.before)
     elif query.before:

@@ -21,8 +21,8 @@ _SPOKEN_MS: Final = 400
 """So much plain speech is no cough and no click."""
 _TALKING_MS: Final = 400
 _SOFT_MS: Final = 6000
-_KEPT_FRAMES: Final = 400
-"""8 s: enough to tell speech from music."""
+_KEPT_FRAMES: Final = 250
+"""5 s: enough to tell speech from music, and looked through in a millisecond."""
 
 _BEFORE_FRAMES: Final = 100
 """2 s: so much of what was heard since the last end may belong to a beginning that the engine tells late."""
@@ -80,6 +80,11 @@ class Ear:
         verdict = judge(self._frames)
         self._frames.clear()
         return verdict
+
+    @property
+    def is_alone(self) -> bool:
+        """Somebody has plainly spoken just now, and the engine has noticed nothing of it so far."""
+        return not self._begun and self._spoken >= _SPOKEN_MS * BYTES_PER_MS and judge(self._frames) == "speech"
 
     @property
     def hears_speech(self) -> bool:

@@ -87,8 +87,9 @@ class House:
         await until(condition, what, timeout)
 
     async def quiet(self, timeout: float = 3.0) -> None:
-        """Wait until no call is left."""
-        await until(lambda: not self.line.switchboard.calls, "the last call to be let go", timeout)
+        """Wait until no call is left, not even one whose last words are still to come."""
+        board = self.line.switchboard
+        await until(lambda: not (board.calls or board.unwritten), "the last call to be let go", timeout)
 
 
 def _twilio_actions(carrier: Twilio, name: str) -> list[Any]:

@@ -1,0 +1,313 @@
+"""What callers say right before they hang up: it is written down, or noted as missing, and nothing waits for that but
+the engine's session."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from callflow.history.lessons import learnt
+from callflow.history.tables import iso
+from callflow.late_words import TOO_LATE
+from callflow.sandbox.realtime import Call as ToolCall
+from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
+from callflow.settings import Settings
+from server import Line
+from tests.e2e.house import House, house, run, until
+from tests.e2e.talk import FAST, Talk, noise, talk
+
+
+CARRIERS = ("telnyx", "twilio")
+NEVER = 60_000
+WORDS = "I will come at nine."
+
+
+def scribe(ms: float, script: Script | None = None, **pace: Any) -> Realtime:
+    """Writes down what the caller says so long after it was spoken."""
+    script = script or Script(otherwise=Script.tone(0.2).otherwise, heard_otherwise=WORDS)
+    return Realtime(script=script, pace=Pace.instant(transcription_ms=ms, **pace))
+
+
+async def hangs_up(the: House, *, speaking: bool = False) -> Talk:
+    """Says something, and hangs up: right behind it, or in the middle of it."""
+    one = await talk(the)
+    await one.phone.hears(0.1)
+    one.phone.say(noise(4000 if speaking else 400, 1))
+    what = "input_audio_buffer.speech_started" if speaking else "input_audio_buffer.committed"
+    await one.session.wait_sent(what)
+    if speaking:
+        await the.until(lambda: the.call.relay.is_caller_speaking, "the server to hear them")
+        clock = one.session.caller.clock_ms
+        await the.until(lambda: one.session.caller.clock_ms > clock + 200, "some more words")
+    else:
+        await the.until(lambda: the.happened("caller_pauses"), "the server to hear the end")
+    await one.call.hang_up()
+    await gone(the)
+    return one
+
+
+async def gone(the: House) -> None:
+    """Until no call is live, whatever is still to be written down of those that were."""
+    await the.until(lambda: not the.line.switchboard.calls, "the call to leave its place")
+
+
+async def settled(the: House, calls: int = 1) -> None:
+    await the.until(lambda: len(the.happened("ended")) == calls, "the end to be on record", 6)
+    await the.until(lambda: not the.line.switchboard.unwritten, "nobody to be waited for")
+    await the.line.journal.flushed()
+
+
+async def asked(the: House, path: str) -> Any:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"http://127.0.0.1:{the.line.console[1]}{path}")).json()
+
+
+async def said(the: House, call: str) -> list[tuple[str, str]]:
+    """Status and words of the caller's turns, as the record of the calls tells them."""
+    told = await asked(the, f"/api/conversations/stream/{call}")
+    theirs = [item for item in told["items"] if item["role"] == "user"]
+    return [(item["status"], json.dumps(item["content"])) for item in theirs]
+
+
+def types(one: Talk) -> list[str]:
+    """What the session was sent, but for audio."""
+    sent = [event.event["type"] for event in one.session.received]
+    return [name for name in sent if name != "input_audio_buffer.append"]
+
+
+@pytest.mark.parametrize("speaking", [False, True], ids=["behind it", "in the middle of it"])
+def test_what_was_said_right_before_the_end_is_written_down(speaking: bool) -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(700), **FAST) as the:
+            one = await hangs_up(the, speaking=speaking)
+            (call,) = the.line.journal.calls()
+            assert not one.session.closed, "the session stays for the words"
+            assert the.line.switchboard.unwritten == 1
+            assert the.happened("ended") == []
+            told = await asked(the, "/api/calls")
+            assert (told["live"], told["recorded"]) == ([], [call])
+            assert await asked(the, "/api/conversations?live=true") == []
+            assert all(stream.ended for stream in one.call.streams), "the carrier's socket is closed"
+            before = types(one)
+            billed = len(the.happened("usage"))
+            responses = len(one.session.responses)
+            await settled(the)
+            await one.session.wait_closed()
+            assert [words for _, words in await said(the, call) if WORDS in words], "they are on record"
+            assert the.happened("not_transcribed") == []
+            assert len(the.happened("usage")) > billed, "and what that has cost"
+            assert before == types(one), "nothing more is asked of it"
+            assert before.count("input_audio_buffer.commit") == speaking
+            assert "response.create" not in before[before.index("session.update", 1) :]
+            assert len(one.session.responses) == responses, "nothing is answered"
+            assert one.session.violations == []
+
+    run(main())
+
+
+def test_the_end_on_record_is_when_the_call_ended_and_not_when_its_words_came() -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(1200), **FAST) as the:
+            await hangs_up(the)
+            (call,) = the.line.journal.calls()
+            await settled(the)
+            records = the.line.journal.read(call)
+            hung_up = next(record.at for record in records if record.after == "hangup")
+            (end,) = (record for record in records if record.event["event"] == "ended")
+            (turn,) = (record for record in records if record.event.get("who") == "caller")
+            assert hung_up < turn.at <= end.at, "whoever reads that it has ended has all of it"
+            assert end.at - hung_up > 0.8, "it was waited for"
+            assert hung_up <= end.event["until"] < hung_up + 0.8
+            assert end.event["cause"] in ("normal_clearing", "completed")
+            row = await the.line.keeper.store.conversation(call)
+            assert row is not None
+            assert row["state"] == "hangup"
+            assert row["ended_at"] == iso(end.event["until"])
+            with sqlite3.connect(Path(the.line.settings.data_dir) / "callflow.db") as database:
+                ((stream,),) = database.execute("SELECT ended_at FROM streams").fetchall()
+            assert stream <= row["ended_at"]
+
+    run(main())
+
+
+def test_words_that_never_come_are_noted_and_hold_up_no_other_caller() -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 1.5}) as the:
+            one = await hangs_up(the)
+            (call,) = the.line.journal.calls()
+            began = time.monotonic()
+            two = await talk(the)
+            await two.phone.hears(0.1)
+            assert the.line.switchboard.unwritten == 1, "the first one still waits"
+            assert the.line.switchboard.counts["refused"] == 0
+            await the.until(lambda: the.happened("not_transcribed", call), "the note")
+            assert time.monotonic() - began < 3
+            await one.session.wait_closed()
+            await the.line.journal.flushed()
+            ((status, words),) = await said(the, call)
+            assert status == "incomplete"
+            assert TOO_LATE in words
+            assert len(the.happened("ended", call)) == 1
+            (lesson,) = await learnt(the.line.keeper.store)
+            assert "transcript_seconds" in lesson.remedy
+            await two.call.hang_up()
+            await settled(the, 2)
+
+    run(main())
+
+
+def test_no_more_calls_are_waited_for_than_may_be_live() -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 20}) as the:
+            first = await hangs_up(the)
+            second = await hangs_up_next(the)
+            await the.until(lambda: len(the.happened("ended")) == 1, "the second one to be given up")
+            assert the.line.switchboard.unwritten == 1
+            await second.session.wait_closed()
+            assert not first.session.closed
+            assert [event["reason"] for event in the.happened("not_transcribed")] == [TOO_LATE]
+
+    run(main())
+
+
+async def hangs_up_next(the: House) -> Talk:
+    one = await talk(the)
+    await one.phone.hears(0.1)
+    one.phone.say(noise(400, 2))
+    await one.session.wait_sent("input_audio_buffer.committed")
+    await one.call.hang_up()
+    await gone(the)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("settings", "noted"),
+    [({"transcript_seconds": 0}, 1), ({"transcription_model": ""}, 0)],
+    ids=["not waited for", "nobody writes"],
+)
+def test_where_nothing_is_waited_for_the_session_closes_at_once(settings: dict[str, Any], noted: int) -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), **FAST | settings) as the:
+            one = await hangs_up(the)
+            assert the.line.switchboard.unwritten == 0
+            assert len(the.happened("ended")) == 1
+            assert "until" not in the.happened("ended")[0]
+            await one.session.wait_closed(1)
+            assert [event["reason"] for event in the.happened("not_transcribed")] == [TOO_LATE] * noted
+
+    run(main())
+
+
+def test_a_call_in_which_all_is_written_waits_for_nothing() -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(0), **FAST) as the:
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            one.phone.say(noise(400, 1))
+            await the.until(lambda: [e for e in the.happened("turn") if e["who"] == "caller"], "the words")
+            await one.call.hang_up()
+            await gone(the)
+            assert the.line.switchboard.unwritten == 0
+            assert len(the.happened("ended")) == 1
+            assert "input_audio_buffer.commit" not in types(one)
+
+    run(main())
+
+
+def test_an_answer_under_way_is_cancelled_once_and_its_tools_are_not_run() -> None:
+    async def main() -> None:
+        long = Script.tone(20).otherwise
+        script = Script((Script.tone(0.2).otherwise, Turn((*long.output, ToolCall("end_call")))), heard_otherwise=WORDS)
+        async with house(realtime=scribe(900, script, speed=1.0), **FAST) as the:
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            await one.phone.hears_silence(200)
+            one.phone.say(noise(400, 1))
+            await one.session.wait_sent("input_audio_buffer.committed")
+            await the.until(lambda: the.call.relay.responses, "the answer to begin")
+            await one.call.hang_up()
+            await gone(the)
+            await settled(the)
+            assert types(one).count("response.cancel") == 1
+            assert [event["text"] for event in the.happened("turn") if event["who"] == "caller"] == [WORDS]
+            assert the.happened("tool_called") == []
+            assert one.session.violations == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(("ms", "found"), [(900, WORDS), (NEVER, TOO_LATE)], ids=["they come", "they never come"])
+def test_a_server_that_stops_meanwhile_ends_in_time_and_its_record_is_whole(
+    ms: float, found: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(ms), **FAST, data_dir=str(tmp_path)) as the:
+            await hangs_up(the)
+            assert the.line.switchboard.unwritten == 1
+            began = time.monotonic()
+            await the.line.switchboard.drain(5)
+            assert time.monotonic() - began < 3.5
+            assert the.line.switchboard.unwritten == 0
+        assert found in whole(tmp_path)
+
+    run(main())
+
+
+def test_callers_who_wait_for_the_next_process_do_not_wait_for_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}, data_dir=str(tmp_path)) as the:
+            await hangs_up(the)
+            began = time.monotonic()
+            await the.line.switchboard.hand_over(5)
+            await settled(the)
+            assert time.monotonic() - began < 2
+        assert TOO_LATE in whole(tmp_path)
+
+    run(main())
+
+
+def whole(folder: Path) -> str:
+    """The only caller's turn on record, of a call that has ended."""
+    with sqlite3.connect(folder / "callflow.db") as database:
+        ((ended, state),) = database.execute("SELECT ended_at, state FROM conversations").fetchall()
+        assert ended
+        assert state == "hangup"
+        ((text,),) = database.execute("SELECT text FROM conversation_items WHERE role = 'user'").fetchall()
+    return str(text)
+
+
+def test_a_process_that_dies_meanwhile_leaves_a_call_that_is_over(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}) as the:
+            await hangs_up(the)
+            (call,) = the.line.journal.calls()
+            await the.line.journal.flushed()
+            died = time.time()
+            with (
+                sqlite3.connect(Path(the.line.settings.data_dir) / "callflow.db") as there,
+                sqlite3.connect(tmp_path / "callflow.db") as copy,
+            ):
+                there.backup(copy)
+            async with AsyncExitStack() as stack:
+                changed = {"port": 0, "console_port": 0, "data_dir": str(tmp_path)}
+                again = await stack.enter_async_context(Line(Settings(**the.line.settings.model_dump() | changed)))
+                await until(lambda: again.keeper.opened.is_set() and not again.switchboard.calls, "it to be over", 15)
+                await again.journal.flushed()
+                row = await again.keeper.store.conversation(call)
+                assert row is not None
+                assert row["ended_at"], "it is not taken for a live one"
+                records = await again.keeper.store.journal(call)
+                (end,) = (record for record in records if record.event["event"] == "ended")
+                assert end.event["until"] <= died + 0.1, "it ended when it was last heard of"
+                assert end.event["cause"] == next(r for r in reversed(records) if r.after == "hangup").event.get(
+                    "cause", end.event["cause"]
+                )
+
+    run(main())
