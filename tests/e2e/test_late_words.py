@@ -16,6 +16,7 @@ import pytest
 from callflow.history.lessons import learnt
 from callflow.history.tables import iso
 from callflow.late_words import TOO_LATE
+from callflow.sandbox import voices
 from callflow.sandbox.realtime import Call as ToolCall
 from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
 from callflow.settings import Settings
@@ -239,6 +240,55 @@ def test_an_answer_under_way_is_cancelled_once_and_its_tools_are_not_run() -> No
             assert [event["text"] for event in the.happened("turn") if event["who"] == "caller"] == [WORDS]
             assert the.happened("tool_called") == []
             assert one.session.violations == []
+
+    run(main())
+
+
+def test_a_caller_whom_only_we_have_heard_is_written_down_too() -> None:
+    """The engine does not look for turns, and hang-ups do not wait for a pause."""
+
+    async def main() -> None:
+        async with house(realtime=scribe(300), **FAST | {"turn_detection": "none"}) as the:
+            one = await talk(the)
+            one.phone.say(voices.load("caller/hours"))
+            await the.until(lambda: the.call.relay.company.ear.is_alone, "our ear to hear them", 5)
+            await one.call.hang_up()
+            await gone(the)
+            await settled(the)
+            assert types(one).count("input_audio_buffer.commit") == 1
+            assert [event["text"] for event in the.happened("turn") if event["who"] == "caller"] == [WORDS]
+
+    run(main())
+
+
+def test_an_agent_that_was_broken_off_for_nothing_does_not_go_on_in_a_call_that_is_over() -> None:
+    async def main() -> None:
+        script = Script(otherwise=Script.tone(5).otherwise, heard_otherwise="")
+        async with house(realtime=scribe(400, script), **FAST | {"vad_create_response": False}) as the:
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            one.phone.say(noise(300, 1))
+            await the.until(lambda: the.happened("interrupted"), "the interruption")
+            await one.session.wait_sent("input_audio_buffer.committed")
+            await one.call.hang_up()
+            await gone(the)
+            before = types(one)
+            await settled(the)
+            assert the.happened("interruption_empty") == []
+            assert types(one) == before
+            assert the.happened("not_transcribed") == []
+
+    run(main())
+
+
+def test_a_session_that_breaks_meanwhile_is_not_waited_for() -> None:
+    async def main() -> None:
+        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20, "engine_tries": 3}) as the:
+            one = await hangs_up(the)
+            one.session.drop()
+            await settled(the)
+            assert [event["reason"] for event in the.happened("not_transcribed")] == [TOO_LATE]
+            assert len(the.realtime.sessions) == 1, "no other one is opened for it"
 
     run(main())
 
