@@ -68,7 +68,8 @@ class Account:
         caller is being talked with or was already waiting, wait out their time: for the vendor, but without asking.
         """
         if arrives and self._breaker.is_open:
-            raise EngineError(f"the engine takes no calls now: {self._breaker.why}", retry=False)
+            why = f"the engine refused the connection: {self._breaker.why}; it is not asked again until a probe gets in"
+            raise EngineError(why, retry=False)
         pace = self._pace(call)
         pace.users += 1
         try:

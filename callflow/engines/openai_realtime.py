@@ -68,7 +68,7 @@ _REMEMBERED: Final = "told_"
 """How the ids of items begin that we put into the conversation: nobody says them now."""
 _BEGUN_SECONDS: Final = 5.0
 """How long the server may take to begin a response that it was asked for, until others need not wait for it."""
-_AWAITED_SECONDS: Final = 2.0
+_AWAITED_SECONDS: Final = 1.5
 """How long it may take to begin the answer to the caller's turn by itself, until it is asked for it."""
 _ENDED_SECONDS: Final = 2.0
 """After the last sound of a response has come, how long the server may take to say that it has ended."""

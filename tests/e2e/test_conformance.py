@@ -94,7 +94,8 @@ def test_whole_calls_send_only_what_the_vendors_document() -> None:
     run(together({name: scene(name, *how) for name, how in CALLS.items()}))
 
     assert {"answer", "hangup", "speak", "streaming_start", "reject"} <= {one.action for one in commands}
-    kinds = {"session.update", "response.create", "input_audio_buffer.append", "conversation.item.truncate"}
+    kinds = {"session.update", "response.create", "input_audio_buffer.append", "conversation.item.truncate",
+             "input_audio_buffer.commit"}  # fmt: skip
     assert {event["type"] for _, event in client_events} == kinds
 
     document = load(OPENAPI)

@@ -128,7 +128,7 @@ async def asked_again(ends: Callable[[Puppet], None]) -> None:
         one.answer()
         await one.phone.hears(0.2, since=stopped, timeout=stopped + 3.0 - time.monotonic())
         await one.rest()
-        assert not one.the.happened("filler"), "it took so long that a clip was needed"
+        assert len(one.the.happened("filler")) <= 1, "a clip of ours counts once a turn"
 
 
 def test_a_response_without_a_sound_is_no_answer() -> None:

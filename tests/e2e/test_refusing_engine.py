@@ -126,7 +126,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
                 await one.hears_apology(8)
             waiting = [one for one in earlier if not one.apologised]  # the others came when it had opened, too
             assert len(waiting) >= 2, "those who waited already are given up, or the others heard it no sooner"
-            at_once = [lost for lost in the.happened("engine_lost") if "takes no calls now" in lost["reason"]]
+            at_once = [lost for lost in the.happened("engine_lost") if "it is not asked again" in lost["reason"]]
             assert len(at_once) == 40 - len(waiting)
             told = await health(the)
             assert told["state"] in ("open", "probing")
@@ -194,7 +194,7 @@ def test_a_key_that_is_refused_opens_it_at_once_and_a_model_that_is_refused_does
             for each in later:
                 await each.hears_apology(5)
             lost = the.happened("engine_lost")
-            assert len([each for each in lost if "takes no calls now" in each["reason"]]) == 5
+            assert len([each for each in lost if "it is not asked again" in each["reason"]]) == 5
             the.realtime.faults.refuse_next = 0
             await the.until(lambda: state(the) == "closed", "a probe to get through", 6)
             await the.quiet()
