@@ -241,10 +241,12 @@ class Agent:
 
     def _on_response_done(self, heard: ResponseDone) -> None:
         self._relay.response_done(heard)
-        broken = heard.status in ("failed", "incomplete") or not heard.final
+        broken = heard.status in ("failed", "incomplete") or (heard.status == "cancelled" and not heard.final)
         for number, item in enumerate(heard.items, 1):
+            if not heard.sounds:
+                self._relay.conversation.silent(item)
             self._item_over(item, broken=broken and number == len(heard.items))
-        if not heard.final and self.opening.is_said:
+        if not heard.final and self.opening.is_said and (broken or not heard.sounds):
             self.opening.begin()  # it is said anew, and only that counts
         if heard.answered and heard.response in self._spoke:
             self._unwritten = None  # what the caller said was answered, whether it is written down or not

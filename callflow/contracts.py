@@ -267,6 +267,8 @@ class ResponseDone(NamedTuple):
     """False: what could be heard of it is no answer, and the engine's adapter will ask again; the words are owed."""
     answered: bool = False
     """All that it has to say could be heard."""
+    sounds: bool = True
+    """Something of it could be heard."""
     items: tuple[str, ...] = ()
     """What it said, with or without a sound."""
 

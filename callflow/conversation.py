@@ -145,6 +145,12 @@ class Conversation:
             turn.has_sound = True
         return turn
 
+    def silent(self, item: str) -> None:
+        """What audio it had was silence."""
+        turn = self._by_item.get(item)
+        if turn is not None:
+            turn.has_sound = False
+
     def never_sounded(self, item: str) -> Turn | None:
         """Nothing of this turn will be heard. None: some of it was, or it is known."""
         turn = self._by_item.get(item)

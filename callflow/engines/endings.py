@@ -20,6 +20,8 @@ _AUDIBLE_BYTES: Final = 160
 _MOST_ITEMS: Final = 64
 """Of one response."""
 _MOST_RESPONSES: Final = 64
+_PROMISES: Final = ("function_call", "mcp_call", "mcp_approval_request")
+"""Items behind which more has to come."""
 _REMOTE: Final = ("mcp_call", "mcp_approval_request", "mcp_list_tools")
 
 
@@ -36,6 +38,10 @@ class _Tally:
     audible: int = 0
     texts: bool = False
     items: dict[str, None] = field(default_factory=dict)
+    sounding: set[str] = field(default_factory=set)
+    """Those of them that had audio."""
+    promises: bool = False
+    """The last thing in it was no sound, but something behind which more has to come."""
     remote: dict[str, bool] = field(default_factory=dict)
     """Each item that the server works on by itself, and whether that is done."""
 
@@ -55,6 +61,9 @@ class Endings:
     def sound(self, response: str, item: str, ulaw: bytes) -> None:
         tally = self._of(response)
         _note(tally.items, item)
+        tally.promises = False
+        if len(tally.sounding) < _MOST_ITEMS:
+            tally.sounding.add(item)
         if tally.audible < _AUDIBLE_BYTES:
             tally.audible += len(ulaw.translate(None, _SILENT))
 
@@ -76,6 +85,7 @@ class Endings:
             tally.audible += nameless.audible
             tally.texts |= nameless.texts
             tally.items |= nameless.items
+            tally.sounding |= nameless.sounding
         for item in output if isinstance(output, Sequence) and not isinstance(output, str) else ():
             if isinstance(item, Mapping):
                 self._read(tally, item)
@@ -83,12 +93,14 @@ class Endings:
         if tally.remote:
             remote = "done" if all(tally.remote.values()) else "runs"
         sounds = tally.audible >= _AUDIBLE_BYTES
-        return Ending(status, code, sounds, tally.texts, calls, remote), tuple(tally.items)
+        return Ending(status, code, sounds, tally.texts, calls, remote, tally.promises), tuple(tally.items)
 
     @staticmethod
     def _read(tally: _Tally, item: Mapping[str, Any]) -> None:
         kind, name = item.get("type"), item.get("id")
+        tally.promises |= kind in _PROMISES
         if kind == "message":
+            tally.promises &= name not in tally.sounding
             tally.texts |= _has_text(item.get("content"))
             if isinstance(name, str) and name:
                 _note(tally.items, name)

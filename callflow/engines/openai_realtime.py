@@ -381,7 +381,8 @@ class OpenAIRealtime:
         if self._takes_turns:
             can = self.can
             self._responses.caller_speaks(interrupts="interrupts_itself" in can, answers="answers_itself" in can)
-            self._stop("begun")
+            if not self._responses.is_sent:
+                self._stop("begun")
 
     def _caller_stopped(self, ago_ms: float | None) -> None:
         self._caller_speaks = False
@@ -565,7 +566,7 @@ class OpenAIRealtime:
             done.response, done.status, done.detail, output, calls=self._responses.owes(done.response)
         )
         final = self._responses.is_final(done.response, ending)
-        self._hear(done._replace(final=final, answered=ending.is_whole, items=items))
+        self._hear(done._replace(final=final, answered=ending.is_whole, sounds=ending.sounds, items=items))
         if new:
             once = {call.id: call for call in calls}
             self._hear(ToolCalls(done.response, tuple(once[name] for name in new)))
@@ -643,7 +644,8 @@ class OpenAIRealtime:
 
     def _sound(self, heard: Speech) -> None:
         self._stop("ended")
-        self._endings.sound(heard.response, heard.item, heard.audio)
+        if not self._responses.is_overruled(heard.response):  # nobody hears what comes after
+            self._endings.sound(heard.response, heard.item, heard.audio)
         self._hear(heard)
 
     def _compare_formats(self, event: ServerEvent) -> None:

@@ -75,11 +75,23 @@ class Ending(NamedTuple):
     """It calls tools that will be answered."""
     remote: Literal["", "done", "runs"] = ""
     """The server runs a tool of its own for it, or asks whether it may."""
+    promises: bool = False
+    """Behind its last sound stands something that more has to follow: a tool of whoever."""
+
+    @property
+    def breaks_off(self) -> bool:
+        """In the middle of what it says."""
+        return self.sounds and self.status in ("failed", "incomplete", "cancelled")
 
     @property
     def is_whole(self) -> bool:
         """Everything that it has to say can be heard."""
-        return self.sounds and self.status not in ("failed", "incomplete", "cancelled")
+        return self.sounds and not self.breaks_off and not self.promises
+
+    @property
+    def waits_for_server(self) -> bool:
+        """Its answer is still to come from a tool that the server runs."""
+        return bool(self.remote) and (self.promises or not self.sounds)
 
 
 @dataclass(slots=True)
@@ -147,6 +159,10 @@ class Responses:
     def is_sent(self) -> bool:
         """A request is unanswered."""
         return self._sent is not None
+
+    def is_overruled(self, response: str) -> bool:
+        """The caller, or we, have broken it off."""
+        return response in self._overruled
 
     # What is asked of it
 
@@ -242,31 +258,39 @@ class Responses:
             want = self._running.pop(response, None)
         else:
             want, self._sent = self._sent, None
-        if self.is_settled(response, ending):
-            if ending.is_whole:
-                self._attempts = self._remote = 0
-            elif ending.calls and want is not None and want.whole:
-                self._pending.add(want)  # it comes first, whatever the tools say
-            self._overruled.pop(response, None)
-            return self._go()
-        if ending.remote and not ending.sounds and self._remote < _MOST_REMOTE:
-            self._remote += 1
-            self._failed = want or _Want(plain=True)
-            return [RetryIn(_RUNNING_SECONDS if ending.remote == "runs" else _REMOTE_SECONDS)]
+        match self._next(response, ending):
+            case "over":
+                self._settle(response, want, ending)
+                return self._go()
+            case "wait":
+                self._remote += 1
+                self._failed = want if want is not None and not ending.sounds else _Want(plain=True)
+                return [RetryIn(_RUNNING_SECONDS if ending.remote == "runs" else _REMOTE_SECONDS)]
         return self._again(_anew(want, ending), ending.code or ending.status)
 
-    def is_settled(self, response: str, ending: Ending) -> bool:
-        """Whether nothing more is asked of the model for it: the caller could hear all of it, tools go on from there,
-        or nobody misses it."""
-        return response in self._overruled or ending.calls or ending.is_whole
-
     def is_final(self, response: str, ending: Ending) -> bool:
-        """What `done` would decide, for telling before it does: False: it asks again."""
-        if self.is_settled(response, ending):
-            return True
-        if ending.remote and not ending.sounds and self._remote < _MOST_REMOTE:
-            return False
-        return ending.code in _HOPELESS or self._attempts >= self._retries
+        """What `done` will decide, for telling before it does. False: it asks again."""
+        return self._next(response, ending) in ("over", "give up")
+
+    def _next(self, response: str, ending: Ending) -> Literal["over", "wait", "again", "give up"]:
+        """over: nothing more is asked of the model for it, because the caller could hear all of it, tools go on from
+        there, or nobody misses it. wait: the server may go on by itself."""
+        if response in self._overruled or ending.calls or ending.is_whole:
+            return "over"
+        if ending.waits_for_server and self._remote < _MOST_REMOTE:
+            return "wait"
+        return "give up" if self._is_hopeless(ending.code) else "again"
+
+    def _settle(self, response: str, want: _Want | None, ending: Ending) -> None:
+        overruled = response in self._overruled
+        self._overruled.pop(response, None)
+        if ending.is_whole:
+            self._attempts = self._remote = 0
+        elif want is not None and overruled and not ending.sounds:
+            want.overtaken()  # none of it was heard: what lasts is still wanted
+            self._pending.add(want)
+        elif want is not None and ending.calls and want.whole:
+            self._pending.add(want)  # it comes first, whatever the tools say
 
     def remote_done(self) -> list[Action]:
         """A tool that the server runs by itself is done: it goes on in a moment, or is asked to."""
@@ -321,12 +345,15 @@ class Responses:
     # Inside
 
     def _again(self, want: _Want, code: str) -> list[Action]:
-        if self._attempts >= self._retries or code in _HOPELESS:
+        if self._is_hopeless(code):
             self._attempts = self._remote = 0
             return [GiveUp(code or "failed"), *self._go()]
         self._attempts += 1
         self._failed = want
         return [RetryIn(self._retry_seconds * 2 ** (self._attempts - 1))]
+
+    def _is_hopeless(self, code: str) -> bool:
+        return code in _HOPELESS or self._attempts >= self._retries
 
     def _go(self) -> list[Action]:
         busy = self._running or self._sent is not None or self._failed is not None
@@ -340,8 +367,10 @@ class Responses:
 def _anew(want: _Want | None, ending: Ending) -> _Want:
     """What to ask for in place of a response that was not heard, or not to its end."""
     want = want or _Want(plain=True)
-    if ending.sounds and not want.whole:
+    if ending.breaks_off and not want.whole:
         return _Want({GO_ON: False})
+    if ending.sounds and not ending.breaks_off:
+        return _Want(plain=True)  # it has promised more
     if ending.texts and not want.wishes and not ending.sounds:
         return _Want({SAY_IT: False})
     return want

@@ -31,8 +31,9 @@ Unnoticed = Literal["", "speech", "end"]
 
 
 class Ear:
-    """`feed` it with every frame. Once each, it returns "speech" when the caller has spoken and stopped, and the engine
-    has noticed nothing; "end" when the engine has noticed that they began, and not that they stopped."""
+    """`feed` it with every frame. It returns "speech", once, when the caller has spoken and stopped, and the engine has
+    noticed nothing; "end", from time to time, when the engine has noticed that they began, and not that they stopped.
+    """
 
     def __init__(self, pause_ms: int = 1500, end_ms: int = 2500) -> None:
         self.pause_ms, self.end_ms = pause_ms, end_ms
@@ -56,7 +57,7 @@ class Ear:
         before = self._quiet
         self._quiet += size
         if self._begun:
-            return "end" if before < self._end <= self._quiet else ""
+            return "end" if self._quiet >= self._end and before // self._end < self._quiet // self._end else ""
         if before < self._pause <= self._quiet:
             long, self._spoken = self._spoken >= _SPOKEN_MS * BYTES_PER_MS, 0
             return "speech" if long and self._judge() == "speech" else ""
@@ -69,6 +70,10 @@ class Ear:
             self._quiet = self._end - _SOFT_MS * BYTES_PER_MS
         while len(self._frames) > _BEFORE_FRAMES:
             self._frames.popleft()
+
+    def forget(self) -> None:
+        """That engine is gone, and another one knows of no beginning."""
+        self._begun = False
 
     def ended(self) -> None:
         """It has heard the caller stop."""

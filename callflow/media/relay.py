@@ -291,6 +291,7 @@ class Relay:
             self.conversation.broke_off(key.item, ms)
         self._check_heard_out()
         self.is_caller_speaking = False
+        self.company.ear.forget()
         self.company.restoring()
         self._pump()
 
@@ -329,6 +330,10 @@ class Relay:
     def response_started(self, response: str) -> None:
         self._responses[response] = None
         self.company.begins()
+        if self.is_caller_speaking and not self.is_protected and self._is_stopped_by_engine:
+            self.playout.kill_response(response)  # it was on its way when they began
+            if self.mind is not None:
+                self.mind.cancel(response)
         if len(self._responses) > _MOST_RESPONSES:  # an engine that never ends what it began
             del self._responses[next(iter(self._responses))]
 

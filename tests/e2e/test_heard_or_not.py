@@ -348,3 +348,78 @@ async def leave(setting: str, approved: bool) -> None:
 
 def test_a_question_for_leave_is_answered_once_by_setting() -> None:
     run(together({"decline": leave("decline", False), "approve": leave("approve", True), "ask": leave("ask", False)}))
+
+
+def _promise(one: Puppet, *rest: dict[str, Any]) -> None:
+    """A sentence that promises more, and behind it, in the same response, what was to bring it."""
+    response = one.begin()
+    item = one.say(response, "Let me look that up.", tone(400, 500.0))
+    one.done(response, output=[{"id": item, "type": "message", "role": "assistant", "content": []}, *rest])
+
+
+def _ran(**more: Any) -> dict[str, Any]:
+    return {"id": "m", "type": "mcp_call", "server_label": "shop", "name": "find", "arguments": "{}", **more}
+
+
+async def promised(*rest: dict[str, Any]) -> None:
+    async with puppet() as one:
+        await one.turn()
+        since = time.monotonic()
+        _promise(one, *rest)
+        await one.phone.hears(0.3, since=since)
+        await one.asked()
+        since = time.monotonic()
+        one.answer("It is on its way.")
+        await one.phone.hears(0.3, since=since)
+        await one.rest()
+        assert len(one.creates()) == 2
+
+
+async def kept_by_itself() -> None:
+    """The message that comes behind the tool, in the same response, is the answer."""
+    async with puppet() as one:
+        await one.turn()
+        since = time.monotonic()
+        response = one.begin()
+        one.say(response, "Let me look that up.", tone(400, 500.0))
+        one.emit("response.output_item.done", response_id=response, output_index=1, item=_ran(output="[]"))
+        item = one.say(response, "It is on its way.", tone(400, 500.0))
+        one.done(response, output=[_ran(output="[]"), {"id": item, "type": "message", "content": []}])
+        await one.phone.hears(0.7, since=since)
+        await one.rest()
+        await asyncio.sleep(0.8)  # longer than a server is waited for
+        assert len(one.creates()) == 1, "it was answered"
+
+
+def test_a_promise_is_no_answer_either() -> None:
+    nameless = {"id": "fc", "type": "function_call", "name": "end_call", "arguments": "{}", "status": "completed"}
+    leave = {"id": "q", "type": "mcp_approval_request", "server_label": "shop", "name": "buy", "arguments": "{}"}
+    run(
+        together(
+            {
+                "its own tool ran": promised(_ran(output="[]")),
+                "its own tool failed": promised(_ran(error={"type": "http_error"})),
+                "it wants leave": promised(leave),
+                "a call that nobody can answer": promised(nameless),
+                "kept in the same response": kept_by_itself(),
+            }
+        )
+    )
+
+
+def test_words_that_sounded_like_silence_are_on_record_as_not_heard() -> None:
+    async def main() -> None:
+        async with puppet() as one:
+            await one.turn()
+            silent_audio(one)
+            await one.asked()
+            since = time.monotonic()
+            one.answer()
+            await one.phone.hears(0.3, since=since)
+            await one.rest()
+            await one.the.line.journal.flushed()
+            (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
+            assert written["status"] == "incomplete"
+            assert not written["heard"]
+
+    run(main())
