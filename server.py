@@ -1,303 +1,21 @@
-"""Start here: `python server.py [serve|demo|sandbox|bench]`.
+"""Start here: `python server.py [serve|demo|doctor|calls|replay|sandbox|bench]`.
 
-This file wires the rooms together and is the only one that knows which carriers and which engine there are.
+Reads the command line and loads no more than what was asked for. `callflow/app.py` puts the parts together.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import base64
-import gc
-import logging
-import math
-import signal
-import socket
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
-from quart import Quart
-
-from callflow.cli.process import bind, log_to_stderr, name_of, run, run_interruptible
-from callflow.cli.start_table import check_table, start_table, webhooks
-from callflow.cli.terminal import Screen, guarded
-from callflow.cli.tunnel import choose as choose_tunnel
-from callflow.contracts import Carrier, Tunnel
-from callflow.engines.call_tools import CallTools
-from callflow.engines.tools import ToolsError
-from callflow.errors import TunnelError
-from callflow.history.database import DatabaseError, url_of
-from callflow.history.lessons import learnt
-from callflow.history.writer import DurableJournal
-from callflow.house import NOBODY, House, for_the_log
-from callflow.keeper import Keeper
-from callflow.live import Live
-from callflow.profiles import country
-from callflow.rooms import Rooms
-from callflow.settings import Settings, SettingsError, check_serve, load
-from callflow.settings_shown import secrets_of
-from callflow.switchboard import Switchboard
-from callflow.web import http1
-from callflow.web.operators import create_operators
-from callflow.web.public import PublicAddress, create_public
-from carriers.telnyx import Telnyx, TelnyxConfig
-from carriers.twilio import Twilio, TwilioConfig
+from callflow import launch
 
 
-log = logging.getLogger("callflow")
+if TYPE_CHECKING:
+    from quart import Quart
 
-_MOST_FRAME = 512 << 10
-"""Bytes of one WebSocket message from a carrier, which sends a few hundred; more ends that socket."""
-_OPEN_SECONDS = 1.5
-"""How long the start waits for its record; it is answering the telephone meanwhile."""
-_LESSONS_SECONDS = 1.0
-_LISTENER_SECONDS = 1.0
-"""How long a listener waits for its connections when it closes."""
-
-
-class Line:
-    """A running server: carriers, engine, switchboard and two listeners. `async with Line(settings) as line: …`"""
-
-    def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
-        self.settings = settings
-        self._tunnel = tunnel
-        self.live = Live()
-        self.public = self.console = ("off", 0)
-        """Host and port as bound."""
-        self._listeners: list[asyncio.Task[None]] = []
-        self._closing = asyncio.Event()
-        self.warnings: list[str] = []
-
-    async def __aenter__(self) -> Line:
-        settings = self.settings
-        public, console = bind(settings.host, settings.port), None
-        try:
-            console = bind(settings.console_host, settings.console_port)
-        except OSError as error:
-            # The operators' side is a convenience; a line that does not answer the phone is not.
-            self.warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
-        self.public = name_of(public)
-        host, port = self.public
-        self._house = House(settings)
-        self.warnings += self._house.warnings
-        self.keeper = make_keeper(settings)
-        self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
-        self.carriers = make_carriers(settings, self.address)
-        self.switchboard = Switchboard(
-            self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
-        )
-        self.keeper.begin(self.switchboard, self.carriers, self.address.learn)
-        self._house.start()
-        await self._listen(
-            public, create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.keeper)
-        )
-        if console is not None:
-            self.console = name_of(console)
-            operators = create_operators(
-                lambda: self.switchboard,
-                self.keeper,
-                host=settings.console_host,
-                redact=self._house.redactor,
-                token=settings.console_token.get_secret_value(),
-                tools=lambda: CallTools(self._house.tools.current(), NOBODY, {"end_call": print}).shown,
-                checked=self._house.checked,
-                engine=self._house.account.describe,
-            )
-            await self._listen(console, operators)
-        try:
-            await self._open_tunnel()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        await self.keeper.is_open(_OPEN_SECONDS)
-        if self.journal.trouble:
-            self.warnings.append(f"THE RECORD CANNOT BE OPENED ({self.journal.trouble}): calls go on without it.")
-        elif self.keeper.is_readable:
-            self.warnings += await self._lessons()
-        return self
-
-    async def _lessons(self) -> list[str]:
-        """What the last calls have met that somebody should put right."""
-        try:
-            async with asyncio.timeout(_LESSONS_SECONDS):
-                return [f"{one.about}: {one.what}; {one.remedy}." for one in await learnt(self.keeper.store)]
-        except Exception as error:  # they are a service, and callers are waiting
-            log.info("what the last calls have met cannot be told: %s", type(error).__name__)
-            return []
-
-    @property
-    def journal(self) -> DurableJournal:
-        return self.keeper.journal
-
-    async def _open_tunnel(self) -> None:
-        if self._tunnel is None:
-            return
-        if self.address.known:
-            self.warnings.append("PUBLIC_BASE_URL is set, so no tunnel is opened.")
-            self._tunnel = None
-            return
-        print(f"Opening a tunnel with {self._tunnel.name} …", file=sys.stderr)
-        self.address.tunnel = await self._tunnel.open(self.public[1])
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.switchboard.stop()
-        await self._house.close()
-        if self._tunnel is not None:
-            await self._tunnel.close()
-        self._closing.set()
-        late = (await asyncio.wait(self._listeners, timeout=_LISTENER_SECONDS + 1))[1]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*self._listeners, return_exceptions=True)
-        for carrier in self.carriers:
-            await carrier.close()
-        await self.keeper.close()
-
-    def _rooms(self, switchboard: Switchboard) -> Rooms:
-        return self._house.rooms(switchboard, self.journal, self.live, self.address)
-
-    async def _listen(self, bound: socket.socket, app: Quart) -> None:
-        http1.install()
-        config = Config()
-        config.bind = [f"fd://{bound.detach()}"]
-        config.websocket_max_message_size = _MOST_FRAME
-        # Hypercorn's pings hold a closed connection until the next one is due. Peers that are gone are found by the
-        # write deadline, and by the carrier's word.
-        config.websocket_ping_interval = None
-        config.graceful_timeout = _LISTENER_SECONDS
-        config.include_server_header = False
-        config.accesslog = None
-        config.errorlog = logging.getLogger("hypercorn.error")
-        started = asyncio.Event()
-
-        @app.before_serving
-        async def begin() -> None:  # a plain function would be run in a thread
-            started.set()
-
-        task = asyncio.create_task(
-            hypercorn_serve(app, config, shutdown_trigger=self._closing.wait), name=f"{app.name} listener"
-        )
-        self._listeners.append(task)
-        waiting = asyncio.ensure_future(started.wait())
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if task.done():
-            task.result()
-
-
-def make_keeper(settings: Settings) -> Keeper:
-    """Raises DatabaseError."""
-    return Keeper(
-        url_of(settings.database_url, settings.data_dir),
-        recordings=Path(settings.data_dir) / "recordings",
-        retention_days=settings.retention_days,
-        reconcile_seconds=settings.reconcile_seconds,
-        country=country(settings),
-    )
-
-
-def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
-    carriers: list[Carrier] = []
-    if settings.telnyx_on:
-        config = TelnyxConfig(
-            api_key=settings.telnyx_api_key.get_secret_value(),
-            public_key=base64.b64decode(settings.telnyx_public_key) or None,
-            address=address,
-            api_base=settings.telnyx_api_base,
-            allow_unsigned=settings.allow_unsigned_webhooks,
-            voice=settings.carrier_voice,
-            language=settings.carrier_language,
-            sentences=sentences(settings),
-            target_legs=settings.stream_target_legs,
-            connection_id=settings.telnyx_connection_id,
-            seconds=settings.command_seconds,
-            retries=settings.command_retries,
-        )
-        carriers.append(Telnyx(config))
-    if settings.twilio_on:
-        carriers.append(Twilio(twilio_config(settings, address)))
-    return carriers
-
-
-def sentences(settings: Settings) -> Mapping[str, str]:
-    return {"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text}
-
-
-def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfig:
-    shared = [key.rpartition(":") for key in settings.twilio_shared_keys.get_secret_value().split(",")]
-    return TwilioConfig(
-        account_sid=settings.twilio_account_sid,
-        auth_tokens=settings.twilio_auth_token.get_secret_value().split(","),
-        address=address,
-        api_key=settings.twilio_api_key,
-        api_secret=settings.twilio_api_secret.get_secret_value(),
-        shared_keys={name: secret for name, _, secret in shared if secret},
-        api_base=settings.twilio_api_base,
-        allow_unsigned=settings.allow_unsigned_webhooks,
-        media_signature=settings.twilio_media_signature,
-        voice=settings.carrier_voice,
-        language=settings.carrier_language,
-        sentences=sentences(settings),
-        greeting_text=settings.twilio_greeting_text,
-        pause_seconds=math.ceil(settings.twilio_pause_seconds),
-        after_text=settings.twilio_after_text,
-        resume_seconds=math.ceil(settings.twilio_resume_seconds),
-        seconds=settings.command_seconds,
-        retries=settings.command_retries,
-    )
-
-
-def create_app(settings: Settings | None = None) -> Quart:
-    """The public app for an ASGI server of your own; its calls begin and end with that server's lifespan.
-
-    None: the settings are read now. Raises SettingsError when they cannot be used.
-    """
-    settings = settings or load()
-    if problems := check_serve(settings):
-        raise SettingsError(problems)
-    house = House(settings)
-    address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
-    carriers = make_carriers(settings, address)
-    board: list[Switchboard] = []
-    keepers: list[Keeper] = []
-    app = create_public(carriers, lambda: board[0], address, lambda: keepers[0])
-
-    @app.before_serving
-    async def open_switchboard() -> None:
-        keeper = make_keeper(settings)
-
-        def rooms(switchboard: Switchboard) -> Rooms:
-            return house.rooms(switchboard, keeper.journal, Live(), address)
-
-        board.append(
-            Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
-        )
-        keepers.append(keeper)
-        keeper.begin(board[0], carriers, address.learn)
-        house.start()
-
-    @app.after_serving
-    async def close_switchboard() -> None:
-        await leave(board[0], settings, keepers[0])
-        await house.close()
-        for carrier in carriers:
-            await carrier.close()
-        await keepers[0].close()
-
-    return app
-
-
-async def leave(switchboard: Switchboard, settings: Settings, keeper: Keeper) -> None:
-    """The server is asked to stop: its calls end with a goodbye, or are left to the next process, which needs their
-    record for that."""
-    if settings.drain == "handover" and not keeper.journal.trouble:
-        await switchboard.hand_over(settings.drain_seconds)
-    else:
-        await switchboard.drain(settings.drain_seconds)
+    from callflow.settings import Settings
 
 
 def run_server(port: int | None = None, host: str | None = None, use_public: bool = False) -> int:
@@ -307,135 +25,74 @@ def run_server(port: int | None = None, host: str | None = None, use_public: boo
 
     Signals reach the main thread only: in any other it serves until the process ends.
     """
-    return _serve({"port": port, "host": host, "public": use_public or None})
+    from callflow.cli.serve import serve
+
+    return serve({"port": port, "host": host, "public": use_public or None})
 
 
-def _serve(overrides: dict[str, object], *, check: bool = False) -> int:
-    try:
-        settings = load(overrides)
-    except SettingsError as error:
-        return _refuse([*error.warnings, *error.problems])
-    if check:
-        Screen().print(check_table(settings))
-    if problems := check_serve(settings):
-        return _refuse([*settings.warnings, *problems])
-    try:
-        if check:
-            for warning in [*settings.warnings, *House(settings).warnings]:
-                print(warning, file=sys.stderr)
-            return 0
-        log_to_stderr(settings.log_level, for_the_log(settings))
-        return run(_serve_until_signal(settings))
-    except SettingsError as error:
-        return _refuse([*error.warnings, *error.problems])
-    except (OSError, ToolsError, TunnelError, DatabaseError) as error:
-        print(f"Cannot start: {secrets_of(settings).told(str(error))}", file=sys.stderr)
-        return 2
+def create_app(settings: Settings | None = None) -> Quart:
+    """The public app for an ASGI server of your own; its calls begin and end with that server's lifespan.
 
+    None: the settings are read now. Raises `callflow.settings.SettingsError` when they cannot be used.
+    """
+    from callflow import app
+    from callflow.settings import load
 
-def _refuse(problems: Sequence[str]) -> int:
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 2
-
-
-async def _doctor() -> int:
-    try:
-        settings = load()
-    except SettingsError as error:
-        return _refuse([*error.warnings, *error.problems])
-    problems, warnings = check_serve(settings), list(settings.warnings)
-    try:
-        warnings += House(settings).warnings
-    except (SettingsError, ToolsError, OSError) as error:
-        problems += str(error).splitlines()
-    known = PublicAddress(settings.public_base_url, "")
-    carriers = make_carriers(settings, known)
-    try:
-        from callflow.cli import doctor
-
-        return await doctor.run(settings, problems, warnings, carriers)
-    finally:
-        for carrier in carriers:
-            await carrier.close()
-
-
-async def _serve_until_signal(settings: Settings) -> int:
-    """First SIGTERM or SIGINT: drain. Second: now."""
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signals.put_nowait, None)
-    tunnel = choose_tunnel(settings.ngrok_auth_token.get_secret_value()) if settings.public else None
-    async with Line(settings, tunnel) as line:
-        warnings = [*settings.warnings, *line.warnings]
-        known = line.address.known
-        Screen().print(
-            start_table(settings, public=line.public, console=line.console, address=known, warnings=warnings)
-        )
-        for told in webhooks(settings, known) if known else ():
-            print(told, flush=True)
-        # What start-up made stays for ever: without it in the collector's way, no collection holds up a frame for long.
-        gc.collect()
-        gc.freeze()
-        await signals.get()
-        log.info("draining: no new calls, %d live", len(line.switchboard.calls))
-        draining = asyncio.create_task(leave(line.switchboard, settings, line.keeper))
-        again = asyncio.create_task(signals.get())
-        await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, again):
-            task.cancel()
-        await asyncio.gather(draining, again, return_exceptions=True)
-    return 0
-
-
-def _serves(words: Sequence[str]) -> bool:
-    """Nothing but that is asked for: then the rest of the program is not loaded. After a crash callers are waiting."""
-    others = {"demo", "doctor", "sandbox", "calls", "replay", "bench", "-h", "--help"}
-    return not others & set(words) and (not words or words[0] == "serve" or words[0].startswith("-"))
+    return app.create_app(settings or load())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. The exit code; SystemExit after help and after words that cannot be used."""
+    from callflow.cli.guard import guarded, leave_pipe
+
     with guarded():
-        return _main(arguments)
+        try:
+            try:
+                return _main(sys.argv[1:] if arguments is None else arguments)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            return leave_pipe()
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="server.py", description="Callflow answers the phone.")
-    commands = parser.add_subparsers(dest="command")
-    for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
-        serving.add_argument("--host", help="address of the carriers' listener (HOST)")
-        serving.add_argument("--port", help="its port; 0 takes any free one (PORT)")
-        serving.add_argument(
-            "--public", action="store_true", help="let carriers reach this machine through a tunnel (PUBLIC)"
-        )
-        serving.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
-    if _serves(sys.argv[1:] if arguments is None else arguments):
-        chosen = parser.parse_args(arguments)
+def _main(words: Sequence[str]) -> int:
+    from callflow.cli.arguments import parse
+
+    chosen = parse(words)
+    if chosen.command in (None, "serve"):
+        from callflow.cli.serve import serve
+
         asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
-        return _serve(asked, check=chosen.check)
-
-    from callflow.cli import bench, demo, doctor, record, sandbox
-
-    for other in (demo, doctor, sandbox, record, bench):
-        other.add_parser(commands)
-    chosen = parser.parse_args(arguments)
-    if chosen.command == "demo":
-        return run_interruptible(demo.run(chosen, Line))
-    if chosen.command == "bench":
-        return run_interruptible(bench.run(chosen))
-    if chosen.command == "doctor":
-        return run_interruptible(_doctor())
-    if chosen.command == "calls":
-        return run_interruptible(record.run_calls(chosen))
-    if chosen.command == "replay":
-        return run_interruptible(record.run_replay(chosen))
+        return serve(asked, check=chosen.check)
     if chosen.command == "sandbox":
+        from callflow.cli import sandbox
+
         return sandbox.run(chosen)
-    asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
-    return _serve(asked, check=chosen.check)
+    from callflow.cli.process import run_interruptible
+
+    if chosen.command == "demo":
+        from callflow.app import Line
+        from callflow.cli import demo
+
+        return run_interruptible(demo.run(chosen, Line))
+    if chosen.command == "doctor":
+        from callflow.cli import doctor
+
+        return run_interruptible(doctor.diagnose())
+    if chosen.command == "bench":
+        from callflow.cli import bench
+
+        return run_interruptible(bench.run(chosen))
+    from callflow.cli import record
+
+    return run_interruptible(record.run_calls(chosen) if chosen.command == "calls" else record.run_replay(chosen))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    launch.begin(__file__)
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = launch.INTERRUPTED
+    launch.quiet()
+    sys.exit(code)

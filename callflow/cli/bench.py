@@ -37,14 +37,6 @@ _SETTLE_SECONDS: Final = 1.5
 _START_SECONDS: Final = 10.0
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets")
-    parser.add_argument("--calls", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long they talk")
-    parser.add_argument("--recorded", type=int, default=100_000, help="calls on record to search in; 0: leave that out")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-
-
 def run(arguments: argparse.Namespace) -> Any:
     """The coroutine that returns the exit code."""
     return _bench(arguments.calls, arguments.seconds, arguments.recorded, arguments.json)

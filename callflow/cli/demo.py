@@ -48,16 +48,6 @@ _CARRIERS: Final[dict[str, Callable[[], Telnyx | Twilio]]] = {
 Open = Callable[[Settings], AbstractAsyncContextManager[OpenLine]]
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("demo", help="a whole call on this machine: no keys, no network")
-    stories = ", ".join(f"{name} ({scenario.about})" for name, scenario in SCENARIOS.items())
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help=f"another story: {stories}")
-    parser.add_argument("--carrier", choices=sorted(_CARRIERS), default="telnyx", help="whose number is called")
-    parser.add_argument("--wav", type=Path, help="put this recording in the caller's mouth (any rate, mono or stereo)")
-    parser.add_argument("--out", type=Path, default=Path("data/demo.wav"), help="where the call is recorded")
-    parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
-
-
 def run(arguments: argparse.Namespace, open_line: Open) -> Any:
     """The coroutine that returns the exit code."""
     return _demo(arguments, open_line)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from callflow.cli.arguments import SCENARIOS as STORIES
 from callflow.cli.demo_story import Story
 from callflow.sandbox import voices
 from callflow.sandbox.realtime.script import Call as ToolCall
@@ -180,12 +181,12 @@ async def dtmf(story: Story) -> None:
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "interruption": Scenario("the caller breaks in, at three kinds of moments", interruption),
-    "tools": Scenario("a slow tool, one that fails, and a goodbye", tools, {"tool_filler_after_ms": 800}, TOOLS),
-    "engine-drop": Scenario("the model's connection breaks in mid-sentence", engine_drop),
-    "rotation": Scenario("the model's session is replaced unheard", rotation, {"session_seconds": 6.0}),
-    "silence": Scenario("the caller says nothing", silence, {"no_input_seconds": 1.5}),
-    "dtmf": Scenario("digits on the keypad, which are secret", dtmf, {"dtmf_sensitive": True}),
+    "interruption": Scenario(STORIES["interruption"], interruption),
+    "tools": Scenario(STORIES["tools"], tools, {"tool_filler_after_ms": 800}, TOOLS),
+    "engine-drop": Scenario(STORIES["engine-drop"], engine_drop),
+    "rotation": Scenario(STORIES["rotation"], rotation, {"session_seconds": 6.0}),
+    "silence": Scenario(STORIES["silence"], silence, {"no_input_seconds": 1.5}),
+    "dtmf": Scenario(STORIES["dtmf"], dtmf, {"dtmf_sensitive": True}),
 }
 
 

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,16 +20,21 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from callflow import addresses
+from callflow.app import make_carriers
 from callflow.checkup import Finding
+from callflow.cli.serve import refuse
 from callflow.cli.terminal import Screen
 from callflow.contracts import Carrier
+from callflow.engines.tools import ToolsError
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.lessons import learnt
 from callflow.history.store import Store
+from callflow.house import House
 from callflow.secrecy import NOT_SHOWN
-from callflow.settings import Settings
+from callflow.settings import Settings, SettingsError, check_serve, load
 from callflow.settings_shown import secrets_of
 from callflow.settings_values import is_loopback, public_url
+from callflow.web.public import PublicAddress
 
 
 _SECONDS: Final = 8.0
@@ -37,12 +42,23 @@ _SECONDS: Final = 8.0
 _STYLES: Final = {"ok": "green", "wrong": "bold red", "note": "yellow"}
 
 
-def add_parser(subparsers: Any) -> None:
-    subparsers.add_parser(
-        "doctor",
-        help="look at keys, public address and the carriers' settings, and say what to do",
-        description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
-    )
+async def diagnose() -> int:
+    """Read the settings and look at everything. Returns the exit code."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        return refuse([*error.warnings, *error.problems])
+    problems, warnings = check_serve(settings), list(settings.warnings)
+    try:
+        warnings += House(settings).warnings
+    except (SettingsError, ToolsError, OSError) as error:
+        problems += str(error).splitlines()
+    carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+    try:
+        return await run(settings, problems, warnings, carriers)
+    finally:
+        for carrier in carriers:
+            await carrier.close()
 
 
 class World:

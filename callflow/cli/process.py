@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from callflow.launch import INTERRUPTED, interruptible
 from callflow.log_format import FORM, Formatter
 
 
@@ -18,7 +19,7 @@ _SWITCH_SECONDS = 0.0005
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
-    with asyncio.Runner(loop_factory=new_loop) as runner:
+    with interruptible(), asyncio.Runner(loop_factory=new_loop) as runner:
         runner.get_loop().set_exception_handler(on_loop_error)
         return runner.run(main)
 
@@ -41,7 +42,7 @@ def run_interruptible(main: Coroutine[Any, Any, int]) -> int:
     try:
         return run(main)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -35,19 +35,6 @@ class RecordError(Exception):
     """What cannot be read, and what to do about it."""
 
 
-def add_parser(commands: Any) -> None:
-    calls = commands.add_parser("calls", help="list the calls on record, or show one and why it ended")
-    calls.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
-    calls.add_argument("--number", default="", help="only calls from or to this number")
-    calls.add_argument("--text", default="", help="only calls in which these words were said")
-    calls.add_argument("--since", default="", help="only calls that began then or later: 2026-01-31, in UTC")
-    calls.add_argument("--until", default="", help="only calls that began before the end of that day")
-    calls.add_argument("--limit", type=int, default=20, help="how many calls (20)")
-    calls.add_argument("--save", metavar="FILE", help="write the call's record into a file, a JSON object per line")
-    again = commands.add_parser("replay", help="run a call's record through the machine again and compare")
-    again.add_argument("call", help="its id (the beginning is enough), or a file that `calls --save` wrote")
-
-
 async def run_calls(arguments: argparse.Namespace) -> int:
     try:
         async with _store() as store:

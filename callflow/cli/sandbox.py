@@ -10,36 +10,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
-
-
-if TYPE_CHECKING:
-    # What add_subparsers returns; the class has a name for type checkers only.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
-
-def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
-        "sandbox",
-        help="run an emulated carrier or voice model on this machine",
-        description="Run an emulated carrier or voice model on this machine, until Ctrl-C.",
-    )
-    peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True)
-    # No defaults here: those of the emulator hold for what is not given.
-    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams")
-    telnyx.add_argument("--webhook-url", metavar="URL", help="where webhooks go: http://127.0.0.1:6000/webhooks")
-    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams")
-    twilio.add_argument("--public-url", metavar="URL", help="the server's PUBLIC_BASE_URL: https://phone.example")
-    twilio.add_argument("--server", metavar="URL", help="where that address leads: http://127.0.0.1:6000")
-    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks")
-    realtime.add_argument(
-        "--control-port", type=int, metavar="PORT", help="where faults are set: the port after --port"
-    )
-    for peer in (telnyx, twilio, realtime):
-        peer.add_argument("--host", help="address to listen on: 127.0.0.1")
-        peer.add_argument("--port", type=int, help="port to listen on; 0 takes any free one")
-    for peer in (telnyx, realtime):
-        peer.add_argument("--api-key", metavar="KEY", help="the key that the server must bring")
+from typing import Any
 
 
 def run(args: argparse.Namespace) -> int:

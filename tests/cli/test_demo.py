@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import server
+from callflow.app import Line
 from callflow.cli import demo, demo_story
 from callflow.cli.demo_scenarios import SCENARIOS
 from callflow.media.g711 import pcm16_to_ulaw, ulaw_to_pcm16
@@ -20,7 +21,6 @@ from callflow.sandbox import voices
 from callflow.sandbox.phone import loud_bytes
 from callflow.sandbox.realtime import Realtime, Script
 from callflow.settings import Settings
-from server import Line
 from tests.e2e.house import run
 
 

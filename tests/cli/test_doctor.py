@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from callflow.app import Line, make_carriers
 from callflow.checkup import Finding
 from callflow.cli import doctor
 from callflow.sandbox.realtime import Realtime
@@ -20,7 +21,6 @@ from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings, check_serve
 from callflow.web.public import PublicAddress
-from server import Line, make_carriers
 from tests.cli.test_tunnel import StandIn
 from tests.e2e.house import run
 from tests.e2e.process import SERVER, python

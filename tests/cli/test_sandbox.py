@@ -14,23 +14,20 @@ from typing import Any
 
 import pytest
 
-from callflow.cli import sandbox
+from callflow.cli import arguments, sandbox
 
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import argparse, sys
+import sys
+from callflow.cli.arguments import parse
 from callflow.cli import sandbox
-parser = argparse.ArgumentParser()
-sandbox.add_parser(parser.add_subparsers(dest="command"))
-sys.exit(sandbox.run(parser.parse_args(["sandbox", *sys.argv[1:]])))
+sys.exit(sandbox.run(parse(["sandbox", *sys.argv[1:]])))
 """
 
 
-def parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    sandbox.add_parser(parser.add_subparsers(dest="command"))
-    return parser.parse_args(["sandbox", *arguments])
+def parse(*words: str) -> argparse.Namespace:
+    return arguments.parse(["sandbox", *words])
 
 
 @pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
@@ -75,7 +72,7 @@ def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "words",
     [
         [],
         ["twillio"],
@@ -84,8 +81,10 @@ def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
         ["twilio", "--webhook-url", "x"],
     ],
 )
-def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse(*arguments)
+        parse(*words)
     assert caught.value.code == 2
-    assert "usage: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("server.py sandbox")
+    assert said.count("\n") == 1

@@ -9,7 +9,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from callflow.cli.terminal import Screen, guarded
+from callflow.cli.guard import guarded
+from callflow.cli.terminal import Screen
 
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2J\rb\u202ec\x08"

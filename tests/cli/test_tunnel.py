@@ -13,12 +13,12 @@ from typing import Any, Final
 import psutil
 import pytest
 
+from callflow.app import Line
 from callflow.cli import tunnel
 from callflow.errors import TunnelError
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.settings import Settings
-from server import Line
 from tests.e2e.house import run, until
 from tests.e2e.process import SERVER, Process, serving
 

@@ -12,7 +12,8 @@ from unittest import mock
 
 import uvloop
 
-import server
+from callflow import app
+from callflow.app import Line
 from callflow.call import Call
 from callflow.journal import BEGAN
 from callflow.replay import replay
@@ -23,7 +24,6 @@ from callflow.sandbox.twilio import Faults as TwilioFaults
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
 from callflow.settings import Settings
-from server import Line
 
 
 Result = TypeVar("Result")
@@ -186,7 +186,7 @@ async def house(
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
-    quick = mock.patch.object(server, "_LISTENER_SECONDS", 0.05)
+    quick = mock.patch.object(app, "_LISTENER_SECONDS", 0.05)
     with quick, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_and_close(main))
 

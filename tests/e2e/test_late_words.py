@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from callflow.app import Line
 from callflow.history.lessons import learnt
 from callflow.history.tables import iso
 from callflow.late_words import TOO_LATE
@@ -20,7 +21,6 @@ from callflow.sandbox import voices
 from callflow.sandbox.realtime import Call as ToolCall
 from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
 from callflow.settings import Settings
-from server import Line
 from tests.e2e.house import House, house, run, until
 from tests.e2e.talk import FAST, Talk, noise, talk
 

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from callflow.app import Line
 from callflow.cli import doctor
 from callflow.history.lessons import learnt
 from callflow.sandbox.realtime import Faults as ModelFaults
 from callflow.sandbox.realtime import Pace, Realtime, Script
 from callflow.settings import Settings
-from server import Line
 from tests.e2e.house import House, house, run
 from tests.e2e.scenes import post, taken, webhook
 from tests.e2e.talk import FAST, goodbye, noise, talk

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from callflow.app import Line
 from callflow.sandbox.realtime import Realtime
 from callflow.settings import Settings
-from server import Line
 from tests.e2e import house as houses
 from tests.e2e.house import run, until
 from tests.e2e.operators_port import JSON, Port, faults_of

@@ -260,6 +260,7 @@ os._Environ.__getitem__ = reading
 before = sorted(os.listdir("."))
 handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 import server
+from callflow.settings import SettingsError
 ours = sorted(set(read) & set("OPENAI_API_KEY TELNYX_API_KEY TELNYX_PUBLIC_KEY PORT HOST MODEL VOICE".split()))
 assert not opened, opened
 assert not sockets, sockets
@@ -271,7 +272,7 @@ assert not logging.getLogger().handlers
 assert callable(server.create_app) and callable(server.run_server)
 try:
     server.create_app()
-except server.SettingsError as error:
+except SettingsError as error:
     print(*error.problems, sep="\\n")
 """
 

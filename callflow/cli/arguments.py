@@ -1,0 +1,229 @@
+"""The command line: every command and option, with its default and its unit.
+
+Nothing here loads a part of the program, so that `--help` and a mistyped word are answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+
+SCENARIOS: Final = {
+    "interruption": "the caller breaks in, at three kinds of moments",
+    "tools": "a slow tool, one that fails, and a goodbye",
+    "engine-drop": "the model's connection breaks in mid-sentence",
+    "rotation": "the model's session is replaced unheard",
+    "silence": "the caller says nothing",
+    "dtmf": "digits on the keypad, which are secret",
+}
+"""The stories of `demo --scenario`, and what each is about."""
+CARRIERS: Final = ("telnyx", "twilio")
+_HELP: Final = ("-h", "--help")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, which says in one line what is wrong and what was probably meant."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", _Formatter)
+        options.setdefault("allow_abbrev", False)
+        super().__init__(*args, **options)
+
+    def error(self, message: str) -> NoReturn:
+        message = message.removeprefix("argument ").replace(": must be", " must be")
+        stop = "" if message.endswith("?") else "."
+        self.exit(2, f"{self.prog}: {message}{stop} `python {self.prog} --help` shows what there is.\n")
+
+    def commands(self) -> dict[str, Parser]:
+        """The parser of each command behind this one."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return dict(action.choices)
+        return {}
+
+    def options(self) -> list[str]:
+        return [option for action in self._actions for option in action.option_strings]
+
+    def takes_value(self, option: str) -> bool:
+        return any(option in action.option_strings and action.nargs is None for action in self._actions)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Every option tells its default, unless its help does so in words of its own."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        silent = action.default in (None, "", False, argparse.SUPPRESS) or "default" in text
+        return text if silent or not action.option_strings else f"{text} (default: %(default)s)"
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Exits with 0 after help, with 2 and one line after a word that cannot be used."""
+    parser = make_parser()
+    _check(parser, list(words))
+    return parser.parse_args(words)
+
+
+def _check(parser: Parser, words: list[str]) -> None:
+    """argparse takes the value behind an unknown option for a command, and says that instead."""
+    while words:
+        word = words.pop(0)
+        name, _, given = word.partition("=")
+        if name in _HELP or word == "--":
+            return
+        if word.startswith("-") and word != "-" and not _is_number(word):
+            if name not in parser.options():
+                parser.error(_unknown("option", name, parser.options()))
+            if not given and parser.takes_value(name):
+                words[:1] = []
+        elif commands := parser.commands():
+            if word not in commands:
+                parser.error(_unknown("command", word, commands))
+            parser = commands[word]
+
+
+def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> str:
+    meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
+    return f'there is no {kind} "{word}"' + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
+
+
+def _listed(names: Sequence[str] | dict[str, Parser]) -> str:
+    return ", ".join(name for name in names if name != "-h")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number from `least` to `most`, in ASCII digits."""
+
+    def read(text: str) -> int:
+        plain = text.strip()
+        if plain.isascii() and plain.removeprefix("-").isdigit() and least <= int(plain) <= (most or int(plain)):
+            return int(plain)
+        raise argparse.ArgumentTypeError(f'must be a whole number {_range(least, most)}, not "{text}"')
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = float("nan")
+        if least <= found <= most and text.isascii():
+            return found
+        raise argparse.ArgumentTypeError(f'must be a number {_range(least, most)}, not "{text}"')
+
+    return read
+
+
+def _range(least: float, most: float | None) -> str:
+    return f"from {least:g} to {most:g}" if most is not None else f"of {least:g} or more"
+
+
+PORT: Final = whole(0, 65535)
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="server.py", description="Callflow answers the phone. Without a command it serves.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
+        _serve(serving)
+    _demo(commands.add_parser("demo", help="a whole call on this machine: no keys, no network"))
+    commands.add_parser(
+        "doctor",
+        help="look at keys, public address and the carriers' settings, and say what to do",
+        description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
+    )
+    _calls(commands.add_parser("calls", help="list the calls on record, or show one and why it ended"))
+    replay = commands.add_parser("replay", help="run a call's record through the machine again and compare")
+    replay.add_argument("call", help="its id (the beginning is enough), or a file that `calls --save` wrote")
+    _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
+    _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
+    return parser
+
+
+def _serve(parser: Parser) -> None:
+    # No defaults of their own: what is not given here, the settings say.
+    parser.add_argument("--host", help="address of the carriers' listener (default: HOST, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=PORT, help="its port; 0 takes any free one (default: PORT, else 6000)", metavar="PORT"
+    )
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        help="let carriers reach this machine through a tunnel (default: PUBLIC, else off)",
+    )
+    parser.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
+
+
+def _demo(parser: Parser) -> None:
+    stories = ", ".join(f"{name} ({about})" for name, about in SCENARIOS.items())
+    parser.add_argument(
+        "--scenario", choices=sorted(SCENARIOS), metavar="NAME", help=f"another story (default: one call): {stories}"
+    )
+    parser.add_argument("--carrier", choices=CARRIERS, default="telnyx", help="whose number is called")
+    parser.add_argument(
+        "--wav",
+        type=Path,
+        metavar="FILE",
+        help="put this recording in the caller's mouth, any rate, mono or stereo (default: recorded sentences)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo.wav"), metavar="FILE", help="where the call is recorded")
+    parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
+
+
+def _calls(parser: Parser) -> None:
+    parser.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
+    parser.add_argument("--number", default="", help="only calls from or to this number (default: all)")
+    parser.add_argument("--text", default="", help="only calls in which these words were said (default: all)")
+    parser.add_argument(
+        "--since", default="", metavar="DATE", help="only calls that began then or later: 2026-01-31, in UTC"
+    )
+    parser.add_argument("--until", default="", metavar="DATE", help="only calls that began before the end of that day")
+    parser.add_argument("--limit", type=whole(1, 500), default=20, metavar="N", help="how many calls")
+    parser.add_argument("--save", metavar="FILE", help="write the call's record into a file, a JSON object per line")
+
+
+def _sandbox(parser: Parser) -> None:
+    parser.description = "Run an emulated carrier or voice model on this machine, until Ctrl-C."
+    peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
+    # No defaults here: those of the emulator hold for what is not given.
+    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams")
+    telnyx.add_argument("--webhook-url", metavar="URL", help="where webhooks go: http://127.0.0.1:6000/webhooks")
+    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams")
+    twilio.add_argument("--public-url", metavar="URL", help="the server's PUBLIC_BASE_URL: https://phone.example")
+    twilio.add_argument("--server", metavar="URL", help="where that address leads: http://127.0.0.1:6000")
+    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks")
+    realtime.add_argument(
+        "--control-port", type=PORT, metavar="PORT", help="where faults are set: the port after --port"
+    )
+    for peer in (telnyx, twilio, realtime):
+        peer.add_argument("--host", help="address to listen on: 127.0.0.1")
+        peer.add_argument("--port", type=PORT, help="port to listen on; 0 takes any free one")
+    for peer in (telnyx, realtime):
+        peer.add_argument("--api-key", metavar="KEY", help="the key that the server must bring")
+
+
+def _bench(parser: Parser) -> None:
+    parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many at once")
+    parser.add_argument("--seconds", type=number(2, 86400), default=10.0, metavar="S", help="how long they talk")
+    parser.add_argument(
+        "--recorded",
+        type=whole(0),
+        default=100_000,
+        metavar="N",
+        help="calls on record to search in; 0: leave that out",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
