@@ -92,3 +92,7 @@ class Overloaded(CallflowError):
     """A bound of ours was reached (a call's mailbox). The sender may try again later: HTTP 503."""
 
     retry = True
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says what to do about it."""

@@ -1,8 +1,8 @@
 """`python -m callflow.mcp`: the record of the calls as an MCP server on standard input and output.
 
 Settings are read in the working directory if a record or the settings of Callflow lie there, and else where Callflow
-lies: clients start it anywhere. The database is opened for reading only; one of an earlier version is brought up to
-date first.
+lies: clients start it anywhere. The database is only read: nothing in it is changed and nothing is made beside it, also
+where it is of an earlier system or version.
 """
 
 from __future__ import annotations
@@ -25,37 +25,22 @@ from callflow.settings_shown import secrets_of
 
 
 class Reader:
-    """Opens the record when it is first asked for: it may come into being later than this process."""
+    """Opens the record when it is first asked for, and looks at it before each question: it may come into being later
+    than this process, or be brought up to date by a server."""
 
     def __init__(self, url: URL, country: str) -> None:
-        self._url, self._country = url, country
-        self._store: Store | None = None
+        self._store = Store(Database(url, read_only=True), country=country)
 
     async def store(self) -> Store:
         """Raises ToolError."""
-        if self._store is None:
-            if self._url.get_backend_name() == "sqlite" and not await asyncio.to_thread(
-                Path(self._url.database or "").is_file
-            ):
-                raise ToolError(f"there is no record in {self._url.database} yet: start Callflow's server once")
-            await self._migrate()
-            self._store = Store(Database(self._url, read_only=True), country=self._country)
-        return self._store
-
-    async def _migrate(self) -> None:
-        database = Database(self._url)
         try:
-            await database.migrate()
+            await self._store.database.check()
         except DatabaseError as error:
             raise ToolError(str(error)) from None
-        except Exception as error:
-            raise ToolError(f"the record in {database.name} cannot be opened ({type(error).__name__})") from None
-        finally:
-            await database.close()
+        return self._store
 
     async def close(self) -> None:
-        if self._store is not None:
-            await self._store.database.close()
+        await self._store.database.close()
 
 
 def home() -> Path:

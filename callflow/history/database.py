@@ -24,6 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from callflow import addresses, folders, secrecy
+from callflow.errors import DatabaseError as DatabaseError
+from callflow.history import older
+from callflow.history.untouched import START, Untouched
 from callflow.secrecy import Secrets
 from callflow.settings_values import UNREADABLE
 
@@ -41,10 +44,6 @@ _MODES: Final = frozenset({"require", "prefer", "allow", "disable", "verify-ca",
 _LEAST: Final = 4
 """Characters of a parameter's value that is looked for."""
 _KIND: Final = re.compile(r"^<class '[\w.]+'>: ")
-
-
-class DatabaseError(Exception):
-    """The database cannot be used; the message says what to do about it."""
 
 
 def url_of(given: str, data_dir: str) -> URL:
@@ -71,7 +70,10 @@ def url_of(given: str, data_dir: str) -> URL:
 
 
 class Database:
-    """An engine for one database, opened when it is first used. `read_only` is for readers beside the server."""
+    """An engine for one database, opened when it is first used.
+
+    `read_only` is for readers beside the server: nothing is changed, nothing is made, and an SQLite database of an
+    earlier version is read as it is. Such a reader asks `check` first."""
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         self.url, self.read_only = url, read_only
@@ -81,21 +83,45 @@ class Database:
         if self.is_sqlite:
             options["connect_args"] = {"timeout": _BUSY_MS / 1000}
             if read_only:
-                # aiosqlite takes a path; SQLite itself is told the rest by the URI form of it.
-                path = Path(url.database or "").absolute()
-                url = url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
+                url = url.set(query={"uri": "true"})
+                options["poolclass"] = NullPool  # how it is opened depends on who has it open just now
         else:
             options["connect_args"] = {"command_timeout": _SECONDS, "timeout": _SECONDS}
+            if read_only:
+                options["execution_options"] = {"postgresql_readonly": True}
         self.engine: AsyncEngine = create_async_engine(url, **options)
+        self._untouched = Untouched(Path(self.url.database or "")) if self.is_sqlite and read_only else None
         self._files: Engine | None = None
         self._thread: ThreadPoolExecutor | None = None
         if self.is_sqlite:
-            prepare = _prepare_read_only if read_only else _prepare
-            event.listen(self.engine.sync_engine, "connect", prepare)
-            if not read_only:
+            if self._untouched is not None:
+                event.listen(self.engine.sync_engine, "do_connect", self._point)
+                event.listen(self.engine.sync_engine, "connect", self._prepare_read_only)
+            else:
+                event.listen(self.engine.sync_engine, "connect", _prepare)
                 self._files = create_engine(url.set(drivername="sqlite"), **options)
-                event.listen(self._files, "connect", prepare)
+                event.listen(self._files, "connect", _prepare)
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+
+    def _point(self, _dialect: Any, _record: Any, arguments: list[Any], _: Any) -> None:
+        """Raises DatabaseError."""
+        assert self._untouched is not None
+        arguments[0] = self._untouched.uri()
+
+    def _prepare_read_only(self, connection: Any, _: Any) -> None:
+        """Raises DatabaseError."""
+        found = _all(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
+        names = {name for (name,) in found}
+        if not names >= {"conversations", "conversation_items"}:
+            raise DatabaseError(f"there are no calls in {self.name}, which is no record of them: {START}")
+        revision = ""
+        if "alembic_version" in names:
+            revision = str(next(iter(_all(connection, "SELECT version_num FROM alembic_version")), [""])[0])
+        self._check_revision(revision)
+        if revision != HEAD:
+            columns = {name: {row[1] for row in _all(connection, f'PRAGMA table_info("{name}")')} for name in names}
+            older.stand_in(connection, columns)
+        connection.execute("PRAGMA query_only=ON").close()
 
     @property
     def name(self) -> str:
@@ -122,6 +148,29 @@ class Database:
             if secrecy.may_be_secret(name):
                 yield name
 
+    async def check(self) -> None:
+        """Whether the record can be read. Raises DatabaseError."""
+        try:
+            async with self.engine.connect() as connection:
+                if not self.is_sqlite:
+                    await connection.run_sync(self._check_schema)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            raise DatabaseError(f"the record in {self.name} cannot be read: {self.trouble(error)}") from None
+
+    def _check_schema(self, connection: Connection) -> None:
+        if connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None:
+            raise DatabaseError(f"there is no record in {self.name} yet: {START}")
+        found = _revision(connection)
+        self._check_revision(found)
+        if found != HEAD:
+            raise DatabaseError(f"the record in {self.name} is of an earlier version: start the server once")
+
+    def _check_revision(self, found: str) -> None:
+        if found > HEAD:
+            raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
+
     async def migrate(self) -> bool:
         """Bring the schema up to date. True: there was something to do. Raises DatabaseError, or what the driver raises
         while the database cannot be reached."""
@@ -131,8 +180,7 @@ class Database:
             found = await connection.run_sync(_revision)
         if found == HEAD:
             return False
-        if found and found > HEAD:
-            raise DatabaseError(f"{self.name} was written by a newer Callflow (schema {found}, here {HEAD}): update it")
+        self._check_revision(found)
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
         patient = create_async_engine(
             self.url, poolclass=NullPool, hide_parameters=True
@@ -164,6 +212,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._untouched is not None:
+            await asyncio.to_thread(self._untouched.close)
         if self._thread is not None and self._files is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.dispose)
             self._thread.shutdown(wait=False)
@@ -187,8 +237,12 @@ def _prepare(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _prepare_read_only(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA query_only=ON").close()
+def _all(connection: Any, statement: str) -> list[Any]:
+    cursor = connection.execute(statement)
+    try:
+        return list(cursor.fetchall())
+    finally:
+        cursor.close()
 
 
 def _revision(connection: Connection) -> str:

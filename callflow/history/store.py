@@ -20,6 +20,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.history.database import Database
+from callflow.history.older import fill_search
 from callflow.history.tables import (
     EARLIER,
     MESSAGES,
@@ -86,7 +87,10 @@ class Store:
         """Every column of each. Raises BadQuery."""
         # It may load large tables of numbers.
         chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite, self.country)
-        return [dict(row._mapping) for row in await self._rows(chosen)]
+        async with self.database.engine.connect() as connection:
+            if query.words.strip() and self.database.is_sqlite and self.database.read_only:
+                await connection.run_sync(fill_search)
+            return [dict(row._mapping) for row in await connection.execute(chosen)]
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
         """By any of its streams' ids, or by the call's."""

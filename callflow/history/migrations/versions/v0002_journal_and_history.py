@@ -5,11 +5,12 @@ The earlier system wrote UTC without saying so (`2025-12-01 23:00:00`), which re
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+from callflow.history.older import TIMES, words, zoned
 
 
 revision = "0002"
@@ -39,7 +40,6 @@ _ITEM: dict[str, Any] = {
     "of_ms": sa.Integer,
     "latency": sa.Text,
 }
-_TIMES = {"conversations": ("started_at", "ended_at", "created_at"), "conversation_items": ("timestamp", "created_at")}
 _MANY = 500
 
 
@@ -69,7 +69,7 @@ def upgrade() -> None:
     _child("streams", ("stream_sid", False), ("started_at", False), ("ended_at", True), ("reason", True))
     op.create_index("idx_streams_stream_sid", "streams", ["stream_sid"], if_not_exists=True)
     _child("transitions", ("at", False), ("event", False), ("before", False), ("after", False))
-    for table, names in _TIMES.items():
+    for table, names in TIMES.items():
         for name in names:
             _with_zone(table, name)
     _words_of_items(bind)
@@ -88,12 +88,8 @@ def _child(table: str, *columns: tuple[str, bool]) -> None:
 
 
 def _with_zone(table: str, name: str) -> None:
-    """`2025-12-01 23:00:00` and `2025-12-01T23:00:00Z` become `2025-12-01T23:00:00.000Z`."""
-    seconds = f"substr({name}, 1, 10) || 'T' || substr({name}, 12, 8)"
-    op.execute(
-        f"UPDATE {table} SET {name} = {seconds} || '.000Z' "
-        f"WHERE {name} LIKE '____-__-__ __:__:__' OR {name} LIKE '____-__-__T__:__:__Z'"
-    )
+    is_other, ours = zoned(name)
+    op.execute(f"UPDATE {table} SET {name} = {ours} WHERE {is_other}")
 
 
 def _words_of_items(bind: sa.Connection) -> None:
@@ -110,16 +106,7 @@ def _words_of_items(bind: sa.Connection) -> None:
             return
         last = rows[-1].id
         for row in rows:
-            bind.execute(sa.update(table).where(table.c.id == row.id).values(text=_words(row.content)))
-
-
-def _words(content: str) -> str:
-    try:
-        parts = json.loads(content)
-    except ValueError:
-        return ""
-    found = [part.get("text") or part.get("transcript") or "" for part in parts if isinstance(part, dict)]
-    return " ".join(word for word in found if isinstance(word, str) and word)
+            bind.execute(sa.update(table).where(table.c.id == row.id).values(text=words(row.content)))
 
 
 def _search(bind: sa.Connection) -> None:
