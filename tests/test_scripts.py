@@ -33,7 +33,7 @@ def a_copy(folder: Path, python: str) -> Path:
     (root / "constraints.txt").write_text("")
     commands = folder / "bin"
     commands.mkdir()
-    for name in ("sh", "cat", "cksum", "dirname", "rm", "mkdir"):
+    for name in ("sh", "cat", "cksum", "date", "dirname", "grep", "mkdir", "rm", "sleep", "tail"):
         commands.joinpath(name).symlink_to(str(shutil.which(name)))
     commands.joinpath("python3").write_text(f"#!/bin/sh\n{python}\n")
     commands.joinpath("python3").chmod(0o755)
