@@ -133,12 +133,12 @@ class Agent:
 
     def restore(self, old: Rebuilt, ago_seconds: float) -> None:
         """Go on where another process was when it was last heard of, so long ago."""
-        self._relay.conversation.restore(old.turns)
+        self._relay.conversation.restore(old.turns, old.interruptions)
         if old.opening_is_over:
             self.opening.over()
         self.sessions.changes |= old.changes
         self.ledger.restore(old.usage)
-        self._relay.spoke_before = old.first_word
+        self._relay.first_word_ms = old.first_word_ms
         self._away_since, self._left_quietly = self._clock() - ago_seconds, old.quiet
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 
 _CAUSES: Final = {
@@ -36,10 +37,21 @@ _CAUSES: Final = {
 _SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation": "as a comparison with it showed"}
 
 
+def ended(row: Mapping[str, Any]) -> str:
+    """Of a conversation on record: why it ended, or that it has not. The same words wherever it is shown."""
+    if row["ended_at"]:
+        return why(row["hangup_cause"], row["hangup_source"])
+    if row["call_id"] is None:
+        return "no end is on record"
+    if row["state"] == "hangup":
+        return "it is over, and its last words are still to come"
+    return "it has not ended"
+
+
 def why(cause: str | None, source: str | None = "") -> str:
     """One clause: `it was hung up in the ordinary way, by the caller`."""
     if not cause:
-        return "it has not ended"
+        return "why is not on record"
     told = _CAUSES.get(cause)
     if told is None:
         told = f"a command to the carrier failed ({cause})" if cause.endswith("_failed") else cause.replace("_", " ")

@@ -8,7 +8,7 @@ from the part that was heard.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -90,6 +90,13 @@ def describe(item: str, heard_ms: int, received_ms: int, turn: Turn | None) -> d
     }
 
 
+def broke_in(event: Mapping[str, Any]) -> bool:
+    """Whether a note tells of an interruption: the caller broke into something, and did not hear the rest of it. What
+    the end of the call or of its audio cut off is none."""
+    cuts = event.get("cuts") or ()
+    return bool(event.get("by_caller")) and any(cut["received_ms"] > cut["heard_ms"] for cut in cuts)
+
+
 class Conversation:
     def __init__(self) -> None:
         self.state = LISTENING
@@ -97,9 +104,9 @@ class Conversation:
         self._by_item: dict[str, Turn] = {}
         self.interruptions = 0
 
-    def restore(self, turns: Sequence[Turn]) -> None:
+    def restore(self, turns: Sequence[Turn], interruptions: int = 0) -> None:
         """What was said before this process had the call."""
-        self.turns = list(turns)
+        self.turns, self.interruptions = list(turns), interruptions
         self._by_item = {turn.item: turn for turn in turns if turn.item}
 
     def opened(self, who: Literal["caller", "agent"], item: str) -> Turn | None:
@@ -193,9 +200,11 @@ class Conversation:
         if self.state == SPEAKING:
             self.state = LISTENING
 
-    def interrupted(self, cuts: Sequence[Cut]) -> None:
+    def interrupted(self, cuts: Sequence[Cut], *, by_caller: bool = True) -> None:
+        """Counted is what `broke_in` tells of."""
         self.state = INTERRUPTED
-        self.interruptions += 1
+        if by_caller and any(cut.received_ms > cut.heard_ms for cut in cuts):
+            self.interruptions += 1
         for cut in cuts:
             self._cut(cut.key, cut)
 

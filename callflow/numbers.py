@@ -59,6 +59,13 @@ class Numbers:
                 return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
         return ""
 
+    def assumes(self, given: str) -> bool:
+        """Whether it is written without a country code, so that it can only be one of `country`."""
+        number = _EXTENSION.sub("", user_part(given[:_MOST].strip()))
+        digits = [each for each in number if each.isdigit()]
+        is_dialled = _DIALLED.fullmatch(number) is not None and len(digits) >= _SHORTEST_NATIONAL
+        return is_dialled and not number.startswith(("+", "00"))
+
     def told(self, given: str) -> str:
         """The one form of a number; what is none stays as it was given."""
         plain = self.plain(given)
@@ -74,6 +81,23 @@ def user_part(text: str) -> str:
     name, *parameters = user.split(";")
     extension = next((each for each in parameters if each.lower().startswith("ext=")), "")
     return f"{name.strip()};{extension}" if extension else name.strip()
+
+
+def is_like_one(given: str) -> bool:
+    """Whoever wrote this meant a telephone number, and not somebody's extension or name: `+1555`, `1-800-FLOWERS`."""
+    text = user_part(given.strip())
+    if text.startswith("+") or (phonenumbers.is_alpha_number(text) and any(each.isdigit() for each in text)):
+        return True
+    digits = sum(each.isdigit() for each in text)
+    return bool(_DIALLED.fullmatch(text)) and (digits >= _SHORTEST_NATIONAL or re.search(r"[\s()]", text) is not None)
+
+
+def is_possible(plain: str) -> bool:
+    """Whether an international number has as many digits as those of its country have."""
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(plain, None))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def country_of(numbers: Iterable[str]) -> str:

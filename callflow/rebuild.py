@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from callflow import commands, machine
-from callflow.conversation import Turn
+from callflow.conversation import Turn, broke_in
 from callflow.events import LegIds
 from callflow.journal import BEGAN, Record
 from callflow.keypad import MASK
@@ -55,8 +55,9 @@ class Rebuilt:
     """The process before let go of it at a moment of its own choice."""
     quiet: bool = False
     """And nobody spoke at that moment."""
-    first_word: bool = False
-    """The caller has heard the agent before."""
+    first_word_ms: int | None = None
+    """The caller has heard the agent before, so long after the answer."""
+    interruptions: int = 0
     recordings: list[str] = field(default_factory=list)
     address: str = ""
     """Our own, as the carrier knew it when the call began."""
@@ -121,11 +122,12 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
         case {"event": "usage"}:
             call.usage = dict(event.get("total", {}))
         case {"event": "first_word"}:
-            call.first_word = True
+            call.first_word_ms = int(event.get("ms", 0))
         case {"event": "recording", "file": str(name)}:
             call.recordings = name.split(",")
         case _:
             talk.read(record.at, event)
+            call.interruptions += broke_in(event)
 
 
 def _command(call: Rebuilt, record: Record, ordinal: int, command: Mapping[str, Any]) -> None:

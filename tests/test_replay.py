@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callflow import machine
-from callflow.cli.record import RecordError, read_history, write_history
+from callflow.cli.record_file import RecordError, read_history, write_history
 from callflow.events import KINDS
 from callflow.journal import Record
 from callflow.rebuild import rebuild

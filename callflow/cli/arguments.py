@@ -185,13 +185,14 @@ def _demo(parser: Parser) -> None:
 
 
 def _calls(parser: Parser) -> None:
-    parser.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
-    parser.add_argument("--number", default="", help="only calls from or to this number (default: all)")
-    parser.add_argument("--text", default="", help="only calls in which these words were said (default: all)")
-    parser.add_argument(
-        "--since", default="", metavar="DATE", help="only calls that began then or later: 2026-01-31, in UTC"
+    parser.description = (
+        "Exit code 0: there is an answer; 1: there is no such call; 2: the words or the record cannot be used."
     )
-    parser.add_argument("--until", default="", metavar="DATE", help="only calls that began before the end of that day")
+    parser.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
+    parser.add_argument("--number", help="only calls from or to this number (default: all)")
+    parser.add_argument("--text", help="only calls in which these words were said (default: all)")
+    parser.add_argument("--since", metavar="DATE", help="only calls that began then or later: 2026-01-31, in UTC")
+    parser.add_argument("--until", metavar="DATE", help="only calls that began before the end of that day")
     parser.add_argument("--limit", type=whole(1, 500), default=20, metavar="N", help="how many calls")
     parser.add_argument("--save", metavar="FILE", help="write the call's record into a file, a JSON object per line")
 

@@ -1,87 +1,135 @@
-"""`server.py calls` and `server.py replay`: the record of the calls, read in the terminal."""
+"""`server.py calls` and `server.py replay`: the record of the calls, read in the terminal. Nothing in it is changed.
+
+Exit codes: 0, there is an answer; 1, what was asked for is not there, or a replay comes out otherwise; 2, the words of
+the command or the record cannot be used.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from rich import box
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from callflow import printable
-from callflow.causes import why
+from callflow import printable, timeline
+from callflow.causes import ended
+from callflow.cli.record_file import NotFound, RecordError, is_file_name, read_history, write_history
 from callflow.cli.terminal import Screen
 from callflow.history.database import Database, DatabaseError, url_of
-from callflow.history.store import BadQuery, Query, Store
+from callflow.history.store import BadQuery, Query, Store, plain
 from callflow.journal import Record
 from callflow.profiles import country
-from callflow.replay import replay
-from callflow.settings import SettingsError, load
-from callflow.timeline import told
+from callflow.replay import Replay, replay
+from callflow.settings import SettingsError
+from callflow.settings_loader import load
 
 
-_NEXT: Final = "Start the server once, or say where the record is: DATABASE_URL, or DATA_DIR."
-
-
-class RecordError(Exception):
-    """What cannot be read, and what to do about it."""
+_FILTERS: Final = ("number", "text", "since", "until")
+_SHORT: Final = 8
+"""Characters of an id that tell one call from the others."""
+_MOST_ALIKE: Final = 10
+_WIDTH: Final = 160
+"""Of what goes into a pipe or a file: a line for each call."""
 
 
 async def run_calls(arguments: argparse.Namespace) -> int:
     try:
-        async with _store() as store:
-            if arguments.call:
-                return await _show(store, arguments.call, arguments.save)
-            wanted = Query(
-                number=arguments.number, words=arguments.text, since=arguments.since, until=arguments.until,
-                limit=arguments.limit,
-            )  # fmt: skip
-            rows = await store.find(wanted)
+        if arguments.call is not None:
+            return await _show(arguments)
+        return await _list(arguments)
     except (RecordError, BadQuery) as error:
         return _sorry(error)
+
+
+async def _list(arguments: argparse.Namespace) -> int:
+    chosen = {name: getattr(arguments, name) for name in _FILTERS}
+    for name, value in chosen.items():
+        if value is not None and not value.strip():
+            raise RecordError(f"--{name} is empty: say what to look for, or leave it out.")
+    if arguments.save is not None:
+        raise RecordError("--save writes down one call: say which. `python server.py calls` lists them.")
+    asked = {name: value or "" for name, value in chosen.items()}
+    wanted = Query(
+        number=asked["number"], words=asked["text"], since=asked["since"], until=asked["until"], limit=arguments.limit
+    )
+    async with _store() as store:
+        rows = await store.find(wanted)
     if not rows:
-        where = f" {arguments.number} was looked for as one of {store.country}." if arguments.number else ""
-        print(f"No such calls are on record.{where if not arguments.number.startswith('+') else ''}")
+        note = store.assumed(wanted)
+        print(f"No such calls are on record.{f' {note}' if note else ''}")
         return 0
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("began", "call", "from", "length", "turns", "cost"):
         table.add_column(title, no_wrap=True)
-    table.add_column("ended because", overflow="fold", min_width=20)
+    table.add_column("ended because", overflow="fold", min_width=16)
     for row in rows:
         table.add_row(
-            _local(row["started_at"])[:16],
-            _cell((row["call_id"] or row["stream_sid"])[:8]),
+            _cell(timeline.local(row["started_at"])[:16]),
+            _cell(_short(row)),
             _cell(row["caller_number"] or "–"),
             _length(row["duration_seconds"]),
             str(row["message_count"] or 0),
             _dollars(row["cost_usd"]),
-            _cell(_ended(row)),
+            _cell(ended(row)),
         )
-    Screen().print(table)
+    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Screen(**({} if is_narrow else {"width": _WIDTH})).print(table)
+    return 0
+
+
+async def _show(arguments: argparse.Namespace) -> int:
+    given = [f"--{name}" for name in _FILTERS if getattr(arguments, name) is not None]
+    if given:
+        raise RecordError(f"{', '.join(given)}: this chooses among the calls; leave it out to see a single one.")
+    async with _store() as store:
+        row, records = await _find(store, arguments.call)
+        items = [] if records else [plain(item) for item in await store.items(row["id"])]
+    name = row["call_id"] or row["stream_sid"]
+    if arguments.save is not None:
+        if not arguments.save.strip():
+            raise RecordError("--save is empty: say into which file.")
+        if not records:
+            raise RecordError(f"Of call {name} there is no journal: an earlier system kept none. Nothing is saved.")
+        write_history(Path(arguments.save), records)
+        print(f"{len(records)} records of call {name} are in {arguments.save}")
+        return 0
+    carrier = row["carrier"] or "of an earlier system"
+    print(f"call {name}, {carrier}, from {row['caller_number'] or '–'} to {row['phone_number'] or '–'}")
+    cost = _dollars(row["cost_usd"])
+    print(
+        f"began {timeline.local(row['started_at'])}, {_length(row['duration_seconds'])} long, {cost} of the voice model"
+    )
+    print(f"ended: {ended(row)}" if row["ended_at"] else ended(row))
+    print()
+    for at, line in timeline.lines(records, row["started_at"], items):
+        print(f"{at:9.3f} s  {printable.line(line)}")
     return 0
 
 
 async def run_replay(arguments: argparse.Namespace) -> int:
-    """0: every transition and command is as recorded. 1: the first divergence is shown. 2: there is no such record."""
+    """0: every transition and command is as recorded. 1: the first divergence is shown, or there is no such record."""
+    name = arguments.call
     try:
-        if _is_file(arguments.call):
-            records = read_history(Path(arguments.call))
+        if is_file_name(name):
+            records = read_history(Path(name))
+            about = name
         else:
             async with _store() as store:
-                records = await store.journal(await _name(store, arguments.call))
+                row, records = await _find(store, name)
+            about = f"call {row['call_id'] or row['stream_sid']}"
+        if not any(record.is_step for record in records):
+            raise RecordError(f"There is no step in the record of {about}, so there is nothing to replay.")
+        done = _replayed(records, about)
     except RecordError as error:
         return _sorry(error)
-    if not any(record.is_step for record in records):
-        return _sorry(RecordError("There is no step in this record, so there is nothing to replay."))
-    done = replay(records)
     call = records[0].call
     if done.divergence is None:
         print(f"call {call}: {done.steps} steps, every transition and command as recorded")
@@ -92,35 +140,19 @@ async def run_replay(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _cell(text: str) -> Text:
-    """As text: rich would read brackets as markup."""
-    return Text(printable.line(text))
-
-
-def _is_file(name: str) -> bool:
-    return Path(name).is_file() or name.endswith(".jsonl")
-
-
-def read_history(path: Path) -> list[Record]:
+def _replayed(records: list[Record], about: str) -> Replay:
     """Raises RecordError."""
-    decoder = msgspec.json.Decoder(Record)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        return [decoder.decode(line) for line in lines if line.strip()]
-    except msgspec.DecodeError as error:
-        raise RecordError(f"{path} is not a record that `calls --save` wrote: {error}") from None
-
-
-def write_history(path: Path, records: Sequence[Record]) -> None:
-    path.write_bytes(b"".join(printable.json_of(record) + b"\n" for record in records))
+        return replay(records)
+    except Exception as error:  # whatever a file holds that looks like a record
+        raise RecordError(f"The record of {about} makes no sense ({type(error).__name__}).") from None
 
 
 @asynccontextmanager
 async def _store() -> AsyncIterator[Store]:
-    """The record as the settings name it, to be read only. Raises RecordError."""
+    """The record as the settings name it, to be read only. Raises RecordError.
+
+    Nothing else belongs into its block: what goes wrong there is told as the database's."""
     try:
         settings = load()
         url = url_of(settings.database_url, settings.data_dir)
@@ -128,58 +160,45 @@ async def _store() -> AsyncIterator[Store]:
         raise RecordError("\n".join(error.problems)) from None
     except DatabaseError as error:
         raise RecordError(str(error)) from None
-    if url.get_backend_name() == "sqlite" and not _is_file(url.database or ""):
-        raise RecordError(f"There is no record in {url.database}. {_NEXT}")
     database = Database(url, read_only=True)
     try:
+        await database.check()
         yield Store(database, country=country(settings))
+    except DatabaseError as error:
+        raise RecordError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
     except (SQLAlchemyError, OSError) as error:
-        reason = database.trouble(error)
-        raise RecordError(f"The record in {database.name} cannot be read: {reason}. {_NEXT}") from None
+        raise RecordError(f"The record in {database.name} cannot be read: {database.trouble(error)}.") from None
     finally:
         await database.close()
 
 
-async def _name(store: Store, beginning: str) -> str:
-    found = await store.calls_like(beginning)
-    if len(found) == 1:
-        return found[0]
+async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[Record]]:
+    """The one conversation that is meant, and its journal. Raises RecordError."""
+    if not beginning.strip():
+        raise RecordError("The id of the call is empty. `python server.py calls` lists them.")
+    found = await store.like(beginning.strip(), most=_MOST_ALIKE + 1)
     if not found:
-        raise RecordError(f"No call on record begins with {beginning!r}. `python server.py calls` lists them.")
-    raise RecordError(f"{len(found)} calls begin with {beginning!r}: {', '.join(found)}. Say more of it.")
+        raise NotFound(f'No call on record begins with "{beginning[:80]}". `python server.py calls` lists them.')
+    if len(found) > 1:
+        many = f"More than {_MOST_ALIKE}" if len(found) > _MOST_ALIKE else str(len(found))
+        names = ", ".join(row["call_id"] or row["stream_sid"] for row in found[:_MOST_ALIKE])
+        raise RecordError(f'{many} calls begin with "{beginning[:80]}": {names}. Say more of it.')
+    row = found[0]
+    return row, await store.journal(row["call_id"]) if row["call_id"] else []
 
 
-async def _show(store: Store, beginning: str, save: str | None) -> int:
-    name = await _name(store, beginning)
-    row, records = await store.conversation(name), await store.journal(name)
-    if save:
-        write_history(Path(save), records)
-        print(f"{len(records)} records of call {name} are in {save}")
-        return 0
-    assert row is not None
-    print(f"call {name}, {row['carrier']}, from {row['caller_number'] or '–'} to {row['phone_number'] or '–'}")
-    cost = _dollars(row["cost_usd"])
-    print(f"began {_local(row['started_at'])}, {_length(row['duration_seconds'])} long, {cost} of the voice model")
-    print(f"ended: {_ended(row)}" if row["ended_at"] else "it has not ended")
-    print()
-    began = records[0].at if records else 0.0
-    for record in records:
-        line = told(record)
-        if line:
-            print(f"{record.at - began:9.3f} s  {printable.line(line)}")
-    return 0
+def _cell(text: str) -> Text:
+    """As text: rich would read brackets as markup."""
+    return Text(printable.line(text))
 
 
-def _ended(row: Any) -> str:
-    return why(row["hangup_cause"], row["hangup_source"]) if row["ended_at"] else "it has not ended"
+def _short(row: Any) -> str:
+    """What `calls` takes as an id. Those of an earlier system begin alike: more of them is shown."""
+    return str(row["call_id"])[:_SHORT] if row["call_id"] else str(row["stream_sid"])[: 2 * _SHORT]
 
 
-def _local(at: str) -> str:
-    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _length(seconds: int | None) -> str:
-    return "–" if seconds is None else f"{seconds // 60}:{seconds % 60:02}"
+def _length(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def _dollars(usd: float | None) -> str:
@@ -187,5 +206,6 @@ def _dollars(usd: float | None) -> str:
 
 
 def _sorry(error: Exception) -> int:
-    print(error, file=sys.stderr)
-    return 2
+    text = str(error)
+    print(text if text.endswith((".", "?")) else f"{text}.", file=sys.stderr)
+    return 1 if isinstance(error, NotFound) else 2

@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from callflow import addresses, folders, secrecy
 from callflow.errors import DatabaseError as DatabaseError
 from callflow.history import older
-from callflow.history.untouched import START, Untouched
+from callflow.history.untouched import START, WHERE, Untouched
 from callflow.secrecy import Secrets
 from callflow.settings_values import UNREADABLE
 
@@ -113,7 +113,7 @@ class Database:
         found = _all(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in found}
         if not names >= {"conversations", "conversation_items"}:
-            raise DatabaseError(f"there are no calls in {self.name}, which is no record of them: {START}")
+            raise DatabaseError(f"{self.name} is a database of something else, and no record of calls: {WHERE}")
         revision = ""
         if "alembic_version" in names:
             revision = str(next(iter(_all(connection, "SELECT version_num FROM alembic_version")), [""])[0])
@@ -157,7 +157,8 @@ class Database:
         except DatabaseError:
             raise
         except Exception as error:
-            raise DatabaseError(f"the record in {self.name} cannot be read: {self.trouble(error)}") from None
+            what = f"{self.name} cannot be read: {self.trouble(error)}"
+            raise DatabaseError(f"the record in {what}: is DATABASE_URL right, and is it there?") from None
 
     def _check_schema(self, connection: Connection) -> None:
         if connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import mcp_types as types
@@ -16,10 +15,10 @@ import msgspec
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from callflow.causes import why
-from callflow.history.store import MOST, BadQuery, Query, Store, earlier, heard_of
+from callflow.causes import ended
+from callflow.history.store import MOST, BadQuery, Query, Store, earlier, plain
 from callflow.printable import json_of, line
-from callflow.timeline import told
+from callflow.timeline import lines, local
 
 
 log = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
 
 
 def _resource(row: Mapping[str, Any]) -> types.Resource:
-    at = _local(row["started_at"])
+    at = local(row["started_at"])
     who = row["caller_number"] or row["phone_number"]
     return types.Resource(
         uri=f"{_SCHEME}{row['stream_sid']}",
@@ -117,13 +116,6 @@ def _resource(row: Mapping[str, Any]) -> types.Resource:
         description=line(f"Conversation of {at} (caller: {row['caller_number'] or 'unknown'})"),
         mime_type="application/json",
     )
-
-
-def _local(at: str) -> str:
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError):  # what an earlier system wrote, or the ends of time
-        return at
 
 
 # What the arguments are
@@ -159,7 +151,7 @@ async def _conversations(store: Store, arguments: Arguments) -> Any:
 
 async def _details(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
-    return {"conversation": _known(row), "items": [_item(item) for item in await store.items(row["id"])]}
+    return {"conversation": _known(row), "items": [plain(item) for item in await store.items(row["id"])]}
 
 
 async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
@@ -172,16 +164,6 @@ async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in earlier(row).items() if name != "created_at"}
-
-
-def _item(item: Mapping[str, Any]) -> dict[str, Any]:
-    heard, unheard = heard_of(item)
-    words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
-    if item["item_type"] == "function_call":
-        words = f"{item['function_name']}({item['function_params'] or ''})"
-    elif item["item_type"] == "function_call_output":
-        words = item["function_output"] or ""
-    return {"role": item["role"], "content": words, "timestamp": item["timestamp"], "type": item["item_type"]}
 
 
 async def _by_date(store: Store, arguments: Arguments) -> Any:
@@ -202,12 +184,11 @@ async def _by_words(store: Store, arguments: Arguments) -> Any:
 async def _timeline(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
     records = await store.journal(row["call_id"]) if row["call_id"] else []
-    began = records[0].at if records else 0.0
-    lines = [(record.at - began, told(record)) for record in records]
+    items = [] if records else [plain(item) for item in await store.items(row["id"])]
     return {
         "conversation": _known(row),
-        "ended": why(row["hangup_cause"], row["hangup_source"]) if row["ended_at"] else "it has not ended",
-        "timeline": [{"seconds": round(at, 3), "what": line} for at, line in lines if line],
+        "ended": ended(row),
+        "timeline": [{"seconds": at, "what": what} for at, what in lines(records, row["started_at"], items)],
     }
 
 

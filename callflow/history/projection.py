@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from callflow.conversation import broke_in
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
 from callflow.journal import BEGAN, ENDED, Record
 from callflow.printable import whole
@@ -230,7 +231,7 @@ class Projection:
         )
 
     def _interrupted(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
-        if event.get("by_caller") and any(cut["received_ms"] > cut["heard_ms"] for cut in event["cuts"]):
+        if broke_in(event):
             connection.execute(_INTERRUPTED, {"call": record.call})
         for cut in event["cuts"]:
             words = f"{cut['heard_text']} {cut['unheard_text']}".strip()

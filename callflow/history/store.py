@@ -92,6 +92,19 @@ class Store:
                 await connection.run_sync(fill_search)
             return [dict(row._mapping) for row in await connection.execute(chosen)]
 
+    def assumed(self, query: Query) -> str:
+        """What to say where nothing is found: that a number was taken for one of this country. "": none was."""
+        from callflow.numbers import Numbers  # large tables: for those who search
+
+        asked = (query.number, query.caller, query.called)
+        given = next((each for each in asked if Numbers(self.country).assumes(each)), "")
+        if not given:
+            return ""
+        return (
+            f"{given} has no country code, and was looked for as a number of {self.country} (default_country): "
+            "with + and the country code before it, that of another country is found."
+        )
+
     async def conversation(self, name: str) -> dict[str, Any] | None:
         """By any of its streams' ids, or by the call's."""
         if not _can_be_on_record(name):
@@ -157,13 +170,21 @@ class Store:
         rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
         return await asyncio.to_thread(lambda: [_record(row) for row in rows])
 
-    async def calls_like(self, beginning: str) -> list[str]:
-        """The calls whose id begins like that, or one of whose streams has that id: ten at most."""
+    async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
+        """The conversation that has this id, or else those for which the id of the call or of a stream begins like
+        that, newest first."""
         found = await self.conversation(beginning)
-        if found is not None:
-            return [found["call_id"]] if found["call_id"] else []
-        wanted = select(conversations.c.call_id).where(conversations.c.call_id.startswith(beginning, autoescape=True))
-        return [row.call_id for row in await self._rows(wanted.limit(10))]
+        if found is not None or not beginning or not _can_be_on_record(beginning):
+            return [] if found is None else [found]
+        alike = (
+            conversations.c.call_id.istartswith(beginning, autoescape=True),
+            conversations.c.stream_sid.istartswith(beginning, autoescape=True),
+            conversations.c.id.in_(
+                select(streams.c.conversation_id).where(streams.c.stream_sid.istartswith(beginning, autoescape=True))
+            ),
+        )
+        wanted = select(conversations).where(or_(*alike)).order_by(conversations.c.id.desc())
+        return [dict(row._mapping) for row in await self._rows(wanted.limit(most))]
 
     async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> dict[str, list[Record]]:
         """Of the newest calls, the notes of these kinds, by kind: what went wrong in them, say."""
@@ -393,6 +414,17 @@ def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
     if words.startswith(heard):
         return heard, words[len(heard) :].strip()
     return heard, " ".join(words.split()[len(heard.split()) :])
+
+
+def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as its words: what was not heard of them is told apart."""
+    heard, unheard = heard_of(item)
+    words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
+    if item["item_type"] == "function_call":
+        words = f"{item['function_name']}({item['function_params'] or ''})"
+    elif item["item_type"] == "function_call_output":
+        words = item["function_output"] or ""
+    return {"role": item["role"], "content": words, "timestamp": item["timestamp"], "type": item["item_type"]}
 
 
 def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from callflow.errors import DatabaseError
 _HEAD: Final = b"SQLite format 3\x00"
 _WAL_MODE: Final = b"\x02\x02"
 _WANTS_TO_WRITE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
-START: Final = "start Callflow's server once, or say where the record is: DATABASE_URL, or DATA_DIR"
+WHERE: Final = "say where the record is: DATABASE_URL, or DATA_DIR"
+START: Final = f"start Callflow's server once, or {WHERE}"
 
 
 class Untouched:
@@ -42,7 +43,7 @@ class Untouched:
             is_whole = not beside["-journal"] or self._opens()
             return f"{(self._path if is_whole else self._copy('-journal')).as_uri()}?mode=ro"
         except OSError as error:
-            raise DatabaseError(f"the record in {self._path} cannot be read: {error.strerror}") from None
+            raise DatabaseError(f"the record in {self._path} cannot be read: {error.strerror}: {WHERE}") from None
 
     def _beside(self, ending: str) -> Path:
         return self._path.with_name(self._path.name + ending)
@@ -56,7 +57,7 @@ class Untouched:
         if not head:
             raise DatabaseError(f"there is no record in {self._path} yet, which is empty: {START}")
         if not head.startswith(_HEAD):
-            raise DatabaseError(f"{self._path} is no SQLite database: {START}")
+            raise DatabaseError(f"{self._path} is no SQLite database: {WHERE}")
         return head
 
     def _opens(self) -> bool:

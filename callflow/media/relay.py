@@ -113,12 +113,10 @@ class Relay:
         """What an interrupted response still said, of which nobody was to hear anything."""
         self._last_clip = ""
         self.answered_at: float | None = None
-        self.spoke_before = False
-        """In another process."""
         self._progress_at = 0.0
-        self.first_word_ms: float | None = None
-        """From the answer to the first audio of the agent on its way to the carrier."""
-        self.reply_ms: list[float] = []
+        self.first_word_ms: int | None = None
+        """From the answer to the first audio of the agent on its way to the carrier, in whichever process that was."""
+        self.reply_ms: list[int] = []
         """From the engine's notice that the caller has stopped to the first audio of the reply on its way."""
         self._noticed: float | None = None
 
@@ -479,7 +477,7 @@ class Relay:
         if not said:
             self.conversation.caller_speaks()
             return
-        self.conversation.interrupted(said)
+        self.conversation.interrupted(said, by_caller=by_caller)
         self._note("interrupted", by_caller=by_caller, cuts=[self._describe(cut) for cut in said])
         if self.mind is not None and by_caller:
             self.mind.interrupted(said)
@@ -524,12 +522,12 @@ class Relay:
     def _note_first_audio(self, now: float) -> None:
         if self.latency.waits_for_audio:
             self.latency.sent(now)
-        if self.first_word_ms is None and self.answered_at is not None and not self.spoke_before:
-            self.first_word_ms = (now - self.answered_at) * 1000
-            self._note("first_word", ms=round(self.first_word_ms))
+        if self.first_word_ms is None and self.answered_at is not None:
+            self.first_word_ms = round((now - self.answered_at) * 1000)
+            self._note("first_word", ms=self.first_word_ms)
         elif self._noticed is not None and len(self.reply_ms) < 10_000:
-            self.reply_ms.append((now - self._noticed) * 1000)
-            self._note("reply", ms=round(self.reply_ms[-1]))
+            self.reply_ms.append(round((now - self._noticed) * 1000))
+            self._note("reply", ms=self.reply_ms[-1])
         self._noticed = None
         if self.conversation.agent_speaks():
             self._note("agent_speaks")
@@ -558,7 +556,7 @@ def summary(relay: Relay) -> dict[str, Any]:
     return {
         **relay.counts,
         "first_word_ms": relay.first_word_ms,
-        "reply_ms": [round(ms, 1) for ms in relay.reply_ms],
+        "reply_ms": relay.reply_ms,
         "latency": relay.latency.turns,
         "interruptions": relay.conversation.interruptions,
         "made_up_silence_ms": round(relay.hush.seconds * 1000),

@@ -126,7 +126,14 @@ def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) -> None:
                 "A loaf of rye please",
             ]
             assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
-            assert (await asked(client, "get_conversation_timeline", streamSid="MZold1"))["timeline"] == []
+            timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
+            assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not on record")
+            assert timeline["timeline"] == [
+                {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
+                {"seconds": 5.25, "what": "caller: A loaf of rye please"},
+            ], "an earlier system kept no journal: what was said is all there is"
+            timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
+            assert (timeline["ended"], timeline["timeline"]) == ("no end is on record", [])
 
     run(main())
 
