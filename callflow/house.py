@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from callflow import session_changes, settings_places
 from callflow.contracts import Caller
 from callflow.engines import models, remote_tools, session_config
 from callflow.engines.account import Account
@@ -27,11 +28,10 @@ from callflow.plan import Plan
 from callflow.profiles import Profiles
 from callflow.redaction import Redactor
 from callflow.rooms import Rooms
-from callflow.settings import Settings, SettingsError
+from callflow.settings import Settings
 from callflow.settings_shown import secrets_of
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
-from callflow.web.operators import Refusal
 
 
 def engine_config(settings: Settings) -> RealtimeConfig:
@@ -71,7 +71,7 @@ def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
         record_after_opening=bool(announced),
         profile=profile,
         make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear, account),
-        clips=clips.load(settings.clip_language),
+        clips=_clips(settings, profile),
         deadline_seconds={
             "ring": settings.ring_seconds,
             "stream": settings.stream_seconds,
@@ -102,6 +102,15 @@ def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
     )
 
 
+def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
+    try:
+        return clips.load(settings.clip_language)
+    except OSError:
+        where = f"settings.toml, profile {profile}" if profile else settings.origin("clip_language")
+        what = "there are no clips in that language, only in " + ", ".join(f'"{each}"' for each in clips.languages())
+        raise SettingsError([f'CLIP_LANGUAGE="{settings.clip_language}" ({where}): {what}']) from None
+
+
 _SEMANTIC_MS = 9000
 """A model that listens for meaning may think about a pause for eight seconds."""
 NOBODY = Caller("", "", "")
@@ -110,16 +119,17 @@ NOBODY = Caller("", "", "")
 class House:
     """What the settings make for all calls: a plan for each profile, the tools, and the engine's account.
 
-    Raises SettingsError, ToolsError, or FileNotFoundError for a language without clips.
+    Raises SettingsError, ToolsError.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.profiles = Profiles(settings)
-        self.tools = ToolShelf(Path(settings.tools_file))
+        self.tools = ToolShelf(settings_places.tools_file(settings))
         self.account = Account()  # profiles have neither key nor address of their own
         self.plans = {name: make_plan(chosen, self.account, name) for name, chosen in self.profiles.all().items()}
         self.redactor = redactor(settings)
+        self._secrets = secrets_of(settings)
 
     def start(self) -> None:
         """With the server: what goes on beside the calls."""
@@ -128,6 +138,14 @@ class House:
     async def close(self) -> None:
         """Once no call is left."""
         await self.account.close()
+
+    def _tool_choice(self, chosen: Settings) -> list[str]:
+        tools = CallTools(self.tools.current(), NOBODY, {"end_call": print}).shown
+        if chosen.tool_choice in ("auto", "none", "required") or chosen.tool_choice in (
+            one.get("name") for one in tools
+        ):
+            return []
+        return [f'tool_choice "{chosen.tool_choice}" is not used: there is no tool of that name']
 
     @property
     def warnings(self) -> list[str]:
@@ -138,16 +156,21 @@ class House:
             about = session_config.warnings(engine_config(chosen))
             for model in (chosen.model, chosen.transcription_model):
                 about += [warning] if (warning := models.shutdown_warning(model, today)) else []
+            about += self._tool_choice(chosen)
             about += remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
             found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
         return found
 
-    def checked(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises Refusal."""
+    def _mint(self) -> Mint:
+        """Raises SettingsError where the data folder cannot be used."""
         try:
-            return self.profiles.checked(changes)
-        except SettingsError as error:
-            raise Refusal(error.problems) from None
+            return Mint.in_folder(Path(self.settings.data_dir))
+        except OSError as error:
+            raise SettingsError([settings_places.cannot_use(self.settings, error)]) from None
+
+    def checked(self, changes: Mapping[str, Any]) -> session_changes.Asked:
+        """As `session_changes.read`."""
+        return session_changes.read(changes, self._secrets)
 
     def rooms(self, switchboard: Switchboard, journal: Journal, live: Live, address: Callable[[], str]) -> Rooms:
         return Rooms(
@@ -155,7 +178,7 @@ class House:
             live=live,
             plan=lambda to_number: self.plans[self.profiles.name_for(to_number)],
             make_toolbox=lambda caller, acts: CallTools(self.tools.current(), caller, acts),
-            mint=Mint.in_folder(Path(self.settings.data_dir)),
+            mint=self._mint(),
             journal_seconds=self.settings.journal_seconds,
             address=address,
             now=time.time,

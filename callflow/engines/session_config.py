@@ -25,6 +25,13 @@ VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "
 _RETIRED_VOICES: Final = ("fable", "nova", "onyx")
 _VOICE: Final = "marin"
 """In place of one that no session takes."""
+_NO_PROMPTS: Final = "reusable prompts end on 2026-11-30; use instructions"
+UNSENT: Final = {
+    "temperature": "the interface has no such parameter any more",
+    "prompt_id": _NO_PROMPTS,
+    "prompt_version": _NO_PROMPTS,
+}
+"""What is accepted and never sent, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +192,9 @@ def warnings(config: RealtimeConfig) -> list[str]:
     if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
         found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
     if config.temperature != RealtimeConfig.__dataclass_fields__["temperature"].default:
-        found.append("temperature is not sent: the interface has no such parameter any more")
+        found.append(f"temperature is not sent: {UNSENT['temperature']}")
     if config.prompt_id:
-        found.append("prompt_id is not sent: reusable prompts end on 2026-11-30; use instructions")
+        found.append(f"prompt_id is not sent: {UNSENT['prompt_id']}")
     if config.output_modalities != "audio":
         found.append(f'output_modalities "{config.output_modalities}" is not sent: a caller can hear audio only')
     if config.turn_detection == "none":

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
-from collections.abc import Sequence
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar, cast
 
-from quart import Quart, Response, request
+from quart import Quart, Response, current_app, request
 from quart.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callflow.history.store import BadQuery
-from callflow.plain_json import NotPlain
+from callflow.plain_json import NotPlain, read
 from callflow.printable import json_of, line
 
 
@@ -24,7 +26,7 @@ _LONGEST: Final = 300
 """Characters of a sentence: it may quote what somebody sent."""
 _MOST_PROBLEMS: Final = 50
 _SENTENCES: Final = {
-    404: "There is nothing at this path.",
+    404: "There is nothing at this path; GET / shows what there is.",
     416: "There is no such range: write Range: bytes=0-999.",
 }
 
@@ -62,6 +64,99 @@ def not_open() -> Response:
     )
 
 
+class Unfit(Exception):
+    """The request cannot be used: which status, and the one sentence of the answer, or one for each problem."""
+
+    def __init__(self, status: int, *problems: str) -> None:
+        super().__init__(problems[0])
+        self.status, self.problems = status, problems
+
+
+# What a request brings
+
+View = TypeVar("View", bound=Callable[..., Any])
+_KINDS: Final = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+_LONGEST_SHOWN: Final = 40
+_MOST_GUESSES: Final = 20
+
+
+def takes(*names: str) -> Callable[[View], View]:
+    """These parameters of a query, each once; every other one is refused. Stands below the route."""
+
+    def mark(view: View) -> View:
+        cast(Any, view).takes = names
+        return view
+
+    return mark
+
+
+def quoted(text: str) -> str:
+    """What somebody sent, short enough for a sentence."""
+    shown = line(text)
+    return f'"{shown}"' if len(shown) <= _LONGEST_SHOWN else f'"{shown[: _LONGEST_SHOWN - 1]}…"'
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """`: did you mean limit?`, or else which there are."""
+    known = list(names)
+    near = difflib.get_close_matches(name[:_LONGEST_SHOWN].lower(), known, n=1)
+    if near:
+        return f": did you mean {near[0]}?"
+    return f": there is {', '.join(known)}." if known else ": there is none."
+
+
+def unknown_parameters() -> list[str]:
+    """What is wrong with the names in the request's query, a sentence each."""
+    if request.url_rule is None or request.method == "OPTIONS":
+        return []
+    known = getattr(current_app.view_functions.get(request.url_rule.endpoint), "takes", ())
+    found = []
+    for name in request.args:
+        if name in known:
+            if len(request.args.getlist(name)) > 1:
+                found.append(f"{name} must be given once.")
+        elif len(found) < _MOST_GUESSES:
+            found.append(f"There is no parameter {quoted(name)} here{meant(name, known)}")
+    return found
+
+
+async def object_of(example: str, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object that the request brings. `example`: one, for whoever brings something else.
+
+    Raises Unfit or NotPlain."""
+    body = cast(bytes, await request.get_data())
+    if not body.strip():
+        if may_be_empty:
+            return {}
+        raise Unfit(400, f"The body is empty: send a JSON object, such as {example}.")
+    if not request.is_json:
+        given = request.mimetype or "none"
+        raise Unfit(415, f"The body must be sent with Content-Type: application/json, not {quoted(given)}.")
+    value = read(body)
+    if not isinstance(value, dict):
+        kind = _KINDS.get(type(value), "null")
+        raise Unfit(400, f"The body must be a JSON object, such as {example}, not {kind}.")
+    twice = _twice(body)
+    if twice:
+        raise Unfit(400, *(f"{quoted(name)} stands in the body twice." for name in twice))
+    return value
+
+
+def _twice(body: bytes) -> list[str]:
+    """The names that the object itself has more than once: which of their values is meant, nobody knows."""
+    outermost: list[tuple[str, Any]] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        outermost[:] = found  # that of the outermost object comes last
+
+    json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    counted = Counter(name for name, _ in outermost)
+    return [name for name, times in counted.items() if times > 1][:_MOST_GUESSES]
+
+
+# Answers of an app
+
+
 class Printable(JSONProvider):
     """How the app encodes what a handler returns as a dict."""
 
@@ -75,6 +170,16 @@ class Printable(JSONProvider):
 def answer_errors(app: Quart) -> None:
     """Every one of the app's, in that shape."""
     app.json = Printable(app)
+
+    @app.before_request
+    async def known_parameters() -> None:
+        if problems := unknown_parameters():
+            raise Unfit(400, *problems)
+
+    @app.errorhandler(Unfit)
+    async def unfit(error: Unfit) -> Response:
+        several = f"{len(error.problems)} things are wrong with this request."
+        return refused(error.status, error.problems[0] if len(error.problems) == 1 else several, error.problems)
 
     @app.errorhandler(BadQuery)
     async def bad_query(error: BadQuery) -> Response:

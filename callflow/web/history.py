@@ -26,7 +26,7 @@ from callflow.history.tables import iso
 from callflow.keeper import Keeper
 from callflow.printable import line
 from callflow.redaction import Redactor
-from callflow.web.answers import answered, encoded, not_open, refused
+from callflow.web.answers import answered, encoded, not_open, quoted, refused, takes
 
 
 _NOT_FOUND: Final = "Conversation not found"
@@ -42,6 +42,8 @@ _FILTERS: Final = {
     "until": ("to", "until", "end", "endDate"),
 }
 """Fields of a query, and the parameters that say them."""
+_PAGE: Final = (*(name for names in _FILTERS.values() for name in names), "live", "limit", "before", "offset")
+"""All the parameters of a query."""
 _CSV: Final = (
     "id", "call_id", "stream_sid", "carrier", "direction", "caller_number", "phone_number", "started_at", "ended_at",
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
@@ -82,15 +84,18 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
         return response
 
     @app.get("/api/conversations")
+    @takes(*_PAGE)
     async def conversations() -> Response:
         """Newest first. `Link: <…>; rel="next"` leads to the next page."""
         return await rows(query(100))
 
     @app.get("/api/conversations/phone/<path:number>")
+    @takes(*_PAGE)
     async def of_number(number: str) -> Response:
         return await rows(query(50, called=number))
 
     @app.get("/api/conversations/phone-sid/<sid>")
+    @takes(*_PAGE)
     async def of_number_id(sid: str) -> Response:
         return await rows(query(50, called_id=sid))
 
@@ -127,15 +132,17 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
         return answered({"success": True}) if is_there else refused(404, _NOT_FOUND)
 
     @app.delete("/api/conversations")
+    @takes("all", "before")
     async def delete_many() -> Response:
         """Those that began before a date, or all of them; calls that are going on stay."""
         all_, date = one_of("all", "true"), given("before")
-        if bool(all_) == bool(date) or request.args.keys() - {"all", "before"}:
-            raise BadQuery("say which, and nothing else: ?before=2026-01-31, or ?all=true")
+        if bool(all_) == bool(date):
+            raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
         before = datetime.now(UTC).timestamp() + 1 if all_ else datetime.fromisoformat(moment(date)).timestamp()
         return answered({"success": True, "deleted": await keeper.expire(before)})
 
     @app.get("/api/conversations/export")
+    @takes(*_PAGE, "format")
     async def export() -> Response:
         """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
         wanted = query(MOST)
@@ -241,10 +248,10 @@ def one_of(name: str, *possible: str) -> str:
 
 
 def whole_number(name: str, default: int, least: int, most: int) -> int:
-    """What is less or more is taken for the least or the most. Raises BadQuery."""
+    """In ASCII digits. Raises BadQuery."""
     found = given(name)
     if not found:
         return default
-    if not re.fullmatch("[+-]?[0-9]{1,20}", found):
-        raise BadQuery(f"{name} must be a whole number from {least} to {most}")
-    return min(max(int(found), least), most)
+    if not re.fullmatch("[0-9]{1,20}", found) or not least <= int(found) <= most:
+        raise BadQuery(f"{name} must be a whole number from {least} to {most}, not {quoted(found)}")
+    return int(found)

@@ -8,31 +8,28 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final
 
 from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import DataBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from callflow import session_changes
 from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
 from callflow.keeper import Keeper
-from callflow.plain_json import read
 from callflow.redaction import Redactor
+from callflow.session_changes import Asked, Refusal
 from callflow.switchboard import Switchboard
-from callflow.web.answers import answer_errors, answered, not_open, refused
+from callflow.web.answers import Unfit, answer_errors, answered, not_open, object_of, refused, takes
 from callflow.web.entrance import Admission, Entrance
 from callflow.web.history import add_history, full, whole_number
 from callflow.web.mcp_door import McpDoor
 from callflow.web.recording import RecordingResponse
 
 
-class Refusal(Exception):
-    """What was asked for cannot be done: a line for each reason."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+_EXAMPLE: Final = '{"speed": 0.9}'
+_MOST_WARNINGS: Final = 50
 
 
 def create_operators(
@@ -43,11 +40,11 @@ def create_operators(
     redact: Redactor,
     token: str = "",
     tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
-    checked: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    checked: Callable[[Mapping[str, Any]], Asked] = session_changes.read,
     engine: Callable[[], Mapping[str, Any]] = dict,
 ) -> Quart:
     """`redact`: what enters the record here goes through it. `tools`: the definitions of what the agent can do.
-    `checked`: changes to a call's settings in their proper form; raises Refusal. `engine`: whether it takes calls."""
+    `checked`: as `session_changes.read`. `engine`: whether it takes calls."""
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
@@ -113,23 +110,15 @@ def create_operators(
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:
         """Change the session of a live call, by names of settings; the answer says what was left out."""
-        if not request.is_json:
-            return refused(415, "Settings are sent as JSON: Content-Type: application/json.")
-        body = read(cast(bytes, await request.get_data()))
-        if not isinstance(body, dict):
-            return refused(400, "The body must be a JSON object of settings.")
-        try:
-            changes = await asyncio.to_thread(checked, body)
-        except Refusal as refusal:
-            several = f"{len(refusal.problems)} of these settings cannot be taken."
-            sentence = several if len(refusal.problems) > 1 else refusal.problems[0]
-            return refused(400, sentence, refusal.problems)
+        asked = await session_of(checked)
         live = next((each for each in switchboard().calls if each.id == call), None)
         if live is None:
             return refused(404, "There is no live call of this name.")
-        return answered({"warnings": live.agent.update(changes)})
+        left_out = live.agent.update(asked.taken) if asked.taken else []
+        return answered({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})
 
     @app.get("/api/calls/<call>/recording")
+    @takes("part")
     async def recording(call: str) -> Response:
         """Stereo WAV; `?part=2` is the second one of a call that was recorded in parts."""
         if not keeper.is_readable:
@@ -159,6 +148,15 @@ def create_operators(
         return answered(list(tools()))
 
     return app
+
+
+async def session_of(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
+    """What the body wants of a session. Raises Unfit or NotPlain."""
+    body = await object_of(_EXAMPLE)
+    try:
+        return await asyncio.to_thread(checked, body)
+    except Refusal as refusal:
+        raise Unfit(400, *refusal.problems) from None
 
 
 def _told(call: str, records: Sequence[Record], conversation: dict[str, Any] | None) -> Response:

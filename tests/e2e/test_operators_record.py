@@ -247,11 +247,11 @@ def test_several_problems_are_told_one_by_one() -> None:
                 assert faults_of("POST", path, answer) == []
                 return answer.status, answer.json()
 
-            status, answer = await told(b'{"speed": 9, "port": 1, "nonsense": 2}')
+            status, answer = await told(b'{"speed": 9, "record": "yes", "greeting": 1, "nonsense": 2}')
             assert (status, set(answer), len(answer["problems"])) == (400, {"error", "problems"}, 3)
             status, answer = await told(b'{"speed": 9}')
             assert (status, set(answer)) == (400, {"error"})
-            assert "SPEED" in answer["error"]
+            assert answer["error"] == "speed must be a number from 0.25 to 1.5, not 9."
             assert (await told(b"{}", (b"Content-Type", b"text/plain")))[0] == 415
             assert await told(b'{"speed": 1.1}') == (200, {"warnings": []})
             await one.call.hang_up()
