@@ -61,7 +61,9 @@ def read(body: Mapping[str, Any], secrets: secrecy.Secrets = secrecy.NONE) -> As
     problems: list[str] = []
     guesses = 0
     for name, value in body.items():
-        if name not in Conduct.model_fields and name not in _NOT_SENT:
+        if name in Settings.model_fields and name not in Conduct.model_fields:
+            problems.append(f"{name} holds for all calls, and cannot be changed in one")
+        elif name not in Conduct.model_fields and name not in _NOT_SENT:
             guesses += 1
             warnings.append(_unknown(name, guesses=guesses <= _MOST_GUESSES))
         elif left_out := _left_out(name, value):
@@ -79,15 +81,13 @@ def read(body: Mapping[str, Any], secrets: secrecy.Secrets = secrecy.NONE) -> As
             name = str(detail["loc"][0])
             custom = detail["ctx"]["error"] if detail["type"] == "value_error" else ""
             problems.append(f"{name} {custom or _must(name)}{_not(wanted[name])}")
-    if problems:
-        raise Refusal([f"{problem}." for problem in problems])
+    if problems:  # then whatever else is wrong is told, too
+        raise Refusal([f"{problem}." for problem in (*problems, *warnings)])
     return Asked(taken, warnings)
 
 
 def _unknown(name: str, *, guesses: bool) -> str:
     key = settings_shown.key(name)
-    if name in Settings.model_fields:
-        return f"{key} is left out: it holds for all calls, and cannot be changed in one"
     meant = suggestion(name) if guesses and len(name) <= _LONGEST_NAME else None
     hint = f" (did you mean {meant}?)" if meant in Conduct.model_fields else ""
     return f"{key} is left out: it is no setting of a session{hint}"

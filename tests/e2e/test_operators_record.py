@@ -247,7 +247,7 @@ def test_several_problems_are_told_one_by_one() -> None:
                 assert faults_of("POST", path, answer) == []
                 return answer.status, answer.json()
 
-            status, answer = await told(b'{"speed": 9, "record": "yes", "greeting": 1, "nonsense": 2}')
+            status, answer = await told(b'{"speed": 9, "port": 1, "nonsense": 2}')
             assert (status, set(answer), len(answer["problems"])) == (400, {"error", "problems"}, 3)
             status, answer = await told(b'{"speed": 9}')
             assert (status, set(answer)) == (400, {"error"})
