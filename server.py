@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     None: the settings are read now. Raises `callflow.settings.SettingsError` when they cannot be used.
     """
     from callflow import app
-    from callflow.settings import load
+    from callflow.settings_loader import load
 
     return app.create_app(settings or load())
 

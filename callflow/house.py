@@ -28,7 +28,7 @@ from callflow.plan import Plan
 from callflow.profiles import Profiles
 from callflow.redaction import Redactor
 from callflow.rooms import Rooms
-from callflow.settings import Settings
+from callflow.settings import Settings, SettingsError
 from callflow.settings_shown import secrets_of
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint

@@ -20,7 +20,8 @@ from callflow.history.mcp_server import NAME, ToolError, make_server
 from callflow.history.store import Store
 from callflow.log_format import FORM, Formatter
 from callflow.profiles import country
-from callflow.settings import Settings, SettingsError, load
+from callflow.settings import Settings, SettingsError
+from callflow.settings_loader import load
 from callflow.settings_shown import secrets_of
 
 

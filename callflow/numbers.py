@@ -86,18 +86,26 @@ def user_part(text: str) -> str:
 def is_like_one(given: str) -> bool:
     """Whoever wrote this meant a telephone number, and not somebody's extension or name: `+1555`, `1-800-FLOWERS`."""
     text = user_part(given.strip())
-    if text.startswith("+") or (phonenumbers.is_alpha_number(text) and any(each.isdigit() for each in text)):
+    if text.startswith("+") or re.search(r"\s", text):
         return True
-    digits = sum(each.isdigit() for each in text)
-    return bool(_DIALLED.fullmatch(text)) and (digits >= _SHORTEST_NATIONAL or re.search(r"[\s()]", text) is not None)
+    if phonenumbers.is_alpha_number(text):
+        return any(each.isdigit() for each in text)
+    return _DIALLED.fullmatch(text) is not None and sum(each.isdigit() for each in text) >= _SHORTEST_NATIONAL
+
+
+def lacks_country(given: str, plain: str) -> bool:
+    """Whether a number was written without its country code, and could be another one elsewhere."""
+    text = user_part(given.strip())
+    return not text.startswith(("+", "00")) and text != plain[1:]
 
 
 def is_possible(plain: str) -> bool:
     """Whether an international number has as many digits as those of its country have."""
     try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(plain, None))
+        reason = phonenumbers.is_possible_number_with_reason(phonenumbers.parse(plain, None))
     except phonenumbers.NumberParseException:
         return False
+    return reason == phonenumbers.ValidationResult.IS_POSSIBLE
 
 
 def country_of(numbers: Iterable[str]) -> str:

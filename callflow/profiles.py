@@ -9,6 +9,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from callflow import numbers
+from callflow import settings_idle as idle
+from callflow import settings_names as names
 from callflow import settings_shown as shown
 from callflow.settings import ALIASES, Settings, SettingsError, problem_of, suggestion
 from callflow.settings_conduct import Conduct
@@ -59,27 +61,67 @@ class Profiles:
         return self._by_number.get(self.numbers.plain(to_number), ("", self._settings))[0]
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
-        label = f"settings.toml, profile {name}"
+        label = f"settings.toml, profile {shown.key(name)[1:-1]}"
         if not isinstance(table, Mapping):
-            problems.append(f"{label}: must be a table [profiles.{name}] with settings in it")
+            problems.append(_no_table(name, table))
             return
         wanted = {ALIASES.get(str(key), str(key)): value for key, value in table.items() if key != _NUMBERS}
         for key in [key for key in wanted if key not in Settings.model_fields]:
-            meant = suggestion(key)
-            self.warnings.append(
-                f"{label}: unknown key {shown.key(key)}" + (f' — did you mean "{meant}"?' if meant else "")
-            )
+            meant = _NUMBERS if names.is_near(key, _NUMBERS) else suggestion(key)
+            hint = f' — did you mean "{meant}"?' if meant else ""
+            if not meant and isinstance(wanted[key], Mapping):
+                hint = " — a profile holds settings, and no further tables"
+            self.warnings.append(f"{label}: unknown key {shown.key(key)}{hint}")
             del wanted[key]
-        listed = table.get(_NUMBERS)
-        if not isinstance(listed, list) or not listed or not all(self.numbers.plain(str(each)) for each in listed):
-            problems.append(f'{label}: numbers must list the numbers that it is for, such as ["+15550100002"]')
-            return
         settings = _with(self._settings, wanted, label, problems)
-        for number in listed:
-            plain = self.numbers.plain(str(number))
-            if plain in self._by_number:
-                problems.append(f"{label}: {number} belongs to profile {self._by_number[plain][0]} already")
+        self.warnings += [f"{label}: {line}" for line in idle.of_conduct(settings, wanted)]
+        for number in self._listed(label, table.get(_NUMBERS), problems):
+            plain = self.numbers.plain(number)
+            owner = self._by_number.get(plain, (name, settings))[0]
+            if owner != name:
+                problems.append(f"{label}: {number} belongs to profile {owner} already")
             self._by_number[plain] = (name, settings)
+
+    def _listed(self, label: str, listed: object, problems: list[str]) -> list[str]:
+        """The numbers of a profile, as they are written."""
+        example = 'such as numbers = ["+15550100002"]'
+        if not isinstance(listed, list) or not listed:
+            problems.append(f"{label}: numbers must list the numbers that it is for, {example}")
+            return []
+        odd = [each for each in listed if isinstance(each, bool) or not isinstance(each, str | int)]
+        odd += [each for each in listed if isinstance(each, str) and not self.numbers.plain(each)]
+        if odd:
+            problems.append(f"{label}: numbers must list the numbers that it is for, each in quotes, {example}")
+            return []
+        found = [str(each) for each in listed]
+        for number in found:
+            self.warnings += self._about(label, number)
+        return found
+
+    def _about(self, label: str, number: str) -> list[str]:
+        """What is to be said of a number that may not be the one that was meant."""
+        plain = self.numbers.plain(number)
+        if not plain.startswith("+") or not plain[1:].isdigit():
+            if numbers.is_like_one(number):
+                what = f"{shown.text(number)} is no telephone number that can be called, and no call will match it"
+                return [f"{label}: {what}; write it with + and its country code, such as +15550100002"]
+        elif not numbers.is_possible(plain):
+            what = f"{number} has too many or too few digits for a number of its country, and no call will match it"
+            return [f"{label}: {what}; correct it"]
+        elif not self._settings.default_country and numbers.lacks_country(number, plain):
+            return [
+                f"{label}: {number} has no country code and is read as {plain}; write it so, or set default_country"
+            ]
+        return []
+
+
+def _no_table(name: str, value: object) -> str:
+    """Of what stands in the place of a profile."""
+    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value) and value:
+        return f"settings.toml: a profile is a table [profiles.{name}] in single brackets, and stands there once"
+    if name == _NUMBERS or name in Settings.model_fields:
+        return f"settings.toml: {name} stands in [profiles], and a profile needs a name of its own: [profiles.sales]"
+    return f"settings.toml, profile {shown.key(name)[1:-1]}: must be a table [profiles.{name}] with settings in it"
 
 
 def _with(settings: Settings, changes: dict[str, Any], label: str, problems: list[str]) -> Settings:

@@ -3,38 +3,33 @@
 Each setting has one name: `vad_silence_ms` in `settings.toml`, `VAD_SILENCE_MS` in the environment and in `.env`.
 A value is taken from the first of these that has it: command line, environment, `.env`, `settings.toml`, default.
 
-`load()` reads them all; `Settings(...)` reads nothing, so that a test gets exactly what it names. Names that end in
-`_seconds` and `_ms` say their unit.
+`settings_loader.load()` reads them all; `Settings(...)` reads nothing, so that a test gets exactly what it names. Names
+that end in `_seconds` and `_ms` say their unit.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from callflow import secrecy
 from callflow import settings_conduct as conduct
 from callflow import settings_legacy as legacy
+from callflow import settings_names as names
+from callflow import settings_places as places
 from callflow import settings_shown as shown
 from callflow import settings_values as values
 
@@ -64,10 +59,10 @@ class SettingsError(Exception):
 class Settings(conduct.Conduct):
     """What was asked for; frozen. Here secrets, addresses and operation; how calls are conducted, `Conduct` says."""
 
-    openai_api_key: Secret = SecretStr("")
+    openai_api_key: Annotated[SecretStr, AfterValidator(values.openai_key)] = SecretStr("")
     openai_realtime_url: Annotated[str, AfterValidator(values.websocket_url)] = "wss://api.openai.com/v1/realtime"
     """May already hold a query such as `?model=…`."""
-    telnyx_api_key: Secret = SecretStr("")
+    telnyx_api_key: Annotated[SecretStr, AfterValidator(values.telnyx_key)] = SecretStr("")
     telnyx_public_key: Annotated[str, AfterValidator(values.ed25519_public_key)] = ""
     """Base64 of the 32 raw bytes of an Ed25519 key (an SPKI key is accepted and reduced to that)."""
     telnyx_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.telnyx.com/v2"
@@ -75,7 +70,7 @@ class Settings(conduct.Conduct):
     telnyx_connection_id: str = ""
     """Of the Voice API application; needed to look after it, not to be called."""
     twilio_account_sid: Annotated[str, AfterValidator(values.account_sid)] = ""
-    twilio_auth_token: Secrets = SecretStr("")
+    twilio_auth_token: Annotated[SecretStr, AfterValidator(values.twilio_token)] = SecretStr("")
     """Several, separated by commas, while they are rotated: the first is used, all verify webhooks."""
     twilio_api_key: Annotated[str, AfterValidator(values.twilio_api_key)] = ""
     """For the REST interface, in place of the auth token; webhooks are verified by that in any case."""
@@ -97,8 +92,8 @@ class Settings(conduct.Conduct):
     console_token: Secret = SecretStr("")
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
     allow_unsigned_webhooks: bool = False
-    tools_file: str = "tools.py"
-    """What the agent can do, in Python; a file that is not there is no tools."""
+    tools_file: conduct.Text = "tools.py"
+    """What the agent can do, in Python; no tools if that one is not there and nobody has asked for another."""
     data_dir: conduct.Text = "data"
     database_url: Annotated[str, AfterValidator(values.database_url)] = ""
     """Of the record of the calls: `sqlite:///…` or `postgresql://…`; "": callflow.db in the data folder."""
@@ -139,12 +134,15 @@ class Settings(conduct.Conduct):
     """For one try of one command to a carrier."""
     journal_seconds: conduct.Seconds = 0.25
     """For one record to be written; after it the call goes on without waiting."""
+    media_ping_seconds: conduct.Off = 20
+    """Between two pings on a media socket whose peer answers them; 0: none are sent."""
     command_retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a carrier command after the first one failed."""
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
+    _files: tuple[Path, ...] = PrivateAttr(default=())
 
     @classmethod
     def settings_customise_sources(
@@ -174,6 +172,11 @@ class Settings(conduct.Conduct):
         return self._warnings
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that `load` has read."""
+        return self._files
+
+    @property
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
         """The tables `[profiles.NAME]` of settings.toml, as they stand there: see `callflow.profiles`."""
         return self._profiles
@@ -201,47 +204,6 @@ SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items()
 """Settings whose value is never shown."""
 
 
-def load(
-    argv_overrides: Mapping[str, object] | None = None,
-    *,
-    toml: str | Path | None = "settings.toml",
-    env_file: str | Path | None = ".env",
-) -> Settings:
-    """Read all settings. Relative paths start at the working directory; a file that is absent is skipped.
-
-    `argv_overrides`: what the command line said, by setting name; None means not given. An empty value counts as not
-    given in the environment and in `.env`, but as empty on the command line and in `settings.toml`.
-    Raises SettingsError with one line for each problem.
-    """
-    problems: list[str] = []
-    warnings: list[str] = []
-    in_toml = _read_toml(toml, problems, warnings)
-    profiles = in_toml.pop("profiles", {})
-    layers: list[tuple[str, dict[str, object]]] = [
-        ("settings.toml", in_toml),
-        (".env", _read_env_file(env_file, problems, warnings)),
-        ("environment", _known(EnvSettingsSource(Settings).env_vars, warnings)),
-        ("command line", _overrides(argv_overrides or {})),
-    ]
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, layer in layers:
-        merged |= layer
-        origins |= dict.fromkeys(layer, origin)
-    try:
-        settings = Settings(**merged)
-        settings._origins = origins
-        problems += shown.misplaced(settings)
-    except ValidationError as error:
-        known = secrecy.Secrets(str(merged[name]) for name in SECRETS & merged.keys())
-        problems += [problem_of(detail, origins, known) for detail in error.errors(include_url=False)]
-    if problems:
-        raise SettingsError(problems, warnings)
-    settings._profiles = profiles if isinstance(profiles, dict) else {}
-    settings._warnings = tuple(warnings)
-    return settings
-
-
 def check_serve(settings: Settings) -> list[str]:
     """What keeps `serve` from starting, one line each; empty when nothing does."""
     problems: list[str] = []
@@ -260,7 +222,7 @@ def check_serve(settings: Settings) -> list[str]:
         problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {values.TOKEN_CHARACTERS}")
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
-    return problems
+    return [*problems, *places.problems(settings)]
 
 
 def _check_carriers(settings: Settings) -> list[str]:
@@ -268,7 +230,11 @@ def _check_carriers(settings: Settings) -> list[str]:
     problems: list[str] = []
     telnyx = settings.telnyx_api_key or settings.telnyx_public_key
     twilio = settings.twilio_account_sid or settings.twilio_auth_token
-    if not telnyx and not twilio:
+    if not twilio and (settings.twilio_api_key or settings.twilio_api_secret):
+        problems.append(
+            "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set, but an API key of Twilio's is: set all of them"
+        )
+    elif not telnyx and not twilio:
         problems.append(
             "No carrier is set up: put TELNYX_API_KEY and TELNYX_PUBLIC_KEY into .env,"
             " or TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
@@ -294,110 +260,20 @@ def _check_carriers(settings: Settings) -> list[str]:
     return problems
 
 
-def _known(layer: Mapping[str, str | None], warnings: list[str]) -> dict[str, object]:
-    """The settings among environment variables (names in any case), by their own names; empty values are dropped."""
-    found: dict[str, object] = legacy.translated(layer, warnings)
-    for key, value in layer.items():
-        name = key.lower()
-        if value is None or not value.strip():
-            continue
-        if name in Settings.model_fields:
-            found[name] = value
-        elif name in ALIASES:
-            found.setdefault(ALIASES[name], value)
-    return found
-
-
-def _overrides(given: Mapping[str, object]) -> dict[str, object]:
-    if unknown := given.keys() - Settings.model_fields.keys():
-        raise TypeError(f"not a setting: {', '.join(sorted(unknown))}")
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _read_toml(path: str | Path | None, problems: list[str], warnings: list[str]) -> dict[str, object]:
-    text = _read_text(path, problems)
-    if path is None or text is None:
-        return {}
-    label = Path(path).name
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = re.sub(r" \(at .*\)$", "", str(error))
-        place = re.search(r"line (\d+)", str(error))
-        line = place[1] if place else len(text.splitlines())
-        problems.append(f"{label}, line {line}: {message[:1].lower()}{message[1:]}")
-        return {}
-    found: dict[str, object] = {}
-    for key, value in table.items():
-        name = ALIASES.get(key, key)
-        if key == "profiles":
-            found[key] = value
-            continue
-        if name not in Settings.model_fields:
-            meant = suggestion(key)
-            warnings.append(f"{label}: unknown key {shown.key(key)}" + (f' — did you mean "{meant}"?' if meant else ""))
-            continue
-        if name in SECRETS and value:
-            warnings.append(f"{label}: {key} is a secret, and this file is meant to be committed; move it to .env")
-        if name == key or name not in table:
-            found[name] = value
-    return found
-
-
-def _read_env_file(path: str | Path | None, problems: list[str], warnings: list[str]) -> dict[str, object]:
-    text = _read_text(path, problems)
-    if path is None or text is None:
-        return {}
-    label = Path(path).name
-    kept = []
-    for binding in parse_stream(io.StringIO(text)):
-        if binding.error:
-            # The parser counts the blank lines before a statement as its beginning.
-            blank = len(binding.original.string) - len(binding.original.string.lstrip())
-            line = binding.original.line + binding.original.string[:blank].count("\n")
-            warnings.append(f"{label}, line {line}: ignored, because it is not of the form NAME=value")
-        else:
-            kept.append(binding.original.string)
-    variables = dotenv_values(stream=io.StringIO("".join(kept)))
-    # Other programs may read the same file: only what is nearly one of our names is worth a word.
-    warnings += [
-        f'{label}: unknown name "{key}" — did you mean "{meant.upper()}"?'
-        for key in variables
-        if key.upper() not in legacy.NAMES and (meant := suggestion(key.lower(), cutoff=0.9))
-    ]
-    return _known(variables, warnings)
-
-
-def _read_text(path: str | Path | None, problems: list[str]) -> str | None:
-    if path is None:
-        return None
-    try:
-        # utf-8-sig: editors on Windows put a byte order mark first.
-        return Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        problems.append(f"{Path(path).name}, line {line}: not UTF-8 text; save the file as UTF-8")
-    except OSError as error:
-        problems.append(f"{path} cannot be read: {error.strerror or error}")
-    return None
-
-
-def suggestion(name: str, cutoff: float = 0.75) -> str | None:
+def suggestion(name: str, *, among_others: bool = False) -> str | None:
     """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
-    names = [*Settings.model_fields, *ALIASES]
-    if name in names:
+    if name in Settings.model_fields or name in ALIASES:
         return None
-    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
+    return legacy.setting_of(name) or names.meant(name, [*Settings.model_fields, *ALIASES], among_others=among_others)
 
 
 def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secrecy.Secrets = secrecy.NONE) -> str:
     """One line for one value that cannot be used: name, value (where it may be shown), origin, what to do."""
-    name = str(detail["loc"][0])
-    given = str(detail["input"])
-    text = given.lower() if given in ("True", "False") else given
-    about = f"{name.upper()}{'' if name in SECRETS else shown.quoted(name, text, known)} ({origins[name]})"
-    if detail["type"] == "value_error":
+    name, given = str(detail["loc"][0]), detail["input"]
+    text = str(given).lower() if isinstance(given, bool) else str(given)
+    is_quoted = name not in SECRETS and not isinstance(given, dict | list)
+    about = f"{name.upper()}{shown.quoted(name, text, known) if is_quoted else ''} ({origins[name]})"
+    if detail["type"] == "value_error" and not isinstance(given, dict | list):
         return f"{about} {detail['ctx']['error']}"
-    return f"{about} must be {values.wanted(name, Settings.model_fields[name])}"
+    field_info = Settings.model_fields[name]
+    return f"{about} must be {values.wanted(name, field_info)}{values.slip(given, field_info)}"

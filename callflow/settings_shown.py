@@ -97,6 +97,11 @@ def key(name: str) -> str:
     return f'"{name}"' if is_shown else "that is not shown, because it looks like a secret"
 
 
+def text(given: str) -> str:
+    """What somebody wrote, in quotes, unless it may be a secret."""
+    return f'"{given}"' if len(given) <= _MOST_QUOTED and not secrecy.may_be_secret(given) else "one that is not shown"
+
+
 def mask(text: str) -> str:
     """A secret, fit to be shown: its last four characters, and not even those of a short one."""
     if not text:

@@ -49,8 +49,34 @@ def secrets(value: SecretStr) -> SecretStr:
     return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
 
 
+def openai_key(value: SecretStr) -> SecretStr:
+    return _other_than(secret(value), "the key of an OpenAI account")
+
+
+def telnyx_key(value: SecretStr) -> SecretStr:
+    return _other_than(secret(value), "an API key of Telnyx")
+
+
+def twilio_token(value: SecretStr) -> SecretStr:
+    return _other_than(secrets(value), "the auth token of Twilio's console")
+
+
+def _other_than(value: SecretStr, what: str) -> SecretStr:
+    """Raises ValueError for a key that is plainly somebody else's, or the name of an account."""
+    for whose, form in _KEYS.items():
+        if whose not in what and re.fullmatch(form, value.get_secret_value(), re.ASCII):
+            raise ValueError(f"must be {what}; this looks like one of {whose}")
+    if "Twilio" in what and any(re.fullmatch(_SID, each) for each in value.get_secret_value().split(",")):
+        raise ValueError(f"must be {what}; this looks like the SID of an account or of an API key")
+    return value
+
+
+_KEYS: Final = {"OpenAI": r"sk-[\w-]{20,}", "Telnyx": r"KEY[0-9A-F]{16,}_\w+"}
+_SID: Final = "(AC|SK)[0-9a-fA-F]{32}"
+
+
 def account_sid(text: str) -> str:
-    """Of Twilio: `AC` and 32 hexadecimal digits; "" stays empty. Only what is plainly something else is refused."""
+    """Of Twilio: `AC` and 32 hexadecimal digits; "" stays empty."""
     return _sid(text, "AC", "the Account SID of Twilio's console")
 
 
@@ -60,8 +86,9 @@ def twilio_api_key(text: str) -> str:
 
 
 def _sid(text: str, kind: str, what: str) -> str:
-    if text and not re.fullmatch(rf"{kind}\w+", text, re.ASCII):
-        raise ValueError(f"must be {kind} and 32 hexadecimal digits: {what}")
+    if text and not re.fullmatch(f"{kind}[0-9a-fA-F]{{32}}", text):
+        length = f"; this has {len(text)} characters, and not 34" if text.startswith(kind) and len(text) != 34 else ""
+        raise ValueError(f"must be {kind} and 32 hexadecimal digits: {what}{length}")
     return text
 
 
@@ -168,6 +195,21 @@ def wanted(name: str, field: FieldInfo) -> str:
     else:
         limits = f", {bounds[Ge].ge} or more" if Ge in bounds else ""
     return f"{kind}{unit}{limits}, for example {field.default}"
+
+
+def slip(given: object, field: FieldInfo) -> str:
+    """What was probably meant by a value that is no such thing: `; this is a list`, `; write it without its unit`."""
+    if isinstance(given, dict):
+        return "; this is a table"
+    if isinstance(given, list):
+        return "; this is a list"
+    text = str(given).strip()
+    if field.annotation in (int, float):
+        if re.fullmatch(r"[+-]?\d+,\d+", text):
+            return "; a fraction is written with a point"
+        if re.fullmatch(r"[+-]?\d+([.,]\d+)?\s*[A-Za-z]{1,12}", text):
+            return "; write it without a unit"
+    return "; remove the quotes within it" if text[:1] in ("'", '"') else ""
 
 
 def is_loopback(host: str) -> bool:

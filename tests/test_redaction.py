@@ -11,7 +11,8 @@ import pytest
 
 from callflow.house import redactor
 from callflow.redaction import CARD, REMOVED, Redactor
-from callflow.settings import SettingsError, load
+from callflow.settings import SettingsError
+from callflow.settings_loader import load
 
 
 VISA, AMEX = "4111111111111111", "378282246310005"

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from callflow import settings_files, settings_legacy, settings_names
 from callflow import settings_values as values
-from callflow.settings import ALIASES, SECRETS, Settings, SettingsError, load
+from callflow.settings import ALIASES, SECRETS, Settings, SettingsError
+from callflow.settings_loader import load
 
 
 ROOT = Path(__file__).parents[1]
@@ -24,10 +26,13 @@ Here = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
-    """An empty working directory and no setting in the environment; `here(toml=…, env=…)` writes the two files."""
+    """An empty working directory, nothing beside `server.py`, and no setting in the environment; `here(toml=…, env=…)`
+    writes the two files."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings_files, "HOME", tmp_path / "where Callflow lies")
     for name in list(os.environ):
-        if name.lower() in Settings.model_fields or name.lower() in ALIASES:
+        ours = name.lower() in Settings.model_fields or name.lower() in ALIASES or name.upper() in settings_legacy.NAMES
+        if ours or settings_names.is_for_us(name):
             monkeypatch.delenv(name)
 
     def write(toml: str = "", env: str = "") -> Path:
@@ -190,7 +195,7 @@ WHOLE_MS = "must be a whole number of milliseconds"
         ("ALLOW_UNSIGNED_WEBHOOKS=maybe", 'ALLOW_UNSIGNED_WEBHOOKS="maybe" (.env) must be true or false'),
         ("LOG_LEVEL=loud", 'LOG_LEVEL="loud" (.env) must be "debug", "info", "warning" or "error"'),
         ("PUBLIC_URL=a.example",
-         'PUBLIC_BASE_URL (.env) must begin with https:// (or http:// for tests on one machine)'),
+         'PUBLIC_BASE_URL (.env, as PUBLIC_URL) must begin with https:// (or http:// for tests on one machine)'),
         ("PUBLIC_BASE_URL=https://a.example/voice",
          'PUBLIC_BASE_URL (.env) must be scheme and host only, such as https://phone.example.org'),
         ("PUBLIC_BASE_URL=https:///",
@@ -235,7 +240,11 @@ def test_text_that_is_not_utf8_is_named(here: Here) -> None:
 
 def test_a_folder_in_place_of_a_file_is_named() -> None:
     Path("settings.toml").mkdir()
-    assert problems() == ["settings.toml cannot be read: Is a directory"]
+    Path(".env").mkdir()
+    for said, name in zip(problems(), ("settings.toml", ".env"), strict=True):
+        assert (
+            said == f"{name} cannot be read: Is a directory; put a file in its place, or give the folder another name"
+        )
 
 
 def test_all_problems_are_told_at_once_with_their_origin(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,13 +294,17 @@ def test_an_unknown_key_is_a_warning_with_a_suggestion(here: Here) -> None:
     assert load().warnings == (
         'settings.toml: unknown key "vioce" — did you mean "voice"?',
         'settings.toml: unknown key "zzzz"',
-        'settings.toml: unknown key "ring"',
+        'settings.toml: unknown key "ring" — there are no tables but [profiles.NAME]',
     )
 
 
-def test_a_misspelt_name_in_env_is_a_warning_and_a_foreign_one_is_not(here: Here) -> None:
-    here(env="OPENAI_API_KY=1\nPATH=/bin\nAWS_ACCESS_KEY_ID=AK\nOPENAI_API_BASE=x")
-    assert load().warnings == ('.env: unknown name "OPENAI_API_KY" — did you mean "OPENAI_API_KEY"?',)
+def test_a_misspelt_name_in_env_is_a_warning_and_so_is_a_foreign_one(here: Here) -> None:
+    here(env="OPENAI_API_KY=1\nPATH=/bin\nAWS_ACCESS_KEY_ID=AK\nOPENAI_MAX_RETRIES=x")
+    assert load().warnings == (
+        '.env: unknown name "OPENAI_API_KY" — did you mean "OPENAI_API_KEY"?',
+        '.env: unknown name "OPENAI_MAX_RETRIES"; it is not used',
+        '.env: not used, because these are no settings of Callflow: "PATH", "AWS_ACCESS_KEY_ID"',
+    )
 
 
 def test_a_line_in_env_that_is_no_assignment_is_a_warning(here: Here, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from callflow import settings_values as values
 from callflow.profiles import Profiles
-from callflow.settings import SECRETS, Settings, SettingsError, load
+from callflow.settings import SECRETS, Settings, SettingsError
+from callflow.settings_loader import load
 from callflow.settings_shown import masked
 from tests.test_settings import Here, here, problems
 
@@ -118,5 +119,5 @@ def test_a_secret_in_a_profile_is_named_by_that_and_never_shown(pasted: str, her
 def test_a_secret_under_an_older_name_is_not_shown(here: Here) -> None:
     here(env="REALTIME_WS_TIMEOUT_MS=sk-proj-Zq9vendor0123456789\nREALTIME_CONTROL_SECRET=Zq9")
     said = "\n".join(load().warnings)
-    assert "REALTIME_WS_TIMEOUT_MS is not used" in said
+    assert "REALTIME_WS_TIMEOUT_MS (.env) is not used: it must be a number" in said
     assert "Zq9" not in said

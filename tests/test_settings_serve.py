@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from callflow.settings import Settings, check_serve, load
+from callflow.settings import Settings, check_serve
+from callflow.settings_loader import load
 from callflow.settings_shown import masked
 
 

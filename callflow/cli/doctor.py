@@ -31,7 +31,8 @@ from callflow.history.lessons import learnt
 from callflow.history.store import Store
 from callflow.house import House
 from callflow.secrecy import NOT_SHOWN
-from callflow.settings import Settings, SettingsError, check_serve, load
+from callflow.settings import Settings, SettingsError, check_serve
+from callflow.settings_loader import load
 from callflow.settings_shown import secrets_of
 from callflow.settings_values import is_loopback, public_url
 from callflow.web.public import PublicAddress

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from callflow.cli.process import bind, log_to_stderr, run
-from callflow.settings import Settings, SettingsError, check_serve, load
+from callflow.settings import Settings, SettingsError, check_serve
+from callflow.settings_loader import load
 from callflow.settings_shown import secrets_of
 
 

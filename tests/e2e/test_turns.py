@@ -13,7 +13,7 @@ import pytest
 
 from callflow.sandbox.phone import tone
 from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Session, Turn
-from callflow.settings import load
+from callflow.settings_loader import load
 from tests.e2e.house import Exchange, exchange, house, run, together, until
 from tests.e2e.talk import FAST, goodbye, noise, saying, talk
 

@@ -16,6 +16,11 @@ class Clip:
     """µ-law, 8 kHz."""
 
 
+def languages() -> list[str]:
+    """Those that there are clips in."""
+    return sorted(each.name for each in resources.files(__name__).iterdir() if (each / "clips.toml").is_file())
+
+
 def load(language: str = "en") -> Mapping[str, Clip]:
     """The clips of one language by name. Raises FileNotFoundError for a language that there is no folder for."""
     folder = resources.files(__name__) / language
