@@ -120,6 +120,10 @@ class Carrier(Protocol):
         """The calls that the carrier has on the line, as far as it can be asked for them: those of our own application,
         the newest first, a few hundred at most. Raises CarrierError."""
 
+    async def number_id(self, number: str) -> str:
+        """The carrier's own id of a number of ours, in its international form; "": it has no such number. Raises
+        CarrierError."""
+
     def dialect(self) -> Dialect: ...
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:

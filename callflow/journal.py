@@ -16,6 +16,8 @@ BEGAN: Final = "began"
 """The note that comes before a call's first step: its carrier, its ids, and what its machine was set up with."""
 ENDED: Final = "ended"
 """The note after its last one: all that the call owned is gone. A call on record without it was interrupted."""
+NUMBER_ID: Final = "number_id"
+"""The carrier's id of the number that was called, as far as it is known; it may come when the call is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from callflow.history.left_out import NAME, LeftOut
 from callflow.history.lock import RecordLock
 from callflow.history.store import Store, remove_files
 from callflow.history.writer import DurableJournal
-from callflow.journal import ENDED, Record
+from callflow.journal import ENDED, NUMBER_ID, Record
 from callflow.machine import RINGING
+from callflow.number_ids import NumberIds
 from callflow.rebuild import rebuild
 from callflow.settings_values import is_loopback
 from callflow.switchboard import Switchboard, name_of
@@ -76,6 +77,8 @@ class Keeper:
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
         self._few = asyncio.Semaphore(_QUESTIONS)
+        self._number_ids = NumberIds(self._note_number_id)
+        self.journal.on_began = lambda record: self._number_ids.began(record.call, record.event)
 
     def begin(
         self, switchboard: Switchboard, carriers: Sequence[Carrier], learn: Callable[[str], None] = lambda address: None
@@ -83,7 +86,11 @@ class Keeper:
         """`learn`: told our public address, as the process before knew it."""
         self._switchboard, self._learn = switchboard, learn
         self._carriers = {carrier.name: carrier for carrier in carriers}
+        self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="record keeper"))
+
+    def _note_number_id(self, call: str, number: str) -> None:
+        self.journal.add(Record(call, 0, self._now(), {"event": NUMBER_ID, "number": number}))
 
     async def is_open(self, seconds: float) -> bool:
         """Wait for that, but no longer."""
@@ -111,7 +118,7 @@ class Keeper:
         await self.is_open(_CLOSE_SECONDS if not self.journal.trouble else 0.0)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._number_ids.close(), return_exceptions=True)
         await self.journal.close()
         await self._lock.release()
         await self.database.close()
@@ -207,6 +214,7 @@ class Keeper:
             self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
             return None
         self.journal.seed(records)
+        self._number_ids.began(name, {"carrier": old.carrier, "to": old.to_number, "number": old.ids.number})
         if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
             self._learn(old.address)
         return self._switchboard.restore(carrier, old)

@@ -7,13 +7,13 @@ much of it was heard, what tools were asked to do and whether they have answered
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from callflow import commands, machine
 from callflow.conversation import Turn, broke_in
 from callflow.events import LegIds
-from callflow.journal import BEGAN, Record
+from callflow.journal import BEGAN, NUMBER_ID, Record
 from callflow.keypad import MASK
 from callflow.replay import replay
 from callflow.wishes import tool_answered, tool_unknown, typed
@@ -105,6 +105,8 @@ def _read(call: Rebuilt, talk: _Talk, record: Record) -> None:
             call.handed_over, call.quiet = True, bool(event.get("quiet"))
         case {"event": "ids"}:
             call.ids = _ids(event)
+        case {"event": str(name), "number": str(number)} if name == NUMBER_ID:
+            call.ids = replace(call.ids, number=number)
         case {"event": "command_done", "command": "hangup" | "reject"}:
             call.hangup = None
         case {"event": "command_failed", "command": "hangup" | "reject"}:

@@ -259,6 +259,13 @@ class Telnyx:
             for call in found
         ]
 
+    async def number_id(self, number: str) -> str:
+        params = {"filter[phone_number]": number, "page[size]": "20"}  # finds also numbers that only hold these digits
+        answer = await self.api.request("GET", "/phone_numbers", params=params, retries=1)
+        numbers = answer.get("data") if isinstance(answer, dict) else None
+        found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
+        return next((_text(one, "id", 64) for one in found if one.get("phone_number") == number), "")
+
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         config = self._config
         return checkup(

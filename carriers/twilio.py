@@ -258,6 +258,13 @@ class Twilio:
             LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")) for call in found
         ]
 
+    async def number_id(self, number: str) -> str:
+        params = {"PhoneNumber": number, "PageSize": "20"}  # finds also numbers that only hold these digits
+        answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
+        numbers = answer.get("incoming_phone_numbers") if isinstance(answer, dict) else None
+        found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
+        return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
+
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         config = self._config
         return checkup(

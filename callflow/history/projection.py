@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from callflow.conversation import broke_in
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
-from callflow.journal import BEGAN, ENDED, Record
+from callflow.journal import BEGAN, ENDED, NUMBER_ID, Record
 from callflow.printable import whole
 
 
@@ -172,6 +172,9 @@ class Projection:
         connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(until), "why": "the call is over"})
         self._changed[record.call] = self._worded[record.call] = None
 
+    def _number_id(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+        connection.execute(_NUMBER_ID, {"call": record.call, "number": clean(event.get("number") or None)})
+
     def _hung_up(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
         connection.execute(_SOURCE, {"call": record.call, "source": clean(event.get("source") or None)})
 
@@ -300,6 +303,7 @@ Reader = Callable[[Projection, Connection, Record, Mapping[str, Any]], None]
 _READERS: Final[dict[str, Reader]] = {
     BEGAN: Projection._began,
     ENDED: Projection._ended,
+    NUMBER_ID: Projection._number_id,
     "call_hangup": Projection._hung_up,
     "media_started": Projection._stream_began,
     "media_lost": Projection._stream_ended,
@@ -332,6 +336,11 @@ def _seconds_between(began: str | None, at: float) -> int | None:
 _ITEM: Final = (items.c.conversation_id == _OURS) & (items.c.item_id == bindparam("item"))
 _STATE: Final = update(conversations).where(_CALL).values(state=bindparam("new_state"))
 _SOURCE: Final = update(conversations).where(_CALL).values(hangup_source=bindparam("source"))
+_NUMBER_ID: Final = (
+    update(conversations)
+    .where(_CALL, conversations.c.phone_number_sid.is_(None))
+    .values(phone_number_sid=bindparam("number"))
+)
 _NAME: Final = (
     update(conversations)
     .where(_CALL, conversations.c.stream_sid == bindparam("call"))

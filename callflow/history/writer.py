@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
@@ -22,7 +22,7 @@ from callflow.history.left_out import LeftOut
 from callflow.history.projection import Projection, json_of
 from callflow.history.tables import steps
 from callflow.history.whose_fault import Unwritable, whose_fault
-from callflow.journal import MemoryJournal, Record
+from callflow.journal import BEGAN, MemoryJournal, Record
 from callflow.repeats import Repeats
 
 
@@ -70,6 +70,8 @@ class DurableJournal(MemoryJournal):
         self._forgotten: dict[str, None] = {}
         self._said = -_SAY_EVERY_SECONDS
         self._said_opening = False
+        self.on_began: Callable[[Record], None] = lambda record: None
+        """Told of each call that begins. Never waits."""
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
@@ -97,6 +99,15 @@ class DurableJournal(MemoryJournal):
             self._put(record, None)
         else:
             self.counts["dropped"] += 1
+        if record.event.get("event") == BEGAN:
+            self.on_began(record)
+
+    def add(self, record: Record) -> None:
+        """A note about a call that may be long over."""
+        if record.call in self._calls:
+            super().note(record)
+        if record.call not in self._forgotten:
+            self._put(record, None)
 
     def _say_opening(self) -> None:
         if not self._said_opening:
