@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
 from quart import Quart
 
 from callflow.cli.process import bind, name_of
@@ -42,6 +41,7 @@ from callflow.settings import Settings, SettingsError, check_serve
 from callflow.switchboard import Switchboard
 from callflow.web import http1
 from callflow.web.operators import create_operators
+from callflow.web.pings import ListenerConfig
 from callflow.web.public import PublicAddress, create_public
 from carriers.telnyx import Telnyx, TelnyxConfig
 from carriers.twilio import Twilio, TwilioConfig
@@ -164,12 +164,11 @@ class Line:
 
     async def _listen(self, bound: socket.socket, app: Quart) -> None:
         http1.install()
-        config = Config()
+        config = ListenerConfig()
         config.bind = [f"fd://{bound.detach()}"]
         config.websocket_max_message_size = _MOST_FRAME
-        # Hypercorn's pings hold a closed connection until the next one is due. Peers that are gone are found by the
-        # write deadline, and by the carrier's word.
         config.websocket_ping_interval = None
+        config.media_ping_seconds = self.settings.media_ping_seconds
         config.graceful_timeout = _LISTENER_SECONDS
         config.include_server_header = False
         config.accesslog = None

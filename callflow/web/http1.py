@@ -11,10 +11,13 @@ import asyncio
 from typing import Final
 
 import hypercorn.protocol
+import hypercorn.protocol.h11
 from h11 import Connection as H11Connection
 from h11 import Request
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
+
+from callflow.web.pings import PingingStream
 
 
 _MOST_HEADERS: Final = 100
@@ -69,3 +72,4 @@ class StrictHttp1(H11Protocol):
 def install() -> None:
     """Make this the protocol of every Hypercorn server in this process."""
     hypercorn.protocol.H11Protocol = StrictHttp1  # type: ignore[attr-defined]
+    hypercorn.protocol.h11.WSStream = PingingStream  # type: ignore[attr-defined]
