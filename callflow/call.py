@@ -42,6 +42,8 @@ _MAILBOX: Final = 1000
 _ENDINGS: Final = (events.CallHangup, events.HangupRequested)
 """They go before everything else that waits: whatever that is, the call is over."""
 _CLOSE_SECONDS: Final = 0.5
+OPERATOR: Final = "operator"
+"""Why a call ended that an operator has ended."""
 _LAST_RESORT: Final = 1000
 """The place in its step of a hang-up that no transition asked for."""
 
@@ -340,6 +342,17 @@ class Call:
         )
         self.note("recording", file=",".join(self._recordings), announced=self.plan.record_after_opening)
 
+    # What operators ask for
+
+    def hang_up(self, when: Literal["goodbye", "now"], by: str) -> bool:
+        """End it: with a goodbye that the caller hears, or at once. False: it is over already."""
+        if machine.is_over(self.model) or self._released:
+            return False
+        kind = events.HangupRequested if when == "now" else events.GoodbyeRequested
+        if not any(isinstance(waiting, kind) for waiting, _ in self._mailbox):  # once, however often somebody clicks
+            self.post(kind(reason=OPERATOR, by=by))
+        return True
+
     # From process to process
 
     @property
@@ -416,7 +429,7 @@ class Call:
 
     def _end_by_agent(self, reason: str = "") -> None:
         self.note("end_call", reason=self._rooms.redact.text(reason)[:200])
-        self.post(events.EndRequested(reason="agent"))
+        self.post(events.EndRequested(reason="agent", by="agent"))
 
     # The record
 

@@ -72,6 +72,8 @@ class CallRefused(Event):
 
     name: ClassVar[str] = "call_refused"
     reason: str = "busy"
+    why: str = ""
+    """In words, where the reason alone does not say all: "this caller has 2 calls already"."""
     from_number: str = ""
     to_number: str = ""
 
@@ -252,6 +254,8 @@ class EndRequested(Event):
 
     name: ClassVar[str] = "end_requested"
     reason: str = "agent"
+    by: str = ""
+    """Who asked for it: `agent`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +333,10 @@ class GoodbyeRequested(Event):
 
     name: ClassVar[str] = "goodbye_requested"
     reason: str = "shutdown"
+    why: str = ""
+    """The same in words, where it does not say all."""
+    by: str = ""
+    """Who asked for it: `console`, `operator`, `command line`, `drain`; "": nobody did, it follows from the rules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +345,8 @@ class HangupRequested(Event):
 
     name: ClassVar[str] = "hangup_requested"
     reason: str = "requested"
+    by: str = ""
+    """As of `GoodbyeRequested`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from callflow.errors import Overloaded, Refused
 from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, Signal
 from callflow.journal import Record
 from callflow.keypad import MASK
+from callflow.limits import CallerLimits
 from callflow.rebuild import Rebuilt
 from callflow.repeats import Repeats
 from callflow.rooms import Rooms
@@ -34,7 +35,8 @@ _LOOK_SECONDS: Final = 0.05
 _LAST_WORDS_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet, and for what callers said
 last."""
-
+_DRAIN: Final = "drain"
+"""Who asks for the end of all calls."""
 _ODD_SECONDS: Final = 3600.0
 """How often it is said again that a carrier's media sockets are odd."""
 
@@ -73,7 +75,12 @@ class Recent(Generic[Value]):
 
 class Switchboard:
     def __init__(
-        self, make_rooms: Callable[[Switchboard], Rooms], *, max_calls: int, farewell_seconds: float = 8.0
+        self,
+        make_rooms: Callable[[Switchboard], Rooms],
+        *,
+        max_calls: int,
+        farewell_seconds: float = 8.0,
+        callers: CallerLimits | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
@@ -87,6 +94,7 @@ class Switchboard:
         self._seen: Recent[asyncio.Future[Reply]] = Recent(TOMBSTONE_SECONDS, 100_000, self._loop.time)
         self._tombs: Recent[str] = Recent(TOMBSTONE_SECONDS, 50_000, self._loop.time)
         self._max_calls = max_calls
+        self._callers = callers or CallerLimits()
         self._farewell_seconds = farewell_seconds
         self._accepting = True
         self._leaving = False
@@ -205,21 +213,26 @@ class Switchboard:
             from_number=rebuilt.from_number, to_number=rebuilt.to_number, rebuilt=rebuilt,
         )  # fmt: skip
         self.counts["taken_back"] += 1
+        now, ago = self._loop.time(), max(self._rooms.now() - rebuilt.began, 0.0)
+        self._callers.taken(call.id, call.from_number, now - ago, now)
         self._begin(call)
         return call
 
     def _first(self, call: Call, event: Event) -> Event:
         """Admission. A refused call is a call too: it goes through the machine and stands on record."""
         self.counts["calls"] += 1
-        reason = "" if self._accepting else "draining"
+        reason, why = "" if self._accepting else "draining", ""
         if len(self._calls) > self._max_calls:
             reason = "busy"
+        if not reason:
+            reason, why = self._callers.take(call.id, call.from_number, self._loop.time())
         if not reason:
             return event
         self.counts["refused"] += 1
         if isinstance(event, CallInitiated):
-            return events.CallRefused(reason=reason, from_number=event.from_number, to_number=event.to_number)
-        self._loop.call_soon(call.post, events.GoodbyeRequested(reason=reason))
+            from_, to = event.from_number, event.to_number
+            return events.CallRefused(reason=reason, why=why, from_number=from_, to_number=to)
+        self._loop.call_soon(call.post, events.GoodbyeRequested(reason=reason, why=why))
         return event
 
     async def _run(self, call: Call) -> None:
@@ -227,6 +240,7 @@ class Switchboard:
             await call.run()
         finally:
             self._calls.pop(call.id, None)
+            self._callers.over(call.id)
             for name in [name for name, owner in self._legs.items() if owner is call]:
                 del self._legs[name]
                 if not call.is_handed_over:
@@ -269,6 +283,9 @@ class Switchboard:
     def has(self, signal: Signal) -> bool:
         """It is about a live call."""
         return self._find(signal) is not None
+
+    def live(self, name: str) -> Call | None:
+        return self._calls.get(name)
 
     def is_live(self, call: str) -> bool:
         return call in self._calls
@@ -323,7 +340,7 @@ class Switchboard:
         self.stop_accepting()
         await self._empty(seconds)
         for call in self.calls:
-            call.post(events.GoodbyeRequested(reason="shutdown"))
+            call.post(events.GoodbyeRequested(reason="shutdown", by=_DRAIN))
         await self._empty(self._farewell_seconds + _RELEASE_SECONDS)
         await self.stop()
 
@@ -349,7 +366,7 @@ class Switchboard:
         """End every call now, and give its hang-up a moment to reach the carrier."""
         self.stop_accepting()
         for call in self.calls:
-            call.post(events.HangupRequested(reason="shutdown"))
+            call.post(events.HangupRequested(reason="shutdown", by=_DRAIN))
         await self._empty(_RELEASE_SECONDS)
         ends = {*self._last_words, *self._unwritten.values()}
         if ends:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, cast
 
 from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import DataBody
@@ -21,13 +21,18 @@ from callflow.keeper import Keeper
 from callflow.redaction import Redactor
 from callflow.session_changes import Asked, Refusal
 from callflow.switchboard import Switchboard
-from callflow.web.answers import Unfit, answer_errors, answered, not_open, object_of, refused, takes
+from callflow.web.answers import Unfit, answer_errors, answered, meant, not_open, object_of, quoted, refused, takes
 from callflow.web.entrance import Admission, Entrance
 from callflow.web.history import add_history, full, whole_number
 from callflow.web.mcp_door import McpDoor
 from callflow.web.recording import RecordingResponse
 
 
+ASKED_BY: Final = "Callflow-Asked-By"
+"""A header by which a client of ours names itself; nothing but this name is taken from it."""
+COMMAND_LINE: Final = "command line"
+_END_EXAMPLE: Final = '{"when": "goodbye"}'
+_OVER: Final = "This call is over already."
 _EXAMPLE: Final = '{"speed": 0.9}'
 _MOST_WARNINGS: Final = 50
 
@@ -103,7 +108,8 @@ def create_operators(
             records = await keeper.store.journal(call) or records
         row = await keeper.store.conversation(call) if is_on_record else None
         if not records:
-            return refused(404, "There is no such call.") if keeper.is_readable else not_open()
+            there_is_none = f"There is no call {quoted(call)}; GET /api/calls lists them."
+            return refused(404, there_is_none) if keeper.is_readable else not_open()
         conversation = await full(keeper, row) if row is not None else None
         return await asyncio.to_thread(_told, call, records, conversation)
 
@@ -111,11 +117,26 @@ def create_operators(
     async def change(call: str) -> Response:
         """Change the session of a live call, by names of settings; the answer says what was left out."""
         asked = await session_of(checked)
-        live = next((each for each in switchboard().calls if each.id == call), None)
+        live = switchboard().live(call)
         if live is None:
-            return refused(404, "There is no live call of this name.")
+            return refused(404, f"There is no live call {quoted(call)}; GET /api/calls lists them.")
         left_out = live.agent.update(asked.taken) if asked.taken else []
         return answered({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})
+
+    @app.post("/api/calls/<call>/hangup")
+    async def hang_up(call: str) -> Response:
+        """End a live call: `{"when": "goodbye"}`, which the caller hears out first, or `{"when": "now"}`."""
+        when, by = wanted_end(await object_of(_END_EXAMPLE, may_be_empty=True)), asked_by(has_token=bool(token))
+        live = switchboard().live(call)
+        if live is not None and live.hang_up(when, by):
+            return answered({"call": call, "when": when, "by": by})
+        if live is not None or journal.read(call):
+            return refused(409, _OVER)
+        if not keeper.is_readable:
+            return not_open()
+        if await keeper.store.journal(call) or await keeper.store.conversation(call):
+            return refused(409, _OVER)
+        return refused(404, f"There is no call {quoted(call)}; GET /api/calls lists them.")
 
     @app.get("/api/calls/<call>/recording")
     @takes("part")
@@ -148,6 +169,24 @@ def create_operators(
         return answered(list(tools()))
 
     return app
+
+
+def wanted_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
+    """Raises Unfit."""
+    if unknown := [name for name in body if name != "when"]:
+        raise Unfit(400, *(f"There is no {quoted(name)} in this body{meant(name, ['when'])}" for name in unknown[:20]))
+    when = body.get("when", "goodbye")
+    if when == "goodbye" or when == "now":
+        return cast(Literal["goodbye", "now"], when)
+    given = quoted(when) if isinstance(when, str) else "something else"
+    raise Unfit(400, f'when must be "goodbye" or "now", not {given}.')
+
+
+def asked_by(*, has_token: bool) -> str:
+    """Who asks, as it stands on record."""
+    if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
+        return COMMAND_LINE
+    return "console" if has_token else "operator"
 
 
 async def session_of(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
