@@ -22,15 +22,13 @@ from callflow.redaction import Redactor
 from callflow.session_changes import Asked, Refusal
 from callflow.switchboard import Switchboard
 from callflow.web.answers import Unfit, answer_errors, answered, meant, not_open, object_of, quoted, refused, takes
+from callflow.web.asked_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
 from callflow.web.entrance import Admission, Entrance
 from callflow.web.history import add_history, full, whole_number
 from callflow.web.mcp_door import McpDoor
 from callflow.web.recording import RecordingResponse
 
 
-ASKED_BY: Final = "Callflow-Asked-By"
-"""A header by which a client of ours names itself; nothing but this name is taken from it."""
-COMMAND_LINE: Final = "command line"
 _END_EXAMPLE: Final = '{"when": "goodbye"}'
 _OVER: Final = "This call is over already."
 _EXAMPLE: Final = '{"speed": 0.9}'
@@ -103,11 +101,13 @@ def create_operators(
         """Every step of one call in order: time, event, transition, commands; and notes of its audio in between; and
         what is on record of it."""
         is_on_record = keeper.is_readable and not journal.trouble
+        row = await keeper.store.conversation(call) if is_on_record else None
+        if row is not None:  # one of an earlier system has no call of ours, and no records
+            call = row["call_id"] or row["stream_sid"]
         records = journal.read(call)
         if is_on_record and (not records or journal.is_full(call)):
             records = await keeper.store.journal(call) or records
-        row = await keeper.store.conversation(call) if is_on_record else None
-        if not records:
+        if not records and row is None:
             there_is_none = f"There is no call {quoted(call)}; GET /api/calls lists them."
             return refused(404, there_is_none) if keeper.is_readable else not_open()
         conversation = await full(keeper, row) if row is not None else None
@@ -175,18 +175,18 @@ def wanted_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
     """Raises Unfit."""
     if unknown := [name for name in body if name != "when"]:
         raise Unfit(400, *(f"There is no {quoted(name)} in this body{meant(name, ['when'])}" for name in unknown[:20]))
-    when = body.get("when", "goodbye")
-    if when == "goodbye" or when == "now":
+    when = body.get("when", WAYS[0])
+    if isinstance(when, str) and when in WAYS:
         return cast(Literal["goodbye", "now"], when)
-    given = quoted(when) if isinstance(when, str) else "something else"
-    raise Unfit(400, f'when must be "goodbye" or "now", not {given}.')
+    given = f", not {quoted(when)}" if isinstance(when, str) else ""
+    raise Unfit(400, f'when must be "goodbye" or "now"{given}.')
 
 
 def asked_by(*, has_token: bool) -> str:
     """Who asks, as it stands on record."""
     if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
         return COMMAND_LINE
-    return "console" if has_token else "operator"
+    return CONSOLE if has_token else OPERATOR
 
 
 async def session_of(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
