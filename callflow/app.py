@@ -34,6 +34,7 @@ from callflow.history.lessons import learnt
 from callflow.history.writer import DurableJournal
 from callflow.house import NOBODY, House
 from callflow.keeper import Keeper
+from callflow.limits import CallerLimits
 from callflow.live import Live
 from callflow.profiles import country
 from callflow.rooms import Rooms
@@ -89,9 +90,7 @@ class Line:
         self.keeper = make_keeper(settings)
         self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
         self.carriers = make_carriers(settings, self.address)
-        self.switchboard = Switchboard(
-            self._rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds
-        )
+        self.switchboard = make_switchboard(settings, self._rooms)
         self.keeper.begin(self.switchboard, self.carriers, self.address.learn)
         self._house.start()
         await self._listen(
@@ -201,6 +200,15 @@ def make_keeper(settings: Settings) -> Keeper:
     )
 
 
+def make_switchboard(settings: Settings, rooms: Callable[[Switchboard], Rooms]) -> Switchboard:
+    return Switchboard(
+        rooms,
+        max_calls=settings.max_concurrent_calls,
+        farewell_seconds=settings.farewell_seconds,
+        callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
+    )
+
+
 def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
     carriers: list[Carrier] = []
     if settings.telnyx_on:
@@ -273,9 +281,7 @@ def create_app(settings: Settings) -> Quart:
         def rooms(switchboard: Switchboard) -> Rooms:
             return house.rooms(switchboard, keeper.journal, Live(), address)
 
-        board.append(
-            Switchboard(rooms, max_calls=settings.max_concurrent_calls, farewell_seconds=settings.farewell_seconds)
-        )
+        board.append(make_switchboard(settings, rooms))
         keepers.append(keeper)
         keeper.begin(board[0], carriers, address.learn)
         house.start()

@@ -445,8 +445,8 @@ def parting(model: Model, event: Event) -> bool:
 
 
 def no_room(model: Model, event: Event) -> bool:
-    """A call that we did not answer is let go because there are too many."""
-    return isinstance(event, GoodbyeRequested) and event.reason == "busy"
+    """A call that we did not answer is let go because there are too many, or too many of this caller's."""
+    return isinstance(event, GoodbyeRequested) and event.reason in NO_ROOM
 
 
 def said_by_carrier(model: Model, event: Event) -> bool:
@@ -536,6 +536,8 @@ FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
+NO_ROOM: Final = ("busy", "caller_busy", "caller_limit")
+"""Reasons for which a caller hears that the line is busy."""
 
 TABLE: Final[tuple[Row, ...]] = (
     # A call arrives. Once it was picked up, the same news again is inert.

@@ -91,6 +91,10 @@ class Settings(conduct.Conduct):
     console_port: Port = 6001
     console_token: Secret = SecretStr("")
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
+    max_calls_per_caller: Annotated[int, Field(ge=0)] = 0
+    """At once; 0: no limit. Callers who withhold their number are never counted."""
+    max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Within an hour, since the server's start; 0: no limit."""
     allow_unsigned_webhooks: bool = False
     tools_file: conduct.Text = "tools.py"
     """What the agent can do, in Python; no tools if that one is not there and nobody has asked for another."""

@@ -170,7 +170,7 @@ _NOT_USED: Final[dict[str, str]] = {
     "CALL_SERVER_TOKEN": "webhooks are known by their carrier's signature, and need no other token",
     "PRAISONAI_ALLOW_LOCAL_TOOLS": "the tools of TOOLS_FILE are used whenever that file is there",
     "PRAISONAI_CALL_LOAD_DOTENV": "a .env is read whenever it is there",
-    "MAX_REQUESTS_PER_WINDOW": "it counted all calls of a carrier together; MAX_CONCURRENT_CALLS is the limit here",
+    "MAX_REQUESTS_PER_WINDOW": "it counted a whole carrier; MAX_CALLS_PER_CALLER_HOUR counts each caller",
 }
 
 NAMES: Final = frozenset(_MEANT) | frozenset(_NOT_USED)
