@@ -52,7 +52,8 @@ def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
             if params.name not in _TOOLS:
                 raise ToolError(f"there is no tool {params.name[:80]!r}; there are {', '.join(_TOOLS)}")
             answer = await _TOOLS[params.name][1](await open_store(), params.arguments or {})
-            return _result(await asyncio.to_thread(_json, answer))
+            note = answer.note if isinstance(answer, _Nothing) else ""
+            return _result(await asyncio.to_thread(_json, answer), note)
         except (ToolError, BadQuery) as error:
             return _result(f"Error: {line(str(error))}", is_error=True)
         except Exception as error:
@@ -103,8 +104,23 @@ def _unreadable(error: Exception) -> str:
     return f"the record cannot be read ({type(error).__name__}): the log says why"
 
 
-def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)
+def _result(text: str, note: str = "", *, is_error: bool = False) -> types.CallToolResult:
+    content = [types.TextContent(type="text", text=each) for each in (text, note) if each]
+    return types.CallToolResult(content=list(content), is_error=is_error)
+
+
+class _Nothing(list[Any]):
+    """Nothing was found, and what is to be said about that beside the empty list."""
+
+    note = ""
+
+
+async def _found(store: Store, wanted: Query) -> list[Any]:
+    rows = [earlier(row) for row in await store.find(wanted)]
+    if not rows:
+        rows = _Nothing()
+        rows.note = line(await asyncio.to_thread(store.assumed, wanted))
+    return rows
 
 
 def _resource(row: Mapping[str, Any]) -> types.Resource:
@@ -145,8 +161,7 @@ def _limit(arguments: Arguments) -> int:
 async def _conversations(store: Store, arguments: Arguments) -> Any:
     sid = _text(arguments, "phoneNumberSid")
     number = "" if sid else _text(arguments, "phoneNumber")
-    rows = await store.find(Query(called=number, called_id=sid, limit=_limit(arguments)))
-    return [earlier(row) for row in rows]
+    return await _found(store, Query(called=number, called_id=sid, limit=_limit(arguments)))
 
 
 async def _details(store: Store, arguments: Arguments) -> Any:
@@ -168,17 +183,17 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _by_date(store: Store, arguments: Arguments) -> Any:
     wanted = Query(since=_text(arguments, "startDate"), until=_text(arguments, "endDate"), limit=_limit(arguments))
-    return [earlier(row) for row in await store.find(wanted)]
+    return await _found(store, wanted)
 
 
 async def _by_caller(store: Store, arguments: Arguments) -> Any:
     wanted = Query(caller=_text(arguments, "callerNumber", needed=True), limit=_limit(arguments))
-    return [earlier(row) for row in await store.find(wanted)]
+    return await _found(store, wanted)
 
 
 async def _by_words(store: Store, arguments: Arguments) -> Any:
     wanted = Query(words=_text(arguments, "query", needed=True), limit=_limit(arguments))
-    return [earlier(row) for row in await store.find(wanted)]
+    return await _found(store, wanted)
 
 
 async def _timeline(store: Store, arguments: Arguments) -> Any:

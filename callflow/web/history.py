@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 
 from quart import Quart, Response, request
 
+from callflow.causes import ended
 from callflow.history import posted
 from callflow.history.store import MOST, UNHEARD, BadQuery, Query, content_of, earlier, heard_of, moment
 from callflow.history.tables import iso
@@ -47,7 +48,7 @@ _PAGE: Final = (*(name for names in _FILTERS.values() for name in names), "live"
 _CSV: Final = (
     "id", "call_id", "stream_sid", "carrier", "direction", "caller_number", "phone_number", "started_at", "ended_at",
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
-    "profile", "recording",
+    "profile", "recording", "phone_number_sid", "ended_because",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@")
 """What a spreadsheet would run, also behind spaces and in wide letters; but for a `+` before a number."""
@@ -81,6 +82,13 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
             response.headers["Link"] = f'<{quote(request.path)}?{following}>; rel="next"'
+        return response if found else await say_what_was_assumed(response, wanted)
+
+    async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
+        """Nothing was found: `Warning` says so where a number was taken for one of our own country."""
+        note = await asyncio.to_thread(store.assumed, wanted)
+        if note:
+            response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'
         return response
 
     @app.get("/api/conversations")
@@ -146,7 +154,7 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
     async def export() -> Response:
         """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
         wanted = query(MOST)
-        await store.find(dataclasses.replace(wanted, limit=1))  # or 400
+        found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":
             response = Response(_csv(keeper, wanted), content_type="text/csv; charset=utf-8")
             name = "calls.csv"
@@ -155,7 +163,7 @@ def add_history(app: Quart, keeper: Keeper, redact: Redactor) -> None:
             name = "calls.json"
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         response.timeout = None
-        return response
+        return response if found else await say_what_was_assumed(response, wanted)
 
 
 async def full(keeper: Keeper, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +175,13 @@ async def full(keeper: Keeper, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[str, Any]) -> dict[str, Any]:
     usage = json.loads(row["usage"]) if row["usage"] else None
-    return {**row, "usage": usage, "items": [_full_item(item) for item in items], **details}
+    return {
+        **row,
+        "ended_because": ended(row),
+        "usage": usage,
+        "items": [_full_item(item) for item in items],
+        **details,
+    }
 
 
 def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +225,8 @@ async def _json(keeper: Keeper, wanted: Query) -> AsyncIterator[bytes]:
 async def _csv(keeper: Keeper, wanted: Query) -> AsyncIterator[bytes]:
     yield _csv_lines([_CSV])
     async for page in keeper.store.pages(wanted):
-        yield await asyncio.to_thread(_csv_lines, [[row[name] for name in _CSV] for row in page])
+        told = [{**row, "ended_because": ended(row)} for row in page]
+        yield await asyncio.to_thread(_csv_lines, [[row[name] for name in _CSV] for row in told])
 
 
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
