@@ -6,10 +6,12 @@ Nothing here loads a part of the program, so that `--help` and a mistyped word a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 
 SCENARIOS: Final = {
@@ -22,7 +24,12 @@ SCENARIOS: Final = {
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
+SANDBOX_PORTS: Final = {"telnyx": 6100, "twilio": 6200, "realtime": 6300}
+"""Of each emulator, so that all of them can run side by side, next to the server."""
+SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
 _HELP: Final = ("-h", "--help")
+_DIGITS: Final = 18
+"""Of the longest number that is understood."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,7 +115,8 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         plain = text.strip()
-        if plain.isascii() and plain.removeprefix("-").isdigit() and least <= int(plain) <= (most or int(plain)):
+        is_number = plain.isascii() and plain.removeprefix("-").isdigit() and len(plain) <= _DIGITS
+        if is_number and least <= int(plain) <= (most or int(plain)):
             return int(plain)
         raise argparse.ArgumentTypeError(f'must be a whole number {_range(least, most)}, not "{text}"')
 
@@ -133,6 +141,31 @@ def _range(least: float, most: float | None) -> str:
 
 
 PORT: Final = whole(0, 65535)
+
+
+def file(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody who is not known here
+        return Path(text)
+
+
+def web_url(text: str) -> str:
+    """Scheme, host and perhaps a port and a path."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        is_port = parts.port is None or parts.port > 0
+        if parts.scheme in ("http", "https") and parts.hostname and is_port and text.isascii() and text.isprintable():
+            return text
+    raise argparse.ArgumentTypeError(f'must be an address such as http://127.0.0.1:6000, not "{text}"')
+
+
+def word(text: str) -> str:
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise argparse.ArgumentTypeError(f'must be one word in ASCII, not "{text}"')
 
 
 def make_parser() -> Parser:
@@ -169,19 +202,43 @@ def _serve(parser: Parser) -> None:
 
 
 def _demo(parser: Parser) -> None:
+    parser.description = (
+        "A whole spoken call on this machine. Exit code 0: all went as it should; 1: something did not, and is named;"
+        " 2: the words cannot be used."
+    )
     stories = ", ".join(f"{name} ({about})" for name, about in SCENARIOS.items())
-    parser.add_argument(
-        "--scenario", choices=sorted(SCENARIOS), metavar="NAME", help=f"another story (default: one call): {stories}"
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument(
+        "--scenario",
+        choices=sorted(SCENARIOS),
+        metavar="NAME",
+        help=f"another story (default: a question, an interruption, a goodbye): {stories}",
     )
     parser.add_argument("--carrier", choices=CARRIERS, default="telnyx", help="whose number is called")
-    parser.add_argument(
+    told.add_argument(
         "--wav",
-        type=Path,
+        type=file,
         metavar="FILE",
-        help="put this recording in the caller's mouth, any rate, mono or stereo (default: recorded sentences)",
+        help="put the voice of this recording in the caller's mouth: .wav, .flac, .ogg, .mp3, any rate and channels; up"
+        " to 20 seconds of it are used (default: recorded sentences)",
     )
-    parser.add_argument("--out", type=Path, default=Path("demo.wav"), metavar="FILE", help="where the call is recorded")
-    parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls")
+    parser.add_argument(
+        "--out",
+        type=file,
+        metavar="FILE",
+        help="where the call is recorded, as a .wav (default: demo.wav in the current folder, or demo-2.wav and so on"
+        " where that is there already)",
+    )
+    parser.add_argument(
+        "--picture",
+        nargs="?",
+        type=file,
+        const=True,
+        metavar="FILE",
+        help="also draw the call, as an .svg: who spoke when, what was heard, what each answer waited for (default: no"
+        " picture; without FILE: beside the recording)",
+    )
+    parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls (default: off)")
 
 
 def _calls(parser: Parser) -> None:
@@ -195,36 +252,82 @@ def _calls(parser: Parser) -> None:
     parser.add_argument("--until", metavar="DATE", help="only calls that began before the end of that day")
     parser.add_argument("--limit", type=whole(1, 500), default=20, metavar="N", help="how many calls")
     parser.add_argument("--save", metavar="FILE", help="write the call's record into a file, a JSON object per line")
+    parser.add_argument(
+        "--hangup",
+        nargs="?",
+        const="goodbye",
+        metavar="goodbye|now",
+        help="end this live call, after a goodbye that the caller hears (the default) or at once",
+    )
 
 
 def _sandbox(parser: Parser) -> None:
-    parser.description = "Run an emulated carrier or voice model on this machine, until Ctrl-C."
-    peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
-    # No defaults here: those of the emulator hold for what is not given.
-    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams")
-    telnyx.add_argument("--webhook-url", metavar="URL", help="where webhooks go: http://127.0.0.1:6000/webhooks")
-    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams")
-    twilio.add_argument("--public-url", metavar="URL", help="the server's PUBLIC_BASE_URL: https://phone.example")
-    twilio.add_argument("--server", metavar="URL", help="where that address leads: http://127.0.0.1:6000")
-    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks")
-    realtime.add_argument(
-        "--control-port", type=PORT, metavar="PORT", help="where faults are set: the port after --port"
+    parser.description = (
+        "Run an emulated carrier or voice model on this machine, until Ctrl-C. It prints what to put into .env so that"
+        " the server talks to it."
     )
-    for peer in (telnyx, twilio, realtime):
-        peer.add_argument("--host", help="address to listen on: 127.0.0.1")
-        peer.add_argument("--port", type=PORT, help="port to listen on; 0 takes any free one")
-    for peer in (telnyx, realtime):
-        peer.add_argument("--api-key", metavar="KEY", help="the key that the server must bring")
+    peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
+    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams")
+    telnyx.add_argument(
+        "--webhook-url",
+        type=web_url,
+        default="http://127.0.0.1:6000/webhooks",
+        metavar="URL",
+        help="where webhooks go",
+    )
+    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams")
+    twilio.add_argument(
+        "--public-url",
+        type=web_url,
+        default="https://phone.example",
+        metavar="URL",
+        help="the server's PUBLIC_BASE_URL, which need not exist",
+    )
+    twilio.add_argument(
+        "--server", type=web_url, default="http://127.0.0.1:6000", metavar="URL", help="where that address leads"
+    )
+    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks")
+    for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
+        peer.description = "Runs until Ctrl-C. Exit code 2: it could not listen."
+        peer.add_argument("--host", type=word, default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
+        peer.add_argument(
+            "--port",
+            type=PORT,
+            default=SANDBOX_PORTS[name],
+            metavar="PORT",
+            help="port to listen on; 0 takes any free one",
+        )
+    realtime.add_argument(
+        "--control-port",
+        type=PORT,
+        metavar="PORT",
+        help="where faults are set; 0 takes any free one (default: the one after --port)",
+    )
+    for name, peer in (("telnyx", telnyx), ("realtime", realtime)):
+        peer.add_argument(
+            "--api-key", type=word, default=SANDBOX_KEYS[name], metavar="KEY", help="the key that the server must bring"
+        )
 
 
 def _bench(parser: Parser) -> None:
-    parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many at once")
-    parser.add_argument("--seconds", type=number(2, 86400), default=10.0, metavar="S", help="how long they talk")
+    parser.description = (
+        "Measures this machine. Exit code 0: there are figures; 1: the calls did not come about; 2: the words cannot be"
+        " used."
+    )
+    parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many calls at once")
+    parser.add_argument(
+        "--seconds", type=number(2, 86400), default=10.0, metavar="S", help="how long they talk, in seconds"
+    )
     parser.add_argument(
         "--recorded",
-        type=whole(0),
+        type=whole(0, 10_000_000),
         default=100_000,
         metavar="N",
-        help="calls on record to search in; 0: leave that out",
+        help="how many calls on record to search in; 0: leave that out",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    parser.add_argument(
+        "--json",
+        type=file,
+        metavar="FILE",
+        help="also write the figures to this file, which must not be there yet (default: no file)",
+    )

@@ -8,8 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
+import os
+import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -19,10 +23,12 @@ from typing import Any, Final, Protocol
 from rich.markup import escape
 from rich.table import Table
 
-from callflow.cli import recording
+from callflow.cli import output_file, recording
+from callflow.cli.demo_picture import Artist
 from callflow.cli.demo_scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo_story import Caller, Outcome, Stage, Story, whole_call
 from callflow.cli.terminal import Screen
+from callflow.keeper import Keeper
 from callflow.live import Live, News
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
@@ -31,12 +37,17 @@ from callflow.settings import Settings
 from callflow.switchboard import Switchboard
 
 
-_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green"}
+_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green", "server": "magenta"}
+_OUT: Final = Path("demo.wav")
+"""In the folder in which the command was started."""
+_WHICH_CALL: Final = re.compile(r"^call [^ ]+: ")
 
 
 class OpenLine(Protocol):
+    settings: Settings
     live: Live
     switchboard: Switchboard
+    keeper: Keeper
     public: tuple[str, int]
     console: tuple[str, int]
 
@@ -53,18 +64,62 @@ def run(arguments: argparse.Namespace, open_line: Open) -> Any:
     return _demo(arguments, open_line)
 
 
+class Teller(logging.Handler):
+    """Tells the story, a line for everything that happens; what the server warns of is a line of it."""
+
+    def __init__(self, console: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+        self._began = time.time()
+        self.calling = False
+
+    def begin(self) -> None:
+        """The clock of the story starts."""
+        self._began = time.time()
+
+    def __call__(self, who: str, what: str, at: float | None = None) -> None:
+        elapsed = (time.time() if at is None else at) - self._began
+        self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self("server", _WHICH_CALL.sub("", record.getMessage()))
+
+
 async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
     console = Screen(highlight=False, soft_wrap=True)
+    out = arguments.out if arguments.out is not None else _free(_OUT)
     caller = Caller.rendered()
-    if arguments.wav:
-        try:
+    try:
+        if arguments.wav is not None:
             caller = Caller.recorded(recording.load(arguments.wav), arguments.wav.name)
-        except recording.UnreadableRecording as error:
-            print(error, file=sys.stderr)
-            return 2
-    if (problem := _cannot_write(arguments.out)) is not None:
+    except recording.UnreadableRecording as error:
+        print(error, file=sys.stderr)
+        return 2
+    artist = Artist(arguments, out)
+    if (problem := _cannot_write(out) or artist.problem()) is not None:
         print(problem, file=sys.stderr)
         return 2
+    tell = Teller(console)
+    logging.getLogger().addHandler(tell)
+    try:
+        return await _calls(console, tell, arguments, open_line, caller, out, artist)
+    except asyncio.CancelledError:
+        print("Stopped before the call had ended: it is not recorded." if tell.calling else "Stopped.", file=sys.stderr)
+        raise
+    finally:
+        logging.getLogger().removeHandler(tell)
+
+
+async def _calls(
+    console: Screen,
+    tell: Teller,
+    arguments: argparse.Namespace,
+    open_line: Open,
+    caller: Caller,
+    out: Path,
+    artist: Artist,
+) -> int:
     stage = Stage()
     scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
     name = getattr(arguments, "carrier", "telnyx")
@@ -76,26 +131,43 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
         )
 
         async def one_call() -> int:
-            return await _one_call(console, carrier, realtime, stage, line, caller, scenario, arguments.out)
+            return await _one_call(console, tell, carrier, realtime, stage, line, caller, scenario, out, artist)
 
         code = await one_call()
         while arguments.keep:
             console.print(f"\nThe calls on record: http://{line.console[0]}:{line.console[1]}/api/calls")
             console.print("Press Enter for another call, Ctrl-C to stop.")
-            if not await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
-                await asyncio.Event().wait()
+            await _enter()
             code = await one_call()
     return code
 
 
+def _free(path: Path) -> Path:
+    with contextlib.suppress(OSError):
+        return next(name for name in output_file.names(path) if not name.exists())
+    return path
+
+
 def _cannot_write(out: Path) -> str | None:
     """Found out before the call, not behind it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.open("ab").close()
-    except OSError as error:
-        return f"{out} cannot be written: {error.strerror}. Name another place with --out."
-    return None
+    if out.suffix.lower() not in ("", ".wav"):
+        return f"{out} does not end in .wav, and the call is recorded as a WAV file: name another one with --out."
+    return output_file.problem(out, "--out")
+
+
+async def _enter() -> None:
+    """Until a line was typed; for ever when nobody can."""
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+
+    def read() -> None:
+        # By itself, not by sys.stdin: a thread that waits in there would hold up the end of the process.
+        with contextlib.suppress(OSError, RuntimeError):
+            if os.read(0, 4096):
+                loop.call_soon_threadsafe(typed.set)
+
+    threading.Thread(target=read, name="demo-enter", daemon=True).start()
+    await typed.wait()
 
 
 @contextlib.asynccontextmanager
@@ -125,6 +197,7 @@ async def _sandbox(
 
 async def _one_call(
     console: Screen,
+    tell: Teller,
     carrier: Telnyx | Twilio,
     realtime: Realtime,
     stage: Stage,
@@ -132,29 +205,61 @@ async def _one_call(
     caller: Caller,
     scenario: Scenario | None,
     out: Path,
+    artist: Artist,
 ) -> int:
     news: list[News] = []
-    began = time.time()
 
-    def tell(who: str, what: str, at: float | None = None) -> None:
-        elapsed = (time.time() if at is None else at) - began
-        console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
+    async def written() -> dict[str, bytes]:
+        await line.keeper.journal.flushed()
+        return _files(Path(line.settings.data_dir))
 
+    tell.begin()
+    tell.calling = True
     with line.live.watch() as watcher:
         watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
-        story = Story(carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news))
-        outcome = await story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
-        story.write(out)
-        watching.cancel()
-    _report(console, outcome, _waits(news), out)
+        story = Story(
+            carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news), written
+        )
+        playing = asyncio.create_task(
+            story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
+        )
+        try:
+            # The watching ends first only when nobody reads on.
+            await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            outcome = await playing
+        finally:
+            playing.cancel()
+            watching.cancel()
+            await asyncio.gather(playing, watching, return_exceptions=True)
+    kept = _record(story, out)
+    tell.calling = False
+    _report(console, outcome, _waits(news), kept, artist.keep(story, news))
     return 1 if outcome.missing else 0
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def _record(story: Story, out: Path) -> Path | None:
+    """Where the recording is; None: nowhere."""
+    with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
+        path = Path(folder) / "call.wav"
+        try:
+            story.write(path)
+            return output_file.keep(path.read_bytes(), out)
+        except OSError as error:
+            story.outcome.missing.append(f"the call was recorded ({out}: {error.strerror or error})")
+            return None
 
 
 def _ended(news: list[News]) -> bool:
     return any(one.kind == "ended" for one in news)
 
 
-async def _watch(watcher: Any, news: list[News], tell: Callable[[str, str, float], None]) -> None:
+async def _watch(watcher: Any, news: list[News], tell: Teller) -> None:
     async for one in watcher:
         news.append(one)
         line = _line(one)
@@ -199,6 +304,7 @@ def _waits(news: list[News]) -> list[dict[str, Any]]:
     return [one.data for one in news if one.kind == "latency"]
 
 
+_WATERFALL_COLUMNS = 76
 _PARTS = (("noticed", "detection_ms"), ("model", "engine_ms"), ("Callflow", "own_ms"), ("carrier", "carrier_ms"))
 
 
@@ -217,22 +323,36 @@ def _waterfall(waits: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _report(console: Screen, outcome: Outcome, waits: list[dict[str, Any]], out: Path) -> None:
+def _waits_in_words(waits: list[dict[str, Any]]) -> str:
+    """The same where a table has no room."""
+    return "\n".join(
+        f"{number}. {wait['total_ms']} ms: " + ", ".join(f"{name} {wait[key]}" for name, key in _PARTS)
+        for number, wait in enumerate(waits, 1)
+    )
+
+
+def _report(
+    console: Screen, outcome: Outcome, waits: list[dict[str, Any]], kept: Path | None, drawn: Path | None
+) -> None:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for what in outcome.done:
-        table.add_row("[green]yes[/]", what)
+        table.add_row("[green]yes[/]", escape(what))
     for what in outcome.missing:
-        table.add_row("[bold red]no[/]", what)
+        table.add_row("[bold red]no[/]", escape(what))
     console.print()
     console.print(table)
     console.print()
     figures = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, figure in outcome.figures:
         figures.add_row(name, figure)
-    figures.add_row("the call as a stereo recording", str(out))
     console.print(figures)
+    if kept is not None:
+        console.print(f"\nThe call as a stereo recording: {escape(str(kept.resolve()))}")
+    if drawn is not None:
+        console.print(f"The call as a picture: {escape(str(drawn.resolve()))}")
     if waits:
         console.print("\nFrom the caller's last word to the first sound of the answer, as heard at the telephone:\n")
-        console.print(_waterfall(waits))
+        console.print(_waterfall(waits) if console.width >= _WATERFALL_COLUMNS else _waits_in_words(waits))
     if outcome.missing:
-        console.print(f"\n[bold red]{len(outcome.missing)} thing(s) did not happen as they should.[/]")
+        things = "1 thing" if len(outcome.missing) == 1 else f"{len(outcome.missing)} things"
+        console.print(f"\n[bold red]{things} did not happen as they should.[/]")

@@ -177,7 +177,15 @@ async def dtmf(story: Story) -> None:
     texts = " ".join(str(item.data.get("content")) for item in story.realtime.sessions[-1].items)
     expect("the model was given the digits, each once", "4 7 1 1" in texts and "4 4" not in texts)
     expect("the agent answered them", story.said("agent/number-thanks"))
-    expect("they stand on no record", "4 7 1 1" not in story.record() and '"4"' not in story.record())
+    told = story.record()
+    expect("nobody who watches the call is told the digits", "4 7 1 1" not in told and '"4"' not in told)
+
+    async def read() -> None:
+        written = await story.written()
+        held = [name for name, content in written.items() if b"4 7 1 1" in content or b"4711#" in content]
+        expect("the digits stand on no record", written and not held)
+
+    story.afterwards = read
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {

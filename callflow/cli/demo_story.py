@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import wave
+from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from callflow.live import News
+from callflow.media.g711 import pcm16_to_ulaw
 from callflow.sandbox import telnyx, twilio, voices
-from callflow.sandbox.phone import Phone
+from callflow.sandbox.phone import Phone, loud_bytes
 from callflow.sandbox.realtime import Realtime
 from callflow.sandbox.realtime.script import Script, Turn
 
@@ -94,12 +97,17 @@ class Story:
         news: list[News],
         tell: Callable[[str, str], None],
         is_quiet: Callable[[], bool],
+        written: Callable[[], Awaitable[dict[str, bytes]]],
     ) -> None:
         self.carrier, self.realtime, self.stage, self.news, self.tell = carrier, realtime, stage, news, tell
         self._is_quiet = is_quiet
+        self.written = written
+        """What the server has written down, by the name of the file."""
         self._sessions = len(realtime.sessions)
         self.phone = Phone()
         self.caller_speaks = True
+        self.afterwards: Callable[[], Awaitable[None]] | None = None
+        """What a plot looks at when the call is over."""
         self.outcome = Outcome()
         self.call: telnyx.Call | twilio.Call
 
@@ -115,8 +123,8 @@ class Story:
         self.call = await self.carrier.ring(phone=phone)
         try:
             await self.call.wait_streaming(self.seconds)
-            expect("the call was answered and its audio flows", True)
             await phone.hears(1.0, self.seconds)
+            expect("the call was answered, and its audio flows both ways", self.model_hears())
             await phone.hears_silence(700, self.seconds)
             expect("the caller was greeted", self.said("agent/greeting"))
             await plot(self)
@@ -126,21 +134,28 @@ class Story:
             self.tell("caller", "hangs up")
             await self.call.hang_up()
         try:
-            await self.until(self._is_quiet, "the call to be let go")
-            expect("the call was let go, with everything it owned", True)
+            await self.until(self._is_let_go, "the end of the call, of its media stream and of the model's sessions")
+            expect("the call was let go, with its media stream and the model's sessions", True)
+            if self.afterwards is not None:
+                await self.afterwards()
         except TimeoutError as error:
             self.outcome.missing.append(str(error))
         self._measure()
         return self.outcome
 
+    def _is_let_go(self) -> bool:
+        streams_ended = all(stream.ended for stream in self.call.streams)
+        return bool(self._is_quiet()) and streams_ended and all(session.closed for session in self.sessions)
+
     def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """The call as a recording, and whether it holds what it should."""
         self.phone.write_wav(path)
-        said = sum(len(segment.audio) for segment in self.phone.said) / 8000
-        heard = self.phone.loud_ms() / 1000
-        both = (said > 1 or not self.caller_speaks) and heard > 1
-        self.outcome.expect("the recording holds both voices" if self.caller_speaks else "the recording holds it", both)
-        self.outcome.figures.append(("voices in the recording", f"caller {said:.1f} s, agent {heard:.1f} s"))
+        caller, agent = _loud_seconds(path)
+        if self.caller_speaks:
+            self.outcome.expect("the recording holds both voices", caller > 1 and agent > 1)
+        else:
+            self.outcome.expect("the recording holds the agent's voice", agent > 1)
+        self.outcome.figures.append(("voices in the recording", f"caller {caller:.1f} s, agent {agent:.1f} s"))
 
     # What the caller does
 
@@ -190,16 +205,23 @@ class Story:
 
     def said(self, name: str) -> bool:
         """Whether the agent has begun to say that line, and the caller to hear it."""
-        return self.count_said(name) > 0 and self._heard_of(name) > 0
+        return self.count_said(name) > 0 and self.heard_of(name)
+
+    def was_understood(self, words: str) -> bool:
+        """Whether these words of the caller have reached the model and came back as a turn of the conversation."""
+        return any(turn["who"] == "caller" and turn["text"] == words for turn in self.happened("turn"))
+
+    def model_hears(self) -> bool:
+        """Whether the caller's audio arrives at the model."""
+        return any(session.caller.clock_ms > 0 for session in self.sessions)
 
     def heard_in_full(self, name: str) -> bool:
         audio = voices.load(name)
         return audio[: len(audio) // 160 * 160] in self.phone.ear(0.0, time.monotonic())
 
-    def _heard_of(self, name: str) -> int:
-        """Bytes, as far as the beginning tells."""
-        begins = voices.load(name)[800:1600]
-        return len(begins) if begins in self.phone.ear(0.0, time.monotonic()) else 0
+    def heard_of(self, name: str, since: float = 0.0) -> bool:
+        """Whether the caller has heard the beginning of that line."""
+        return voices.load(name)[800:1600] in self.phone.ear(since, time.monotonic())
 
     @property
     def sessions(self) -> list[Any]:
@@ -276,12 +298,22 @@ def _heard_ms(ear: bytes, audio: bytes) -> float:
     return (low * 160 + rest) / 8
 
 
+def _loud_seconds(path: Path) -> tuple[float, float]:
+    """How long the caller and the agent are to be heard in a recording."""
+    with wave.open(str(path), "rb") as file:
+        both = array("h", file.readframes(file.getnframes()))
+    caller, agent = (loud_bytes(pcm16_to_ulaw(both[side::2].tobytes())) / 8000 for side in (0, 1))
+    return caller, agent
+
+
 async def whole_call(story: Story, caller: Caller) -> None:
     """A question, an interruption, a goodbye."""
     expect, phone = story.outcome.expect, story.phone
+    asked = time.monotonic()
     await story.speak(caller.question, caller.words["question"], Turn.voice("agent/hours"))
     await phone.hears(2.0, story.seconds)
-    expect("the caller was answered", True)
+    expect("the caller was understood", story.was_understood(caller.words["question"]))
+    expect("the caller was answered", story.heard_of("agent/hours", asked))
 
     broke_in = time.monotonic()
     cuts = len(story.happened("interrupted"))
@@ -297,12 +329,13 @@ async def whole_call(story: Story, caller: Caller) -> None:
     )
     await phone.hears(0.8, story.seconds)
     await phone.hears_silence(700, story.seconds)
-    expect("the interruption was answered", True)
+    expect("the interruption was answered", story.heard_of("agent/tomorrow", stopped))
 
+    thanked = time.monotonic()
     await story.speak(caller.thanks, caller.words["thanks"], Turn.voice("agent/goodbye"))
     await phone.hears(0.8, story.seconds)
     await phone.hears_silence(500, story.seconds)
-    expect("the agent said goodbye", True)
+    expect("the agent said goodbye", story.heard_of("agent/goodbye", thanked))
 
 
 async def _told_the_truth(story: Story) -> bool:

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from callflow.cli.process import bind
+
+
+_NAMES = ("host", "port", "webhook_url", "api_key", "control_port", "public_url", "server")
+
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status: 0 when it was asked to stop, 1 when it could not listen."""
-    names = ("host", "port", "webhook_url", "api_key", "control_port", "public_url", "server")
-    given = {name: getattr(args, name, None) for name in names}
+    """The exit status: 0 when it was asked to stop, 2 when it could not listen."""
+    given = {name: getattr(args, name, None) for name in _NAMES}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if (problem := _cannot_listen(args)) is not None:
+        print(problem, file=sys.stderr)
+        return 2
     # Imported here: whoever asks for one emulator or for --help does not wait for all.
     if args.peer == "telnyx":
         from callflow.sandbox import telnyx
@@ -33,10 +41,40 @@ def run(args: argparse.Namespace) -> int:
         serving = realtime.serve(**options)
     try:
         asyncio.run(_until_stopped(serving))
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print(f"The sandbox cannot start: {error.strerror or error}. Is the port taken? Try --port 0.", file=sys.stderr)
-        return 1
+        print(f"The sandbox cannot start: {error.strerror or error}.", file=sys.stderr)
+        return 2
     return 0
+
+
+def _cannot_listen(args: argparse.Namespace) -> str | None:
+    """Tried before the emulator is loaded."""
+    control = getattr(args, "control_port", None)
+    if control is not None and control == args.port and control:
+        return f"The sandbox cannot start: --control-port {control} is also --port; give it another one."
+    ports = {"--port": args.port, "--control-port": control}
+    if args.peer == "realtime" and control is None and 0 < args.port < 65535:
+        ports["--control-port"] = args.port + 1
+    for option, port in ports.items():
+        if port is None:
+            continue
+        try:
+            bind(args.host, port).close()
+        except OSError as error:
+            return f"The sandbox cannot start: {error}; {_advice(error, option)}."
+    return None
+
+
+def _advice(error: OSError, option: str) -> str:
+    cause = error.__cause__
+    match cause.errno if isinstance(cause, OSError) else None:
+        case errno.EADDRINUSE:
+            return f"another program listens there: stop it, or choose another port with {option} (0: any free one)"
+        case errno.EACCES:
+            return f"choose one of 1024 or more with {option}"
+    return "choose an address of this machine with --host, such as 127.0.0.1"
 
 
 async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from callflow.sandbox.clock import Pacer, Signal
 from callflow.sandbox.control import ControlRoutes
-from callflow.sandbox.http import HttpServer, Request, Response, Tasks
+from callflow.sandbox.http import HttpServer, Request, Response, Tasks, in_url
 
 
 class Api(Protocol):
@@ -75,7 +75,7 @@ class Emulator:
     @property
     def root(self) -> str:
         """Where its API is, without a path."""
-        return f"http://{self.host}:{self._server.port}"
+        return f"http://{in_url(self.host)}:{self._server.port}"
 
     def log(self) -> dict[str, Any]:
         """Commands and deliveries, as JSON can hold them."""

@@ -69,6 +69,11 @@ class Response:
     """Cut the connection instead of answering."""
 
 
+def in_url(host: str) -> str:
+    """An address as it is written in a URL: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def json_response(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(status, msgspec.json.encode(value), {"content-type": "application/json", **(headers or {})})
 

@@ -84,7 +84,7 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
         assert "things did not happen" not in out
     assert voices.TEXTS["caller/hours"] in told["plain"][0]
     assert "mine.wav" in told["--wav"][0]
-    for path in (own / "data" / "demo.wav", other / "calls" / "call.wav"):
+    for path in (own / "demo.wav", other / "calls" / "call.wav"):
         caller, agent = spoken_seconds(path)
         assert caller > 1, f"{path.name}: the caller is heard for {caller:.1f} s"
         assert agent > 3, f"{path.name}: the agent is heard for {agent:.1f} s"

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import inspect
 import os
 import selectors
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from callflow.cli import arguments, sandbox
+from callflow.sandbox import realtime, telnyx, twilio
+from callflow.settings import Settings
 
 
 ROOT = Path(__file__).parents[2]
@@ -51,14 +54,43 @@ def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:
 @pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
 def test_a_taken_port_is_said_in_one_line(peer: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert sandbox.run(parse(peer, "--port", str(taken.getsockname()[1]))) == 1
+        assert sandbox.run(parse(peer, "--port", str(taken.getsockname()[1]))) == 2
     said = capsys.readouterr().err
     assert said.startswith("The sandbox cannot start: ")
-    assert "--port 0" in said
+    assert "Address already in use" in said
+    assert "--port" in said
     assert said.count("\n") == 1
 
 
-def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["telnyx", "--host", "nowhere.invalid"], "--host"),
+        (["twilio", "--host", "203.0.113.7"], "--host"),
+        (["realtime", "--port", "6399", "--control-port", "6399"], "--control-port"),
+    ],
+)
+def test_where_it_cannot_listen_is_said_in_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sandbox.run(parse(*words)) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("The sandbox cannot start: ")
+    assert told in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_taken_port_for_the_faults_is_said_before_anything_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert sandbox.run(parse("realtime", "--port", "0", "--control-port", str(taken.getsockname()[1]))) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--control-port" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
 
     def serve(**options: Any) -> Coroutine[Any, Any, None]:
@@ -66,9 +98,25 @@ def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
         return asyncio.sleep(0)
 
     monkeypatch.setattr("callflow.sandbox.telnyx.serve", serve)
-    assert sandbox.run(parse("telnyx")) == 0
-    assert sandbox.run(parse("telnyx", "--port", "0", "--webhook-url", "http://127.0.0.1:1/w", "--api-key", "k")) == 0
-    assert seen == [{}, {"port": 0, "webhook_url": "http://127.0.0.1:1/w", "api_key": "k"}]
+    words = ("--port", "0", "--webhook-url", "http://127.0.0.1:1/w", "--api-key", "k")
+    assert sandbox.run(parse("telnyx", *words)) == 0
+    assert seen == [{"host": "127.0.0.1", "port": 0, "webhook_url": "http://127.0.0.1:1/w", "api_key": "k"}]
+
+
+def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_twice() -> None:
+    """All of them run side by side, next to the server, without a word about ports."""
+    taken = {Settings.model_fields[name].default for name in ("port", "console_port")}
+    for peer, serve in (("telnyx", telnyx.serve), ("twilio", twilio.serve), ("realtime", realtime.serve)):
+        chosen = vars(parse(peer))
+        parameters = inspect.signature(serve).parameters
+        for name in ("host", "port", "webhook_url", "public_url", "server"):
+            if name in chosen:
+                assert chosen[name] == parameters[name].default, (peer, name)
+        ports = {chosen["port"], chosen["port"] + 1} if peer == "realtime" else {chosen["port"]}
+        assert not ports & taken, (peer, ports)
+        taken |= ports
+    assert parse("telnyx").api_key == telnyx.DEFAULT_API_KEY
+    assert parse("realtime").api_key == inspect.signature(realtime.serve).parameters["api_key"].default
 
 
 @pytest.mark.parametrize(
@@ -79,6 +127,20 @@ def test_only_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
         ["realtime", "--webhook-url", "x"],
         ["telnyx", "--control-port", "1"],
         ["twilio", "--webhook-url", "x"],
+        *(
+            [peer, "--port", port]
+            for peer in ("telnyx", "twilio", "realtime")
+            for port in ("x", "-1", "99999", "", "²")
+        ),
+        ["realtime", "--control-port", "65536"],
+        ["telnyx", "--host", ""],
+        ["telnyx", "--host", "my machine"],
+        ["telnyx", "--webhook-url", "127.0.0.1:6000/webhooks"],
+        ["telnyx", "--webhook-url", "ftp://127.0.0.1/"],
+        ["twilio", "--server", "http://127.0.0.1:99999"],
+        ["twilio", "--public-url", "phone.example"],
+        ["telnyx", "--api-key", ""],
+        ["telnyx", "and", "more"],
     ],
 )
 def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,5 +148,5 @@ def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.Captur
         parse(*words)
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert said.startswith("server.py sandbox")
+    assert said.startswith("server.py")
     assert said.count("\n") == 1

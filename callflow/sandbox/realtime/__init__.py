@@ -28,6 +28,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
+from callflow.sandbox.http import in_url
 from callflow.sandbox.realtime.control import Control
 from callflow.sandbox.realtime.faults import NO_FAULTS, Faults, Quirks
 from callflow.sandbox.realtime.script import Call, Pace, Say, Script, Turn
@@ -107,7 +108,7 @@ class Realtime:
     @property
     def url(self) -> str:
         """For OPENAI_REALTIME_URL; the client adds `?model=`."""
-        return f"ws://{self._host}:{self._port}{PATH}"
+        return f"ws://{in_url(self._host)}:{self._port}{PATH}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -291,7 +292,7 @@ async def _end_beta(socket: ServerConnection, session: Session) -> None:
 
 async def serve(
     host: str = "127.0.0.1",
-    port: int = 6200,
+    port: int = 6300,
     api_key: str = "sk-sandbox",
     *,
     control_port: int | None = None,
@@ -300,10 +301,10 @@ async def serve(
 ) -> None:
     """Runs until it is cancelled. Prints what to put into the application's environment.
 
-    Faults are set over HTTP on `control_port` (by default the next one): see `realtime_control`.
+    Faults are set over HTTP on `control_port` (by default the next one): see `Control`.
     """
     if control_port is None:
-        control_port = port + 1 if port else 0
+        control_port = port + 1 if 0 < port < 65535 else 0
     async with (
         Realtime(host=host, port=port, api_key=api_key, faults=faults, pace=pace) as realtime,
         Control(realtime, host, control_port) as control,

@@ -12,6 +12,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from callflow.sandbox.http import in_url
+
 
 if TYPE_CHECKING:
     from callflow.sandbox.realtime import Realtime
@@ -33,7 +35,7 @@ class Control:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"http://{in_url(self._host)}:{self._port}"
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accepted, self._host, self._port)
