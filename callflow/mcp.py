@@ -1,8 +1,10 @@
 """`python -m callflow.mcp`: the record of the calls as an MCP server on standard input and output.
 
-Settings are read in the working directory if a record or the settings of Callflow lie there, and else where Callflow
-lies: clients start it anywhere. The database is only read: nothing in it is changed and nothing is made beside it, also
-where it is of an earlier system or version.
+Clients start it anywhere. Where a record or the settings of Callflow lie, settings are read as the server reads them
+that is started there; elsewhere a `.env` is another program's, and only what lies beside `server.py` is read.
+
+The database is only read: nothing in it is changed and nothing is made beside it, also where it is of an earlier system
+or version.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from callflow.history.store import Store
 from callflow.log_format import FORM, Formatter
 from callflow.profiles import country
 from callflow.settings import Settings, SettingsError
+from callflow.settings_files import HOME
 from callflow.settings_loader import load
 from callflow.settings_shown import secrets_of
 
@@ -48,20 +51,23 @@ def home() -> Path:
     """Where Callflow is set up."""
     here = Path.cwd()
     set_up = any((here / name).exists() for name in ("settings.toml", "data/callflow.db"))
-    return here if set_up else Path(__file__).parents[1]
+    return here if set_up else HOME
 
 
 def settings_of(folder: Path) -> Settings:
-    """Raises SettingsError."""
-    return load(toml=folder / "settings.toml", env_file=folder / ".env")
+    """As the server reads them that is started in that folder. Raises SettingsError."""
+    return load() if folder == Path.cwd() else load(toml=folder / "settings.toml", env_file=folder / ".env")
 
 
 def record_url(folder: Path) -> URL:
     """Raises SettingsError, DatabaseError."""
     settings = settings_of(folder)
-    url = url_of(settings.database_url, str(folder / settings.data_dir))
+    url = url_of(settings.database_url, settings.data_dir)
     if url.get_backend_name() == "sqlite":
-        url = url.set(database=str(folder / (url.database or "")))
+        file = url.database or ""
+        url = url.set(
+            database=str(next((each / file for each in (folder, HOME) if (each / file).exists()), folder / file))
+        )
     return url
 
 

@@ -25,13 +25,13 @@ _QUOTES: Final = "“”„‟«»‘’‚"  # noqa: RUF001 - these are meant
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
 
 
-def find(name: str | Path, *, beside: Path | None = None) -> Path:
+def find(name: str | Path) -> Path:
     """The first that is there: in the current folder, beside `server.py`. None is: that in the current folder.
 
     An absolute path is only itself.
     """
     here = Path(name)
-    there = (beside or HOME) / name
+    there = HOME / name
     return here if os.path.lexists(here) or not os.path.lexists(there) else there
 
 
@@ -130,6 +130,10 @@ def _why_not(statement: str) -> str:
         if quote not in inner:
             return f"the quote of {_shown(key[1])} is not closed: {quote} is missing at its end"
         return f"something stands behind the closing quote of {_shown(key[1])}; a comment begins with #"
+    if word := re.match(r"(set|setx|let|var|const|export)\s", line, re.IGNORECASE):
+        return f'it begins with "{word[1]}"; a line is NAME=value'
+    if re.match(r"[A-Za-z_]\w*\s*:", line):
+        return "between a name and its value stands =, not a colon"
     return "it is not of the form NAME=value"
 
 

@@ -106,7 +106,7 @@ def _overrides(given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _environment_layer(warnings: list[str]) -> Layer:
-    warnings += [f"environment: {line}" for line in _unknown(os.environ)[0]]
+    warnings += [f"environment: {line}" for line in _unknown(os.environ, among_others=True)[0]]
     return _named("environment", os.environ, warnings)
 
 
@@ -121,15 +121,18 @@ def _env_layer(path: str | Path | None, files: list[Path], problems: list[str], 
     return _named(".env", variables, warnings)
 
 
-def _unknown(variables: Mapping[str, str | None]) -> tuple[list[str], list[str]]:
-    """A line for each name that was meant for us and is none of ours; and the names that are like none of ours."""
+def _unknown(variables: Mapping[str, str | None], *, among_others: bool = False) -> tuple[list[str], list[str]]:
+    """A line for each name that was meant for us and is none of ours; and the names that are like none of ours.
+
+    `among_others`: most of them are not for us.
+    """
     lines: list[str] = []
     foreign: list[str] = []
     for key, value in variables.items():
         known = key.lower() in Settings.model_fields or key.lower() in ALIASES or key.upper() in legacy.NAMES
         if known or not (value or "").strip():
             continue
-        if other := suggestion(key, among_others=True):
+        if other := suggestion(key, among_others=among_others):
             lines.append(f'unknown name {shown.key(key)} — did you mean "{other.upper()}"?')
         elif names.is_for_us(key):
             lines.append(f"unknown name {shown.key(key)}; it is not used")

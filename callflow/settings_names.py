@@ -34,6 +34,9 @@ def meant(given: str, names: Iterable[str], *, among_others: bool = False) -> st
     for each in known:
         if name == each or _bare(name) == _bare(each):
             return each
+    first, _, rest = name.partition("_")
+    if first in _VENDORS and rest in known:  # OPENAI_MODEL
+        return rest
     if among_others and not has_vendor(name) and len(name) < _LEAST:
         return None
     cutoff = _VERY_NEAR if among_others and not has_vendor(name) else _NEAR

@@ -16,17 +16,21 @@ from callflow import secrecy
 _QUOTES: Final = "“”„‟«»‘’‚"  # noqa: RUF001 - these are meant
 _KEY: Final = re.compile(r"\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*|\"[^\"]*\"|'[^']*')\s*")
 _WORD: Final = re.compile(r"[A-Za-z][\w./:+ -]{0,60}")
+_OPENS: Final = r"\s*[\w.\"'-]+\s*=\s*[\[{]"
+_TEXT: Final = "\"(?:[^\"\\\\\n]|\\\\.)*\"|'[^'\n]*'"
 _TRIPLE: Final = re.compile("\"\"\"|'''")
 
 
 def told(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
     """The line, counted from 1, and what to do about it."""
-    lines = text.splitlines() or [""]
+    lines = [line.rstrip("\r") for line in text.split("\n")]
     place = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
     number = min(int(place[1]), len(lines)) if place else len(lines)
     message = re.sub(r" \(at .*\)$", "", str(error))
     if opened := _open_text(lines):
         return opened
+    if begun := _open_bracket(lines, number):
+        return _unclosed(lines, begun, 0)
     if "Unclosed array" in message or "Unclosed inline table" in message:
         return _unclosed(lines, number, int(place[2]) if place else 0)
     if not place:
@@ -71,7 +75,13 @@ def _value(name: str, value: str, message: str) -> str:
     setting = _shown(name)
     if not given:
         return f'nothing stands behind the = of {setting}; write "" for an empty text, or put a # before the line'
-    if given[0] in _QUOTES or given[-1] in _QUOTES:
+    if given[0] in "=>":
+        return f"between a name and its value stands one =: {setting} = …"
+    if given[-1] in ";," and "newline" in message:
+        return f"nothing stands behind a value: remove the {given[-1]} at the end of {setting}"
+    if re.match(rf"({_TEXT}|[+\d]+)\s*,", given) and not re.match(r"\d+,\d+$", given):
+        return f"several values stand in brackets: {setting} = […, …]"
+    if any(each in _QUOTES for each in re.sub(_TEXT, "", given)):
         return f'the quotes of {setting} are typographic ones; use plain ones: "'
     if given.lower() in ("true", "false"):
         return f"write {given.lower()} in small letters: {setting} = {given.lower()}"
@@ -101,7 +111,13 @@ def _value(name: str, value: str, message: str) -> str:
             f"something stands behind the closing quote of {setting}; a comment begins with #, and a quote within a"
             ' text is written \\"'
         )
-    if "Invalid value" in message and not re.match("[\"'\\[{0-9+-]", given):
+    if "Illegal character" in message:
+        return f"{setting} holds a character that cannot be seen, and cannot stand there; write its value anew"
+    if given[0] == "[":
+        return f'texts and telephone numbers stand in quotes, also in brackets: {setting} = ["…", "…"]'
+    if re.match("[0-9+-]", given):
+        return f"the value of {setting} is no number; if it is a text, it must stand in quotes"
+    if "Invalid value" in message and not re.match("[\"'{]", given):
         return f'a text must stand in quotes: {setting} = "…"'
     return f"the value of {setting} cannot be read ({message[:1].lower()}{_plain(message[1:])})"
 
@@ -120,7 +136,7 @@ def _table(line: str, message: str) -> str:
 
 def _unclosed(lines: list[str], number: int, column: int) -> tuple[int, str]:
     """Where the bracket was opened that is not closed."""
-    begun = next((i for i in range(number, 0, -1) if re.match(r"\s*[\w.\"'-]+\s*=\s*[\[{]", lines[i - 1])), number)
+    begun = next((i for i in range(number, 0, -1) if re.match(_OPENS, lines[i - 1])), number)
     key = _KEY.match(lines[begun - 1])
     setting = _shown(key[1] if key else "")
     near = lines[number - 1][max(column - 2, 0) :]
@@ -130,6 +146,14 @@ def _unclosed(lines: list[str], number: int, column: int) -> tuple[int, str]:
         return begun, f"a comma is missing between two values of {setting}"
     brackets = "{ is not closed with }" if "{" in lines[begun - 1].split("=", 1)[1][:3] else "[ is not closed with ]"
     return begun, f"the {brackets} in {setting}, or a comma between two values is missing; texts stand in quotes"
+
+
+def _open_bracket(lines: list[str], number: int) -> int:
+    """The line of a bracket that was opened before this one, and not closed; 0: there is none."""
+    begun = next((i for i in range(number - 1, 0, -1) if re.match(_OPENS, lines[i - 1])), 0)
+    bare = re.sub(_TEXT, "", "\n".join(lines[begun - 1 : number - 1])) if begun else ""
+    bare = re.sub("#.*", "", bare)
+    return begun if sum(map(bare.count, "[{")) > sum(map(bare.count, "]}")) else 0
 
 
 def _open_text(lines: list[str]) -> tuple[int, str] | None:
@@ -169,7 +193,10 @@ def _open_quote(line: str, at: int) -> str:
         return f"the text{setting} begins with {quote} and ends with {end}; use the same at both ends"
     if quote == '"' and line.rstrip().endswith('\\"'):
         return f'the text{setting} ends with \\", and that is a quote within it; write \\\\" at the end'
-    return f"the quote of the text{setting} is not closed: {quote} is missing at its end"
+    return (
+        f"the quote of the text{setting} is not closed: {quote} is missing at its end (a text of several lines stands"
+        f" between {quote * 3} and {quote * 3})"
+    )
 
 
 def _last_statement(lines: list[str]) -> int:

@@ -13,16 +13,30 @@ from callflow.settings_shown import secrets_of
 
 def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
     """Blocks until it is told to stop. `overrides`: what the command line said; None: not given. The exit code."""
+    told: tuple[str, ...] = ()
     try:
         settings = load(overrides)
+        told = settings.warnings
         problems = check_serve(settings)
         if check:
             _show(settings)
         if problems:
-            return refuse([*settings.warnings, *problems])
+            return refuse([*told, *_of_profiles(settings), *problems])
         return _check(settings) if check else _run(settings)
     except SettingsError as error:
-        return refuse([*error.warnings, *error.problems])
+        return refuse([*told, *error.warnings, *error.problems])
+
+
+def _of_profiles(settings: Settings) -> list[str]:
+    """What is wrong with them as well: whoever has corrected one thing should not find another."""
+    if not settings.profiles:
+        return []
+    from callflow.profiles import Profiles
+
+    try:
+        return Profiles(settings).warnings
+    except SettingsError as error:
+        return [*error.warnings, *error.problems]
 
 
 def refuse(problems: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ Readable at 80 columns and in a log file. There are no vertical lines, so that a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich import box
@@ -15,6 +16,7 @@ from rich.text import Text
 from callflow import addresses
 from callflow.profiles import country
 from callflow.settings import Settings
+from callflow.settings_places import tools_file
 from callflow.settings_shown import masked
 from callflow.settings_values import is_loopback
 
@@ -58,8 +60,12 @@ def start_table(
         ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
     )
     section(
-        ("limits", f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"),
+        ("limits", _limits(settings)),
         ("numbers", f"those of {country(settings)}, where no country code is given (default_country)"),
+    )
+    section(
+        *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
+        ("tools", tools(settings)),
         ("data", shown["DATA_DIR"]),
         ("record", shown["DATABASE_URL"] or f"{shown['DATA_DIR']}/callflow.db"),
     )
@@ -76,7 +82,20 @@ def check_table(settings: Settings) -> Table:
     table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
     for name, value, origin in masked(settings):
         table.add_row(name, Text(value, overflow="fold"), origin)
+    table.add_section()
+    for label, text in (
+        *(("read", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
+        ("tools", tools(settings)),
+        ("data", str(Path(settings.data_dir).absolute())),
+    ):
+        table.add_row(label, Text(text, overflow="fold"), "")
     return table
+
+
+def tools(settings: Settings) -> str:
+    """The file with the agent's tools, if it is there."""
+    path = tools_file(settings)
+    return str(path.absolute()) if path.is_file() else f"none: there is no {path.name}"
 
 
 def webhooks(settings: Settings, address: str) -> list[str]:
@@ -119,6 +138,13 @@ def _twilio(settings: Settings) -> str:
 def _address(host: str, port: int) -> str:
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"http://{shown}:{port}"
+
+
+def _limits(settings: Settings) -> str:
+    of_all = f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"
+    at_once, per_hour = settings.max_calls_per_caller, settings.max_calls_per_caller_hour
+    of_one = [f"{at_once} at once"] * bool(at_once) + [f"{per_hour} an hour"] * bool(per_hour)
+    return f"{of_all}; of one caller {', '.join(of_one)}" if of_one else of_all
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,5 @@
-"""The server as a process of its own: `python server.py …` in an empty folder, with nothing in its environment."""
+"""The server as a process of its own: `python server.py …` in a folder with empty settings, and nothing in its
+environment."""
 
 from __future__ import annotations
 
@@ -115,7 +116,8 @@ async def python(
     """Python with these arguments; killed at the end of the block if it still runs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, text in (files or {}).items():
+        # Without them those beside server.py would be read.
+        for file, text in ({".env": "", "settings.toml": ""} | dict(files or {})).items():
             (folder / file).write_text(text, encoding="utf-8")
         variables = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         process = await asyncio.create_subprocess_exec(
