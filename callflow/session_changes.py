@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -52,8 +52,11 @@ class Asked(NamedTuple):
     """What is not, and why: a line each."""
 
 
-def read(body: Mapping[str, Any], secrets: secrecy.Secrets = secrecy.NONE) -> Asked:
-    """`secrets`: those of the settings, which belong into no session. Raises Refusal."""
+def read(
+    body: Mapping[str, Any], secrets: secrecy.Secrets = secrecy.NONE, *, keeps: frozenset[str] = frozenset()
+) -> Asked:
+    """`secrets`: those of the settings, which belong into no session. `keeps`: names that are taken, although no live
+    session takes them. Raises Refusal."""
     if len(body) > MOST_NAMES:
         raise Refusal([f"A session has no {MOST_NAMES} settings, and {len(body)} are named."])
     wanted: dict[str, Any] = {}
@@ -66,7 +69,7 @@ def read(body: Mapping[str, Any], secrets: secrecy.Secrets = secrecy.NONE) -> As
         elif name not in Conduct.model_fields and name not in _NOT_SENT:
             guesses += 1
             warnings.append(_unknown(name, guesses=guesses <= _MOST_GUESSES))
-        elif left_out := _left_out(name, value):
+        elif name not in keeps and (left_out := _left_out(name, value)):
             warnings.append(left_out)
         elif wrong := _wrong(name, value, secrets):
             problems.append(wrong)
@@ -134,7 +137,8 @@ def _wrong(name: str, value: Any, secrets: secrecy.Secrets) -> str:
 
 def _fits(value: Any, field: FieldInfo) -> bool:
     """A number is a number, a text a text."""
-    kinds = list(get_args(field.annotation)) if get_origin(field.annotation) is UnionType else [field.annotation]
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = list(get_args(field.annotation)) if is_union else [field.annotation]
     for kind in kinds:
         if kind is str or get_origin(kind) is Literal:
             fits = isinstance(value, str)

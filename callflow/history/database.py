@@ -31,7 +31,7 @@ from callflow.secrecy import Secrets
 from callflow.settings_values import UNREADABLE
 
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest migration."""
 _BUSY_MS: Final = 1000
 """How long SQLite waits for another process that writes."""

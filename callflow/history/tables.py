@@ -142,6 +142,17 @@ transitions: Final = Table(
     Index("idx_transitions_conversation_id", "conversation_id"),
 )
 
+kept_settings: Final = Table(
+    "kept_settings",
+    metadata,
+    Column("profile", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+)
+"""What operators have changed for coming calls: a row for each setting, so that of two changes at once neither is lost.
+The value is JSON."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

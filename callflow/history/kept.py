@@ -1,0 +1,87 @@
+"""The settings for coming calls that operators have changed, as the database keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, select
+
+from callflow.history.database import Database, DatabaseError
+from callflow.history.tables import iso, kept_settings
+
+
+DEFAULT: Final = "default"
+"""The profile that holds for every number, before those of settings.toml."""
+_table = kept_settings.c
+_OURS: Final = select(_table.name, _table.value).where(_table.profile == DEFAULT).order_by(_table.name)
+
+
+class KeptSettings:
+    """By name, each value as JSON. Every method raises what the driver raises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self) -> dict[str, str]:
+        async with self._database.engine.connect() as connection:
+            return {row.name: row.value for row in await connection.execute(_OURS)}
+
+    async def change(self, values: Mapping[str, str], gone: Sequence[str]) -> dict[str, str]:
+        """Keep these, and those no more. Returns all that is kept from then on, whoever else has changed it."""
+        found: dict[str, str] = {}
+
+        def work(connection: Connection) -> None:
+            self._change(connection, values, gone)
+            found.update({row.name: row.value for row in connection.execute(_OURS)})
+
+        await self._database.write(work)
+        return found
+
+    async def clear(self) -> None:
+        """Keep nothing any more."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(kept_settings.delete().where(_table.profile == DEFAULT))
+
+        await self._database.write(work)
+
+    def _change(self, connection: Connection, values: Mapping[str, str], gone: Sequence[str]) -> None:
+        if gone:
+            connection.execute(kept_settings.delete().where(_table.profile == DEFAULT, _table.name.in_(gone)))
+        if values:
+            dialect = "sqlite" if self._database.is_sqlite else "postgresql"
+            insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
+            now = iso(datetime.now(UTC).timestamp())
+            adding = insert(kept_settings)
+            new = {"value": adding.excluded.value, "changed_at": adding.excluded.changed_at}
+            rows = [
+                {"profile": DEFAULT, "name": name, "value": text, "changed_at": now}
+                for name, text in sorted(values.items())  # in one order, so that no two wait for each other
+            ]
+            connection.execute(adding.on_conflict_do_update(index_elements=["profile", "name"], set_=new), rows)
+
+
+def look(url: URL) -> dict[str, str]:
+    """What is kept there, for somebody beside the server: nothing is changed and nothing is made; no database is
+    nothing kept. Raises DatabaseError."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return {}
+    return asyncio.run(_look(url))
+
+
+async def _look(url: URL) -> dict[str, str]:
+    database = Database(url, read_only=True)
+    try:
+        await database.check()
+        return await KeptSettings(database).read()
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise DatabaseError(f"{database.name}: {database.trouble(error)}") from None
+    finally:
+        await database.close()
