@@ -83,6 +83,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import bench
 
         return run_interruptible(bench.run(chosen))
+    if chosen.command == "calls" and chosen.hangup is not None:
+        from callflow.cli import hangup
+
+        return hangup.run(chosen)
     from callflow.cli import record
 
     return run_interruptible(record.run_calls(chosen) if chosen.command == "calls" else record.run_replay(chosen))

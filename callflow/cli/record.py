@@ -187,6 +187,13 @@ async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[Reco
     return row, await store.journal(row["call_id"]) if row["call_id"] else []
 
 
+async def id_of(beginning: str) -> str:
+    """Of the one call on record that is meant. Raises RecordError."""
+    async with _store() as store:
+        row, _ = await _find(store, beginning)
+    return str(row["call_id"] or row["stream_sid"])
+
+
 def _cell(text: str) -> Text:
     """As text: rich would read brackets as markup."""
     return Text(printable.line(text))
