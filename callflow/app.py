@@ -116,7 +116,10 @@ class Line:
             raise
         await self.keeper.is_open(_OPEN_SECONDS)
         if self.journal.trouble:
-            self.warnings.append(f"THE RECORD CANNOT BE OPENED ({self.journal.trouble}): calls go on without it.")
+            name = "DATABASE_URL" if settings.database_url else "DATA_DIR"
+            self.warnings.append(
+                f"THE RECORD CANNOT BE OPENED ({self.journal.trouble}): calls go on without it. Look at {name}."
+            )
         elif self.keeper.is_readable:
             self.warnings += await self._lessons()
         return self

@@ -30,7 +30,8 @@ class Profiles:
         self.numbers = numbers.Numbers(country(settings))
         """How numbers are told apart."""
         if not numbers.is_country(self.numbers.country):
-            problems.append(f"DEFAULT_COUNTRY: no country has the code {self.numbers.country}")
+            where = settings.origin("default_country")
+            problems.append(f"DEFAULT_COUNTRY ({where}): no country has the code {self.numbers.country}")
         for name, table in settings.profiles.items():
             self._read(name, table, problems)
         if problems:

@@ -115,7 +115,7 @@ class Settings(conduct.Conduct):
     goodbye_text: conduct.Text = "Thank you for calling. Goodbye."
     busy_text: conduct.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
     carrier_voice: conduct.Text = "AWS.Polly.Joanna-Neural"
-    carrier_language: conduct.Text = "en-US"
+    carrier_language: Annotated[conduct.Text, AfterValidator(values.language)] = "en-US"
     twilio_greeting_text: str = ""
     """Said by Twilio's own voice before the stream is opened."""
     twilio_pause_seconds: conduct.Off = 0
@@ -277,7 +277,8 @@ def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secrecy.
     text = str(given).lower() if isinstance(given, bool) else str(given)
     is_quoted = name not in SECRETS and not isinstance(given, dict | list)
     about = f"{name.upper()}{shown.quoted(name, text, known) if is_quoted else ''} ({origins[name]})"
-    if detail["type"] == "value_error" and not isinstance(given, dict | list):
-        return f"{about} {detail['ctx']['error']}"
     field_info = Settings.model_fields[name]
+    if detail["type"] == "value_error":
+        is_ours = isinstance(given, dict | list)
+        return f"{about} {detail['ctx']['error']}{values.slip(given, field_info) if is_ours else ''}"
     return f"{about} must be {values.wanted(name, field_info)}{values.slip(given, field_info)}"

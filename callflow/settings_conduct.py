@@ -45,7 +45,7 @@ class Conduct(BaseSettings):
     """What audio the model is asked for: the telephone's own, or 24 kHz PCM that is transcoded here."""
     transcription_model: str = "gpt-transcribe"
     """Writes down what the caller says; "": off."""
-    transcription_language: str = ""
+    transcription_language: Annotated[str, AfterValidator(values.language)] = ""
     transcription_prompt: str = ""
     transcription_logprobs: bool = False
     transcript_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 2
@@ -114,7 +114,7 @@ class Conduct(BaseSettings):
     """What the model is answered when it asks whether it may use a tool of an MCP server."""
     dtmf_pause_seconds: Seconds = 2
     """After the last digit, before the digits go to the agent."""
-    dtmf_end: str = "#"
+    dtmf_end: Annotated[str, AfterValidator(values.key)] = "#"
     """The key that ends an entry at once; "": none does."""
     dtmf_sensitive: bool = False
     """Digits go to the agent and are written down nowhere."""

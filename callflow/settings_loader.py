@@ -6,10 +6,11 @@ Whatever somebody has written down is used, or it is said that it is not, and wh
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -67,6 +68,9 @@ def load(
     return settings
 
 
+_QUOTED: Final = re.compile("(?s)\"[^\"]*\"|'[^']*'")
+
+
 @dataclass(frozen=True)
 class Layer:
     """What one source says, by the settings' own names."""
@@ -107,7 +111,13 @@ def _overrides(given: Mapping[str, object]) -> dict[str, Any]:
 
 def _environment_layer(warnings: list[str]) -> Layer:
     warnings += [f"environment: {line}" for line in _unknown(os.environ, among_others=True)[0]]
-    return _named("environment", os.environ, warnings)
+    layer = _named("environment", os.environ, warnings)
+    warnings += [
+        f"{name.upper()} ({layer.origin(name)}) is in quotes, and here they count as part of the value; remove them"
+        for name, value in layer.values.items()
+        if name not in SECRETS and isinstance(value, str) and _QUOTED.fullmatch(value.strip())
+    ]
+    return layer
 
 
 def _env_layer(path: str | Path | None, files: list[Path], problems: list[str], warnings: list[str]) -> Layer:
@@ -171,6 +181,8 @@ def _hint(key: str, value: object) -> str:
     """What may have been meant by a key that is none."""
     if names.is_near(key, "profiles") and isinstance(value, dict | list):
         return ' — did you mean "profiles"?'
+    if key == "numbers":
+        return " — numbers stand in the table of their profile: [profiles.sales]"
     if meant := suggestion(key):
         return f' — did you mean "{meant}"?'
     if isinstance(value, dict | list):

@@ -35,8 +35,10 @@ def meant(given: str, names: Iterable[str], *, among_others: bool = False) -> st
         if name == each or _bare(name) == _bare(each):
             return each
     first, _, rest = name.partition("_")
-    if first in _VENDORS and rest in known:  # OPENAI_MODEL
-        return rest
+    while first in _VENDORS and rest:  # OPENAI_MODEL, OPENAI_REALTIME_MODEL
+        if rest in known:
+            return rest
+        first, _, rest = rest.partition("_")
     if among_others and not has_vendor(name) and len(name) < _LEAST:
         return None
     cutoff = _VERY_NEAR if among_others and not has_vendor(name) else _NEAR
@@ -45,7 +47,7 @@ def meant(given: str, names: Iterable[str], *, among_others: bool = False) -> st
 
 
 def is_near(given: str, name: str) -> bool:
-    return difflib.SequenceMatcher(None, given.lower(), name).ratio() >= _NEAR
+    return _likeness(given.lower(), name) >= _NEAR
 
 
 def has_vendor(name: str) -> bool:
@@ -59,6 +61,10 @@ def is_for_us(name: str) -> bool:
     return bool(underscore) and first in _TOLD
 
 
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
 def _bare(name: str) -> str:
     return name.replace("_", "")
 
@@ -69,8 +75,7 @@ def _shortened(name: str, known: Sequence[str], among_others: bool) -> str | Non
     if len(words) < 2 or (among_others and not has_vendor(name)):
         return None
     found = [each for each in known if _within(words, each.split("_"))]
-    shortest = min(found, key=len, default=None)
-    return shortest if shortest and sum(len(each) == len(shortest) for each in found) == 1 else None
+    return min(found, key=lambda each: (each.count("_"), -_likeness(name, each)), default=None)
 
 
 def _within(words: Sequence[str], of: Sequence[str]) -> bool:

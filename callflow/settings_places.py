@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,11 +102,14 @@ def _trouble(folder: Path) -> str:
         there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
         if not there.is_dir():
             return f"{there} is {'a link to nothing' if there.is_symlink() and not there.exists() else 'a file'}"
-        if not os.access(there, os.W_OK | os.X_OK):
-            return f"{there} may not be written to"
     except OSError as error:
         return str(error.strerror or error)
-    return ""
+    try:
+        # Tried, and not asked: for root everything seems to be allowed. Nothing is left of it.
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError:
+        return f"{there} may not be written to"
 
 
 def _named(settings: Settings, name: str) -> str:

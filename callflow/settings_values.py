@@ -207,6 +207,8 @@ def slip(given: object, field: FieldInfo) -> str:
     if field.annotation in (int, float):
         if re.fullmatch(r"[+-]?\d+,\d+", text):
             return "; a fraction is written with a point"
+        if re.fullmatch(r"\d{1,3}\s*%", text):
+            return f"; write it as {int(text.rstrip(' %')) / 100:g}"
         if re.fullmatch(r"[+-]?\d+([.,]\d+)?\s*[A-Za-z]{1,12}", text):
             return "; write it without a unit"
     return "; remove the quotes within it" if text[:1] in ("'", '"') else ""
@@ -236,6 +238,8 @@ def database_url(given: str) -> str:
 def host(given: str) -> str:
     if not re.fullmatch(r"[\w.:%\[\]-]+", given):
         raise ValueError("must be an IP address of this machine or its name, for example 127.0.0.1")
+    if re.fullmatch(r"[^:]+:\d+", given):
+        raise ValueError("must be without a port, which has a setting of its own, for example 127.0.0.1")
     return given
 
 
@@ -245,6 +249,20 @@ def media_signature(value: object) -> object:
     return {"true": "require", "1": "require", "yes": "require", "false": "warn", "0": "warn", "no": "warn"}.get(
         spelled, spelled
     )
+
+
+def language(given: str) -> str:
+    """ "" stays empty."""
+    if given and not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", given):
+        raise ValueError('must be a language as in "en" or "en-US"')
+    return given
+
+
+def key(given: str) -> str:
+    """What ends an entry on a keypad; "": nothing does."""
+    if not re.fullmatch("[0-9*#A-D]{0,4}", given):
+        raise ValueError('must be a key of a telephone, such as "#", or ""')
+    return given
 
 
 def country(value: str) -> str:

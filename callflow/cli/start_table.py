@@ -49,6 +49,7 @@ def start_table(
         ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
     )
     shown = {name: value for name, value, _ in masked(settings)}
+    data = _data(settings, shown["DATA_DIR"])
     section(
         ("public address", addresses.shown(address) or "not set"),
         ("Telnyx", _telnyx(settings)),
@@ -66,8 +67,8 @@ def start_table(
     section(
         *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
         ("tools", tools(settings)),
-        ("data", shown["DATA_DIR"]),
-        ("record", shown["DATABASE_URL"] or f"{shown['DATA_DIR']}/callflow.db"),
+        ("data", data),
+        ("record", shown["DATABASE_URL"] or f"{data}/callflow.db"),
     )
     todo = [*warnings, *to_do(settings, address)]
     if todo:
@@ -80,13 +81,15 @@ def start_table(
 def check_table(settings: Settings) -> Table:
     """Every setting, what it is and where that came from; secrets masked."""
     table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = {}
     for name, value, origin in masked(settings):
+        shown[name] = value
         table.add_row(name, Text(value, overflow="fold"), origin)
     table.add_section()
     for label, text in (
         *(("read", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
         ("tools", tools(settings)),
-        ("data", str(Path(settings.data_dir).absolute())),
+        ("data", _data(settings, shown["DATA_DIR"])),
     ):
         table.add_row(label, Text(text, overflow="fold"), "")
     return table
@@ -121,6 +124,11 @@ def to_do(settings: Settings, address: str) -> list[str]:
     if settings.allow_unsigned_webhooks:
         lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
     return lines
+
+
+def _data(settings: Settings, shown: str) -> str:
+    """The whole path of the data folder, if its name may be shown."""
+    return str(Path(shown).absolute()) if shown == settings.data_dir else shown
 
 
 def _telnyx(settings: Settings) -> str:
