@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _main(sys.argv[1:] if arguments is None else arguments)
             finally:
                 sys.stdout.flush()
-        except BrokenPipeError:
-            return leave_pipe()
+        except BrokenPipeError as error:
+            return leave_pipe(error)
 
 
 def _main(words: Sequence[str]) -> int:

@@ -33,6 +33,7 @@ def begin(*command: str) -> None:
     `command`: what `.venv`'s Python would be started with, before the words of the command line.
     """
     quiet()
+    open_streams()
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     lacking = next((name for name in PACKAGES if find_spec(name) is None), "")
@@ -50,6 +51,17 @@ def begin(*command: str) -> None:
     whose = "its environment .venv is not complete" if own else f"this Python {found} cannot run it"
     print(f"Callflow: {whose} ({why}). Run {ROOT / 'scripts/setup'} once, then start this again.", file=sys.stderr)
     sys.exit(2)
+
+
+def open_streams() -> None:
+    """Whoever starts this may have closed the standard streams (`<&-`): what is opened next would take their places."""
+    for place, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(place, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
 def _own_python() -> tuple[bool, Path | None]:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from mcp.server.stdio import stdio_server
 from sqlalchemy import URL
 
+from callflow import launch
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.mcp_server import NAME, ToolError, make_server
 from callflow.history.store import Store
@@ -83,6 +86,7 @@ async def serve(url: URL, country: str) -> None:
 
 
 def main() -> int:
+    launch.open_streams()
     handler = logging.StreamHandler(sys.stderr)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     folder = home()
@@ -96,10 +100,21 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        asyncio.run(serve(url, country(settings_of(folder))))
+        return _run(serve(url, country(settings_of(folder))))
     except KeyboardInterrupt:
-        return 130
-    return 0
+        return launch.INTERRUPTED
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> int:
+    code = 0
+    try:
+        asyncio.run(serving)
+    except* BrokenPipeError:
+        pass  # the client is gone
+    except* OSError as errors:
+        print(f"{NAME}: the client cannot be answered: {errors.exceptions[0]}", file=sys.stderr)
+        code = 1
+    return code
 
 
 if __name__ == "__main__":

@@ -19,6 +19,37 @@ PIPE_CLOSED: Final = 141
 """The exit code of a command whose output nobody reads any more, as shells have it."""
 
 
+class OutputError(BrokenPipeError):
+    """What is printed cannot be written, and not because nobody reads on: the disk is full, say."""
+
+
+class _Checked:
+    """A stream whose errors are told apart from those of everything else."""
+
+    def __init__(self, inner: TextIO) -> None:
+        self._inner = inner
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._inner.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._inner.flush()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.errno, error.strerror) from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class Guarded:
     """A stream that shows what it is given; for all else it is the one behind it."""
 
@@ -40,14 +71,19 @@ class Guarded:
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Standard output and standard error, until it is left."""
-    out, err = cast(TextIO, Guarded(sys.stdout)), cast(TextIO, Guarded(sys.stderr))
+    out = cast(TextIO, Guarded(cast(TextIO, _Checked(sys.stdout))))
+    err = cast(TextIO, Guarded(sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 
 
-def leave_pipe() -> int:
+def leave_pipe(error: BrokenPipeError) -> int:
     """The program at the other end of standard output has what it wanted (`| head`): end without a complaint, which
     Python would make once more when it closes the stream. Returns the exit code."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
+    if not isinstance(error, OutputError):
+        return PIPE_CLOSED
+    with contextlib.suppress(OSError):
+        print(f"What there is to print cannot be written: {error.strerror}.", file=sys.stderr)
+    return 2

@@ -27,4 +27,4 @@ class Screen(Console):
 
     def on_broken_pipe(self) -> NoReturn:
         """rich would end the process, which may be answering calls."""
-        raise BrokenPipeError
+        raise sys.exc_info()[1] or BrokenPipeError()

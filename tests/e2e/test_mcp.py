@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from callflow.mcp import home, record_url
 from tests.e2e.house import house, run
 from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
+from tests.e2e.process import ROOT
 from tests.e2e.talk import talk
 from tests.history.test_database import EARLIER
 
@@ -31,9 +33,9 @@ ROW = ["id", "stream_sid", "phone_number", "phone_number_sid", "caller_number", 
 
 
 @asynccontextmanager
-async def reading(folder: Path) -> AsyncIterator[Client]:
+async def reading(folder: Path, database_url: str = "") -> AsyncIterator[Client]:
     """`python -m callflow.mcp`, in a folder that is not Callflow's."""
-    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{folder}/callflow.db"}
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url or f"sqlite:///{folder}/callflow.db"}
     server = StdioServerParameters(command=sys.executable, args=["-m", "callflow.mcp"], env=variables, cwd=folder)
     async with Client(stdio_client(server)) as client:
         yield client
@@ -181,6 +183,81 @@ def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
             assert (await client.list_resources()).resources == []
 
     run(main())
+
+
+def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
+    """To the byte, and with nothing beside it, whatever is asked."""
+    path = earlier / "callflow.db"
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+
+    async def main() -> None:
+        async with reading(earlier) as client:
+            everything: dict[str, dict[str, Any]] = {
+                "get_conversations": {}, "get_conversation_details": {"streamSid": "MZold1"},
+                "search_conversations": {"startDate": "2025-12-01"},
+                "search_conversations_by_caller": {"callerNumber": "+15550100001"},
+                "search_conversations_by_text": {"query": "bak*"},
+                "get_conversation_timeline": {"streamSid": "MZold1"},
+            }  # fmt: skip
+            assert list(everything) == OLD + NEW
+            for tool, arguments in everything.items():
+                assert await asked(client, tool, **arguments), tool
+                assert (path.read_bytes(), path.stat().st_mtime_ns) == before, f"{tool} changed the record"
+            for resource in (await client.list_resources()).resources[:3]:
+                await client.read_resource(str(resource.uri))
+
+    run(main())
+    assert [each.name for each in earlier.iterdir()] == ["callflow.db"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
+    async def main() -> None:
+        async with house(database_url=database_url, data_dir=str(tmp_path / "data")) as the:
+            async with reading(tmp_path, database_url) as client:
+                for number in range(3):
+                    one = await talk(the)
+                    await one.phone.hears(0.2)
+                    await the.line.journal.flushed()
+                    rows = await asked(client, "get_conversations")
+                    assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
+                    timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
+                    assert timeline["ended"] == "it has not ended"
+                    await one.call.hang_up()
+                    await the.quiet()
+                    await the.line.journal.flushed()
+                for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
+                    assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
+
+    run(main())
+
+
+def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Path) -> None:
+    async def main() -> None:
+        async with reading(earlier) as client:
+            for tool, argument in (
+                ("get_conversations", "phoneNumber"), ("search_conversations_by_caller", "callerNumber"),
+            ):  # fmt: skip
+                result = await client.call_tool(tool, {argument: "030 12345678"})
+                found, note = (getattr(content, "text", "") for content in result.content)
+                assert (json.loads(found), result.is_error) == ([], False)
+                assert "looked for as a number of US (default_country)" in note
+                assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
+
+    run(main())
+
+
+def test_a_client_that_is_gone_leaves_no_traceback(earlier: Path) -> None:
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{earlier}/callflow.db"}
+    for streams, code in ((">/dev/full", 1), (">&-", 0), ("<&- >/dev/null", 0), ("| head -c 1 >/dev/null", 0)):
+        shell = ["sh", "-c", f"{sys.executable} -m callflow.mcp {streams}"]
+        done = subprocess.run(
+            shell, input=body + "\n", capture_output=True, text=True, env=variables, cwd=ROOT, check=False
+        )
+        assert (done.returncode, done.stdout) == (code, ""), streams
+        assert "Traceback" not in done.stderr, streams
 
 
 def test_it_finds_its_record_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,6 +241,22 @@ def test_nobody_reads_on(recorded: Commands) -> None:
         assert (err, process.wait()) == (b"", 141), words
 
 
+def test_a_full_disk_and_closed_streams_are_no_fault_of_the_record(recorded: Commands) -> None:
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": os.environ["DATABASE_URL"]}
+    command = f"{sys.executable} {SERVER} calls"
+    for words, streams, code, said in (
+        ("", ">/dev/full", 2, "What there is to print cannot be written: No space left on device.\n"),
+        (recorded.call, ">/dev/full", 2, "What there is to print cannot be written: No space left on device.\n"),
+        ("", ">&-", 0, ""), ("", ">/dev/null <&-", 0, ""), (recorded.call, "<&- >&- 2>&-", 0, ""),
+        ("nope", "2>&-", 1, ""), ("nope", ">&-", 1, 'No call on record begins with "nope".'),
+    ):  # fmt: skip
+        shell = ["sh", "-c", f"exec {command} {words} {streams}"]
+        done = subprocess.run(shell, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+        assert (done.returncode, done.stdout) == (code, ""), (words, streams, done)
+        assert done.stderr.startswith(said), (words, streams, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
 def test_calls_can_be_read_while_they_are_written(
     commands: Commands, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
