@@ -22,6 +22,8 @@ class NotPlain(ValueError):
 
 def read(text: bytes, of: Any = Any) -> Any:
     """Decode it. `of`: a type of msgspec's, whose Raw parts are for the caller to read. Raises NotPlain."""
+    if not text.strip():
+        raise NotPlain("it is empty")
     try:
         value = msgspec.json.decode(text, type=of)
     except UnicodeDecodeError:
@@ -30,7 +32,8 @@ def read(text: bytes, of: Any = Any) -> Any:
         raise NotPlain("it is nested too deep") from None
     except msgspec.DecodeError as error:
         has_pairs = not isinstance(error, msgspec.ValidationError) and _PAIR.search(text)
-        raise NotPlain(f"{error}{', or half of a surrogate pair stands in it' if has_pairs else ''}") from None
+        told = "it breaks off" if str(error) == "Input data was truncated" else str(error)
+        raise NotPlain(f"{told}{', or half of a surrogate pair stands in it' if has_pairs else ''}") from None
     if of is Any:
         check(value)
     return value

@@ -160,14 +160,15 @@ def changed(
     Another voice is never sent once the session has `spoken`: the server would refuse the whole update for it.
     """
     names = {field.name for field in fields(RealtimeConfig)}
-    left_out = [f"{name} is no setting of the session" for name in changes if name not in names]
+    left_out = [f"{name} is left out: it is decided when a call begins" for name in changes if name not in names]
     left_out += [f"{name} cannot be changed in a call" for name in changes if name in _LOCKED]
     wanted = {name: value for name, value in changes.items() if name in names and name not in _LOCKED}
     if spoken and wanted.get("voice", config.voice) != config.voice:
         left_out.append("voice cannot be changed once the agent has spoken")
         del wanted["voice"]
     new = replace(config, **wanted)
-    left_out += [line for line in warnings(new) if line not in warnings(config)]
+    old = warnings(config)
+    left_out += [line for line in warnings(new) if line not in old or line.partition(" ")[0] in wanted]
     before, after = (session(one, brief, explicit=True) for one in (config, new))
     return _difference(before, after), new, left_out
 

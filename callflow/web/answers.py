@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import logging
@@ -75,7 +76,9 @@ class Unfit(Exception):
 # What a request brings
 
 View = TypeVar("View", bound=Callable[..., Any])
-_KINDS: Final = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS: Final = {list: "a list", str: "a text", int: "a number", float: "a number"}
+_LARGE: Final = 64 << 10
+"""Bytes of a body; what is larger is read in another thread."""
 _LONGEST_SHOWN: Final = 40
 _MOST_GUESSES: Final = 20
 
@@ -102,7 +105,7 @@ def meant(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name[:_LONGEST_SHOWN].lower(), known, n=1)
     if near:
         return f": did you mean {near[0]}?"
-    return f": there is {', '.join(known)}." if known else ": there is none."
+    return f": there is {', '.join(known)}." if known else ": this path takes none."
 
 
 def unknown_parameters() -> list[str]:
@@ -130,16 +133,21 @@ async def object_of(example: str, *, may_be_empty: bool = False) -> dict[str, An
             return {}
         raise Unfit(400, f"The body is empty: send a JSON object, such as {example}.")
     if not request.is_json:
-        given = request.mimetype or "none"
-        raise Unfit(415, f"The body must be sent with Content-Type: application/json, not {quoted(given)}.")
-    value = read(body)
+        given = f"not {quoted(request.mimetype)}" if request.mimetype else "and says nothing of the kind"
+        raise Unfit(415, f"The body must be sent with Content-Type: application/json, {given}.")
+    value, twice = await asyncio.to_thread(_read, body) if len(body) > _LARGE else _read(body)
     if not isinstance(value, dict):
-        kind = _KINDS.get(type(value), "null")
+        kind = _KINDS.get(type(value)) or json.dumps(value)
         raise Unfit(400, f"The body must be a JSON object, such as {example}, not {kind}.")
-    twice = _twice(body)
     if twice:
         raise Unfit(400, *(f"{quoted(name)} stands in the body twice." for name in twice))
     return value
+
+
+def _read(body: bytes) -> tuple[Any, list[str]]:
+    """The value, and which names stand in it twice. Raises NotPlain."""
+    value = read(body)
+    return value, _twice(body) if isinstance(value, dict) else []
 
 
 def _twice(body: bytes) -> list[str]:
@@ -167,6 +175,15 @@ class Printable(JSONProvider):
         return json.loads(s)
 
 
+def without_kind(response: Response) -> Response:
+    """What the framework answers to OPTIONS has nothing in it, and is no HTML."""
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.status_code = 204
+        for name in ("Content-Type", "Content-Length"):
+            response.headers.pop(name, None)
+    return response
+
+
 def answer_errors(app: Quart) -> None:
     """Every one of the app's, in that shape."""
     app.json = Printable(app)
@@ -183,7 +200,8 @@ def answer_errors(app: Quart) -> None:
 
     @app.errorhandler(BadQuery)
     async def bad_query(error: BadQuery) -> Response:
-        return refused(400, str(error))
+        sentence = str(error)
+        return refused(400, sentence if sentence.endswith((".", "?")) else f"{sentence}.")
 
     @app.errorhandler(NotPlain)
     async def not_plain(error: NotPlain) -> Response:
@@ -194,8 +212,14 @@ def answer_errors(app: Quart) -> None:
         status = error.code or 400
         if isinstance(error, MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            return refused(405, f"{request.method[:20]} is not possible here; these are: {allowed}.", Allow=allowed)
+            return refused(405, f"{request.method[:20]} is not possible here, but {allowed}.", Allow=allowed)
         return refused(status, _SENTENCES.get(status, f"{error.name}."))
+
+    @app.after_request
+    async def plain(response: Response) -> Response:
+        """An answer without a body has no kind, and none of them is for others to keep."""
+        response.headers.setdefault("Cache-Control", "no-store")
+        return without_kind(response)
 
     async def no_record(error: Exception) -> Response:
         log.error("the record could not be read or changed", exc_info=error)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from callflow.printable import line
 from callflow.web.answers import error_body
 
 
@@ -24,12 +25,15 @@ MOST_BODY: Final = 64 << 10
 MOST: Final = (
     (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
     (re.compile(r"/mcp/?"), 1 << 20),
+    (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
 )
 _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""
 _BODY_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 2.0
 """How long a sender that is refused early may take to finish sending: closing on unread data destroys the answer."""
+_LONGEST_NAME: Final = 60
+_GIVE_TOKEN: Final = "send the header Authorization: Bearer TOKEN, with the server's CONSOLE_TOKEN."
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST: Final = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([^\x00-\x20\[\]:/@?#\\]+))(?::[0-9]{1,5})?")
 
@@ -57,12 +61,29 @@ class Admission:
         hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
         asked = hosts[0].lower() if len(hosts) == 1 else b""
         if not self._token and _name_of(asked) not in self._hosts:
-            raise Refused(421, "This listener is not known under that name.")
+            raise Refused(421, _other_name(hosts))
         if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
-            raise Refused(403, "Not for pages of another origin.")
-        if self._token and (len(tokens) != 1 or not hmac.compare_digest(_bearer(tokens[0]), self._token)):
-            sentence = "A token is needed: Authorization: Bearer CONSOLE_TOKEN."
-            raise Refused(401, sentence, {"WWW-Authenticate": "Bearer"})
+            raise Refused(403, "Pages of another origin are not let in: the Origin header names one.")
+        if self._token and (wrong := self._wrong(tokens)):
+            raise Refused(401, f"{wrong} {_GIVE_TOKEN}", {"WWW-Authenticate": "Bearer"})
+
+    def _wrong(self, tokens: Sequence[bytes]) -> str:
+        """ "": the token is right, and stands there once."""
+        if not tokens:
+            return "A token is needed, and there is no Authorization header:"
+        if len(tokens) > 1:
+            return "A token is needed once, and there are several Authorization headers:"
+        given = _bearer(tokens[0])
+        if not given:
+            return "A token is needed, and the Authorization header does not begin with Bearer:"
+        return "" if hmac.compare_digest(given, self._token) else "The token is wrong:"
+
+
+def _other_name(hosts: Sequence[bytes]) -> str:
+    if len(hosts) != 1:
+        return "One Host header is needed: it says under which name this listener is asked."
+    name = line(hosts[0].decode("utf-8", "replace"))[:_LONGEST_NAME]
+    return f'This listener is not known as "{name}": ask it at 127.0.0.1, or set a CONSOLE_TOKEN.'
 
 
 def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -129,7 +150,10 @@ class Entrance:
 
 async def answer(send: Send, refused: Refused) -> None:
     body = error_body(refused.sentence)
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refused.headers}
+    headers = {
+        "Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store",
+        **refused.headers,
+    }  # fmt: skip
     named = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refused.status, "headers": named})
     await send({"type": "http.response.body", "body": body})
@@ -152,7 +176,7 @@ def _check_target(scope: Any) -> None:
 
 
 def _most(scope: Any) -> int:
-    if scope["method"] != "POST":
+    if scope["method"] not in ("POST", "PUT", "PATCH"):
         return MOST_BODY
     return next((most for form, most in MOST if form.fullmatch(scope["path"])), MOST_BODY)
 

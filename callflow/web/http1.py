@@ -8,12 +8,15 @@ in between may have read another one).
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Final
 
 import hypercorn.protocol
 import hypercorn.protocol.h11
 from h11 import Connection as H11Connection
-from h11 import Request
+from h11 import Data as H11Data
+from h11 import EndOfMessage, Request
+from h11 import Response as H11Response
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -25,12 +28,22 @@ _SLICE: Final = 2048
 """Bytes of a WebSocket; a frame of audio has a few hundred, a ping seven."""
 
 
+_SENTENCES: Final = {
+    400: "This cannot be read as one request of HTTP/1.1: a malformed line or header, no Host, or a length told twice.",
+    431: f"The request has more headers than {_MOST_HEADERS}, or they are too long.",
+    501: "A transfer encoding other than chunked is not understood.",
+    505: "This listener speaks HTTP/1.1.",
+}
+
+
 class _Refused(Exception):
     pass
 
 
 class StrictHttp1(H11Protocol):
     """One connection."""
+
+    _is_head = False
 
     async def handle(self, event: Event) -> None:
         """Many small frames that come at once are taken a few at a time: everybody else has a turn in between."""
@@ -48,6 +61,7 @@ class StrictHttp1(H11Protocol):
             await self.send(Closed())
 
     async def _check_protocol(self, event: Request) -> None:
+        self._is_head = event.method == b"HEAD"
         names = [name for name, _ in event.headers]
         if event.http_version == b"2.0":
             await self._refuse(505)
@@ -59,6 +73,19 @@ class StrictHttp1(H11Protocol):
     async def _refuse(self, status: int) -> None:
         await self._send_error_response(status)
         raise _Refused
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Like every other error: JSON, and a sentence."""
+        sentence = _SENTENCES.get(status_code, "The request cannot be used.")
+        body = b"" if self._is_head else json.dumps({"error": sentence}).encode()
+        headers = [
+            (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]  # fmt: skip
+        await self._send_h11_event(H11Response(status_code=status_code, headers=headers))
+        if body:
+            await self._send_h11_event(H11Data(data=body))
+        await self._send_h11_event(EndOfMessage())
 
     async def _create_stream(self, request: Request) -> None:
         headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]

@@ -133,7 +133,7 @@ def _printable(body: bytes) -> bytes:
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    others = [each for each in headers if each[0] not in (b"content-length", b"content-type")]
-    named = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *others]
+    ours = {b"content-type": b"application/json", b"content-length": b"%d" % len(body), b"cache-control": b"no-store"}
+    named = [*ours.items(), *(each for each in headers if each[0] not in ours)]
     await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": body})

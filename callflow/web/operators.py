@@ -25,6 +25,7 @@ from callflow.web.answers import Unfit, answer_errors, answered, meant, not_open
 from callflow.web.asked_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
 from callflow.web.entrance import Admission, Entrance
 from callflow.web.history import add_history, full, whole_number
+from callflow.web.index_page import add_index
 from callflow.web.mcp_door import McpDoor
 from callflow.web.recording import RecordingResponse
 
@@ -70,6 +71,8 @@ def create_operators(
     door = McpDoor(app.asgi_app, store)
     app.asgi_app = Entrance(door, Admission(host, token))  # type: ignore[method-assign]
     app.after_serving(door.close)
+
+    add_index(app)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from callflow.events import Signal
 from callflow.media.socket import AsgiWire
 from callflow.repeats import Repeats
 from callflow.switchboard import Switchboard
+from callflow.web.answers import without_kind
 from callflow.web.pages import Receive, create_pages
 
 
@@ -105,6 +106,10 @@ def create_public(
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return response
+
+    @app.after_request
+    async def plain(response: Response) -> Response:
+        return without_kind(response)
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:

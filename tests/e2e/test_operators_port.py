@@ -213,16 +213,16 @@ def test_no_websocket_is_taken() -> None:
 
 
 def test_bodies_are_bounded_before_they_are_looked_at() -> None:
-    small, large, middle = 64 << 10, 4 << 20, 1 << 20
+    small, session, large, middle = 64 << 10, 512 << 10, 4 << 20, 1 << 20
 
     async def main() -> None:
         async with port() as (the, it):
             row = await ended(the)
             stream = f"/api/conversations/stream/{row['stream_sid']}"
             for method, path, most in (
-                ("POST", "/api/calls/x/session", small), ("GET", "/api/calls", small), ("DELETE", stream, small),
+                ("POST", "/api/calls/x/session", session), ("GET", "/api/calls", small), ("DELETE", stream, small),
                 ("POST", "/nothing", small), ("DELETE", f"{stream}/items", small), ("POST", f"{stream}/items", large),
-                ("POST", "/mcp", middle), ("GET", "/mcp", small),
+                ("POST", "/mcp", middle), ("GET", "/mcp", small), ("POST", "/api/calls/x/hangup", small),
             ):  # fmt: skip
                 body = b'"' + b"x" * (most - 2) + b'"'
                 over = await it.ask(method, path, body=body + b" ", headers=MCP_HEADERS)
@@ -232,7 +232,7 @@ def test_bodies_are_bounded_before_they_are_looked_at() -> None:
                     assert whole.status in (400, 404), f"{method} {path}: {whole}"
             chunks = b"%x\r\n%s\r\n" % (small, b"x" * small) * 2 + b"0\r\n\r\n"
             chunked = (b"Transfer-Encoding", b"chunked")
-            answer = await it.ask("POST", "/api/calls/x/session", headers=[JSON, chunked], after=chunks)
+            answer = await it.ask("POST", "/api/calls/x/hangup", headers=[JSON, chunked], after=chunks)
             assert answer.status == 413, "what does not say how long it is has no bound"
             assert (await it.ask("GET", f"/health?{'x' * 8200}")).status == 414
 
