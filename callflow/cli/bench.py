@@ -24,22 +24,32 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from callflow.cli import bench_record
+from callflow import settings_legacy
+from callflow.cli import bench_record, output_file
 from callflow.cli.terminal import Screen
+from callflow.launch import ROOT
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
+from callflow.settings import ALIASES, Settings
 
 
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
-_START_SECONDS: Final = 10.0
+_START_SECONDS: Final = 30.0
+_ANSWER_SECONDS: Final = 20.0
+_FILES_A_CALL: Final = 4
+_OTHER_FILES: Final = 200
 
 
 def run(arguments: argparse.Namespace) -> Any:
     """The coroutine that returns the exit code."""
-    return _bench(arguments.calls, arguments.seconds, arguments.recorded, arguments.json)
+    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json)
+
+
+class BenchError(Exception):
+    """Why there are no figures, and what to do."""
 
 
 @dataclass
@@ -71,6 +81,39 @@ class Probe:
             self.returned[chunk] = at
 
 
+async def _checked(calls: int, seconds: float, recorded: int, path: Path | None) -> int:
+    problem = _too_many(calls) or (output_file.problem(path, "--json") if path is not None else None)
+    if problem is not None:
+        print(problem, file=sys.stderr)
+        return 2
+    try:
+        return await _bench(calls, seconds, recorded, path)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
+        print("Stopped: there are no figures.", file=sys.stderr)
+        raise
+
+
+def _too_many(calls: int) -> str | None:
+    """Every call needs sockets, and the system allows a process only so many."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    needed = _OTHER_FILES + _FILES_A_CALL * calls
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        return None
+    room = max(0, (hard - _OTHER_FILES) // _FILES_A_CALL)
+    advice = f"choose at most {room} with --calls, or allow more" if room else "allow more"
+    return f"{calls} calls need {needed} open files, and a process may have {hard} here: {advice} with `ulimit -n`."
+
+
 async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -> int:
     import psutil
 
@@ -91,8 +134,13 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -
         for probe in probes:
             legs.append(await telnyx.ring(phone=Phone(source=probe.frame, on_media=probe.on_media)))
             await asyncio.sleep(0.02)
-        for leg in legs:
-            await leg.wait_streaming(20)
+        try:
+            for leg in legs:
+                await leg.wait_streaming(_ANSWER_SECONDS)
+        except TimeoutError:
+            raise BenchError(
+                f"Not all of the {calls} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
+            ) from None
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = sum(process.cpu_times()[:2]), time.monotonic()
         await asyncio.sleep(seconds)
@@ -102,6 +150,8 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -
         for leg in legs:
             await leg.hang_up()
     figures = _figures(probes, began, ended)
+    if figures["frames"] == figures["frames_lost"]:
+        raise BenchError("No audio came back from the server: choose fewer calls with --calls.")
     figures |= {
         "calls": calls,
         "cpu_percent": round(100 * used / (ended - began), 1),
@@ -117,7 +167,10 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -
         console.print(_table(record))
         figures |= record
     if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")  # noqa: ASYNC240 - nothing else runs any more
+        try:
+            output_file.keep(f"{json.dumps(figures, indent=2)}\n".encode(), path)
+        except OSError as error:
+            raise BenchError(f"The figures could not be written to {path} ({error.strerror or error}).") from None
     return 0
 
 
@@ -131,8 +184,11 @@ async def _world(
             Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
             Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
         ):
+            # Only this machine is measured: the settings are the defaults, and nothing of one's own is touched.
+            for name in (".env", "settings.toml"):
+                (Path(folder) / name).touch()
             environment = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name.upper() not in _settings()},
                 "OPENAI_API_KEY": realtime.api_key,
                 "OPENAI_REALTIME_URL": realtime.url,
                 **{name.upper(): value for name, value in telnyx.settings().items()},
@@ -145,7 +201,13 @@ async def _world(
             }
             began = time.monotonic()
             server = await asyncio.create_subprocess_exec(
-                sys.executable, sys.argv[0], "serve", env=environment, stdout=asyncio.subprocess.PIPE
+                sys.executable,
+                str(ROOT / "server.py"),
+                "serve",
+                cwd=folder,
+                env=environment,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
             )
             try:
                 port = await asyncio.wait_for(_port(server), _START_SECONDS)
@@ -155,9 +217,18 @@ async def _world(
                     os.sched_setaffinity(0, set(cores[1:]))
                 telnyx.find(f"http://127.0.0.1:{port}")
                 yield telnyx, server, started
+            except TimeoutError:
+                raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
             finally:
-                server.terminate()
+                with contextlib.suppress(ProcessLookupError):
+                    server.kill()  # what it has written goes with the folder
                 await server.wait()
+
+
+def _settings() -> frozenset[str]:
+    """Every variable that the server reads."""
+    names = {*Settings.model_fields, *ALIASES, *settings_legacy.NAMES}
+    return frozenset(name.upper() for name in names)
 
 
 async def _port(server: asyncio.subprocess.Process) -> int:
@@ -167,7 +238,7 @@ async def _port(server: asyncio.subprocess.Process) -> int:
         words = line.decode().split()
         if words[:1] == ["Callflow"]:
             return int(words[1].rsplit(":", 1)[1])
-    raise RuntimeError("the server ended before it was ready")
+    raise BenchError("The server ended before it was ready, for the reason above.")
 
 
 def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:

@@ -37,6 +37,9 @@ def names(path: Path) -> Iterator[Path]:
 
 def keep(content: bytes, path: Path) -> Path:
     """Write a file under the first of its names that is free. Returns where it is. Raises OSError."""
+    if path.exists() and not path.is_file():  # such as /dev/stdout
+        path.write_bytes(content)
+        return path
     for name in names(path):
         try:
             with name.open("xb") as file:
