@@ -179,7 +179,7 @@ def _head(picture: CallPicture) -> Iterator[str]:
 
 
 def _summary(picture: CallPicture) -> Iterator[str]:
-    yield f"{picture.seconds:.0f} s over {picture.carrier.capitalize()}"
+    yield f"{picture.seconds:.0f} s{f' over {picture.carrier.capitalize()}' if picture.carrier else ''}"
     waits = [each.wait.total for each in picture.exchanges if each.wait is not None]
     if waits:
         spread = f"{min(waits)} to {max(waits)}" if min(waits) < max(waits) else f"{waits[0]}"

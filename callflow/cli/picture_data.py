@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, BinaryIO, Final
 
+from callflow import printable
 from callflow.causes import why
 from callflow.cli.call_picture import COLUMNS, CallPicture, Exchange, Wait, Words
 from callflow.conversation import Turn
 
 
 _MOST_EXCHANGES: Final = 40
-_MOST_TEXT: Final = 600
-"""Characters of one turn."""
+_MOST_TEXT: Final = 400
+"""Characters of one turn, or of either part of one that was cut off."""
 Note = tuple[float, Mapping[str, Any]]
 """When, in Unix time, and the event of a journal's record."""
 
@@ -40,17 +41,17 @@ class _Said:
         begin = min(self.begins)
         at = round(begin - zero, 3)
         if self.cut is None and self.is_whole:
-            return Words(at, self.text[:_MOST_TEXT])
+            return Words(at, _beginning(self.text))
         if self.cut is None:  # the model is gone in mid-sentence: its text had run ahead of its audio
             turn = Turn("agent", "", self.text)
             turn.break_off(self.played_ms)
             ended = round(begin + self.played_ms / 1000 - zero, 3)
-            heard, unheard = turn.heard_text[:_MOST_TEXT], turn.unheard_text[:_MOST_TEXT]
+            heard, unheard = _end(turn.heard_text), _beginning(turn.unheard_text)
             return Words(at, heard, unheard, ended, heard_ms=self.played_ms)
         return Words(
             at,
-            str(self.cut["heard_text"])[:_MOST_TEXT],
-            str(self.cut["unheard_text"])[:_MOST_TEXT],
+            _end(self.cut["heard_text"]),
+            _beginning(self.cut["unheard_text"]),
             round(self.cut_at - zero, 3),
             self.by_caller,
             self.heard_ms,
@@ -94,6 +95,17 @@ def _peaks(samples: Sequence[int]) -> list[int]:
     return [max(max(part), -min(part)) for part in parts]
 
 
+def _beginning(text: str) -> str:
+    text = printable.whole(text)
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} …"
+
+
+def _end(text: str) -> str:
+    """Of what was heard the last words count: behind them is the cut."""
+    text = printable.whole(text)
+    return text if len(text) <= _MOST_TEXT else f"… {text[-_MOST_TEXT:]}"
+
+
 class _Reader:
     def __init__(self, zero: float) -> None:
         self.carrier = self.ended = ""
@@ -112,7 +124,7 @@ class _Reader:
                 self._spoke = at if self._spoke is None else self._spoke
             case {"event": "turn", "who": "caller", "text": str(text)}:
                 begins = min(self._spoke or at, at - event.get("ago_ms", 0) / 1000)
-                self._caller.append(Words(self._at(begins), text[:_MOST_TEXT]))
+                self._caller.append(Words(self._at(begins), _beginning(text)))
                 self._spoke = None
             case {"event": "turn", "who": "agent", "item": str(item), "text": str(text)}:
                 said = self._item(item, at - event.get("ago_ms", 0) / 1000)
@@ -140,7 +152,7 @@ class _Reader:
             case {"event": "call_hangup" | "ended", "cause": str(cause)} if not self.ended:
                 self.ended = why(cause, event.get("source"))
             case {"event": "digits", "digits": str(digits)}:
-                self._caller.append(Words(self._at(at), f"keys: {digits}", is_note=True))
+                self._caller.append(Words(self._at(at), _beginning(f"keys: {digits}"), is_note=True))
             case {"event": "filler" | "clip", "clip": str(clip)}:
                 self._note(at, f"a recorded sentence: {clip.replace('-', ' ')}")
             case {"event": "engine_lost"}:
@@ -159,7 +171,7 @@ class _Reader:
                 self._note(at, "the process died, and another took the call back")
 
     def _note(self, at: float, text: str) -> None:
-        self._notes.append(Words(self._at(at), text[:_MOST_TEXT], is_note=True))
+        self._notes.append(Words(self._at(at), _beginning(text), is_note=True))
 
     def _item(self, name: str, begins: float) -> _Said:
         said = self._items.setdefault(name, _Said())

@@ -64,6 +64,9 @@ def lines(heard: str, unheard: str, size: float, room: float, most: int) -> list
         needs = width(word, size)
         if rows[-1] and used + space + needs > room:
             if len(rows) >= most and not is_heard:
+                while used + space + width("…", size) > room:
+                    last, _ = rows[-1].pop()
+                    used -= width(last, size) + space
                 rows[-1].append(("…", False))
                 break
             rows.append([])
