@@ -30,10 +30,12 @@ from callflow.engines.call_tools import CallTools
 from callflow.engines.tools import ToolsError
 from callflow.errors import TunnelError
 from callflow.history.database import DatabaseError, url_of
+from callflow.history.kept import KeptSettings
 from callflow.history.lessons import learnt
 from callflow.history.writer import DurableJournal
 from callflow.house import NOBODY, House
 from callflow.keeper import Keeper
+from callflow.kept import NOT_KNOWN, Kept
 from callflow.limits import CallerLimits
 from callflow.live import Live
 from callflow.profiles import country
@@ -44,6 +46,7 @@ from callflow.web import http1
 from callflow.web.operators import create_operators
 from callflow.web.pings import ListenerConfig
 from callflow.web.public import PublicAddress, create_public
+from callflow.web.session import add_session
 from carriers.telnyx import Telnyx, TelnyxConfig
 from carriers.twilio import Twilio, TwilioConfig
 
@@ -91,7 +94,10 @@ class Line:
         self.address = PublicAddress(settings.public_base_url, f"http://{host}:{port}")
         self.carriers = make_carriers(settings, self.address)
         self.switchboard = make_switchboard(settings, self._rooms)
-        self.keeper.begin(self.switchboard, self.carriers, self.address.learn)
+        self.kept = Kept(self._house, KeptSettings(self.keeper.database))
+        self.keeper.begin(
+            self.switchboard, self.carriers, self.address.learn, load=self.kept.load, prepare=self._house.prepare
+        )
         self._house.start()
         await self._listen(
             public, create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.keeper)
@@ -108,6 +114,7 @@ class Line:
                 checked=self._house.checked,
                 engine=self._house.account.describe,
             )
+            add_session(operators, self.keeper, self.kept)
             await self._listen(console, operators)
         try:
             await self._open_tunnel()
@@ -115,6 +122,7 @@ class Line:
             await self.__aexit__()
             raise
         await self.keeper.is_open(_OPEN_SECONDS)
+        self._tell_of_kept()
         if self.journal.trouble:
             name = "DATABASE_URL" if settings.database_url else "DATA_DIR"
             self.warnings.append(
@@ -123,6 +131,15 @@ class Line:
         elif self.keeper.is_readable:
             self.warnings += await self._lessons()
         return self
+
+    @property
+    def effective(self) -> Settings:
+        """The settings of coming calls to numbers without a profile."""
+        return self._house.rules.settings
+
+    def _tell_of_kept(self) -> None:
+        told = [*self.kept.warnings, *self.kept.overridden, *([] if self.kept.is_known else [NOT_KNOWN])]
+        self.warnings += [line for line in told if line not in self.warnings]
 
     async def _lessons(self) -> list[str]:
         """What the last calls have met that somebody should put right."""
@@ -286,7 +303,8 @@ def create_app(settings: Settings) -> Quart:
 
         board.append(make_switchboard(settings, rooms))
         keepers.append(keeper)
-        keeper.begin(board[0], carriers, address.learn)
+        kept = Kept(house, KeptSettings(keeper.database))
+        keeper.begin(board[0], carriers, address.learn, load=kept.load, prepare=house.prepare)
         house.start()
 
     @app.after_serving
@@ -316,11 +334,12 @@ async def serve_until_signal(settings: Settings) -> int:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signals.put_nowait, None)
-    tunnel = choose_tunnel(settings.ngrok_auth_token.get_secret_value()) if settings.public else None
+    token = settings.ngrok_auth_token.get_secret_value()
+    tunnel = choose_tunnel(token, settings.ngrok_download) if settings.public else None
     async with Line(settings, tunnel) as line:
         warnings = [*settings.warnings, *line.warnings]
         known = line.address.known
-        table = start_table(settings, public=line.public, console=line.console, address=known, warnings=warnings)
+        table = start_table(line.effective, public=line.public, console=line.console, address=known, warnings=warnings)
         with contextlib.suppress(BrokenPipeError):  # who reads it may have gone; callers have not
             Screen().print(table)
             for told in webhooks(settings, known) if known else ():

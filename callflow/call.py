@@ -64,7 +64,7 @@ class Call:
     ) -> None:
         self.id, self.carrier, self.ids = name, carrier, ids
         self.from_number, self.to_number = from_number, to_number
-        self.plan = rooms.plan(to_number)
+        self.plan = rooms.plan(to_number, rebuilt.kept if rebuilt is not None else None)
         streams = self.plan.stream_tries if "streams_on_request" in carrier.can else 0
         self.model = machine.Model(engine_tries=self.plan.engine_tries, stream_tries=streams)
         self.began = rooms.now()
@@ -442,6 +442,7 @@ class Call:
             **{"from": self.from_number, "to": self.to_number},
             direction="inbound",
             profile=self.plan.profile,
+            **({"kept": dict(self.plan.kept)} if self.plan.kept else {}),
             engine_tries=self.model.engine_tries,
             stream_tries=self.model.stream_tries,
             address=self._rooms.address(),

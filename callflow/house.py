@@ -5,14 +5,16 @@ Which voice model there is, this file knows; which carriers, only `server.py`.
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from callflow import session_changes, settings_places
+from callflow import kept_settings, session_changes, settings_places
 from callflow.contracts import Caller
 from callflow.engines import models, remote_tools, session_config
 from callflow.engines.account import Account
@@ -32,6 +34,9 @@ from callflow.settings import Settings, SettingsError
 from callflow.settings_shown import secrets_of
 from callflow.switchboard import Switchboard
 from callflow.tokens import Mint
+
+
+log = logging.getLogger(__name__)
 
 
 def engine_config(settings: Settings) -> RealtimeConfig:
@@ -59,8 +64,8 @@ def for_the_log(settings: Settings) -> Callable[[str], str]:
     return lambda text: redact.text(secrets.lines(text))
 
 
-def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
-    """How a call is conducted under these settings: those of its own number."""
+def make_plan(settings: Settings, account: Account, profile: str = "", kept: Mapping[str, Any] | None = None) -> Plan:
+    """How a call is conducted under these settings: those of its own number. `kept`: see `Plan`."""
     engine = engine_config(settings)
     by_silence = settings.turn_detection == "server_vad"
     names = {each.name for each in fields(Plan)} & set(Settings.model_fields)
@@ -70,6 +75,7 @@ def make_plan(settings: Settings, account: Account, profile: str = "") -> Plan:
         disclosure=f"{announced} {settings.disclosure}".strip(),
         record_after_opening=bool(announced),
         profile=profile,
+        kept=kept or {},
         make_engine=lambda brief, hear: OpenAIRealtime(engine, brief, hear, account),
         clips=_clips(settings, profile),
         deadline_seconds={
@@ -116,6 +122,20 @@ _SEMANTIC_MS = 9000
 NOBODY = Caller("", "", "")
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How calls are conducted under what is kept just now."""
+
+    kept: Mapping[str, Any]
+    """By names of settings, in their proper form: see `callflow.kept_settings`."""
+    settings: Settings
+    profiles: Profiles
+    plans: Mapping[str, Plan]
+
+
+_MOST_EARLIER: Final = 8
+
+
 class House:
     """What the settings make for all calls: a plan for each profile, the tools, and the engine's account.
 
@@ -124,12 +144,42 @@ class House:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.profiles = Profiles(settings)
         self.tools = ToolShelf(settings_places.tools_file(settings))
         self.account = Account()  # profiles have neither key nor address of their own
-        self.plans = {name: make_plan(chosen, self.account, name) for name, chosen in self.profiles.all().items()}
+        self.rules = self.rules_under({})
+        self._earlier: dict[str, Rules] = {}
         self.redactor = redactor(settings)
         self._secrets = secrets_of(settings)
+
+    def rules_under(self, kept: Mapping[str, Any]) -> Rules:
+        """Reads files. Raises SettingsError."""
+        settings = kept_settings.effective(self.settings, kept)
+        profiles = Profiles(settings)
+        plans = {name: make_plan(chosen, self.account, name, kept) for name, chosen in profiles.all().items()}
+        return Rules(kept, settings, profiles, plans)
+
+    def prepare(self, kept: Mapping[str, Any]) -> None:
+        """For a call that began while this was kept. Reads files."""
+        key = json.dumps(kept, sort_keys=True)
+        if kept == self.rules.kept or key in self._earlier:
+            return
+        usable, _ = kept_settings.decode({name: json.dumps(value) for name, value in kept.items()}, self.settings)
+        try:
+            rules = self.rules_under(usable)
+        except SettingsError as error:
+            log.error("what was kept when a call began cannot be used any more: %s", error)
+            rules = self.rules
+        while len(self._earlier) >= _MOST_EARLIER:
+            self._earlier.pop(next(iter(self._earlier)))
+        self._earlier[key] = rules
+
+    def plan(self, to_number: str, kept: Mapping[str, Any] | None = None) -> Plan:
+        """How a call to this number is conducted. `kept`: what was when it began, if that was prepared; None: what is
+        now."""
+        rules = self.rules
+        if kept is not None and kept != rules.kept:
+            rules = self._earlier.get(json.dumps(kept, sort_keys=True), rules)
+        return rules.plans[rules.profiles.name_for(to_number)]
 
     def start(self) -> None:
         """With the server: what goes on beside the calls."""
@@ -150,9 +200,10 @@ class House:
     @property
     def warnings(self) -> list[str]:
         """What was asked for and will not be, and models that are about to go."""
-        found = list(self.profiles.warnings)
+        rules = self.rules
+        found = list(rules.profiles.warnings)
         today = datetime.now().astimezone().date()
-        for name, chosen in self.profiles.all().items():
+        for name, chosen in rules.profiles.all().items():
             about = session_config.warnings(engine_config(chosen))
             for model in (chosen.model, chosen.transcription_model):
                 about += [warning] if (warning := models.shutdown_warning(model, today)) else []
@@ -176,14 +227,14 @@ class House:
         return Rooms(
             journal=journal,
             live=live,
-            plan=lambda to_number: self.plans[self.profiles.name_for(to_number)],
+            plan=self.plan,
             make_toolbox=lambda caller, acts: CallTools(self.tools.current(), caller, acts),
             mint=self._mint(),
             journal_seconds=self.settings.journal_seconds,
             address=address,
             now=time.time,
             outlive=switchboard.outlive,
-            number=self.profiles.numbers.told,
+            number=self.rules.profiles.numbers.told,
             redact=self.redactor,
             recordings=Path(self.settings.data_dir) / "recordings",
         )

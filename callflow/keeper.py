@@ -7,11 +7,12 @@ without it, loudly.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import URL
@@ -43,6 +44,7 @@ _HOLD_SECONDS: Final = 1.0
 """Since the start, both: see `hold`."""
 _LOCK_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
+_MOST_LOADS: Final = 1000
 _QUESTIONS: Final = 20
 """To carriers, at the same time."""
 _YOUNG_SECONDS: Final = 10.0
@@ -81,10 +83,17 @@ class Keeper:
         self.journal.on_began = lambda record: self._number_ids.began(record.call, record.event)
 
     def begin(
-        self, switchboard: Switchboard, carriers: Sequence[Carrier], learn: Callable[[str], None] = lambda address: None
+        self,
+        switchboard: Switchboard,
+        carriers: Sequence[Carrier],
+        learn: Callable[[str], None] = lambda address: None,
+        *,
+        load: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[Mapping[str, Any]], None] = lambda kept: None,
     ) -> None:
-        """`learn`: told our public address, as the process before knew it."""
-        self._switchboard, self._learn = switchboard, learn
+        """`learn`: told our public address, as the process before knew it. `load`: reads from the record what else is
+        kept there. `prepare`: told what was when a call began that is brought back."""
+        self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="record keeper"))
@@ -125,7 +134,9 @@ class Keeper:
 
     async def _run(self) -> None:
         await self._open()
+        await self._try_to_load()
         await self._take_charge()
+        await self._try_to_load()  # the process before may have changed it meanwhile
         back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._keep(), name="record retention"))
@@ -151,6 +162,25 @@ class Keeper:
         self.journal.trouble = ""
         self.journal.open(self.database)
         self.is_readable = True
+
+    async def _try_to_load(self) -> None:
+        """Once; if that fails, again beside everything else."""
+        if self._load is None:
+            return
+        try:
+            await self._load()
+        except Exception as error:
+            what = self.database.trouble(error)
+            log.error("WHAT IS KEPT OF THE SETTINGS CANNOT BE READ (%s): calls go on without it", what)
+            self._tasks.append(asyncio.create_task(self._load_again(self._load), name="kept settings"))
+
+    async def _load_again(self, load: Callable[[], Awaitable[None]]) -> None:
+        for pause in (*_AGAIN_SECONDS, *(_AGAIN_SECONDS[-1],) * _MOST_LOADS):
+            await asyncio.sleep(pause)
+            with contextlib.suppress(Exception):
+                await load()
+                log.warning("what is kept of the settings is read now, and holds for coming calls")
+                return
 
     async def _take_charge(self) -> None:
         """Nobody but this process looks after the calls of this record."""
@@ -213,6 +243,7 @@ class Keeper:
             at = records[-1].at if records else self._now()
             self.journal.note(Record(name, 0, self._now(), {"event": ENDED, "cause": "interrupted", "until": at}))
             return None
+        await asyncio.to_thread(self._prepare, old.kept)
         self.journal.seed(records)
         self._number_ids.began(name, {"carrier": old.carrier, "to": old.to_number, "number": old.ids.number})
         if old.address and not is_loopback(urlsplit(old.address).hostname or ""):

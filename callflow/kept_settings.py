@@ -53,7 +53,7 @@ def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any])
         lines = dict.fromkeys([*problems, *asked.warnings])
         raise Refusal([line if line == NEITHER else f"{line}." for line in lines])
     warnings = [*asked.warnings, *(_in_words_of(line, asked.paths) for line in told)]
-    warnings += [f"{asked.paths[name]} is kept, and not sent: {UNSENT[name]}" for name in taken if name in UNSENT]
+    warnings += [f"{asked.paths[name]} is not sent: {UNSENT[name]}" for name in taken if name in UNSENT]
     return Wanted(taken, gone, warnings[:_MOST_WARNINGS], asked.paths)
 
 

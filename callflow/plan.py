@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from callflow.contracts import MakeEngine
 from callflow.media.clips import Clip
@@ -22,6 +23,8 @@ class Plan:
     """By the names in `callflow.machine.DEADLINES`."""
     media: MediaSettings = field(default_factory=MediaSettings)
     profile: str = ""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """What operators had changed when it was made, by names of settings: a call goes on under it after a crash, too."""
 
     greeting: str = ""
     """What the agent is told to do first; "": it waits for the caller."""

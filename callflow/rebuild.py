@@ -48,6 +48,8 @@ class Rebuilt:
     """The caller has heard all of it."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls that were to run, and of which nobody knows what became of them."""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that operators had changed when it began."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that were changed in mid-call."""
     usage: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +88,8 @@ def rebuild(records: Sequence[Record]) -> Rebuilt | None:
             count, first = call.odd or (0, f"{type(error).__name__} in {record.event.get('event')!r:.60}")
             call.odd = count + 1, first
     call.address = str(said.get("address", ""))
+    kept = said.get("kept")
+    call.kept = kept if isinstance(kept, dict) else {}
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call

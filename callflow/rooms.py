@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from callflow.tokens import Mint
 class Rooms:
     journal: Journal
     live: Live
-    plan: Callable[[str], Plan]
-    """How a call to this number is to be conducted."""
+    plan: Callable[[str, Mapping[str, Any] | None], Plan]
+    """How a call to this number is to be conducted; with what operators kept when it began, or None: keep now."""
     make_toolbox: MakeToolbox
     mint: Mint
     journal_seconds: float
