@@ -82,6 +82,8 @@ class Settings(conduct.Conduct):
     public: bool = False
     """Open a tunnel, and let carriers reach this server through it."""
     ngrok_auth_token: Secret = SecretStr("")
+    ngrok_download: bool = False
+    """Download ngrok's program for a tunnel where it is not installed, without asking at the terminal."""
     public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
     """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
     host: Host = "127.0.0.1"
@@ -268,7 +270,8 @@ def suggestion(name: str, *, among_others: bool = False) -> str | None:
     """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
     if name in Settings.model_fields or name in ALIASES:
         return None
-    return legacy.setting_of(name) or names.meant(name, [*Settings.model_fields, *ALIASES], among_others=among_others)
+    found = legacy.setting_of(name) or names.meant(name, [*Settings.model_fields, *ALIASES], among_others=among_others)
+    return ALIASES.get(found, found) if found else None
 
 
 def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secrecy.Secrets = secrecy.NONE) -> str:

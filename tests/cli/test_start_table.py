@@ -6,6 +6,7 @@ import io
 import pytest
 from pydantic import SecretStr
 from rich.console import Console
+from rich.table import Table
 
 from callflow.cli.start_table import start_table, to_do, webhooks
 from callflow.settings import Settings
@@ -20,8 +21,13 @@ READY = Settings(
 )
 
 
-def printed(settings: Settings, warnings: list[str] | None = None, width: int = 80) -> str:
+def shown(table: Table, width: int = 80) -> str:
     out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    return out.getvalue()
+
+
+def printed(settings: Settings, warnings: list[str] | None = None, width: int = 80) -> str:
     table = start_table(
         settings,
         public=("127.0.0.1", 6000),
@@ -29,8 +35,7 @@ def printed(settings: Settings, warnings: list[str] | None = None, width: int = 
         address=settings.public_base_url,
         warnings=warnings or [],
     )
-    Console(file=out, width=width).print(table)
-    return out.getvalue()
+    return shown(table, width)
 
 
 def row(text: str, label: str) -> str:
