@@ -140,8 +140,10 @@ def _fits(value: Any, field: FieldInfo) -> bool:
     is_union = get_origin(field.annotation) in (Union, UnionType)
     kinds = list(get_args(field.annotation)) if is_union else [field.annotation]
     for kind in kinds:
-        if kind is str or get_origin(kind) is Literal:
+        if kind is str:
             fits = isinstance(value, str)
+        elif get_origin(kind) is Literal:
+            fits = isinstance(value, str) and value.strip().lower() in get_args(kind)
         elif kind is bool:
             fits = isinstance(value, bool)
         elif kind is int:

@@ -118,7 +118,8 @@ class McpDoor:
 def _check(scope: Any) -> None:
     """Raises Refused for what is no request of the kind that is served here."""
     if scope["method"] != "POST":
-        raise Refused(405, "MCP is spoken by POST here; there is no stream and no session.", {"Allow": "POST"})
+        sentence = f"{line(scope['method'])[:20]} is not possible here, but POST: there is no stream and no session."
+        raise Refused(405, sentence, {"Allow": "POST"})
     given = [value for name, value in scope["headers"] if name == b"content-type"]
     if len(given) != 1 or given[0].partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, "MCP is spoken in JSON: Content-Type: application/json.")
