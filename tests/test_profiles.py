@@ -63,7 +63,13 @@ def test_what_is_asked_of_a_call_wins_and_is_checked(tmp_path: Path) -> None:
         ('numbers = ["+15550100002"]\nspeed = 9', "SPEED"),
         ('numbers = ["+15550100002"]\nport = 1', "port holds for all calls"),
         ('voice = "cedar"', "numbers must list"),
+        ("", "numbers must list"),
         ("numbers = []", "numbers must list"),
+        ("numbers = [true]", "numbers must list"),
+        ("numbers = [1.5]", "numbers must list"),
+        ('numbers = [["+15550100002"]]', "numbers must list"),
+        ('numbers = [""]', "numbers must list"),
+        ("numbers = {a = 1}", "numbers must list"),
         ('numbers = "+15550100002"', "numbers must list"),
     ],
 )
@@ -81,6 +87,98 @@ def test_a_number_belongs_to_one_profile(tmp_path: Path) -> None:
         profiles(tmp_path, twice)
 
 
+def test_the_same_number_twice_in_one_profile_is_one(tmp_path: Path) -> None:
+    one = profiles(tmp_path, '[profiles.a]\nnumbers = ["+15550100002", "+1 555 0100002"]')
+    assert (one.name_for("+15550100002"), one.warnings) == ("a", [])
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        (
+            '[profiles]\nnumbers = ["+15550100002"]',
+            "numbers stands in [profiles], and a profile needs a name",
+        ),
+        ('[profiles]\nvoice = "cedar"', "voice stands in [profiles], and a profile needs a name of its own"),
+        ('[profiles]\nsales = "+15550100002"', "profile sales: must be a table [profiles.sales]"),
+        ('[[profiles.sales]]\nnumbers = ["+15550100002"]', "a profile is a table [profiles.sales] in single brackets"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_profile_is_told(toml: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        profiles(tmp_path, toml)
+    (told,) = caught.value.problems
+    assert told.startswith("settings.toml")
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ('number = ["+15550100003"]', '"number" — did you mean "numbers"?'),
+        ('Voice = "cedar"', '"Voice" — did you mean "voice"?'),
+        ("[profiles.a.vad]\nsilence_ms = 3", '"vad" — a profile holds settings, and no further tables'),
+        ("zzzz = 3", '"zzzz"'),
+    ],
+)
+def test_a_key_of_a_profile_that_is_none_is_told_with_what_was_meant(key: str, said: str, tmp_path: Path) -> None:
+    one = profiles(tmp_path, f'[profiles.a]\nnumbers = ["+15550100002"]\n{key}\n')
+    assert one.warnings == [f"settings.toml, profile a: unknown key {said}"]
+
+
+NO_MATCH = "and no call will match it"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("5550100002", "has no country code and is read as +15550100002"),
+        ("(555) 010-0002", "has no country code and is read as +15550100002"),
+        ("+1555", NO_MATCH),
+        ("+15550100", NO_MATCH),
+        ("555 0100", NO_MATCH),
+        ("+155501000022222", NO_MATCH),
+        ("+999123456789", NO_MATCH),
+        ("12345678901234567", NO_MATCH),
+        ("1-800-FLOWERS", NO_MATCH),
+        ("+1-800-FLOWERS", NO_MATCH),
+        ("the sales line", NO_MATCH),
+        ("+15550100002,+15550100003", NO_MATCH),
+        ("+15550100002 or 03", NO_MATCH),
+    ],
+)
+def test_a_number_that_may_not_be_the_one_that_was_meant_is_told(number: str, said: str) -> None:
+    (told,) = Profiles(settings({"sales": {"numbers": [number]}})).warnings
+    assert told.startswith("settings.toml, profile sales: ")
+    assert number in told
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "+15550100002",
+        "15550100002",
+        "001 555 010 0002",
+        "tel:+15550100002",
+        "1001",
+        "*67",
+        "sip:ann.lee@x",
+        15550100002,
+    ],
+)
+def test_any_other_number_is_taken_in_silence(number: str) -> None:
+    assert Profiles(settings({"sales": {"numbers": [number]}})).warnings == []
+
+
+def test_a_number_without_a_country_code_is_one_of_the_country_that_was_set() -> None:
+    one = Profiles(settings({"sales": {"numbers": ["5550100002"]}}, default_country="US"))
+    assert one.name_for("+15550100002") == "sales"
+    assert one.warnings == []
+    guessed = Profiles(settings({"sales": {"numbers": ["+4930901820", "5550100002"]}}))
+    assert "is read as +495550100002; write it so, or set default_country" in guessed.warnings[0]
+
+
 def test_an_unknown_key_is_a_warning_with_the_nearest_name(tmp_path: Path) -> None:
     one = profiles(tmp_path, '[profiles.a]\nnumbers = ["+15550100002"]\nvioce = "ash"\n')
     assert one.warnings == ['settings.toml, profile a: unknown key "vioce" — did you mean "voice"?']
@@ -95,9 +193,14 @@ LEGACY: list[tuple[str, str, dict[str, Any]]] = [
     ("REALTIME_DEFAULT_INSTRUCTIONS", "Be kind.", {"instructions": "Be kind."}),
     ("REALTIME_DEFAULT_PROMPT_ID", "pmpt_1", {"prompt_id": "pmpt_1"}),
     ("REALTIME_DEFAULT_PROMPT_VERSION", "3", {"prompt_version": "3"}),
+    ("REALTIME_PROMPT_VERSION", "3", {"prompt_version": "3"}),
+    ("REALTIME_DEFAULT_TOOL_CHOICE", "required", {"tool_choice": "required"}),
     ("REALTIME_TOOL_CHOICE", "none", {"tool_choice": "none"}),
+    ("REALTIME_DEFAULT_MODALITIES", "text,audio", {"output_modalities": "audio"}),
     ("REALTIME_MODALITIES", "audio,text", {"output_modalities": "audio"}),
+    ("REALTIME_DEFAULT_TEMPERATURE", "0.7", {"temperature": 0.7}),
     ("REALTIME_TEMPERATURE", "0.5", {"temperature": 0.5}),
+    ("REALTIME_DEFAULT_MAX_OUTPUT_TOKENS", "800", {"max_output_tokens": 800}),
     ("REALTIME_MAX_OUTPUT_TOKENS", "900", {"max_output_tokens": 900}),
     ("REALTIME_TURN_DETECTION", "none", {"turn_detection": "none"}),
     ("REALTIME_VAD_THRESHOLD", "0.7", {"vad_threshold": 0.7}),
@@ -185,5 +288,5 @@ def test_numbers_without_a_country_code_are_those_of_our_own_numbers() -> None:
 
 
 def test_a_country_that_is_none_is_a_problem() -> None:
-    with pytest.raises(SettingsError, match="DEFAULT_COUNTRY .*: no country has the code XX"):
+    with pytest.raises(SettingsError, match=r"DEFAULT_COUNTRY .*: no country has the code XX"):
         Profiles(settings({}, default_country="XX"))
