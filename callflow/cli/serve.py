@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from callflow.cli.process import bind, log_to_stderr, run
+from callflow.errors import TunnelError
 from callflow.settings import Settings, SettingsError, check_serve
 from callflow.settings_loader import load
 from callflow.settings_shown import secrets_of
@@ -19,10 +20,12 @@ def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
         told = settings.warnings
         problems = check_serve(settings)
         if check:
+            settings, of_kept = _with_kept(settings)
+            told = (*told, *of_kept)
             _show(settings)
         if problems:
             return refuse([*told, *_of_profiles(settings), *problems])
-        return _check(settings) if check else _run(settings)
+        return _check(settings, told) if check else _run(settings)
     except SettingsError as error:
         return refuse([*told, *error.warnings, *error.problems])
 
@@ -52,7 +55,21 @@ def _show(settings: Settings) -> None:
     Screen().print(check_table(settings))
 
 
-def _check(settings: Settings) -> int:
+def _with_kept(settings: Settings) -> tuple[Settings, list[str]]:
+    """These settings with what operators keep in the database, which is only read; and what there is to say of that."""
+    from callflow import kept_settings
+    from callflow.history.database import DatabaseError, url_of
+    from callflow.history.kept import look
+
+    try:
+        rows = look(url_of(settings.database_url, settings.data_dir))
+    except DatabaseError as error:
+        return settings, [f"What is kept in the database (PATCH /api/session) is not known: {error}"]
+    kept, odd = kept_settings.decode(rows, settings)
+    return kept_settings.effective(settings, kept), [*odd, *kept_settings.overridden(settings, kept)]
+
+
+def _check(settings: Settings, told: Sequence[str]) -> int:
     from callflow.engines.tools import ToolsError
     from callflow.house import House
 
@@ -60,7 +77,7 @@ def _check(settings: Settings) -> int:
         warnings = House(settings).warnings
     except (OSError, ToolsError) as error:
         return _cannot_start(settings, error)
-    for warning in [*settings.warnings, *warnings]:
+    for warning in [*told, *warnings]:
         print(warning, file=sys.stderr)
     return 0
 
@@ -69,7 +86,8 @@ def _run(settings: Settings) -> int:
     try:
         # Tried before the rest is loaded, which takes a second.
         bind(settings.host, settings.port).close()
-    except OSError as error:
+        settings = _asked(settings)
+    except (OSError, TunnelError) as error:
         return _cannot_start(settings, error)
     from callflow import app, house
 
@@ -78,6 +96,17 @@ def _run(settings: Settings) -> int:
         return run(app.serve_until_signal(settings))
     except (OSError, *app.CANNOT_START) as error:
         return _cannot_start(settings, error)
+
+
+def _asked(settings: Settings) -> Settings:
+    """A tunnel may need a program that is not installed: nothing is downloaded without a yes."""
+    if not settings.public or settings.public_base_url or settings.ngrok_download:
+        return settings
+    from callflow.cli import tunnel
+
+    if not tunnel.must_ask(settings.ngrok_auth_token.get_secret_value()):
+        return settings
+    return settings.model_copy(update={"ngrok_download": tunnel.ask()})
 
 
 def _cannot_start(settings: Settings, error: Exception) -> int:

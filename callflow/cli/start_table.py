@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from callflow import addresses
+from callflow.kept_settings import ORIGIN
 from callflow.profiles import country
 from callflow.settings import Settings
+from callflow.settings_conduct import Conduct
 from callflow.settings_places import tools_file
 from callflow.settings_shown import masked
 from callflow.settings_values import is_loopback
@@ -59,6 +61,7 @@ def start_table(
     section(
         ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
         ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
+        *_kept(settings),
     )
     section(
         ("limits", _limits(settings)),
@@ -146,6 +149,12 @@ def _twilio(settings: Settings) -> str:
 def _address(host: str, port: int) -> str:
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"http://{shown}:{port}"
+
+
+def _kept(settings: Settings) -> list[tuple[str, str]]:
+    """What operators have changed for coming calls."""
+    names = [name for name in Conduct.model_fields if settings.origin(name) == ORIGIN]
+    return [("kept", f"{', '.join(names)} (in the database: GET /api/session)")] if names else []
 
 
 def _limits(settings: Settings) -> str:
