@@ -90,7 +90,7 @@ def lines(settings: Settings) -> list[str]:
     if not settings.telnyx_on:
         say("Telnyx is off (TELNYX_API_KEY and TELNYX_PUBLIC_KEY turn it on)", *_OF_TELNYX)
     if not settings.public:
-        say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token")
+        say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
     model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]
     if model and model != settings.model:
         say("OPENAI_REALTIME_URL names another one", "model")

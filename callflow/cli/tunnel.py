@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,35 +23,84 @@ from callflow.secrecy import Secrets
 log = logging.getLogger(__name__)
 
 _OPEN_SECONDS: Final = 30.0
-"""The first time ngrok's own program is downloaded."""
+_DOWNLOAD_SECONDS: Final = 180.0
 _CLOSE_SECONDS: Final = 3.0
 _CLOUDFLARED_URL: Final = re.compile(rb"https://[a-z0-9-]+\.trycloudflare\.com")
 
 
-def choose(ngrok_token: str) -> Tunnel:
+_NETWORK: Final = re.compile(
+    r"no such host|\bdial|\blookup |time(d )?[ -]?out|name resolution|name or service|getaddrinfo|nodename nor servname"
+    r"|connection (refused|reset|aborted)|unreachable|no route|urlopen|x509|certificate|\btls\b|\bproxy",
+    re.IGNORECASE,
+)
+"""How programs say that they do not reach the network."""
+_OF_TOKEN: Final = frozenset({"ERR_NGROK_105", "ERR_NGROK_106", "ERR_NGROK_107", "ERR_NGROK_4018"})
+_NOT_INSTALLED: Final = (
+    "ngrok is not installed: install it (https://ngrok.com/download), or set NGROK_DOWNLOAD=true to have it downloaded,"
+    " or set PUBLIC_BASE_URL and start without --public"
+)
+
+
+def choose(ngrok_token: str, download: bool = False) -> Tunnel:
     """ngrok, unless cloudflared is installed, and neither ngrok nor a token for it is there."""
-    if not ngrok_token and not shutil.which("ngrok") and shutil.which("cloudflared"):
+    if not ngrok_token and not _ngrok_program() and shutil.which("cloudflared"):
         return Cloudflared()
-    return Ngrok(ngrok_token)
+    return Ngrok(ngrok_token, download)
+
+
+def must_ask(ngrok_token: str) -> bool:
+    """Whether the tunnel needs ngrok's program, and it is not installed."""
+    return choose(ngrok_token).name == Ngrok.name and not _ngrok_program()
+
+
+def ask() -> bool:
+    """Whether the person at the terminal wants ngrok's program downloaded. Raises TunnelError when nobody is there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise TunnelError(_NOT_INSTALLED)
+    from pyngrok.conf import PyngrokConfig
+
+    where = PyngrokConfig().ngrok_path
+    print(f"ngrok is not installed. Download it from ngrok.com to {where}? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise TunnelError(_NOT_INSTALLED)
+    return True
+
+
+def _ngrok_program() -> str | None:
+    """Where it is installed: by hand, or by an earlier download."""
+    if found := shutil.which("ngrok"):
+        return found
+    # here: whoever needs no tunnel does not wait for it to be loaded
+    from pyngrok.conf import PyngrokConfig
+
+    path: str = PyngrokConfig().ngrok_path
+    return path if os.access(path, os.X_OK) else None
 
 
 class Ngrok:
-    """Through pyngrok, which starts ngrok's program, and downloads it where it is not installed."""
+    """Through pyngrok, which starts ngrok's program.
+
+    `download`: whether the program may be downloaded where it is not installed.
+    """
 
     name = "ngrok"
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str = "", download: bool = False) -> None:
         self._token = token
+        self._download = download
         self._config: Any = None
 
     async def open(self, port: int) -> str:
-        # here: whoever needs no tunnel does not wait for it to be loaded
         from pyngrok import ngrok
         from pyngrok.conf import PyngrokConfig
         from pyngrok.exception import PyngrokError
 
-        logging.getLogger("pyngrok").setLevel(logging.WARNING)  # it tells its command line, and the token in it
-        self._config = PyngrokConfig(ngrok_path=shutil.which("ngrok"), startup_timeout=int(_OPEN_SECONDS))
+        # It tells its command line, and the token in it; what goes wrong is told by the error.
+        logging.getLogger("pyngrok").setLevel(logging.CRITICAL)
+        program = _ngrok_program()
+        if program is None:
+            await self._install()
+        self._config = PyngrokConfig(ngrok_path=program, startup_timeout=int(_OPEN_SECONDS))
         self._config.auth_token = None  # it would stand in the command line, which everybody on this machine can read
         try:
             async with asyncio.timeout(_OPEN_SECONDS + 5):
@@ -61,7 +111,28 @@ class Ngrok:
         except (PyngrokError, OSError, TimeoutError) as error:
             await self.close()
             raise TunnelError(_ngrok_advice(str(error) or type(error).__name__, self._token)) from None
+        logging.getLogger("pyngrok").setLevel(logging.WARNING)
         return str(opened.public_url).replace("http://", "https://", 1).rstrip("/")
+
+    async def _install(self) -> None:
+        if not self._download:
+            raise TunnelError(_NOT_INSTALLED)
+        from pyngrok import installer
+        from pyngrok.conf import PyngrokConfig
+        from pyngrok.exception import PyngrokError
+
+        print("Downloading ngrok …", file=sys.stderr)
+        installer._print_progress_enabled = False  # it would write to standard output
+        path = PyngrokConfig().ngrok_path
+        try:
+            async with asyncio.timeout(_DOWNLOAD_SECONDS):
+                await asyncio.to_thread(installer.install_ngrok, path)
+        except (PyngrokError, OSError, TimeoutError) as error:
+            said = _root(error)
+            whose = "check that this machine reaches the internet" if _NETWORK.search(said) else "try again"
+            raise TunnelError(
+                f"ngrok could not be downloaded ({said}): {whose}, or install it yourself (https://ngrok.com/download)"
+            ) from None
 
     async def close(self) -> None:
         if self._config is None:
@@ -91,14 +162,27 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
+def _root(error: BaseException) -> str:
+    """What it began with, without what was wrapped around it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(said.split())[:300]
+
+
 def _ngrok_advice(said: str, token: str) -> str:
-    is_of_token = "ERR_NGROK_4018" in said or "authtoken" in said.lower() or not token
-    said = Secrets([token]).told(" ".join(said.split()))[:300]  # ngrok repeats a token that it does not like
-    if is_of_token:
-        advice = "put your authtoken from dashboard.ngrok.com into .env as NGROK_AUTH_TOKEN"
-    else:
+    code = next(iter(re.findall(r"ERR_NGROK_\d+", said)), "")
+    network = not code and _NETWORK.search(said)
+    if network:
         advice = "check that this machine reaches the internet, or set PUBLIC_BASE_URL and start without --public"
-    return f"ngrok opened no tunnel ({said}): {advice}"
+    elif code in _OF_TOKEN or (not code and "authtoken" in said.lower()):
+        advice = "put your authtoken from dashboard.ngrok.com into .env as NGROK_AUTH_TOKEN"
+    elif code:
+        advice = f"https://ngrok.com/docs/errors/{code.lower()} tells what to do"
+    else:
+        advice = "try `ngrok http 6000` by itself, or set PUBLIC_BASE_URL and start without --public"
+    said = Secrets([token]).told(" ".join(said.split()))[:300]  # ngrok repeats a token that it does not like
+    return f"ngrok {'does not reach its servers' if network else 'opened no tunnel'} ({said}): {advice}"
 
 
 class Cloudflared:

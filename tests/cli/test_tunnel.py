@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -34,6 +36,12 @@ token = os.environ.get("NGROK_AUTHTOKEN", "")
 pathlib.Path(os.environ["HOME"], "ngrok.started").write_text(json.dumps([sys.argv, token]))
 if os.environ.get("NGROK_PLAYS") == "disliked":
     print(f't=1 lvl=eror msg="session closing" err="not a proper authtoken: {{token}} ERR_NGROK_105"', flush=True)
+    sys.exit(1)
+if os.environ.get("NGROK_PLAYS") == "offline":
+    print('t=1 lvl=eror msg="failed to reconnect session" err="dial tcp: lookup ngrok.com: no such host"', flush=True)
+    sys.exit(1)
+if os.environ.get("NGROK_PLAYS") == "limited":
+    print('t=1 lvl=eror msg="session closing" err="authentication failed: ERR_NGROK_108"', flush=True)
     sys.exit(1)
 if os.environ.get("NGROK_PLAYS") == "refused":
     print('t=1 lvl=eror msg="session closing" err="authentication failed: ERR_NGROK_4018"', flush=True)
@@ -220,3 +228,138 @@ def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line_without_the_token(
             assert token not in " ".join(command), "everybody on this machine can read a command line"
 
     run(main())
+
+
+@pytest.mark.parametrize("token", ["", "2Zq9ngrokToken0123456789_abc"])
+@pytest.mark.parametrize(
+    ("plays", "told"), [("offline", "reaches the internet"), ("limited", "ngrok.com/docs/errors/err_ngrok_108")]
+)
+def test_the_token_is_not_blamed_for_the_network_nor_for_a_limit(
+    tmp_path: Path, plays: str, told: str, token: str
+) -> None:
+    program(tmp_path, "ngrok", NGROK)
+    said = refusal(tmp_path, NGROK_PLAYS=plays, NGROK_AUTH_TOKEN=token)
+    assert told in said
+    assert "NGROK_AUTH_TOKEN" not in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Get https://api.ngrok.com: dial tcp: lookup api.ngrok.com on 127.0.0.53:53: server misbehaving",
+        "<urlopen error [Errno -3] Temporary failure in name resolution>",
+        "connect: network is unreachable",
+        "connection refused",
+        "read tcp 10.0.0.2:1->3.3.3.3:443: i/o timeout",
+        "x509: certificate signed by unknown authority",
+        "TimeoutError",
+    ],
+)
+def test_what_the_network_does_is_told_as_that(said: str) -> None:
+    for token in ("", "2Zq9ngrokToken0123456789_abc"):
+        told = tunnel._ngrok_advice(said, token)
+        assert "reaches the internet" in told
+        assert "authtoken" not in told
+
+
+NO_NETWORK: Final = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+
+
+def without_ngrok(folder: Path, **env: str) -> dict[str, str]:
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        **NO_NETWORK,
+        **env,
+    }
+
+
+def refusal(folder: Path, **env: str) -> str:
+    """What a server with --public says that does not start."""
+    told: list[str] = []
+
+    async def main() -> None:
+        from tests.e2e.process import environment as sandbox
+        from tests.e2e.process import python
+
+        telnyx, realtime = Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), Realtime()
+        async with (
+            telnyx,
+            realtime,
+            python(SERVER, "--public", env={**sandbox(telnyx, realtime), **environment(folder), **env}) as process,
+        ):
+            assert await process.ended(20) == 2
+            told.extend(one for one in process.err if one.startswith("Cannot start: "))
+
+    run(main())
+    (line,) = told
+    return line
+
+
+needs_no_ngrok = pytest.mark.skipif(
+    shutil.which("ngrok", path="/usr/bin:/bin") is not None, reason="ngrok is installed"
+)
+
+
+@needs_no_ngrok
+def test_nothing_is_downloaded_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    said = refusal(tmp_path, **without_ngrok(tmp_path), NGROK_AUTH_TOKEN="a-token-of-ngrok")
+    assert "ngrok is not installed" in said
+    assert "NGROK_DOWNLOAD=true" in said
+    assert not (tmp_path / "config").exists()
+
+
+@needs_no_ngrok
+def test_a_download_without_a_network_is_told_as_that(tmp_path: Path) -> None:
+    said = refusal(tmp_path, **without_ngrok(tmp_path), NGROK_DOWNLOAD="true")
+    assert "could not be downloaded" in said
+    assert "reaches the internet" in said
+    assert "authtoken" not in said
+
+
+@pytest.mark.parametrize(("typed", "wanted"), [("y", True), ("Yes", True), ("n", False), ("", False), ("sure", False)])
+def test_the_terminal_is_asked(
+    typed: str, wanted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r") as terminal, os.fdopen(os.dup(theirs), "w") as screen:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(sys, "stderr", screen)
+        os.write(ours, f"{typed}\n".encode())
+        if wanted:
+            assert tunnel.ask()
+        else:
+            with pytest.raises(TunnelError, match="NGROK_DOWNLOAD"):
+                tunnel.ask()
+    os.close(ours)
+
+
+def test_with_leave_the_program_is_downloaded_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyngrok import installer
+
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYNGROK_NGROK_PATH", str(tmp_path / "ngrok"))
+    asked: list[str] = []
+
+    def install(path: str) -> None:
+        asked.append(path)
+        program(tmp_path, "ngrok", NGROK)
+
+    monkeypatch.setattr(installer, "install_ngrok", install)
+    assert tunnel.must_ask("a-token")
+
+    async def main() -> None:
+        for download in (False, True, False):  # the third time it is there
+            through = tunnel.choose("a-token", download)
+            if not download and not asked:
+                with pytest.raises(TunnelError, match="not installed"):
+                    await through.open(6000)
+                continue
+            assert await through.open(6000) == "https://ab-12.ngrok.example"
+            await through.close()
+
+    run(main())
+    assert asked == [str(tmp_path / "ngrok")]
+    assert not tunnel.must_ask("a-token")
