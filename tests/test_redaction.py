@@ -57,6 +57,18 @@ def test_json_stays_json() -> None:
     assert told["id"] == f"call_{VISA}", "names of things are not words"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["text", "heard_text", "unheard_text", "digits", "arguments", "output", "reason", "message", "detail", "changes"],
+)
+@pytest.mark.parametrize("shape", ["text", "nested"])
+def test_every_field_that_holds_words_is_looked_through(name: str, shape: str) -> None:
+    words, told = f"it is {VISA}", f"it is {CARD}"
+    event = {"event": "any", name: words if shape == "text" else {"a": [words]}}
+    assert Redactor().fields(event)[name] == (told if shape == "text" else {"a": [told]})
+    assert Redactor().fields({"event": "any", "cuts": [event]})["cuts"][0][name] == Redactor().fields(event)[name]
+
+
 def test_a_text_that_still_grows_does_not_show_its_beginning() -> None:
     redact = Redactor()
     for length in range(4, 17):
@@ -136,7 +148,8 @@ def test_no_value_is_too_odd(redact: Redactor) -> None:
             redact.text(value)
             redact.unfinished(value)
             hidden = f'{{"a":"{VISA}","b":[{value}]}}'
-            assert VISA not in redact.data(hidden) or not redact.text(VISA).startswith("[")
+            if redact.text(VISA) != VISA:
+                assert VISA not in redact.data(hidden)
     assert VISA not in repr(Redactor().data(deep))
 
 

@@ -41,6 +41,11 @@ def _altered(the: House, body: bytes) -> tuple[bytes, dict[str, str]]:
     return body.replace(b"+15550100001", b"+15550100009"), the.telnyx.sign(body)
 
 
+def _restamped(headers: dict[str, str]) -> dict[str, str]:
+    """A second from the one that was signed, whatever the clock says by now."""
+    return headers | {"Telnyx-Timestamp": str(int(headers["Telnyx-Timestamp"]) - 1)}
+
+
 FORGERIES: dict[str, Any] = {
     "unsigned": lambda the, body: (body, {}),
     "signature without timestamp": lambda the, body: (
@@ -50,12 +55,9 @@ FORGERIES: dict[str, Any] = {
     "wrong key": lambda the, body: (body, Signer().sign(body)),
     "one number altered": _altered,
     "a space added": lambda the, body: (body + b" ", the.telnyx.sign(body)),
-    "302 s old": lambda the, body: (body, the.telnyx.sign(body, int(time.time()) - 302)),
-    "302 s in the future": lambda the, body: (body, the.telnyx.sign(body, int(time.time()) + 302)),
-    "another timestamp": lambda the, body: (
-        body,
-        the.telnyx.sign(body) | {"Telnyx-Timestamp": str(int(time.time()) - 1)},
-    ),
+    "too old": lambda the, body: (body, the.telnyx.sign(body, int(time.time()) - 302)),
+    "from the future": lambda the, body: (body, the.telnyx.sign(body, int(time.time()) + 330)),
+    "another timestamp": lambda the, body: (body, _restamped(the.telnyx.sign(body))),
     "timestamp no number": lambda the, body: (body, the.telnyx.sign(body) | {"Telnyx-Timestamp": "now"}),
     "timestamp of 400 digits": lambda the, body: (body, the.telnyx.sign(body) | {"Telnyx-Timestamp": "9" * 400}),
     "timestamp of 5000 digits": lambda the, body: (body, the.telnyx.sign(body) | {"Telnyx-Timestamp": "9" * 5000}),
@@ -87,7 +89,7 @@ def test_a_forged_webhook_is_refused_and_no_command_follows() -> None:
 def test_a_webhook_within_300_seconds_is_taken() -> None:
     async def main() -> None:
         async with stage() as the:
-            for seconds in (-298, 298):
+            for seconds in (-270, 298):  # on a busy machine it takes a while to arrive
                 body = webhook("call.cost", leg())
                 taken(await post(the, body, the.telnyx.sign(body, int(time.time()) + seconds)), f"{seconds} s off")
 
