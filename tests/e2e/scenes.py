@@ -134,9 +134,11 @@ def taken(answer: httpx.Response, what: str) -> None:
 
 
 def posted(the: House, call: Call | None = None) -> list[str]:
-    """The actions asked of the carrier, in order; of one call, or of all."""
+    """The actions asked of the carrier, in order; of one call, or of all. What it was only asked about is none."""
     return [
-        command.action for command in the.telnyx.commands if call is None or command.call_control_id == call.control_id
+        command.action
+        for command in the.telnyx.commands
+        if command.action != "get" and (call is None or command.call_control_id == call.control_id)
     ]
 
 
