@@ -56,9 +56,9 @@ DEADLINES: Final = (
 )  # fmt: skip
 """Each has a setting in seconds: see `callflow.plan`."""
 
-NO, WANTED, SPEAKING, CLIP, AGENT = "", "wanted", "speaking", "clip", "agent"
+NO, WANTED, SPEAKING, CLIP, AGENT, FINAL = "", "wanted", "speaking", "clip", "agent", "final"
 """How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us; said by the
-agent itself, who may still be interrupted."""
+agent itself, whom the caller may still keep from it; the same, where somebody else wants the end, too: it comes."""
 
 
 class Model:
@@ -285,6 +285,12 @@ def last_words(model: Model, step: Step) -> None:
     _arm(model, step, "last_words")
 
 
+def insist(model: Model, step: Step) -> None:
+    """The agent says goodbye already: that is the goodbye, and there is one clock for it."""
+    model.farewell = FINAL
+    _one_clock(model, step)
+
+
 def stay(model: Model, step: Step) -> None:
     """The end is called off."""
     model.farewell, model.cause = NO, ""
@@ -330,6 +336,10 @@ def say_farewell(model: Model, step: Step) -> None:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
     model.tries = model.streams = 0  # nothing more is tried
+    _one_clock(model, step)
+
+
+def _one_clock(model: Model, step: Step) -> None:
     for deadline in DEADLINES:
         if deadline != "farewell":
             _disarm(model, step, deadline)
@@ -462,12 +472,17 @@ def media_is_lost(model: Model, event: Event) -> bool:
 
 
 def said_by_agent(model: Model, event: Event) -> bool:
-    return model.farewell == AGENT
+    return model.farewell in (AGENT, FINAL)
 
 
 def silenced(model: Model, event: Event) -> bool:
     """The agent has had its last word."""
     return model.farewell in (CLIP, SPEAKING, WANTED)
+
+
+def settled(model: Model, event: Event) -> bool:
+    """The end comes, whatever the caller says."""
+    return model.farewell in (CLIP, SPEAKING, WANTED, FINAL)
 
 
 def media_is_open(model: Model, event: Event) -> bool:
@@ -669,18 +684,27 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("end_requested", STREAMING, None, (as_asked, last_words), when=(engine_is_up,), unless=(parting,)),
     Row("end_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
     Row("last_words_heard", STREAMING, HANGUP, (hang_up,), when=(said_by_agent,)),
-    Row("last_words_interrupted", STREAMING, None, (stay,), when=(said_by_agent,)),
+    Row("last_words_interrupted", STREAMING, None, (stay,), when=(said_by_agent,), unless=(settled,)),
+    Row("last_words_interrupted", STREAMING, None, (part(GOODBYE),), when=(said_by_agent,)),
     Row("last_words_deadline", HEARD, HANGUP, (hang_up,), when=(said_by_agent,)),
     # The last sentence is over, or nobody can say it, or its time is up.
     Row("clip_played", HEARD, HANGUP, (hang_up,), when=(said_by_clip,)),
     Row("speak_ended", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
     Row("speak_failed", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
-    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(silenced,)),
+    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(settled,)),
     # Somebody wants it to end.
     Row("goodbye_requested", RINGING, HANGUP, (as_asked, hang_up)),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(silenced,)),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(silenced,)),
-    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(silenced,)),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(settled,)),
+    Row(
+        "goodbye_requested",
+        STREAMING,
+        None,
+        (insist,),
+        when=(said_by_agent, media_is_open, engine_is_up),
+        unless=(settled,),
+    ),
+    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(settled,)),
+    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(settled,)),
     Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),
     Row("hangup_requested", LIVE, HANGUP, (as_asked, hang_up)),
     # The carrier refuses our command for good, or says that there is no call.
