@@ -30,6 +30,8 @@ SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
 _HELP: Final = ("-h", "--help")
 _DIGITS: Final = 18
 """Of the longest number that is understood."""
+_MOST_TOLD: Final = 400
+"""Characters of what is wrong, which may repeat what was typed."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +44,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ").replace(": must be", " must be")
+        message = message.replace("\n", "\\n")
+        if len(message) > _MOST_TOLD:
+            message = f"{message[:_MOST_TOLD]} …"
         stop = "" if message.endswith("?") else "."
         self.exit(2, f"{self.prog}: {message}{stop} `python {self.prog} --help` shows what there is.\n")
 
@@ -198,7 +203,9 @@ def _serve(parser: Parser) -> None:
         action="store_true",
         help="let carriers reach this machine through a tunnel (default: PUBLIC, else off)",
     )
-    parser.add_argument("--check", action="store_true", help="show every setting and where it came from, and stop")
+    parser.add_argument(
+        "--check", action="store_true", help="show every setting and where it came from, and stop (default: off)"
+    )
 
 
 def _demo(parser: Parser) -> None:
@@ -248,16 +255,28 @@ def _calls(parser: Parser) -> None:
     parser.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
     parser.add_argument("--number", help="only calls from or to this number (default: all)")
     parser.add_argument("--text", help="only calls in which these words were said (default: all)")
-    parser.add_argument("--since", metavar="DATE", help="only calls that began then or later: 2026-01-31, in UTC")
-    parser.add_argument("--until", metavar="DATE", help="only calls that began before the end of that day")
+    parser.add_argument(
+        "--since", metavar="DATE", help="only calls that began then or later: 2026-01-31, in UTC (default: all)"
+    )
+    parser.add_argument(
+        "--until", metavar="DATE", help="only calls that began before the end of that day (default: all)"
+    )
     parser.add_argument("--limit", type=whole(1, 500), default=20, metavar="N", help="how many calls")
-    parser.add_argument("--save", metavar="FILE", help="write the call's record into a file, a JSON object per line")
+    parser.add_argument(
+        "--save", metavar="FILE", help="write the call's record into a file, a JSON object per line (default: no file)"
+    )
+    parser.add_argument(
+        "--picture",
+        type=file,
+        metavar="FILE",
+        help="draw the call, if it was recorded, as an .svg (default: no picture)",
+    )
     parser.add_argument(
         "--hangup",
         nargs="?",
         const="goodbye",
         metavar="goodbye|now",
-        help="end this live call, after a goodbye that the caller hears (the default) or at once",
+        help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
     )
 
 
@@ -267,7 +286,7 @@ def _sandbox(parser: Parser) -> None:
         " the server talks to it."
     )
     peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
-    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams")
+    telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams (port 6100)")
     telnyx.add_argument(
         "--webhook-url",
         type=web_url,
@@ -275,7 +294,7 @@ def _sandbox(parser: Parser) -> None:
         metavar="URL",
         help="where webhooks go",
     )
-    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams")
+    twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams (port 6200)")
     twilio.add_argument(
         "--public-url",
         type=web_url,
@@ -286,7 +305,7 @@ def _sandbox(parser: Parser) -> None:
     twilio.add_argument(
         "--server", type=web_url, default="http://127.0.0.1:6000", metavar="URL", help="where that address leads"
     )
-    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks")
+    realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks (port 6300)")
     for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
         peer.description = "Runs until Ctrl-C. Exit code 2: it could not listen."
         peer.add_argument("--host", type=word, default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
