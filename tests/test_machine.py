@@ -322,8 +322,44 @@ def test_an_end_that_the_caller_interrupts_is_called_off_and_the_call_has_its_cl
     assert interrupted
     for edge in interrupted:
         assert edge.step.after == STREAMING, edge
+        if edge.source.model.farewell == machine.FINAL:
+            continue
         assert not edge.target.model.farewell, edge
         assert edge.target.model.armed & {"warning", "call"}, edge
+
+
+def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
+    final = [node for node in graph().nodes if node.model.farewell == machine.FINAL and not machine.is_over(node.model)]
+    assert final
+    for node in final:
+        assert "farewell" in node.model.armed, node
+        assert machine.is_over(follow(node, passed("farewell")).target.model), node
+        edge = follow(node, ev.LastWordsInterrupted())
+        if node.model.state == STREAMING:
+            assert edge.target.model.farewell in (machine.CLIP, machine.SPEAKING), edge
+            assert machine.is_over(follow(node, ev.LastWordsHeard()).target.model), node
+
+
+BY_AGENT = (machine.AGENT, machine.FINAL)
+ASKED = tuple(ev.GoodbyeRequested(reason="operator", by=by) for by in ("", "console", "operator", "command line"))
+
+
+def test_whoever_asks_for_a_goodbye_gets_one_or_an_end_and_asking_again_changes_nothing() -> None:
+    for node in graph().nodes:
+        if machine.is_over(node.model):
+            continue
+        edges = [follow(node, event) for event in ASKED]
+        assert len({(edge.target.model.key(), tuple(edge.names)) for edge in edges}) == 1, "it matters who asks"
+        target = edges[0].target
+        assert machine.is_over(target.model) or target.model.farewell in (
+            machine.CLIP, machine.SPEAKING, machine.FINAL,
+        ), edges[0]  # fmt: skip
+        again = follow(target, ASKED[0])
+        assert (again.names, again.target.model.key()) == ([], target.model.key()), again
+        at_once = follow(target, ev.HangupRequested(reason="operator", by="operator"))
+        if not machine.is_over(target.model):
+            assert machine.is_over(at_once.target.model), at_once
+            assert do.Hangup.name in at_once.names, at_once
 
 
 def test_last_words_end_by_being_heard_or_by_a_deadline() -> None:
@@ -413,7 +449,7 @@ def test_a_last_sentence_is_due_silently_only_while_it_rings() -> None:
         if machine.is_over(model):
             continue
         assert (model.farewell == machine.WANTED) <= (model.state == RINGING), node
-        assert (model.farewell not in (machine.NO, machine.AGENT)) == bool(model.sentence), node
+        assert (model.farewell not in (machine.NO, *BY_AGENT)) == bool(model.sentence), node
         assert bool(model.farewell) <= bool(model.cause), node
 
 
@@ -509,7 +545,7 @@ def test_any_event_in_any_state_does_no_harm(event: Event) -> None:
     for state in STATES:
         for engine in ("none", "connecting", "ready", "lost"):
             for media in ("none", "open", "lost"):
-                for farewell in (machine.NO, machine.WANTED, machine.SPEAKING, machine.CLIP, machine.AGENT):
+                for farewell in (machine.NO, machine.WANTED, machine.SPEAKING, machine.CLIP, *BY_AGENT):
                     model = Model()
                     model.state, model.engine, model.media, model.farewell = state, engine, media, farewell
                     model.answer_sent, model.armed = True, frozenset(DEADLINES)

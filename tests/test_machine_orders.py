@@ -555,6 +555,33 @@ def test_a_caller_who_breaks_into_the_goodbye_has_more_to_say() -> None:
     assert call.tell(ev.EndRequested()) == ["last_words"]
 
 
+def test_a_goodbye_that_is_asked_for_while_the_agent_says_one_is_that_one_and_the_end_comes() -> None:
+    call = Told(*TALKING, ev.EndRequested())
+    assert call.tell(ev.GoodbyeRequested(reason="operator")) == [], (
+        "the agent was interrupted in its goodbye by another"
+    )
+    assert call.tell(ev.GoodbyeRequested(reason="operator")) == []
+    assert call.model.armed == {"farewell"}
+    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.model.cause == "agent"
+
+    call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
+    assert call.tell(ev.LastWordsInterrupted()) == ["play_clip"], "somebody wants the end, whatever the caller says"
+    assert call.sentence == "clip goodbye"
+    assert call.tell(ev.LastWordsHeard()) == []
+
+    for lost in (ENGINE_BROKE, ENGINE_LOST):
+        call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
+        assert call.tell(lost) == ["play_clip"]
+
+    call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
+    assert call.tell(ev.HangupRequested(reason="operator")) == ["hangup", "release"]
+
+    call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
+    assert call.tell(ev.TakenBack(found="answered")) == ["speak"], "the next process says it"
+    assert call.tell(ev.SpeakEnded()) == ["hangup", "release"]
+
+
 def test_an_engine_that_breaks_in_its_goodbye_is_spoken_for() -> None:
     call = Told(*TALKING, ev.EndRequested())
     assert call.tell(ENGINE_BROKE) == ["play_clip"]
