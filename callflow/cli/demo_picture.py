@@ -61,7 +61,7 @@ class Artist:
             story.phone.write_wav(path)
             recording = io.BytesIO(path.read_bytes())
         began = (story.phone.connected_at or 0.0) + unix_from_monotonic
-        return draw(picture_of([_note(one) for one in news], recording, began, made_by=self._made_by))
+        return draw(picture_of([_note(one) for one in news], [(began, recording)], made_by=self._made_by))
 
 
 def _note(one: News) -> Note:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import wave
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, BinaryIO, Final
 
 from callflow import printable
@@ -20,6 +20,8 @@ _MOST_TEXT: Final = 400
 """Characters of one turn, or of either part of one that was cut off."""
 Note = tuple[float, Mapping[str, Any]]
 """When, in Unix time, and the event of a journal's record."""
+Part = tuple[float, BinaryIO]
+"""A recording of the call, as WAV, and the Unix time of its first sample. A call has several after a server died."""
 
 
 @dataclass
@@ -59,10 +61,10 @@ class _Said:
         )
 
 
-def picture_of(notes: Iterable[Note], recording: BinaryIO, began: float, *, made_by: str = "") -> CallPicture:
-    """`began`: the time of the recording's first sample. Raises wave.Error or EOFError."""
-    seconds, caller, agent = loudness(recording)
-    reader = _Reader(began)
+def picture_of(notes: Iterable[Note], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
+    """The axis begins with the first part of the recording. Raises wave.Error or EOFError."""
+    seconds, caller, agent = loudness(parts)
+    reader = _Reader(parts[0][0])
     for at, event in notes:
         reader.read(at, event)
     exchanges = reader.exchanges()
@@ -78,21 +80,35 @@ def picture_of(notes: Iterable[Note], recording: BinaryIO, began: float, *, made
     )
 
 
-def loudness(recording: BinaryIO) -> tuple[float, str, str]:
-    """How long it is, and the peaks of both of its channels, against the loudest of all."""
-    with wave.open(recording, "rb") as file:
-        rate, count = file.getframerate(), file.getnframes()
-        both = array("h", file.readframes(count))
-    peaks = [_peaks(both[side::2]) for side in (0, 1)]
-    loudest = max(*peaks[0], *peaks[1], 1)
-    caller, agent = ("".join(f"{peak * 255 // loudest:02x}" for peak in each) for each in peaks)
-    return round(count / rate, 3), caller, agent
+def loudness(parts: Sequence[Part]) -> tuple[float, str, str]:
+    """How long it is from the first part to the end of the last, and the peaks of both channels, against the loudest of
+    all. Between two parts there is silence."""
+    with contextlib.ExitStack() as stack:
+        files = [(at - parts[0][0], stack.enter_context(wave.open(file, "rb"))) for at, file in parts]
+        seconds = max(at + file.getnframes() / file.getframerate() for at, file in files)
+        caller, agent = [0] * COLUMNS, [0] * COLUMNS
+        for at, file in files:
+            if (file.getnchannels(), file.getsampwidth()) != (2, 2):
+                raise wave.Error("a recording of a call has two channels of 16 bits")
+            for column, peaks in _peaks(file, at, max(seconds, 0.001) / COLUMNS):
+                caller[column], agent[column] = max(caller[column], peaks[0]), max(agent[column], peaks[1])
+    loudest = max(*caller, *agent, 1)
+    left, right = ("".join(f"{peak * 255 // loudest:02x}" for peak in each) for each in (caller, agent))
+    return round(seconds, 3), left, right
 
 
-def _peaks(samples: Sequence[int]) -> list[int]:
-    edges = [len(samples) * column // COLUMNS for column in range(COLUMNS + 1)]
-    parts = (samples[begin:end] or (0,) for begin, end in pairwise(edges))
-    return [max(max(part), -min(part)) for part in parts]
+def _peaks(file: wave.Wave_read, at: float, width: float) -> Iterator[tuple[int, tuple[int, int]]]:
+    """For each column that it reaches, the peaks of left and right. A call may be long: it is read in pieces."""
+    rate = file.getframerate()
+    column = min(int(at / width), COLUMNS - 1)
+    while True:
+        end = round(((column + 1) * width - at) * rate) if column < COLUMNS - 1 else file.getnframes()
+        both = array("h", file.readframes(max(end - file.tell(), 0)))
+        if both:
+            yield column, (max(max(both[0::2]), -min(both[0::2])), max(max(both[1::2]), -min(both[1::2])))
+        column += 1
+        if column >= COLUMNS or file.tell() >= file.getnframes():
+            return
 
 
 def _beginning(text: str) -> str:
@@ -137,11 +153,14 @@ class _Reader:
                 self._item(item, at).wait = Wait(*parts)
             case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
                 for cut in cuts:
-                    self._cut(at, cut, bool(event.get("by_caller")))
+                    self._cut(at, cut, bool(event.get("by_caller")), late=event["event"] == "cut_off")
             case _:
                 self._happened(at, event)
 
-    def _cut(self, at: float, cut: dict[str, Any], by_caller: bool) -> None:
+    def _cut(self, at: float, cut: dict[str, Any], by_caller: bool, *, late: bool) -> None:
+        """`late`: it is told afterwards, perhaps by another process, that the line broke."""
+        if late and cut["item"] in self._items:
+            at = min(at, min(self._items[cut["item"]].begins) + cut["heard_ms"] / 1000)
         said = self._item(cut["item"], at - cut["heard_ms"] / 1000)
         said.cut, said.cut_at, said.by_caller = cut, at, by_caller
         said.heard_ms += cut["heard_ms"]

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow import printable, timeline
 from callflow.causes import ended
+from callflow.cli import record_picture
 from callflow.cli.record_file import NotFound, RecordError, is_file_name, read_history, write_history
 from callflow.cli.terminal import Screen
 from callflow.history.database import Database, DatabaseError, url_of
@@ -54,8 +55,9 @@ async def _list(arguments: argparse.Namespace) -> int:
     for name, value in chosen.items():
         if value is not None and not value.strip():
             raise RecordError(f"--{name} is empty: say what to look for, or leave it out.")
-    if arguments.save is not None:
-        raise RecordError("--save writes down one call: say which. `python server.py calls` lists them.")
+    for option, does in (("save", "writes down"), ("picture", "draws")):
+        if getattr(arguments, option) is not None:
+            raise RecordError(f"--{option} {does} one call: say which. `python server.py calls` lists them.")
     asked = {name: value or "" for name, value in chosen.items()}
     wanted = Query(
         number=asked["number"], words=asked["text"], since=asked["since"], until=asked["until"], limit=arguments.limit
@@ -93,6 +95,13 @@ async def _show(arguments: argparse.Namespace) -> int:
         row, records = await _find(store, arguments.call)
         items = [] if records else [plain(item) for item in await store.items(row["id"])]
     name = row["call_id"] or row["stream_sid"]
+    if arguments.picture is not None:
+        if not records:
+            raise RecordError(f"Of call {name} there is no journal: an earlier system kept none. Nothing is drawn.")
+        kept = record_picture.keep(records, Path(load().data_dir) / "recordings", arguments.picture, call=name)
+        print(f"The call as a picture: {printable.line(str(kept.resolve()))}")
+        if arguments.save is None:
+            return 0
     if arguments.save is not None:
         if not arguments.save.strip():
             raise RecordError("--save is empty: say into which file.")

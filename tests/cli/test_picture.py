@@ -245,7 +245,7 @@ def recording(seconds: float, *, loud_from: float = 0.0) -> io.BytesIO:
 
 
 def noted(*events: tuple[float, dict[str, Any]], seconds: float = 30.0) -> CallPicture:
-    return picture_of([(1000.0 + at, event) for at, event in events], recording(seconds), 1000.0)
+    return picture_of([(1000.0 + at, event) for at, event in events], [(1000.0, recording(seconds))])
 
 
 def turn(at: float, who: str, text: str, **more: Any) -> tuple[float, dict[str, Any]]:
@@ -253,12 +253,21 @@ def turn(at: float, who: str, text: str, **more: Any) -> tuple[float, dict[str, 
 
 
 def test_the_waves_are_those_of_the_recording() -> None:
-    picture = picture_of([], recording(10.0, loud_from=5.0), 0.0)
+    picture = picture_of([], [(0.0, recording(10.0, loud_from=5.0))])
     half = COLUMNS // 2
     assert picture.seconds == 10.0
     assert picture.caller == "00" * COLUMNS
     assert picture.agent == "00" * half + "ff" * half
     draw(picture)
+
+
+def test_a_recording_in_parts_is_drawn_on_one_axis() -> None:
+    picture = picture_of([], [(50.0, recording(2.0)), (56.0, recording(4.0))])
+    fifth = COLUMNS // 5
+    assert picture.seconds == 10.0
+    assert set(re.findall("..", picture.agent[: 2 * fifth])) == {"ff"}
+    assert set(re.findall("..", picture.agent[2 * fifth + 2 : 6 * fifth])) == {"00"}
+    assert set(re.findall("..", picture.agent[6 * fifth + 4 :])) == {"ff"}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.02])
