@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from callflow import printable
 from callflow.cli import output_file
 from callflow.cli.call_picture import draw
 from callflow.cli.demo_story import Story
@@ -34,7 +35,7 @@ class Artist:
         if chosen["wav"] is not None:
             chosen["wav"] = chosen["wav"].name
         words = [f"--{name} {shlex.quote(str(value))}" for name, value in chosen.items() if value is not None]
-        self._made_by = " ".join(["scripts/demo", *words, "--picture"])
+        self._made_by = printable.whole(" ".join(["scripts/demo", *words, "--picture"]))
 
     def problem(self) -> str | None:
         """Why there can be no picture, found out before the call."""
@@ -55,12 +56,12 @@ class Artist:
             return None
 
     def _draw(self, story: Story, news: Sequence[News]) -> str:
-        unix_from_monotonic = time.time() - time.monotonic()
+        connected = story.phone.connected_at
+        began = time.time() - (time.monotonic() - connected if connected is not None else 0.0)
         with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
             path = Path(folder) / "call.wav"
             story.phone.write_wav(path)
             recording = io.BytesIO(path.read_bytes())
-        began = (story.phone.connected_at or 0.0) + unix_from_monotonic
         return draw(picture_of([_note(one) for one in news], [(began, recording)], made_by=self._made_by))
 
 
