@@ -213,21 +213,23 @@ def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
 
 def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
     async def main() -> None:
-        async with house(database_url=database_url, data_dir=str(tmp_path / "data")) as the:
-            async with reading(tmp_path, database_url) as client:
-                for number in range(3):
-                    one = await talk(the)
-                    await one.phone.hears(0.2)
-                    await the.line.journal.flushed()
-                    rows = await asked(client, "get_conversations")
-                    assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
-                    timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
-                    assert timeline["ended"] == "it has not ended"
-                    await one.call.hang_up()
-                    await the.quiet()
-                    await the.line.journal.flushed()
-                for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
-                    assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
+        async with (
+            house(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
+            reading(tmp_path, database_url) as client,
+        ):
+            for number in range(3):
+                one = await talk(the)
+                await one.phone.hears(0.2)
+                await the.line.journal.flushed()
+                rows = await asked(client, "get_conversations")
+                assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
+                timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
+                assert timeline["ended"] == "it has not ended"
+                await one.call.hang_up()
+                await the.quiet()
+                await the.line.journal.flushed()
+            for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
+                assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
 
     run(main())
 

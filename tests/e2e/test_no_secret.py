@@ -218,7 +218,7 @@ def test_a_server_with_calls_shows_no_key(carrier: str) -> None:
                 saved = process.folder / "saved.jsonl"
                 for code, words in (
                     (0, ["calls"]), (0, ["calls", name, "--save", str(saved)]), (0, ["replay", name]),
-                    (2, ["replay", "nonsense"]), (2, ["calls", "--since", "nonsense"]),
+                    (1, ["replay", "nonsense"]), (2, ["calls", "--since", "nonsense"]),
                 ):  # fmt: skip
                     await told(evidence, " ".join(words), *words, **later, code=code)
                 evidence.add("saved.jsonl", saved.read_bytes())
