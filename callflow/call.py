@@ -201,6 +201,8 @@ class Call:
 
     async def _step(self, event: Event, reply: asyncio.Future[Reply] | None) -> None:
         step = machine.take(self.model, event)
+        if self.model.engine == "ready" and not self.model.tries:
+            self._deadlines.settled("engine")  # else a session that took the place of another, and was not heard yet
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
@@ -240,7 +242,8 @@ class Call:
         match command:
             case commands.Arm(deadline=name):
                 preamble = self.carrier.preamble_seconds if name in ("ring", "stream") else 0.0
-                self._deadlines.arm(name, self.plan.deadline_seconds[name] + preamble)
+                seconds = self.plan.deadline_seconds[name] + preamble
+                self._deadlines.arm(name, seconds, shared=name == "engine")
             case commands.Disarm(deadline=name):
                 self._deadlines.disarm(name)
             case commands.ConnectEngine():

@@ -14,16 +14,30 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._elapsed: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        """When the first of those began that share their time."""
 
     def restore(self, elapsed: Mapping[str, float]) -> None:
         """Seconds of these passed in another process: the next time that one is armed, it is so much shorter."""
         self._elapsed = dict(elapsed)
 
-    def arm(self, name: str, seconds: float) -> None:
-        """Start it, again if it runs."""
+    def arm(self, name: str, seconds: float, *, shared: bool = False) -> None:
+        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew before `seconds` have passed has
+        what is left of them: what comes and goes is not waited for time and again."""
         self.disarm(name)
         left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
+        if shared:
+            now = self._loop.time()
+            began = self._began.get(name, now)
+            if now - began >= seconds:
+                began = now
+            self._began[name] = began
+            left = min(left, began + seconds - now)
         self._timers[name] = self._loop.call_later(left, self._post, DeadlinePassed(deadline=name))
+
+    def settled(self, name: str) -> None:
+        """Next time it has all its time again."""
+        self._began.pop(name, None)
 
     def disarm(self, name: str) -> None:
         timer = self._timers.pop(name, None)

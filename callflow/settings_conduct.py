@@ -150,8 +150,9 @@ class Conduct(BaseSettings):
     """From answered until the media stream has started."""
     start_frame_seconds: Seconds = 5
     """From the opening of a media socket until its `start` frame."""
-    engine_seconds: Seconds = 10
-    """From the first attempt to reach the model until it is ready."""
+    engine_seconds: Seconds = 4
+    """From the first attempt to reach the model, or from a session's end, until one is ready: over all tries together.
+    Then comes the apology of five seconds, so that a call whose model is away has ended after ten."""
     restream_seconds: Seconds = 3
     """For one of the new streams that are asked for after one was lost."""
     stream_grace_seconds: Seconds = 1

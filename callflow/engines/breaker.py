@@ -80,8 +80,8 @@ class Pace:
     WITHIN: Final = 15.5
     """Fifteen seconds as the vendor counts, whom one question may reach later than another."""
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
-    """After the first refusal, the second, …: five attempts, of which the last is made at the end of the ten seconds
-    that a caller waits, and no gap of three seconds among them."""
+    """After the first refusal, the second, …: five attempts within ten seconds, for who waits as long (three within the
+    four that a call waits by default), and no gap of three seconds among them."""
     PATIENCE: Final = 2.9
     """For one handshake. After that another is tried beside it: an engine that hangs and recovers does not always
     remember what it was asked before."""
