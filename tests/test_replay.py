@@ -9,6 +9,7 @@ import pytest
 
 from callflow import machine
 from callflow.cli.record_file import RecordError, read_history, write_history
+from callflow.conversation import broke_in
 from callflow.events import KINDS
 from callflow.journal import Record
 from callflow.rebuild import rebuild
@@ -93,6 +94,10 @@ def test_a_call_can_be_made_again_from_any_point_of_its_record(path: Path) -> No
             for record in steps
             for command in record.commands
         )
+        events = [record.event for record in records[:length]]
+        first = [event["ms"] for event in events if event["event"] == "first_word"]
+        assert call.first_word_ms == (first[0] if first else None)
+        assert call.interruptions == sum(broke_in(event) for event in events)
         for turn in call.turns:
             assert turn.heard_ms is None or 0 <= turn.heard_ms <= (turn.spoken_ms or 0)
 

@@ -90,3 +90,26 @@ def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
             LegIds(control="CA2"),
         ]
         assert route.calls[0].request.url.params["Status"] == "in-progress"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ([{"sid": "PN1", "phone_number": "+155501000020"}, {"sid": "PN2", "phone_number": "+15550100002"}], "PN2"),
+        ([{"sid": "PN1", "phone_number": "+4915550100002"}], ""),
+        ([{"sid": None, "phone_number": "+15550100002"}], ""),
+        ([], ""), (None, ""), ({"sid": "PN1"}, ""), (["odd", None], ""),
+    ],
+)  # fmt: skip
+def test_carriers_tell_the_id_of_a_number(numbers: Any, found: str) -> None:
+    """Both find also numbers that only hold the digits that are asked for."""
+    with respx.mock:
+        url = f"{TWILIO.removesuffix('/Calls')}/IncomingPhoneNumbers.json"
+        route = respx.get(url).mock(httpx.Response(200, json={"incoming_phone_numbers": numbers}))
+        assert asked(twilio_house.twilio(), "number_id", "+15550100002") == found
+        assert route.calls[0].request.url.params["PhoneNumber"] == "+15550100002"
+        if isinstance(numbers, list):
+            numbers = [{**one, "id": one["sid"]} if isinstance(one, dict) else one for one in numbers]
+        route = respx.get(f"{house.BASE}/phone_numbers").mock(httpx.Response(200, json={"data": numbers}))
+        assert asked(house.telnyx(), "number_id", "+15550100002") == found
+        assert route.calls[0].request.url.params["filter[phone_number]"] == "+15550100002"
