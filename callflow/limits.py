@@ -89,7 +89,8 @@ class CallerLimits:
             if not self._count[caller]:
                 del self._count[caller]
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """How many callers are remembered."""
         return len(self._count.keys() | self._lately.keys())
 

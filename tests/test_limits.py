@@ -23,7 +23,7 @@ def test_whoever_withholds_their_number_is_nobody_in_particular(number: str) -> 
     assert caller_of(number) == ""
     limits = CallerLimits(1, 1)
     assert [limits.take(f"call {n}", number, n) for n in range(5)] == [("", "")] * 5
-    assert len(limits) == 0
+    assert limits.remembered == 0
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_place_is_free_when_a_call_is_over() -> None:
     assert [limits.take(name, "+15550100001", 0)[0] for name in "de"] == ["", "caller_busy"]
     for name in "bd":
         limits.over(name)
-    assert len(limits) == 0
+    assert limits.remembered == 0
 
 
 def test_a_call_that_is_asked_for_again_counts_once() -> None:
@@ -97,9 +97,9 @@ def test_no_more_callers_are_remembered_than_may_be() -> None:
     for n in range(1000):
         limits.take(f"call {n}", f"+1555010{n:04}", float(n) / 1000)
         limits.over(f"call {n}")
-    assert len(limits) == 10
+    assert limits.remembered == 10
     assert limits.take("again", "+15550100999", 2.0)[0] == "caller_limit"
     assert limits.take("forgotten", "+15550100000", 2.0) == ("", "")
     limits.over("forgotten")
     limits.take("late", "+15550109999", 2 * HOUR)
-    assert len(limits) == 1, "callers of hours ago are remembered"
+    assert limits.remembered == 1, "callers of hours ago are remembered"

@@ -14,9 +14,12 @@ import pytest
 from callflow.media import clips
 from callflow.sandbox.realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
-from tests.e2e.house import run
+from callflow.sandbox.twilio import Timing as TwilioTiming
+from callflow.sandbox.twilio import Twilio
+from tests.e2e.house import PUBLIC, house, run, until
 from tests.e2e.process import serving
 from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, posted, stage, tasks, tell
+from tests.e2e.test_survival import office
 
 
 # A full house
@@ -132,6 +135,159 @@ def test_webhooks_without_a_call_take_no_slot() -> None:
             await conversing(the, call)
             await call.hang_up()
             await the.quiet()
+
+    run(main())
+
+
+# One caller
+
+
+@pytest.mark.parametrize("number", ["+15550100077", "sip:1001@pbx.example"])
+def test_a_caller_beyond_their_limit_is_rejected_as_busy_and_others_get_in(number: str) -> None:
+    async def main() -> None:
+        async with stage(max_calls_per_caller=1) as the:
+            first = await the.telnyx.ring(from_number=number)
+            await conversing(the, first)
+            second = await the.telnyx.ring(from_number=number)
+            await second.wait_ended()
+            assert posted(the, second) == ["reject"]
+            assert second.hangup_cause == "user_busy"
+            await the.until(lambda: len(the.happened("ended")) == 1, "the refused call's end on record")
+            (refused,) = the.happened("call_refused")
+            assert (refused["reason"], refused["why"]) == ("caller_busy", "this caller has 1 call already")
+            other = await the.telnyx.ring(from_number="+15550100078")
+            await conversing(the, other)
+            assert first.state == "answered", "the first call suffered"
+            assert the.line.switchboard.counts["refused"] == 1
+            await first.hang_up()
+            await other.hang_up()
+            await the.quiet()
+            third = await the.telnyx.ring(from_number=number)
+            await conversing(the, third)
+            await third.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_a_number_is_one_caller_however_it_is_written() -> None:
+    async def main() -> None:
+        async with stage(max_calls_per_caller=1) as the:
+            first = await the.telnyx.ring(from_number="+15550100077")
+            await conversing(the, first)
+            for number in ("15550100077", "+1 (555) 010-0077", "sip:+15550100077@trunk.example", "tel:+1-555-010-0077"):
+                again = await the.telnyx.ring(from_number=number)
+                await again.wait_ended()
+                assert posted(the, again) == ["reject"], number
+            await first.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_of_many_at_once_from_one_number_exactly_the_limit_is_taken() -> None:
+    async def main() -> None:
+        async with stage(max_calls_per_caller=3) as the:
+            calls = [await the.telnyx.ring(from_number="+15550100077") for _ in range(9)]
+            await the.until(lambda: len(the.actions("answer")) + len(the.actions("reject")) == 9, "all to be decided")
+            assert len(the.actions("answer")) == 3
+            for call in calls:
+                if call.state != "ended":
+                    await call.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_whoever_withholds_their_number_is_not_one_caller_with_the_others() -> None:
+    async def main() -> None:
+        async with stage(max_calls_per_caller=1, max_calls_per_caller_hour=1) as the:
+            numbers = ("anonymous", "anonymous", "", "", "Restricted", "Restricted", "+266696687", "+266696687")
+            uris = ("sip:anonymous@anonymous.invalid",) * 2
+            calls = [await the.telnyx.ring(from_number=number) for number in (*numbers, *uris)]
+            for call in calls:
+                await call.wait_streaming()
+            assert the.actions("reject") == []
+            for call in calls:
+                await call.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_calls_of_an_hour_are_counted_and_repeats_of_a_webhook_are_not() -> None:
+    async def main() -> None:
+        faults = Faults(webhook_new_ids={"call.initiated": 2}, webhook_duplicates={"call.initiated": 2})
+        async with stage(max_calls_per_caller=1, max_calls_per_caller_hour=2) as the:
+            for _ in range(2):
+                call = await the.telnyx.ring(faults=faults)
+                await conversing(the, call)
+                await call.hang_up()
+                await the.quiet()
+            third = await the.telnyx.ring()
+            await third.wait_ended()
+            assert posted(the, third) == ["reject"]
+            (refused,) = the.happened("call_refused")
+            assert refused["reason"] == "caller_limit"
+            assert refused["why"] == "this caller has had 2 calls within an hour already"
+            assert cause(the, the.line.journal.calls()[-1]) == "caller_limit"
+
+    run(main())
+
+
+def test_a_call_found_answered_beyond_the_callers_limit_is_told_so_and_hung_up() -> None:
+    async def main() -> None:
+        async with stage(max_calls_per_caller=1) as the:
+            first = await the.telnyx.ring()
+            await conversing(the, first)
+            second = await the.telnyx.ring(faults=Faults(webhook_drop=["call.initiated"]))
+            second.answered()
+            await second.wait_ended()
+            assert second.ended_by == "product"
+            assert heard(second, "busy", "Busy.")
+            assert [one["why"] for one in the.happened("goodbye_requested")] == ["this caller has 1 call already"]
+            await first.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_twilio_hears_busy_for_a_caller_beyond_their_limit() -> None:
+    async def main() -> None:
+        twilio = Twilio(PUBLIC, timing=TwilioTiming(speak_s_per_char=0.02))
+        async with house(carrier=twilio, realtime=model(), max_calls_per_caller=1) as the:
+            first = await twilio.ring(from_number="+15550100077")
+            await first.wait_streaming()
+            second = await twilio.ring(from_number="+15550100077")
+            await second.wait_ended()
+            assert second.documents[0].endswith('<Response><Reject reason="busy" /></Response>')
+            assert (second.status, second.answered_at) == ("busy", None)
+            unknown = [await twilio.ring(from_number=number) for number in ("+266696687", "+266696687", "anonymous")]
+            for call in unknown:
+                await call.wait_streaming()
+            for call in (first, *unknown):
+                await call.hang_up()
+            await the.quiet()
+            third = await twilio.ring(from_number="+15550100077")
+            await third.wait_streaming()
+            await third.hang_up()
+
+    run(main())
+
+
+def test_a_call_that_is_taken_back_counts() -> None:
+    async def main() -> None:
+        async with office(MAX_CALLS_PER_CALLER=1) as one:
+            first = await one.ring(1)
+            await until(lambda: first.heard_ms > 200, "the first words", 15)
+            await one.stop()
+            await one.start()
+            await until(lambda: len(one.realtime.sessions) > 1, "the call to be taken back", 15)
+            again, other = await one.ring(1), await one.ring(2)
+            await until(lambda: not again.is_up, "the caller's second call to be refused", 10)
+            await until(lambda: other.heard_ms > 200, "another caller to be served", 15)
+            assert first.is_up
+            assert again.call.hangup_cause == "user_busy"
 
     run(main())
 

@@ -85,7 +85,7 @@ async def session_of_next_call(the: House, **ring: Any) -> dict[str, Any]:
     await conversing(the, call)
     config: dict[str, Any] = the.realtime.sessions[-1].config
     await call.hang_up()
-    await the.quiet()
+    await call.wait_ended()
     return config
 
 
