@@ -137,6 +137,22 @@ def test_while_a_goodbye_is_under_way_another_changes_nothing_and_now_is_at_once
     run(main())
 
 
+def test_while_the_agent_says_its_own_goodbye_another_changes_nothing() -> None:
+    async def main() -> None:
+        async with line(realtime=Realtime(script=Script.tone(1.5), pace=Pace.instant())) as (the, it):
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            the.call._end_by_agent("all is said")
+            await until(lambda: the.happened("end_requested"), "the agent's wish")
+            assert (await hang_up(it, the.call.id)).status == 200
+            await over(the, one.call)
+            assert (cause(the), the.happened("clip")) == ("agent", [])
+            assert sum(each.ms for each in one.phone.heard) >= 1400, "its goodbye was cut off"
+            assert asked(the) == [("goodbye_requested", "operator"), ("end_requested", "agent")]
+
+    run(main())
+
+
 @pytest.mark.parametrize("when", ["goodbye", "now"])
 @pytest.mark.parametrize("state", ["answered", "recovering", "streaming"])
 def test_a_call_is_ended_in_whatever_state_it_is(state: str, when: str) -> None:
