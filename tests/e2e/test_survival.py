@@ -190,6 +190,12 @@ def test_a_caller_whose_server_is_killed_in_mid_sentence_is_spoken_to_again_in_c
             await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
             (row,) = one.rows("SELECT * FROM conversations")
             assert row["state"] == "hangup"
+            assert row["phone_number_sid"]
+            (over,) = one.rows('SELECT event FROM steps WHERE event LIKE \'{"event":"ended"%\'')
+            told_at_the_end = json.loads(over["event"])
+            for name in ("first_word_ms", "interruptions"):
+                assert told_at_the_end[name] == row[name], f"{name} of the process before is forgotten"
+            assert row["first_word_ms"] is not None
             item = one.rows("SELECT * FROM conversation_items WHERE role = 'assistant'")[0]
             assert (item["text"], item["status"]) == (SENTENCE, "incomplete")
             assert 1000 <= item["heard_ms"] <= 2500
