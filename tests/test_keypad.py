@@ -36,6 +36,12 @@ def test_one_side_alone_is_enough(source: Source) -> None:
     assert keypad.take() == "4711"
 
 
+def test_the_letters_of_a_keypad_are_the_same_in_any_case() -> None:
+    keypad = Keypad()
+    assert told(keypad, ("a", "stream"), ("A", ""), ("D", ""), ("d", "stream")) == [True, False, True, False]
+    assert keypad.take() == "AD"
+
+
 def test_a_key_told_much_later_by_the_other_side_is_another_press() -> None:
     keypad = Keypad()
     keypad.press("5", "stream", 0.0)

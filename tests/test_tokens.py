@@ -127,6 +127,14 @@ def test_the_secret_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> N
     assert path.read_bytes() == secret
 
 
+def test_a_secret_that_was_left_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    Mint.in_folder(tmp_path)
+    (tmp_path / "stream.secret").chmod(0o644)
+    Mint.in_folder(tmp_path)
+    assert (tmp_path / "stream.secret").stat().st_mode & 0o777 == 0o600
+
+
 def test_every_folder_has_a_secret_of_its_own(tmp_path: Path) -> None:
     token = Mint.in_folder(tmp_path / "a").path_token(CALL, 1)
     with pytest.raises(Refused):

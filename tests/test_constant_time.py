@@ -1,0 +1,80 @@
+"""Secrets that a stranger may guess at are compared whole, in a time that does not tell how much of them was right."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+import pytest
+
+from callflow.errors import Forged, Refused
+from callflow.tokens import Mint
+from callflow.web import entrance
+from carriers.twilio_signature import Verifier, _text, parameters, sign
+from tests.carriers.twilio_house import request
+from tests.e2e.house import house, run
+from tests.e2e.media_socket import media_socket, ring_by_hand
+
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> Pairs:
+    """What was compared in constant time."""
+    pairs: Pairs = []
+    real = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        pairs.append((bytes(one), bytes(other)))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    return pairs
+
+
+CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
+
+
+def _stream_token() -> tuple[bytes, bytes]:
+    mint = Mint(bytes(32))
+    right = mint.path_token(CALL, 1)
+    wrong = right[:-1] + ("A" if right[-1] != "A" else "B")
+    with pytest.raises(Refused):
+        mint.read(wrong)
+    return wrong.encode(), right.encode()
+
+
+def _operators_token() -> tuple[bytes, bytes]:
+    door = entrance.Admission("localhost", "the-right-token-of-operators")
+    with pytest.raises(entrance.Refused):
+        door.check([(b"host", b"localhost"), (b"authorization", b"Bearer a-wrong-token")])
+    return b"a-wrong-token", b"the-right-token-of-operators"
+
+
+def _twilio_signature() -> tuple[bytes, bytes]:
+    wrong = "A" * 27 + "="
+    asked = request(headers={"x-twilio-signature": wrong})
+    with pytest.raises(Forged):
+        Verifier(["the-right-token"]).check(asked)
+    return wrong.encode(), sign(b"the-right-token", asked.url.encode() + _text(parameters(asked))).encode()
+
+
+@pytest.mark.parametrize("what", [_stream_token, _operators_token, _twilio_signature])
+def test_a_secret_is_compared_whole_and_in_constant_time(
+    what: Callable[[], tuple[bytes, bytes]], compared: Pairs
+) -> None:
+    given, right = what()
+    assert {given, right} in [set(pair) for pair in compared]
+
+
+def test_so_is_the_secret_of_a_media_stream(compared: Pairs) -> None:
+    async def main() -> None:
+        async with house() as the:
+            call, url = await ring_by_hand(the)
+            async with media_socket(url, call.control_id) as socket:
+                await socket.send({"event": "connected", "connected": {"x-telnyx-streaming-auth-token": "guessed"}})
+                await socket.closed()
+
+    run(main())
+    assert [len(other) for pair in compared if b"guessed" in pair for other in pair if other != b"guessed"] == [43]
