@@ -18,7 +18,7 @@ _LINKS: Final = (
     ("/api/calls", "the calls that are live, and the newest on record"),
     ("/api/conversations", "the record of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
-    ("/api/session", "what coming calls are told beside the settings"),
+    ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
 )
@@ -26,6 +26,8 @@ _OTHERS: Final = (
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
+    ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
+    ("DELETE /api/session", "goes back to the settings of the files"),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
     ("DELETE /api/conversations/stream/ID", "takes a call off the record"),
     ("POST /mcp", "the record for a model's tools, over MCP"),

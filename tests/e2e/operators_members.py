@@ -194,5 +194,5 @@ def is_sent(method: str, name: str, member: Member) -> bool:
     if member.method:
         return method == "GET"
     if member.body is not None:
-        return method == "POST" or (method in ("GET", "DELETE") and name.startswith("body: deep"))
+        return method in ("POST", "PATCH") or (method in ("GET", "DELETE") and name.startswith("body: deep"))
     return method != "OPTIONS" or name.startswith("path: ")

@@ -13,6 +13,7 @@ import pytest
 
 from callflow.redaction import Redactor
 from callflow.web.operators import create_operators
+from callflow.web.session import add_session
 from tests.e2e.house import House, house, run
 from tests.e2e.operators_members import is_sent, members
 from tests.e2e.operators_port import JSON, MCP, MCP_HEADERS, TOKEN, Log, Port, faults_of, path_of
@@ -41,6 +42,7 @@ async def ended(the: House, **ring: Any) -> dict[str, Any]:
 def routes(the: House) -> list[tuple[str, str]]:
     """Every method and rule of the app, those of the MCP server as well."""
     app = create_operators(lambda: the.line.switchboard, the.line.keeper, host="localhost", redact=Redactor())
+    add_session(app, the.line.keeper, the.line.kept)
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
 
