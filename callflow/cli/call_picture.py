@@ -135,19 +135,21 @@ def read(svg: str) -> CallPicture:
 
 
 def _style() -> str:
-    def colours(scheme: dict[str, str]) -> str:
-        return "svg{" + ";".join(f"--{name}:{colour}" for name, colour in scheme.items()) + "}"
-
-    fills = "".join(
-        f".{name}{{fill:var(--{name})}}" for name in _LIGHT if name not in ("page", "edge", "left", "right")
-    )
     return (
-        f"{colours(_LIGHT)}@media(prefers-color-scheme:dark){{{colours(_DARK)}}}"
-        f"text{{font:{_SIZE}px {_FONT};fill:var(--ink)}}.s{{font-size:{_SMALL}px}}.b{{font-weight:600}}"
-        ".e{text-anchor:end}.m{text-anchor:middle}.i{font-style:italic}.h{font-size:20px;font-weight:600}"
-        f"{fills}.page{{fill:var(--page);stroke:var(--edge)}}.rule{{stroke:var(--edge);fill:none}}"
-        ".voice{fill:none;stroke-width:1.3;stroke-linecap:round}.v-caller{stroke:var(--left)}.v-agent{stroke:var(--right)}"
-        ".mark{stroke:var(--cut);stroke-width:2;fill:none;stroke-linecap:round}"
+        f"text{{font:{_SIZE}px {_FONT}}}.s{{font-size:{_SMALL}px}}.b{{font-weight:600}}.i{{font-style:italic}}"
+        ".e{text-anchor:end}.m{text-anchor:middle}.h{font-size:20px;font-weight:600}.rule,.voice,.mark{fill:none}"
+        ".voice{stroke-width:1.3;stroke-linecap:round}.mark{stroke-width:2;stroke-linecap:round}"
+        f"{_colours(_LIGHT)}@media(prefers-color-scheme:dark){{{_colours(_DARK)}}}"
+    )
+
+
+def _colours(scheme: dict[str, str]) -> str:
+    """Without variables, which not every viewer knows."""
+    fills = "".join(f".{name}{{fill:{colour}}}" for name, colour in scheme.items() if name not in _STROKES)
+    return (
+        f"text{{fill:{scheme['ink']}}}{fills}.page{{fill:{scheme['page']};stroke:{scheme['edge']}}}"
+        f".rule{{stroke:{scheme['edge']}}}.v-caller{{stroke:{scheme['left']}}}.v-agent{{stroke:{scheme['right']}}}"
+        f".mark{{stroke:{scheme['cut']}}}"
     )
 
 

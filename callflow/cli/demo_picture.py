@@ -21,13 +21,15 @@ from callflow.live import News
 
 _OPTIONS: Final = ("scenario", "carrier", "wav")
 _CARRIER: Final = "telnyx"
+_NAME: Final = Path("demo.svg")
 
 
 class Artist:
     def __init__(self, arguments: argparse.Namespace, recording: Path) -> None:
         asked: Path | bool | None = getattr(arguments, "picture", None)  # True: no place was named
         self._is_named = isinstance(asked, Path)
-        self.out = asked if isinstance(asked, Path) else recording.with_suffix(".svg") if asked else None
+        beside = recording if recording.is_file() or not recording.exists() else _NAME  # not beside /dev/stdout
+        self.out = asked if isinstance(asked, Path) else beside.with_suffix(".svg") if asked else None
         """None: no picture is wanted."""
         chosen = {name: getattr(arguments, name, None) for name in _OPTIONS}
         if chosen["carrier"] == _CARRIER:

@@ -185,7 +185,7 @@ def test_whatever_was_said_is_text_and_stays_on_the_page(odd: str) -> None:
 
 def test_a_picture_needs_nothing_from_elsewhere_and_is_told_in_words_too() -> None:
     svg = draw(some(Exchange((), (Words(0.5, "Hello there."),)), ended="it was over"))
-    for foreign in ("<script", "foreignObject", "<image", "href", "@import", "url("):
+    for foreign in ("<script", "foreignObject", "<image", "href", "@import", "url(", "var("):
         assert foreign not in svg
     assert re.findall(r"https?://[^\"' ]+", svg) == ["http://www.w3.org/2000/svg"]
     assert "prefers-color-scheme:dark" in svg
