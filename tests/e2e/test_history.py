@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from callflow.sandbox.telnyx import account
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.house import House, house, run, until
 from tests.e2e.talk import noise, talk
+from tests.history.test_database import EARLIER
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -164,7 +166,7 @@ def test_a_scripted_call_is_on_record_as_it_was(tmp_path: Path, database_url: st
     run(main())
 
 
-def test_what_is_not_there_is_404_and_limits_are_clamped(tmp_path: Path) -> None:
+def test_what_is_not_there_is_404_and_limits_are_checked(tmp_path: Path) -> None:
     async def main() -> None:
         async with recorded(tmp_path) as (_, client):
             for method, path, body in (
@@ -174,7 +176,17 @@ def test_what_is_not_there_is_404_and_limits_are_clamped(tmp_path: Path) -> None
             ):
                 answer = await client.request(method, path, json=body)
                 assert (answer.status_code, answer.json()) == (404, {"error": "Conversation not found"})
-            for limit, status in (("0", 200), ("-1", 200), ("1000000000", 200), ("abc", 400), ("1.5", 400), ("", 200)):
+            for limit, status in (
+                ("1", 200),
+                ("500", 200),
+                ("", 200),
+                ("0", 400),
+                ("-1", 400),
+                ("501", 400),
+                ("1000000000", 400),
+                ("abc", 400),
+                ("1.5", 400),
+            ):
                 answer = await client.get("/api/conversations", params={"limit": limit})
                 assert answer.status_code == status, limit
                 assert isinstance(answer.json(), list) if status == 200 else set(answer.json()) == {"error"}
@@ -259,6 +271,48 @@ def test_search_paging_export_and_deletion(tmp_path: Path, database_url: str) ->
     run(main())
 
 
+@pytest.mark.carrier("telnyx")
+def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "old.db")
+    old.executescript(EARLIER)
+    old.close()
+
+    async def main() -> None:
+        async with recorded(tmp_path, database_url=f"sqlite:///{tmp_path}/old.db") as (_, client):
+            names = (await client.get("/api/calls")).json()["recorded"]
+            assert names == ["MZold1", "MZold2"]
+            for name, why in zip(names, ("why is not on record", "no end is on record"), strict=True):
+                answer = await client.get(f"/api/calls/{name}")
+                assert answer.status_code == 200, f"{name} is listed, and denied"
+                told = answer.json()
+                assert (told["call"], told["records"]) == (name, [])
+                assert told["conversation"]["ended_because"] == why
+            assert (await client.get("/api/calls/MZold")).status_code == 404
+            table = (await client.get("/api/conversations/export?format=csv")).text.splitlines()
+            assert [line.rsplit(",", 1)[1] for line in table[1:]] == ["no end is on record", "why is not on record"]
+
+    run(main())
+
+
+@pytest.mark.carrier("telnyx")
+def test_a_number_of_another_country_is_not_missed_in_silence(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with recorded(tmp_path, default_country="GB") as (_, client):
+            for path in (
+                "/api/conversations?number=030 12345678", "/api/conversations?caller=030 12345678",
+                "/api/conversations/phone/030 12345678", "/api/conversations/export?called=030 12345678",
+                "/api/conversations/phone/030\u00a012345678",
+            ):  # fmt: skip
+                answer = await client.get(path)
+                assert (answer.status_code, answer.json()) == (200, []), path
+                assert "looked for as a number of GB (default_country)" in answer.headers["warning"], path
+            for path in ("?number=%2B49 30 12345678", "?number=anonymous", "?text=nobody", "/phone-sid/PN1", ""):
+                answer = await client.get(f"/api/conversations{path}")
+                assert (answer.json(), answer.headers.get("warning")) == ([], None), path
+
+    run(main())
+
+
 def test_too_old_calls_are_deleted_by_themselves(tmp_path: Path) -> None:
     folder = str(tmp_path / "data")
 
@@ -316,8 +370,6 @@ def test_a_database_in_trouble_stops_no_call_and_is_plain_to_see(tmp_path: Path)
     async def main() -> None:
         folder = tmp_path / "data"
         async with recorded(tmp_path, data_dir=str(folder)) as (the, client):
-            import sqlite3
-
             locker = sqlite3.connect(folder / "callflow.db", isolation_level=None)
             locker.execute("BEGIN EXCLUSIVE")
             await scripted(the)
