@@ -37,9 +37,10 @@ from callflow.settings import Settings
 from callflow.switchboard import Switchboard
 
 
-_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green", "server": "magenta"}
+_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green"}
 _OUT: Final = Path("demo.wav")
 """In the folder in which the command was started."""
+_MOST_WARNINGS: Final = 20
 _WHICH_CALL: Final = re.compile(r"^call [^ ]+: ")
 
 
@@ -65,13 +66,14 @@ def run(arguments: argparse.Namespace, open_line: Open) -> Any:
 
 
 class Teller(logging.Handler):
-    """Tells the story, a line for everything that happens; what the server warns of is a line of it."""
+    """Tells the story, a line for everything that happens; what the server warns of meanwhile is told behind it."""
 
     def __init__(self, console: Screen) -> None:
         super().__init__(logging.WARNING)
         self._console = console
         self._began = time.time()
         self.calling = False
+        self._warned: list[str] = []
 
     def begin(self) -> None:
         """The clock of the story starts."""
@@ -82,8 +84,14 @@ class Teller(logging.Handler):
         self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self("server", _WHICH_CALL.sub("", record.getMessage()))
+        warning = _WHICH_CALL.sub("", record.getMessage())
+        if len(self._warned) < _MOST_WARNINGS and warning not in self._warned:
+            self._warned.append(warning)
+
+    def warnings(self) -> list[str]:
+        """Those that were not told yet."""
+        warned, self._warned = self._warned, []
+        return warned
 
 
 async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
@@ -235,7 +243,7 @@ async def _one_call(
             await asyncio.gather(playing, watching, return_exceptions=True)
     kept = _record(story, out)
     tell.calling = False
-    _report(console, outcome, _waits(news), kept, artist.keep(story, news))
+    _report(console, tell.warnings(), outcome, _waits(news), kept, artist.keep(story, news))
     return 1 if outcome.missing else 0
 
 
@@ -294,7 +302,8 @@ def _line(one: News) -> tuple[str, str] | None:
         case "step" if data["event"]["event"] == "tool_called":
             return "agent", f"calls {data['event'].get('tool')}({data['event'].get('arguments')})"
         case "step" if data["event"]["event"] == "tool_finished":
-            return "line", f"{data['event'].get('tool')} answered in {data['event'].get('ms')} ms"
+            how = "answered in" if data["event"].get("ok", True) else "failed after"
+            return "line", f"{data['event'].get('tool')} {how} {data['event'].get('ms')} ms"
         case "caller_speaks" | "agent_speaks":
             return one.kind.removesuffix("_speaks"), "…"
     return None
@@ -332,7 +341,12 @@ def _waits_in_words(waits: list[dict[str, Any]]) -> str:
 
 
 def _report(
-    console: Screen, outcome: Outcome, waits: list[dict[str, Any]], kept: Path | None, drawn: Path | None
+    console: Screen,
+    warnings: list[str],
+    outcome: Outcome,
+    waits: list[dict[str, Any]],
+    kept: Path | None,
+    drawn: Path | None,
 ) -> None:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for what in outcome.done:
@@ -353,6 +367,10 @@ def _report(
     if waits:
         console.print("\nFrom the caller's last word to the first sound of the answer, as heard at the telephone:\n")
         console.print(_waterfall(waits) if console.width >= _WATERFALL_COLUMNS else _waits_in_words(waits))
+    if warnings:
+        console.print("\nMeanwhile the server has warned in its log:\n")
+        for warning in warnings:
+            console.print(f"- {escape(warning)}")
     if outcome.missing:
         things = "1 thing" if len(outcome.missing) == 1 else f"{len(outcome.missing)} things"
         console.print(f"\n[bold red]{things} did not happen as they should.[/]")

@@ -42,6 +42,9 @@ tools = [track_order, charge_card]
 """Written into a `tools.py` of its own: with one tool that is slow and one that fails."""
 
 
+_REFUSED: Final = 3
+
+
 @dataclass(frozen=True)
 class Scenario:
     about: str
@@ -107,10 +110,10 @@ async def engine_drop(story: Story) -> None:
     phone, expect = story.phone, story.outcome.expect
     await story.say("caller/hours", Turn.voice("agent/hours"))
     await phone.hears(0.3, story.seconds)
-    story.realtime.faults.refuse_next = 3  # a call asks again in pauses of up to three seconds
+    story.realtime.faults.refuse_next = _REFUSED  # a call asks again in pauses of up to three seconds
     story.stage.act(Turn.voice("agent/resume"))
     dropped = time.monotonic()
-    story.tell("line", "the model's connection is cut")
+    story.tell("line", f"the model's connection is cut, and the next {_REFUSED} attempts are refused")
     story.realtime.sessions[-1].drop()
     await story.until(lambda: len(story.realtime.sessions) > 1, "a new session")
     await story.until(lambda: story.said("agent/resume"), "the conversation to go on")
@@ -191,7 +194,7 @@ async def dtmf(story: Story) -> None:
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "interruption": Scenario(STORIES["interruption"], interruption),
     "tools": Scenario(STORIES["tools"], tools, {"tool_filler_after_ms": 800}, TOOLS),
-    "engine-drop": Scenario(STORIES["engine-drop"], engine_drop),
+    "engine-drop": Scenario(STORIES["engine-drop"], engine_drop, {"engine_seconds": 12.0}),
     "rotation": Scenario(STORIES["rotation"], rotation, {"session_seconds": 6.0}),
     "silence": Scenario(STORIES["silence"], silence, {"no_input_seconds": 1.5}),
     "dtmf": Scenario(STORIES["dtmf"], dtmf, {"dtmf_sensitive": True}),

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import logging
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import wave
 from array import array
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
+import numpy
 import pytest
+import soundfile
+import soxr
 
 import server
 from callflow.app import Line
-from callflow.cli import demo, demo_story
+from callflow.cli import demo, demo_story, recording
 from callflow.cli.demo_scenarios import SCENARIOS
+from callflow.cli.terminal import Screen
 from callflow.media.g711 import pcm16_to_ulaw, ulaw_to_pcm16
 from callflow.sandbox import voices
 from callflow.sandbox.phone import loud_bytes
@@ -25,6 +36,7 @@ from tests.e2e.house import run
 
 
 ROOT = Path(__file__).parents[2]
+STORY_LINE: Final = re.compile(r" *\d+\.\d\d s  (agent|caller|line|interrupted) ")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -102,8 +114,11 @@ def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path) -> None:
             play.kill()
     for name, (out, err, code) in told.items():
         assert code == 0, f"{name}: exit {code}\n{out}\n{err}"
-        assert "Traceback" not in err, err
+        assert err == "", f"{name}: {err}"
         assert "\nno " not in out
+        story = out[: out.index("\nyes ")].splitlines()[1:]
+        assert [line for line in story if line and not STORY_LINE.match(line)] == [], name
+        assert ("has warned in its log" in out) >= (name in ("tools", "engine-drop")), out
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -127,11 +142,9 @@ def test_a_scenario_that_does_not_happen_fails(
     assert "did not happen as they should" in capsys.readouterr().out
 
 
-def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo_story, "_STEP_SECONDS", 1.0)
-    arguments = argparse.Namespace(wav=None, out=tmp_path / "demo.wav", keep=False)
+def mute_call(out: Path | None) -> int:
+    """The demo with a model that says nothing, so that nothing of its story comes about."""
+    arguments = argparse.Namespace(wav=None, out=out, keep=False)
 
     async def main() -> int:
         async with Realtime(script=Script.silent()) as mute:
@@ -142,7 +155,14 @@ def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(
             code: int = await demo.run(arguments, open_line)
             return code
 
-    assert run(main()) == 1
+    return run(main())
+
+
+def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_story, "_STEP_SECONDS", 1.0)
+    assert mute_call(tmp_path / "demo.wav") == 1
     out = capsys.readouterr().out
     missing = [line.strip() for line in out.splitlines() if line.startswith("no ")]
     assert any("heard 0.00 s instead of 1 s" in line for line in missing), out
@@ -150,31 +170,222 @@ def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(
     assert "did not happen as they should" in out
 
 
-@pytest.mark.parametrize("what", ["missing", "text", "empty", "a folder"])
-def test_an_unreadable_recording_is_refused_in_one_line(
-    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+VOICE: Final = numpy.asarray(array("h", ulaw_to_pcm16(voices.load("caller/hours"))), dtype="float32") / 32768
+
+
+def write(path: Path, sound: Any, rate: int = 8000, **form: Any) -> None:
+    soundfile.write(path, sound, rate, **form)
+
+
+def faded(path: Path) -> None:
+    write(path, VOICE * 0.005)
+
+
+def damaged(path: Path) -> None:
+    write(path, VOICE)
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def damaged_mp3(path: Path) -> None:
+    """What libmpg123 complains of, on standard error, by itself."""
+    path.write_bytes(b"\xff\xfb\x90\x00" + bytes(300))
+
+
+UNUSABLE: Final[dict[str, tuple[Callable[[Path], object], str]]] = {
+    "missing.wav": (lambda path: None, "does not exist"),
+    "folder.wav": (Path.mkdir, "is a folder"),
+    "empty.wav": (Path.touch, "is empty"),
+    "text.wav": (lambda path: path.write_text("This is not a recording."), "no sound file"),
+    "notes.txt": (lambda path: path.write_text("hi"), "no sound file"),
+    "noise.mp3": (lambda path: path.write_bytes(bytes(range(256)) * 40), "no sound file"),
+    "text.mp3": (lambda path: path.write_text("text " * 2000), "no sound file"),
+    "damaged.mp3": (damaged_mp3, "no sound file"),
+    "damaged.wav": (damaged, "no sound file"),
+    "without-samples.wav": (lambda path: write(path, VOICE[:0]), "holds no voice"),
+    "silent.wav": (lambda path: write(path, VOICE * 0), "holds no voice"),
+    "faded.wav": (faded, "holds no voice"),
+    "click.wav": (lambda path: write(path, VOICE[8000:8200]), "holds no voice"),
+    "not-a-number.wav": (lambda path: write(path, VOICE * float("nan"), subtype="FLOAT"), "holds no voice"),
+    "pipe.wav": (os.mkfifo, "is not a file"),
+    "x" * 300: (lambda path: None, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_recording_that_is_no_voice_is_refused_in_one_line_before_the_call(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "mine.wav"
-    match what:
-        case "text":
-            path.write_text("This is not a recording.")
-        case "empty":
-            record_44100_stereo(path, b"")
-        case "a folder":
-            path.mkdir()
+    make, told = UNUSABLE[name]
+    path = tmp_path / name
+    make(path)
     assert server.main(["demo", "--wav", str(path), "--out", str(tmp_path / "demo.wav")]) == 2
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1, said.err
-    assert "mine.wav" in said.err
+    assert told in said.err
+    assert name in said.err
+    assert "give a" in said.err
+    assert not (tmp_path / "demo.wav").exists()
 
 
+def stereo(left: Any, right: Any) -> Any:
+    return numpy.stack([left, right], axis=1)
+
+
+def resampled(rate: int) -> Any:
+    return soxr.resample(VOICE, 8000, rate)
+
+
+USABLE: Final[dict[str, Callable[[Path], object]]] = {
+    "24-bit.wav": lambda path: write(path, VOICE, subtype="PCM_24"),
+    "8-bit.wav": lambda path: write(path, VOICE, subtype="PCM_U8"),
+    "float.wav": lambda path: write(path, VOICE, subtype="FLOAT"),
+    "ulaw.wav": lambda path: write(path, VOICE, subtype="ULAW"),
+    "48kHz.wav": lambda path: write(path, resampled(48000), 48000),
+    "192kHz.wav": lambda path: write(path, resampled(192000), 192000),
+    "stereo.wav": lambda path: write(path, stereo(VOICE, VOICE)),
+    "left.wav": lambda path: write(path, stereo(VOICE, VOICE * 0)),
+    "turned-round.wav": lambda path: write(path, stereo(VOICE, -VOICE)),
+    "late.wav": lambda path: write(path, numpy.concatenate([numpy.zeros(8000 * 45, "float32"), VOICE])),
+    "early.wav": lambda path: write(path, numpy.concatenate([VOICE, numpy.zeros(8000 * 45, "float32")])),
+    "voice.flac": lambda path: write(path, VOICE),
+    "voice.ogg": lambda path: write(path, VOICE),
+    "voice.mp3": lambda path: write(path, resampled(48000), 48000),
+    "without-an-ending": lambda path: write(path, VOICE, format="WAV"),
+}
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_the_voice_of_any_sound_file_is_used(name: str, tmp_path: Path) -> None:
+    USABLE[name](tmp_path / name)
+    audio = recording.load(tmp_path / name)
+    expected = loud_bytes(voices.load("caller/hours"))
+    assert abs(loud_bytes(audio) - expected) < 0.25 * expected
+    assert len(audio) < len(VOICE) + 8000, "silence around it is left out"
+
+
+def test_of_an_hour_the_first_seconds_are_used(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8000, 1) as file:
+        for _ in range(3600 * 8000 // len(VOICE)):
+            file.write(VOICE)
+    began = time.monotonic()
+    audio = recording.load(tmp_path / "hour.wav")
+    assert len(audio) <= recording.SECONDS * 8000
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [
+        ("file/demo.wav", "is a file, not a folder"),
+        ("folder", "is a folder"),
+        ("mine.wav", "is there already"),
+        ("call.mp3", "does not end in .wav"),
+        ("x" * 300 + ".wav", "cannot be written"),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_refused_before_the_call(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    out: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert server.main(["demo", "--out", str(tmp_path / "file" / "demo.wav")]) == 2
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "mine.wav").write_text("mine")
+    assert server.main(["demo", "--out", str(tmp_path / out)]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
+    assert told in said.err
     assert "--out" in said.err
+    assert (tmp_path / "mine.wav").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--scenario", "nonsense"),
+        ("--scenario", ""),
+        ("--carrier", "vonage"),
+        ("--wav", ""),
+        ("--out", " "),
+        ("--wav", "x.wav", "--scenario", "tools"),
+        ("nonsense",),
+    ],
+)
+def test_odd_words_are_refused_in_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        server.main(["demo", *words])
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+
+
+def test_the_recordings_lie_where_the_command_was_started_and_overwrite_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_story, "_STEP_SECONDS", 0.5)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo.wav").write_text("mine")
+    for number in (2, 3):
+        assert mute_call(None) == 1
+        assert f"The call as a stereo recording: {tmp_path / f'demo-{number}.wav'}" in capsys.readouterr().out
+    assert (tmp_path / "demo.wav").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-2.wav", "demo-3.wav", "demo.wav"]
+
+
+def test_a_recording_that_cannot_be_kept_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_story, "_STEP_SECONDS", 0.5)
+
+    def full(content: bytes, path: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("callflow.cli.output_file.keep", full)
+    assert mute_call(tmp_path / "demo.wav") == 1
+    out = capsys.readouterr().out
+    assert "No space left on device" in out
+    assert "as a stereo recording" not in out
+
+
+def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
+    with start(tmp_path) as play:
+        assert play.stdout is not None
+        try:
+            while "streaming" not in play.stdout.readline():
+                assert play.poll() is None
+            play.send_signal(signal.SIGINT)
+            _, err = play.communicate(timeout=15)
+        finally:
+            play.kill()
+    assert play.returncode == 130
+    assert err == "Stopped before the call had ended: it is not recorded.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_who_reads_on_ends_it_without_a_word(tmp_path: Path) -> None:
+    with start(tmp_path) as play:
+        assert play.stdout is not None
+        try:
+            play.stdout.readline()
+            play.stdout.close()
+            assert play.wait(timeout=15) == 141
+            assert play.stderr is not None
+            assert play.stderr.read() == ""
+        finally:
+            play.kill()
+
+
+def test_what_the_server_warns_of_is_kept_for_the_end_of_the_story(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = demo.Teller(Screen(highlight=False, soft_wrap=True, width=40))
+    logger = logging.getLogger("callflow.test")
+    logging.getLogger().addHandler(tell)
+    try:
+        logger.info("not told")
+        for _ in range(2):
+            logger.warning("call 4ca8b7fa-1e1f-5b44: the engine refused the connection: HTTP %d", 503)
+    finally:
+        logging.getLogger().removeHandler(tell)
+    assert capsys.readouterr() == ("", "")
+    assert tell.warnings() == ["the engine refused the connection: HTTP 503"]
+    assert tell.warnings() == []
