@@ -24,6 +24,7 @@ from callflow.errors import CarrierError, Overloaded, Refused
 from callflow.events import Event, LegIds, TakenBack
 from callflow.journal import BEGAN, ENDED
 from callflow.keypad import MASK
+from callflow.log_format import CALL
 from callflow.logbook import Logbook
 from callflow.media.recorder import Recorder
 from callflow.media.relay import Relay, summary
@@ -172,6 +173,7 @@ class Call:
 
     async def run(self) -> None:
         """Until the call is over and all that it owned is gone. Whatever fails in here ends this call and no other."""
+        CALL.set(self.id)
         try:
             await self._back.wait()
             if self._rebuilt is None:
@@ -298,6 +300,7 @@ class Call:
 
     async def _execute(self, order: Order) -> None:
         name = order.command.name
+        CALL.set(self.id)
         try:
             await self.carrier.execute(order)
         except CarrierError as error:
@@ -326,6 +329,7 @@ class Call:
     async def attend(self, wire: Wire) -> None:
         """Serve the media socket that was reserved, until it ends or the call does."""
         secret = self._streams.attended()
+        CALL.set(self.id)
         try:
             await self.relay.attend(wire, self.carrier.dialect(), secret)
         except BaseException as error:

@@ -22,8 +22,8 @@ class Deadlines:
         self._elapsed = dict(elapsed)
 
     def arm(self, name: str, seconds: float, *, shared: bool = False) -> None:
-        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew before `seconds` have passed has
-        what is left of them: what comes and goes is not waited for time and again."""
+        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew before `seconds` have passed
+        has what is left of them: what comes and goes is not waited for time and again."""
         self.disarm(name)
         left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
         if shared:

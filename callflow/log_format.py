@@ -6,12 +6,16 @@ import copy
 import logging
 import textwrap
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from callflow import printable
 
 
 FORM: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+CALL: Final[ContextVar[str]] = ContextVar("call", default="")
+"""Whose call the running task works for: its entries begin with that, whoever writes them."""
+_OF_A_CALL: Final = "call "
 _MOST_MESSAGE: Final = 4_000
 _MOST_TRACEBACK: Final = 40_000
 """Characters of one entry of the log."""
@@ -27,7 +31,10 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         shown = copy.copy(record)
-        shown.msg, shown.args = printable.line(self._redact(record.getMessage())[:_MOST_MESSAGE]), None
+        message, call = record.getMessage(), CALL.get()
+        if call and not message.startswith(_OF_A_CALL):
+            message = f"{_OF_A_CALL}{call}: {message}"
+        shown.msg, shown.args = printable.line(self._redact(message)[:_MOST_MESSAGE]), None
         shown.exc_text = None  # another handler's, which may not have redacted it
         return super().format(shown)
 

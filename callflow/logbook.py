@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -21,6 +22,22 @@ _NOTES_AT_ONCE: Final = 300
 """Of one kind."""
 _AT_ONCE: Final = {"turn": 3000}
 """At the end of a call all that is left is written."""
+_SHOWN: Final = (
+    "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
+    "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
+    "by", "found", "direction", "encoding", "source", "time",
+)  # fmt: skip
+"""What the log shows of an event or a note, beside its name: no numbers of people, nothing that was said or typed."""
+_TROUBLE: Final = (
+    "engine_lost", "engine_unable", "media_refused", "stream_failed", "speak_failed", "recording_failed",
+)  # fmt: skip
+_TOLD: Final = (
+    "call_refused", "call_hangup", "not_ours", "taken_back", "deadline_passed", "media_lost", "engine_ready",
+    "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "last_words_interrupted", "no_input",
+    "recording", "response_failed", "session_changed", "mcp_approval",
+)  # fmt: skip
+"""What ends, replaces or refuses something: it stands in the log though the call stays where it is."""
+_MOST_VALUE: Final = 300
 
 
 class Logbook:
@@ -34,6 +51,8 @@ class Logbook:
     def note(self, kind: str, **data: Any) -> None:
         """Something worth remembering that decides nothing. What comes faster than a conversation makes it (an engine
         that complains without end) is only counted."""
+        if log.isEnabledFor(level := _level(kind)):
+            log.log(level, "call %s: %s", self._call, in_words(self._rooms.redact.fields({"event": kind, **data})))
         pace = self._paces.get(kind)
         if pace is None:
             pace = self._paces[kind] = Pace(per_second=_NOTES_A_SECOND, at_once=_AT_ONCE.get(kind, _NOTES_AT_ONCE))
@@ -78,13 +97,39 @@ class Logbook:
     def late(self, event: Event, state: str) -> None:
         """What came after the end."""
         told = self._rooms.redact.fields(events.to_record(event))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("call %s: %s, when it is over", self._call, in_words(told))
         self._rooms.journal.note(Record(self._call, self.steps, self._rooms.now(), told, state, state))
 
     def tell(self, record: Record, model: machine.Model, **more: Any) -> None:
         """A step, to whoever watches."""
-        if record.before != record.after:
-            log.info("call %s: %s -> %s (%s)", self._call[:8], record.before, record.after, record.event["event"])
+        name, moved = record.event["event"], record.before != record.after
+        level = max(_level(name), logging.INFO) if moved else _level(name) if record.taken else logging.DEBUG
+        if log.isEnabledFor(level):
+            where = f"{record.before} -> {record.after}" if moved else f"{record.before}"
+            if model.cause:
+                where += f", cause {model.cause}"
+            does = ""
+            if log.isEnabledFor(logging.DEBUG) and record.commands:
+                does = f"; to do: {_list(record.commands)}"
+            log.log(level, "call %s: %s (%s)%s", self._call, where, in_words(record.event), does)
         self._rooms.live.tell(
             record.at, self._call, "step", event=record.event, before=record.before, after=record.after,
             commands=record.commands, cause=model.cause, **more,
         )  # fmt: skip
+
+
+def in_words(event: Mapping[str, Any]) -> str:
+    """An event or a note, as the log shows it."""
+    told = [(name, event[name]) for name in _SHOWN if event.get(name) not in (None, "") and name in event]
+    shown = ", ".join(f"{name} {str(value)[:_MOST_VALUE]}" for name, value in told)
+    return f"{event['event']}: {shown}" if shown else str(event["event"])
+
+
+def _level(name: str) -> int:
+    return logging.WARNING if name in _TROUBLE else logging.INFO if name in _TOLD else logging.DEBUG
+
+
+def _list(commands: Iterable[Mapping[str, Any]]) -> str:
+    shown = ("command", "deadline", "about", "clip", "sentence")
+    return ", ".join(" ".join(str(one[name]) for name in shown if name in one) for one in commands)

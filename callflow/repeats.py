@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,11 +48,16 @@ class Repeats:
                 if oldest.timer is not None:
                     oldest.timer.cancel()
         self._log.log(self._level, message, *arguments, exc_info=exc_info)
-        known.timer = asyncio.get_running_loop().call_later(self._seconds, self._sum_up, known)
+        self._later(known)
 
     def _sum_up(self, known: _Kind) -> None:
         known.timer = None
         if known.more:
             (message, arguments), more, known.more = known.last, known.more, 0
             self._log.log(self._level, f"{message} (and %d more like it in %g s)", *arguments, more - 1, self._seconds)
-            known.timer = asyncio.get_running_loop().call_later(self._seconds, self._sum_up, known)
+            self._later(known)
+
+    def _later(self, known: _Kind) -> None:
+        """Outside of the task that this came from: the sum is not about its call alone."""
+        loop = asyncio.get_running_loop()
+        known.timer = loop.call_later(self._seconds, self._sum_up, known, context=Context())

@@ -229,5 +229,6 @@ class Sessions:
                 self._change_over()
             elif isinstance(heard, Lost):
                 self._spare = None
+                log.warning("call %s: the session to take over is lost before it could: %s", self._call, heard.reason)
                 if heard.retry and self._loop.time() < self._leave_by:
                     self._later(_RETRY_SECONDS, self.rotate)

@@ -17,6 +17,7 @@ from callflow.events import CallAnswered, CallHangup, CallInitiated, CallResumed
 from callflow.journal import Record
 from callflow.keypad import MASK
 from callflow.limits import CallerLimits
+from callflow.log_format import CALL
 from callflow.rebuild import Rebuilt
 from callflow.repeats import Repeats
 from callflow.rooms import Rooms
@@ -280,6 +281,11 @@ class Switchboard:
         for name in call.ids.known():
             self._legs[f"{call.carrier.name}:{name}"] = call
 
+    def name_of(self, signal: Signal) -> str:
+        """The call that it is about, live or not."""
+        call = self._find(signal)
+        return self._name(signal) if call is None else call.id
+
     def has(self, signal: Signal) -> bool:
         """It is about a live call."""
         return self._find(signal) is not None
@@ -313,6 +319,7 @@ class Switchboard:
     def claim(self, token: str, handshake: Request) -> Call:
         """The call that a media socket with this token may join. Raises Refused, or Forged."""
         stream = self._rooms.mint.read(token)
+        CALL.set(stream.call)
         call = self._calls.get(stream.call)
         if call is None:
             raise Refused("no live call has this token")

@@ -93,6 +93,7 @@ class Api:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
             raise CarrierError(message, retry=repeatable or unsent) from None  # its own words may repeat the request
+        log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
         if response.is_success:
             try:
                 return response.json()

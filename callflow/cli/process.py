@@ -66,8 +66,10 @@ def name_of(bound: socket.socket) -> tuple[str, int]:
 def log_to_stderr(level: str, redact: Callable[[str], str] = str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(FORM, redact))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    # Some tell every header and every row at the level debug: keys, and what was said, are among them.
+    # Others' libraries tell every header and every row at the level debug: keys, and what was said, are among them.
+    logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
+    for ours in ("callflow", "carriers"):
+        logging.getLogger(ours).setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert

@@ -227,6 +227,7 @@ class _Opening:
             for task in self._waiting(_now() - pace.PATIENCE):
                 pace.hangs(_now())
                 self._give_up(task)
+                account.trouble(self._call, _late())
 
     def _begin(self, now: float) -> None:
         self._pace.began(now)

@@ -44,7 +44,7 @@ from callflow.contracts import (
     Unable,
     Words,
 )
-from callflow.engines import audio, prices, realtime_events, remote_tools, session_config, session_refusal
+from callflow.engines import audio, prices, realtime_events, remote_tools, session_config, session_refusal, shown
 from callflow.engines.account import Account, open_socket
 from callflow.engines.endings import Endings, asked
 from callflow.engines.realtime_events import ServerEvent
@@ -91,6 +91,8 @@ class OpenAIRealtime:
         """What the server may repeat in an error."""
         self._socket: ClientConnection | None = None
         self._writer: Writer | None = None
+        self._shows = log.isEnabledFor(logging.DEBUG)
+        """Every event, in a few words, but for the audio."""
         self._ready = self._closed = self._spoken = False
         self._over = False
         """So is the call: nothing more is sent, but that what begins by itself is to stop."""
@@ -319,10 +321,15 @@ class OpenAIRealtime:
                 turn_ends = clock() + _TURN_SECONDS
             try:
                 event = decode(message)
+                if self._shows:
+                    told = self._secrets.told(shown.in_short(event))
+                    log.debug("call %s: engine %d: %s", self._call, self._brief.session, told)
                 self.counts[event.type if len(self.counts) < 200 else "more"] += 1
                 self._take(event)
-            except Malformed:
+            except Malformed as error:
                 self.counts["malformed"] += 1
+                if self._shows:
+                    log.debug("call %s: engine %d: cannot be read: %s", self._call, self._brief.session, error)
 
     def _take(self, event: ServerEvent) -> None:
         match event.type:
@@ -490,7 +497,8 @@ class OpenAIRealtime:
             self._update(f"{stage}#{self._tries}", {_FULL: full, _MINIMAL: minimal, _BARE: bare}[stage])
         elif stage == _FULL or (stage == _MINIMAL and bare != minimal):
             self._hear(Complaint(code, message[:300]))
-            log.warning("the engine refused the session, asking for less: %s: %s", code, message[:300])
+            what = f"{code}: {message}"[:300]
+            log.warning("call %s: the engine refused the session, asking for less: %s", self._call, what)
             self._update(*((_MINIMAL, minimal) if stage == _FULL else (_BARE, bare)))
         else:
             self._give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
@@ -718,6 +726,10 @@ class OpenAIRealtime:
     def _send(self, event: dict[str, Any], *, still: bool = False) -> None:
         """`still`: although the call is over."""
         if self._writer is not None and (still or not self._over):
+            if self._shows:
+                names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
+                told = " ".join(name for name in names if name)
+                log.debug("call %s: to engine %d: %s", self._call, self._brief.session, told)
             self._writer.put(msgspec.json.encode(event).decode())
 
     def _start(self, name: str, seconds: float, then: Any) -> None:

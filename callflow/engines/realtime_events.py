@@ -86,6 +86,7 @@ class ServerEvent(msgspec.Struct):
     session: Any = None
     error: Any = None
     usage: Any = None
+    rate_limits: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -150,7 +151,7 @@ def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
     if not isinstance(kind, str):
         raise Malformed("an event without a type")
     texts = {name: lenient.text(fields.get(name)) for name in ("delta", "response_id", "item_id", "transcript", "text")}
-    parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage")}
+    parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage", "rate_limits")}
     return ServerEvent(
         kind,
         content_index=lenient.integer(fields.get("content_index")),

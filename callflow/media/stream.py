@@ -20,6 +20,7 @@ from callflow.contracts import (
     Dialect,
     Digit,
     Frame,
+    Ignored,
     MarkBack,
     Start,
     Stop,
@@ -99,6 +100,7 @@ class Stream:
         self._holding: asyncio.TimerHandle | None = None
         self._alaw = False
         self.started = False
+        self._shows = log.isEnabledFor(logging.DEBUG)
 
     async def run(self) -> str:
         """Why it ended."""
@@ -118,7 +120,7 @@ class Stream:
     def await_start(self) -> None:
         if not self.started and "start" not in self._timers:
             seconds = self._settings.start_seconds
-            self._timers["start"] = self._loop.call_later(seconds, self._end, f"no start frame within {seconds:g} s")
+            self._timers["start"] = self._loop.call_later(seconds, self._refuse, f"no start frame within {seconds:g} s")
 
     async def close(self, code: int, reason: str) -> None:
         await self._close_wire(code, reason)
@@ -135,10 +137,14 @@ class Stream:
         self._counts["bytes_out"] += len(audio)
 
     def send_mark(self, name: str) -> None:
+        if self._shows:
+            log.debug("call %s: media out: mark %s", self._relay.call, name)
         self._writer.put(self._dialect.mark(name))
 
     def clear(self) -> None:
         if self.started:
+            if self._shows:
+                log.debug("call %s: media out: clear", self._relay.call)
             self._writer.put(self._dialect.clear())
 
     async def _read(self) -> None:
@@ -203,6 +209,8 @@ class Stream:
             self._pass_on(payload)
 
     def _other(self, frame: Frame) -> None:
+        if self._shows and not isinstance(frame, Ignored):  # those may be our own voice, frame by frame
+            log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
         match frame:
             case MarkBack(name=name):
                 self._relay.marked(name)
@@ -214,7 +222,7 @@ class Stream:
                 self._relay.digit(digit)
             case Connected(secret=secret):
                 if secret and not hmac.compare_digest(secret.encode(), self._secret.encode()):
-                    self._end("the stream's secret is wrong")
+                    self._refuse("the stream's secret is wrong")
             case Trouble(code=code, detail=detail):
                 self._counts["carrier_complaints"] += 1
                 if self._counts["carrier_complaints"] == 1:
@@ -230,12 +238,12 @@ class Stream:
             self._counts["ignored_frames"] += 1
             return
         if not self._relay.is_ours(start):
-            self._end("the stream belongs to another call")
+            self._refuse(f"the stream belongs to another call, or to another account: {start.call[:80]}")
             return
         if start.encoding not in _READABLE or start.sample_rate != 8000 or start.channels != 1:
             reason = f"cannot read {start.encoding} at {start.sample_rate} Hz with {start.channels} channel(s)"
             self._relay.refused(reason)
-            self._end(reason)
+            self._refuse(reason)
             return
         self._alaw = start.encoding == "PCMA"
         self.started = True
@@ -243,6 +251,12 @@ class Stream:
         if timer is not None:
             timer.cancel()
         self._relay.started(start.stream, start.encoding)
+
+    def _refuse(self, reason: str) -> None:
+        """It is we who close it."""
+        if not self._over.done():
+            log.warning("call %s: its media socket is closed here: %s", self._relay.call, reason)
+        self._end(reason)
 
     def _end(self, reason: str) -> None:
         if not self._over.done():
@@ -253,4 +267,20 @@ class Stream:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._wire.close(code, reason)
         except (TimeoutError, OSError, RuntimeError) as error:
-            log.debug("media socket did not close cleanly: %r", error)
+            log.debug("call %s: its media socket did not close cleanly: %r", self._relay.call, error)
+
+
+def _in_words(frame: Frame) -> str:
+    """For the log: no keys that were pressed, and no secret."""
+    match frame:
+        case Start(stream=stream, call=call, encoding=encoding):
+            return f"start, stream {stream[:80]}, call {call[:80]}, {encoding[:40]}"
+        case MarkBack(name=name):
+            return f"mark {name[:80]}"
+        case Stop(reason=reason):
+            return f"stop: {reason[:80]}"
+        case Digit():
+            return "dtmf"
+        case Trouble(code=code, detail=detail):
+            return f"error {code} {detail[:80]}"
+    return type(frame).__name__.lower()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from callflow.printable import line
+from callflow.repeats import Repeats
 from callflow.web.answers import error_body
 
 
@@ -110,6 +111,8 @@ class Entrance:
 
     def __init__(self, inner: Any, admission: Admission) -> None:
         self._inner, self._admission = inner, admission
+        self._refusals = Repeats(log)
+        """Anybody who reaches the listener can make one."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -117,6 +120,7 @@ class Entrance:
             return
         if scope["type"] == "websocket":
             await receive()
+            self._refusals.say("websocket", "operators' port: a WebSocket is refused: there is none here")
             await send({"type": "websocket.close", "code": 1008})
             return
         reading = _Reading(receive)
@@ -125,6 +129,8 @@ class Entrance:
             _check_target(scope)
             body = await reading.body(_most(scope))
         except Refused as refused:
+            what = "operators' port: a request is refused: HTTP %d: %s"
+            self._refusals.say(str(refused.status), what, refused.status, refused.sentence)
             await reading.linger()
             await answer(send, refused)
             return

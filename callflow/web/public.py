@@ -102,7 +102,10 @@ def create_public(
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
-        response = _answer(error.code or 400, error.description or error.name)
+        code = error.code or 400
+        if code not in (404, 405):  # somebody has lost their way, or knocks everywhere
+            _refusals.say(f"HTTP {code}", "a request is refused: HTTP %d: %s", code, error.description or error.name)
+        response = _answer(code, error.description or error.name)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return response
@@ -145,11 +148,15 @@ def _webhook(
         reply: Reply | None = None
         for signal in signals:
             await gate().hold(signal)
+            if log.isEnabledFor(logging.DEBUG):
+                call, what = switchboard().name_of(signal), signal.event.trigger
+                log.debug("call %s: %s webhook %s, delivery %s", call, carrier.name, what, signal.id)
             try:
                 reply = await switchboard().dispatch(carrier, signal)
             except Exception as error:
                 if "answers_in_reply" not in carrier.can:  # it will try again; the other plays an error of its own
                     if isinstance(error, Overloaded):
+                        _refusals.say("overloaded", "%s webhook refused for now: %s", carrier.name, error)
                         return _answer(503, str(error))
                     raise
                 log.exception("%s webhook failed through a fault of our own", carrier.name)
