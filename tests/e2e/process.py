@@ -24,6 +24,7 @@ from tests.e2e.house import until
 
 ROOT: Final = Path(__file__).parents[2]
 SERVER: Final = str(ROOT / "server.py")
+SETTINGS: Final = frozenset({".env", "settings.toml"})
 _ADDRESS: Final = re.compile(r"http://\S+?:(\d+)")
 
 
@@ -117,7 +118,7 @@ async def python(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Without them those beside server.py would be read.
-        for file, text in ({".env": "", "settings.toml": ""} | dict(files or {})).items():
+        for file, text in (dict.fromkeys(SETTINGS, "") | dict(files or {})).items():
             (folder / file).write_text(text, encoding="utf-8")
         variables = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         process = await asyncio.create_subprocess_exec(

@@ -367,7 +367,7 @@ def test_what_is_shown_of_a_key_is_four_characters() -> None:
     async def main() -> None:
         said = await told(Evidence(), "--check", "--check", code=0)
         for name, secret in KEYS.items():
-            (row,) = (line for line in said.splitlines() if line.strip().startswith(name.upper()))
+            (row,) = (line for line in said.splitlines() if line.startswith(f" {name.upper()} "))
             assert f"set (…{secret[-4:]})" in row
             assert secret[-5:] not in said
 

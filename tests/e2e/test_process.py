@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from tests.e2e.house import run, together
-from tests.e2e.process import ROOT, SERVER, environment, python, serving
+from tests.e2e.process import ROOT, SERVER, SETTINGS, environment, python, serving
 from tests.e2e.scenes import exchange, model
 
 
@@ -48,7 +48,9 @@ def test_without_settings_it_exits_2_with_one_line_for_each() -> None:
             assert process.err[0].startswith("OPENAI_API_KEY")
             assert "server.py demo" in process.err[0]
             assert "TELNYX_API_KEY and TELNYX_PUBLIC_KEY" in process.err[1]
-            assert list(process.folder.iterdir()) == [], "a server that did not start has written files"
+            assert {one.name for one in process.folder.iterdir()} == SETTINGS, (
+                "a server that did not start has written files"
+            )
 
     run(main())
 
@@ -173,7 +175,7 @@ def test_check_shows_every_setting_with_secrets_masked_and_starts_nothing() -> N
                 "default",
             ):
                 assert shown in said, f"{shown} is not in:\n{said}"
-            assert {one.name for one in process.folder.iterdir()} == {".env"}
+            assert {one.name for one in process.folder.iterdir()} == SETTINGS
 
     run(main())
 
@@ -193,7 +195,7 @@ def test_the_start_table_names_both_listeners_and_what_is_left_to_do() -> None:
             await server.says("PUBLIC_BASE_URL")
             await server.stop()
             assert await server.ended() == 0
-            assert [one.name for one in server.folder.iterdir()] == ["data"]
+            assert {one.name for one in server.folder.iterdir()} == SETTINGS | {"data"}
             assert (server.folder / "data" / "stream.secret").stat().st_mode & 0o077 == 0
 
     run(main())
