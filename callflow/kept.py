@@ -6,6 +6,7 @@ What is changed holds from the next call on; a call that has begun goes on under
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from callflow.session_changes import Refusal
 from callflow.settings import SettingsError
 from callflow.settings_conduct import Conduct
 
+
+log = logging.getLogger(__name__)
 
 _NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 NOT_KNOWN: Final = "What is kept in the database is not known, because it cannot be read: it does not hold."
@@ -33,7 +36,10 @@ class Kept:
     async def load(self) -> None:
         """Raises what the driver raises."""
         async with self._one_at_a_time:
+            before = self._house.rules.kept
             await self._adopt(await self._store.read())
+        if (kept := self._house.rules.kept) and kept != before:
+            log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(kept))
 
     async def change(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer. Raises Refusal, or what the driver raises; then nothing has changed."""

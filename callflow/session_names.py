@@ -53,13 +53,13 @@ class Named:
 
     def unknown(self, path: str, key: str, known: Mapping[str, object]) -> None:
         """A name that this object does not have."""
-        where = f"{path[:-1]} has" if path else "a session has"
-        hint = ""
+        is_top = not path.removeprefix("session.")
+        where = "a session has" if is_top else f"{path[:-1]} has"
         self._guesses += 1
+        meant = ""
         if self._guesses <= _MOST_GUESSES and len(key) <= _LONGEST_NAME:
-            near = difflib.get_close_matches(key.lower(), [*known], n=1, cutoff=0.7)
-            meant = near[0] if near else None if path else setting_meant(key)
-            hint = f" (did you mean {path}{meant}?)" if meant in known else ""
+            meant = _meant(key.lower(), known, is_top=is_top)
+        hint = f" (did you mean {path}{meant}?)" if meant else ""
         self.leave(_at(path, key), f"{where} no such setting{hint}")
 
 
@@ -71,16 +71,22 @@ class _Node(NamedTuple):
     read: Callable[[Named, str, Any], None]
     off: str = ""
     """What null does not do here, although it does in the API."""
+    inner: Mapping[str, Any] = {}
+    """The nodes of an object."""
 
 
 def named(body: Mapping[str, Any]) -> Named:
     """`body`: a session, or a `session.update` with one in it."""
     found = Named()
-    inner = body.get("session")
-    if isinstance(inner, dict) and body.keys() <= {"session", "type", "event_id"}:
-        _object(found, "session.", inner, SESSION)
-    else:
+    if "session" not in body:
         _object(found, "", body, SESSION)
+        return found
+    if isinstance(body["session"], dict):
+        _object(found, "session.", body["session"], SESSION)
+    else:
+        found.problems.append('session must be an object, such as {"voice": "cedar"}')
+    for key in body.keys() - {"session", "type", "event_id"}:
+        found.leave(_at("", key), "it stands beside session, and not in it")
     return found
 
 
@@ -93,6 +99,25 @@ def _object(found: Named, path: str, given: Mapping[str, Any], nodes: Mapping[st
             found.problems.append(f"{path}{key} holds for the whole server: set it in .env or settings.toml")
         else:
             found.unknown(path, key, nodes)
+
+
+def _meant(key: str, known: Mapping[str, Any], *, is_top: bool) -> str:
+    """Where in this object that may stand which it does not have; "": nowhere."""
+    if key in known:
+        return key
+    near = difflib.get_close_matches(key, [*known], n=1, cutoff=0.65)
+    meant = setting_meant(key) if is_top and (not near or key not in near[0]) else None
+    inside = [one for one in _paths(known, "") if one.rpartition(".")[2] == key and "." in one]
+    if inside:
+        return min(inside, key=lambda one: (not one.startswith(("audio", "turn")), len(one)))
+    return near[0] if near else meant if meant and meant in known else ""
+
+
+def _paths(nodes: Mapping[str, Any], before: str) -> list[str]:
+    found = []
+    for key, node in nodes.items():
+        found += [f"{before}{key}", *_paths(node.inner, f"{before}{key}.")]
+    return found
 
 
 def _node(found: Named, path: str, value: Any, node: _Node) -> None:
@@ -139,7 +164,7 @@ def _of(nodes: Mapping[str, _Node], other: Callable[[Named, str, Any], None] | N
         else:
             found.problems.append(f"{path} must be an object, such as {{{', '.join(list(nodes)[:3])}}}")
 
-    return _Node(tuple(dict.fromkeys(name for node in nodes.values() for name in node.names)), read, off)
+    return _Node(tuple(dict.fromkeys(name for node in nodes.values() for name in node.names)), read, off, nodes)
 
 
 def _type(found: Named, path: str, value: Any) -> None:
