@@ -28,8 +28,7 @@ class Artist:
     def __init__(self, arguments: argparse.Namespace, recording: Path) -> None:
         asked: Path | bool | None = getattr(arguments, "picture", None)  # True: no place was named
         self._is_named = isinstance(asked, Path)
-        beside = recording if recording.is_file() or not recording.exists() else _NAME  # not beside /dev/stdout
-        self.out = asked if isinstance(asked, Path) else beside.with_suffix(".svg") if asked else None
+        self.out = asked if isinstance(asked, Path) else _beside(recording) if asked else None
         """None: no picture is wanted."""
         chosen = {name: getattr(arguments, name, None) for name in _OPTIONS}
         if chosen["carrier"] == _CARRIER:
@@ -65,6 +64,14 @@ class Artist:
             story.phone.write_wav(path)
             recording = io.BytesIO(path.read_bytes())
         return draw(picture_of([_note(one) for one in news], [(began, recording)], made_by=self._made_by))
+
+
+def _beside(recording: Path) -> Path:
+    try:
+        is_device = recording.exists() and not recording.is_file()
+    except OSError:  # its name is refused anyway
+        is_device = False
+    return _NAME if is_device else recording.with_suffix(".svg")
 
 
 def _note(one: News) -> Note:

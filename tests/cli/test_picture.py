@@ -394,3 +394,15 @@ def test_a_picture_that_cannot_be_kept_is_refused_before_the_call(
     assert said.err.count("\n") == 1
     assert "--picture" in said.err
     assert (tmp_path / "there.svg").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", [".", "/", "x" * 300 + ".wav", "call.svg"])
+def test_beside_a_recording_that_cannot_be_kept_there_is_no_picture(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert server.main(["demo", "--out", out, "--picture"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert "--out" in said.err
+    assert list(tmp_path.iterdir()) == []
