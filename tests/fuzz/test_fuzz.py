@@ -50,6 +50,7 @@ _DOORS: Final = (
 _ROUTES: Final = (
     ("GET", "/health"), ("GET", "/tools"), ("GET", "/mcp"), ("POST", "/mcp"), ("GET", "/api/calls"),
     ("GET", "/api/calls/{id}"), ("POST", "/api/calls/{id}/session"), ("GET", "/api/calls/{id}/recording"),
+    ("GET", "/"), ("POST", "/api/calls/{text}/hangup"), ("GET", "/api/session"), ("PATCH", "/api/session"),
     ("GET", "/api/conversations"), ("GET", "/api/conversations/phone/{text}"), ("GET", "/api/conversations/export"),
     ("GET", "/api/conversations/phone-sid/{text}"), ("GET", "/api/conversations/stream/{id}"),
     ("POST", "/api/conversations/stream/{id}/items"), ("DELETE", "/api/conversations/stream/{text}"),
@@ -63,6 +64,7 @@ _BODIES: Final = (
     {"items": [{"id": "a", "type": "message", "role": "user", "content": [{"type": "text", "text": "hi"}]}]},
     {"items": [{"id": "b", "type": "function_call", "name": "t", "arguments": "{}", "call_id": "c"}]},
     {"instructions": "Be brief.", "voice": "marin", "speed": 1.1},
+    {"when": "goodbye"},
     {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
     {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "list_conversations", "arguments": {}}},
 )
