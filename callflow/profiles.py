@@ -63,6 +63,9 @@ class Profiles:
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
         label = f"settings.toml, profile {shown.key(name)[1:-1]}"
+        if not name.strip():
+            problems.append('settings.toml: a profile needs a name, and one has "": [profiles.sales]')
+            return
         if not isinstance(table, Mapping):
             problems.append(_no_table(name, table))
             return

@@ -62,6 +62,8 @@ def _tools(settings: Settings) -> list[str]:
         return []
     path = tools_file(settings)
     name = _named(settings, "tools_file")
+    if of_shell := _of_shell(settings.tools_file):
+        return [f"{name} {of_shell}"]
     if path.is_dir():
         return [f"{name} is a folder: name a Python file in it"]
     if path.exists() and path.suffix != ".py":
@@ -80,6 +82,8 @@ def _data(settings: Settings) -> list[str]:
     name = _named(settings, "data_dir")
     if "://" in settings.data_dir:
         return [f"{name} is a folder, and no address: for a database server set DATABASE_URL"]
+    if of_shell := _of_shell(settings.data_dir):
+        return [f"{name} {of_shell}"]
     if trouble := _trouble(folder):
         return [f"{name} cannot be used ({trouble}): {_ANOTHER}"]
     return []
@@ -87,6 +91,8 @@ def _data(settings: Settings) -> list[str]:
 
 def _database(settings: Settings, file: Path) -> list[str]:
     name = f"DATABASE_URL ({settings.origin('database_url')})"
+    if of_shell := _of_shell(str(file)):
+        return [f"{name} {of_shell}"]
     if file.is_dir():
         return [f"{name} cannot be used ({file} is a folder): name a file in it, such as sqlite:///{file}/{_RECORD}"]
     if file.exists() and not os.access(file, os.W_OK):
@@ -94,6 +100,11 @@ def _database(settings: Settings, file: Path) -> list[str]:
     if trouble := _trouble(file.parent):
         return [f"{name} cannot be used ({trouble}): name a file in a folder that this user may write to"]
     return []
+
+
+def _of_shell(path: str) -> str:
+    """Only a shell would put a folder in the place of these."""
+    return "holds ~ or $, which only a shell knows: write the whole path" if re.match(r"~|.*\$\w", path) else ""
 
 
 def _trouble(folder: Path) -> str:

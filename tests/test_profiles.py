@@ -101,6 +101,7 @@ def test_the_same_number_twice_in_one_profile_is_one(tmp_path: Path) -> None:
         ),
         ('[profiles]\nvoice = "cedar"', "voice stands in [profiles], and a profile needs a name of its own"),
         ('[profiles]\nsales = "+15550100002"', "profile sales: must be a table [profiles.sales]"),
+        ('[profiles.""]\nnumbers = ["+15550100002"]', "a profile needs a name"),
         ('[[profiles.sales]]\nnumbers = ["+15550100002"]', "a profile is a table [profiles.sales] in single brackets"),
     ],
 )

@@ -181,6 +181,15 @@ def test_folders_that_can_be_made_are_not_made_by_looking(env: str, here: Here) 
     assert list(Path("a folder").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "env", ["DATA_DIR=~/data", "DATA_DIR=$HOME/data", "TOOLS_FILE=~/tools.py", "DATABASE_URL=sqlite:///~/calls.db"]
+)
+def test_what_only_a_shell_knows_is_told(env: str, here: Here) -> None:
+    (told,) = ready(here, env)
+    assert told.startswith(env.partition("=")[0])
+    assert told.endswith(" holds ~ or $, which only a shell knows: write the whole path")
+
+
 # A record beside the server
 
 
