@@ -307,7 +307,7 @@ def _sandbox(parser: Parser) -> None:
     )
     realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks (port 6300)")
     for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
-        peer.description = "Runs until Ctrl-C. Exit code 2: it could not listen."
+        peer.description = "Runs until Ctrl-C. Exit code 0: it was asked to stop; 2: it could not listen."
         peer.add_argument("--host", type=word, default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
         peer.add_argument(
             "--port",

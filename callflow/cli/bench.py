@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -199,6 +200,7 @@ async def _world(
                 "LOG_LEVEL": "error",
                 "COLUMNS": "100",
             }
+            _end_like_ctrl_c()
             began = time.monotonic()
             server = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -223,6 +225,14 @@ async def _world(
                 with contextlib.suppress(ProcessLookupError):
                     server.kill()  # what it has written goes with the folder
                 await server.wait()
+
+
+def _end_like_ctrl_c() -> None:
+    """Also when it is told to end or its terminal is closed, the server must not stay behind."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(AttributeError, NotImplementedError):  # Windows
+            loop.add_signal_handler(getattr(signal, name), signal.raise_signal, signal.SIGINT)
 
 
 def _settings() -> frozenset[str]:

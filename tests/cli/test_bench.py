@@ -129,7 +129,8 @@ def test_a_server_that_does_not_start_is_told_in_one_line(
     assert err.splitlines() == ["no server today", "The server ended before it was ready, for the reason above."]
 
 
-def test_ctrl_c_ends_it_and_its_server_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_ends_it_and_its_server_at_once(number: signal.Signals, tmp_path: Path) -> None:
     with start(tmp_path, "--calls", "2", "--seconds", "60", "--recorded", "0") as process:
         assert process.stdout is not None
         try:
@@ -137,7 +138,7 @@ def test_ctrl_c_ends_it_and_its_server_at_once(tmp_path: Path) -> None:
             program = psutil.Process(process.pid)
             while not (children := program.children()):
                 assert process.poll() is None
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, err = process.communicate(timeout=15)
         finally:
             process.kill()
