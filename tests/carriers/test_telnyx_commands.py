@@ -136,6 +136,22 @@ def test_a_command_that_telnyx_does_not_know() -> None:
         execute(Order(commands.Greet(), COMMAND, CALL, LegIds(CONTROL)))
 
 
+@respx.mock
+def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> None:
+    """As another command each time: the id of the refused one would be answered with its refusal again."""
+    start = respx.post(url("streaming_start"))
+    start.side_effect = [httpx.Response(422, json=refusal("90045")), httpx.Response(200, json={})] * 2
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    for _ in range(2):
+        execute(order(commands.StartStream()))
+    told = [json.loads(call.request.content) for route in (start, stop) for call in route.calls]
+    ids = [each["command_id"] for each in told]
+    first, again, first_repeated, again_repeated, stopped, stopped_repeated = ids
+    assert (first, again, stopped) == (first_repeated, again_repeated, stopped_repeated), "a repeat is known as one"
+    assert len({first, again, stopped}) == 3
+    assert told[0] | {"command_id": again} == told[1]
+
+
 # Trying again
 
 TROUBLE: dict[str, Any] = {

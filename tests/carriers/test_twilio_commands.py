@@ -103,8 +103,13 @@ def test_a_call_that_has_ended_is_gone(command: Command, answer: httpx.Response)
 
 @pytest.mark.parametrize(
     "trouble",
-    [httpx.Response(429, json={"code": 20429}), httpx.ConnectError("refused"), httpx.ConnectTimeout("late")],
-    ids=["429", "refused", "no connection"],
+    [
+        httpx.Response(429, json={"code": 20429}),
+        httpx.ConnectError("refused"),
+        httpx.ConnectTimeout("late"),
+        httpx.PoolTimeout("none is free"),
+    ],
+    ids=["429", "refused", "no connection", "too many connections"],
 )
 @pytest.mark.parametrize(
     "command", [commands.Hangup(), commands.Speak(), commands.StartStream()], ids=lambda one: one.name

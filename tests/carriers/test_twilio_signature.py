@@ -177,6 +177,16 @@ def test_a_form_with_a_thousand_and_one_parameters_is_malformed() -> None:
 # The handshake of a media socket
 
 
+def test_a_key_that_is_not_set_signs_nothing() -> None:
+    """Anybody can sign with an empty one."""
+    for verifier in (Verifier([""]), Verifier(["", TOKEN]), Verifier([TOKEN], {"webhooks_sharedkey_1": "", "": ""})):
+        url = f"{PUBLIC}/"
+        for algorithm, headers in (("HMAC_SHA1", {}), ("HMAC_SHA256", SHARED)):
+            forged = sign(b"", url.encode() + b"CallSidCA1", algorithm)
+            with pytest.raises(Forged):
+                verifier.check(asked(url, forged, {"CallSid": "CA1"}, **headers))
+
+
 def handshake(signed_as: str, token: str = TOKEN) -> Request:
     signature = RequestValidator(token).compute_signature(signed_as, {})
     path = "/media-stream/abc"
@@ -186,7 +196,8 @@ def handshake(signed_as: str, token: str = TOKEN) -> Request:
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("port", ["", ":443"])
 def test_a_handshake_is_signed_with_or_without_slash_and_port(slash: str, port: str) -> None:
-    twilio().verify_stream(handshake(f"wss://phone.test{port}/media-stream/abc{slash}"))
+    signed = handshake(f"wss://phone.test{port}/media-stream/abc{slash}")
+    assert twilio(media_signature="require").verify_stream(signed) == ""
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,21 @@ def test_a_question_that_nobody_noticed_is_told_once() -> None:
     assert feed(ear, PAUSE * 3) == []
 
 
+def test_a_word_that_is_hardly_one_is_not_told() -> None:
+    audio = voices.load("caller/hours")[: 8 * 600]
+    assert judge([audio]) == "speech"
+    assert feed(Ear(), audio + PAUSE) == []
+
+
+def test_what_was_said_before_a_late_beginning_is_judged_with_it() -> None:
+    ear = Ear()
+    feed(ear, voices.load("caller/hours"))
+    ear.began()
+    feed(ear, SILENT_FRAME * 5)
+    ear.ended()
+    assert ear.verdict == "speech"
+
+
 def test_whoever_has_stopped_is_not_heard_speaking() -> None:
     ear = Ear()
     feed(ear, voices.load("caller/hours") + PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from unittest import mock
 
 from callflow.media import hush
@@ -34,6 +35,43 @@ def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) 
     with quick:
         asyncio.run(main())
     return made
+
+
+class Clock:
+    """A loop's, whose time passes at once."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, then: Callable[[], None]) -> mock.Mock:
+        self.due.append((self.now + seconds, then))
+        return mock.Mock()
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.due and min(self.due)[0] <= end:
+            at, then = self.due.pop(self.due.index(min(self.due, key=lambda each: each[0])))
+            self.now = at
+            then()
+        self.now = end
+
+
+def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
+    """No network holds frames up for longer; and an engine that has not noticed an end in ten seconds never will."""
+    clock, made = Clock(), bytearray()
+    with mock.patch("asyncio.get_running_loop", return_value=clock):
+        one = Hush(lambda: True, lambda payload, audio: made.extend(audio))
+    one.watch()
+    clock.run(0.5)
+    assert not made
+    clock.run(0.5)
+    assert 4000 <= len(made) <= 8000
+    clock.run(60)
+    assert 10 <= len(made) / 8000 <= 10.3
 
 
 def test_frames_that_come_need_no_silence() -> None:

@@ -80,6 +80,22 @@ def test_one_that_waits_for_a_tool_has_no_reply_due() -> None:
     assert one.filler_at() == 12.5
 
 
+def test_a_turn_that_begins_while_the_engine_is_restored_is_counted_from_then_on() -> None:
+    one = patience()
+    one.restoring(20.0)
+    one.owe(21.0, 21.0)
+    assert not one.is_over(1000.0), "its own deadline tells when it is lost"
+    one.restored()
+    assert (one.is_over(28.9), one.is_over(29.0)) == (False, True)
+
+
+def test_an_engine_that_has_begun_has_twice_the_time_to_go_on() -> None:
+    one = patience()
+    one.owe(10.0, 10.0)
+    one.speaks(11.0)
+    assert (one.is_over(26.9), one.is_over(27.0)) == (False, True)
+
+
 @pytest.mark.parametrize(("audible", "at"), [(True, 12.5), (False, 18.0)])
 def test_where_nobody_hears_us_only_the_engine_is_watched(audible: bool, at: float) -> None:
     one = patience()

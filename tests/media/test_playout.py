@@ -453,6 +453,16 @@ def keys() -> list[Key]:
     return [Key("m1", 0), Key("m1", 1), Key("m2", 0), Key("m3", 0)]
 
 
+def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_many() -> None:
+    playout = Playout()
+    for number in range(1000):
+        playout.kill_response(f"r{number}")
+        playout.kill_item(Key(f"i{number}"))
+    assert not playout.add(Key("new"), "r900", ms(20))
+    assert not playout.add(Key("i900"), "new", ms(20))
+    assert len(playout._dead_responses) == len(playout._dead_items) == 256
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     speeches,
