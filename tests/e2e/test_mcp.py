@@ -18,6 +18,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from callflow import mcp, settings_files
 from callflow.mcp import home, record_url
 from tests.e2e.house import house, run
 from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
@@ -274,6 +275,30 @@ def test_it_finds_its_record_from_any_folder(tmp_path: Path, monkeypatch: pytest
     assert record_url(home()).database == str(root / "data" / "callflow.db")
     (tmp_path / "data" / "callflow.db").touch()
     assert record_url(home()).database == str(tmp_path / "data" / "callflow.db")
+
+
+def test_it_reads_settings_like_a_server_and_leaves_those_of_other_programs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    beside, other = tmp_path / "beside", tmp_path / "other"
+    for folder in (beside / "mine", other):
+        folder.mkdir(parents=True)
+    for module in (mcp, settings_files):
+        monkeypatch.setattr(module, "HOME", beside)
+    monkeypatch.chdir(other)
+    (beside / ".env").write_text("DATA_DIR=mine")
+    (beside / "mine" / "callflow.db").touch()
+    (other / ".env").write_text("DATABASE_URL=sqlite:///theirs.db")
+    assert record_url(home()).database == str(beside / "mine" / "callflow.db")
+    (other / "settings.toml").touch()
+    assert record_url(home()).database == str(other / "theirs.db"), "a server that is started here reads that .env"
+    (other / ".env").unlink()
+    assert record_url(home()).database == str(beside / "mine" / "callflow.db"), "there is no record here"
+    (other / "mine").mkdir()
+    (other / "mine" / "callflow.db").touch()
+    assert record_url(home()).database == str(other / "mine" / "callflow.db")
 
 
 def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
