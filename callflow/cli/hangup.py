@@ -24,7 +24,7 @@ _MOST_BYTES: Final = 4 << 20
 _SAID: Final = {"goodbye": "the caller hears a goodbye, then it ends", "now": "it ends now"}
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a server that listens everywhere is found from this machine."""
-_OTHERS: Final = ("number", "text", "since", "until", "save")
+_OTHERS: Final = ("number", "text", "since", "until", "save", "picture")
 
 
 def run(arguments: argparse.Namespace) -> int:

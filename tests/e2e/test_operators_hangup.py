@@ -289,7 +289,11 @@ def test_the_command_line_ends_a_call() -> None:
                 one = await talk(the)
                 await one.phone.hears(0.1)
                 name = the.call.id
-                code, out, err = await command(it.port, [name[:8], "--hangup", *words], folder, CONSOLE_TOKEN=TOKEN)
+                await the.line.journal.flushed()
+                row = await the.line.keeper.store.conversation(name)
+                assert row is not None
+                given = row["stream_sid"] if words else name[:8]
+                code, out, err = await command(it.port, [given, "--hangup", *words], folder, CONSOLE_TOKEN=TOKEN)
                 assert (code, err, name in out, out.count("\n")) == (0, "", True, 1)
                 await over(the, one.call)
                 assert [event["by"] for event in the.happened(kind, name)] == ["command line"]
@@ -316,6 +320,7 @@ def test_the_command_line_says_in_a_line_why_it_cannot() -> None:
                 (carrier, ["abc", "--hangup"], "is not Callflow"), (1, ["--hangup"], "say which"),
                 (1, ["--hangup", "now"], "say which"), (1, ["", "--hangup"], "say which"),
                 (1, ["abc", "--hangup", "soon"], 'not by "soon"'), (1, ["abc", "--hangup", "--text", "x"], "--text"),
+                (1, ["abc", "--hangup", "now", "--picture", "x.svg"], "--picture"), (1, ["abc", "--hangup="], "not by"),
             ):  # fmt: skip
                 code, out, err = await command(port, words)
                 assert (code, out, err.count("\n")) == (2, "", 1), f"{words}: {err}"
