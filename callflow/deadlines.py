@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from callflow.events import DeadlinePassed, Event
+
+
+_LEAST_SHARE: Final = 0.25
+"""Of a shared time: with less left than that nothing is begun any more."""
+_FORGOTTEN: Final = 2.0
+"""After so many times its length a shared time begins anew: what has held for so long was no part of it."""
 
 
 class Deadlines:
@@ -22,17 +29,18 @@ class Deadlines:
         self._elapsed = dict(elapsed)
 
     def arm(self, name: str, seconds: float, *, shared: bool = False) -> None:
-        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew before `seconds` have passed
-        has what is left of them: what comes and goes is not waited for time and again."""
+        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew has what is left of the first
+        one's time: what comes and goes is not waited for time and again."""
         self.disarm(name)
         left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
         if shared:
             now = self._loop.time()
             began = self._began.get(name, now)
-            if now - began >= seconds:
+            if now - began >= seconds * _FORGOTTEN:
                 began = now
             self._began[name] = began
             left = min(left, began + seconds - now)
+            left = left if left >= seconds * _LEAST_SHARE else 0.0
         self._timers[name] = self._loop.call_later(left, self._post, DeadlinePassed(deadline=name))
 
     def settled(self, name: str) -> None:
