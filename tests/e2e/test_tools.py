@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from callflow.sandbox.phone import tone
@@ -320,6 +321,29 @@ def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_no
             assert await names(the) == {"new"} | built_in
             (workshop / "tools.py").write_text("def new(:\n")
             assert await names(the) == {"new"} | built_in
+
+    run(main())
+
+
+def test_what_no_carrier_can_do_yet_is_not_offered_to_the_model(workshop: Path) -> None:
+    """A model that is told of a tool promises what it does."""
+    needed = {"transfer_call": "transfers", "send_dtmf": "sends_digits"}
+
+    async def main() -> None:
+        asks = Turn(tuple(Call(name, {}, f"c_{name}") for name in needed))
+        async with house(realtime=model(asks), **settings(workshop)) as the:
+            one = await talk(the)
+            can = the.call.carrier.can
+            offered = {tool["name"] for tool in one.session.config["tools"]}
+            assert "end_call" in offered
+            assert {name for name in needed if name in offered} == {name for name in needed if needed[name] in can}
+            async with httpx.AsyncClient(trust_env=False) as client:
+                listed = (await client.get(f"http://127.0.0.1:{the.line.console[1]}/tools")).json()
+            assert {tool["name"] for tool in listed} == offered, "operators are told the same"
+            await ask(one)
+            told = await answered(the, one, *(f"c_{name}" for name in needed))
+            assert all("there is no tool" in each["error"] for each in told.values()), told
+            await goodbye(the, one)
 
     run(main())
 
