@@ -23,7 +23,7 @@ START: Final = f"start Callflow's server once, or {WHERE}"
 
 
 class Untouched:
-    """One file. Used by threads, one after another: it waits for the disk."""
+    """One file, for processes that only read: it waits for the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()  # SQLite looks beside what a link leads to
