@@ -42,11 +42,12 @@ def _details(event: ServerEvent) -> Iterator[str]:
     if event.error is not None:
         code, message, about = realtime_events.error_of(event)
         yield f"{code}: {message[:_MOST_MESSAGE]}" + (f" (about {about})" if about else "")
-    if event.delta is not None:
-        size = len(event.delta)
+    piece = event.text if event.type.endswith(".segment") else event.delta
+    if piece is not None:
+        size = len(piece)
         yield f"{size // 4 * 3} bytes" if event.type == _AUDIO else f"{size} characters"
     for said in (event.transcript, event.text):
-        if said is not None:
+        if said is not None and said is not piece:
             yield f'"{said}"'
     if isinstance(event.rate_limits, list):
         for limit in event.rate_limits[:_MOST_LIMITS]:

@@ -150,7 +150,8 @@ def test_a_new_session_hears_the_caller_who_was_speaking_when_the_old_one_broke(
 
 def test_while_a_new_session_is_being_had_the_caller_hears_that_we_are_there() -> None:
     async def main() -> None:
-        async with house(realtime=model(saying(noise(300, 4))), **MENDING) as the:
+        settings = {**MENDING, "engine_seconds": 10.0}
+        async with house(realtime=model(saying(noise(300, 4))), **settings) as the:
             one = await greeted(the)
             one.phone.say(tone(300))
             await one.session.wait_sent("response.done", 2)

@@ -22,8 +22,14 @@ from tests.e2e.talk import FAST, goodbye, noise, saying, talk
 SORRY = clips.load("en")["sorry"].audio
 BEGINNING = 1600
 GREETING = noise(300, 1)
-SETTINGS: dict[str, Any] = {**FAST, "engine_tries": 3, "max_concurrent_calls": 100, "stream_seconds": 20.0}
-"""The model has ten seconds, as in life, and a call may open sessions anew."""
+SETTINGS: dict[str, Any] = {
+    **FAST,
+    "engine_tries": 3,
+    "engine_seconds": 10.0,
+    "max_concurrent_calls": 100,
+    "stream_seconds": 20.0,
+}
+"""The model has ten seconds, in which everything happens that may, and a call may open sessions anew."""
 
 
 def model(quirks: Quirks | None = None, **faults: Any) -> Realtime:
