@@ -121,7 +121,7 @@ class Entrance:
         if scope["type"] == "websocket":
             await receive()
             self._refusals.say("websocket", "operators' port: a WebSocket is refused: there is none here")
-            await send({"type": "websocket.close", "code": 1008})
+            await answer(send, Refused(403, "There is no WebSocket here."), kind="websocket.http.response")
             return
         reading = _Reading(receive)
         try:
@@ -154,15 +154,15 @@ class Entrance:
                 await answer(send, Refused(500, "A fault of ours; the server's log says which."))
 
 
-async def answer(send: Send, refused: Refused) -> None:
+async def answer(send: Send, refused: Refused, kind: str = "http.response") -> None:
     body = error_body(refused.sentence)
     headers = {
         "Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store",
         **refused.headers,
     }  # fmt: skip
     named = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": named})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": refused.status, "headers": named})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 def _check_target(scope: Any) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from callflow.history.store import Store
 from callflow.plain_json import NotPlain, read
 from callflow.printable import json_of, line
+from callflow.web.answers import quoted
 from callflow.web.entrance import Receive, Refused, Send, answer
 
 
@@ -120,8 +121,12 @@ def _check(scope: Any) -> None:
     if scope["method"] != "POST":
         sentence = f"{line(scope['method'])[:20]} is not possible here, but POST: there is no stream and no session."
         raise Refused(405, sentence, {"Allow": "POST"})
-    given = [value for name, value in scope["headers"] if name == b"content-type"]
-    if len(given) != 1 or given[0].partition(b";")[0].strip().lower() != b"application/json":
+    if scope["query_string"]:
+        raise Refused(
+            400, f"There is no parameter {quoted(scope['query_string'].decode('latin-1'))} here: /mcp takes none."
+        )
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, "MCP is spoken in JSON: Content-Type: application/json.")
 
 

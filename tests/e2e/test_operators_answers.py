@@ -147,6 +147,12 @@ def test_a_parameter_that_there_is_not_is_said_on_every_route() -> None:
                     target = f"{path}?{quote(name)}=1"
                     answer = await it.ask(method, target, headers=[JSON] if body else [], body=body)
                     refused(answer, 400, "There is no parameter", method)
+            refused(
+                await it.ask("POST", "/mcp?nonsense=1", headers=[JSON], body=b"{}"),
+                400,
+                "There is no parameter",
+                "POST",
+            )
             several = await it.ask("GET", "/api/conversations?limt=1&frm=2&limit=1&limit=2")
             assert len(several.json()["problems"]) == 3
             refused(await it.ask("GET", "/api/conversations?limt=1"), 400, "did you mean limit?")

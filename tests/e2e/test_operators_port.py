@@ -206,7 +206,8 @@ def test_no_websocket_is_taken() -> None:
                 answer = await it.ask(
                     "GET", path, headers=[*upgrade, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")]
                 )
-                assert answer.status == 403, path
+                assert (answer.status, faults_of("GET", "", answer)) == (403, []), path
+                assert answer.json()["error"] == "There is no WebSocket here."
 
     run(main())
 
