@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from callflow.log_format import FORM, Formatter
+from callflow.log_format import CALL, FORM, Formatter
 
 
 FORGED = "ok\n2026-01-01 00:00:00,000 ERROR   callflow: forged\r\x1b[2Jx\u2028y\x9bz\u202e"
@@ -73,3 +73,29 @@ def test_what_another_handler_has_formatted_is_not_taken_over() -> None:
         log.handle(record)
 
     assert "4111" not in logged(emit)
+
+
+def test_an_entry_that_a_call_makes_begins_with_its_id_whoever_writes_it() -> None:
+    def emit(log: logging.Logger) -> None:
+        log.warning("the recording ends")
+        log.warning("call one: its clip is missing")
+        mine = CALL.set("one")
+        try:
+            log.warning("the recording ends")
+            log.warning("call one: its clip is missing")
+        finally:
+            CALL.reset(mine)
+        log.warning("the recording ends")
+
+    said = [line.split(": ", 1)[1] for line in logged(emit).splitlines()]
+    clip, bare, named = "call one: its clip is missing", "the recording ends", "call one: the recording ends"
+    assert said == [bare, clip, named, clip, bare]
+
+
+def test_what_is_nobodys_to_read_is_out_of_a_calls_entry_too() -> None:
+    token = CALL.set("one")
+    try:
+        text = logged(lambda log: log.debug("heard 4111"))
+    finally:
+        CALL.reset(token)
+    assert "call one: heard [card]" in text

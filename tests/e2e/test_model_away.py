@@ -136,7 +136,7 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
             await call.wait_ended(25)
             if one is None and isinstance(manner, dict):
                 began += manner.get("drop_after_s", 0.0)
-            seconds = call.ended_at - began
+            seconds = (call.ended_at or 0.0) - began
             heard = one.received if one is not None else received
             assert SORRY in heard or call.spoken, f"no apology: {the.timeline()}"
             assert seconds < MOST_SECONDS, f"over after {seconds:.1f} s"
