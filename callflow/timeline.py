@@ -16,7 +16,7 @@ _WHO: Final = {"user": "caller", "assistant": "agent"}
 
 def lines(records: Sequence[Record], began: str, items: Iterable[Mapping[str, Any]] = ()) -> list[tuple[float, str]]:
     """What happened, with the seconds since it began. Of a call without a journal, as an earlier system kept them, what
-    was said: `items`, as `store.plain` tells them."""
+    was said: `items`, as `history.shown.plain` tells them."""
     if records:
         first = records[0].at
         found = [(round(record.at - first, 3), told(record)) for record in records]

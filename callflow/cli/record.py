@@ -25,7 +25,8 @@ from callflow.cli import record_picture
 from callflow.cli.record_file import NotFound, RecordError, is_file_name, read_history, write_history
 from callflow.cli.terminal import Screen
 from callflow.history.database import Database, DatabaseError, url_of
-from callflow.history.store import BadQuery, Query, Store, plain
+from callflow.history.shown import plain
+from callflow.history.store import BadQuery, Query, Store
 from callflow.journal import Record
 from callflow.profiles import country
 from callflow.replay import Replay, replay

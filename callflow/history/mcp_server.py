@@ -16,7 +16,8 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from callflow.causes import ended
-from callflow.history.store import MOST, BadQuery, Query, Store, earlier, plain
+from callflow.history.shown import earlier, plain
+from callflow.history.store import MOST, BadQuery, Query, Store
 from callflow.printable import json_of, line
 from callflow.timeline import lines, local
 

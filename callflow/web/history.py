@@ -22,7 +22,8 @@ from quart import Quart, Response, request
 
 from callflow.causes import ended
 from callflow.history import posted
-from callflow.history.store import MOST, UNHEARD, BadQuery, Query, content_of, earlier, heard_of, moment
+from callflow.history.shown import UNHEARD, content_of, earlier, heard_of
+from callflow.history.store import MOST, BadQuery, Query, moment
 from callflow.history.tables import iso
 from callflow.keeper import Keeper
 from callflow.printable import line
