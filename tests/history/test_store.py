@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from callflow.history.store import BadQuery, Query, Store, moment, numbers_like, remove_files, terms
+from callflow.history.store import BadQuery, Query, Store, _chosen, moment, numbers_like, remove_files, terms
+from callflow.history.tables import SEARCH
 from callflow.journal import ENDED, Record
 from tests.history.test_writer import began, journal
 
@@ -165,6 +167,15 @@ def test_what_makes_no_sense_is_said() -> None:
     assert numbers_like("client:joe", "US") == ["client:joe"]
 
 
+def test_however_much_is_asked_for_the_answer_is_bounded() -> None:
+    for asked, rows in ((-1, 1), (0, 1), (1, 1), (500, 500), (501, 500), (10**9, 500)):
+        for words in ("", "bakery"):
+            for is_sqlite in (True, False):
+                chosen = _chosen(Query(limit=asked, words=words), is_sqlite, "US")
+                assert getattr(chosen._limit_clause, "value", None) == rows
+    assert len(terms(" ".join(f"word{number}" for number in range(1000)))) == 20
+
+
 def test_a_deleted_call_leaves_nothing(database_url: str) -> None:
     async def check(store: Store) -> None:
         rows = await store.find(Query(words="bakery"))
@@ -173,6 +184,10 @@ def test_a_deleted_call_leaves_nothing(database_url: str) -> None:
         assert await found(store, words="bakery") == []
         assert await store.items(rows[0]["id"]) == []
         assert await store.journal(rows[0]["call_id"]) == []
+        async with store.database.engine.connect() as connection:
+            words = (await connection.execute(text(f"SELECT words FROM {SEARCH}"))).scalars().all()
+        assert len(words) == 2
+        assert not [each for each in words if "bakery" in each], "what was said in it can still be read"
 
     kept(database_url, check)
 
