@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from callflow.history.database import Database, url_of
 from callflow.history.store import Store
@@ -126,6 +126,48 @@ def test_a_database_that_is_away_for_a_while_is_waited_for_whatever_the_driver_s
                     await one.append(step(2))
             await until(lambda: not one.waiting, "the journal to go on", 5)
             assert [record.step for record in await store.journal(CALL)] == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_a_commit_of_which_nobody_is_told_is_not_made_twice(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks when it has succeeded, and before anybody hears of it."""
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            await one.append(step(1))
+            database, write, tries = store.database, store.database.write, []
+
+            async def committed(work: Callable[[Connection], None]) -> None:
+                await write(work)
+                tries.append(work)
+                if len(tries) == 1:
+                    raise TimeoutError
+
+            with monkeypatch.context() as patch:
+                patch.setattr(database, "write", committed)
+                with pytest.raises(JournalError, match="TimeoutError"):
+                    await one.append(step(2))
+                one.note(step(3))
+                await until(lambda: not one.waiting, "the journal to go on", 5)
+            assert [record.step for record in await store.journal(CALL)] == [0, 1, 2, 3]
+            assert (one.counts["left_out"], one.counts["lost"]) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_what_one_call_notes_leaves_room_for_the_others() -> None:
+    async def main() -> None:
+        one = DurableJournal(most_waiting=6_000)  # nothing takes them off: no database is open
+        for _ in range(20_000):
+            one.note(Record(CALL, 1, 1.0, {"event": "heard"}))
+        one.note(step(2))
+        one.note(Record("another", 1, 1.0, {"event": "heard"}))
+        assert (one.waiting, one.counts["dropped"], one.counts["lost"]) == (5_002, 15_000, 0)
+        for number in range(20_000):
+            one.forget(f"call {number}")
+        assert len(one._forgotten) == 10_000
 
     asyncio.run(main())
 
