@@ -6,13 +6,14 @@ Reads the command line and loads no more than what was asked for. `callflow/app.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from callflow import launch
 
 
+TYPE_CHECKING = False  # without loading `typing`: see `callflow.launch`
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quart import Quart
 
     from callflow.settings import Settings

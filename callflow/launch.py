@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 
-ROOT = Path(__file__).resolve().parent.parent
+TYPE_CHECKING = False  # without loading `typing`: until `quiet` is called, Ctrl-C is a traceback
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 OLDEST = (3, 11)
 PACKAGES = (
     "aiosqlite", "alembic", "asyncpg", "cryptography", "dotenv", "httpx", "hypercorn", "jsonschema", "mcp", "msgspec",
@@ -33,6 +32,8 @@ def begin(*command: str) -> None:
     `command`: what `.venv`'s Python would be started with, before the words of the command line.
     """
     quiet()
+    from importlib.util import find_spec
+
     open_streams()
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -49,7 +50,7 @@ def begin(*command: str) -> None:
     oldest = ".".join(str(part) for part in OLDEST)
     why = f"it lacks the package {lacking}" if sys.version_info >= OLDEST else f"it is older than {oldest}"
     whose = "its environment .venv is not complete" if own else f"this Python {found} cannot run it"
-    print(f"Callflow: {whose} ({why}). Run {ROOT / 'scripts/setup'} once, then start this again.", file=sys.stderr)
+    print(f"Callflow: {whose} ({why}). Run {_root() / 'scripts/setup'} once, then start this again.", file=sys.stderr)
     sys.exit(2)
 
 
@@ -64,9 +65,17 @@ def open_streams() -> None:
             setattr(sys, name, open(place, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
+def _root() -> Path:
+    from pathlib import Path
+
+    return Path(__file__).resolve().parent.parent
+
+
 def _own_python() -> tuple[bool, Path | None]:
     """Whether this process runs in `.venv`, and the Python there, if there is one."""
-    folder = ROOT / ".venv"
+    from pathlib import Path
+
+    folder = _root() / ".venv"
     for name in ("bin/python", "Scripts/python.exe"):
         if (folder / name).exists():
             return Path(sys.prefix).resolve() == folder.resolve(), folder / name
@@ -78,18 +87,10 @@ def quiet() -> None:
     signal.signal(signal.SIGINT, _leave)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C is Python's own KeyboardInterrupt within it, if `quiet` was called: something has begun."""
-    if signal.getsignal(signal.SIGINT) is not _leave:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        quiet()
+def is_quiet() -> bool:
+    """That holds, and nobody else has taken Ctrl-C over since."""
+    return signal.getsignal(signal.SIGINT) is _leave
 
 
-def _leave(*_: Any) -> None:
+def _leave(*_: object) -> None:
     os._exit(INTERRUPTED)

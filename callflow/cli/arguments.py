@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
+
+from callflow import secrecy
 
 
 SCENARIOS: Final = {
@@ -28,6 +31,10 @@ SANDBOX_PORTS: Final = {"telnyx": 6100, "twilio": 6200, "realtime": 6300}
 """Of each emulator, so that all of them can run side by side, next to the server."""
 SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
 _HELP: Final = ("-h", "--help")
+_WORD: Final = re.compile(r"[^\s'\",()]+")
+_MOST_WORD: Final = 24
+_MOST_NUMBER: Final = 12
+"""Characters of a mistyped word, or number, that is repeated."""
 _DIGITS: Final = 18
 """Of the longest number that is understood."""
 _MOST_TOLD: Final = 400
@@ -45,6 +52,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ").replace(": must be", " must be")
         message = message.replace("\n", "\\n")
+        if (
+            "invalid choice" in message or "unrecognized" in message
+        ):  # argparse's own words, which repeat what it was given
+            message = _WORD.sub(lambda word: "…" if secrecy.may_be_secret(word[0]) else word[0], message)
         if len(message) > _MOST_TOLD:
             message = f"{message[:_MOST_TOLD]} …"
         stop = "" if message.endswith("?") else "."
@@ -100,7 +111,17 @@ def _check(parser: Parser, words: list[str]) -> None:
 
 def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> str:
     meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
-    return f'there is no {kind} "{word}"' + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
+    shown = f'"{word}"' if meant or _may_be_shown(word, _MOST_WORD) else "like that"
+    return f"there is no {kind} {shown}" + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
+
+
+def _may_be_shown(text: str, most: int) -> bool:
+    """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
+    return len(text) <= most and not secrecy.may_be_secret(text)
+
+
+def _but(text: str) -> str:
+    return f', not "{text}"' if _may_be_shown(text, _MOST_NUMBER) else ""
 
 
 def _listed(names: Sequence[str] | dict[str, Parser]) -> str:
@@ -123,7 +144,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         is_number = plain.isascii() and plain.removeprefix("-").isdigit() and len(plain) <= _DIGITS
         if is_number and least <= int(plain) <= (most or int(plain)):
             return int(plain)
-        raise argparse.ArgumentTypeError(f'must be a whole number {_range(least, most)}, not "{text}"')
+        raise argparse.ArgumentTypeError(f"must be a whole number {_range(least, most)}{_but(text)}")
 
     return read
 
@@ -136,7 +157,7 @@ def number(least: float, most: float) -> Callable[[str], float]:
             found = float("nan")
         if least <= found <= most and text.isascii():
             return found
-        raise argparse.ArgumentTypeError(f'must be a number {_range(least, most)}, not "{text}"')
+        raise argparse.ArgumentTypeError(f"must be a number {_range(least, most)}{_but(text)}")
 
     return read
 
@@ -164,13 +185,13 @@ def web_url(text: str) -> str:
         is_port = parts.port is None or parts.port > 0
         if parts.scheme in ("http", "https") and parts.hostname and is_port and text.isascii() and text.isprintable():
             return text
-    raise argparse.ArgumentTypeError(f'must be an address such as http://127.0.0.1:6000, not "{text}"')
+    raise argparse.ArgumentTypeError(f"must be an address such as http://127.0.0.1:6000{_but(text)}")
 
 
 def word(text: str) -> str:
     if text and text.isascii() and text.isprintable() and " " not in text:
         return text
-    raise argparse.ArgumentTypeError(f'must be one word in ASCII, not "{text}"')
+    raise argparse.ArgumentTypeError(f"must be one word in ASCII{_but(text)}")
 
 
 def make_parser() -> Parser:

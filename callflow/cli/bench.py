@@ -28,7 +28,6 @@ from rich.table import Table
 from callflow import settings_legacy
 from callflow.cli import bench_record, output_file
 from callflow.cli.terminal import Screen
-from callflow.launch import ROOT
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import Phone
 from callflow.sandbox.realtime import Realtime, Script
@@ -204,7 +203,7 @@ async def _world(
             began = time.monotonic()
             server = await asyncio.create_subprocess_exec(
                 sys.executable,
-                str(ROOT / "server.py"),
+                str(Path(__file__).parents[2] / "server.py"),
                 "serve",
                 cwd=folder,
                 env=environment,
