@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from callflow.history.database import Database, url_of
 from callflow.history.store import BadQuery, Query, Store, _chosen, moment, numbers_like, remove_files, terms
 from callflow.history.tables import SEARCH
 from callflow.journal import ENDED, Record
@@ -108,6 +109,15 @@ def test_a_number_is_found_however_it_is_written(database_url: str, number: str)
         assert await found(store, called=number) == []
 
     kept(database_url, check)
+
+
+@pytest.mark.parametrize("field", ["number", "caller", "called"])
+def test_a_number_that_was_taken_for_one_of_ours_is_told(field: str) -> None:
+    store = Store(Database(url_of("sqlite:///never-opened.db", "data")), country="US")
+    asked: dict[str, Any] = {field: "030 901820"}
+    assert store.assumed(Query(**asked)).startswith("030 901820 has no country code, and was looked for as a number of")
+    asked = {field: "+4930901820"}
+    assert store.assumed(Query(**asked)) == ""
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import wave
 from pathlib import Path
 
+import pytest
+
 from callflow.media.g711 import ULAW_SILENCE, ulaw_to_pcm16
 from callflow.media.recorder import Tape, header, interleaved
 
@@ -42,6 +44,14 @@ def test_what_was_cut_off_is_not_in_it() -> None:
     assert right[800:2400] == frame(5, 200)
     assert set(right[2400:8000]) == {ULAW_SILENCE}
     assert right[8000:8160] == frame(7)
+
+
+@pytest.mark.parametrize("begins", [0.3, 0.305, 0.315, 0.4])
+def test_what_was_to_begin_at_the_cut_or_behind_it_is_not_in_it(begins: float) -> None:
+    tape = Tape(0.0)
+    tape.agent(frame(5), begins)
+    tape.cut(0.3)
+    assert set(tape.take(1.0)[1]) == {ULAW_SILENCE}
 
 
 def test_taken_in_pieces_it_is_the_same() -> None:
