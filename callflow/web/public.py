@@ -21,6 +21,7 @@ from callflow.contracts import Carrier, Door, Order, Reply, Request
 from callflow.errors import Forged, Malformed, Overloaded, Refused
 from callflow.events import Signal
 from callflow.media.socket import AsgiWire
+from callflow.printable import line
 from callflow.repeats import Repeats
 from callflow.switchboard import Switchboard
 from callflow.web.answers import without_kind
@@ -36,6 +37,7 @@ MOST_BODY: Final = 1 << 20
 _BODY_SECONDS: Final = 10
 _LINGER_SECONDS: Final = 2.0
 """How long a sender that is refused early may take to finish sending."""
+_MOST_PATH: Final = 80
 _MEDIA_DOORS: Final = ("/media-stream/", "/call/")
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
@@ -103,8 +105,9 @@ def create_public(
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
         code = error.code or 400
-        if code not in (404, 405):  # somebody has lost their way, or knocks everywhere
-            _refusals.say(f"HTTP {code}", "a request is refused: HTTP %d: %s", code, error.description or error.name)
+        is_media = request.path.startswith(_MEDIA_DOORS)  # what follows may be a token
+        where = "a media socket's address" if is_media else line(request.path)[:_MOST_PATH]
+        _refusals.say(f"HTTP {code}", "a request is refused: HTTP %d to %s %s", code, request.method, where)
         response = _answer(code, error.description or error.name)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
