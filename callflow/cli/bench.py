@@ -35,6 +35,7 @@ from callflow.sandbox.telnyx import Telnyx
 from callflow.settings import ALIASES, Settings
 
 
+ROOT: Final = Path(__file__).parents[2]
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
 _START_SECONDS: Final = 30.0
@@ -203,7 +204,7 @@ async def _world(
             began = time.monotonic()
             server = await asyncio.create_subprocess_exec(
                 sys.executable,
-                str(Path(__file__).parents[2] / "server.py"),
+                str(ROOT / "server.py"),
                 "serve",
                 cwd=folder,
                 env=environment,
