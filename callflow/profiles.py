@@ -48,11 +48,6 @@ class Profiles:
             raise SettingsError(problems)
         return chosen
 
-    def checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """These settings of a call in their proper form. Raises SettingsError."""
-        chosen = self.for_call("", changes)
-        return {name: getattr(chosen, name) for name in changes}
-
     def all(self) -> dict[str, Settings]:
         """By name; "": those of all other numbers."""
         return {"": self._settings} | dict(self._by_number.values())
