@@ -17,9 +17,9 @@ from callflow.settings import Settings
 from callflow.settings_loader import load
 from tests.e2e.house import run, until
 from tests.e2e.operator import Operator, line, session_of_next_call
-from tests.e2e.process import SERVER, environment, serving
+from tests.e2e.process import ROOT, SERVER, environment, python, serving
 from tests.e2e.scenes import conversing, exchange, model
-from tests.e2e.test_survival import SENTENCE, office
+from tests.e2e.test_survival import free_port, office
 
 
 NEITHER = "Provide either instructions or a prompt reference."
@@ -296,6 +296,31 @@ def test_it_survives_the_process_and_the_start_and_check_say_where_a_value_comes
     run(main())
 
 
+def test_it_holds_under_a_server_of_somebody_elses_and_so_do_the_limits_of_a_caller(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with line(data_dir=str(tmp_path)) as (_, operator):
+            await operator.change(voice="cedar")
+        telnyx, realtime, port = exchange(), model(), free_port()
+        async with telnyx, realtime:
+            env = environment(telnyx, realtime) | {"PYTHONPATH": ROOT, "DATA_DIR": tmp_path, "MAX_CALLS_PER_CALLER": 1}
+            asgi = ("-m", "hypercorn", "--graceful-timeout", "0", "--bind", f"127.0.0.1:{port}", "server:create_app()")
+            async with python(*asgi, env=env) as server:
+                await server.says("Running on")
+                telnyx.webhook_url = f"http://127.0.0.1:{port}/webhooks"
+                call = await telnyx.ring()
+                await call.wait_streaming()
+                await call.phone.hears(0.05)
+                assert realtime.sessions[0].config["audio"]["output"]["voice"] == "cedar"
+                again = await telnyx.ring()
+                await again.wait_ended()
+                assert again.hangup_cause == "user_busy"
+                await call.hang_up()
+                server.process.terminate()  # it has a process of its own, which outlives one that is killed
+                assert await server.ended(noisy=True) == 0
+
+    run(main())
+
+
 def test_check_makes_no_database(tmp_path: Path) -> None:
     env = {"OPENAI_API_KEY": "sk-test", "TELNYX_API_KEY": "KEY_1", "ALLOW_UNSIGNED_WEBHOOKS": "true"}
     checked = _check({**env, "DATA_DIR": str(tmp_path / "data")})
@@ -319,7 +344,6 @@ def test_a_call_that_is_taken_back_goes_on_under_what_it_began_with() -> None:
             await until(lambda: after.config["audio"]["output"]["voice"] != "alloy", "its configuration", 10)
             assert after.config["audio"]["output"]["voice"] == "cedar"
             assert after.config["instructions"].startswith("You are the first.")
-            assert SENTENCE
             other = await one.ring(2)
             await until(lambda: len(one.realtime.sessions) > 2, "the session of another caller", 15)
             newest = one.realtime.sessions[-1]
