@@ -87,9 +87,17 @@ def quiet() -> None:
     signal.signal(signal.SIGINT, _leave)
 
 
-def is_quiet() -> bool:
-    """That holds, and nobody else has taken Ctrl-C over since."""
-    return signal.getsignal(signal.SIGINT) is _leave
+class interruptible:  # noqa: N801 - used as a function; `contextlib` would have to be loaded
+    """Within it Ctrl-C is Python's own KeyboardInterrupt, if `quiet` was called: something has begun."""
+
+    def __enter__(self) -> None:
+        self._was = signal.getsignal(signal.SIGINT)
+        if self._was is _leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *_: object) -> None:
+        if self._was is _leave:
+            quiet()
 
 
 def _leave(*_: object) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from callflow.launch import INTERRUPTED, is_quiet, quiet
+from callflow.launch import INTERRUPTED, interruptible
 from callflow.log_format import FORM, Formatter
 
 
@@ -24,19 +22,6 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     with interruptible(), asyncio.Runner(loop_factory=new_loop) as runner:
         runner.get_loop().set_exception_handler(on_loop_error)
         return runner.run(main)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C is Python's own KeyboardInterrupt within it, if `quiet` was called: something has begun."""
-    if not is_quiet():
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        quiet()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

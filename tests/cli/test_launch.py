@@ -152,3 +152,20 @@ def test_every_option_says_what_it_does_and_its_default() -> None:
                 assert action.help
                 told = parser.format_help()
                 assert action.option_strings[-1] in told
+
+
+@pytest.mark.parametrize("is_set_up", [True, False])
+def test_the_mcp_server_finds_its_packages_too(tmp_path: Path, is_set_up: bool) -> None:
+    if is_set_up and not (ROOT / ".venv" / "bin" / "python").exists():
+        pytest.skip("the tests run in another environment than .venv")
+    home = ROOT if is_set_up else tmp_path
+    if not is_set_up:
+        without_packages(tmp_path)
+        shutil.copy(ROOT / "callflow" / "mcp.py", tmp_path / "callflow")
+    done = subprocess.run(
+        [*BARE, "-m", "callflow.mcp"], cwd=home, capture_output=True, text=True, check=False, timeout=60, input=""
+    )
+    assert ("lacks the package" in done.stderr, done.returncode) == ((False, 0) if is_set_up else (True, 2)), (
+        done.stderr
+    )
+    assert done.stdout == ""

@@ -18,8 +18,9 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from callflow import mcp, settings_files
-from callflow.mcp import home, record_url
+from callflow import settings_files
+from callflow.history import mcp_stdio as mcp
+from callflow.history.mcp_stdio import home, record_url
 from tests.e2e.house import house, run
 from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
 from tests.e2e.process import ROOT
