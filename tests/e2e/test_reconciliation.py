@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.e2e.talk import talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SETTLED_SECONDS = keeper._SETTLED_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,26 @@ def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
             await the.quiet()
             (ended,) = the.happened("ended")
             assert ended["cause"] == "not_at_carrier"
+            the.carrier.faults.api.clear()
+
+    run(main())
+
+
+def test_a_call_that_has_just_begun_is_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carriers' lists lag behind their calls."""
+    monkeypatch.setattr(keeper, "_SETTLED_SECONDS", SETTLED_SECONDS)
+
+    async def main() -> None:
+        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            the.carrier.faults.api.append(fault("get", status=404, times=9))
+            monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 25)
+            await the.line.keeper.reconcile()
+            assert the.line.switchboard.calls, "it was let go of"
+            monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 31)
+            await the.line.keeper.reconcile()
+            await the.quiet()
             the.carrier.faults.api.clear()
 
     run(main())

@@ -554,6 +554,27 @@ def test_without_call_hangup_the_end_of_the_stream_ends_the_call_after_the_grace
     run(main())
 
 
+def test_webhooks_that_come_minutes_after_the_end_are_known_for_what_they_are() -> None:
+    """A carrier tries again for a while."""
+
+    async def main() -> None:
+        async with stage() as the:
+            call = await the.telnyx.ring()
+            await conversing(the, call)
+            await call.hang_up()
+            await the.quiet()
+            board, loop = the.line.switchboard, asyncio.get_running_loop()
+            ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)
+            for recent in (board._tombs, board._seen):
+                recent._clock = lambda: loop.time() + 590
+            for kind in ("call.answered", "call.initiated"):
+                await tell(the, kind, ids)
+            assert board.counts["calls"] == 1
+            assert board.counts["strays"] >= 2
+
+    run(main())
+
+
 def test_without_any_webhook_but_the_first_a_call_is_held_and_ended() -> None:
     async def main() -> None:
         kinds = sorted(EVENT_TYPES - {"call.initiated"})
