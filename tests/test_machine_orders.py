@@ -59,6 +59,19 @@ ENGINE_BROKE = ev.EngineLost()
 TALKING = (INITIATED, READY, CALL_ANSWERED, STARTED)
 
 
+def test_what_was_tried_is_forgotten_when_the_agent_is_heard_again() -> None:
+    call = Told(*TALKING)
+    for _ in range(10):  # three of each in a row would be enough
+        for broken, mended in ((LOST, STARTED), (ENGINE_BROKE, READY)):
+            call.tell(broken)
+            call.tell(passed("grace"))
+            assert call.model.state == RECOVERING, "it was given up"
+            call.tell(mended)
+            assert call.model.state == STREAMING
+        call.tell(ev.AgentHeard())
+        assert (call.model.tries, call.model.streams) == (0, 0)
+
+
 def test_the_main_road() -> None:
     call = Told()
     assert call.tell(INITIATED) == ["answer", "connect_engine"]
@@ -450,15 +463,6 @@ def test_an_engine_that_breaks_again_and_again_is_given_up() -> None:
         assert call.tell(passed("backoff")) == ["connect_engine"]
     assert call.tell(ENGINE_BROKE) == ["play_clip"]
     assert (call.sentence, call.model.cause) == ("clip sorry", "engine_lost")
-
-
-def test_what_was_heard_in_between_makes_the_tries_new() -> None:
-    call = Told(*TALKING)
-    for _ in range(10):
-        assert call.tell(ENGINE_BROKE) == ["connect_engine"]
-        call.tell(READY)
-        assert call.tell(ev.AgentHeard()) == []
-    assert call.model.state == STREAMING
 
 
 def test_all_the_tries_together_have_one_deadline() -> None:
