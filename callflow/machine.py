@@ -364,9 +364,9 @@ def come_back(model: Model, step: Step) -> None:
 
 
 def answer_again(model: Model, step: Step) -> None:
-    """Nobody knows whether the carrier was told. It obeys one command once."""
-    if not model.adopted:
-        step.commands.append(do.Answer(again=True))
+    """Nobody knows whether the carrier was told. It obeys one command once. (What somebody else answered rings no
+    more.)"""
+    step.commands.append(do.Answer(again=True))
 
 
 def stream_anew(model: Model, step: Step) -> None:
