@@ -84,6 +84,20 @@ class _Formatter(argparse.HelpFormatter):
         return text if silent or not action.option_strings else f"{text} (default: %(default)s)"
 
 
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's word
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"Callflow {version('callflow')}")
+        except PackageNotFoundError:
+            print("Callflow, of a version that nobody knows: it is not installed; scripts/setup does that")
+        parser.exit()
+
+
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Exits with 0 after help, with 2 and one line after a word that cannot be used."""
     parser = make_parser()
@@ -111,6 +125,8 @@ def _check(parser: Parser, words: list[str]) -> None:
 
 def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> str:
     meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
+    if word in ("help", "version"):
+        meant = [f"--{word}"]
     shown = f'"{word}"' if meant or _may_be_shown(word, _MOST_WORD) else "like that"
     return f"there is no {kind} {shown}" + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
 
@@ -196,6 +212,7 @@ def word(text: str) -> str:
 
 def make_parser() -> Parser:
     parser = Parser(prog="server.py", description="Callflow answers the phone. Without a command it serves.")
+    parser.add_argument("--version", action=_Version, help="say which version this is, and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for serving in (parser, commands.add_parser("serve", help="answer calls (the default)")):
         _serve(serving)

@@ -86,7 +86,9 @@ print([name for name in ("asyncio", "httpx", "pydantic", "quart", "rich", "sqlal
 """
 
 
-@pytest.mark.parametrize("words", ["--help", "calls --help", "demo --help", "--prot 7", "--port x", "serv", "bench -1"])
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "calls --help", "demo --help", "--prot 7", "--port x", "serv", "bench -1"]
+)
 def test_what_needs_no_program_loads_none(words: str) -> None:
     done = run(sys.executable, "-c", _LOADED, *words.split(), cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -131,7 +133,7 @@ def test_a_word_that_is_meant_is_suggested(capsys: pytest.CaptureFixture[str]) -
     for words, meant in (
         (["--prot", "7"], "--port"), (["--prot=7"], "--port"), (["serve", "--hots", "::1"], "--host"),
         (["calls", "--numbr", "+1"], "--number"), (["replai", "x"], "replay"), (["sandbox", "twillio"], "twilio"),
-        (["demo", "--senario", "tools"], "--scenario"),
+        (["demo", "--senario", "tools"], "--scenario"), (["help"], "--help"), (["version"], "--version"),
         (["sandbox", "realtime", "--contol-port", "1"], "--control-port"),
     ):  # fmt: skip
         with pytest.raises(SystemExit) as caught:
