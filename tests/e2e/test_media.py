@@ -266,7 +266,9 @@ def test_a_wrong_secret_in_connected_closes_the_stream() -> None:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.send({"event": "connected", "connected": {"x-telnyx-streaming-auth-token": "a-guess"}})
-                await wire.closed()
+                await wire.closed(1)
+            await the.until(lambda: the.happened("media_lost"), "the loss on record")
+            assert [one["reason"] for one in the.happened("media_lost")] == ["the stream's secret is wrong"]
 
     run(main())
 
