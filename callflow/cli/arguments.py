@@ -86,7 +86,7 @@ class _Formatter(argparse.HelpFormatter):
 
 class _Version(argparse.Action):
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's word
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import PackageNotFoundError, version
