@@ -120,6 +120,15 @@ def test_what_certainly_had_no_effect_is_tried_again(command: Command, trouble: 
     assert forms[0] == forms[2]
 
 
+def test_an_end_is_asked_for_more_often_than_anything_else() -> None:
+    """Giving up on it leaves somebody on the line."""
+    trouble = [httpx.Response(503)] * 6
+    assert told(commands.Hangup(), *trouble, FINE)[1] is None
+    forms, failure = told(commands.Speak(), *trouble, FINE)
+    assert len(forms) < 7
+    assert failure is not None
+
+
 @pytest.mark.parametrize(
     "trouble", [httpx.Response(503, text="<html>"), httpx.ReadTimeout("late")], ids=["503", "lost"]
 )

@@ -221,6 +221,16 @@ def test_a_handshake_without_signature_is_refused_unless_the_settings_allow_it()
     assert twilio().verify_stream(handshake("wss://phone.test/media-stream/abc")) == ""
 
 
+def test_in_development_a_handshake_may_be_unsigned_and_not_wrongly_signed() -> None:
+    bare = Request("GET", "/media-stream/abc", {}, b"", url="wss://phone.test/media-stream/abc")
+    forged = handshake("wss://phone.test/media-stream/abc", token="54321")
+    adapter = twilio(media_signature="require", allow_unsigned=True)
+    assert adapter.verify_stream(bare) == ""
+    with pytest.raises(Forged):
+        adapter.verify_stream(forged)
+    assert twilio(allow_unsigned=True).verify_stream(forged).startswith("it is signed over none of")
+
+
 # Callers with a SIP address, over GET
 
 
