@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn
+from callflow.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn, broke_in, describe
 from callflow.media.playout import Cut, Key
 
 
@@ -34,6 +34,19 @@ def test_the_caller_breaks_in_and_is_answered() -> None:
     assert talk.state == INTERRUPTED, "a late word about what was cut changes nothing"
     talk.caller_pauses()
     assert talk.agent_speaks()
+
+
+@pytest.mark.parametrize(
+    ("cut", "by_caller", "counts"),
+    [(Cut(Key("a"), 500, 1000), False, 0), (Cut(Key("a"), 1000, 1000), True, 0), (Cut(Key("a"), 999, 1000), True, 1)],
+    ids=["our own sentence cuts it off", "all of it was heard", "all but the last of it was"],
+)
+def test_what_counts_as_an_interruption(cut: Cut, by_caller: bool, counts: int) -> None:
+    talk = Conversation()
+    talk.interrupted([cut], by_caller=by_caller)
+    assert talk.interruptions == counts
+    told = describe(cut.key.item, cut.heard_ms, cut.received_ms, talk.turn("a"))
+    assert broke_in({"event": "interrupted", "by_caller": by_caller, "cuts": [told]}) == bool(counts)
 
 
 def test_the_last_word_heard_while_the_next_is_thought_of_does_not_end_the_thinking() -> None:

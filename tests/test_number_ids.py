@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from callflow import number_ids
 from callflow.errors import CarrierError
 from callflow.number_ids import NumberIds
 
@@ -119,5 +120,23 @@ def test_a_flood_of_numbers_is_bounded() -> None:
         await the.answered()
         assert the.carrier.most_at_once == 2
         assert len(the.told) == len(the.carrier.asked) == len(the.ids._known) == 1000
+        for number in range(500):
+            the.began(f"later{number}", to=f"+1666{number:07}")
+        await the.answered()
+        assert len(the.told) == 1500
+        assert len(the.ids._known) == 1000, "those that were asked for first are forgotten"
+
+    scene(play)
+
+
+def test_a_carrier_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(number_ids, "_ASK_SECONDS", 0.01)
+
+    async def play(the: Scene) -> None:
+        for number in range(4):
+            the.began(f"call{number}", to=f"+1555010000{number}")
+        async with asyncio.timeout(5):
+            await asyncio.gather(*the.ids._tasks)
+        assert (len(the.carrier.asked), the.told) == (4, [])
 
     scene(play)

@@ -81,6 +81,23 @@ def test_whatever_a_toolbox_does_is_one_answer(does: Any) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("name", "spoken", "speaks"),
+    [("end_call", True, False), ("end_call", False, True), ("look", True, True), ("look", False, True)],
+)
+def test_whoever_has_said_goodbye_in_the_same_breath_is_not_asked_to_speak_again(
+    name: str, spoken: bool, speaks: bool
+) -> None:
+    async def main() -> None:
+        bench, _, _ = made(ToolAnswer("{}", ok=True))
+        call = ToolCall("c", name, "{}")
+        bench.called(call, spoken=spoken)
+        await bench.run("c")
+        assert bench.answer("c") == (call, "{}", speaks)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("how", ["while it waits", "before it begins"])
 def test_a_call_that_is_over_hears_of_no_answer(how: str) -> None:
     async def main() -> None:

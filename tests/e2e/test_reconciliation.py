@@ -48,7 +48,7 @@ def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
             one = await talk(the)
             await one.phone.hears(0.2)
             await the.line.keeper.reconcile()
-            assert the.line.switchboard.calls, "a healthy call was doubted"
+            assert the.line.switchboard.counts["lost_hangups"] == 0, "a healthy call was doubted"
             the.carrier.faults.api.append(fault("get", status=404))
             await the.line.keeper.reconcile()
             await the.quiet()
@@ -70,9 +70,10 @@ def test_a_call_that_has_just_begun_is_not_doubted(monkeypatch: pytest.MonkeyPat
             the.carrier.faults.api.append(fault("get", status=404, times=9))
             monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 25)
             await the.line.keeper.reconcile()
-            assert the.line.switchboard.calls, "it was let go of"
+            assert the.line.switchboard.counts["lost_hangups"] == 0
             monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 31)
             await the.line.keeper.reconcile()
+            assert the.line.switchboard.counts["lost_hangups"] == 1
             await the.quiet()
             the.carrier.faults.api.clear()
 
