@@ -68,6 +68,32 @@ def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url
     asyncio.run(main())
 
 
+def test_when_a_call_is_over_nothing_of_it_goes_on(database_url: str) -> None:
+    """A sentence that was being said, a tool that was running, a stream that was open."""
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began())
+            for event in (
+                {"event": "media_started", "stream": "MZ1"},
+                {"event": "heard", "item": "said", "ms": 100, "of_ms": 900, "done": False, "so_far": "Good"},
+                {"event": "tool_called", "id": "ran", "tool": "look", "arguments": "{}"},
+            ):
+                one.note(Record(CALL, 0, 1_700_000_001.0, event))
+            await one.flushed()
+            row = await store.conversation(CALL)
+            assert row is not None
+            assert {item["status"] for item in await store.items(row["id"])} == {"in_progress", "running"}
+            assert [each["ended_at"] for each in (await store.details(row["id"]))["streams"]] == [None]
+            one.note(Record(CALL, 0, 1_700_000_002.0, {"event": ENDED, "cause": "normal_clearing"}))
+            await one.flushed()
+            assert {item["status"] for item in await store.items(row["id"])} == {"incomplete"}
+            (stream,) = (await store.details(row["id"]))["streams"]
+            assert (stream["ended_at"], stream["reason"]) == ("2023-11-14T22:13:22.000Z", "the call is over")
+
+    asyncio.run(main())
+
+
 def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url: str) -> None:
     async def main() -> None:
         async with journal(database_url) as (one, store):
