@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from callflow.keypad import MASK
 from callflow.sandbox.telnyx import ApiFault, Faults
 from callflow.sandbox.telnyx.parameters import EVENT_TYPES
 from callflow.sandbox.telnyx.webhooks import Signer
@@ -367,6 +368,35 @@ def test_the_same_event_three_times_at_once_is_one_answer() -> None:
     run(main())
 
 
+def test_a_key_that_is_told_again_is_no_other_key() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            call = await the.telnyx.ring()
+            await conversing(the, call)
+            ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)
+            for event, digit in (("one", "4"), ("one", "4"), ("two", "4"), ("one", "4"), ("end", "#")):
+                await tell(the, "call.dtmf.received", ids | {"digit": digit}, event_id=event)
+            await the.until(lambda: the.happened("digits"), "the entry")
+            assert [each["digits"] for each in the.happened("digits")] == ["44"]
+            assert the.line.switchboard.counts["repeats"] == 2
+            await call.hang_up()
+            await the.quiet()
+
+    run(main())
+
+
+def test_a_key_of_a_call_that_nobody_knows_is_written_down_nowhere() -> None:
+    """Whether its number's keys may be read, is not known either."""
+
+    async def main() -> None:
+        async with stage() as the:
+            await tell(the, "call.dtmf.received", leg(digit="7"))
+            await the.until(lambda: the.happened("dtmf"), "the key on record")
+            assert [each["digit"] for each in the.happened("dtmf")] == [MASK]
+
+    run(main())
+
+
 def test_the_same_event_under_new_ids_is_one_answer() -> None:
     async def main() -> None:
         async with stage(telnyx=exchange(Faults(webhook_new_ids={"*": 2}))) as the:
@@ -476,12 +506,15 @@ def test_an_outgoing_leg_that_was_not_dialled_here_is_on_record_and_gets_no_comm
 
 def test_an_outgoing_leg_that_is_first_heard_of_as_answered_is_let_go_without_a_hangup() -> None:
     async def main() -> None:
-        async with stage() as the:
+        # it is not to say first that it knows no such call
+        slow = ApiFault("streaming_start", slow_s=0.25)
+        async with stage(telnyx=exchange(api=[slow])) as the:
             ids = leg(direction="outgoing", state="bridging")
             await tell(the, "call.answered", ids)
             await tell(the, "call.initiated", ids)
             await the.quiet()
             assert set(posted(the)) <= {"streaming_start"}
+            assert cause(the) == "not_ours"
 
     run(main())
 

@@ -267,6 +267,17 @@ def test_a_forged_request_is_refused_and_starts_nothing() -> None:
     run(main())
 
 
+def test_a_form_that_is_larger_than_any_of_twilios_is_not_looked_at() -> None:
+    async def main() -> None:
+        async with house(realtime=model()) as the:
+            for size, status in ((60_000, 200), (66_000, 413)):
+                answer = await ask(the, PARAMS | {"CallSid": f"CA{size:032x}", "More": "x" * size})
+                assert answer.status_code == status, size
+            assert the.line.switchboard.counts["calls"] == 1
+
+    run(main())
+
+
 def test_what_a_proxy_does_to_a_request_does_not_matter() -> None:
     async def main() -> None:
         async with house(realtime=model()) as the:

@@ -1,0 +1,76 @@
+"""What the process before has left behind: whom the carrier is asked about, and what is believed of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from callflow import keeper
+from callflow.events import LegIds
+from tests.e2e.house import house, run
+from tests.history.test_writer import began, journal
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [
+        ("https://phone.example", True),
+        ("http://127.0.0.1:5999", False),  # its own port, and it is gone
+        ("http://localhost:5999", False),
+        ("", False),
+    ],
+)
+def test_the_address_of_the_process_before_is_believed_unless_it_was_its_own(
+    told: str, believed: bool, tmp_path: Path
+) -> None:
+    async def left_behind() -> None:
+        first = began(at=time.time())
+        async with journal(f"sqlite:///{tmp_path}/callflow.db") as (one, _):
+            one.note(replace(first, event={**first.event, "address": told}))
+            await one.flushed()
+
+    async def main() -> None:
+        async with house(data_dir=str(tmp_path)) as the:
+            port = the.line.public[1]
+            assert the.line.address() == (told if believed else f"http://127.0.0.1:{port}")
+            await the.quiet()
+
+    asyncio.run(left_behind())
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("age", "answers", "found"),
+    [
+        (1.0, ["gone", "answered"], "answered"),
+        (1.0, ["gone", "gone"], "gone"),
+        (60.0, ["gone"], "gone"),
+        (1.0, ["ringing"], "ringing"),
+    ],
+    ids=["young, and on no list yet", "young, and gone", "old, and gone", "there"],
+)
+def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
+    age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carriers' lists lag behind their calls."""
+    monkeypatch.setattr(keeper, "_AGAIN_SECONDS", (0.0,) * 5)
+
+    async def main() -> None:
+        async with house() as the:
+            carrier = mock.Mock(find=mock.AsyncMock(side_effect=answers))
+            call: Any = SimpleNamespace(
+                id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
+                began=time.time() - age, take_back=mock.Mock(),
+            )  # fmt: skip
+            await the.line.keeper._ask_about(call)
+            call.take_back.assert_called_once_with(found)
+            assert carrier.find.await_count == len(answers)
+
+    run(main())
