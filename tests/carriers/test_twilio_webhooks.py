@@ -108,16 +108,20 @@ def test_anything_else_in_a_form_raises_nothing_but_malformed(params: dict[str, 
 
 
 def test_a_call_is_answered_once_however_it_is_asked() -> None:
-    assert key("/") == key("/") == key("/twiml") == key("/", token="one") == key("/", token="two") != ""
+    assert (
+        key("/") == key("/", FromCity="BERLIN") == key("/twiml") == key("/", token="one") == key("/", token="two") != ""
+    )
     assert key("/") != key("/", CallSid="CA2")
 
 
 def test_a_repeat_is_known_by_its_token_and_without_one_by_what_it_says() -> None:
-    assert key(RESUME, token="one") == key(RESUME, token="one") != key(RESUME, token="two")
+    assert key(RESUME, token="one") == key(RESUME, token="one", FromCity="BERLIN") != key(RESUME, token="two")
     assert key(RESUME) == "", "each time is a request of its own"
     told = {"CallStatus": "in-progress", "SequenceNumber": "2"}
-    assert key(STATUS, **told) == key(STATUS, **told) != key(STATUS, **told | {"SequenceNumber": "3"})
-    assert key(STATUS, CallStatus="completed") == key(STATUS, CallStatus="completed") != ""
+    assert (
+        key(STATUS, **told) == key(STATUS, **told, FromCity="BERLIN") != key(STATUS, **told | {"SequenceNumber": "3"})
+    )
+    assert key(STATUS, CallStatus="completed") == key(STATUS, CallStatus="completed", CallDuration="9") != ""
     assert key(STREAM, StreamSid="MZ1", StreamEvent="x") != key(STREAM, StreamSid="MZ2", StreamEvent="x")
 
 
