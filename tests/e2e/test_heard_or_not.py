@@ -12,7 +12,7 @@ import httpx
 
 from callflow.media.g711 import ULAW_SILENCE
 from callflow.sandbox.phone import tone
-from tests.e2e.house import run, together
+from tests.e2e.house import run, together, until
 from tests.e2e.puppet import Puppet, cause, puppet
 
 
@@ -312,6 +312,27 @@ async def late_words(kind: str) -> None:
         stale = [each for each in await record(one) if each["text"] == words]
         assert [each["status"] for each in stale] == ["incomplete"], stale
         assert not stale[0]["heard"]
+
+
+def test_the_model_is_told_that_nobody_heard_what_an_interrupted_answer_still_said() -> None:
+    async def main() -> None:
+        async with puppet() as one:
+            await one.turn("I want to")
+            response = one.begin()
+            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u2")
+            item = one.message(response)
+            one.sound(response, item, tone(300, 500.0))
+            place = {"response_id": response, "item_id": item, "output_index": 0, "content_index": 0}
+            one.emit("response.output_audio.done", **place)
+            await until(lambda: one.sent("conversation.item.truncate"), "the truth to be told")
+            (told,) = one.sent("conversation.item.truncate")
+            assert (told["item_id"], told["audio_end_ms"]) == (item, 0)
+            one.done(response, "cancelled", type="cancelled", reason="turn_detected")
+            one.stopped("u2")
+            one.answer("For when?")
+            await one.rest()
+
+    run(main())
 
 
 def test_words_of_a_cancelled_answer_that_come_late_were_not_said_to_anybody() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from callflow import keeper
 from callflow.events import LegIds
+from callflow.history.store import Query
+from callflow.journal import ENDED, Record
 from tests.e2e.house import house, run
 from tests.history.test_writer import began, journal
 
@@ -41,6 +43,27 @@ def test_the_address_of_the_process_before_is_believed_unless_it_was_its_own(
             port = the.line.public[1]
             assert the.line.address() == (told if believed else f"http://127.0.0.1:{port}")
             await the.quiet()
+
+    asyncio.run(left_behind())
+    run(main())
+
+
+def test_calls_are_kept_for_as_many_days_as_the_settings_say(tmp_path: Path) -> None:
+    async def left_behind() -> None:
+        async with journal(f"sqlite:///{tmp_path}/callflow.db") as (one, _):
+            for number, days in enumerate((0.1, 1.9, 2.1, 30.0)):
+                call, at = f"00000000-0000-4000-8000-{number:012}", time.time() - days * 86_400
+                one.note(began(call, at))
+                one.note(Record(call, 0, at + 1, {"event": ENDED, "cause": "normal_clearing"}))
+            await one.flushed()
+
+    async def main() -> None:
+        async with house(data_dir=str(tmp_path), retention_days=2) as the:
+            store, left = the.line.keeper.store, list[str]()
+            async with asyncio.timeout(5):
+                while len(left := [row["call_id"][-1] for row in await store.find(Query())]) > 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert left == ["0", "1"]
 
     asyncio.run(left_behind())
     run(main())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import wave
+from array import array
 from pathlib import Path
 
 import pytest
 
+from callflow.media import recorder
 from callflow.media.g711 import ULAW_SILENCE, ulaw_to_pcm16
 from callflow.media.recorder import Tape, header, interleaved
 
@@ -65,6 +68,30 @@ def test_taken_in_pieces_it_is_the_same() -> None:
         more = pieces.take(end)
         left, right = left + more[0], right + more[1]
     assert (left, right) == whole.take(1.5)
+
+
+def test_frames_that_a_network_held_up_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written away cannot change any more: so the newest is not."""
+    monkeypatch.setattr(recorder, "_EVERY_SECONDS", 0.02)
+
+    async def main() -> None:
+        failures: list[str] = []
+        one = recorder.Recorder(tmp_path / "x.wav", asyncio.get_running_loop().time, failures.append)
+        one.caller(frame(1))
+        await asyncio.sleep(0.2)  # the network's pause
+        for number in range(2, 11):
+            one.caller(frame(number))
+        await one.close()
+        assert failures == []
+
+    asyncio.run(main())
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        left = file.readframes(file.getnframes())
+    stereo = array("h")
+    stereo.frombytes(left)
+    for number in range(1, 11):
+        (sample,) = set(array("h", ulaw_to_pcm16(frame(number))))
+        assert stereo[::2].count(sample) == 160, f"frame {number}"
 
 
 def test_the_file_is_a_stereo_wav(tmp_path: Path) -> None:
