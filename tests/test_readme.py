@@ -98,7 +98,7 @@ async def the_live_one(port: int) -> str:
 
 def test_a_call_is_changed_and_listed_and_kept_and_replayed_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
-    change, commands = shown("sh", "curl -X POST"), shown("sh", "server.py replay call.jsonl")
+    change, commands = shown("sh", "<id>/session"), shown("sh", "server.py replay call.jsonl")
     record = tmp_path / "data"
 
     async def main() -> None:
@@ -123,9 +123,35 @@ def test_a_call_is_changed_and_listed_and_kept_and_replayed_as_it_is_shown(tmp_p
     run(main())
 
 
+def test_a_live_call_is_ended_as_it_is_shown(tmp_path: Path) -> None:
+    needs("curl")
+    from_here, over_http = shown("sh", "/hangup -H").splitlines()
+
+    async def main() -> None:
+        telnyx, realtime = exchange(), model()
+        async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data") as server:
+            port = await server.console_port()
+            for command in (from_here, over_http):
+                call = await talking(telnyx)
+                name = await the_live_one(port)
+                if command is over_http:
+                    told = await shell(filled_in(command, **{"<id>": name, ":6001": f":{port}"}), tmp_path)
+                    assert json.loads(told) == {"call": name, "when": "goodbye", "by": "operator"}
+                else:
+                    command = filled_in(command, **{"3f2a": name[:4]})
+                    await shell(command, tmp_path, DATA_DIR=tmp_path / "data", CONSOLE_PORT=port)
+                await call.wait_ended(8)
+                assert call.ended_by == "product"
+                await server.live(0)
+            await server.stop()
+            assert await server.ended() == 0
+
+    run(main())
+
+
 def test_the_session_of_coming_calls_is_changed_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
-    change = shown("sh", "curl -X PATCH")
+    change = shown("sh", "/api/session ")
 
     async def main() -> None:
         telnyx, realtime = exchange(), model()

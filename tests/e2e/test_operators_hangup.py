@@ -95,6 +95,21 @@ def test_the_caller_hears_a_goodbye_first(body: Any) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("when", "kind"), [("goodbye", "goodbye_requested"), ("now", "hangup_requested")])
+def test_whoever_clicks_often_asks_once(when: Any, kind: str) -> None:
+    async def main() -> None:
+        async with line() as (the, _):
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            call = the.call
+            assert [call.hang_up(when, "operator") for _ in range(5)] == [True] * 5
+            await over(the, one.call)
+            assert asked(the) == [(kind, "operator")]
+            assert not call.hang_up(when, "operator")
+
+    run(main())
+
+
 def test_now_is_at_once_and_a_token_has_a_name() -> None:
     async def main() -> None:
         async with line(console_token=TOKEN) as (the, it):

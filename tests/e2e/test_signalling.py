@@ -368,6 +368,22 @@ def test_the_same_event_three_times_at_once_is_one_answer() -> None:
     run(main())
 
 
+def test_an_earlier_stream_that_failed_says_nothing_of_the_newest() -> None:
+    async def main() -> None:
+        async with stage(telnyx=exchange(Faults(never_connect=True)), stream_seconds=5.0) as the:
+            call = await the.telnyx.ring()
+            await call.wait_answered()
+            ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)
+            url = the.actions("answer")[0].body["stream_url"]
+            for address, cause_ in ((url[:-1] + "~", ""), (url, "stream_failed")):
+                failed = {"stream_params": {"stream_url": address}, "failure_reason": "connection_failed"}
+                await tell(the, "streaming.failed", ids | failed)
+                assert the.call.model.cause == cause_
+            await over(the, call)
+
+    run(main())
+
+
 def test_a_key_that_is_told_again_is_no_other_key() -> None:
     async def main() -> None:
         async with stage() as the:
