@@ -12,6 +12,7 @@ import h11
 import pytest
 
 from callflow.redaction import Redactor
+from callflow.web import entrance
 from callflow.web.operators import create_operators
 from callflow.web.session import add_session
 from tests.e2e.house import House, house, run
@@ -213,6 +214,21 @@ def test_no_websocket_is_taken() -> None:
 
 
 # How much may be brought
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert entrance._BODY_SECONDS + entrance._LINGER_SECONDS <= 15, "a proxy in front would have given up"
+    monkeypatch.setattr(entrance, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(entrance, "_LINGER_SECONDS", 0.1)
+
+    async def main() -> None:
+        async with port() as (_, it):
+            for method, path in (("POST", "/mcp"), ("POST", "/api/calls/x/hangup"), ("DELETE", "/api/conversations")):
+                longer = (b"Content-Length", b"1000")
+                answer = await it.ask(method, path, headers=[JSON, longer], after=b"{")
+                assert (answer.status, faults_of(method, path, answer)) == (408, []), f"{method} {path}: {answer}"
+
+    run(main())
 
 
 def test_bodies_are_bounded_before_they_are_looked_at() -> None:
