@@ -22,6 +22,9 @@ _NOTES_AT_ONCE: Final = 300
 """Of one kind."""
 _AT_ONCE: Final = {"turn": 3000}
 """At the end of a call all that is left is written."""
+_LINES_A_SECOND: Final = 1.0
+_LINES_AT_ONCE: Final = 20
+"""Lines of the log about notes of one kind: more are on record only."""
 _SHOWN: Final = (
     "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
     "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
@@ -46,12 +49,13 @@ class Logbook:
         self.steps = 0
         """How many were taken, also in processes before this one."""
         self._paces: dict[str, Pace] = {}
+        self._lines: dict[str, Pace] = {}
         self._dropped = 0
 
     def note(self, kind: str, **data: Any) -> None:
         """Something worth remembering that decides nothing. What comes faster than a conversation makes it (an engine
         that complains without end) is only counted."""
-        if log.isEnabledFor(level := _level(kind)):
+        if log.isEnabledFor(level := _level(kind)) and self._may_tell(kind):
             log.log(level, "call %s: %s", self._call, in_words(self._rooms.redact.fields({"event": kind, **data})))
         pace = self._paces.get(kind)
         if pace is None:
@@ -62,6 +66,12 @@ class Logbook:
         record = self.make(kind, **data)
         self._rooms.journal.note(record)
         self._rooms.live.tell(record.at, self._call, kind, **{key: record.event[key] for key in data})
+
+    def _may_tell(self, kind: str) -> bool:
+        lines = self._lines.get(kind)
+        if lines is None:
+            lines = self._lines[kind] = Pace(per_second=_LINES_A_SECOND, at_once=_LINES_AT_ONCE)
+        return lines.take(monotonic())
 
     def summary(self) -> dict[str, int]:
         return {"notes_dropped": self._dropped} if self._dropped else {}

@@ -11,6 +11,8 @@ _OURS: Final = "callflow_"
 """What other programs would put before each of their names."""
 _NEAR: Final = 0.75
 _VERY_NEAR: Final = 0.85
+_TESTS: Final = frozenset({"CALLFLOW_SCHEMAS"})
+"""Read by the tests alone."""
 _VENDORS: Final = frozenset(
     {"openai", "telnyx", "twilio", "ngrok", "realtime", "praisonai", "callflow", "console", "vad"}
 )
@@ -58,7 +60,7 @@ def has_vendor(name: str) -> bool:
 def is_for_us(name: str) -> bool:
     """It was meant for Callflow, or for an earlier system, whatever it is."""
     first, underscore, _ = name.lower().partition("_")
-    return bool(underscore) and first in _TOLD
+    return bool(underscore) and first in _TOLD and name.upper() not in _TESTS
 
 
 def _likeness(one: str, other: str) -> float:

@@ -74,6 +74,8 @@ _ENDED_SECONDS: Final = 2.0
 """After the last sound of a response has come, how long the server may take to say that it has ended."""
 _FORMATS_SECONDS: Final = 3.0
 """How long the caller's audio waits for the server to confirm another format."""
+_MOST_SHOWN: Final = 600
+"""Characters of an event in the log."""
 _TURN_SECONDS: Final = 0.002
 """How long the events of one session may be taken without a pause."""
 _LEAST_EXPIRING: Final = 0.1
@@ -322,7 +324,7 @@ class OpenAIRealtime:
             try:
                 event = decode(message)
                 if self._shows:
-                    told = self._secrets.told(shown.in_short(event))
+                    told = self._secrets.told(shown.in_short(event))[:_MOST_SHOWN]
                     log.debug("call %s: engine %d: %s", self._call, self._brief.session, told)
                 self.counts[event.type if len(self.counts) < 200 else "more"] += 1
                 self._take(event)

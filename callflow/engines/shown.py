@@ -1,8 +1,7 @@
 """A server event in a few words, for the log at the level debug. Pure.
 
-Audio is a number of bytes and a piece of what is said a number of characters: what nobody is to read could be cut in
-two by pieces. Instructions, tools, their arguments and results are left out; what was said in full goes through the
-log's own redaction.
+Audio is a number of bytes and whatever was said a number of characters. Instructions, tools, their arguments and
+results are left out. Nothing is cut here: half a secret is no longer known as one.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from callflow.engines import realtime_events
 from callflow.engines.realtime_events import ServerEvent
 
 
-_MOST: Final = 200
-_MOST_MESSAGE: Final = 300
 _MOST_LIMITS: Final = 8
 _AUDIO: Final = "response.output_audio.delta"
 
@@ -41,14 +38,14 @@ def _details(event: ServerEvent) -> Iterator[str]:
         yield f"at {event.audio_end_ms:g} ms"
     if event.error is not None:
         code, message, about = realtime_events.error_of(event)
-        yield f"{code}: {message[:_MOST_MESSAGE]}" + (f" (about {about})" if about else "")
+        yield f"{code}: {message}" + (f" (about {about})" if about else "")
     piece = event.text if event.type.endswith(".segment") else event.delta
     if piece is not None:
         size = len(piece)
         yield f"{size // 4 * 3} bytes" if event.type == _AUDIO else f"{size} characters"
     for said in (event.transcript, event.text):
         if said is not None and said is not piece:
-            yield f'"{said}"'
+            yield f"{len(said)} characters"
     if isinstance(event.rate_limits, list):
         for limit in event.rate_limits[:_MOST_LIMITS]:
             yield from _named(limit, "", ("name", "remaining", "limit", "reset_seconds"))
@@ -56,6 +53,6 @@ def _details(event: ServerEvent) -> Iterator[str]:
 
 def _named(part: Any, what: str, names: tuple[str, ...]) -> Iterator[str]:
     if isinstance(part, Mapping):
-        values = [str(part[name])[:_MOST] for name in names if isinstance(part.get(name), (str, int, float))]
+        values = [str(part[name]) for name in names if isinstance(part.get(name), (str, int, float))]
         if values:
             yield " ".join([what, *values]) if what else " ".join(values)
