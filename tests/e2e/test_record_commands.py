@@ -56,7 +56,7 @@ class Commands:
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
     """In a folder whose record is one of the earlier system."""
     monkeypatch.chdir(tmp_path)
-    for name in ("DATA_DIR", "DEFAULT_COUNTRY"):
+    for name in ("DATA_DIR", "DEFAULT_COUNTRY", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/old.db")
     earlier(tmp_path / "old.db")
