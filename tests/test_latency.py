@@ -53,6 +53,16 @@ def test_our_own_sentence_in_between_is_told() -> None:
     assert turn["total_ms"] == 5100
 
 
+def test_a_call_that_talks_for_ever_keeps_so_many_of_them() -> None:
+    one = Latency()
+    for number in range(2100):
+        one.caller_stopped(float(number), None)
+        one.generated(number + 0.1)
+        one.sent(number + 0.1)
+        assert one.heard(number + 0.2) is not None, "each is told all the same"
+    assert len(one.turns) == 2000
+
+
 def test_a_mark_that_comes_too_early_makes_no_negative_part() -> None:
     one = Latency()
     one.caller_stopped(1.0, 0.0)

@@ -122,6 +122,33 @@ def test_a_refused_request_waits_for_the_end_of_the_response_in_its_way() -> Non
     assert responses.done("greeting", ANSWERED) == []
 
 
+def test_a_server_that_says_for_ever_that_it_is_speaking_is_given_up() -> None:
+    responses = opened()
+    actions = responses.ask("Greet.")
+    pauses: list[float] = []
+    while not any(isinstance(action, GiveUp) for action in actions):
+        assert actions == [Create("Greet.")]
+        (wait,) = responses.refused()
+        if isinstance(wait, GiveUp):
+            break
+        assert isinstance(wait, RetryIn)
+        pauses.append(wait.seconds)
+        actions = responses.retry()
+    assert len(pauses) == 12
+    assert pauses[:5] == [0.2, 0.4, 0.8, 1.6, 2.0]
+    assert set(pauses[4:]) == {2.0}
+
+
+def test_calls_and_answers_of_long_ago_are_remembered_and_not_endlessly_many() -> None:
+    responses = opened()
+    for number in range(1000):
+        assert responses.called("r", [f"c{number}"]) == [f"c{number}"]
+        responses.answered(f"c{number}", speak=False)
+    assert responses.called("r", ["c900"]) == []
+    assert responses.answered("c900", speak=True) == (False, [])
+    assert len(responses._calls) == len(responses._answered) == 256
+
+
 def test_failures_are_tried_again_with_growing_pauses_and_then_given_up() -> None:
     responses = opened(retries=2, retry_seconds=0.5)
     responses.ask("Greet.")

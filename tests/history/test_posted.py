@@ -110,9 +110,9 @@ def test_what_is_no_list_of_items_is_said(body: bytes) -> None:
 
 
 def test_so_many_and_no_more() -> None:
-    many = [item(id=f"item_{number}") for number in range(MOST_ITEMS)]
-    assert len(made(*many)) == MOST_ITEMS
-    with pytest.raises(BadQuery, match=str(MOST_ITEMS)):
+    many = [item(id=f"item_{number}") for number in range(1000)]
+    assert len(made(*many)) == 1000
+    with pytest.raises(BadQuery, match="1000"):
         made(*many, item(id="one_more"))
 
 
