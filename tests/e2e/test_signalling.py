@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from callflow.events import CallHangup, CarrierNotice
 from callflow.keypad import MASK
 from callflow.sandbox.telnyx import ApiFault, Faults
 from callflow.sandbox.telnyx.parameters import EVENT_TYPES
@@ -364,6 +365,26 @@ def test_the_same_event_three_times_at_once_is_one_answer() -> None:
             assert [one.status for one in initiated] == [200, 200, 200]
             assert posted(the) == ["answer"]
             assert the.timeline() == ["ringing>answered", "answered>streaming", "streaming>hangup"]
+
+    run(main())
+
+
+def test_an_end_goes_before_whatever_waits() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            call = await the.telnyx.ring()
+            await conversing(the, call)
+            name, live = the.call.id, the.call
+            for _ in range(200):
+                live.post(CarrierNotice(kind="much to do"))
+            live.post(CallHangup(cause="enough"))
+            await the.until(lambda: the.happened("ended"), "the end")
+            records = the.line.journal.read(name)
+            (place,) = [number for number, each in enumerate(records) if each.event["event"] == "call_hangup"]
+            waited = [each for each in records[:place] if each.event.get("kind") == "much to do"]
+            assert len(waited) <= 1, f"{len(waited)} went before it"
+            assert cause(the) == "enough"
+            await call.hang_up()
 
     run(main())
 

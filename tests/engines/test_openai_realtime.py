@@ -81,6 +81,19 @@ def test_a_wait_that_was_asked_for_is_kept(after: tuple[str, str]) -> None:
     run(work)
 
 
+def test_a_message_of_no_size_that_a_server_sends_is_not_read() -> None:
+    async def work() -> None:
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(Ready))
+            peer = await one.peer()
+            await peer.send("session.created", padding="x" * (3 << 20))
+            await peer.send("session.created", padding="x" * (5 << 20))
+            assert "1009" in await one.lost()
+
+    run(work)
+
+
 def test_refusals_without_end_are_asked_five_times_and_the_end_names_the_reason() -> None:
     async def work() -> None:
         async with client(refusals=[(503, {})] * 10_000) as one:
