@@ -293,6 +293,10 @@ READABLE: dict[str, tuple[str | bytes, EngineEvent]] = {
         f'{{"type":"response.output_audio.delta","item_id":"i","content_index":{"9" * 400},"delta":"{AUDIO}"}}',
         Speech("", "i", 0, b"\xff\x7f\x00"),
     ),
+    "an index beyond all": (
+        f'{{"type":"response.output_audio.delta","item_id":"i","content_index":1000001,"delta":"{AUDIO}"}}',
+        Speech("", "i", 0, b"\xff\x7f\x00"),
+    ),
     "an index before the first": (
         f'{{"type":"response.output_audio.delta","item_id":"i","content_index":-1,"delta":"{AUDIO}"}}',
         Speech("", "i", 0, b"\xff\x7f\x00"),

@@ -224,6 +224,19 @@ def test_whatever_a_tool_raises_is_an_answer(tmp_path: Path) -> None:
     assert answer(tools, "generator") == ([1], True), "and what it yields is no error"
 
 
+@pytest.mark.parametrize("seconds", [86_401, float("inf"), float("nan"), 0, -1, "'ten'"])
+def test_a_time_limit_that_is_none_is_refused(tmp_path: Path, seconds: object) -> None:
+    source = f"""
+        from callflow.engines.tools import tool
+        inf, nan = float("inf"), float("nan")
+
+        @tool(seconds={seconds})
+        def slow(): ...
+        """
+    with pytest.raises(ToolsError, match="its seconds must be a number above 0, and 86400 at most"):
+        load(written(tmp_path, source))
+
+
 def test_a_tool_with_a_time_limit_of_its_own(tmp_path: Path) -> None:
     source = """
         import time
