@@ -1,9 +1,11 @@
-"""What all tests share: how hard hypothesis looks (`--hypothesis-profile=thorough`: much harder), and databases."""
+"""What all tests share: how hard hypothesis looks (`--hypothesis-profile=thorough`: much harder), databases, and a
+machine of one's own for those that need it (`@pytest.mark.alone`)."""
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--long", action="store_true", help="run long proofs whole: ten minutes of fuzzing")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
     group.addoption("--fuzz-surface", action="append", help="fuzz only this: telnyx, twilio, media, engine, operators")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: measures time under a load of its own, so that no test runs beside it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    shared: Path = getattr(item.config, "_tmp_path_factory").getbasetemp().parent  # noqa: B009 - of all workers
+    with _place(shared, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _place(shared: Path, *, alone: bool) -> Iterator[None]:
+    """One of the places in which tests of all workers run side by side; or all of them."""
+    import fcntl
+
+    with (shared / "door.lock").open("w") as door, (shared / "room.lock").open("w") as room:
+        # Whoever waits for the room keeps the door: else one that wants it for itself might wait for ever.
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(scope="session")

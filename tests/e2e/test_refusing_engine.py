@@ -151,6 +151,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
     assert not [line for line in said if "takes calls again" in line], said
 
 
+@pytest.mark.alone
 def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

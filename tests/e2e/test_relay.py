@@ -7,6 +7,8 @@ import random
 import re
 from typing import Any
 
+import pytest
+
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
 from callflow.sandbox.realtime import Faults as ModelFaults
@@ -388,6 +390,7 @@ class Speaker:
         return not self._left
 
 
+@pytest.mark.alone
 def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
     """Two seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""
 

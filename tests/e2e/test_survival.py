@@ -404,6 +404,7 @@ def test_who_calls_during_a_handover_is_answered_and_goes_on_in_the_next_process
     run(main())
 
 
+@pytest.mark.alone
 @pytest.mark.carrier("telnyx")
 def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None:
     async def main() -> None:

@@ -206,6 +206,7 @@ def test_an_answer_that_is_late_is_a_safe_one_and_the_caller_is_spoken_to_all_th
     run(main())
 
 
+@pytest.mark.alone
 def test_no_request_waits_for_the_ceiling_whatever_hangs() -> None:
     async def main() -> None:
         realtime = model()

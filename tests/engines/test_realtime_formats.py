@@ -58,6 +58,7 @@ def as_read(peer: Peer) -> bytes:
     return heard + wide.end()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("size", [1, 20, 160, 1001])
 def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(size: int) -> None:
     asked = asyncio.Event()
