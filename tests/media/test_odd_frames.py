@@ -67,3 +67,7 @@ def test_audio_is_audio_whatever_stands_beside_it(chunk: object, track: object) 
 )
 def test_a_shape_tells_nothing_that_anybody_said(message: str | bytes, shape: str) -> None:
     assert shape_of(message) == shape
+
+
+def test_a_shape_is_short_whatever_there_is() -> None:
+    assert len(shape_of('{"' + '": 1, "'.join(f"name {number}" for number in range(200)) + '": 1}')) == 200

@@ -104,6 +104,15 @@ def test_without_a_window_frames_are_taken_as_they_come() -> None:
     assert reorder.late == 0
 
 
+def test_what_was_held_when_counting_began_anew_is_old() -> None:
+    order = Reorder()
+    for chunk in (1, 2, 3, 5):
+        order.push(chunk, f"old {chunk}")
+    passed = [order.push(2, "new") for _ in range(51)]
+    assert passed[-1] == ("new",)
+    assert order.flush() == ()
+
+
 def test_a_carrier_that_counts_anew_is_heard_again_within_a_second() -> None:
     """One frame with a number far too high silenced the caller for the rest of the call."""
     reorder = Reorder(3)
