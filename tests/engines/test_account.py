@@ -313,6 +313,27 @@ def test_a_key_that_is_refused_is_told_at_once_and_the_call_that_was_waiting_has
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_call_that_is_being_talked_with_waits_where_one_that_arrives_is_told_at_once() -> None:
+    """Neither asks: the vendor refuses everybody. But one of them has a caller who hears a filler meanwhile."""
+
+    async def work() -> None:
+        async with office(refuse_next=-1, refuse_status=401) as one:
+            await one.refused()
+            assert one.state != "closed"
+            error, seconds = await one.refused("arrives")
+            assert (error.retry, seconds < 0.5) == (False, True)
+            waiting = asyncio.create_task(one.open("lives", arrives=False))
+            error, seconds = await one.refused("lives, and not for long", arrives=False, seconds=0.3)
+            assert (error.retry, 0.25 < seconds < 1.5) == (True, True)
+            assert not waiting.done()
+            one.realtime.faults.refuse_next = 0
+            async with asyncio.timeout(5):
+                await waiting
+
+    run(work())
+
+
+@pytest.mark.usefixtures("impatient")
 def test_whoever_waits_is_told_when_a_probe_gets_through_and_asks_once() -> None:
     async def work() -> None:
         async with office(refuse_next=-1, refuse_status=429) as one:
