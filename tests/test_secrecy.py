@@ -128,3 +128,15 @@ def test_names_of_secrets(name: str) -> None:
 @pytest.mark.parametrize("name", ["max_output_tokens", "keypad", "monkey", "voice", "port", "host"])
 def test_names_of_other_things(name: str) -> None:
     assert not secrecy.names_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_distinctive"),
+    [
+        ("", False), ("7", False), ("S3cret!", False), ("S3cret!!", True), ("callflow", False), ("c" * 15, False),
+        ("c" * 16, True), ("Callflow", True),
+    ],
+)  # fmt: skip
+def test_what_is_short_or_a_plain_word_is_not_looked_for(value: str, is_distinctive: bool) -> None:
+    """Any text might hold it, and would not be shown."""
+    assert secrecy.is_distinctive(value) is is_distinctive
