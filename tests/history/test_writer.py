@@ -7,15 +7,16 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
 
 from callflow.history.database import Database, url_of
-from callflow.history.store import Store
+from callflow.history.store import Query, Store
 from callflow.history.writer import DurableJournal, JournalError
-from callflow.journal import BEGAN, ENDED, Record
+from callflow.journal import BEGAN, ENDED, NUMBER_ID, Record
 from tests.e2e.house import until
 
 
@@ -64,6 +65,22 @@ def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url
                 90, "normal_clearing", "2023-11-14T22:14:50.900Z",
             )  # fmt: skip
             assert await store.unfinished() == []
+
+    asyncio.run(main())
+
+
+def test_the_id_of_the_number_is_on_record_whether_the_webhook_brings_it_or_it_comes_later(database_url: str) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            brought, later = began(CALL), began(CALL[:-1] + "2")
+            one.note(replace(brought, event={**brought.event, "number": "PN1"}))
+            one.note(later)
+            one.note(Record(later.call, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN2"}))
+            one.note(Record(CALL, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN3"}))
+            await one.flushed()
+            rows = [await store.conversation(call) for call in (CALL, later.call)]
+            assert [row and row["phone_number_sid"] for row in rows] == ["PN1", "PN2"], "what is there stays"
+            assert [row["call_id"] for row in await store.find(Query(called_id="PN2"))] == [later.call]
 
     asyncio.run(main())
 
