@@ -89,6 +89,6 @@ class Emulator:
         """Errors of the emulator itself; a test may want this to be empty."""
         return self._exchange.tasks.failures
 
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Waits for anything about calls, commands, deliveries or streams. Raises TimeoutError with the story."""
         await self._exchange.changed.until(condition, timeout, self._exchange.story)

@@ -59,15 +59,15 @@ class Leg(Generic[Stream, Misbehaviour]):
         self.history.append((monotonic(), what))
         self._commons.changed()
 
-    async def wait_answered(self, timeout: float = 5.0) -> None:
+    async def wait_answered(self, timeout: float = 10.0) -> None:
         await self._wait("answered", lambda: self.answered_at is not None, timeout)
 
-    async def wait_streaming(self, timeout: float = 5.0) -> Stream:
+    async def wait_streaming(self, timeout: float = 10.0) -> Stream:
         """Waits until a stream has sent its `start`."""
         await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
         return next(stream for stream in reversed(self.streams) if stream.started)
 
-    async def wait_ended(self, timeout: float = 5.0) -> None:
+    async def wait_ended(self, timeout: float = 10.0) -> None:
         await self._wait("ended", lambda: self.ended_at is not None, timeout)
 
     async def _wait(self, what: str, condition: Callable[[], object], timeout: float) -> None:

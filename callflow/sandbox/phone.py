@@ -260,7 +260,7 @@ class Phone:
         """How long something other than silence was heard between two times."""
         return loud_bytes(self.ear(since, monotonic() if until is None else until)) / BYTES_PER_MS
 
-    async def hears(self, seconds: float = 0.1, timeout: float = 5.0, since: float | None = None) -> None:
+    async def hears(self, seconds: float = 0.1, timeout: float = 10.0, since: float | None = None) -> None:
         """Waits until `seconds` of non-silent audio have come out of the ear, counted from now (or from `since`)."""
         start = monotonic() if since is None else since
         deadline = monotonic() + timeout
@@ -272,7 +272,7 @@ class Phone:
                 )
             await asyncio.sleep(_POLL_S)
 
-    async def hears_silence(self, ms: float = 500, timeout: float = 5.0) -> None:
+    async def hears_silence(self, ms: float = 500, timeout: float = 10.0) -> None:
         """Waits until nothing but silence has come out of the ear for the last `ms` (which may already have passed)."""
         deadline = monotonic() + timeout
         first = monotonic() if self.connected_at is None else self.connected_at

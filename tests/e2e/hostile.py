@@ -64,7 +64,7 @@ class Battle:
         def missing() -> int:
             return sum(at < until_ and chunk not in self.probe.returned for chunk, at in self._settled())
 
-        await until(lambda: not missing(), "the innocent call's frames to come back", 5)
+        await until(lambda: not missing(), "the innocent call's frames to come back", 10)
 
     def _settled(self) -> list[tuple[int, float]]:
         """The frames since the first that came back."""

@@ -83,10 +83,10 @@ class House:
         events = [record.event for name in names for record in self.line.journal.read(name)]
         return [event for event in events if event["event"] == kind]
 
-    async def until(self, condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
         await until(condition, what, timeout)
 
-    async def quiet(self, timeout: float = 3.0) -> None:
+    async def quiet(self, timeout: float = 6.0) -> None:
         """Wait until no call is left, not even one whose last words are still to come."""
         board = self.line.switchboard
         await until(lambda: not (board.calls or board.unwritten), "the last call to be let go", timeout)
@@ -101,7 +101,7 @@ def _twilio_actions(carrier: Twilio, name: str) -> list[Any]:
     return [one for one in updates if shapes.get(name, "?") in one.value("Status") + one.value("Twiml")]
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
     """Poll a condition that has no event of its own; says what was waited for when it never came."""
     try:
         async with asyncio.timeout(timeout):

@@ -70,7 +70,7 @@ class MediaSocket:
         received = self.connection.protocol.close_rcvd
         return received.code if received is not None else 0
 
-    async def closed(self, timeout: float = 3.0) -> int:
+    async def closed(self, timeout: float = 6.0) -> int:
         """The close code, once the server has closed it."""
         await until(lambda: not self.is_open, "the server to close the media socket", timeout)
         return self.connection.close_code or 0

@@ -161,7 +161,7 @@ def heard(call: Call, name: str, sentence: str) -> str:
     return "carrier" if sentence in call.spoken and line is not None and line.played_bytes else ""
 
 
-async def over(the: House, call: Call, timeout: float = 5.0) -> None:
+async def over(the: House, call: Call, timeout: float = 10.0) -> None:
     """Until the call has ended at the carrier, and the server has let go of it."""
     await call.wait_ended(timeout)
     await the.quiet()

@@ -28,6 +28,9 @@ from tests.e2e.house import run, until
 from tests.e2e.process import SERVER, python, serving
 
 
+pytestmark = pytest.mark.alone
+
+
 FORM: Final = "application/x-www-form-urlencoded"
 TWILIO: Final = {"Content_Type": FORM, "X_Twilio_Signature": "A" * 27 + "="}
 """Has the form of a signature, and is none."""
@@ -41,7 +44,6 @@ async def at_once(work: Callable[[], Any], times: int = 8) -> list[bytes]:
     return list(await asyncio.gather(*(work() for _ in range(times))))
 
 
-@pytest.mark.alone
 def test_strangers_cost_the_calls_of_others_nothing() -> None:
     """At every door, before it is known who asks: eight at a time."""
 
@@ -97,7 +99,6 @@ def test_strangers_cost_the_calls_of_others_nothing() -> None:
     run(main())
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -205,7 +206,6 @@ async def send(the: Battle, messages: list[bytes], *, started: bool = True, head
     return handshake
 
 
-@pytest.mark.alone
 def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call() -> None:
     def media(size: int) -> bytes:
         return b'{"event":"media","media":{"chunk":"1","payload":"' + b"/" * size + b'"}}'
@@ -356,7 +356,6 @@ def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of_the_l
 # The engine
 
 
-@pytest.mark.alone
 def test_an_engine_that_floods_one_call_harms_no_other() -> None:
     """Ten thousand events at a time."""
     floods: dict[str, Any] = {

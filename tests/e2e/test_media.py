@@ -45,7 +45,7 @@ def frames(count: int, first: int = 0) -> list[bytes]:
     ) + SILENT_FRAME[8:] for number in range(first, first + count)]  # fmt: skip
 
 
-async def until_heard(session: Session, audio: bytes, timeout: float = 3.0) -> None:
+async def until_heard(session: Session, audio: bytes, timeout: float = 6.0) -> None:
     """Until the model has that much audio; then it must be that audio, byte for byte."""
     try:
         await until(lambda: len(session.audio_in) >= len(audio), "", timeout)

@@ -156,12 +156,12 @@ class Realtime:
                 connection.transport.abort()
             await server.wait_closed()
 
-    async def wait_session(self, count: int = 1, timeout: float = 5.0) -> Session:
+    async def wait_session(self, count: int = 1, timeout: float = 10.0) -> Session:
         """The `count`-th session ever opened. Raises TimeoutError."""
         await self._until(lambda: len(self.sessions), count, "sessions opened", timeout)
         return self.sessions[count - 1]
 
-    async def wait_attempt(self, count: int = 1, timeout: float = 5.0) -> None:
+    async def wait_attempt(self, count: int = 1, timeout: float = 10.0) -> None:
         """Until so many handshakes were tried, also those that are refused or never answered. Raises TimeoutError."""
         await self._until(lambda: self.connections_attempted, count, "handshakes tried", timeout)
 

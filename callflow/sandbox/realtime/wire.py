@@ -96,7 +96,7 @@ class Wire:
         self,
         event_type: str,
         count: int = 1,
-        timeout: float = 5.0,
+        timeout: float = 10.0,
         *,
         where: Callable[[dict[str, Any]], bool] | None = None,
     ) -> ReceivedEvent:
@@ -108,7 +108,7 @@ class Wire:
         self,
         event_type: str,
         count: int = 1,
-        timeout: float = 5.0,
+        timeout: float = 10.0,
         *,
         where: Callable[[dict[str, Any]], bool] | None = None,
     ) -> SentEvent:
@@ -116,7 +116,7 @@ class Wire:
         sent: SentEvent = await self._nth(self._sent_by_type, event_type, count, timeout, where)
         return sent
 
-    async def wait_until(self, condition: Callable[[], T | None], timeout: float = 5.0, what: str = "it") -> T:
+    async def wait_until(self, condition: Callable[[], T | None], timeout: float = 10.0, what: str = "it") -> T:
         """Whatever `condition` returns once that is neither None nor False; tried after every event, both ways.
 
         Raises TimeoutError, or ConnectionError when the session ended before.
@@ -140,7 +140,7 @@ class Wire:
                 f"{what} did not happen within {timeout} s; last received: {last or 'nothing'}"
             ) from None
 
-    async def wait_closed(self, timeout: float = 5.0) -> int | None:
+    async def wait_closed(self, timeout: float = 10.0) -> int | None:
         """The close code, once the session is over."""
         await self.wait_until(lambda: self.closed, timeout, "the end of the session")
         return self.close_code
