@@ -391,7 +391,7 @@ def test_an_end_goes_before_whatever_waits() -> None:
 
 def test_an_earlier_stream_that_failed_says_nothing_of_the_newest() -> None:
     async def main() -> None:
-        async with stage(telnyx=exchange(Faults(never_connect=True)), stream_seconds=5.0) as the:
+        async with stage(telnyx=exchange(Faults(never_connect=True)), stream_seconds=9.0, engine_seconds=9.0) as the:
             call = await the.telnyx.ring()
             await call.wait_answered()
             ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)

@@ -283,7 +283,7 @@ def test_a_tool_that_was_running_is_not_run_twice_and_the_model_is_told(tmp_path
     async def main() -> None:
         async with office(model(Turn.call("book", table=4)), TOOLS_FILE=tools) as one:
             caller = await one.ring()
-            await until(log.exists, "the tool to run")
+            await until(lambda: log.exists() and log.read_text(), "the tool to run")
             await one.stop()
             one.realtime.script = Script.of(Turn.say("I do not know whether that was done.", noise(500, 3)))
             await one.start()

@@ -103,6 +103,7 @@ def test_the_document_that_opens_a_call_has_a_stream_and_a_way_back() -> None:
     run(main())
 
 
+@pytest.mark.alone
 def test_every_door_answers_by_get_and_by_post() -> None:
     async def main() -> None:
         async with house(realtime=model()) as the:
