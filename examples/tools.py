@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from callflow.engines.tools import ToolContext, tool
+from callflow import ToolContext, tool
 
 
 WEATHER = "https://api.open-meteo.com/v1/forecast"

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from callflow.errors import Forged, Refused
-from callflow.tokens import Mint
-from callflow.web import entrance
-from carriers.twilio_signature import Verifier, _text, parameters, sign
-from tests.carriers.twilio_house import request
-from tests.e2e.house import house, run
+from callflow.call.stream_tokens import StreamTokens
+from callflow.contracts import errors
+from callflow.contracts.errors import Forged, Refused
+from callflow.web.console import auth
+from carriers.twilio.signature import Verifier, _text, parameters, sign
+from tests.carriers.twilio_product import request
 from tests.e2e.media_socket import media_socket, ring_by_hand
+from tests.e2e.product import product, run
 
 
 Pairs = list[tuple[bytes, bytes]]
@@ -37,7 +38,7 @@ CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
 
 
 def _stream_token() -> tuple[bytes, bytes]:
-    mint = Mint(bytes(32))
+    mint = StreamTokens(bytes(32))
     right = mint.path_token(CALL, 1)
     wrong = right[:-1] + ("A" if right[-1] != "A" else "B")
     with pytest.raises(Refused):
@@ -46,8 +47,8 @@ def _stream_token() -> tuple[bytes, bytes]:
 
 
 def _operators_token() -> tuple[bytes, bytes]:
-    door = entrance.Admission("localhost", "the-right-token-of-operators")
-    with pytest.raises(entrance.Refused):
+    door = auth.Admission("localhost", "the-right-token-of-operators")
+    with pytest.raises(errors.AccessRefused):
         door.check([(b"host", b"localhost"), (b"authorization", b"Bearer a-wrong-token")])
     return b"a-wrong-token", b"the-right-token-of-operators"
 
@@ -70,7 +71,7 @@ def test_a_secret_is_compared_whole_and_in_constant_time(
 
 def test_so_is_the_secret_of_a_media_stream(compared: Pairs) -> None:
     async def main() -> None:
-        async with house() as the:
+        async with product() as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as socket:
                 await socket.send({"event": "connected", "connected": {"x-telnyx-streaming-auth-token": "guessed"}})

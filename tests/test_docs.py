@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import server
-from callflow import machine, settings_legacy
+from callflow.call import machine
 from callflow.cli import diagram
 from callflow.cli.arguments import make_parser
-from callflow.settings import ALIASES, Settings
+from callflow.config import legacy_names
+from callflow.config.settings import ALIASES, Settings
 
 
 ROOT = Path(__file__).parents[1]
@@ -69,9 +70,7 @@ def sampled() -> set[str]:
 def understood() -> set[str]:
     """Every variable that the settings read: their own names, and those of earlier systems."""
     return (
-        {name.upper() for name in Settings.model_fields}
-        | {name.upper() for name in ALIASES}
-        | set(settings_legacy.NAMES)
+        {name.upper() for name in Settings.model_fields} | {name.upper() for name in ALIASES} | set(legacy_names.NAMES)
     )
 
 

@@ -20,10 +20,10 @@ import httpx
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
-from tests.e2e.house import run, until
 from tests.e2e.process import ROOT, serving
+from tests.e2e.product import run, until
 from tests.e2e.scenes import exchange
 
 

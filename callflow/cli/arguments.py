@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
-from callflow import secrecy
+from callflow.contracts import secret_text
 
 
 SCENARIOS: Final = {
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         if (
             "invalid choice" in message or "unrecognized" in message
         ):  # argparse's own words, which repeat what it was given
-            message = _WORD.sub(lambda word: "…" if secrecy.may_be_secret(word[0]) else word[0], message)
+            message = _WORD.sub(lambda word: "…" if secret_text.may_be_secret(word[0]) else word[0], message)
         if len(message) > _MOST_TOLD:
             message = f"{message[:_MOST_TOLD]} …"
         stop = "" if message.endswith("?") else "."
@@ -133,7 +133,7 @@ def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> 
 
 def _may_be_shown(text: str, most: int) -> bool:
     """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
-    return len(text) <= most and not secrecy.may_be_secret(text)
+    return len(text) <= most and not secret_text.may_be_secret(text)
 
 
 def _but(text: str) -> str:

@@ -1,6 +1,6 @@
 """`python -m callflow.cli.diagram`: draws the machine's table into docs/architecture.md again.
 
-What is drawn is read from `callflow.machine.TABLE`. The commands of each row are those that it gives in some call:
+What is drawn is read from `callflow.call.machine.machine.TABLE`. The commands of each row are those that it gives in some call:
 every state that a call can reach is visited, and every event let happen to it.
 """
 
@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from callflow import commands, events, machine
-from callflow.machine import TABLE, Condition, Model, Row
+from callflow.call import machine
+from callflow.call.machine import TABLE, Model, Row, Step
+from callflow.call.machine.guards import Condition
+from callflow.contracts import commands, events
 
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -95,13 +97,14 @@ def _told(command: commands.Command) -> str:
 
 
 def _row(model: Model, event: events.Event) -> int:
+    step = Step(event, model.state)
     return next(
         number
         for number, row in enumerate(TABLE)
         if row.trigger == event.trigger
         and model.state in row.sources
-        and all(holds(model, event) for holds in row.when)
-        and not any(holds(model, event) for holds in row.unless)
+        and all(holds(model, step) for holds in row.when)
+        and not any(holds(model, step) for holds in row.unless)
     )
 
 

@@ -19,23 +19,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from callflow import addresses
-from callflow.app import make_carriers
-from callflow.checkup import Finding
+from callflow.app import Application
 from callflow.cli.serve import refuse
 from callflow.cli.terminal import Screen
-from callflow.contracts import Carrier
-from callflow.engines.tools import ToolsError
+from callflow.config.display import secrets_of
+from callflow.config.loader import load
+from callflow.config.preflight import check_serve
+from callflow.config.settings import Settings
+from callflow.config.validators import is_loopback, public_url
+from callflow.contracts import addresses
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.diagnostics import Finding
+from callflow.contracts.errors import SettingsError, ToolsError
+from callflow.contracts.secret_text import NOT_SHOWN
 from callflow.history.database import Database, DatabaseError, url_of
-from callflow.history.lessons import learnt
+from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
-from callflow.house import House
-from callflow.secrecy import NOT_SHOWN
-from callflow.settings import Settings, SettingsError, check_serve
-from callflow.settings_loader import load
-from callflow.settings_shown import secrets_of
-from callflow.settings_values import is_loopback, public_url
-from callflow.web.public import PublicAddress
+from callflow.web.public.address import PublicAddress
+from carriers.registry import make_carriers
 
 
 _SECONDS: Final = 8.0
@@ -51,10 +52,12 @@ async def diagnose() -> int:
         return refuse([*error.warnings, *error.problems])
     problems, warnings = check_serve(settings), list(settings.warnings)
     try:
-        warnings += House(settings).warnings
+        application = Application(settings)
+        warnings += application.warnings
+        carriers = application.carriers
     except (SettingsError, ToolsError, OSError) as error:
         problems += str(error).splitlines()
-    carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+        carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
     try:
         return await run(settings, problems, warnings, carriers)
     finally:
@@ -63,7 +66,7 @@ async def diagnose() -> int:
 
 
 class World:
-    """The running server from outside; see `callflow.checkup.Outside`."""
+    """The running server from outside; see `callflow.contracts.diagnostics.Outside`."""
 
     def __init__(self, address: str) -> None:
         self.address = address

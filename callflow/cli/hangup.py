@@ -13,10 +13,10 @@ import json
 import sys
 from typing import Any, Final
 
-from callflow.cli.record_file import NotFound, RecordError
-from callflow.settings import Settings, SettingsError
-from callflow.settings_loader import load
-from callflow.web.asked_by import ASKED_BY, COMMAND_LINE, WAYS
+from callflow.config.loader import load
+from callflow.config.settings import Settings
+from callflow.contracts.errors import CallNotFound, JournalFileError, SettingsError
+from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, WAYS
 
 
 _SECONDS: Final = 5.0
@@ -33,9 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         port = _Port(_settings())
         name = _named(port, name)
         status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
-    except RecordError as error:
+    except JournalFileError as error:
         print(error, file=sys.stderr)
-        return 1 if isinstance(error, NotFound) else 2
+        return 1 if isinstance(error, CallNotFound) else 2
     if status == 200:
         print(f"call {name}: {_SAID[when]}")
         return 0
@@ -49,12 +49,12 @@ def _asked(arguments: argparse.Namespace) -> tuple[str, str]:
     if name is None and when not in WAYS:  # `--hangup ID`
         name, when = when, WAYS[0]
     if when not in WAYS:
-        raise RecordError(f'--hangup is followed by {" or ".join(WAYS)}, not by "{when[:80]}".')
+        raise JournalFileError(f'--hangup is followed by {" or ".join(WAYS)}, not by "{when[:80]}".')
     if not (name or "").strip():
-        raise RecordError("--hangup ends one call: say which. `python server.py calls` lists them.")
+        raise JournalFileError("--hangup ends one call: say which. `python server.py calls` lists them.")
     given = [f"--{each}" for each in _OTHERS if getattr(arguments, each, None) is not None]
     if given:
-        raise RecordError(f"{', '.join(given)} and --hangup do not go together: --hangup ends one call.")
+        raise JournalFileError(f"{', '.join(given)} and --hangup do not go together: --hangup ends one call.")
     return str(name).strip(), when
 
 
@@ -63,7 +63,7 @@ def _settings() -> Settings:
     try:
         return load()
     except SettingsError as error:
-        raise RecordError("\n".join(error.problems)) from None
+        raise JournalFileError("\n".join(error.problems)) from None
 
 
 class _Port:
@@ -71,7 +71,9 @@ class _Port:
 
     def __init__(self, settings: Settings) -> None:
         if not settings.console_port:
-            raise RecordError("CONSOLE_PORT is 0, so the server took any free port: say which, as CONSOLE_PORT=6001.")
+            raise JournalFileError(
+                "CONSOLE_PORT is 0, so the server took any free port: say which, as CONSOLE_PORT=6001."
+            )
         self._host = _EVERYWHERE.get(settings.console_host, settings.console_host).strip("[]")
         self._port = settings.console_port
         self._token = settings.console_token.get_secret_value()
@@ -91,21 +93,21 @@ class _Port:
             answer = connection.getresponse()
             status, told = answer.status, json.loads(answer.read(_MOST_BYTES))
         except (http.client.HTTPException, ValueError):
-            raise RecordError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?") from None
+            raise JournalFileError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?") from None
         except OSError:
             where = "where CONSOLE_HOST and CONSOLE_PORT say that it is"
-            raise RecordError(
+            raise JournalFileError(
                 f"No server is running at {self.name}, {where}: start it with `python server.py`."
             ) from None
         finally:
             connection.close()
         if not isinstance(told, dict) or (status >= 400 and not isinstance(told.get("error"), str)):
-            raise RecordError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")
+            raise JournalFileError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")
         if status == 401:
             whose = (
                 "this CONSOLE_TOKEN: it runs with another one" if self._token else "anybody without its CONSOLE_TOKEN"
             )
-            raise RecordError(f"The server at {self.name} does not take {whose}.")
+            raise JournalFileError(f"The server at {self.name} does not take {whose}.")
         return status, told
 
 
@@ -113,20 +115,22 @@ def _named(port: _Port, beginning: str) -> str:
     """The id of the one call that is meant: a live one, or else one on record. Raises RecordError."""
     status, told = port.ask("GET", "/api/calls")
     if status != 200 or "live" not in told:
-        raise RecordError(f"{port.name} cannot say which calls are live: {told.get('error') or f'HTTP {status}'}")
+        raise JournalFileError(f"{port.name} cannot say which calls are live: {told.get('error') or f'HTTP {status}'}")
     live = [str(each["id"]) for each in told["live"]]
     found = [each for each in live if each.startswith(beginning)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise RecordError(
+        raise JournalFileError(
             f'{len(found)} live calls begin with "{beginning[:80]}": {", ".join(found[:10])}. Say more of it.'
         )
     try:
-        from callflow.cli.record import id_of
+        from callflow.cli.calls import id_of
 
         return asyncio.run(id_of(beginning))
-    except RecordError as error:
-        if isinstance(error, NotFound):
-            raise NotFound(f'No call begins with "{beginning[:80]}". `python server.py calls` lists them.') from None
-        raise NotFound(f'No live call begins with "{beginning[:80]}": {len(live)} are live.') from None
+    except JournalFileError as error:
+        if isinstance(error, CallNotFound):
+            raise CallNotFound(
+                f'No call begins with "{beginning[:80]}". `python server.py calls` lists them.'
+            ) from None
+        raise CallNotFound(f'No live call begins with "{beginning[:80]}": {len(live)} are live.') from None

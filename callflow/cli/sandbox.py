@@ -13,7 +13,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from callflow.cli.process import bind
+from callflow.runtime import bind
 
 
 _NAMES = ("host", "port", "webhook_url", "api_key", "control_port", "public_url", "server")
@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
         serving = twilio.serve(**options)
     else:
-        from callflow.sandbox import realtime
+        from callflow.sandbox import openai_realtime
 
-        serving = realtime.serve(**options)
+        serving = openai_realtime.serve(**options)
     try:
         asyncio.run(_until_stopped(serving))
     except BrokenPipeError:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from callflow.cli.process import bind, log_to_stderr, run
-from callflow.errors import TunnelError
-from callflow.settings import Settings, SettingsError, check_serve
-from callflow.settings_loader import load
-from callflow.settings_shown import secrets_of
+from callflow.config.display import secrets_of
+from callflow.config.loader import load
+from callflow.config.preflight import check_serve
+from callflow.config.settings import Settings
+from callflow.contracts.errors import SettingsError, TunnelError
+from callflow.runtime import bind, log_to_stderr, run
+
+
+if TYPE_CHECKING:
+    from callflow.app import Application
+
+log = logging.getLogger("callflow")
 
 
 def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
@@ -34,7 +48,7 @@ def _of_profiles(settings: Settings) -> list[str]:
     """What is wrong with them as well: whoever has corrected one thing should not find another."""
     if not settings.profiles:
         return []
-    from callflow.profiles import Profiles
+    from callflow.config.profiles import Profiles
 
     try:
         return Profiles(settings).warnings
@@ -49,7 +63,7 @@ def refuse(problems: Sequence[str]) -> int:
 
 
 def _show(settings: Settings) -> None:
-    from callflow.cli.start_table import check_table
+    from callflow.cli.startup_report import check_table
     from callflow.cli.terminal import Screen
 
     Screen().print(check_table(settings))
@@ -57,24 +71,24 @@ def _show(settings: Settings) -> None:
 
 def _with_kept(settings: Settings) -> tuple[Settings, list[str]]:
     """These settings with what operators keep in the database, which is only read; and what there is to say of that."""
-    from callflow import kept_settings
+    from callflow.config import session_overrides
     from callflow.history.database import DatabaseError, url_of
-    from callflow.history.kept import look
+    from callflow.history.session_overrides import look
 
     try:
         rows = look(url_of(settings.database_url, settings.data_dir))
     except DatabaseError as error:
         return settings, [f"What is kept in the database (PATCH /api/session) is not known: {error}"]
-    kept, odd = kept_settings.decode(rows, settings)
-    return kept_settings.effective(settings, kept), [*odd, *kept_settings.overridden(settings, kept)]
+    kept, odd = session_overrides.decode(rows, settings)
+    return session_overrides.effective(settings, kept), [*odd, *session_overrides.overridden(settings, kept)]
 
 
 def _check(settings: Settings, told: Sequence[str]) -> int:
-    from callflow.engines.tools import ToolsError
-    from callflow.house import House
+    from callflow.app import Application
+    from callflow.contracts.errors import ToolsError
 
     try:
-        warnings = House(settings).warnings
+        warnings = Application(settings).warnings
     except (OSError, ToolsError) as error:
         return _cannot_start(settings, error)
     for warning in [*told, *warnings]:
@@ -89,13 +103,59 @@ def _run(settings: Settings) -> int:
         settings = _asked(settings)
     except (OSError, TunnelError) as error:
         return _cannot_start(settings, error)
-    from callflow import app, house
+    from callflow import app
+    from callflow.contracts.log_format import FORM, Formatter
 
-    log_to_stderr(settings.log_level, house.for_the_log(settings))
+    log_to_stderr(settings.log_level, Formatter(FORM, app.for_the_log(settings)))
     try:
-        return run(app.serve_until_signal(settings))
+        return run(_serve_until_signal(settings))
     except (OSError, *app.CANNOT_START) as error:
         return _cannot_start(settings, error)
+
+
+async def _serve_until_signal(settings: Settings) -> int:
+    """First SIGTERM or SIGINT: drain. Second: now."""
+    from callflow.app import Application
+    from callflow.cli.tunnel import choose
+
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[None] = asyncio.Queue()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signals.put_nowait, None)
+    tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
+    async with Application(settings, tunnel) as application:
+        _report(application)
+        # What start-up made stays for ever: without it in the collector's way, no collection holds up a frame for long.
+        gc.collect()
+        gc.freeze()
+        await signals.get()
+        log.info("draining: no new calls, %d live", len(application.switchboard.calls))
+        draining = asyncio.create_task(application.leave())
+        again = asyncio.create_task(signals.get())
+        await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, again):
+            task.cancel()
+        await asyncio.gather(draining, again, return_exceptions=True)
+    return 0
+
+
+def _report(application: Application) -> None:
+    from callflow.cli.startup_report import start_table, webhooks
+    from callflow.cli.terminal import Screen
+
+    known = application.address.known
+    table = start_table(
+        application.effective,
+        public=application.public_at,
+        console=application.console_at,
+        address=known,
+        warnings=[*application.settings.warnings, *application.warnings],
+    )
+    with contextlib.suppress(BrokenPipeError):  # who reads it may have gone; callers have not
+        Screen().print(table)
+        for told in webhooks(application.settings, known) if known else ():
+            print(told, flush=True)
 
 
 def _asked(settings: Settings) -> Settings:

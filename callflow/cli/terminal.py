@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from callflow import printable
-from callflow.cli.guard import Guarded
+from callflow.cli.safe_output import Guarded
+from callflow.contracts import printable
 
 
 class Screen(Console):

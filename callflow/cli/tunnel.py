@@ -15,9 +15,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from callflow.contracts import Tunnel
-from callflow.errors import TunnelError
-from callflow.secrecy import Secrets
+from callflow.contracts.errors import TunnelError
+from callflow.contracts.secret_text import Secrets
+from callflow.contracts.tunnel import Tunnel
 
 
 log = logging.getLogger(__name__)

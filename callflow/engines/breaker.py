@@ -1,6 +1,6 @@
 """How often a vendor is asked that refuses: by one call, and by all the calls of one account. Nothing but rules here.
 
-Time, and jitter between 0 and 1, come as arguments; the sockets and clocks are in `callflow.engines.account`.
+Time, and jitter between 0 and 1, come as arguments; the sockets and clocks are in `callflow.engines.openai_realtime.account`.
 
 A call asks at once, and then after pauses of up to three seconds (`Pace`): an engine that recovers while a caller waits
 is asked again soon. All that a call's sessions ask counts together, so that a call whose sessions break one after the
@@ -19,12 +19,11 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
+from callflow.contracts.errors import RefusalCounts as Counts
+
 
 MOST_WAIT: Final = 60.0
 """Seconds of a `Retry-After` that are believed; whoever asks for a day would shut the line for a day."""
-
-Counts = Literal["", "one", "at once"]
-"""What a refusal says about the account: nothing; something, if it is not the only one; all there is to say."""
 
 
 # What the vendor says

@@ -23,12 +23,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from callflow import addresses, folders, secrecy
-from callflow.errors import DatabaseError as DatabaseError
-from callflow.history import older
-from callflow.history.untouched import START, WHERE, Untouched
-from callflow.secrecy import Secrets
-from callflow.settings_values import UNREADABLE
+from callflow.config import private_files
+from callflow.config.validators import UNREADABLE
+from callflow.contracts import addresses, secret_text
+from callflow.contracts.errors import DatabaseError as DatabaseError
+from callflow.contracts.secret_text import Secrets
+from callflow.history import older_schemas
+from callflow.history.read_only import START, WHERE, Untouched
 
 
 HEAD: Final = "0003"
@@ -120,7 +121,7 @@ class Database:
         self._check_revision(revision)
         if revision != HEAD:
             columns = {name: {row[1] for row in _all(connection, f'PRAGMA table_info("{name}")')} for name in names}
-            older.stand_in(connection, columns)
+            older_schemas.stand_in(connection, columns)
         connection.execute("PRAGMA query_only=ON").close()
 
     @property
@@ -143,9 +144,9 @@ class Database:
 
     def _query_secrets(self) -> Iterator[str]:
         for name, values in self.url.normalized_query.items():
-            is_secret = secrecy.names_secret(name)
+            is_secret = secret_text.names_secret(name)
             yield from (value for value in values if is_secret or (len(value) >= _LEAST and value not in _MODES))
-            if secrecy.may_be_secret(name):
+            if secret_text.may_be_secret(name):
                 yield name
 
     async def check(self) -> None:
@@ -227,10 +228,10 @@ def _one_at_a_time() -> asyncio.Lock:
 
 def _make_private(path: Path) -> None:
     """Readable by its owner only, from its first byte on; the files beside it take its mode."""
-    folders.make(path.parent)
+    private_files.make(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     for beside in ("", "-wal", "-shm", "-journal", ".lock"):
-        folders.make_private(path.with_name(f"{path.name}{beside}"))
+        private_files.make_private(path.with_name(f"{path.name}{beside}"))
 
 
 def _prepare(connection: Any, _: Any) -> None:

@@ -23,10 +23,10 @@ from sqlalchemy import (
     update,
 )
 
-from callflow.conversation import broke_in
+from callflow.contracts.printable import whole
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
-from callflow.journal import BEGAN, ENDED, NUMBER_ID, Record
-from callflow.printable import whole
+from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, Record
+from callflow.journal.timeline import broke_in
 
 
 _CALL: Final = conversations.c.call_id == bindparam("call")

@@ -8,18 +8,18 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, column, delete, or_, select, text
-from sqlalchemy import table as sql_table
+from sqlalchemy import Connection, Row, Select, delete, or_, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database
-from callflow.history.older import fill_search
+from callflow.history.older_schemas import fill_search
+from callflow.history.query import TOO_MUCH, Query, can_be_on_record, select_conversations, with_before
 from callflow.history.tables import (
     MESSAGES,
     SEARCH,
@@ -31,47 +31,11 @@ from callflow.history.tables import (
     streams,
     transitions,
 )
-from callflow.journal import Record
-from callflow.printable import whole
+from callflow.journal.journal import Record
 
 
-MOST: Final = 500
-"""Rows of one answer."""
-_LONGEST: Final = 1000
-"""Characters of what is looked for."""
-_LONGEST_WORD: Final = 200
-_TOO_MUCH: Final = ("22", "54")
-"""SQLSTATE: data that does not fit, limits of the program."""
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which conversations; what is empty does not matter. Newest first."""
-
-    number: str = ""
-    """The caller's or the one that was called."""
-    caller: str = ""
-    called: str = ""
-    called_id: str = ""
-    """The carrier's id of the number that was called."""
-    words: str = ""
-    """All of them, anywhere in what was said; in quotes: one after another; `word*`: what begins like that."""
-    since: str = ""
-    """ISO 8601, inclusive."""
-    until: str = ""
-    """The same; a date alone includes that day."""
-    live: bool | None = None
-    limit: int = 100
-    offset: int = 0
-    """So many are passed over; `before` is quicker."""
-    before: int = 0
-    """For the next page: the `id` of the last conversation of this one."""
-
-
-class BadQuery(ValueError):
-    """What was asked for makes no sense; the message says what would."""
 
 
 class Store:
@@ -84,7 +48,7 @@ class Store:
     async def find(self, query: Query) -> list[dict[str, Any]]:
         """Every column of each. Raises BadQuery."""
         # It may load large tables of numbers.
-        chosen = await asyncio.to_thread(_chosen, query, self.database.is_sqlite, self.country)
+        chosen = await asyncio.to_thread(select_conversations, query, self.database.is_sqlite, self.country)
         async with self.database.engine.connect() as connection:
             if query.words.strip() and self.database.is_sqlite and self.database.read_only:
                 await connection.run_sync(fill_search)
@@ -92,7 +56,7 @@ class Store:
 
     def assumed(self, query: Query) -> str:
         """What to say where nothing is found: that a number was taken for one of this country. "": none was."""
-        from callflow.numbers import Numbers  # large tables: for those who search
+        from callflow.config.phone_numbers import Numbers  # large tables: for those who search
 
         asked = (query.number, query.caller, query.called)
         given = next((each for each in asked if Numbers(self.country).assumes(each)), "")
@@ -105,7 +69,7 @@ class Store:
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
         """By any of its streams' ids, or by the call's."""
-        if not _can_be_on_record(name):
+        if not can_be_on_record(name):
             return None
         of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
         wanted = select(conversations).where(
@@ -139,7 +103,7 @@ class Store:
         except IntegrityError:
             return False
         except DBAPIError as error:
-            if str(getattr(error.orig, "sqlstate", "") or "")[:2] in _TOO_MUCH:
+            if str(getattr(error.orig, "sqlstate", "") or "")[:2] in TOO_MUCH:
                 raise BadQuery("the conversation would be larger than this database can hold or search") from None
             raise
         return True
@@ -163,16 +127,16 @@ class Store:
 
     async def journal(self, call: str) -> list[Record]:
         """Every record of one call, in order."""
-        if not _can_be_on_record(call):
+        if not can_be_on_record(call):
             return []
         rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
-        return await asyncio.to_thread(lambda: [_record(row) for row in rows])
+        return await asyncio.to_thread(lambda: [record_of(row) for row in rows])
 
     async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
         """The conversation that has this id, or else those for which the id of the call or of a stream begins like
         that, newest first."""
         found = await self.conversation(beginning)
-        if found is not None or not beginning or not _can_be_on_record(beginning):
+        if found is not None or not beginning or not can_be_on_record(beginning):
             return [] if found is None else [found]
         alike = (
             conversations.c.call_id.istartswith(beginning, autoescape=True),
@@ -191,7 +155,7 @@ class Store:
         alike = or_(*(steps.c.event.startswith(f'{{"event":"{kind}"', autoescape=True) for kind in kinds))
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
         found: dict[str, list[Record]] = {}
-        for record in map(_record, rows):
+        for record in map(record_of, rows):
             found.setdefault(record.event["event"], []).append(record)
         return found
 
@@ -234,7 +198,7 @@ class Store:
     async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
         """All that the query finds, a page at a time."""
         before = query.before
-        while page := await self.find(_with_before(query, before)):
+        while page := await self.find(with_before(query, before)):
             yield page
             before = page[-1]["id"]
 
@@ -243,137 +207,7 @@ class Store:
             return list((await connection.execute(wanted)).all())
 
 
-def _with_before(query: Query, before: int) -> Query:
-    return Query(
-        **{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST, "offset": 0}
-    )
-
-
-_search: Final = sql_table(SEARCH, column("rowid"), column("words"))
-
-
-def _can_be_on_record(text_: str) -> bool:
-    """No database takes half a surrogate pair, PostgreSQL no NUL, and nothing that is looked for is so long."""
-    return len(text_) <= _LONGEST and "\x00" not in text_ and whole(text_) == text_
-
-
-def _chosen(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
-    for asked in (query.number, query.caller, query.called, query.called_id, query.words):
-        if not _can_be_on_record(asked):
-            raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
-    table = conversations.c
-    wanted = select(conversations)
-    conditions: list[ColumnElement[bool]] = []
-    if query.number:
-        spellings = numbers_like(query.number, country)
-        conditions.append(or_(table.caller_number.in_(spellings), table.phone_number.in_(spellings)))
-    if query.caller:
-        conditions.append(table.caller_number.in_(numbers_like(query.caller, country)))
-    if query.called:
-        conditions.append(table.phone_number.in_(numbers_like(query.called, country)))
-    if query.called_id:
-        conditions.append(table.phone_number_sid == query.called_id)
-    if query.since:
-        conditions.append(table.started_at >= moment(query.since))
-    if query.until:
-        conditions.append(table.started_at <= moment(query.until, end=True))
-    if query.live is not None:
-        # one whose last words are still to come is over: its row says so a moment later
-        lives = and_(table.ended_at.is_(None), or_(table.call_id.is_(None), table.state != "hangup"))
-        over = or_(table.ended_at.is_not(None), and_(table.call_id.is_not(None), table.state == "hangup"))
-        conditions.append(lives if query.live else over)
-    if query.before and query.words.strip():
-        conditions.append(table.id < query.before)
-    elif query.before:
-        last = select(table.started_at).where(table.id == query.before).scalar_subquery()
-        conditions.append(or_(table.started_at < last, and_(table.started_at == last, table.id < query.before)))
-    limit = min(max(query.limit, 1), MOST)
-    if not query.words.strip():
-        # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.
-        return (
-            wanted.where(and_(True, *conditions))
-            .order_by(table.started_at.desc(), table.id.desc())
-            .limit(limit)
-            .offset(query.offset)
-        )
-    if is_sqlite:
-        # The index hands out the newest first, and stops when the page is full: common words cost what rare ones do.
-        both = _search.join(conversations, table.id == _search.c.rowid)
-        match = text(f"{SEARCH}.words MATCH :words").bindparams(words=fts5(query.words))
-        return (
-            wanted.select_from(both)
-            .where(match, *conditions)
-            .order_by(_search.c.rowid.desc())
-            .limit(limit)
-            .offset(query.offset)
-        )
-    found = text(
-        f"conversations.id IN (SELECT id FROM {SEARCH} "
-        "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"
-    ).bindparams(words=tsquery(query.words))
-    return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit).offset(query.offset)
-
-
-def terms(words: str) -> list[tuple[str, bool]]:
-    """The terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
-    found = []
-    for index, part in enumerate(words.split('"')):
-        pieces = [part] if index % 2 else part.split()
-        for piece in pieces:
-            begins = piece.endswith("*") and not index % 2
-            cleaned = " ".join("".join(each if each.isalnum() else " " for each in piece).split())
-            if cleaned:
-                found.append((cleaned, begins))
-    if not found:
-        raise BadQuery("there is no word in what is searched for")
-    if any(len(word) > _LONGEST_WORD for term, _ in found for word in term.split()):
-        raise BadQuery(f"no word has more than {_LONGEST_WORD} characters")
-    return found[:20]
-
-
-def fts5(words: str) -> str:
-    return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
-
-
-def tsquery(words: str) -> str:
-    return " & ".join(
-        "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
-        for term, begins in terms(words)
-    )
-
-
-def numbers_like(number: str, country: str) -> list[str]:
-    """The number as it was given, and in the form in which calls have it on record."""
-    from callflow.numbers import Numbers  # large tables: for those who search
-
-    given = number.strip()
-    found = {given, Numbers(country).told(given)}
-    digits = "".join(each for each in given if each in "0123456789")
-    if digits:
-        found.add(f"+{digits.removeprefix('00')}")
-    return sorted(found)
-
-
-def moment(given: str, *, end: bool = False) -> str:
-    """A date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises BadQuery."""
-    text_ = given.strip()
-    try:
-        if not text_.isascii():
-            raise ValueError
-        if len(text_) <= 10:
-            at = datetime.combine(date.fromisoformat(text_), time(), UTC)
-            return iso((at + timedelta(days=1, milliseconds=-1) if end else at).timestamp())
-        at = datetime.fromisoformat(text_.replace(" ", "T", 1).replace("z", "Z"))
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        if end and at.microsecond == 0 and "." not in text_:
-            at += timedelta(milliseconds=999)  # a second means all of it
-        return iso(at.timestamp())
-    except (ValueError, OverflowError):  # no date, or one at the ends of time
-        raise BadQuery(f"{given[:40]!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
-
-
-def _record(row: Row[Any]) -> Record:
+def record_of(row: Row[Any]) -> Record:
     """One that cannot be read any more takes its place all the same: the others of its call are worth having."""
     try:
         event, wanted = msgspec.json.decode(row.event), msgspec.json.decode(row.commands)

@@ -48,7 +48,7 @@ steps: Final = Table(
     Column("commands", Text, nullable=False),
     Index("idx_steps_call", "call", "id"),
 )
-"""Every step and note of every call, append-only: see `callflow.journal`."""
+"""Every step and note of every call, append-only: see `callflow.journal.journal`."""
 
 conversations: Final = Table(
     "conversations",

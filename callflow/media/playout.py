@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from callflow.contracts.media import Cut, Heard, Key
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 
 
@@ -32,15 +33,6 @@ _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, so that their late audio can be told from new audio."""
 
 
-class Key(NamedTuple):
-    """One stretch of speech: a content part of a message item of the engine."""
-
-    item: str
-    content: int = 0
-    session: int = 1
-    """Which of the engine's sessions said it: another one knows nothing of it."""
-
-
 class Send(NamedTuple):
     """Audio for the carrier: µ-law, a multiple of 20 ms."""
 
@@ -49,21 +41,6 @@ class Send(NamedTuple):
 
 class Mark(NamedTuple):
     name: str
-
-
-class Cut(NamedTuple):
-    """An interrupted stretch of speech: the caller heard its first `heard_ms`, and not the rest."""
-
-    key: Key
-    heard_ms: int
-    received_ms: int
-
-
-class Heard(NamedTuple):
-    """A stretch of speech that the caller has heard to its end."""
-
-    key: Key
-    ms: int
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
 
-From the caller: media socket -> dialect -> agent, base64 untouched. To the caller: agent -> playout ledger -> dialect
+From the caller: media socket -> protocol -> agent, base64 untouched. To the caller: agent -> playout ledger -> protocol
 -> media socket. The relay owns one call's media socket at a time and its playout; it decides what concerns audio within
 one tick of the loop (an interruption: stop, clear, truncate) and tells its agent and the call everything else.
 """
@@ -13,19 +13,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from callflow import events
-from callflow.contracts import Dialect, ResponseDone, Speech, SpeechDone, SpeechStopped, Start, Wire
-from callflow.conversation import Conversation, describe
-from callflow.events import Event, LegIds
-from callflow.latency import Latency
+from callflow.agent.conversation import Conversation, describe
+from callflow.agent.dead_air import DeadAir
+from callflow.agent.response_latency import ResponseLatency
+from callflow.contracts import events
+from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
+from callflow.contracts.events import Event, LegIds
+from callflow.contracts.media import Cut, Heard, Key, MediaProtocol, MediaSocket, StreamStarted
 from callflow.media import g711
+from callflow.media.call_recorder import CallRecorder
 from callflow.media.clips import Clip
-from callflow.media.company import Company
-from callflow.media.hush import Hush
-from callflow.media.joiner import Joiner
-from callflow.media.playout import Cut, Heard, Key, Playout, Send
-from callflow.media.recorder import Recorder
-from callflow.media.stream import MediaSettings, Stream
+from callflow.media.frame_batcher import FrameBatcher
+from callflow.media.media_config import MediaConfig
+from callflow.media.media_stream import MediaStream
+from callflow.media.playout import Playout, Send
+from callflow.media.silence_filler import SilenceFiller
 
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class Mind(Protocol):
     def unended(self) -> None:
         """The caller has stopped, and the engine has not noticed."""
 
-    def mute(self, reason: str) -> None:
+    def engine_silent(self, reason: str) -> None:
         """The engine owes words, and has said nothing for too long."""
 
     def heard_out(self) -> None:
@@ -75,34 +77,34 @@ class Relay:
         *,
         call: str,
         ids: Callable[[], LegIds],
-        settings: MediaSettings,
+        config: MediaConfig,
         clips: Mapping[str, Clip],
         post: Callable[[Event], None],
         note: Callable[..., None],
     ) -> None:
-        self.call, self._ids, self._settings, self._clips = call, ids, settings, clips
+        self.call, self._ids, self._config, self._clips = call, ids, config, clips
         self._post, self._note = post, note
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self.playout = Playout(lead_ms=settings.lead_ms, mark_every_ms=settings.mark_every_ms)
+        self.playout = Playout(lead_ms=config.carrier_lead_ms, mark_every_ms=config.mark_every_ms)
         self.conversation = Conversation()
-        self.latency = Latency()
-        self.company = Company(self, settings)
+        self.latency = ResponseLatency()
+        self.dead_air = DeadAir(self, config)
         self.counts: Counter[str] = Counter()
-        self.mind: Mind | None = None
+        self.listener: Mind | None = None
         self.is_protected = False
         """What is being said may not be interrupted."""
         self.is_caller_speaking = False
-        self.hush = Hush(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
-        self.joiner = (
-            Joiner(join_ms=settings.join_ms, warm_up_ms=settings.warm_up_ms, append=self._to_engine)
-            if settings.join_ms or settings.warm_up_ms
+        self.silence_filler = SilenceFiller(lambda: self.is_caller_speaking and self.is_flowing, self._pass_on)
+        self.frame_batcher = (
+            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
+            if config.join_ms or config.warm_up_ms
             else None
         )
         self.spoken_over = False
         """The caller has spoken while that was not allowed to interrupt."""
-        self.recorder: Recorder | None = None
-        self._stream: Stream | None = None
+        self.recorder: CallRecorder | None = None
+        self._stream: MediaStream | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered = False
         self._parting = False
@@ -130,11 +132,11 @@ class Relay:
     def is_flowing(self) -> bool:
         return self._stream is not None and self._stream.started
 
-    async def attend(self, wire: Wire, dialect: Dialect, secret: str) -> None:
+    async def attend(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
         """Serve one media socket until it ends or `close`; the caller of this lends the socket for that long."""
         if self._stream is not None:  # it was lost, and nobody has noticed yet
             await self._stream.end("another stream took its place")
-        stream = Stream(self, wire, dialect, secret, self._settings)
+        stream = MediaStream(self, socket, protocol, secret, self._config)
         self._stream = stream
         if self._answered:
             stream.await_start()
@@ -144,7 +146,7 @@ class Relay:
             if self._stream is stream:
                 self._stream = None
             self._stop("pacer", "clip")
-            self.company.pause()
+            self.dead_air.pause()
             stream.gone.set()
         if stream.started:
             self._cut_off()
@@ -160,10 +162,10 @@ class Relay:
 
     async def close(self) -> None:
         self._parting = True
-        self.company.leave()
-        self.hush.stop()
-        if self.joiner is not None:
-            self.joiner.flush()
+        self.dead_air.leave()
+        self.silence_filler.stop()
+        if self.frame_batcher is not None:
+            self.frame_batcher.flush()
         self._stop(*self._timers)
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
@@ -174,34 +176,34 @@ class Relay:
 
     def append(self, payload: str, audio: bytes) -> None:
         """One frame of the caller's."""
-        self.hush.frame()
+        self.silence_filler.frame()
         self._pass_on(payload, audio)
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
         if self.recorder is not None:
             self.recorder.caller(audio)
-        if self.mind is not None:
-            if self.joiner is None:
-                self.mind.append(payload)
+        if self.listener is not None:
+            if self.frame_batcher is None:
+                self.listener.append(payload)
             else:
-                self.joiner.add(audio)
-            self.company.hear(audio)
+                self.frame_batcher.add(audio)
+            self.dead_air.hear(audio)
 
     def _to_engine(self, payload: str) -> None:
-        if self.mind is not None:
-            self.mind.append(payload)
+        if self.listener is not None:
+            self.listener.append(payload)
 
     def started(self, stream: str, encoding: str) -> None:
         self._answered = True
         self.answered_at = self.answered_at or self._clock()
-        self.company.sounds_until(self._clock())
+        self.dead_air.sounds_until(self._clock())
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self._pump()
-        self.company.look_later()
-        if self.mind is not None:
-            self.mind.changed()
+        self.dead_air.look_later()
+        if self.listener is not None:
+            self.listener.changed()
 
-    def is_ours(self, start: Start) -> bool:
+    def is_ours(self, start: StreamStarted) -> bool:
         ids = self._ids()
         return not start.call or start.call == ids.control or bool(ids.session and start.session == ids.session)
 
@@ -248,8 +250,8 @@ class Relay:
         if self._unplayed and not self.playout.is_unplayed(self._clock()):
             self._unplayed = False
             self.conversation.agent_is_heard()
-            if self.mind is not None and not self._parting:
-                self.mind.heard_out()
+            if self.listener is not None and not self._parting:
+                self.listener.heard_out()
 
     # From the agent: called in the engine's order, on the loop
 
@@ -267,20 +269,20 @@ class Relay:
         if not self._parting and (
             self.is_protected or not self.is_caller_speaking
         ):  # else it is theirs until they stop
-            self.company.owe(since=since, reply=reply, within=within)
+            self.dead_air.owe(since=since, reply=reply, within=within)
 
     def nothing_owed(self) -> None:
-        self.company.paid()
+        self.dead_air.paid()
 
     @property
     def is_owed(self) -> bool:
         """The caller waits for the agent."""
-        return self.company.is_owed
+        return self.dead_air.is_owed
 
     @property
     def hears_speech(self) -> bool:
         """Somebody is plainly speaking, whether the engine says so or not."""
-        return self.company.ear.hears_speech
+        return self.dead_air.detector.hears_speech
 
     def restoring(self) -> None:
         """The engine is away for now. What it was saying ends where it ends."""
@@ -289,14 +291,14 @@ class Relay:
             self.conversation.broke_off(key.item, ms)
         self._check_heard_out()
         self.is_caller_speaking = False
-        self.company.ear.forget()
-        self.company.restoring()
+        self.dead_air.detector.forget()
+        self.dead_air.restoring()
         self._pump()
 
     def restored(self) -> None:
-        self.company.restored()
+        self.dead_air.restored()
 
-    def speech(self, heard: Speech, session: int) -> bool:
+    def speech(self, heard: AudioDelta, session: int) -> bool:
         """False: it belongs to something that was interrupted, and is dropped."""
         if self._parting:
             return False
@@ -307,19 +309,19 @@ class Relay:
                 self._stillborn.add(key)
             return False
         self.conversation.sounds(heard.item)
-        self.company.speaks()
+        self.dead_air.speaks()
         if self.latency.waits_for_audio:
             self.latency.generated(self._clock())
         self._unplayed = True
         self._pump()
         return True
 
-    def speech_done(self, done: SpeechDone, session: int) -> None:
+    def speech_done(self, done: AudioDone, session: int) -> None:
         key = Key(done.item, done.content, session)
         if key in self._stillborn:
             self._stillborn.discard(key)
-            if self.mind is not None:
-                self.mind.truncate(key, 0)
+            if self.listener is not None:
+                self.listener.truncate(key, 0)
             return
         self.conversation.complete(done.item)
         self._heard(self.playout.finish(key))
@@ -327,11 +329,11 @@ class Relay:
 
     def response_started(self, response: str) -> None:
         self._responses[response] = None
-        self.company.begins()
+        self.dead_air.begins()
         if self.is_caller_speaking and not self.is_protected and self._is_stopped_by_engine:
             self.playout.kill_response(response)  # it was on its way when they began
-            if self.mind is not None:
-                self.mind.cancel(response)
+            if self.listener is not None:
+                self.listener.cancel(response)
         if len(self._responses) > _MOST_RESPONSES:  # an engine that never ends what it began
             del self._responses[next(iter(self._responses))]
 
@@ -346,9 +348,9 @@ class Relay:
 
     def speech_started(self) -> None:
         """The caller breaks in: stop the queue, let the carrier throw away what it holds, tell the engine the truth."""
-        self.company.ear.began()
+        self.dead_air.detector.began()
         self.is_caller_speaking = True
-        self.hush.watch()
+        self.silence_filler.watch()
         self._noticed = None
         self.latency.caller_goes_on()
         if self._parting:
@@ -357,7 +359,7 @@ class Relay:
             self.spoken_over = True
             return
         self.nothing_owed()
-        wait = 0 if self._is_stopped_by_engine else self._settings.min_interruption_ms
+        wait = 0 if self._is_stopped_by_engine else self._config.min_interruption_ms
         if wait and self.playout.is_unplayed(self._clock()):
             self._start("interruption", wait / 1000, self._break_in)
         else:
@@ -365,7 +367,7 @@ class Relay:
 
     @property
     def _is_stopped_by_engine(self) -> bool:
-        return self.mind is None or self.mind.interrupts_itself
+        return self.listener is None or self.listener.interrupts_itself
 
     def _break_in(self) -> None:
         now = self._clock()
@@ -379,13 +381,13 @@ class Relay:
         """Nothing of what the engine is saying just now is to be heard any more."""
         for response in self._responses:
             self.playout.kill_response(response)
-            if not self._is_stopped_by_engine and self.mind is not None:
-                self.mind.cancel(response)
+            if not self._is_stopped_by_engine and self.listener is not None:
+                self.listener.cancel(response)
 
     def speech_stopped(self, stopped: SpeechStopped) -> bool:
         """Whether the agent is to answer. False: a noise so short that nothing was stopped for it."""
         now = self._clock()
-        self.company.ear.ended()
+        self.dead_air.detector.ended()
         self.is_caller_speaking = False
         if self._stop("interruption"):
             self._note("false_start")
@@ -408,7 +410,7 @@ class Relay:
         if self.playout.is_unplayed(now):
             self._interrupt(now, by_caller=False)
         self._stop("interruption")
-        self.company.leave()
+        self.dead_air.leave()
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
@@ -448,19 +450,19 @@ class Relay:
     def filled(self, now: float) -> None:
         self.latency.filler(now)
 
-    def mute(self, reason: str) -> None:
-        if self.mind is not None:
-            self.mind.mute(reason)
+    def engine_silent(self, reason: str) -> None:
+        if self.listener is not None:
+            self.listener.engine_silent(reason)
 
-    def deaf(self, since: float) -> None:
-        self._note("engine_deaf")
-        if self.mind is not None:
-            self.mind.unnoticed()
+    def engine_missed_speech(self, since: float) -> None:
+        self._note("engine_missed_speech")
+        if self.listener is not None:
+            self.listener.unnoticed()
 
     def unended(self, since: float) -> None:
-        self._note("engine_deaf", end=True)
-        if self.speech_stopped(SpeechStopped((self._clock() - since) * 1000)) and self.mind is not None:
-            self.mind.unended()
+        self._note("engine_missed_speech", end=True)
+        if self.speech_stopped(SpeechStopped((self._clock() - since) * 1000)) and self.listener is not None:
+            self.listener.unended()
 
     def _interrupt(self, now: float, *, by_caller: bool = True) -> None:
         cuts = self.playout.interrupt(now)
@@ -470,17 +472,17 @@ class Relay:
         if self._stream is not None:
             self._stream.clear()
         said = [cut for cut in cuts if not cut.key.item.startswith(_CLIP)]
-        if self.mind is not None:
+        if self.listener is not None:
             for cut in said:
-                self.mind.truncate(cut.key, cut.heard_ms)
+                self.listener.truncate(cut.key, cut.heard_ms)
         self._stop("pacer", "heard-out")
         if not said:
             self.conversation.caller_speaks()
             return
         self.conversation.interrupted(said, by_caller=by_caller)
         self._note("interrupted", by_caller=by_caller, cuts=[self._describe(cut) for cut in said])
-        if self.mind is not None and by_caller:
-            self.mind.interrupted(said)
+        if self.listener is not None and by_caller:
+            self.listener.interrupted(said)
 
     def _describe(self, cut: Cut) -> dict[str, Any]:
         return describe(cut.key.item, cut.heard_ms, cut.received_ms, self.conversation.turn(cut.key.item))
@@ -506,7 +508,7 @@ class Relay:
             else:
                 stream.send_mark(out.name)
         if sent:
-            self.company.sounds_until(self.playout.ends_at(now))
+            self.dead_air.sounds_until(self.playout.ends_at(now))
             if not self.playout.sending.item.startswith(_CLIP):
                 self._note_first_audio(now)
         wake = self.playout.wake_at(now)
@@ -559,7 +561,7 @@ def summary(relay: Relay) -> dict[str, Any]:
         "reply_ms": relay.reply_ms,
         "latency": relay.latency.turns,
         "interruptions": relay.conversation.interruptions,
-        "made_up_silence_ms": round(relay.hush.seconds * 1000),
+        "made_up_silence_ms": round(relay.silence_filler.seconds * 1000),
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,
     }

@@ -20,7 +20,8 @@ from h11 import Response as H11Response
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
-from callflow.web.pings import PingingStream
+from callflow.contracts.errors import RequestRefused
+from callflow.web.media_pings import PingingStream
 
 
 _MOST_HEADERS: Final = 100
@@ -34,10 +35,6 @@ _SENTENCES: Final = {
     501: "A transfer encoding other than chunked is not understood.",
     505: "This listener speaks HTTP/1.1.",
 }
-
-
-class _Refused(Exception):
-    pass
 
 
 class StrictHttp1(H11Protocol):
@@ -57,7 +54,7 @@ class StrictHttp1(H11Protocol):
     async def _handle_events(self) -> None:
         try:
             await super()._handle_events()
-        except _Refused:
+        except RequestRefused:
             await self.send(Closed())
 
     async def _check_protocol(self, event: Request) -> None:
@@ -72,7 +69,7 @@ class StrictHttp1(H11Protocol):
 
     async def _refuse(self, status: int) -> None:
         await self._send_error_response(status)
-        raise _Refused
+        raise RequestRefused
 
     async def _send_error_response(self, status_code: int) -> None:
         """Like every other error: JSON, and a sentence."""

@@ -15,16 +15,16 @@ import httpx
 import pytest
 import respx
 
-from callflow.commands import StartStream
-from callflow.errors import CarrierError
-from callflow.tokens import Mint
-from carriers.twilio import Twilio, TwilioConfig
-from tests.carriers.house import BASE, CALL, CONTROL, ESCAPED, order, telnyx
+from callflow.call.stream_tokens import StreamTokens
+from callflow.contracts.commands import StartStream
+from callflow.contracts.errors import CarrierError
+from carriers.twilio.carrier import Twilio, TwilioConfig
+from tests.carriers.product import BASE, CALL, CONTROL, ESCAPED, order, telnyx
 
 
 KEY = "KEY-of-the-tests"
 TOKEN = "Zq9/token+of=twilio"
-MINT = Mint(bytes(32))
+MINT = StreamTokens(bytes(32))
 STREAM, SECRET = MINT.path_token(CALL, 1), MINT.header_token(CALL, 1)
 TELNYX_ECHOES = {
     "the key": KEY,
@@ -60,7 +60,7 @@ def words(error: BaseException) -> str:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carriers.http._wait", lambda state: 0.0)
+    monkeypatch.setattr("carriers.common.http_client._wait", lambda state: 0.0)
 
 
 @pytest.mark.parametrize("echo", TELNYX_ECHOES)

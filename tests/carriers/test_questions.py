@@ -9,15 +9,15 @@ import httpx
 import pytest
 import respx
 
-from callflow.errors import CarrierError
-from callflow.events import LegIds
-from tests.carriers import house, twilio_house
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.events import LegIds
+from tests.carriers import product, twilio_product
 
 
-TELNYX = f"{house.BASE}/calls/{house.ESCAPED}"
-TWILIO = f"{twilio_house.BASE}/2010-04-01/Accounts/{twilio_house.ACCOUNT}/Calls"
-IDS = LegIds(house.CONTROL, "leg-1", "session-1")
-SID = LegIds(control=twilio_house.SID)
+TELNYX = f"{product.BASE}/calls/{product.ESCAPED}"
+TWILIO = f"{twilio_product.BASE}/2010-04-01/Accounts/{twilio_product.ACCOUNT}/Calls"
+IDS = LegIds(product.CONTROL, "leg-1", "session-1")
+SID = LegIds(control=twilio_product.SID)
 
 
 def asked(carrier: Any, question: str, *arguments: Any) -> Any:
@@ -43,7 +43,7 @@ def asked(carrier: Any, question: str, *arguments: Any) -> Any:
 def test_telnyx_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
     with respx.mock:
         respx.get(TELNYX).mock(httpx.Response(status, json=body))
-        assert asked(house.telnyx(), "find", IDS) == found
+        assert asked(product.telnyx(), "find", IDS) == found
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(401, json={}), httpx.Response(200, json={"data": []})])
@@ -51,18 +51,18 @@ def test_no_news_is_not_taken_for_the_end(answer: httpx.Response) -> None:
     with respx.mock:
         respx.get(TELNYX).mock(answer)
         with pytest.raises(CarrierError):
-            asked(house.telnyx(), "find", IDS)
+            asked(product.telnyx(), "find", IDS)
     with pytest.raises(CarrierError, match="call_control_id"):
-        asked(house.telnyx(), "find", LegIds(leg="leg-1"))
+        asked(product.telnyx(), "find", LegIds(leg="leg-1"))
 
 
 def test_telnyx_lists_its_calls_by_application() -> None:
     with respx.mock:
         calls = [{"call_control_id": "v3:a", "call_leg_id": "l", "call_session_id": "s"}, "odd"]
-        route = respx.get(f"{house.BASE}/connections/17/active_calls").mock(httpx.Response(200, json={"data": calls}))
-        assert asked(house.telnyx(connection_id="17"), "active") == [LegIds("v3:a", "l", "s")]
+        route = respx.get(f"{product.BASE}/connections/17/active_calls").mock(httpx.Response(200, json={"data": calls}))
+        assert asked(product.telnyx(connection_id="17"), "active") == [LegIds("v3:a", "l", "s")]
         assert route.calls[0].request.url.params["page[limit]"] == "250"
-    assert asked(house.telnyx(), "active") == []
+    assert asked(product.telnyx(), "active") == []
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_telnyx_lists_its_calls_by_application() -> None:
 )
 def test_twilio_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
     with respx.mock:
-        respx.get(f"{TWILIO}/{twilio_house.SID}.json").mock(httpx.Response(status, json=body))
-        assert asked(twilio_house.twilio(), "find", SID) == found
+        respx.get(f"{TWILIO}/{twilio_product.SID}.json").mock(httpx.Response(status, json=body))
+        assert asked(twilio_product.twilio(), "find", SID) == found
 
 
 def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
     with respx.mock:
         calls = [{"sid": "CA1", "phone_number_sid": "PN1"}, {"sid": "CA2", "phone_number_sid": None}, None]
         route = respx.get(f"{TWILIO}.json").mock(httpx.Response(200, json={"calls": calls}))
-        assert asked(twilio_house.twilio(), "active") == [
+        assert asked(twilio_product.twilio(), "active") == [
             LegIds(control="CA1", number="PN1"),
             LegIds(control="CA2"),
         ]
@@ -106,10 +106,10 @@ def test_carriers_tell_the_id_of_a_number(numbers: Any, found: str) -> None:
     with respx.mock:
         url = f"{TWILIO.removesuffix('/Calls')}/IncomingPhoneNumbers.json"
         route = respx.get(url).mock(httpx.Response(200, json={"incoming_phone_numbers": numbers}))
-        assert asked(twilio_house.twilio(), "number_id", "+15550100002") == found
+        assert asked(twilio_product.twilio(), "number_id", "+15550100002") == found
         assert route.calls[0].request.url.params["PhoneNumber"] == "+15550100002"
         if isinstance(numbers, list):
             numbers = [{**one, "id": one["sid"]} if isinstance(one, dict) else one for one in numbers]
-        route = respx.get(f"{house.BASE}/phone_numbers").mock(httpx.Response(200, json={"data": numbers}))
-        assert asked(house.telnyx(), "number_id", "+15550100002") == found
+        route = respx.get(f"{product.BASE}/phone_numbers").mock(httpx.Response(200, json={"data": numbers}))
+        assert asked(product.telnyx(), "number_id", "+15550100002") == found
         assert route.calls[0].request.url.params["filter[phone_number]"] == "+15550100002"

@@ -11,14 +11,14 @@ import httpx
 import pytest
 import respx
 
-from callflow import commands
-from callflow.commands import Command
-from callflow.contracts import Order
-from callflow.errors import CarrierError
-from callflow.events import LegIds
-from carriers import http
-from carriers.telnyx import read_error
-from tests.carriers.house import BASE, CALL, COMMAND, CONTROL, ESCAPED, order, telnyx
+from callflow.contracts import commands
+from callflow.contracts.carrier import CarrierRequest
+from callflow.contracts.commands import Command
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.events import LegIds
+from carriers.common import http_client
+from carriers.telnyx.carrier import read_error
+from tests.carriers.product import BASE, CALL, COMMAND, CONTROL, ESCAPED, order, telnyx
 
 
 COMMON = {"command_id": COMMAND, "client_state": base64.b64encode(CALL.encode()).decode()}
@@ -56,7 +56,7 @@ LAST_WORDS = [("hangup", commands.Hangup()), ("reject", commands.Reject())]
 OTHERS = [("answer", commands.Answer()), ("streaming_start", commands.StartStream()), ("speak", commands.Speak())]
 
 
-def execute(wanted: Order, **changes: Any) -> None:
+def execute(wanted: CarrierRequest, **changes: Any) -> None:
     async def inner() -> None:
         adapter = telnyx(**changes)
         try:
@@ -77,7 +77,7 @@ def refusal(code: str, title: str = "A title") -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_wait", lambda state: 0.0)
+    monkeypatch.setattr(http_client, "_wait", lambda state: 0.0)
 
 
 @pytest.mark.parametrize(("action", "command", "body"), BODIES, ids=IDS)
@@ -133,7 +133,7 @@ def test_a_call_without_a_control_id_is_told_nothing() -> None:
 
 def test_a_command_that_telnyx_does_not_know() -> None:
     with pytest.raises(CarrierError, match="greet"):
-        execute(Order(commands.Greet(), COMMAND, CALL, LegIds(CONTROL)))
+        execute(CarrierRequest(commands.Greet(), COMMAND, CALL, LegIds(CONTROL)))
 
 
 @respx.mock

@@ -10,9 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.contracts import Audio, Connected, Digit, Frame, Ignored, MarkBack, Start, Stop, Trouble
-from callflow.errors import Malformed
-from carriers.telnyx_media import TelnyxDialect
+from callflow.contracts.errors import Malformed
+from callflow.contracts.media import (
+    CallerAudio,
+    DtmfFrame,
+    Frame,
+    IgnoredFrame,
+    MarkReceived,
+    MediaError,
+    StreamConnected,
+    StreamStarted,
+    StreamStopped,
+)
+from carriers.telnyx.media import TelnyxMediaProtocol
 
 
 STREAM = "4f9c1a52-7a5c-4b0e-9c6e-2f5d5a1a0001"
@@ -33,61 +43,61 @@ def media(**fields: Any) -> dict[str, Any]:
 
 
 FRAMES: list[tuple[dict[str, Any], Frame]] = [
-    ({"event": "connected", "version": "1.0.0"}, Connected()),
-    ({"event": "connected", "version": "1.0.0", "protocol": "Call", "connected": None}, Connected()),
+    ({"event": "connected", "version": "1.0.0"}, StreamConnected()),
+    ({"event": "connected", "version": "1.0.0", "protocol": "Call", "connected": None}, StreamConnected()),
     (
         {"event": "connected", "version": "1.0.0", "connected": {"x-telnyx-streaming-auth-token": "SECRET"}},
-        Connected("SECRET"),
+        StreamConnected("SECRET"),
     ),
     (
         {"event": "start", "sequence_number": "1", "stream_id": STREAM, "start": START},
-        Start(STREAM, "v3:c", "s", "PCMA", 16000, 2),
+        StreamStarted(STREAM, "v3:c", "s", "PCMA", 16000, 2),
     ),
     (
         {"event": "start", "start": {"stream_id": STREAM, "call_control_id": "v3:c"}},
-        Start(STREAM, "v3:c", "", "PCMU", 8000, 1),
+        StreamStarted(STREAM, "v3:c", "", "PCMU", 8000, 1),
     ),
     (
         {"event": "start", "stream_id": STREAM, "start": {"media_format": {"encoding": "pcmu", "sample_rate": "8000"}}},
-        Start(STREAM, "", "", "PCMU", 8000, 1),
+        StreamStarted(STREAM, "", "", "PCMU", 8000, 1),
     ),
-    (media(track="inbound", chunk="2", timestamp="5"), Audio(2, "/////w==")),
-    (media(track="inbound_track", chunk=7), Audio(7, "/////w==")),
-    (media(), Audio(0, "/////w==")),
-    (media(track=None, chunk=None), Audio(0, "/////w==")),
-    (media(chunk="no number"), Audio(0, "/////w==")),
-    (media(chunk="-1"), Audio(0, "/////w==")),
-    (media(chunk=-1), Audio(0, "/////w==")),
-    (media(chunk="٣"), Audio(0, "/////w==")),
-    (media(chunk="9" * 5000), Audio(0, "/////w==")),
-    (media(track="outbound", chunk="2"), Ignored("outbound media")),
-    (media(track="outbound_track"), Ignored("outbound media")),
-    ({"event": "dtmf", "stream_id": STREAM, "dtmf": {"digit": "#"}}, Digit("#")),
-    ({"event": "dtmf", "dtmf": {"digit": 5}}, Digit("5")),
-    ({"event": "dtmf", "dtmf": None}, Digit("")),
-    ({"event": "mark", "stream_id": STREAM, "mark": {"name": "0.12"}}, MarkBack("0.12")),
-    ({"event": "mark", "mark": {}}, MarkBack("")),
+    (media(track="inbound", chunk="2", timestamp="5"), CallerAudio(2, "/////w==")),
+    (media(track="inbound_track", chunk=7), CallerAudio(7, "/////w==")),
+    (media(), CallerAudio(0, "/////w==")),
+    (media(track=None, chunk=None), CallerAudio(0, "/////w==")),
+    (media(chunk="no number"), CallerAudio(0, "/////w==")),
+    (media(chunk="-1"), CallerAudio(0, "/////w==")),
+    (media(chunk=-1), CallerAudio(0, "/////w==")),
+    (media(chunk="٣"), CallerAudio(0, "/////w==")),
+    (media(chunk="9" * 5000), CallerAudio(0, "/////w==")),
+    (media(track="outbound", chunk="2"), IgnoredFrame("outbound media")),
+    (media(track="outbound_track"), IgnoredFrame("outbound media")),
+    ({"event": "dtmf", "stream_id": STREAM, "dtmf": {"digit": "#"}}, DtmfFrame("#")),
+    ({"event": "dtmf", "dtmf": {"digit": 5}}, DtmfFrame("5")),
+    ({"event": "dtmf", "dtmf": None}, DtmfFrame("")),
+    ({"event": "mark", "stream_id": STREAM, "mark": {"name": "0.12"}}, MarkReceived("0.12")),
+    ({"event": "mark", "mark": {}}, MarkReceived("")),
     (
         {"event": "error", "payload": {"code": 100003, "title": "malformed_frame", "detail": "d"}},
-        Trouble("100003", "malformed_frame"),
+        MediaError("100003", "malformed_frame"),
     ),
-    ({"event": "error"}, Trouble("", "")),
-    ({"event": "stop", "stream_id": STREAM, "stop": {"call_control_id": "v3:c"}}, Stop("stop frame")),
-    ({"event": "stop"}, Stop("stop frame")),
-    ({"event": "of_next_year", "payload": [1]}, Ignored("of_next_year")),
-    ({"event": "x" * 500}, Ignored("x" * 40)),
+    ({"event": "error"}, MediaError("", "")),
+    ({"event": "stop", "stream_id": STREAM, "stop": {"call_control_id": "v3:c"}}, StreamStopped("stop frame")),
+    ({"event": "stop"}, StreamStopped("stop frame")),
+    ({"event": "of_next_year", "payload": [1]}, IgnoredFrame("of_next_year")),
+    ({"event": "x" * 500}, IgnoredFrame("x" * 40)),
 ]
 
 
 @pytest.mark.parametrize(("frame", "meaning"), FRAMES, ids=range(len(FRAMES)))
 def test_what_a_frame_means(frame: dict[str, Any], meaning: Frame) -> None:
-    assert TelnyxDialect().decode(json.dumps(frame)) == meaning
-    assert TelnyxDialect().decode(json.dumps({**frame, "field_of_next_year": {"a": [1]}})) == meaning
+    assert TelnyxMediaProtocol().decode(json.dumps(frame)) == meaning
+    assert TelnyxMediaProtocol().decode(json.dumps({**frame, "field_of_next_year": {"a": [1]}})) == meaning
 
 
 def test_audio_passes_untouched() -> None:
     payload = base64.b64encode(bytes(range(256))).decode()
-    assert TelnyxDialect().decode(json.dumps(media(payload=payload))) == Audio(0, payload)
+    assert TelnyxMediaProtocol().decode(json.dumps(media(payload=payload))) == CallerAudio(0, payload)
 
 
 MALFORMED: dict[str, str | bytes] = {
@@ -121,14 +131,14 @@ MALFORMED: dict[str, str | bytes] = {
 @pytest.mark.parametrize("what", MALFORMED)
 def test_a_malformed_frame_is_refused(what: str) -> None:
     with pytest.raises(Malformed):
-        TelnyxDialect().decode(MALFORMED[what])
+        TelnyxMediaProtocol().decode(MALFORMED[what])
 
 
 def test_a_frame_holds_thirty_seconds_and_no_more() -> None:
     longest = base64.b64encode(bytes(30 * 8000)).decode()
-    assert TelnyxDialect().decode(json.dumps(media(payload=longest))) == Audio(0, longest)
+    assert TelnyxMediaProtocol().decode(json.dumps(media(payload=longest))) == CallerAudio(0, longest)
     with pytest.raises(Malformed, match="30 s"):
-        TelnyxDialect().decode(json.dumps(media(payload=longest + "AAAAAAAA")))
+        TelnyxMediaProtocol().decode(json.dumps(media(payload=longest + "AAAAAAAA")))
 
 
 JSON = st.recursive(
@@ -145,7 +155,7 @@ BODY = st.dictionaries(
 
 def _only_malformed(text: str | bytes) -> None:
     try:
-        frame = TelnyxDialect().decode(text)
+        frame = TelnyxMediaProtocol().decode(text)
     except Malformed:
         return
     assert isinstance(frame, Frame)
@@ -173,19 +183,19 @@ def test_arbitrary_parts_raise_nothing_but_malformed(event: Any, parts: dict[str
 @given(st.binary(min_size=160, max_size=640))
 def test_audio_for_telnyx(audio: bytes) -> None:
     payload = base64.b64encode(audio).decode()
-    frame = json.loads(TelnyxDialect().audio(payload))
+    frame = json.loads(TelnyxMediaProtocol().audio(payload))
     assert frame == {"event": "media", "media": {"payload": payload}}
 
 
 @given(st.text())
 def test_marks_for_telnyx_may_have_any_name(name: str) -> None:
-    assert json.loads(TelnyxDialect().mark(name)) == {"event": "mark", "mark": {"name": name}}
+    assert json.loads(TelnyxMediaProtocol().mark(name)) == {"event": "mark", "mark": {"name": name}}
 
 
 def test_a_mark_comes_back_under_its_name() -> None:
-    sent = TelnyxDialect().mark('3."7"')
-    assert TelnyxDialect().decode(sent) == MarkBack('3."7"')
+    sent = TelnyxMediaProtocol().mark('3."7"')
+    assert TelnyxMediaProtocol().decode(sent) == MarkReceived('3."7"')
 
 
 def test_clear_for_telnyx() -> None:
-    assert json.loads(TelnyxDialect().clear()) == {"event": "clear"}
+    assert json.loads(TelnyxMediaProtocol().clear()) == {"event": "clear"}

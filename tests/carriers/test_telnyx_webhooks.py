@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow import commands, events
-from callflow.errors import Forged, Malformed
-from callflow.events import LegIds
-from tests.carriers.house import NOW, PUBLIC_KEY, order, request, sign, telnyx
+from callflow.contracts import commands, events
+from callflow.contracts.errors import Forged, Malformed
+from callflow.contracts.events import LegIds
+from tests.carriers.product import NOW, PUBLIC_KEY, order, request, sign, telnyx
 
 
 ADAPTER = telnyx()

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import respx
 
-from callflow import commands
-from callflow.commands import Command
-from callflow.errors import CarrierError
-from tests.carriers.twilio_house import ACCOUNT, BASE, SID, STREAM, TOKEN, order, twilio
+from callflow.contracts import commands
+from callflow.contracts.commands import Command
+from callflow.contracts.errors import CarrierError
+from tests.carriers.twilio_product import ACCOUNT, BASE, SID, STREAM, TOKEN, order, twilio
 
 
 CALL_URL = f"{BASE}/2010-04-01/Accounts/{ACCOUNT}/Calls/{SID}.json"
@@ -49,7 +49,7 @@ def told(command: Command, *answers: Any, **config: Any) -> tuple[list[dict[str,
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carriers.http._wait", lambda state: 0.0)
+    monkeypatch.setattr("carriers.common.http_client._wait", lambda state: 0.0)
 
 
 def test_hanging_up() -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from callflow.contracts import Request
-from callflow.errors import Forged, Malformed
-from carriers.twilio_signature import Verifier, addresses, sign
-from tests.carriers.twilio_house import INCOMING, PUBLIC, TOKEN, request, signed, twilio
+from callflow.contracts.carrier import Request
+from callflow.contracts.errors import Forged, Malformed
+from carriers.twilio.signature import Verifier, addresses, sign
+from tests.carriers.twilio_product import INCOMING, PUBLIC, TOKEN, request, signed, twilio
 
 
 PARAMS = {

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow import commands, events
-from callflow.errors import Malformed
-from callflow.events import CALLER, Event, LegIds
-from carriers.twilio import FALLBACK, MACHINE, RECORDING, RESUME, STATUS, STREAM, VOICE
-from tests.carriers.twilio_house import INCOMING, PUBLIC, SID, order, request, twilio
-from tests.carriers.twilio_house import STREAM as STREAM_URL
+from callflow.contracts import commands, events
+from callflow.contracts.errors import Malformed
+from callflow.contracts.events import CALLER, Event, LegIds
+from carriers.twilio.webhooks import FALLBACK, MACHINE, RECORDING, RESUME, STATUS, STREAM, VOICE
+from tests.carriers.twilio_product import INCOMING, PUBLIC, SID, order, request, twilio
+from tests.carriers.twilio_product import STREAM as STREAM_URL
 
 
 ADAPTER = twilio()

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import server
-from callflow.cli import bench
+from callflow.cli.bench import relay
 
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_start_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "server.py").write_text("raise SystemExit('no server today')")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(relay, "ROOT", tmp_path)
     assert server.main(["bench", "--calls", "1", "--seconds", "2", "--recorded", "0"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" not in err

@@ -23,16 +23,18 @@ import soundfile
 import soxr
 
 import server
-from callflow.app import Line
-from callflow.cli import demo, demo_story, recording
-from callflow.cli.demo_scenarios import SCENARIOS
+from callflow.app import Application
+from callflow.cli.demo import demo
+from callflow.cli.demo import story as demo_story
+from callflow.cli.demo import wav as recording
+from callflow.cli.demo.scenarios import SCENARIOS
 from callflow.cli.terminal import Screen
+from callflow.config.settings import Settings
 from callflow.media.g711 import pcm16_to_ulaw, ulaw_to_pcm16
 from callflow.sandbox import voices
-from callflow.sandbox.phone import loud_bytes
-from callflow.sandbox.realtime import Realtime, Script
-from callflow.settings import Settings
-from tests.e2e.house import run
+from callflow.sandbox.common.phone import loud_bytes
+from callflow.sandbox.openai_realtime import Realtime, Script
+from tests.e2e.product import run
 
 
 ROOT = Path(__file__).parents[2]
@@ -132,8 +134,8 @@ def test_a_scenario_that_does_not_happen_fails(
     async def main() -> int:
         async with Realtime(script=Script.silent()) as mute:
 
-            def open_line(settings: Settings) -> Line:
-                return Line(settings.model_copy(update={"openai_realtime_url": mute.url}))
+            def open_line(settings: Settings) -> Application:
+                return Application(settings.model_copy(update={"openai_realtime_url": mute.url}))
 
             code: int = await demo.run(arguments, open_line)
             return code
@@ -149,8 +151,8 @@ def mute_call(out: Path | None) -> int:
     async def main() -> int:
         async with Realtime(script=Script.silent()) as mute:
 
-            def open_line(settings: Settings) -> Line:
-                return Line(settings.model_copy(update={"openai_realtime_url": mute.url}))
+            def open_line(settings: Settings) -> Application:
+                return Application(settings.model_copy(update={"openai_realtime_url": mute.url}))
 
             code: int = await demo.run(arguments, open_line)
             return code

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from callflow.app import Line, make_carriers
-from callflow.checkup import Finding
+from callflow.app import Application
 from callflow.cli import doctor
-from callflow.sandbox.realtime import Realtime
+from callflow.config.preflight import check_serve
+from callflow.config.settings import Settings
+from callflow.contracts.diagnostics import Finding
+from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.settings import Settings, check_serve
-from callflow.web.public import PublicAddress
+from callflow.web.public.address import PublicAddress
+from carriers.registry import make_carriers
 from tests.cli.test_tunnel import StandIn
-from tests.e2e.house import run
 from tests.e2e.process import SERVER, python
+from tests.e2e.product import run
 
 
 Findings = list[Finding]
@@ -57,7 +59,7 @@ async def world(*, serve: bool = True, **changes: Any) -> AsyncIterator[tuple[Se
             twilio.number()
             wanted = Settings(**{**right, **changes})
             if serve:
-                async with Line(Settings(**right)):
+                async with Application(Settings(**right)):
                     yield wanted, telnyx, twilio, realtime
             else:
                 yield wanted, telnyx, twilio, realtime
@@ -290,7 +292,7 @@ def test_the_address_of_a_tunnel_is_asked_of_the_server() -> None:
         port = free_port()
         async with (
             world(serve=False, public_base_url="", port=port) as (settings, *_),
-            Line(settings, StandIn()),
+            Application(settings, StandIn()),
         ):
             (found,) = (one for one in await examined(settings) if one.about == "public address")
             assert found.what.startswith("https://in.tunnel.example: ")
@@ -304,7 +306,7 @@ def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
         async with world(serve=False) as (settings, *_):
             loose = settings.model_copy(update={"allow_unsigned_webhooks": True, "port": port})
             loose = loose.model_copy(update={"public_base_url": f"http://127.0.0.1:{port}"})
-            async with Line(loose):
+            async with Application(loose):
                 text = told(wrong(await examined(loose)))
                 assert text.count("anyone can fake a call") == 2, text
 

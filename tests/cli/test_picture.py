@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import server
-from callflow.cli.call_picture import COLUMNS, CallPicture, Exchange, Wait, Words, draw, read
-from callflow.cli.picture_data import picture_of
+from callflow.cli.picture.data import picture_of
+from callflow.cli.picture.drawing import COLUMNS, CallPicture, Exchange, Wait, Words, draw, read
 from tests.cli.test_demo import ROOT, start
 
 
@@ -97,7 +97,7 @@ def test_the_other_commands_that_the_readme_names_are_there(command: str, capsys
 def test_the_picture_in_the_readme_is_drawn_by_this_code() -> None:
     assert f"]({PICTURE.relative_to(ROOT)})" in README
     kept = PICTURE.read_text(encoding="utf-8")
-    again = f"python -m callflow.cli.call_picture {PICTURE.relative_to(ROOT)}"
+    again = f"python -m callflow.cli.picture.drawing {PICTURE.relative_to(ROOT)}"
     assert draw(read(kept)) == kept, f"the drawing has changed: run `{again}`"
     assert len(kept) < 150_000
 

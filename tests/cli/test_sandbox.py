@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from callflow.cli import arguments, sandbox
-from callflow.sandbox import realtime, telnyx, twilio
-from callflow.settings import Settings
+from callflow.config.settings import Settings
+from callflow.sandbox import openai_realtime, telnyx, twilio
 
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_twice() -> None:
     """All of them run side by side, next to the server, without a word about ports."""
     taken = {Settings.model_fields[name].default for name in ("port", "console_port")}
-    for peer, serve in (("telnyx", telnyx.serve), ("twilio", twilio.serve), ("realtime", realtime.serve)):
+    for peer, serve in (("telnyx", telnyx.serve), ("twilio", twilio.serve), ("realtime", openai_realtime.serve)):
         chosen = vars(parse(peer))
         parameters = inspect.signature(serve).parameters
         for name in ("host", "port", "webhook_url", "public_url", "server"):
@@ -116,7 +116,7 @@ def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_t
         assert not ports & taken, (peer, ports)
         taken |= ports
     assert parse("telnyx").api_key == telnyx.DEFAULT_API_KEY
-    assert parse("realtime").api_key == inspect.signature(realtime.serve).parameters["api_key"].default
+    assert parse("realtime").api_key == inspect.signature(openai_realtime.serve).parameters["api_key"].default
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from callflow.cli.guard import guarded
+from callflow.cli.safe_output import guarded
 from callflow.cli.terminal import Screen
 
 

@@ -15,14 +15,14 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from callflow.app import Line
+from callflow.app import Application
 from callflow.cli import tunnel
-from callflow.errors import TunnelError
-from callflow.sandbox.realtime import Realtime
+from callflow.config.settings import Settings
+from callflow.contracts.errors import TunnelError
+from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
-from callflow.settings import Settings
-from tests.e2e.house import run, until
 from tests.e2e.process import SERVER, Process, serving
+from tests.e2e.product import run, until
 
 
 NGROK: Final = '''#!{python}
@@ -94,17 +94,17 @@ class StandIn:
         self.is_open, self.was_closed = False, True
 
 
-def line(folder: Path, through: StandIn, **settings: Any) -> Line:
+def line(folder: Path, through: StandIn, **settings: Any) -> Application:
     keys = {"openai_api_key": "sk-of-this-test", "telnyx_api_key": "KEY", "telnyx_public_key": "A" * 43 + "="}
     chosen: dict[str, Any] = {**keys, "port": 0, "console_port": 0, "data_dir": str(folder), **settings}
-    return Line(Settings(**chosen), through)
+    return Application(Settings(**chosen), through)
 
 
 def test_a_line_tells_the_address_of_its_tunnel_and_closes_it(tmp_path: Path) -> None:
     async def main() -> None:
         through = StandIn()
         async with line(tmp_path, through) as one:
-            assert through.port == one.public[1]
+            assert through.port == one.public_at[1]
             assert one.address() == "https://in.tunnel.example"
             assert through.is_open
         assert through.was_closed
@@ -128,7 +128,7 @@ def test_a_tunnel_that_fails_leaves_no_listener_behind(tmp_path: Path) -> None:
         with pytest.raises(TunnelError, match="no way out"):
             await one.__aenter__()
         with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", one.public[1])
+            await asyncio.open_connection("127.0.0.1", one.public_at[1])
 
     run(main())
 

@@ -9,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Complaint, EngineEvent, Lost, ResponseDone, Speech, SpeechStarted, Words
-from callflow.engines import realtime_events
-from callflow.engines.session_config import RealtimeConfig
+from callflow.contracts.engine import (
+    AudioDelta,
+    EngineEvent,
+    ErrorReported,
+    ResponseDone,
+    SessionLost,
+    SpeechStarted,
+    Transcript,
+)
+from callflow.engines.openai_realtime import server_events
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from tests.conformance.schemas import complaints, load, unknown_keys
 from tests.engines.realtime_server import Peer, client, run
 
@@ -49,7 +57,7 @@ def everything_sent(which: str) -> list[dict[str, Any]]:
             one.start()
             peer = await one.peer()
             await one.until(lambda: peer.of("input_audio_buffer.append"))
-            one.engine.ask("Say hello.")
+            one.engine.request_response("Say hello.")
             one.engine.truncate("item_1", 0, 1500)
             one.engine.cancel("resp_1")
             await one.until(lambda: peer.of("response.cancel"))
@@ -152,7 +160,7 @@ def _samples(part: str) -> list[dict[str, Any]]:
 
 
 def _read(event: dict[str, Any]) -> EngineEvent | None:
-    return realtime_events.read(realtime_events.decode(json.dumps(event)))
+    return server_events.read(server_events.decode(json.dumps(event)))
 
 
 def test_every_sample_is_read() -> None:
@@ -161,7 +169,7 @@ def test_every_sample_is_read() -> None:
         for part in ("connect", "vad_turn", "function_call_turn", "barge_in", "idle", "sip", "errors")
         for event in _samples(part)
     }
-    for kind in set(realtime_events._READERS) & set(seen):
+    for kind in set(server_events._READERS) & set(seen):
         assert seen[kind] is not None or kind == "conversation.item.added", kind
     assert len(seen) > 25
 
@@ -169,8 +177,8 @@ def test_every_sample_is_read() -> None:
 def test_a_turn_of_the_samples_is_heard_as_a_turn() -> None:
     heard = [event for event in map(_read, _samples("vad_turn")) if event is not None]
     assert isinstance(heard[0], SpeechStarted)
-    assert [event for event in heard if isinstance(event, Speech) and event.audio and event.item and event.response]
-    assert {event.who for event in heard if isinstance(event, Words) and event.final} == {"caller", "agent"}
+    assert [event for event in heard if isinstance(event, AudioDelta) and event.audio and event.item and event.response]
+    assert {event.who for event in heard if isinstance(event, Transcript) and event.final} == {"caller", "agent"}
     done = [event for event in heard if isinstance(event, ResponseDone)]
     assert [event.status for event in done] == ["completed"]
 
@@ -184,7 +192,7 @@ def test_an_interruption_of_the_samples_is_a_cancelled_response() -> None:
 
 def test_the_errors_of_the_samples_are_told_apart() -> None:
     heard = [_read(event) for event in _samples("errors")]
-    assert [type(one) for one in heard] == [Complaint, Complaint, Lost, ResponseDone]
+    assert [type(one) for one in heard] == [ErrorReported, ErrorReported, SessionLost, ResponseDone]
 
 
 def test_the_package_reads_the_samples_that_we_read() -> None:
@@ -194,7 +202,7 @@ def test_the_package_reads_the_samples_that_we_read() -> None:
     adapter = pydantic.TypeAdapter(realtime.RealtimeServerEvent)
     for event in _samples("vad_turn"):
         assert adapter.validate_python(event).type == event["type"]
-        assert realtime_events.decode(json.dumps(event)).type == event["type"]
+        assert server_events.decode(json.dumps(event)).type == event["type"]
 
 
 def test_no_beta_header_is_ever_sent() -> None:

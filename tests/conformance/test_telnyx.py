@@ -11,11 +11,11 @@ import httpx
 import pytest
 import respx
 
-from callflow import events
-from callflow.errors import Malformed
-from carriers.telnyx import read_error
-from carriers.telnyx_media import TelnyxDialect
-from tests.carriers.house import order, request, telnyx
+from callflow.contracts import events
+from callflow.contracts.errors import Malformed
+from carriers.telnyx.carrier import read_error
+from carriers.telnyx.media import TelnyxMediaProtocol
+from tests.carriers.product import order, request, telnyx
 from tests.carriers.test_telnyx_commands import BODIES, IDS
 from tests.conformance.schemas import complaints, folder, load, unknown_keys
 
@@ -201,7 +201,7 @@ FROM_TELNYX: list[dict[str, Any]] = [
 @pytest.mark.parametrize("frame", FROM_TELNYX, ids=[frame["event"] for frame in FROM_TELNYX])
 def test_documented_frames_are_read(frame: dict[str, Any]) -> None:
     assert complaints(FRAMES, "/$defs/fromTelnyx", frame) == [], "this test's own frame is not what is documented"
-    meaning = TelnyxDialect().decode(json.dumps(frame))
+    meaning = TelnyxMediaProtocol().decode(json.dumps(frame))
     assert type(meaning).__name__ != "Ignored"
 
 
@@ -215,7 +215,7 @@ def test_the_documented_events_are_all_of_them() -> None:
 
 
 def test_our_frames_are_what_telnyx_documents() -> None:
-    dialect = TelnyxDialect()
-    for text in (dialect.audio(base64.b64encode(bytes(160)).decode()), dialect.mark('odd "name"'), dialect.clear()):
+    protocol = TelnyxMediaProtocol()
+    for text in (protocol.audio(base64.b64encode(bytes(160)).decode()), protocol.mark('odd "name"'), protocol.clear()):
         assert complaints(FRAMES, "/$defs/toTelnyx", json.loads(text)) == []
     assert complaints(FRAMES, "/$defs/toTelnyx", {"event": "media", "media": {}}), "the check must see mistakes"

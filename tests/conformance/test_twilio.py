@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import pytest
 import respx
 
-from callflow import commands
-from tests.carriers.twilio_house import order, twilio
+from callflow.contracts import commands
+from tests.carriers.twilio_product import order, twilio
 from tests.conformance.schemas import complaints, load
 
 

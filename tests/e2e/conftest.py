@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import house
+from tests.e2e import product
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which carrier `house()` gets when none is given to it."""
+    """Which carrier `product()` gets when none is given to it."""
     name: str = getattr(request, "param", "telnyx")
-    monkeypatch.setattr(house, "usual", name)
+    monkeypatch.setattr(product, "usual", name)
     return name

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import httpx
 
-from callflow.cli.bench import Probe
-from callflow.events import LegIds
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Realtime, Script
+from callflow.cli.bench.relay import Probe
+from callflow.contracts.events import LegIds
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
-from callflow.switchboard import name_of
-from tests.e2e.house import until
+from callflow.switchboard.switchboard import name_of
 from tests.e2e.process import Process, serving
+from tests.e2e.product import until
 from tests.e2e.talk import clock
 
 

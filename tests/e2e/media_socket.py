@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from callflow.sandbox.telnyx import Call, Faults
-from tests.e2e.house import House, until
+from tests.e2e.product import Product, until
 
 
 @dataclass
@@ -113,7 +113,7 @@ async def refusal(url: str, **options: Any) -> int:
         return error.response.status_code
 
 
-async def ring_by_hand(the: House, *, answered: bool = True, **options: Any) -> tuple[Call, str]:
+async def ring_by_hand(the: Product, *, answered: bool = True, **options: Any) -> tuple[Call, str]:
     """A call whose media socket the test opens itself: the call, and the URL that the server gave the carrier.
 
     Waits until it is answered, or only for the command to answer it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.house import House
+from tests.e2e.product import Product
 from tests.e2e.scenes import conversing, stage
 
 
@@ -40,12 +40,12 @@ class Operator:
 
 
 @contextlib.asynccontextmanager
-async def line(**settings: Any) -> AsyncIterator[tuple[House, Operator]]:
+async def line(**settings: Any) -> AsyncIterator[tuple[Product, Operator]]:
     async with stage(**settings) as the:
-        yield the, Operator(the.line.console[1])
+        yield the, Operator(the.app.console_at[1])
 
 
-async def session_of_next_call(the: House, **ring: Any) -> dict[str, Any]:
+async def session_of_next_call(the: Product, **ring: Any) -> dict[str, Any]:
     call = await the.telnyx.ring(**ring)
     await conversing(the, call)
     config: dict[str, Any] = the.realtime.sessions[-1].config

@@ -20,9 +20,9 @@ from urllib.parse import quote, quote_plus
 import httpx
 from pydantic import SecretStr
 
+from callflow.config.settings import Settings
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.settings import Settings
 from tests.e2e.process import SERVER, Process, python
 
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import httpx
 
-from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e.house import until
+from tests.e2e.product import until
 
 
 ROOT: Final = Path(__file__).parents[2]

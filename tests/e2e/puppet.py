@@ -8,9 +8,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from callflow.sandbox.phone import Phone, tone
-from callflow.sandbox.realtime import Pace, Realtime, Script, Session, Turn
-from tests.e2e.house import House, house
+from callflow.sandbox.common.phone import Phone, tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
+from tests.e2e.product import Product, product
 from tests.e2e.talk import saying
 
 
@@ -20,7 +20,7 @@ QUICK: dict[str, Any] = {"vad_silence_ms": 120, "apology_text": "Sorry."}
 class Puppet:
     """The model of one call that was greeted and is quiet."""
 
-    def __init__(self, the: House, call: Any, session: Session) -> None:
+    def __init__(self, the: Product, call: Any, session: Session) -> None:
         self.the, self.call, self.session = the, call, session
         self.answered = 0
         """Requests for a response that were seen to."""
@@ -135,7 +135,7 @@ async def puppet(*, greeted: bool = True, **settings: Any) -> AsyncIterator[Pupp
     realtime = Realtime(
         script=Script.of(*([greeting] if greeted else []), otherwise=Turn.silence()), pace=Pace.instant()
     )
-    async with house(realtime=realtime, **{**QUICK, **settings}) as the:
+    async with product(realtime=realtime, **{**QUICK, **settings}) as the:
         call = await the.carrier.ring()
         await call.wait_streaming()
         one = Puppet(the, call, await the.realtime.wait_session())

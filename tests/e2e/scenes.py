@@ -14,11 +14,11 @@ from unittest import mock
 import httpx
 
 from callflow.media.clips import Clip
-from callflow.sandbox.phone import Phone, tone
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.common.phone import Phone, tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx, Timing
 from callflow.sandbox.telnyx.webhooks import envelope, timestamp
-from tests.e2e.house import House, house, until
+from tests.e2e.product import Product, product, until
 
 
 SHORT: Final[dict[str, Any]] = {
@@ -65,11 +65,11 @@ def model(seconds: float = 0.2) -> Realtime:
 @contextlib.asynccontextmanager
 async def stage(
     *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Product]:
     """A house whose deadlines and clips are short, and which must be left without an error of the sandbox."""
     telnyx = telnyx or exchange()
-    with mock.patch("callflow.house.clips.load", return_value=CLIPS):
-        async with house(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
+    with mock.patch("callflow.call.call_config.clips.load", return_value=CLIPS):
+        async with product(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
             yield the
             await until(lambda: not _webhooks_on_their_way(), "the last webhook to be answered", 8)
             assert telnyx.failures == [], "the emulated carrier itself failed"
@@ -102,7 +102,7 @@ def webhook(kind: str, payload: Mapping[str, Any], *, event_id: str = "") -> byt
 
 
 async def post(
-    the: House,
+    the: Product,
     body: bytes | AsyncIterator[bytes],
     headers: Mapping[str, str] | None = None,
     *,
@@ -112,13 +112,13 @@ async def post(
     """One request to the carriers' listener; signed as Telnyx does unless it is given headers."""
     if headers is None:
         headers = the.telnyx.sign(body) if isinstance(body, bytes) else {}
-    url = f"http://127.0.0.1:{the.line.public[1]}{path}"
+    url = f"http://127.0.0.1:{the.app.public_at[1]}{path}"
     async with httpx.AsyncClient(trust_env=False, timeout=10, verify=False) as client:
         sent = {"Content-Type": "application/json", **headers}
         return await client.request(method, url, content=body, headers=sent)
 
 
-async def tell(the: House, kind: str, payload: Mapping[str, Any], *, event_id: str = "") -> None:
+async def tell(the: Product, kind: str, payload: Mapping[str, Any], *, event_id: str = "") -> None:
     """A webhook by hand that must be taken."""
     answer = await post(the, webhook(kind, payload, event_id=event_id))
     taken(answer, kind)
@@ -133,7 +133,7 @@ def taken(answer: httpx.Response, what: str) -> None:
 # Ends
 
 
-def posted(the: House, call: Call | None = None) -> list[str]:
+def posted(the: Product, call: Call | None = None) -> list[str]:
     """The actions asked of the carrier, in order; of one call, or of all. What it was only asked about is none."""
     return [
         command.action
@@ -142,7 +142,7 @@ def posted(the: House, call: Call | None = None) -> list[str]:
     ]
 
 
-def cause(the: House, call: str | None = None) -> str:
+def cause(the: Product, call: str | None = None) -> str:
     """Why the only call on record ended (or that of one call)."""
     (ended,) = the.happened("ended", call)
     return str(ended.get("cause", ""))
@@ -161,13 +161,13 @@ def heard(call: Call, name: str, sentence: str) -> str:
     return "carrier" if sentence in call.spoken and line is not None and line.played_bytes else ""
 
 
-async def over(the: House, call: Call, timeout: float = 10.0) -> None:
+async def over(the: Product, call: Call, timeout: float = 10.0) -> None:
     """Until the call has ended at the carrier, and the server has let go of it."""
     await call.wait_ended(timeout)
     await the.quiet()
 
 
-async def conversing(the: House, call: Call) -> None:
+async def conversing(the: Product, call: Call) -> None:
     """Until the caller hears the agent."""
     await call.wait_streaming()
     await call.phone.hears(0.05)
@@ -208,15 +208,15 @@ async def no_more_tasks(before: Mapping[asyncio.Task[Any], str]) -> None:
         raise AssertionError(f"tasks left behind: {new()}") from None
 
 
-async def nothing_left(the: House, before: Mapping[asyncio.Task[Any], str], call: Call) -> None:
+async def nothing_left(the: Product, before: Mapping[asyncio.Task[Any], str], call: Call) -> None:
     """Within 1 s of the step into `hangup` everything that the call owned is gone."""
-    (name,) = the.line.journal.calls()
+    (name,) = the.app.journal.calls()
     await the.until(lambda: the.happened("ended", name), "the call to be let go of", 8)
-    records = the.line.journal.read(name)
+    records = the.app.journal.read(name)
     hangup = next(record.at for record in records if record.after == "hangup")
     ended = next(record.at for record in records if record.event["event"] == "ended")
     assert ended - hangup < 1.0, f"letting go took {ended - hangup:.2f} s"
-    await until(lambda: not the.line.switchboard.calls, "the call to leave the switchboard", 1)
+    await until(lambda: not the.app.switchboard.calls, "the call to leave the switchboard", 1)
     await until(lambda: all(one.closed for one in the.realtime.sessions), "the engine's socket to close", 1)
     await until(lambda: all(one.ended for one in call.streams), "the media socket to close", 1)
 

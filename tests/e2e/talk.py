@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from callflow.sandbox import telnyx, twilio
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Say, Session, Turn
-from tests.e2e.house import House
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Say, Session, Turn
+from tests.e2e.product import Product
 
 
 FAST: dict[str, Any] = {
@@ -100,7 +100,7 @@ async def clock() -> AsyncIterator[Clock]:
         watching.cancel()
 
 
-async def talk(the: House, **options: Any) -> Talk:
+async def talk(the: Product, **options: Any) -> Talk:
     """Rings, and waits until the stream is up."""
     number = len(the.realtime.sessions) + 1
     received = bytearray()
@@ -110,7 +110,7 @@ async def talk(the: House, **options: Any) -> Talk:
     return Talk(call, stream, await the.realtime.wait_session(number), received)
 
 
-async def goodbye(the: House, *talks: Talk) -> None:
+async def goodbye(the: Product, *talks: Talk) -> None:
     """Everybody hangs up; nothing may have been refused by anybody."""
     for one in talks:
         await one.call.hang_up()

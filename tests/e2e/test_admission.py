@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from callflow.media import clips
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
-from tests.e2e.house import PUBLIC, house, run, until
 from tests.e2e.process import serving
+from tests.e2e.product import PUBLIC, product, run, until
 from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, posted, stage, tasks, tell
 from tests.e2e.test_survival import office
 
@@ -39,7 +39,7 @@ def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
             await the.until(lambda: len(the.happened("ended")) == 1, "the refused call's end on record")
             (refused,) = the.happened("call_refused")
             assert (refused["reason"], refused["from_number"]) == ("busy", "+15550100077")
-            name = the.line.journal.calls()[1]
+            name = the.app.journal.calls()[1]
             assert cause(the, name) == "busy"
             assert first.state == "answered", "the first call suffered"
             await over_after_hanging_up(first)
@@ -62,7 +62,7 @@ def test_of_many_at_once_exactly_the_limit_is_taken() -> None:
             calls = [await the.telnyx.ring() for _ in range(12)]
             await the.until(lambda: len(the.actions("answer")) + len(the.actions("reject")) == 12, "all to be decided")
             assert len(the.actions("answer")) == 3
-            assert the.line.switchboard.counts["refused"] == 9
+            assert the.app.switchboard.counts["refused"] == 9
             for call in calls:
                 if call.state != "ended":
                     await call.hang_up()
@@ -86,7 +86,7 @@ def test_repeats_of_a_refused_calls_webhook_do_not_take_it_after_all() -> None:
             await tell(the, "call.initiated", leg(**ids))
             await tell(the, "call.answered", leg(**ids))
             assert posted(the, second) == ["reject"]
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
 
     run(main())
 
@@ -121,7 +121,7 @@ def test_a_slot_is_free_again_after_every_way_to_fail() -> None:
             await conversing(the, last)
             await last.hang_up()
             await the.quiet()
-            assert the.line.switchboard.counts["refused"] == 0
+            assert the.app.switchboard.counts["refused"] == 0
 
     run(main())
 
@@ -158,7 +158,7 @@ def test_a_caller_beyond_their_limit_is_rejected_as_busy_and_others_get_in(numbe
             other = await the.telnyx.ring(from_number="+15550100078")
             await conversing(the, other)
             assert first.state == "answered", "the first call suffered"
-            assert the.line.switchboard.counts["refused"] == 1
+            assert the.app.switchboard.counts["refused"] == 1
             await first.hang_up()
             await other.hang_up()
             await the.quiet()
@@ -230,7 +230,7 @@ def test_calls_of_an_hour_are_counted_and_repeats_of_a_webhook_are_not() -> None
             (refused,) = the.happened("call_refused")
             assert refused["reason"] == "caller_limit"
             assert refused["why"] == "this caller has had 2 calls within an hour already"
-            assert cause(the, the.line.journal.calls()[-1]) == "caller_limit"
+            assert cause(the, the.app.journal.calls()[-1]) == "caller_limit"
 
     run(main())
 
@@ -255,7 +255,7 @@ def test_a_call_found_answered_beyond_the_callers_limit_is_told_so_and_hung_up()
 def test_twilio_hears_busy_for_a_caller_beyond_their_limit() -> None:
     async def main() -> None:
         twilio = Twilio(PUBLIC, timing=TwilioTiming(speak_s_per_char=0.02))
-        async with house(carrier=twilio, realtime=model(), max_calls_per_caller=1) as the:
+        async with product(carrier=twilio, realtime=model(), max_calls_per_caller=1) as the:
             first = await twilio.ring(from_number="+15550100077")
             await first.wait_streaming()
             second = await twilio.ring(from_number="+15550100077")
@@ -300,8 +300,8 @@ def test_a_drain_lets_calls_end_by_themselves_and_refuses_new_ones() -> None:
         async with stage() as the:
             live = await the.telnyx.ring()
             await conversing(the, live)
-            draining = asyncio.create_task(the.line.switchboard.drain(5.0))
-            await the.until(lambda: not the.line.switchboard.is_accepting, "the drain")
+            draining = asyncio.create_task(the.app.switchboard.drain(5.0))
+            await the.until(lambda: not the.app.switchboard.is_accepting, "the drain")
             refused = await the.telnyx.ring()
             await refused.wait_ended()
             assert refused.hangup_cause == "user_busy"
@@ -320,7 +320,7 @@ def test_a_drain_ends_a_call_that_still_rings() -> None:
         async with stage(telnyx=exchange(answer_s=30)) as the:
             call = await the.telnyx.ring()
             await the.until(lambda: the.actions("answer") and the.actions("answer")[0].status, "the answer")
-            await the.line.switchboard.drain(0.05)
+            await the.app.switchboard.drain(0.05)
             assert posted(the) == ["answer", "hangup"]
             assert call.ended_by == "product"
 
@@ -328,7 +328,7 @@ def test_a_drain_ends_a_call_that_still_rings() -> None:
 
 
 def test_a_drain_is_bounded_when_nothing_works_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callflow.switchboard._LAST_WORDS_SECONDS", 0.3)
+    monkeypatch.setattr("callflow.switchboard.switchboard._LAST_WORDS_SECONDS", 0.3)
 
     async def main() -> None:
         faults = Faults(no_marks=True, webhook_drop=["*"])
@@ -340,9 +340,9 @@ def test_a_drain_is_bounded_when_nothing_works_any_more(monkeypatch: pytest.Monk
             call.faults = faults
             faults.api += api
             began = monotonic()
-            await the.line.switchboard.drain(0.1)
+            await the.app.switchboard.drain(0.1)
             assert monotonic() - began < 0.1 + 0.5 + 1.5 + 1.0, "the drain hangs with the carrier's API"
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
             assert "hangup" in posted(the)
 
     run(main())
@@ -497,7 +497,7 @@ def test_30_calls_leave_no_task_and_no_call_object_behind() -> None:
             await _short_calls(the.telnyx, 20)
             await the.quiet()
             await the.until(lambda: len(tasks()) <= len(before), f"no more tasks than {before}", 2)
-            board = the.line.switchboard
+            board = the.app.switchboard
             assert (board.calls, board._legs, len(board._tasks), len(board._last_words)) == ([], {}, 0, 0)
 
             # On a busy machine their last tasks may still be letting go of them. To look takes long, and they need the

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from callflow import events
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
+from callflow.contracts import events
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import ApiFault, Faults, Telnyx
 from tests.conformance.schemas import complaints, folder, load, unknown_keys
-from tests.e2e.house import House, house, run, together
+from tests.e2e.product import Product, product, run, together
 from tests.e2e.talk import FAST, noise, saying, talk
 
 
@@ -23,7 +23,7 @@ def carrier(*faults: ApiFault) -> Telnyx:
     return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", faults=Faults(api=list(faults)))
 
 
-async def interrupted(the: House) -> None:
+async def interrupted(the: Product) -> None:
     one = await talk(the)
     await one.phone.hears(0.3)
     one.phone.say(tone(160))
@@ -32,17 +32,17 @@ async def interrupted(the: House) -> None:
     await one.call.hang_up()
 
 
-async def apologised(the: House) -> None:
+async def apologised(the: Product) -> None:
     call = await the.telnyx.ring()
     await call.wait_ended()
 
 
-async def dismissed(the: House) -> None:
+async def dismissed(the: Product) -> None:
     await talk(the)
     the.call.post(events.GoodbyeRequested(reason="test"))
 
 
-async def adopted(the: House) -> None:
+async def adopted(the: Product) -> None:
     """A call that somebody else has answered: its stream is asked for."""
     call = await the.telnyx.ring(faults=Faults(webhook_drop=["call.initiated"]))
     call.answer(None)
@@ -51,7 +51,7 @@ async def adopted(the: House) -> None:
     await call.hang_up()
 
 
-async def turned_away(the: House) -> None:
+async def turned_away(the: Product) -> None:
     one = await talk(the)
     await (await the.telnyx.ring()).wait_ended()
     await one.call.hang_up()
@@ -84,7 +84,7 @@ def test_whole_calls_send_only_what_the_vendors_document() -> None:
     client_events: list[tuple[str, dict[str, Any]]] = []
 
     async def scene(name: str, story: Any, realtime: Any, settings: dict[str, Any]) -> None:
-        async with house(carrier=carrier(ApiFault(status=429)), realtime=realtime(), **{**FAST, **settings}) as the:
+        async with product(carrier=carrier(ApiFault(status=429)), realtime=realtime(), **{**FAST, **settings}) as the:
             await story(the)
             await the.quiet(5)
             commands.extend(the.telnyx.commands)

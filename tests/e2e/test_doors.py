@@ -9,19 +9,19 @@ import httpx
 
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from tests.e2e.house import PUBLIC, House, house, run
+from tests.e2e.product import PUBLIC, Product, product, run
 
 
 CARRIERS = ("twilio",)
 
 
-def at(the: House) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.line.public[1]}", trust_env=False)
+def at(the: Product) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.app.public_at[1]}", trust_env=False)
 
 
 def test_signs_of_life() -> None:
     async def main() -> None:
-        async with house() as the, at(the) as client:
+        async with product() as the, at(the) as client:
             index = await client.get("/")
             assert index.json() == {"message": "Media Stream Server is running!"}
             assert (await client.get("/health")).text == "OK"
@@ -41,7 +41,7 @@ def test_signs_of_life() -> None:
 
 def test_the_root_is_shared_with_twilio_by_what_the_request_says() -> None:
     async def main() -> None:
-        async with house() as the, at(the) as client:
+        async with product() as the, at(the) as client:
             query = urlencode({"CallSid": "CA" + "1" * 32, "CallStatus": "ringing", "From": "+15550100001"})
             unsigned = await client.get(f"/?{query}")
             assert unsigned.status_code == 403
@@ -55,7 +55,7 @@ def test_the_root_is_shared_with_twilio_by_what_the_request_says() -> None:
 
 def test_nobody_is_told_about_calls_or_secrets() -> None:
     async def main() -> None:
-        async with house() as the, at(the) as client:
+        async with product() as the, at(the) as client:
             call = await the.twilio.ring(from_number="+15550109876")
             await call.wait_streaming()
             for path in ("/", "/health", "/status", "/public-url", "/api/version", "/api/calls", "/metrics"):
@@ -70,7 +70,7 @@ def test_nobody_is_told_about_calls_or_secrets() -> None:
 
 def test_a_host_header_changes_no_address() -> None:
     async def main() -> None:
-        async with house() as the, at(the) as client:
+        async with product() as the, at(the) as client:
             headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
             assert (await client.get("/public-url", headers=headers)).json() == {"publicUrl": PUBLIC}
 
@@ -82,12 +82,12 @@ def test_both_carriers_at_once() -> None:
         telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
         async with telnyx:
             both: dict[str, Any] = telnyx.settings()
-            async with house(carrier=Twilio(PUBLIC), **both) as the:
-                telnyx.find(f"http://127.0.0.1:{the.line.public[1]}")
+            async with product(carrier=Twilio(PUBLIC), **both) as the:
+                telnyx.find(f"http://127.0.0.1:{the.app.public_at[1]}")
                 first, second = await telnyx.ring(), await the.twilio.ring()
                 await first.wait_answered()  # its stream would need a name that leads to this machine
                 await second.wait_streaming()
                 await second.phone.hears(0.3)
-                assert {call.carrier.name for call in the.line.switchboard.calls} == {"telnyx", "twilio"}
+                assert {call.carrier.name for call in the.app.switchboard.calls} == {"telnyx", "twilio"}
 
     run(main())

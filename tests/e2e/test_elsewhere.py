@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from callflow.sandbox.realtime import Realtime
+from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e.house import run
 from tests.e2e.process import ROOT, Process, environment, python
+from tests.e2e.product import run
 
 
 @pytest.fixture(scope="module")

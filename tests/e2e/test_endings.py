@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from callflow import events
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.contracts import events
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
-from tests.e2e.house import House, run
+from tests.e2e.product import Product, run
 from tests.e2e.scenes import (
     SHORT,
     cause,
@@ -34,13 +34,13 @@ from tests.e2e.scenes import (
 )
 
 
-Act = Callable[[House, Call], Awaitable[None]]
+Act = Callable[[Product, Call], Awaitable[None]]
 
 
 @asynccontextmanager
 async def one_call(
     *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
-) -> AsyncIterator[tuple[House, Call]]:
+) -> AsyncIterator[tuple[Product, Call]]:
     """Somebody rings; at the end of the block the call must be over, and nothing of it left."""
     async with stage(telnyx=telnyx, realtime=realtime, **settings) as the:
         before = tasks()
@@ -417,7 +417,7 @@ def test_an_engine_that_stops_reading_does_not_hold_up_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["make_engine", "engine.run", "engine.append", "carrier.execute", "dialect", "record"]
+    "where", ["make_engine", "engine.run", "engine.append", "carrier.execute", "media_protocol", "record"]
 )
 def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
     where: str, monkeypatch: pytest.MonkeyPatch
@@ -426,7 +426,7 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
         async with stage() as the:
             other = await the.telnyx.ring()
             await conversing(the, other)
-            (name,) = [call.id for call in the.line.switchboard.calls]
+            (name,) = [call.id for call in the.app.switchboard.calls]
 
             def broken(*_: Any, **__: Any) -> Any:
                 raise ZeroDivisionError("a bug")
@@ -434,15 +434,15 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
             async def broken_later(*_: Any, **__: Any) -> Any:
                 raise ZeroDivisionError("a bug")
 
-            carrier = the.line.carriers[0]
+            carrier = the.app.carriers[0]
             with monkeypatch.context() as patch:
                 match where:
                     case "make_engine":
-                        patch.setattr("callflow.house.OpenAIRealtime", broken)
+                        patch.setattr("callflow.call.call_config.OpenAIRealtime", broken)
                     case "engine.run":
-                        patch.setattr("callflow.engines.openai_realtime.open_socket", broken_later)
+                        patch.setattr("callflow.engines.openai_realtime.adapter.open_socket", broken_later)
                     case "engine.append":
-                        engine = the.line.switchboard.calls[0].agent.sessions.engine
+                        engine = the.app.switchboard.calls[0].agent.sessions.engine
                         assert engine is not None
                         mine = type(engine).append
                         patch.setattr(
@@ -450,15 +450,15 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
                         )
                     case "carrier.execute":
                         patch.setattr(carrier, "execute", broken_later)
-                    case "dialect":
-                        patch.setattr(carrier, "dialect", broken)
+                    case "media_protocol":
+                        patch.setattr(carrier, "media_protocol", broken)
                     case "record":
-                        patch.setattr("callflow.call.Call._note_numbers", broken)
+                        patch.setattr("callflow.call.call.Call._note_numbers", broken)
                 victim = await the.telnyx.ring()
-                await the.until(lambda: len(the.line.journal.calls()) == 2 or where == "record", "the second call")
-                await the.until(lambda: the.line.switchboard.counts["calls"] == 2, "the second call")
-                await the.until(lambda: len(the.line.switchboard.calls) == 1, "the second call to end", 4)
-            assert [call.id for call in the.line.switchboard.calls] == [name]
+                await the.until(lambda: len(the.app.journal.calls()) == 2 or where == "record", "the second call")
+                await the.until(lambda: the.app.switchboard.counts["calls"] == 2, "the second call")
+                await the.until(lambda: len(the.app.switchboard.calls) == 1, "the second call to end", 4)
+            assert [call.id for call in the.app.switchboard.calls] == [name]
             if where != "carrier.execute":
                 await victim.wait_ended()
                 assert victim.ended_by == "product", "somebody was left on the line"

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from callflow import events
+from callflow.contracts import events
 from callflow.media import clips
 from callflow.sandbox import voices
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Quirks, Realtime, Script, Turn
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Quirks, Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e.house import Exchange, House, exchange, faults, house, run, together
 from tests.e2e.media_socket import media_socket, ring_by_hand
+from tests.e2e.product import Exchange, Product, exchange, faults, product, run, together
 from tests.e2e.talk import FAST, Talk, goodbye, noise, saying, talk
 
 
@@ -39,7 +39,7 @@ def asked(one: Talk, kind: str) -> list[dict[str, Any]]:
     return [event.event for event in one.session.received if event.event["type"] == kind]
 
 
-async def apologised(the: House, one: Talk) -> None:
+async def apologised(the: Product, one: Talk) -> None:
     """The caller hears the apology as a clip, and the server hangs up, once."""
     await the.until(lambda: SORRY[:BEGINNING] in one.received, "the apology at the carrier")
     await one.call.wait_ended(3)
@@ -55,7 +55,7 @@ async def apologised(the: House, one: Talk) -> None:
 def test_the_session_is_configured_first_and_the_caller_greeted_once() -> None:
     async def main() -> None:
         said = noise(300, 1)
-        async with house(realtime=model(said), instructions="Be brief.", greeting="Say hello.", **FAST) as the:
+        async with product(realtime=model(said), instructions="Be brief.", greeting="Say hello.", **FAST) as the:
             one = await talk(the)
             await the.until(lambda: len(one.received) == len(said), "the greeting")
             kinds = [event.event["type"] for event in one.session.received]
@@ -65,7 +65,7 @@ def test_the_session_is_configured_first_and_the_caller_greeted_once() -> None:
             assert greeting["response"] == {"instructions": "Be brief.\n\nSay hello."}
             audio = one.session.config["audio"]
             assert audio["input"]["format"] == audio["output"]["format"] == {"type": "audio/pcmu"}
-            assert audio["output"]["voice"] == the.line.settings.voice
+            assert audio["output"]["voice"] == the.app.settings.voice
             assert audio["input"]["turn_detection"]["silence_duration_ms"] == FAST["vad_silence_ms"]
             await goodbye(the, one)
 
@@ -74,7 +74,7 @@ def test_the_session_is_configured_first_and_the_caller_greeted_once() -> None:
 
 def test_without_a_greeting_the_model_waits_for_the_caller() -> None:
     async def main() -> None:
-        async with house(realtime=model(), greeting="", **FAST) as the:
+        async with product(realtime=model(), greeting="", **FAST) as the:
             one = await talk(the)
             one.phone.say(tone(160))
             await one.phone.hears(0.1)
@@ -97,7 +97,7 @@ UNTAKEN: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 def test_a_session_that_is_not_taken_as_asked_is_a_phone_call_all_the_same() -> None:
     async def scene(faults: dict[str, Any], updates: list[str]) -> None:
-        async with house(realtime=model(**faults), **FAST) as the:
+        async with product(realtime=model(**faults), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             assert [event["event_id"] for event in asked(one, "session.update")] == updates
@@ -111,7 +111,7 @@ def test_a_session_that_is_not_taken_as_asked_is_a_phone_call_all_the_same() -> 
 
 def test_a_busy_model_is_tried_again_and_the_caller_greeted_once() -> None:
     async def scene(status: int) -> None:
-        async with house(realtime=model(refuse_next=1, refuse_status=status), **FAST) as the:
+        async with product(realtime=model(refuse_next=1, refuse_status=status), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             assert the.realtime.connections_attempted == 2
@@ -126,7 +126,7 @@ def test_a_busy_model_is_tried_again_and_the_caller_greeted_once() -> None:
 
 def test_a_refusal_that_no_second_try_can_mend_ends_the_call_at_once() -> None:
     async def scene(status: int) -> None:
-        async with house(realtime=model(refuse_next=-1, refuse_status=status), **FAST) as the:
+        async with product(realtime=model(refuse_next=-1, refuse_status=status), **FAST) as the:
             begun = time.monotonic()
             call = await the.carrier.ring()
             await call.wait_ended(4)
@@ -150,7 +150,7 @@ NEVER_READY: dict[str, dict[str, Any]] = {
 
 def test_a_model_that_never_gets_ready_is_given_its_time_and_then_an_apology() -> None:
     async def scene(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(**faults), engine_seconds=1.2, **FAST) as the:
+        async with product(realtime=model(**faults), engine_seconds=1.2, **FAST) as the:
             begun = time.monotonic()
             call = await the.carrier.ring()
             received = bytearray()
@@ -175,7 +175,7 @@ STILLBORN: dict[str, dict[str, Any]] = {
 
 def test_a_session_that_ends_before_it_begins_is_apologised_for() -> None:
     async def scene(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(**faults), carrier=slow_to_answer(), **FAST) as the:
+        async with product(realtime=model(**faults), carrier=slow_to_answer(), **FAST) as the:
             call = await the.carrier.ring()
             await call.wait_ended(4)
             assert call.spoken == ["Sorry."]
@@ -198,7 +198,7 @@ def slow_to_answer() -> Exchange:
 
 def test_a_caller_who_gives_up_while_the_model_is_called_leaves_nothing_behind() -> None:
     async def main() -> None:
-        async with house(realtime=model(hang_next=-1), **FAST) as the:
+        async with product(realtime=model(hang_next=-1), **FAST) as the:
             call = await the.carrier.ring()
             await the.realtime.wait_attempt()
             await call.hang_up()
@@ -217,7 +217,7 @@ def test_a_lost_model_is_apologised_for_at_any_moment() -> None:
     async def scene(how: str) -> None:
         dice = random.Random(how)
         pace = Pace(first_byte_ms=100, speed=3)
-        async with house(realtime=model(noise(2000, 3), noise(2000, 4), pace=pace), **FAST) as the:
+        async with product(realtime=model(noise(2000, 3), noise(2000, 4), pace=pace), **FAST) as the:
             talks = [await talk(the) for _ in range(3)]
 
             async def lose(one: Talk) -> None:
@@ -242,7 +242,7 @@ def test_a_lost_model_is_apologised_for_at_any_moment() -> None:
 def test_the_apology_takes_the_place_of_what_was_being_said() -> None:
     async def main() -> None:
         said = noise(8000, 5)
-        async with house(realtime=model(said), **FAST) as the:
+        async with product(realtime=model(said), **FAST) as the:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 300, "the beginning of the greeting")
             one.session.drop()
@@ -258,7 +258,7 @@ def test_the_apology_takes_the_place_of_what_was_being_said() -> None:
 
 def test_a_fatal_error_is_not_tried_again() -> None:
     async def scene(code: str) -> None:
-        async with house(realtime=model(fatal_error=code), **FAST) as the:
+        async with product(realtime=model(fatal_error=code), **FAST) as the:
             one = await talk(the)
             await apologised(the, one)
             assert the.realtime.connections_attempted == 1
@@ -275,7 +275,7 @@ def test_a_fatal_error_is_not_tried_again() -> None:
 def test_the_end_of_a_session_is_noticed_however_it_is_told() -> None:
     async def scene(expiry: Any) -> None:
         quirks = Quirks(session_seconds=0.5, expires_at_in=3600, expiry=expiry)  # nobody can see it coming
-        async with house(realtime=model(quirks=quirks), **FAST) as the:
+        async with product(realtime=model(quirks=quirks), **FAST) as the:
             one = await talk(the)
             await apologised(the, one)
             (summary,) = the.happened("ended")
@@ -288,7 +288,7 @@ def test_the_end_of_a_session_is_noticed_however_it_is_told() -> None:
 def test_a_model_that_stops_reading_loses_its_own_call_only() -> None:
     async def main() -> None:
         realtime = model(stop_reading_after=3, only_connections=[2])
-        async with house(realtime=realtime, write_seconds=0.5, **{**FAST, "greeting": ""}) as the:
+        async with product(realtime=realtime, write_seconds=0.5, **{**FAST, "greeting": ""}) as the:
             other = await talk(the)
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
@@ -309,7 +309,7 @@ def test_a_model_that_stops_reading_loses_its_own_call_only() -> None:
 
 def test_a_response_that_fails_for_the_rate_limit_ends_no_call() -> None:
     async def main() -> None:
-        async with house(realtime=model(rate_limit_next=1), **FAST) as the:
+        async with product(realtime=model(rate_limit_next=1), **FAST) as the:
             one = await talk(the)
             await the.until(lambda: the.happened("response_failed"), "the failed response on record")
             (failed,) = the.happened("response_failed")
@@ -323,7 +323,7 @@ def test_a_response_that_fails_for_the_rate_limit_ends_no_call() -> None:
 
 def test_errors_that_end_nothing_are_on_record() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **FAST) as the:
+        async with product(realtime=model(), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             for code in ("conversation_already_has_active_response", "response_cancel_not_active", "server_error"):
@@ -363,7 +363,7 @@ NONSENSE: list[dict[str, Any]] = [
 def test_nonsense_from_the_model_ends_nothing_and_is_not_played() -> None:
     async def main() -> None:
         said = noise(200, 6)
-        async with house(realtime=model(said), **FAST) as the:
+        async with product(realtime=model(said), **FAST) as the:
             one = await talk(the)
             await the.until(lambda: len(one.received) == len(said), "the greeting")
             for event in NONSENSE:
@@ -391,7 +391,7 @@ def _json(event: dict[str, Any]) -> str:
 
 def test_the_session_is_closed_when_the_caller_hangs_up() -> None:
     async def main() -> None:
-        async with house(realtime=model(noise(5000, 7)), **FAST) as the:
+        async with product(realtime=model(noise(5000, 7)), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             await one.call.hang_up()
@@ -403,7 +403,7 @@ def test_the_session_is_closed_when_the_caller_hangs_up() -> None:
 
 def test_a_goodbye_is_not_talked_over_by_a_model_that_goes() -> None:
     async def main() -> None:
-        async with house(realtime=model(noise(5000, 8)), **{**FAST, "farewell_seconds": 20}) as the:
+        async with product(realtime=model(noise(5000, 8)), **{**FAST, "farewell_seconds": 20}) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             the.call.post(events.GoodbyeRequested(reason="test"))
@@ -423,7 +423,7 @@ def test_a_goodbye_is_not_talked_over_by_a_model_that_goes() -> None:
 
 def test_a_model_lost_while_the_media_socket_is_away_is_apologised_for(carrier: str) -> None:
     async def main() -> None:
-        async with house(realtime=model(noise(400, 9)), **{**FAST, "stream_grace_seconds": 2}) as the:
+        async with product(realtime=model(noise(400, 9)), **{**FAST, "stream_grace_seconds": 2}) as the:
             one = await talk(the, faults=faults(**({"reconnect_after_s": 0.4} if carrier == "telnyx" else {})))
             await one.phone.hears(0.2)
             one.stream.drop()
@@ -445,7 +445,7 @@ def test_the_words_of_both_sides_are_kept_in_order() -> None:
         turns = tuple(Turn.say(text, noise(200, number)) for number, text in enumerate(("Hello.", "At nine.", "Bye.")))
         script = Script.of(*turns, heard=("When do you open?", "Thank you."))
         realtime = Realtime(script=script, pace=Pace(first_byte_ms=30, transcription_ms=80, speed=8))
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             one = await talk(the)
             conversation = the.call.relay.conversation
             for count in (1, 2, 3):
@@ -468,7 +468,7 @@ def test_an_interrupted_turn_keeps_what_was_heard_apart_from_what_was_not() -> N
 
     async def main() -> None:
         script = Script.of(Turn.say(text, noise(4000, 10)), otherwise=Turn.silence(), heard=("Wait.",))
-        async with house(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
+        async with product(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 900, "some of the greeting")
             one.phone.say(tone(160))
@@ -493,7 +493,7 @@ def test_an_interrupted_turn_keeps_what_was_heard_apart_from_what_was_not() -> N
 
 def test_a_transcription_that_fails_holds_nothing_up() -> None:
     async def main() -> None:
-        async with house(realtime=model(transcription_fails=True), **FAST) as the:
+        async with product(realtime=model(transcription_fails=True), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             one.phone.say(tone(160))
@@ -508,7 +508,7 @@ def test_a_transcription_that_fails_holds_nothing_up() -> None:
 
 def test_the_recorded_conversation_of_the_office_runs_without_a_violation() -> None:
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.office(), pace=Pace(speed=20)), **FAST) as the:
+        async with product(realtime=Realtime(script=Script.office(), pace=Pace(speed=20)), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.5)
             one.phone.say(voices.load("caller/interruption")[: 8 * 700])

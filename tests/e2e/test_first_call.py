@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Realtime
-from callflow.sandbox.realtime.script import Pace, Script
-from tests.e2e.house import house, run
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Realtime
+from callflow.sandbox.openai_realtime.script import Pace, Script
+from tests.e2e.product import product, run
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -13,7 +13,7 @@ CARRIERS = ("telnyx", "twilio")
 
 def test_a_call_is_answered_greeted_and_let_go() -> None:
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.tone(0.4), pace=Pace.instant())) as the:
+        async with product(realtime=Realtime(script=Script.tone(0.4), pace=Pace.instant())) as the:
             phone = Phone()
             call = await the.carrier.ring(phone=phone)
             await call.wait_streaming()
@@ -33,7 +33,7 @@ def test_a_call_is_answered_greeted_and_let_go() -> None:
 
 def test_a_model_that_is_ready_and_stays_mute_is_apologised_for() -> None:
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), reply_seconds=0.3) as the:
+        async with product(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), reply_seconds=0.3) as the:
             phone = Phone()
             call = await the.carrier.ring(phone=phone)
             await phone.hears(1.0)

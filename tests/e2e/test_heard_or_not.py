@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from callflow.media.g711 import ULAW_SILENCE
-from callflow.sandbox.phone import tone
-from tests.e2e.house import run, together, until
+from callflow.sandbox.common.phone import tone
+from tests.e2e.product import run, together, until
 from tests.e2e.puppet import Puppet, cause, puppet
 
 
@@ -193,7 +193,7 @@ def test_a_sentence_that_breaks_off_is_gone_on_with_and_is_not_complete_on_recor
             one.answer("we close at noon.")
             await one.phone.hears(0.3, since=since)
             await one.rest()
-            await one.the.line.journal.flushed()
+            await one.the.app.journal.flushed()
             told = await record(one)
             status_of = {each["text"]: each["status"] for each in told}
             assert status_of[BROKEN] == "incomplete"
@@ -211,9 +211,9 @@ def test_a_sentence_that_breaks_off_is_gone_on_with_and_is_not_complete_on_recor
 
 
 async def record(one: Puppet) -> list[dict[str, Any]]:
-    (call,) = one.the.line.journal.calls()
+    (call,) = one.the.app.journal.calls()
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"http://127.0.0.1:{one.the.line.console[1]}/api/conversations/stream/{call}")
+        answer = await client.get(f"http://127.0.0.1:{one.the.app.console_at[1]}/api/conversations/stream/{call}")
     items: list[dict[str, Any]] = answer.json()["items"]
     for item in items:
         item["text"] = " ".join(part.get("text", "") for part in item["content"])
@@ -266,7 +266,7 @@ def test_what_was_written_and_not_said_is_on_record_as_not_heard_and_told_to_the
             one.answer()
             await one.phone.hears(0.3, since=since)
             await one.rest()
-            await one.the.line.journal.flushed()
+            await one.the.app.journal.flushed()
             (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
             assert written["status"] == "incomplete"
             assert not written["heard"]
@@ -308,7 +308,7 @@ async def late_words(kind: str) -> None:
         one.answer("For when?")
         await one.phone.hears(0.2, since=since)
         await one.rest()
-        await one.the.line.journal.flushed()
+        await one.the.app.journal.flushed()
         stale = [each for each in await record(one) if each["text"] == words]
         assert [each["status"] for each in stale] == ["incomplete"], stale
         assert not stale[0]["heard"]
@@ -346,9 +346,13 @@ async def leave(setting: str, approved: bool) -> None:
         response = one.begin()
         one.emit("response.output_item.done", response_id=response, output_index=0, item=wanted)
         one.done(response, output=[wanted])
-        await one.the.until(lambda: one.the.happened("mcp_approval"), "the question to be answered")
-        answers = [event["item"] for event in one.sent("conversation.item.create")]
-        given = [item for item in answers if item["type"] == "mcp_approval_response"]
+
+        def answers() -> list[dict[str, Any]]:
+            made = [event["item"] for event in one.sent("conversation.item.create")]
+            return [item for item in made if item["type"] == "mcp_approval_response"]
+
+        await one.the.until(lambda: one.the.happened("mcp_approval") and answers(), "the question to be answered")
+        given = answers()
         assert [(item["approval_request_id"], item["approve"]) for item in given] == [("q1", approved)]
         assert one.the.happened("mcp_approval") == [
             {"event": "mcp_approval", "server": "shop", "tool": "buy", "approved": approved}
@@ -438,7 +442,7 @@ def test_words_that_sounded_like_silence_are_on_record_as_not_heard() -> None:
             one.answer()
             await one.phone.hears(0.3, since=since)
             await one.rest()
-            await one.the.line.journal.flushed()
+            await one.the.app.journal.flushed()
             (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
             assert written["status"] == "incomplete"
             assert not written["heard"]

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import account
 from callflow.sandbox.twilio import Twilio
-from tests.e2e.house import House, house, run, until
+from tests.e2e.product import Product, product, run, until
 from tests.e2e.talk import noise, talk
 from tests.history.test_database import EARLIER
 
@@ -49,19 +49,19 @@ def model(*, heard: str = "When are you open on Monday?") -> Realtime:
 
 
 @asynccontextmanager
-async def recorded(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
+async def recorded(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Product, httpx.AsyncClient]]:
     (tmp_path / "tools.py").write_text(TOOLS, encoding="utf-8")
     given: dict[str, Any] = {
         "tools_file": str(tmp_path / "tools.py"), "vad_silence_ms": 200, "no_input_seconds": 0,
         "realtime": model(), **settings,
     }  # fmt: skip
-    async with house(**given) as the:
-        url = f"http://127.0.0.1:{the.line.console[1]}"
+    async with product(**given) as the:
+        url = f"http://127.0.0.1:{the.app.console_at[1]}"
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             yield the, client
 
 
-async def scripted(the: House) -> str:
+async def scripted(the: Product) -> str:
     """Greeting, a question, a tool, its answer, the end. Returns the id of the call's stream."""
     one = await talk(the)
     await one.phone.hears(0.25)
@@ -75,7 +75,7 @@ async def scripted(the: House) -> str:
     return stream
 
 
-def number_id(the: House) -> str:
+def number_id(the: Product) -> str:
     """The carrier's own id of the number that is called."""
     if isinstance(the.carrier, Twilio):
         return the.carrier.exchange.numbers["+15550100002"].sid
@@ -113,7 +113,7 @@ def test_a_scripted_call_is_on_record_as_it_was(tmp_path: Path, database_url: st
             assert [row["ended_at"] for row in while_live] == [None]
             await the.carrier_call().hang_up()
             await the.quiet()
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
 
             (row,) = (await client.get("/api/conversations")).json()
             assert isinstance(row["id"], int)
@@ -147,14 +147,14 @@ def test_a_scripted_call_is_on_record_as_it_was(tmp_path: Path, database_url: st
             assert items == expected
 
             paths = [f"/api/conversations/phone/{each}" for each in ("%2B15550100002", "+15550100002")]
-            for path in [*paths, f"/api/conversations/stream/{the.line.journal.calls()[0]}"]:
+            for path in [*paths, f"/api/conversations/stream/{the.app.journal.calls()[0]}"]:
                 answer = (await client.get(path)).json()
                 assert (answer[0] if isinstance(answer, list) else answer)["id"] == row["id"], path
             path = f"/api/conversations/phone-sid/{number_id(the)}"
             assert [each["id"] for each in (await client.get(path)).json()] == [row["id"]]
             assert (await client.get("/api/conversations/phone-sid/PNnone")).json() == []
 
-            full = (await client.get(f"/api/calls/{the.line.journal.calls()[0]}")).json()["conversation"]
+            full = (await client.get(f"/api/calls/{the.app.journal.calls()[0]}")).json()["conversation"]
             assert full["direction"] == "inbound"
             assert full["carrier"] in ("telnyx", "twilio")
             assert full["usage"]["models"]["gpt-realtime-2.1"]["audio_out"] > 0
@@ -233,7 +233,7 @@ def test_search_paging_export_and_deletion(tmp_path: Path, database_url: str) ->
                 await one.phone.hears(0.2)
                 await one.call.hang_up()
                 await the.quiet()
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             seen, path = [], "/api/conversations?limit=2&text=morning"
             while path:
                 answer = await client.get(path)
@@ -322,11 +322,11 @@ def test_too_old_calls_are_deleted_by_themselves(tmp_path: Path) -> None:
             await one.phone.hears(0.2)
             await one.call.hang_up()
             await the.quiet()
-            assert list(the.line.keeper.recordings.iterdir())
+            assert list(the.app.history.recordings.iterdir())
         async with recorded(tmp_path, data_dir=folder) as (the, client):
             assert len((await client.get("/api/conversations")).json()) == 1, "kept for ever, unless told otherwise"
         async with recorded(tmp_path, data_dir=folder, retention_days=1e-9) as (the, client):
-            await until(lambda: not list(the.line.keeper.recordings.iterdir()), "the recording to be deleted")
+            await until(lambda: not list(the.app.history.recordings.iterdir()), "the recording to be deleted")
             assert (await client.get("/api/conversations")).json() == []
 
     run(main())
@@ -351,13 +351,13 @@ def test_a_card_number_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             await scripted(the)
             await the.carrier_call().hang_up()
             await the.quiet()
-            await the.line.journal.flushed()
-            shown = (await client.get(f"/api/calls/{the.line.journal.calls()[0]}")).text
+            await the.app.journal.flushed()
+            shown = (await client.get(f"/api/calls/{the.app.journal.calls()[0]}")).text
             assert "[card number]" in shown
             assert "4111" not in shown
             assert (await client.get("/api/conversations?text=card")).json(), "the words beside it are gone as well"
 
-    for ours in ("callflow.call", "callflow.agent", "callflow.engines", "callflow.history", "carriers"):
+    for ours in ("callflow.call.call", "callflow.agent.agent", "callflow.engines", "callflow.history", "carriers"):
         caplog.set_level("DEBUG", ours)
     run(main())
     kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
@@ -378,7 +378,7 @@ def test_a_database_in_trouble_stops_no_call_and_is_plain_to_see(tmp_path: Path)
             assert "locked" in health["journal"]["trouble"]
             locker.execute("ROLLBACK")
             locker.close()
-            await until(lambda: the.line.journal.waiting == 0, "the journal to catch up", 10)
+            await until(lambda: the.app.journal.waiting == 0, "the journal to catch up", 10)
             (row,) = (await client.get("/api/conversations")).json()
             assert row["message_count"] == 3
 
@@ -390,7 +390,7 @@ def test_a_record_that_cannot_be_opened_keeps_nobody_from_being_answered(tmp_pat
         broken = tmp_path / "broken.db"
         broken.write_bytes(b"this is no database" * 100)
         async with recorded(tmp_path, database_url=f"sqlite:///{broken}") as (the, client):
-            assert any("THE RECORD CANNOT BE OPENED" in line for line in the.line.warnings)
+            assert any("THE RECORD CANNOT BE OPENED" in line for line in the.app.warnings)
             one = await talk(the)
             await one.phone.hears(0.2)
             answer = await client.get("/api/conversations")

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from callflow.sandbox.realtime import Call as ToolCall
-from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Turn
-from callflow.sandbox.realtime.script import tone
+from callflow.sandbox.openai_realtime import Call as ToolCall
+from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Turn
+from callflow.sandbox.openai_realtime.script import tone
 from callflow.sandbox.telnyx import Call, Faults, Telnyx
 from callflow.sandbox.telnyx.webhooks import envelope, timestamp
 from tests.e2e.hostile import Battle, battle
-from tests.e2e.house import run, until
 from tests.e2e.process import SERVER, python, serving
+from tests.e2e.product import run, until
 
 
 pytestmark = pytest.mark.alone

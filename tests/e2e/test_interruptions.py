@@ -9,9 +9,9 @@ import asyncio
 import random
 from typing import Any
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from tests.e2e.house import House, exchange, house, run, together, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e.product import Product, exchange, product, run, together, until
 from tests.e2e.talk import FAST, Talk, clock, goodbye, noise, saying, talk
 
 
@@ -58,7 +58,7 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
     settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
     errors: list[float] = []
     async with (
-        house(realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms), **settings) as the,
+        product(realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms), **settings) as the,
         clock() as watched,
     ):
         one = await talk(the)
@@ -78,7 +78,7 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
     return errors
 
 
-async def interrupt(the: House, one: Talk, number: int, dice: random.Random) -> None:
+async def interrupt(the: Product, one: Talk, number: int, dice: random.Random) -> None:
     """Somewhere in the answer: while it is generated, or long after."""
     await until(lambda: len(answers(one)) > number, "the next answer")
     await one.phone.hears(0.04)

@@ -12,12 +12,12 @@ from unittest import mock
 
 import pytest
 
-from callflow import keeper
-from callflow.events import LegIds
-from callflow.history.store import Query
-from callflow.journal import ENDED, Record
-from tests.e2e.house import house, run
-from tests.history.test_writer import began, journal
+from callflow.contracts.events import LegIds
+from callflow.history.query import Query
+from callflow.journal.journal import ENDED, Record
+from callflow.switchboard import recovery
+from tests.e2e.product import product, run
+from tests.history.test_journal_writer import began, journal
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_the_address_of_the_process_before_is_believed_unless_it_was_its_own(
             await one.flushed()
 
     async def main() -> None:
-        async with house(data_dir=str(tmp_path)) as the:
-            port = the.line.public[1]
-            assert the.line.address() == (told if believed else f"http://127.0.0.1:{port}")
+        async with product(data_dir=str(tmp_path)) as the:
+            port = the.app.public_at[1]
+            assert the.app.address() == (told if believed else f"http://127.0.0.1:{port}")
             await the.quiet()
 
     asyncio.run(left_behind())
@@ -58,8 +58,8 @@ def test_calls_are_kept_for_as_many_days_as_the_settings_say(tmp_path: Path) -> 
             await one.flushed()
 
     async def main() -> None:
-        async with house(data_dir=str(tmp_path), retention_days=2) as the:
-            store, left = the.line.keeper.store, list[str]()
+        async with product(data_dir=str(tmp_path), retention_days=2) as the:
+            store, left = the.app.history.store, list[str]()
             async with asyncio.timeout(5):
                 while len(left := [row["call_id"][-1] for row in await store.find(Query())]) > 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
@@ -83,16 +83,16 @@ def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
     age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carriers' lists lag behind their calls."""
-    monkeypatch.setattr(keeper, "_AGAIN_SECONDS", (0.0,) * 5)
+    monkeypatch.setattr(recovery, "_AGAIN_SECONDS", (0.0,) * 5)
 
     async def main() -> None:
-        async with house() as the:
+        async with product() as the:
             carrier = mock.Mock(find=mock.AsyncMock(side_effect=answers))
             call: Any = SimpleNamespace(
                 id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
                 began=time.time() - age, take_back=mock.Mock(),
             )  # fmt: skip
-            await the.line.keeper._ask_about(call)
+            await the.app.recovery._ask_about(call)
             call.take_back.assert_called_once_with(found)
             assert carrier.find.await_count == len(answers)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from callflow.settings import Settings
-from callflow.settings_loader import load
-from tests.e2e.house import run, until
+from callflow.config.loader import load
+from callflow.config.settings import Settings
 from tests.e2e.operator import Operator, line, session_of_next_call
 from tests.e2e.process import ROOT, SERVER, environment, python, serving
+from tests.e2e.product import run, until
 from tests.e2e.scenes import conversing, exchange, model
 from tests.e2e.test_survival import free_port, office
 
@@ -149,14 +149,14 @@ def test_a_value_that_is_set_elsewhere_is_kept_and_said_not_to_hold(
 
     async def main() -> None:
         async with line() as (the, operator):
-            the.line.settings._origins = read._origins  # as if this house had been started with these files
+            the.app.settings._origins = read._origins  # as if this house had been started with these files
             assert read.origin("voice") == "settings.toml"
             told = await operator.change(
                 audio={"input": {"turn_detection": {"threshold": 0.9}}, "output": {"voice": "cedar"}},
                 model="gpt-realtime",
             )
             assert told["settings"]["voice"] == {"value": "cedar", "origin": "kept in the database"}
-            assert told["settings"]["vad_threshold"]["value"] == the.line.settings.vad_threshold
+            assert told["settings"]["vad_threshold"]["value"] == the.app.settings.vad_threshold
             assert told["kept"]["vad_threshold"] == 0.9
             named = [one for one in told["warnings"] if "does not hold" in one]
             assert len(named) == 2, told["warnings"]
@@ -214,7 +214,7 @@ def test_without_a_database_the_files_hold_and_it_is_said(tmp_path: Path) -> Non
 
     async def main() -> None:
         async with line(data_dir=str(tmp_path), voice="verse") as (the, operator):
-            assert any("kept in the database" in one for one in the.line.warnings), the.line.warnings
+            assert any("kept in the database" in one for one in the.app.warnings), the.app.warnings
             told = await operator.told()
             assert any("not known" in one for one in told["warnings"])
             answer = await operator.ask("PATCH", {"voice": "ash"})
@@ -237,7 +237,7 @@ def test_what_this_version_cannot_use_is_passed_over_and_said(tmp_path: Path) ->
             assert told["kept"] == {"voice": "cedar"}
             for name, _ in rows:
                 assert any(name in one for one in told["warnings"]), name
-                assert any(name in one for one in the.line.warnings), name
+                assert any(name in one for one in the.app.warnings), name
             assert (await operator.ask("DELETE")).status_code == 200
 
     run(main())

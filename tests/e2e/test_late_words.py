@@ -13,15 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.app import Line
-from callflow.history.lessons import learnt
+from callflow.agent.late_transcripts import TOO_LATE
+from callflow.app import Application
+from callflow.config.settings import Settings
+from callflow.history.recent_problems import learnt
 from callflow.history.tables import iso
-from callflow.late_words import TOO_LATE
 from callflow.sandbox import voices
-from callflow.sandbox.realtime import Call as ToolCall
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from callflow.settings import Settings
-from tests.e2e.house import House, house, run, until
+from callflow.sandbox.openai_realtime import Call as ToolCall
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e.product import Product, product, run, until
 from tests.e2e.talk import FAST, Talk, noise, talk
 
 
@@ -36,7 +36,7 @@ def scribe(ms: float, script: Script | None = None, **pace: Any) -> Realtime:
     return Realtime(script=script, pace=Pace.instant(transcription_ms=ms, **pace))
 
 
-async def hangs_up(the: House, *, speaking: bool = False) -> Talk:
+async def hangs_up(the: Product, *, speaking: bool = False) -> Talk:
     """Says something, and hangs up: right behind it, or in the middle of it."""
     one = await talk(the)
     await one.phone.hears(0.1)
@@ -54,23 +54,23 @@ async def hangs_up(the: House, *, speaking: bool = False) -> Talk:
     return one
 
 
-async def gone(the: House) -> None:
+async def gone(the: Product) -> None:
     """Until no call is live, whatever is still to be written down of those that were."""
-    await the.until(lambda: not the.line.switchboard.calls, "the call to leave its place")
+    await the.until(lambda: not the.app.switchboard.calls, "the call to leave its place")
 
 
-async def settled(the: House, calls: int = 1) -> None:
+async def settled(the: Product, calls: int = 1) -> None:
     await the.until(lambda: len(the.happened("ended")) == calls, "the end to be on record", 6)
-    await the.until(lambda: not the.line.switchboard.unwritten, "nobody to be waited for")
-    await the.line.journal.flushed()
+    await the.until(lambda: not the.app.switchboard.unwritten, "nobody to be waited for")
+    await the.app.journal.flushed()
 
 
-async def asked(the: House, path: str) -> Any:
+async def asked(the: Product, path: str) -> Any:
     async with httpx.AsyncClient(trust_env=False) as client:
-        return (await client.get(f"http://127.0.0.1:{the.line.console[1]}{path}")).json()
+        return (await client.get(f"http://127.0.0.1:{the.app.console_at[1]}{path}")).json()
 
 
-async def said(the: House, call: str) -> list[tuple[str, str]]:
+async def said(the: Product, call: str) -> list[tuple[str, str]]:
     """Status and words of the caller's turns, as the record of the calls tells them."""
     told = await asked(the, f"/api/conversations/stream/{call}")
     theirs = [item for item in told["items"] if item["role"] == "user"]
@@ -86,11 +86,11 @@ def types(one: Talk) -> list[str]:
 @pytest.mark.parametrize("speaking", [False, True], ids=["behind it", "in the middle of it"])
 def test_what_was_said_right_before_the_end_is_written_down(speaking: bool) -> None:
     async def main() -> None:
-        async with house(realtime=scribe(700), **FAST) as the:
+        async with product(realtime=scribe(700), **FAST) as the:
             one = await hangs_up(the, speaking=speaking)
-            (call,) = the.line.journal.calls()
+            (call,) = the.app.journal.calls()
             assert not one.session.closed, "the session stays for the words"
-            assert the.line.switchboard.unwritten == 1
+            assert the.app.switchboard.unwritten == 1
             assert the.happened("ended") == []
             told = await asked(the, "/api/calls")
             assert (told["live"], told["recorded"]) == ([], [call])
@@ -115,11 +115,11 @@ def test_what_was_said_right_before_the_end_is_written_down(speaking: bool) -> N
 
 def test_the_end_on_record_is_when_the_call_ended_and_not_when_its_words_came() -> None:
     async def main() -> None:
-        async with house(realtime=scribe(1200), **FAST) as the:
+        async with product(realtime=scribe(1200), **FAST) as the:
             await hangs_up(the)
-            (call,) = the.line.journal.calls()
+            (call,) = the.app.journal.calls()
             await settled(the)
-            records = the.line.journal.read(call)
+            records = the.app.journal.read(call)
             hung_up = next(record.at for record in records if record.after == "hangup")
             (end,) = (record for record in records if record.event["event"] == "ended")
             (turn,) = (record for record in records if record.event.get("who") == "caller")
@@ -127,11 +127,11 @@ def test_the_end_on_record_is_when_the_call_ended_and_not_when_its_words_came() 
             assert end.at - hung_up > 0.8, "it was waited for"
             assert hung_up <= end.event["until"] < hung_up + 0.8
             assert end.event["cause"] in ("normal_clearing", "completed")
-            row = await the.line.keeper.store.conversation(call)
+            row = await the.app.history.store.conversation(call)
             assert row is not None
             assert row["state"] == "hangup"
             assert row["ended_at"] == iso(end.event["until"])
-            with sqlite3.connect(Path(the.line.settings.data_dir) / "callflow.db") as database:
+            with sqlite3.connect(Path(the.app.settings.data_dir) / "callflow.db") as database:
                 ((stream,),) = database.execute("SELECT ended_at FROM streams").fetchall()
             assert stream <= row["ended_at"]
 
@@ -140,23 +140,23 @@ def test_the_end_on_record_is_when_the_call_ended_and_not_when_its_words_came() 
 
 def test_words_that_never_come_are_noted_and_hold_up_no_other_caller() -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 1.5}) as the:
+        async with product(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 1.5}) as the:
             one = await hangs_up(the)
-            (call,) = the.line.journal.calls()
+            (call,) = the.app.journal.calls()
             began = time.monotonic()
             two = await talk(the)
             await two.phone.hears(0.1)
-            assert the.line.switchboard.unwritten == 1, "the first one still waits"
-            assert the.line.switchboard.counts["refused"] == 0
+            assert the.app.switchboard.unwritten == 1, "the first one still waits"
+            assert the.app.switchboard.counts["refused"] == 0
             await the.until(lambda: the.happened("not_transcribed", call), "the note")
             assert time.monotonic() - began < 3
             await one.session.wait_closed()
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             ((status, words),) = await said(the, call)
             assert status == "incomplete"
             assert TOO_LATE in words
             assert len(the.happened("ended", call)) == 1
-            (lesson,) = await learnt(the.line.keeper.store)
+            (lesson,) = await learnt(the.app.history.store)
             assert "transcript_seconds" in lesson.remedy
             await two.call.hang_up()
             await settled(the, 2)
@@ -166,11 +166,11 @@ def test_words_that_never_come_are_noted_and_hold_up_no_other_caller() -> None:
 
 def test_no_more_calls_are_waited_for_than_may_be_live() -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 20}) as the:
+        async with product(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 20}) as the:
             first = await hangs_up(the)
             second = await hangs_up_next(the)
             await the.until(lambda: len(the.happened("ended")) == 1, "the second one to be given up")
-            assert the.line.switchboard.unwritten == 1
+            assert the.app.switchboard.unwritten == 1
             await second.session.wait_closed()
             assert not first.session.closed
             assert [event["reason"] for event in the.happened("not_transcribed")] == [TOO_LATE]
@@ -178,7 +178,7 @@ def test_no_more_calls_are_waited_for_than_may_be_live() -> None:
     run(main())
 
 
-async def hangs_up_next(the: House) -> Talk:
+async def hangs_up_next(the: Product) -> Talk:
     one = await talk(the)
     await one.phone.hears(0.1)
     one.phone.say(noise(400, 2))
@@ -195,9 +195,9 @@ async def hangs_up_next(the: House) -> Talk:
 )
 def test_where_nothing_is_waited_for_the_session_closes_at_once(settings: dict[str, Any], noted: int) -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), **FAST | settings) as the:
+        async with product(realtime=scribe(NEVER), **FAST | settings) as the:
             one = await hangs_up(the)
-            assert the.line.switchboard.unwritten == 0
+            assert the.app.switchboard.unwritten == 0
             assert len(the.happened("ended")) == 1
             assert "until" not in the.happened("ended")[0]
             await one.session.wait_closed(1)
@@ -208,14 +208,14 @@ def test_where_nothing_is_waited_for_the_session_closes_at_once(settings: dict[s
 
 def test_a_call_in_which_all_is_written_waits_for_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=scribe(0), **FAST) as the:
+        async with product(realtime=scribe(0), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.1)
             one.phone.say(noise(400, 1))
             await the.until(lambda: [e for e in the.happened("turn") if e["who"] == "caller"], "the words")
             await one.call.hang_up()
             await gone(the)
-            assert the.line.switchboard.unwritten == 0
+            assert the.app.switchboard.unwritten == 0
             assert len(the.happened("ended")) == 1
             assert "input_audio_buffer.commit" not in types(one)
 
@@ -226,7 +226,7 @@ def test_an_answer_under_way_is_cancelled_once_and_its_tools_are_not_run() -> No
     async def main() -> None:
         long = Script.tone(20).otherwise
         script = Script((Script.tone(0.2).otherwise, Turn((*long.output, ToolCall("end_call")))), heard_otherwise=WORDS)
-        async with house(realtime=scribe(900, script, speed=1.0), **FAST) as the:
+        async with product(realtime=scribe(900, script, speed=1.0), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.1)
             await one.phone.hears_silence(200)
@@ -248,10 +248,10 @@ def test_a_caller_whom_only_we_have_heard_is_written_down_too() -> None:
     """The engine does not look for turns, and hang-ups do not wait for a pause."""
 
     async def main() -> None:
-        async with house(realtime=scribe(300), **FAST | {"turn_detection": "none"}) as the:
+        async with product(realtime=scribe(300), **FAST | {"turn_detection": "none"}) as the:
             one = await talk(the)
             one.phone.say(voices.load("caller/hours"))
-            await the.until(lambda: the.call.relay.company.ear.is_alone, "our ear to hear them", 5)
+            await the.until(lambda: the.call.relay.dead_air.detector.is_alone, "our ear to hear them", 5)
             await one.call.hang_up()
             await gone(the)
             await settled(the)
@@ -264,7 +264,7 @@ def test_a_caller_whom_only_we_have_heard_is_written_down_too() -> None:
 def test_an_agent_that_was_broken_off_for_nothing_does_not_go_on_in_a_call_that_is_over() -> None:
     async def main() -> None:
         script = Script(otherwise=Script.tone(5).otherwise, heard_otherwise="")
-        async with house(realtime=scribe(400, script), **FAST | {"vad_create_response": False}) as the:
+        async with product(realtime=scribe(400, script), **FAST | {"vad_create_response": False}) as the:
             one = await talk(the)
             await one.phone.hears(0.1)
             one.phone.say(noise(300, 1))
@@ -283,7 +283,7 @@ def test_an_agent_that_was_broken_off_for_nothing_does_not_go_on_in_a_call_that_
 
 def test_a_session_that_breaks_meanwhile_is_not_waited_for() -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20, "engine_tries": 3}) as the:
+        async with product(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20, "engine_tries": 3}) as the:
             one = await hangs_up(the)
             one.session.drop()
             await settled(the)
@@ -298,13 +298,13 @@ def test_a_server_that_stops_meanwhile_ends_in_time_and_its_record_is_whole(
     ms: float, found: str, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        async with house(realtime=scribe(ms), **FAST, data_dir=str(tmp_path)) as the:
+        async with product(realtime=scribe(ms), **FAST, data_dir=str(tmp_path)) as the:
             await hangs_up(the)
-            assert the.line.switchboard.unwritten == 1
+            assert the.app.switchboard.unwritten == 1
             began = time.monotonic()
-            await the.line.switchboard.drain(5)
+            await the.app.switchboard.drain(5)
             assert time.monotonic() - began < 3.5
-            assert the.line.switchboard.unwritten == 0
+            assert the.app.switchboard.unwritten == 0
         assert found in whole(tmp_path)
 
     run(main())
@@ -312,10 +312,10 @@ def test_a_server_that_stops_meanwhile_ends_in_time_and_its_record_is_whole(
 
 def test_callers_who_wait_for_the_next_process_do_not_wait_for_it(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}, data_dir=str(tmp_path)) as the:
+        async with product(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}, data_dir=str(tmp_path)) as the:
             await hangs_up(the)
             began = time.monotonic()
-            await the.line.switchboard.hand_over(5)
+            await the.app.switchboard.hand_over(5)
             await settled(the)
             assert time.monotonic() - began < 2
         assert TOO_LATE in whole(tmp_path)
@@ -335,25 +335,27 @@ def whole(folder: Path) -> str:
 
 def test_a_process_that_dies_meanwhile_leaves_a_call_that_is_over(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}) as the:
+        async with product(realtime=scribe(NEVER), **FAST | {"transcript_seconds": 20}) as the:
             await hangs_up(the)
-            (call,) = the.line.journal.calls()
-            await the.line.journal.flushed()
+            (call,) = the.app.journal.calls()
+            await the.app.journal.flushed()
             died = time.time()
             with (
-                sqlite3.connect(Path(the.line.settings.data_dir) / "callflow.db") as there,
+                sqlite3.connect(Path(the.app.settings.data_dir) / "callflow.db") as there,
                 sqlite3.connect(tmp_path / "callflow.db") as copy,
             ):
                 there.backup(copy)
             async with AsyncExitStack() as stack:
                 changed = {"port": 0, "console_port": 0, "data_dir": str(tmp_path)}
-                again = await stack.enter_async_context(Line(Settings(**the.line.settings.model_dump() | changed)))
-                await until(lambda: again.keeper.opened.is_set() and not again.switchboard.calls, "it to be over", 15)
+                again = await stack.enter_async_context(
+                    Application(Settings(**the.app.settings.model_dump() | changed))
+                )
+                await until(lambda: again.recovery.opened.is_set() and not again.switchboard.calls, "it to be over", 15)
                 await again.journal.flushed()
-                row = await again.keeper.store.conversation(call)
+                row = await again.history.store.conversation(call)
                 assert row is not None
                 assert row["ended_at"], "it is not taken for a live one"
-                records = await again.keeper.store.journal(call)
+                records = await again.history.store.journal(call)
                 (end,) = (record for record in records if record.event["event"] == "ended")
                 assert end.event["until"] <= died + 0.1, "it ended when it was last heard of"
                 assert end.event["cause"] == next(r for r in reversed(records) if r.after == "hangup").event.get(

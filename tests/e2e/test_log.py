@@ -12,16 +12,16 @@ import httpx
 import pytest
 
 import carriers.twilio
-from callflow.repeats import Repeats
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.web import public
-from carriers.twilio_media import TwilioDialect
-from tests.e2e.house import PUBLIC, house, run
+from callflow.web.public import webhooks
+from carriers.twilio.media import TwilioMediaProtocol
 from tests.e2e.media_socket import media_socket, refusal, ring_by_hand
+from tests.e2e.product import PUBLIC, product, run
 from tests.e2e.talk import FAST, noise, saying, talk
 
 
@@ -39,7 +39,7 @@ def model(**faults: Any) -> Realtime:
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
-    ours = ("callflow.sandbox", "callflow.keeper")
+    ours = ("callflow.sandbox", "callflow.switchboard.recovery")
     return [
         each.getMessage()
         for each in caplog.records
@@ -56,11 +56,11 @@ def test_a_refused_engine_says_so_with_its_reason(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO, "callflow")
 
     async def main(status: int) -> str:
-        async with house(carrier=telnyx(), realtime=model(refuse_next=-1, refuse_status=status), **FAST) as the:
+        async with product(carrier=telnyx(), realtime=model(refuse_next=-1, refuse_status=status), **FAST) as the:
             call = await the.carrier.ring()
             await call.wait_ended(8)
             await the.quiet()
-            return the.line.journal.calls()[0]
+            return the.app.journal.calls()[0]
 
     for status in (401, 403, 404):
         caplog.clear()
@@ -75,11 +75,11 @@ def test_a_deadline_says_which_one_has_passed(caplog: pytest.LogCaptureFixture) 
 
     async def main() -> str:
         settings = {**FAST, "engine_seconds": 0.3}
-        async with house(carrier=telnyx(), realtime=model(hang_next=-1), **settings) as the:
+        async with product(carrier=telnyx(), realtime=model(hang_next=-1), **settings) as the:
             call = await the.carrier.ring()
             await call.wait_ended(8)
             await the.quiet()
-            return the.line.journal.calls()[0]
+            return the.app.journal.calls()[0]
 
     name = run(main())
     assert of_call(lines(caplog), name, "deadline_passed: deadline engine", "cause engine_timeout")
@@ -89,14 +89,14 @@ def test_a_session_that_is_replaced_and_one_that_follows_are_told(caplog: pytest
     caplog.set_level(logging.INFO, "callflow")
 
     async def main() -> str:
-        async with house(carrier=telnyx(), realtime=model(), **{**FAST, "engine_tries": 3}) as the:
+        async with product(carrier=telnyx(), realtime=model(), **{**FAST, "engine_tries": 3}) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             one.session.drop()
             await the.until(lambda: "recovering>streaming" in the.timeline(), "the next session")
             await one.call.hang_up()
             await the.quiet()
-            return the.line.journal.calls()[0]
+            return the.app.journal.calls()[0]
 
     name = run(main())
     said = lines(caplog)
@@ -110,17 +110,17 @@ def test_a_media_socket_that_is_refused_or_closed_here_is_told_with_the_reason(
     caplog.set_level(logging.INFO, "callflow")
 
     async def main() -> list[str]:
-        monkeypatch.setattr(public, "_refusals", Repeats(public.log))
+        monkeypatch.setattr(webhooks, "_refusals", RepeatedWarnings(webhooks.log))
         names = []
         settings = {**FAST, "start_frame_seconds": 0.2}
-        async with house(carrier=telnyx(), realtime=model(), **settings) as the:
+        async with product(carrier=telnyx(), realtime=model(), **settings) as the:
             for do in ("another call", "no start", "odd codec"):
                 call, url = await ring_by_hand(the)
                 async with media_socket(url, call.control_id if do != "another call" else "v3:another") as socket:
                     if do != "no start":
                         await socket.start(encoding="OPUS" if do == "odd codec" else "PCMU")
                     await socket.closed()
-                names.append(the.line.journal.calls()[-1])
+                names.append(the.app.journal.calls()[-1])
                 await call.hang_up()
                 await the.quiet()
             assert await refusal(url) == 403
@@ -139,13 +139,15 @@ def test_a_media_stream_of_another_account_is_told(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO, "callflow")
 
     async def main() -> str:
-        with mock.patch.object(carriers.twilio, "TwilioDialect", return_value=TwilioDialect("AC-another")):
-            async with house(carrier=Twilio(PUBLIC), realtime=model(), **FAST) as the:
+        with mock.patch.object(
+            carriers.twilio.carrier, "TwilioDialect", return_value=TwilioMediaProtocol("AC-another")
+        ):
+            async with product(carrier=Twilio(PUBLIC), realtime=model(), **FAST) as the:
                 call = await the.carrier.ring()
                 await the.until(lambda: the.happened("media_lost"), "the end of the stream")
                 await call.hang_up()
                 await the.quiet()
-                return the.line.journal.calls()[0]
+                return the.app.journal.calls()[0]
 
     name = run(main())
     assert of_call(lines(caplog, logging.WARNING), name, "socket is closed here", "one of the account AC"), lines(
@@ -157,8 +159,8 @@ def test_a_refused_request_to_the_operators_port_is_told(caplog: pytest.LogCaptu
     caplog.set_level(logging.INFO, "callflow")
 
     async def main() -> None:
-        async with house(carrier=telnyx(), realtime=model(), console_token="right-token-of-the-console") as the:
-            base = f"http://127.0.0.1:{the.line.console[1]}"
+        async with product(carrier=telnyx(), realtime=model(), console_token="right-token-of-the-console") as the:
+            base = f"http://127.0.0.1:{the.app.console_at[1]}"
             async with httpx.AsyncClient(trust_env=False) as client:
                 assert (await client.get(f"{base}/health")).status_code == 401
                 wrong = {"Authorization": "Bearer wrong-token-of-somebody"}
@@ -179,7 +181,7 @@ def test_a_refused_request_to_the_operators_port_is_told(caplog: pytest.LogCaptu
 def test_debug_shows_what_comes_and_goes_and_info_does_not(carrier: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> tuple[str, str]:
         exchange = Twilio(PUBLIC) if carrier == "twilio" else telnyx()
-        async with house(carrier=exchange, realtime=model(), **FAST) as the:
+        async with product(carrier=exchange, realtime=model(), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             one.phone.say(tone(300))
@@ -188,7 +190,7 @@ def test_debug_shows_what_comes_and_goes_and_info_does_not(carrier: str, caplog:
             token = the.call._streams.url.rsplit("/", 1)[1]
             await one.call.hang_up()
             await the.quiet()
-            return the.line.journal.calls()[0], token
+            return the.app.journal.calls()[0], token
 
     for level in (logging.DEBUG, logging.INFO):
         caplog.clear()

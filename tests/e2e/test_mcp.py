@@ -18,12 +18,12 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from callflow import settings_files
-from callflow.history import mcp_stdio as mcp
-from callflow.history.mcp_stdio import home, record_url
-from tests.e2e.house import house, run
+from callflow.config import files
+from callflow.mcp import stdio as mcp
+from callflow.mcp.stdio import home, record_url
 from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
 from tests.e2e.process import ROOT
+from tests.e2e.product import product, run
 from tests.e2e.talk import talk
 from tests.history.test_database import EARLIER
 
@@ -216,20 +216,20 @@ def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
 def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
     async def main() -> None:
         async with (
-            house(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
+            product(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
             reading(tmp_path, database_url) as client,
         ):
             for number in range(3):
                 one = await talk(the)
                 await one.phone.hears(0.2)
-                await the.line.journal.flushed()
+                await the.app.journal.flushed()
                 rows = await asked(client, "get_conversations")
                 assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
                 timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
                 assert timeline["ended"] == "it has not ended"
                 await one.call.hang_up()
                 await the.quiet()
-                await the.line.journal.flushed()
+                await the.app.journal.flushed()
             for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
                 assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
 
@@ -286,7 +286,7 @@ def test_it_reads_settings_like_a_server_and_leaves_those_of_other_programs_alon
     beside, other = tmp_path / "beside", tmp_path / "other"
     for folder in (beside / "mine", other):
         folder.mkdir(parents=True)
-    for module in (mcp, settings_files):
+    for module in (mcp, files):
         monkeypatch.setattr(module, "HOME", beside)
     monkeypatch.chdir(other)
     (beside / ".env").write_text("DATA_DIR=mine")
@@ -306,10 +306,10 @@ def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
     token = "a-token-of-24-characters"
 
     async def main() -> None:
-        async with house(console_token=token) as the:
+        async with product(console_token=token) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
-            url = f"http://127.0.0.1:{the.line.console[1]}/mcp"
+            url = f"http://127.0.0.1:{the.app.console_at[1]}/mcp"
             headers = {"Authorization": f"Bearer {token}"}
             async with httpx.AsyncClient(trust_env=False) as plain:
                 for given, status in (
@@ -318,7 +318,7 @@ def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
                 ):  # fmt: skip
                     answer = await plain.post(url, json={}, headers=given)
                     assert answer.status_code == status, given
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             async with over_http(url, headers) as client:
                 assert [tool.name for tool in (await client.list_tools()).tools] == OLD + NEW
                 (row,) = await asked(client, "get_conversations")
@@ -372,8 +372,8 @@ WRONG_CALLS = (
 
 def test_over_http_garbage_is_told_what_it_is(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with house(console_token=TOKEN, database_url=database_url) as the:
-            it, log = Port(the.line.console[1]), Log(caplog)
+        async with product(console_token=TOKEN, database_url=database_url) as the:
+            it, log = Port(the.app.console_at[1]), Log(caplog)
             for method in ("GET", "DELETE", "PUT", "HEAD", "OPTIONS"):
                 answer = await it.ask(method, "/mcp", headers=MCP_HEADERS)
                 assert (answer.status, answer.headers["allow"]) == (405, "POST"), method
@@ -404,12 +404,12 @@ def test_what_it_tells_can_be_printed_and_means_the_same() -> None:
     hostile = "\x1b[2J \x9b \u202e \u2028 \x7f \U000e0041 ü"
 
     async def main() -> None:
-        async with house(console_token=TOKEN) as the:
-            it = Port(the.line.console[1])
+        async with product(console_token=TOKEN) as the:
+            it = Port(the.app.console_at[1])
             one = await talk(the)
             await one.call.hang_up()
             await the.quiet()
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             (row,) = (await it.ask("GET", "/api/conversations")).json()
             item = {"id": "x", "type": "message", "content": [{"type": "text", "text": hostile}]}
             path = f"/api/conversations/stream/{row['stream_sid']}/items"
@@ -430,8 +430,8 @@ def test_when_it_cannot_answer_that_is_said_once_and_it_is_tried_again(
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
 
     async def main() -> None:
-        async with house(console_token=TOKEN) as the:
-            it = Port(the.line.console[1])
+        async with product(console_token=TOKEN) as the:
+            it = Port(the.app.console_at[1])
             with monkeypatch.context() as patch:
                 patch.setitem(sys.modules, "mcp.server.streamable_http_manager", None)  # the package is half there
                 for _ in range(3):
@@ -452,8 +452,8 @@ def test_while_the_record_cannot_be_read_the_tools_say_so(tmp_path: Path, caplog
     broken.write_bytes(b"this is no database" * 100)
 
     async def main() -> None:
-        async with house(console_token=TOKEN, database_url=f"sqlite:///{broken}") as the:
-            url, headers = f"http://127.0.0.1:{the.line.console[1]}/mcp", {"Authorization": f"Bearer {TOKEN}"}
+        async with product(console_token=TOKEN, database_url=f"sqlite:///{broken}") as the:
+            url, headers = f"http://127.0.0.1:{the.app.console_at[1]}/mcp", {"Authorization": f"Bearer {TOKEN}"}
             async with over_http(url, headers) as client:
                 assert "not open yet" in await refused(client, "get_conversations")
                 assert (await client.list_resources()).resources == []

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from callflow.call.stream_tokens import StreamTokens
 from callflow.media import g711
-from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script, Session
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone, tone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session
 from callflow.sandbox.telnyx import Faults, Telnyx, Timing
-from callflow.tokens import Mint
-from tests.e2e.house import House, house, run, until
 from tests.e2e.media_socket import MediaSocket, media_socket, refusal, ring_by_hand
+from tests.e2e.product import Product, product, run, until
 from tests.e2e.talk import FAST
 
 
@@ -57,7 +57,7 @@ async def until_heard(session: Session, audio: bytes, timeout: float = 6.0) -> N
         raise AssertionError(f"the model heard other audio from frame {wrong} on ({len(got)} of {len(audio)} bytes)")
 
 
-def ended(the: House) -> dict[str, Any]:
+def ended(the: Product) -> dict[str, Any]:
     """What the record says of the only call that has ended."""
     (summary,) = the.happened("ended")
     return summary
@@ -68,11 +68,11 @@ def ended(the: House) -> dict[str, Any]:
 
 def test_a_socket_without_a_valid_token_is_refused_and_reaches_no_model() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             door, token = url.rsplit("/", 1)
             name, _, mac = token.split(".")
-            own = Mint.in_folder(Path(the.line.settings.data_dir))
+            own = StreamTokens.in_folder(Path(the.app.settings.data_dir))
             bad = {
                 "no token": f"{door}/",
                 "no door": door.rsplit("/", 1)[0] + "/",
@@ -83,7 +83,7 @@ def test_a_socket_without_a_valid_token_is_refused_and_reaches_no_model() -> Non
                 "no code": f"{door}/{name}.1.",
                 "another spelling": f"{door}/{name.upper()}.1.{mac}",
                 "something behind it": f"{door}/{token}/more",
-                "another server's secret": f"{door}/{Mint(b'x' * 32).path_token(the.call.id, 1)}",
+                "another server's secret": f"{door}/{StreamTokens(b'x' * 32).path_token(the.call.id, 1)}",
                 "a stream that is not open": f"{door}/{own.path_token(the.call.id, 2)}",
                 "a call that never was": f"{door}/{own.path_token('11111111-1111-4111-8111-111111111111', 1)}",
                 "not text": f"{door}/%00%ff%fe..",
@@ -103,7 +103,7 @@ def test_a_socket_without_a_valid_token_is_refused_and_reaches_no_model() -> Non
 
 def test_the_token_of_an_ended_call_is_refused() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             await call.wait_answered()
             await call.hang_up()
@@ -116,7 +116,7 @@ def test_the_token_of_an_ended_call_is_refused() -> None:
 
 def test_no_socket_is_let_in_while_the_carrier_speaks_the_last_sentence() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), carrier=exchange(speak_s_per_char=1), **QUIET) as the:
+        async with product(realtime=quiet_model(), carrier=exchange(speak_s_per_char=1), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start(call_control_id="v3:somebody-else", call_session_id="other")
@@ -129,7 +129,7 @@ def test_no_socket_is_let_in_while_the_carrier_speaks_the_last_sentence() -> Non
 
 def test_a_second_socket_is_refused_while_the_first_is_open() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             async with media_socket(url, call.control_id) as wire:
@@ -146,7 +146,7 @@ def test_a_second_socket_is_refused_while_the_first_is_open() -> None:
 
 def test_of_many_sockets_at_once_one_is_let_in() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             await call.wait_answered()
             gate = asyncio.Event()
@@ -171,7 +171,7 @@ def test_of_many_sockets_at_once_one_is_let_in() -> None:
 def test_a_conversation_resumes_once_when_its_socket_comes_back_within_the_grace() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.tone(0.1), pace=Pace.instant())
-        async with house(realtime=realtime, **{**FAST, "stream_grace_seconds": 2}) as the:
+        async with product(realtime=realtime, **{**FAST, "stream_grace_seconds": 2}) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             async with media_socket(url, call.control_id) as wire:
@@ -203,7 +203,7 @@ def test_a_conversation_resumes_once_when_its_socket_comes_back_within_the_grace
 
 def test_a_socket_that_goes_before_its_start_leaves_room_for_another() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.hang()
@@ -219,7 +219,7 @@ def test_a_socket_that_goes_before_its_start_leaves_room_for_another() -> None:
 def test_a_carrier_whose_socket_breaks_connects_again_and_the_agent_is_heard_again() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.tone(0.3), pace=Pace.instant())
-        async with house(realtime=realtime, **{**FAST, "stream_grace_seconds": 2}) as the:
+        async with product(realtime=realtime, **{**FAST, "stream_grace_seconds": 2}) as the:
             call = await the.telnyx.ring(faults=Faults(reconnect_after_s=0.1))
             await call.wait_streaming()
             await call.phone.hears(0.3)
@@ -244,7 +244,7 @@ def test_a_carrier_whose_socket_breaks_connects_again_and_the_agent_is_heard_aga
 
 def test_a_stream_that_names_another_call_is_closed_and_its_audio_reaches_no_model() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start(call_control_id="v3:somebody-else", call_session_id="not-ours")
@@ -262,7 +262,7 @@ def test_a_stream_that_names_another_call_is_closed_and_its_audio_reaches_no_mod
 
 def test_a_wrong_secret_in_connected_closes_the_stream() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.send({"event": "connected", "connected": {"x-telnyx-streaming-auth-token": "a-guess"}})
@@ -275,7 +275,7 @@ def test_a_wrong_secret_in_connected_closes_the_stream() -> None:
 
 def test_a_socket_without_start_is_closed_in_time_and_the_caller_hears_an_apology() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **IMPATIENT) as the:
+        async with product(realtime=quiet_model(), **IMPATIENT) as the:
             call, url = await ring_by_hand(the)
             await call.wait_answered()
             async with media_socket(url, call.control_id) as wire:
@@ -292,7 +292,7 @@ def test_a_socket_without_start_is_closed_in_time_and_the_caller_hears_an_apolog
 
 def test_the_time_for_start_counts_from_the_answer_when_the_socket_is_earlier() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), carrier=exchange(answer_s=0.5), **IMPATIENT) as the:
+        async with product(realtime=quiet_model(), carrier=exchange(answer_s=0.5), **IMPATIENT) as the:
             call, url = await ring_by_hand(the, answered=False)
             async with media_socket(url, call.control_id) as wire:
                 await call.wait_answered()
@@ -307,7 +307,7 @@ def test_the_time_for_start_counts_from_the_answer_when_the_socket_is_earlier() 
 
 def test_a_carrier_that_never_sends_start_gets_its_call_ended() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **IMPATIENT) as the:
+        async with product(realtime=quiet_model(), **IMPATIENT) as the:
             call = await the.telnyx.ring(faults=Faults(no_start=True))
             await call.wait_ended()
             await the.quiet()
@@ -364,7 +364,7 @@ HOSTILE: dict[str, Any] = {
 
 def test_hostile_frames_end_no_call_and_change_no_audio() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             other = await the.telnyx.ring(phone=Phone(source=lambda chunk: frames(1, chunk)[0]))
             await other.wait_streaming()
             bystander = the.realtime.sessions[0]
@@ -396,7 +396,7 @@ def test_hostile_frames_end_no_call_and_change_no_audio() -> None:
 
 def test_a_message_too_large_to_take_ends_its_own_call_only() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             other, other_url = await ring_by_hand(the)
             call, url = await ring_by_hand(the)
             async with (
@@ -422,7 +422,7 @@ def test_a_message_too_large_to_take_ends_its_own_call_only() -> None:
 
 def test_frames_on_the_wrong_track_or_before_start_are_not_the_callers() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.audio(tone(20), chunks=[1])
@@ -438,7 +438,7 @@ def test_frames_on_the_wrong_track_or_before_start_are_not_the_callers() -> None
 
 def test_the_carriers_complaints_are_counted_and_end_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start()
@@ -456,7 +456,7 @@ def test_the_carriers_complaints_are_counted_and_end_nothing() -> None:
 
 def test_a_pressed_digit_is_on_record() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start()
@@ -474,7 +474,7 @@ def test_a_pressed_digit_is_on_record() -> None:
 
 def test_an_a_law_leg_is_transcoded_exactly() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             every_code = [bytes(range(160)), bytes(range(96, 256)), bytes(range(255, 95, -1))]
             async with media_socket(url, call.control_id) as wire:
@@ -489,7 +489,7 @@ def test_an_a_law_leg_is_transcoded_exactly() -> None:
 def test_a_carrier_that_streams_a_law_is_understood_and_heard() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.tone(0.3), pace=Pace.instant())
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             call = await the.telnyx.ring(codec="PCMA", faults=Faults(media_format="PCMA"))
             await call.wait_streaming()
             await call.phone.hears(0.3)
@@ -513,7 +513,7 @@ UNREADABLE: dict[str, dict[str, Any]] = {
 
 def test_a_stream_that_cannot_be_read_is_refused_and_the_carrier_apologises() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
 
             async def one(start: dict[str, Any]) -> None:
                 call, url = await ring_by_hand(the)
@@ -538,7 +538,7 @@ def test_a_stream_that_cannot_be_read_is_refused_and_the_carrier_apologises() ->
 
 def test_a_carrier_that_streams_wide_band_is_refused_and_apologises() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call = await the.telnyx.ring(faults=Faults(media_format="L16"))
             await call.wait_ended()
             await the.quiet()
@@ -575,13 +575,13 @@ def test_a_carrier_that_stops_reading_loses_its_own_call_only() -> None:
             "mark_every_ms": 30000,
             "greeting": "Hello.",
         }
-        async with house(realtime=realtime, **settings) as the:
+        async with product(realtime=realtime, **settings) as the:
             other, other_url = await ring_by_hand(the)
             call, url = await ring_by_hand(the)
             small = socket.socket()
             small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             small.setblocking(False)
-            host, port = the.line.public
+            host, port = the.app.public_at
             await asyncio.get_running_loop().sock_connect(small, (host, port))
             async with media_socket(other_url, other.control_id) as bystander:
                 await bystander.start()
@@ -618,7 +618,7 @@ def test_a_carrier_that_stops_reading_loses_its_own_call_only() -> None:
 
 def test_early_and_live_audio_reaches_the_model_in_order_and_complete() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(no_session_updated=True), **QUIET) as the:
+        async with product(realtime=quiet_model(no_session_updated=True), **QUIET) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             async with media_socket(url, call.control_id) as wire:
@@ -639,7 +639,7 @@ def test_early_and_live_audio_reaches_the_model_in_order_and_complete() -> None:
 
 def test_a_model_that_is_slow_to_take_the_connection_loses_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(refuse_next=1, refuse_status=500), **QUIET) as the:
+        async with product(realtime=quiet_model(refuse_next=1, refuse_status=500), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start()
@@ -654,7 +654,7 @@ def test_a_model_that_is_slow_to_take_the_connection_loses_nothing() -> None:
 
 def test_more_audio_than_may_wait_for_the_model_counts_as_its_loss() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(no_session_updated=True), engine_buffer_seconds=0.5, **QUIET) as the:
+        async with product(realtime=quiet_model(no_session_updated=True), engine_buffer_seconds=0.5, **QUIET) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             async with media_socket(url, call.control_id) as wire:
@@ -673,7 +673,7 @@ def test_more_audio_than_may_wait_for_the_model_counts_as_its_loss() -> None:
 
 def test_frames_out_of_order_are_put_into_order() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             dice = random.Random(4)
             async with media_socket(url, call.control_id) as wire:
@@ -692,7 +692,7 @@ def test_each_missing_frame_is_given_its_own_time_to_come() -> None:
     """Neighbours swapped for a while: the wait for one of them must not end the wait for the next."""
 
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             said = frames(40)
             async with media_socket(url, call.control_id) as wire:
@@ -709,7 +709,7 @@ def test_each_missing_frame_is_given_its_own_time_to_come() -> None:
 def test_a_carrier_that_shuffles_its_frames_is_heard_in_order() -> None:
 
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             calls = [
                 await the.telnyx.ring(
                     phone=Phone(source=lambda chunk: frames(1, chunk)[0]), faults=Faults(media_shuffle=3)
@@ -735,7 +735,7 @@ def test_frames_go_to_the_model_as_the_settings_say_and_none_is_lost(
     settings: dict[str, Any], first: int, most: int
 ) -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET, **settings) as the:
+        async with product(realtime=quiet_model(), **QUIET, **settings) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             await session.wait_sent("session.updated")
@@ -753,7 +753,7 @@ def test_frames_go_to_the_model_as_the_settings_say_and_none_is_lost(
 
 def test_repeated_frames_are_dropped() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id) as wire:
                 await wire.start()
@@ -767,7 +767,7 @@ def test_repeated_frames_are_dropped() -> None:
 
 def test_a_missing_frame_holds_the_rest_up_for_a_moment_only() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             said = frames(20)
@@ -789,7 +789,7 @@ def test_a_missing_frame_holds_the_rest_up_for_a_moment_only() -> None:
 
 def test_every_tenth_frame_lost_leaves_the_others_in_order() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call = await the.telnyx.ring(
                 phone=Phone(source=lambda chunk: frames(1, chunk)[0]),
                 faults=Faults(media_lose_every=10, media_duplicate_every=7, media_jitter_ms=15),
@@ -805,7 +805,7 @@ def test_every_tenth_frame_lost_leaves_the_others_in_order() -> None:
 
 def test_a_frame_with_an_absurd_number_does_not_deafen_the_model() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             session = await the.realtime.wait_session()
             async with media_socket(url, call.control_id) as wire:
@@ -823,7 +823,7 @@ def test_a_frame_with_an_absurd_number_does_not_deafen_the_model() -> None:
 
 def test_frames_of_any_length_and_without_numbers_pass_unchanged() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call, url = await ring_by_hand(the)
             said = [b"\xfe" * 80, b"\xfd" * 240, b"\xfc", b"\xfb" * 1600, b"", b"\xfa" * 7]
             async with media_socket(url, call.control_id) as wire:
@@ -836,7 +836,7 @@ def test_frames_of_any_length_and_without_numbers_pass_unchanged() -> None:
 
 def test_a_carrier_that_sends_garbage_keeps_its_call() -> None:
     async def main() -> None:
-        async with house(realtime=quiet_model(), **QUIET) as the:
+        async with product(realtime=quiet_model(), **QUIET) as the:
             call = await the.telnyx.ring(
                 faults=Faults(garbage=["text", "json", "unknown", "binary"], garbage_after_s=0.05)
             )

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from callflow.media import clips
-from callflow.sandbox.realtime import Faults, Pace, Realtime, Script
+from callflow.sandbox.openai_realtime import Faults, Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from tests.e2e.house import PUBLIC, Exchange, house, run, together, until
+from tests.e2e.product import PUBLIC, Exchange, product, run, together, until
 from tests.e2e.talk import noise, saying, talk
 
 
@@ -116,7 +116,7 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
     received = bytearray()
     async with doorway(realtime) as door:
         url = f"ws://127.0.0.1:{door.port}/v1/realtime"
-        async with house(carrier=carrier_of(carrier), realtime=realtime, openai_realtime_url=url) as the:
+        async with product(carrier=carrier_of(carrier), realtime=realtime, openai_realtime_url=url) as the:
             one = None
             if moment != "from the start":
                 one = await talk(the)
@@ -140,8 +140,8 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
             heard = one.received if one is not None else received
             assert SORRY in heard or call.spoken, f"no apology: {the.timeline()}"
             assert seconds < MOST_SECONDS, f"over after {seconds:.1f} s"
-            await until(lambda: not the.line.switchboard.calls, "the call to be let go")
-            (name,) = the.line.journal.calls()
+            await until(lambda: not the.app.switchboard.calls, "the call to be let go")
+            (name,) = the.app.journal.calls()
             (ended,) = the.happened("ended")
             assert ended["cause"] in ("engine_lost", "engine_timeout")
             mine = [record for record in caplog.records if name in record.getMessage()]

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from callflow.sandbox import voices
-from callflow.sandbox.realtime import Faults, Pace, Realtime, Script, Turn
-from tests.e2e.house import house, run, together, until
+from callflow.sandbox.openai_realtime import Faults, Pace, Realtime, Script, Turn
+from tests.e2e.product import product, run, together, until
 from tests.e2e.talk import Talk, talk
 from tests.e2e.test_recovery import longest_silence
 
@@ -41,7 +41,7 @@ async def question(one: Talk) -> float:
 async def asked_and(name: str, before: dict[str, Any], during: dict[str, Any], act: str, seconds: float) -> None:
     realtime = office()
     realtime.faults = Faults.of(before)
-    async with house(realtime=realtime) as the:
+    async with product(realtime=realtime) as the:
         one = await talk(the) if not before else None
         if one is None:
             call = await the.carrier.ring()

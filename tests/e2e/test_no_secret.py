@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from callflow.sandbox.realtime import Call, Pace, Realtime, Say, Script, Turn
+from callflow.config.settings import SECRETS
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.settings import SECRETS
-from tests.e2e.house import house, run, together
 from tests.e2e.planted import (
     ADDRESSES,
     ALL,
@@ -36,6 +35,7 @@ from tests.e2e.planted import (
     talkative_database,
     told,
 )
+from tests.e2e.product import product, run, together
 from tests.e2e.scenes import tell
 from tests.e2e.talk import noise
 from tests.e2e.test_process import free_port
@@ -296,7 +296,7 @@ def test_a_carrier_that_tells_a_streams_address_puts_it_on_no_record() -> None:
 
     async def main() -> None:
         evidence = Evidence()
-        async with house() as the:
+        async with product() as the:
             call = await the.telnyx.ring()
             await call.wait_streaming()
             command = next(one for one in the.telnyx.commands if one.action == "answer")
@@ -310,8 +310,8 @@ def test_a_carrier_that_tells_a_streams_address_puts_it_on_no_record() -> None:
             secrets = {"token": url.rsplit(".", 1)[1], "second secret": secret}
             await call.hang_up()
             await the.quiet()
-            for name in the.line.journal.calls():
-                evidence.add(f"record of {name}", repr(the.line.journal.read(name)))
+            for name in the.app.journal.calls():
+                evidence.add(f"record of {name}", repr(the.app.journal.read(name)))
             assert evidence.holds("stream_failed")
             evidence.holds_none_of(secrets)
 

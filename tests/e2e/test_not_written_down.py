@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.app import Line
+from callflow.app import Application
 from callflow.cli import doctor
-from callflow.history.lessons import learnt
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script
-from callflow.settings import Settings
-from tests.e2e.house import House, house, run
+from callflow.config.settings import Settings
+from callflow.history.recent_problems import learnt
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from tests.e2e.product import Product, product, run
 from tests.e2e.scenes import post, taken, webhook
 from tests.e2e.talk import FAST, goodbye, noise, talk
 
@@ -31,11 +31,11 @@ def deaf_scribe() -> Realtime:
     return Realtime(script=Script.tone(0.2), pace=Pace.instant(), faults=ModelFaults(transcription_fails=True))
 
 
-def _more_than(the: House, number: int) -> bool:
+def _more_than(the: Product, number: int) -> bool:
     return len(the.happened("not_transcribed")) > number
 
 
-async def two_turns(the: House) -> None:
+async def two_turns(the: Product) -> None:
     one = await talk(the)
     await one.phone.hears(0.1)
     for number in range(2):
@@ -46,7 +46,7 @@ async def two_turns(the: House) -> None:
 
 def test_a_turn_that_is_not_transcribed_is_on_record_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with house(realtime=deaf_scribe(), **FAST) as the:
+        async with product(realtime=deaf_scribe(), **FAST) as the:
             with caplog.at_level(logging.WARNING):
                 await two_turns(the)
             reasons = {event["reason"] for event in the.happened("not_transcribed")}
@@ -54,16 +54,16 @@ def test_a_turn_that_is_not_transcribed_is_on_record_with_the_reason(caplog: pyt
             assert all(reasons), "and it is not empty"
             loud = [record for record in caplog.records if "is not written down" in record.getMessage()]
             assert len(loud) == 1, "one loud line for each call"
-            await the.line.journal.flushed()
-            (call,) = the.line.journal.calls()
-            base = f"http://127.0.0.1:{the.line.console[1]}"
+            await the.app.journal.flushed()
+            (call,) = the.app.journal.calls()
+            base = f"http://127.0.0.1:{the.app.console_at[1]}"
             async with httpx.AsyncClient(trust_env=False) as client:
                 told = (await client.get(f"{base}/api/conversations/stream/{call}")).json()
             theirs = [item for item in told["items"] if item["role"] == "user"]
             assert len(theirs) == 2
             assert {item["status"] for item in theirs} == {"incomplete"}
             assert all("not transcribed: " in json.dumps(item["content"]) for item in theirs)
-            (lesson,) = await learnt(the.line.keeper.store)
+            (lesson,) = await learnt(the.app.history.store)
             assert lesson.about == "transcription"
             assert "in one of the last 20 calls" in lesson.what
 
@@ -73,14 +73,14 @@ def test_a_turn_that_is_not_transcribed_is_on_record_with_the_reason(caplog: pyt
 @pytest.mark.carrier("telnyx")
 def test_what_the_last_calls_met_is_told_by_doctor_and_at_the_next_start(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house(realtime=deaf_scribe(), **FAST, data_dir=str(tmp_path)) as the:
+        async with product(realtime=deaf_scribe(), **FAST, data_dir=str(tmp_path)) as the:
             await two_turns(the)
-            await the.line.journal.flushed()
-            settings = the.line.settings
+            await the.app.journal.flushed()
+            settings = the.app.settings
         findings = [one async for one in doctor.examine(settings, [], [], [])]
         assert [one.state for one in findings if one.about == "transcription"] == ["note"]
         async with AsyncExitStack() as stack:
-            again = await stack.enter_async_context(Line(Settings(**settings.model_dump() | {"port": 0})))
+            again = await stack.enter_async_context(Application(Settings(**settings.model_dump() | {"port": 0})))
             assert [line for line in again.warnings if line.startswith("transcription: words of the caller")]
 
     run(main())
@@ -89,11 +89,11 @@ def test_what_the_last_calls_met_is_told_by_doctor_and_at_the_next_start(tmp_pat
 @pytest.mark.carrier("twilio")
 def test_a_media_socket_that_is_let_in_by_its_token_alone_is_told(caplog: pytest.LogCaptureFixture) -> None:
     from callflow.sandbox.twilio import Faults, Twilio
-    from tests.e2e.house import PUBLIC
+    from tests.e2e.product import PUBLIC
 
     async def main() -> None:
         twilio = Twilio(PUBLIC, faults=Faults(unsigned_media=True))
-        async with house(
+        async with product(
             carrier=twilio, realtime=Realtime(script=Script.tone(0.2), pace=Pace.instant()), **FAST
         ) as the:
             with caplog.at_level(logging.WARNING):
@@ -101,11 +101,11 @@ def test_a_media_socket_that_is_let_in_by_its_token_alone_is_told(caplog: pytest
                     one = await talk(the)
                     await one.phone.hears(0.1)
                     await goodbye(the, one)
-            assert the.line.switchboard.counts["odd_media_signatures"] == 3
+            assert the.app.switchboard.counts["odd_media_signatures"] == 3
             loud = [record for record in caplog.records if "by its token alone" in record.getMessage()]
             assert len(loud) == 1
-            await the.line.journal.flushed()
-            (lesson,) = await learnt(the.line.keeper.store)
+            await the.app.journal.flushed()
+            (lesson,) = await learnt(the.app.history.store)
             assert (
                 lesson.what
                 == "media sockets were let in by their token alone in 3 of the last 20 calls: it is not signed"
@@ -117,12 +117,12 @@ def test_a_media_socket_that_is_let_in_by_its_token_alone_is_told(caplog: pytest
 @pytest.mark.carrier("telnyx")
 def test_a_message_is_no_call(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house() as the:
+        async with product() as the:
             about: dict[str, Any] = {"id": str(uuid.uuid4()), "from": {"phone_number": "+15550100001"}, "type": "SMS"}
             taken(await post(the, webhook("message.received", about)), "a message")
             odd = await post(the, webhook("call.hangup", {"call_control_id": ["v3:x"]}))
             assert odd.status_code == 400
-            base = f"http://127.0.0.1:{the.line.console[1]}"
+            base = f"http://127.0.0.1:{the.app.console_at[1]}"
             async with httpx.AsyncClient(trust_env=False) as client:
                 told = (await client.get(f"{base}/api/calls")).json()
             assert told == {"live": [], "recorded": []}

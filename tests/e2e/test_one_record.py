@@ -13,11 +13,11 @@ import httpx
 import pytest
 from mcp import Client
 
-from callflow.cli import record
+from callflow.cli import calls
 from callflow.cli.arguments import parse
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Call, Pace, Realtime, Say, Script, Turn
-from tests.e2e.house import House, house, run
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
+from tests.e2e.product import Product, product, run
 from tests.e2e.talk import noise, talk
 from tests.e2e.test_mcp import asked, over_http
 
@@ -39,13 +39,13 @@ def model() -> Realtime:
 class Places:
     """All that tells of the calls of one house."""
 
-    the: House
+    the: Product
     client: httpx.AsyncClient
     mcp: Client
     out: pytest.CaptureFixture[str]
 
     async def printed(self, *words: str) -> list[str]:
-        assert await record.run_calls(parse(["calls", *words])) == 0
+        assert await calls.run_calls(parse(["calls", *words])) == 0
         return self.out.readouterr().out.splitlines()
 
     async def get(self, path: str) -> Any:
@@ -57,7 +57,7 @@ class Places:
 
     async def agree(self) -> list[dict[str, Any]]:
         """Compares them, call by call, newest first. Returns what is known of each."""
-        await self.the.line.journal.flushed()
+        await self.the.app.journal.flushed()
         rows = await self.get("/api/conversations")
         exported = {one["id"]: one for one in await self.get("/api/conversations/export")}
         sheet = {int(one["id"]): one for one in await self.get("/api/conversations/export?format=csv")}
@@ -121,10 +121,10 @@ def test_every_place_says_the_same(
 
     async def main() -> None:
         chosen: dict[str, Any] = {"vad_silence_ms": 200, "no_input_seconds": 0, "max_concurrent_calls": 1}
-        async with house(
+        async with product(
             realtime=model(), data_dir=str(tmp_path / "data"), database_url=database_url, record=True, **chosen
         ) as the:
-            url = f"http://127.0.0.1:{the.line.console[1]}"
+            url = f"http://127.0.0.1:{the.app.console_at[1]}"
             async with (
                 httpx.AsyncClient(base_url=url, trust_env=False) as client,
                 over_http(f"{url}/mcp", {}) as mcp,
@@ -135,7 +135,7 @@ def test_every_place_says_the_same(
                 (live,) = await places.agree()
                 assert live["ended_because"] == "it has not ended"
                 await the.carrier.ring(from_number="+15550100007")
-                await the.until(lambda: the.line.switchboard.counts["refused"] == 1, "the line to be busy")
+                await the.until(lambda: the.app.switchboard.counts["refused"] == 1, "the line to be busy")
                 await one.call.hang_up()
                 await the.quiet()
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.e2e.house import run
 from tests.e2e.operators_port import JSON, TOKEN, Answer, faults_of
+from tests.e2e.product import run
 from tests.e2e.talk import talk
 from tests.e2e.test_operators_port import ended, port, routes
 
@@ -212,7 +212,7 @@ def test_nothing_but_the_root_is_html_and_nothing_is_for_caches() -> None:
 def test_what_is_no_request_is_told_so_on_both_ports(sent: bytes, status: int) -> None:
     async def main() -> None:
         async with port() as (the, it):
-            for number in (it.port, the.line.public[1]):
+            for number in (it.port, the.app.public_at[1]):
                 reader, writer = await asyncio.open_connection("127.0.0.1", number)
                 writer.write(sent)
                 async with asyncio.timeout(5):

@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from callflow.events import LegIds
-from callflow.history.posted import MOST_ITEMS
-from callflow.switchboard import name_of
+from callflow.contracts.events import LegIds
+from callflow.history.posted_items import MOST_ITEMS
+from callflow.switchboard.switchboard import name_of
 from tests.e2e.hostile import battle
-from tests.e2e.house import run
 from tests.e2e.operators_port import JSON, MCP_HEADERS, Answer, Port
+from tests.e2e.product import run
 
 
 LARGE = 4 << 20

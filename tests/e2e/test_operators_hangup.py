@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from callflow.media.clips import Clip
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e import house as houses
-from tests.e2e.house import House, house, run, until
+from tests.e2e import product as houses
 from tests.e2e.operators_port import JSON, TOKEN, Answer, Port, faults_of
 from tests.e2e.process import SERVER, python
+from tests.e2e.product import Product, product, run, until
 from tests.e2e.scenes import exchange
 from tests.e2e.talk import FAST, talk
 from tests.e2e.test_survival import office
@@ -33,7 +33,7 @@ CLIPS["one-moment"] = Clip("one-moment", "One moment.", tone(100, 1100.0))
 
 
 @asynccontextmanager
-async def line(**settings: Any) -> AsyncIterator[tuple[House, Port]]:
+async def line(**settings: Any) -> AsyncIterator[tuple[Product, Port]]:
     """A server whose model speaks for long, and its operators' port."""
     chosen: dict[str, Any] = {
         **FAST,
@@ -43,9 +43,9 @@ async def line(**settings: Any) -> AsyncIterator[tuple[House, Port]]:
         **settings,
     }
     realtime = chosen.pop("realtime", None) or Realtime(script=Script.tone(20.0), pace=Pace.instant())
-    with mock.patch("callflow.house.clips.load", return_value=CLIPS):
-        async with house(realtime=realtime, **chosen) as the:
-            yield the, Port(the.line.console[1], token=str(settings.get("console_token", "")))
+    with mock.patch("callflow.call.call_config.clips.load", return_value=CLIPS):
+        async with product(realtime=realtime, **chosen) as the:
+            yield the, Port(the.app.console_at[1], token=str(settings.get("console_token", "")))
 
 
 async def hang_up(it: Port, call: str, body: Any = None, **how: Any) -> Answer:
@@ -56,18 +56,18 @@ async def hang_up(it: Port, call: str, body: Any = None, **how: Any) -> Answer:
     return answer
 
 
-async def over(the: House, call: Any) -> None:
+async def over(the: Product, call: Any) -> None:
     await call.wait_ended(6)
     await the.quiet()
 
 
-def asked(the: House) -> list[tuple[str, str]]:
+def asked(the: Product) -> list[tuple[str, str]]:
     """Every wish to end a call on record, and who had it."""
     kinds = ("goodbye_requested", "hangup_requested", "end_requested")
     return [(kind, event["by"]) for kind in kinds for event in the.happened(kind)]
 
 
-def cause(the: House) -> str:
+def cause(the: Product) -> str:
     (ended,) = the.happened("ended")
     return str(ended["cause"])
 
@@ -143,7 +143,7 @@ def test_while_a_goodbye_is_under_way_another_changes_nothing_and_now_is_at_once
                 assert (await hang_up(it, name)).status == 200
                 await until(lambda: len(the.happened("goodbye_requested")) > 1, "another one on record")
                 assert len(the.happened("clip")) == 1
-                assert the.line.switchboard.live(name) is not None
+                assert the.app.switchboard.live(name) is not None
                 assert (await hang_up(it, name, {"when": "now"})).status == 200
                 await over(the, one.call)
                 assert len(the.actions("hangup")) == 1
@@ -186,7 +186,7 @@ def test_a_call_is_ended_in_whatever_state_it_is(state: str, when: str) -> None:
                 if state == "recovering":
                     the.realtime.faults.refuse_next = 9
                     one.session.drop()
-            await until(lambda: the.line.switchboard.calls and the.call.model.state == state, state)
+            await until(lambda: the.app.switchboard.calls and the.call.model.state == state, state)
             assert (await hang_up(it, the.call.id, {"when": when})).status == 200
             await over(the, call)
             spoken = bool(the.happened("clip")) or "Bye." in call.spoken
@@ -201,7 +201,7 @@ def test_a_call_that_rings_is_ended_at_once(when: str) -> None:
     async def main() -> None:
         async with line(carrier=exchange(answer_s=5.0)) as (the, it):
             call = await the.telnyx.ring()
-            await until(lambda: the.line.switchboard.calls and the.call.model.answer_sent, "the call to ring")
+            await until(lambda: the.app.switchboard.calls and the.call.model.answer_sent, "the call to ring")
             assert (await hang_up(it, the.call.id, {"when": when})).status == 200
             await over(the, call)
             assert (cause(the), the.happened("clip")) == ("operator", [])
@@ -263,8 +263,8 @@ def test_what_cannot_be_understood_ends_no_call() -> None:
             await one.call.hang_up()
             await the.quiet()
             assert (await hang_up(it, name)).status == 409
-            await the.line.journal.flushed()
-            the.line.journal.forget(name)
+            await the.app.journal.flushed()
+            the.app.journal.forget(name)
             assert (await hang_up(it, name)).status == 409, "of a call that is on record only"
 
     run(main())
@@ -277,7 +277,7 @@ def test_the_agent_and_the_drain_are_named_on_record() -> None:
             await talk(the)
             the.call._end_by_agent("done")
             await until(lambda: the.happened("end_requested"), "the agent's wish")
-            await the.line.switchboard.drain(0.01)
+            await the.app.switchboard.drain(0.01)
             assert {by for kind, by in asked(the) if kind == "end_requested"} == {"agent"}
             assert {by for kind, by in asked(the) if kind != "end_requested"} == {"drain"}
 
@@ -299,20 +299,20 @@ async def command(port: int, words: Sequence[str], folder: str = "", **env: obje
 def test_the_command_line_ends_a_call() -> None:
     async def main() -> None:
         async with line(console_token=TOKEN) as (the, it):
-            folder = the.line.settings.data_dir
+            folder = the.app.settings.data_dir
             for words, kind in (((), "goodbye_requested"), (("now",), "hangup_requested")):
                 one = await talk(the)
                 await one.phone.hears(0.1)
                 name = the.call.id
-                await the.line.journal.flushed()
-                row = await the.line.keeper.store.conversation(name)
+                await the.app.journal.flushed()
+                row = await the.app.history.store.conversation(name)
                 assert row is not None
                 given = row["stream_sid"] if words else name[:8]
                 code, out, err = await command(it.port, [given, "--hangup", *words], folder, CONSOLE_TOKEN=TOKEN)
                 assert (code, err, name in out, out.count("\n")) == (0, "", True, 1)
                 await over(the, one.call)
                 assert [event["by"] for event in the.happened(kind, name)] == ["command line"]
-                await the.line.journal.flushed()
+                await the.app.journal.flushed()
             code, out, err = await command(it.port, [name[:8], "--hangup"], folder, CONSOLE_TOKEN=TOKEN)
             assert (code, out, "over already" in err, err.count("\n")) == (1, "", True, 1)
             code, out, err = await command(it.port, ["0000", "--hangup"], folder, CONSOLE_TOKEN=TOKEN)

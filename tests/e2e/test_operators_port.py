@@ -11,39 +11,39 @@ from urllib.parse import quote, urlencode
 import h11
 import pytest
 
-from callflow.redaction import Redactor
-from callflow.web import entrance
-from callflow.web.operators import create_operators
-from callflow.web.session import add_session
-from tests.e2e.house import House, house, run
+from callflow.journal.redaction import Redactor
+from callflow.web.console import auth
+from callflow.web.console.app import create_console
 from tests.e2e.operators_members import is_sent, members
 from tests.e2e.operators_port import JSON, MCP, MCP_HEADERS, TOKEN, Log, Port, faults_of, path_of
+from tests.e2e.product import Product, product, run
 from tests.e2e.talk import talk
 
 
 @asynccontextmanager
-async def port(**settings: Any) -> AsyncIterator[tuple[House, Port]]:
-    async with house(**{"console_token": TOKEN, "no_input_seconds": 0, **settings}) as the:
-        yield the, Port(the.line.console[1], str(settings.get("console_token", TOKEN)))
+async def port(**settings: Any) -> AsyncIterator[tuple[Product, Port]]:
+    async with product(**{"console_token": TOKEN, "no_input_seconds": 0, **settings}) as the:
+        yield the, Port(the.app.console_at[1], str(settings.get("console_token", TOKEN)))
 
 
-async def ended(the: House, **ring: Any) -> dict[str, Any]:
+async def ended(the: Product, **ring: Any) -> dict[str, Any]:
     """A call that is over and on record. Returns its row."""
     one = await talk(the, **ring)
     await one.phone.hears(0.2)
     name = the.call.id
     await one.call.hang_up()
     await the.quiet()
-    await the.line.journal.flushed()
-    row = await the.line.keeper.store.conversation(name)
+    await the.app.journal.flushed()
+    row = await the.app.history.store.conversation(name)
     assert row is not None
     return row
 
 
-def routes(the: House) -> list[tuple[str, str]]:
+def routes(the: Product) -> list[tuple[str, str]]:
     """Every method and rule of the app, those of the MCP server as well."""
-    app = create_operators(lambda: the.line.switchboard, the.line.keeper, host="localhost", redact=Redactor())
-    add_session(app, the.line.keeper, the.line.kept)
+    app = create_console(
+        lambda: the.app.switchboard, the.app.history, the.app.kept, host="localhost", redact=Redactor()
+    )
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
 
@@ -73,7 +73,7 @@ def test_whatever_is_sent_to_whatever_route_is_answered(database_url: str, caplo
                     faults += log.faults()
                     failed += [f"{verb} {rule}, {name}: {fault}" for fault in faults]
             assert not failed, f"{len(failed)} of {sent}:\n" + "\n".join(failed[:40])
-            assert the.line.switchboard.calls, "the call that was going on is gone"
+            assert the.app.switchboard.calls, "the call that was going on is gone"
             assert (await it.ask("GET", "/health")).json()["ok"] is True
 
     run(main())
@@ -220,9 +220,9 @@ def test_no_websocket_is_taken() -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert entrance._BODY_SECONDS + entrance._LINGER_SECONDS <= 15, "a proxy in front would have given up"
-    monkeypatch.setattr(entrance, "_BODY_SECONDS", 0.3)
-    monkeypatch.setattr(entrance, "_LINGER_SECONDS", 0.1)
+    assert auth._BODY_SECONDS + auth._LINGER_SECONDS <= 15, "a proxy in front would have given up"
+    monkeypatch.setattr(auth, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
 
     async def main() -> None:
         async with port() as (_, it):

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from callflow.app import Line
-from callflow.sandbox.realtime import Realtime
-from callflow.settings import Settings
-from tests.e2e import house as houses
-from tests.e2e.house import run, until
+from callflow.app import Application
+from callflow.config.settings import Settings
+from callflow.sandbox.openai_realtime import Realtime
+from tests.e2e import product as houses
 from tests.e2e.operators_port import JSON, Port, faults_of
+from tests.e2e.product import run, until
 from tests.e2e.talk import talk
 from tests.e2e.test_operators_port import ended, port
 
@@ -184,7 +184,7 @@ def test_a_spreadsheet_runs_nothing_and_a_terminal_neither() -> None:
     async def main() -> None:
         async with port(max_concurrent_calls=50) as (the, it):
             await ended(the)
-            database = sqlite3.connect(str(the.line.keeper.database.url.database))
+            database = sqlite3.connect(str(the.app.history.database.url.database))
             for number, caller in enumerate(CELLS):
                 database.execute(
                     "INSERT INTO conversations (stream_sid, caller_number, phone_number, started_at)"
@@ -265,14 +265,14 @@ def test_a_recording_is_kept_by_nobody_while_it_grows_and_can_be_asked_for_in_pa
         async with port(record=True) as (the, it):
             one = await talk(the)
             path = f"/api/calls/{the.call.id}/recording"
-            folder = the.line.keeper.recordings
+            folder = the.app.history.recordings
             await until(lambda: folder.exists() and list(folder.iterdir()), "the recording to be written")
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             answer = await it.ask("GET", path)
             assert (answer.status, answer.headers["cache-control"]) == (200, "private, no-store")
             await one.call.hang_up()
             await the.quiet()
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             (file,) = folder.iterdir()
             whole = file.read_bytes()
             answer = await it.ask("GET", path)
@@ -314,10 +314,10 @@ def test_before_the_record_is_open_live_calls_are_told_and_the_rest_is_asked_to_
                     "openai_api_key": realtime.api_key, "openai_realtime_url": realtime.url, **carrier.settings(),
                     "port": 0, "console_port": 0, "data_dir": folder,
                 }  # fmt: skip
-                line = Line(Settings(**chosen))
+                line = Application(Settings(**chosen))
                 starting = asyncio.create_task(line.__aenter__())
-                await until(lambda: line.console[1], "the operators' port")
-                it = Port(line.console[1], token="")
+                await until(lambda: line.console_at[1], "the operators' port")
+                it = Port(line.console_at[1], token="")
                 await it.listens()
                 assert line.journal.trouble == "", "it is known already that the file is held"
                 assert (await it.ask("GET", "/api/calls")).json() == {"live": [], "recorded": []}
@@ -333,7 +333,7 @@ def test_before_the_record_is_open_live_calls_are_told_and_the_rest_is_asked_to_
                 holder.execute("ROLLBACK")
                 holder.close()
                 await starting
-                await line.keeper.is_open(10)
+                await line.recovery.is_open(10)
                 assert (await it.ask("GET", "/api/conversations")).json() == []
                 await line.__aexit__()
 

@@ -7,10 +7,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Opcode
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script
-from tests.e2e.house import house, run
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e.media_socket import media_socket, ring_by_hand
+from tests.e2e.product import product, run
 from tests.e2e.talk import goodbye, talk
 
 
@@ -47,7 +47,7 @@ class Tiring(Counting):
 
 async def counted(connection: type[Counting], **settings: Any) -> tuple[int, bool]:
     """How many pings came while the server sent a second of sound, and whether the socket is open after it."""
-    async with house(media_ping_seconds=0.1, **settings) as the:
+    async with product(media_ping_seconds=0.1, **settings) as the:
         call, url = await ring_by_hand(the)
         async with media_socket(url, call.control_id, create_connection=connection) as socket:
             await socket.start()
@@ -76,7 +76,7 @@ def test_a_carrier_that_answers_pings_is_sent_more_and_one_that_does_not_loses_n
 @pytest.mark.carrier("telnyx")
 def test_pings_can_be_switched_off() -> None:
     async def main() -> None:
-        async with house(media_ping_seconds=0) as the:
+        async with product(media_ping_seconds=0) as the:
             call, url = await ring_by_hand(the)
             async with media_socket(url, call.control_id, create_connection=Counting) as socket:
                 await socket.start()
@@ -88,7 +88,7 @@ def test_pings_can_be_switched_off() -> None:
 
 def test_an_engine_that_hangs_while_nobody_waits_for_it_is_noticed_by_its_pings() -> None:
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.tone(0.3), pace=Pace.instant()), no_input_seconds=0) as the:
+        async with product(realtime=Realtime(script=Script.tone(0.3), pace=Pace.instant()), no_input_seconds=0) as the:
             one = await talk(the)
             await one.phone.hears(0.2, 5)
             assert not the.happened("engine_lost")

@@ -10,8 +10,8 @@ from typing import Final
 
 import httpx
 
-from tests.e2e.house import run, together
 from tests.e2e.process import ROOT, SERVER, SETTINGS, environment, python, serving
+from tests.e2e.product import run, together
 from tests.e2e.scenes import exchange, model
 
 

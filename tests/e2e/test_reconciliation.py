@@ -7,24 +7,25 @@ from typing import Any
 
 import pytest
 
-from callflow import events, keeper, switchboard
+from callflow.contracts import events
 from callflow.sandbox import telnyx, twilio
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script
-from callflow.sandbox.telnyx.switch import CONNECTION_ID
-from tests.e2e import house as houses
-from tests.e2e.house import house, run, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID
+from callflow.switchboard import reconciliation, switchboard
+from tests.e2e import product as houses
+from tests.e2e.product import product, run, until
 from tests.e2e.talk import talk
 
 
 CARRIERS = ("telnyx", "twilio")
-SETTLED_SECONDS = keeper._SETTLED_SECONDS
+SETTLED_SECONDS = reconciliation._SETTLED_SECONDS
 
 
 @pytest.fixture(autouse=True)
 def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are doubted at once, and what has ended is forgotten at once."""
-    monkeypatch.setattr(keeper, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(reconciliation, "_SETTLED_SECONDS", 0.0)
     monkeypatch.setattr(switchboard, "TOMBSTONE_SECONDS", 0.01)
 
 
@@ -44,13 +45,13 @@ def settings() -> dict[str, Any]:
 
 def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
     async def main() -> None:
-        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+        async with product(realtime=model(), reconcile_seconds=0, **settings()) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
-            await the.line.keeper.reconcile()
-            assert the.line.switchboard.counts["lost_hangups"] == 0, "a healthy call was doubted"
+            await the.app.recovery.reconciliation.run_once()
+            assert the.app.switchboard.counts["lost_hangups"] == 0, "a healthy call was doubted"
             the.carrier.faults.api.append(fault("get", status=404))
-            await the.line.keeper.reconcile()
+            await the.app.recovery.reconciliation.run_once()
             await the.quiet()
             (ended,) = the.happened("ended")
             assert ended["cause"] == "not_at_carrier"
@@ -61,19 +62,19 @@ def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
 
 def test_a_call_that_has_just_begun_is_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Carriers' lists lag behind their calls."""
-    monkeypatch.setattr(keeper, "_SETTLED_SECONDS", SETTLED_SECONDS)
+    monkeypatch.setattr(reconciliation, "_SETTLED_SECONDS", SETTLED_SECONDS)
 
     async def main() -> None:
-        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+        async with product(realtime=model(), reconcile_seconds=0, **settings()) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             the.carrier.faults.api.append(fault("get", status=404, times=9))
-            monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 25)
-            await the.line.keeper.reconcile()
-            assert the.line.switchboard.counts["lost_hangups"] == 0
-            monkeypatch.setattr(the.line.keeper, "_now", lambda: time.time() + 31)
-            await the.line.keeper.reconcile()
-            assert the.line.switchboard.counts["lost_hangups"] == 1
+            monkeypatch.setattr(the.app.history, "now", lambda: time.time() + 25)
+            await the.app.recovery.reconciliation.run_once()
+            assert the.app.switchboard.counts["lost_hangups"] == 0
+            monkeypatch.setattr(the.app.history, "now", lambda: time.time() + 31)
+            await the.app.recovery.reconciliation.run_once()
+            assert the.app.switchboard.counts["lost_hangups"] == 1
             await the.quiet()
             the.carrier.faults.api.clear()
 
@@ -82,53 +83,53 @@ def test_a_call_that_has_just_begun_is_not_doubted(monkeypatch: pytest.MonkeyPat
 
 def test_a_carrier_that_does_not_answer_is_no_reason_to_let_a_call_go() -> None:
     async def main() -> None:
-        async with house(realtime=model(), reconcile_seconds=0, command_retries=0, **settings()) as the:
+        async with product(realtime=model(), reconcile_seconds=0, command_retries=0, **settings()) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             the.carrier.faults.api.append(fault("get", status=503, times=9))
-            await the.line.keeper.reconcile()
+            await the.app.recovery.reconciliation.run_once()
             the.carrier.faults.api.clear()
             one.phone.say(tone(300))
             await one.phone.hears(0.3)
-            assert the.line.switchboard.calls
+            assert the.app.switchboard.calls
 
     run(main())
 
 
 def test_a_call_that_is_over_for_us_and_still_on_the_line_is_hung_up_once_more() -> None:
     async def main() -> None:
-        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+        async with product(realtime=model(), reconcile_seconds=0, **settings()) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             the.carrier.faults.api.append(fault("hangup", status=400))
             the.call.post(events.HangupRequested(reason="requested"))
             await the.quiet()
-            await the.line.journal.flushed()
-            (ids,) = await the.line.carriers[0].active()
-            await until(lambda: not the.line.switchboard.knows(houses.usual, ids), "the call to be forgotten")
+            await the.app.journal.flushed()
+            (ids,) = await the.app.carriers[0].active_calls()
+            await until(lambda: not the.app.switchboard.knows(houses.usual, ids), "the call to be forgotten")
             assert one.call.ended_at is None, "the fault was none"
             the.carrier.faults.api.clear()
-            await the.line.keeper.reconcile()
+            await the.app.recovery.reconciliation.run_once()
             await until(lambda: one.call.ended_at is not None, "the carrier to let go of the caller")
-            assert the.line.switchboard.counts["orphans"] == 1
+            assert the.app.switchboard.counts["orphans"] == 1
 
     run(main())
 
 
 def test_a_call_of_somebody_else_who_shares_the_account_is_left_alone() -> None:
     async def main() -> None:
-        async with house(realtime=model(), reconcile_seconds=0, **settings()) as the:
+        async with product(realtime=model(), reconcile_seconds=0, **settings()) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
-            row = await the.line.keeper.store.conversation(the.call.id)
+            row = await the.app.history.store.conversation(the.call.id)
             assert row is not None
             the.call.post(events.HangupRequested(reason="requested"))
             the.carrier.faults.api.append(fault("hangup", status=400))
             await the.quiet()
-            await the.line.keeper.delete([row["id"]])
+            await the.app.history.delete([row["id"]])
             the.carrier.faults.api.clear()
-            await the.line.keeper.reconcile()
-            assert the.line.switchboard.counts["orphans"] == 0
+            await the.app.recovery.reconciliation.run_once()
+            assert the.app.switchboard.counts["orphans"] == 0
             assert one.call.ended_at is None
 
     run(main())

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 import server
-from tests.e2e.house import house, run
 from tests.e2e.process import ROOT, SERVER
+from tests.e2e.product import product, run
 from tests.e2e.talk import talk
-from tests.history.test_untouched import earlier
+from tests.history.test_read_only import earlier
 
 
 @dataclass
@@ -69,14 +69,14 @@ def recorded(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> Commands:
     url = f"sqlite:///{commands.folder}/ours.db"
 
     async def main() -> str:
-        async with house(database_url=url, data_dir=str(commands.folder / "data")) as the:
+        async with product(database_url=url, data_dir=str(commands.folder / "data")) as the:
             for _ in range(2):
                 one = await talk(the)
                 await one.phone.hears(0.1)
                 await one.call.hang_up()
                 await the.quiet()
-            await the.line.journal.flushed()
-            return the.line.journal.calls()[-1]
+            await the.app.journal.flushed()
+            return the.app.journal.calls()[-1]
 
     commands.call = run(main())
     monkeypatch.setenv("DATABASE_URL", url)
@@ -263,9 +263,9 @@ def test_calls_can_be_read_while_they_are_written(
     monkeypatch.setenv("DATABASE_URL", database_url)
 
     async def main() -> None:
-        async with house(database_url=database_url, data_dir=str(commands.folder / "data")) as the:
+        async with product(database_url=database_url, data_dir=str(commands.folder / "data")) as the:
             one = await talk(the)
-            await the.line.journal.flushed()
+            await the.app.journal.flushed()
             for words in (("calls",), ("calls", the.call.id), ("replay", the.call.id)):
                 code, out, err = await asyncio.to_thread(commands.run, *words)
                 assert (code, err) == (0, ""), words

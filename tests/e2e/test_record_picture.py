@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import server
-from callflow.cli.call_picture import COLUMNS, CallPicture, read
-from tests.e2e.house import run, until
+from callflow.cli.picture.drawing import COLUMNS, CallPicture, read
+from tests.e2e.product import run, until
 from tests.e2e.test_survival import SENTENCE, office
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from tests.e2e.house import House, house, run, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e.product import Product, product, run, until
 from tests.e2e.talk import noise, talk
 
 
@@ -46,13 +46,13 @@ def loud(samples: array.array[int]) -> list[tuple[float, float]]:
     return [(begin, end) for begin, end in found]
 
 
-def folder(the: House) -> Path:
-    return the.line.keeper.recordings
+def folder(the: Product) -> Path:
+    return the.app.history.recordings
 
 
 def test_both_sides_are_recorded_when_they_were_heard() -> None:
     async def main() -> None:
-        async with house(realtime=model(600, 2000, 500), record=True, **MODEL) as the:
+        async with product(realtime=model(600, 2000, 500), record=True, **MODEL) as the:
             one = await talk(the)
             await one.phone.hears(0.5)
             await one.phone.hears_silence(300)
@@ -83,7 +83,7 @@ def test_both_sides_are_recorded_when_they_were_heard() -> None:
             assert caller[1][0] > agent[1][0], "the caller broke in before the agent spoke"
             assert agent[1][1] - caller[1][0] == pytest.approx(0, abs=400), "it ends where the caller broke in"
 
-            url = f"http://127.0.0.1:{the.line.console[1]}"
+            url = f"http://127.0.0.1:{the.app.console_at[1]}"
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 (row,) = (await client.get("/api/conversations")).json()
                 answer = await client.get(f"/api/calls/{row['stream_sid']}/recording", headers={"Range": "bytes=0-43"})
@@ -97,7 +97,7 @@ def test_both_sides_are_recorded_when_they_were_heard() -> None:
 
 def test_nothing_is_recorded_unless_it_is_asked_for() -> None:
     async def main() -> None:
-        async with house(realtime=model(300), **MODEL) as the:
+        async with product(realtime=model(300), **MODEL) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             await one.call.hang_up()
@@ -111,7 +111,7 @@ def test_with_an_announcement_nothing_is_recorded_before_it_was_heard_in_full() 
     announced: dict[str, Any] = {"record": True, "record_announcement": "This call is recorded.", **MODEL}
 
     async def main() -> None:
-        async with house(realtime=model(900, 500), **announced) as the:
+        async with product(realtime=model(900, 500), **announced) as the:
             one = await talk(the)
             await one.phone.hears(0.5)
             asked = [each.event for each in one.session.received if each.event["type"] == "response.create"]
@@ -129,7 +129,7 @@ def test_with_an_announcement_nothing_is_recorded_before_it_was_heard_in_full() 
             assert len(loud(left)) == 1
             assert len(loud(right)) == 1, "the announcement itself is in it, or the answer is not"
 
-        async with house(realtime=model(900), **announced) as the:
+        async with product(realtime=model(900), **announced) as the:
             one = await talk(the)
             await one.phone.hears(0.3)
             await one.call.hang_up()
@@ -141,7 +141,7 @@ def test_with_an_announcement_nothing_is_recorded_before_it_was_heard_in_full() 
 
 def test_a_disk_that_takes_nothing_ends_the_recording_and_not_the_call(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house(realtime=model(300, 400), record=True, data_dir=str(tmp_path), **MODEL) as the:
+        async with product(realtime=model(300, 400), record=True, data_dir=str(tmp_path), **MODEL) as the:
             folder(the).write_text("a file where the folder should be")
             one = await talk(the)
             await one.phone.hears(0.25)

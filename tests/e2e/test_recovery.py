@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from callflow.sandbox import voices
-from callflow.sandbox.phone import Phone, loud_bytes, tone
-from callflow.sandbox.realtime import Faults, Pace, Quirks, Realtime, Script, Session, Turn
+from callflow.sandbox.common.phone import Phone, loud_bytes, tone
+from callflow.sandbox.openai_realtime import Faults, Pace, Quirks, Realtime, Script, Session, Turn
 from callflow.sandbox.telnyx import ApiFault
-from tests.e2e.house import Exchange, House, exchange, faults, house, run, together, until
+from tests.e2e.product import Exchange, Product, exchange, faults, product, run, together, until
 from tests.e2e.talk import FAST, Talk, noise, saying, talk
 
 
@@ -59,7 +59,7 @@ def told(session: Session) -> str:
     return " | ".join(part.get("text", "") for item in items for part in item.get("content", ()))
 
 
-def no_quarrel(the: House) -> None:
+def no_quarrel(the: Product) -> None:
     for session in the.realtime.sessions:
         assert session.violations == [], f"session {session.number} refused something"
 
@@ -67,14 +67,14 @@ def no_quarrel(the: House) -> None:
 # The engine breaks
 
 
-async def greeted(the: House) -> Talk:
+async def greeted(the: Product) -> Talk:
     one = await talk(the)
     await one.phone.hears(0.3)
     return one
 
 
 async def broken_while(moment: str) -> None:
-    async with house(realtime=model(saying(noise(1500, 3))), **MENDING) as the:
+    async with product(realtime=model(saying(noise(1500, 3))), **MENDING) as the:
         one = await talk(the)
         session = one.session
         if moment == "the greeting is being generated":
@@ -131,7 +131,7 @@ def test_a_session_that_breaks_at_any_moment_is_replaced_and_the_conversation_go
 
 def test_a_new_session_hears_the_caller_who_was_speaking_when_the_old_one_broke() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **MENDING) as the:
+        async with product(realtime=model(), **MENDING) as the:
             one = await greeted(the)
             one.phone.say(noise(1500, 7))
             await one.session.wait_sent("input_audio_buffer.speech_started")
@@ -151,7 +151,7 @@ def test_a_new_session_hears_the_caller_who_was_speaking_when_the_old_one_broke(
 def test_while_a_new_session_is_being_had_the_caller_hears_that_we_are_there() -> None:
     async def main() -> None:
         settings = {**MENDING, "engine_seconds": 10.0}
-        async with house(realtime=model(saying(noise(300, 4))), **settings) as the:
+        async with product(realtime=model(saying(noise(300, 4))), **settings) as the:
             one = await greeted(the)
             one.phone.say(tone(300))
             await one.session.wait_sent("response.done", 2)
@@ -173,7 +173,7 @@ def test_while_a_new_session_is_being_had_the_caller_hears_that_we_are_there() -
 
 
 async def given_up(faults: dict[str, Any], cause: str) -> None:
-    async with house(realtime=model(saying(noise(300, 4))), **{**MENDING, "engine_seconds": 2.5}) as the:
+    async with product(realtime=model(saying(noise(300, 4))), **{**MENDING, "engine_seconds": 2.5}) as the:
         one = await greeted(the)
         the.realtime.faults.set(faults)
         dropped = time.monotonic()
@@ -205,7 +205,7 @@ def test_an_engine_that_cannot_be_had_again_is_apologised_for() -> None:
 def test_a_model_that_is_mute_is_spoken_for_replaced_once_and_then_apologised_for() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.silent(), pace=Pace.instant())
-        async with house(realtime=realtime, **{**MENDING, "reply_seconds": 1.5}) as the:
+        async with product(realtime=realtime, **{**MENDING, "reply_seconds": 1.5}) as the:
             one = await talk(the)
             began = time.monotonic()
             await one.call.wait_ended(15)
@@ -221,7 +221,7 @@ def test_a_model_that_is_mute_is_spoken_for_replaced_once_and_then_apologised_fo
 
 def test_a_peer_that_hangs_is_noticed_and_the_caller_is_not_left_in_silence() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **{**MENDING, "reply_seconds": 8.0}) as the:
+        async with product(realtime=model(), **{**MENDING, "reply_seconds": 8.0}) as the:
             one = await greeted(the)
             await one.phone.hears_silence(300)
             one.session.freeze()
@@ -245,7 +245,7 @@ def test_a_peer_that_hangs_is_noticed_and_the_caller_is_not_left_in_silence() ->
 def test_a_failed_answer_is_asked_for_again() -> None:
     async def main() -> None:
         settings = {**MENDING, "response_retry_seconds": 0.1}
-        async with house(realtime=model(saying(noise(400, 5))), **settings) as the:
+        async with product(realtime=model(saying(noise(400, 5))), **settings) as the:
             one = await greeted(the)
             await one.phone.hears_silence(200)
             the.realtime.faults.rate_limit_next = 2
@@ -265,7 +265,7 @@ def test_a_failed_answer_is_asked_for_again() -> None:
 def test_answers_that_fail_again_and_again_are_excused_and_then_the_call_ends_with_an_apology() -> None:
     async def main() -> None:
         settings = {**MENDING, "response_retry_seconds": 0.1, "no_input_seconds": 0}
-        async with house(realtime=model(), **settings) as the:
+        async with product(realtime=model(), **settings) as the:
             one = await greeted(the)
             await one.phone.hears_silence(200)
             the.realtime.faults.rate_limit_next = -1
@@ -288,7 +288,7 @@ def test_answers_that_fail_again_and_again_are_excused_and_then_the_call_ends_wi
 
 def test_a_session_is_replaced_before_its_end_and_the_caller_hears_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 0.8}) as the:
+        async with product(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 0.8}) as the:
             one = await greeted(the)
             await one.phone.hears_silence(300)
             heard = one.phone.heard_bytes
@@ -316,7 +316,7 @@ def test_a_session_that_says_when_it_expires_is_replaced_in_time() -> None:
     async def main() -> None:
         quirks = Quirks(session_seconds=3.0)
         settings = {**MENDING, "rotation_seconds": 1.0}
-        async with house(realtime=model(quirks=quirks), **settings) as the:
+        async with product(realtime=model(quirks=quirks), **settings) as the:
             one = await greeted(the)
             await the.realtime.wait_session(3, timeout=12)
             await the.until(lambda: len(the.happened("engine_rotated")) >= 2, "two changes", 8)
@@ -332,7 +332,7 @@ def test_a_session_that_says_when_it_expires_is_replaced_in_time() -> None:
 def test_no_session_is_changed_while_somebody_speaks() -> None:
     async def main() -> None:
         realtime = model(saying(noise(2500, 8)))
-        async with house(realtime=realtime, **{**MENDING, "session_seconds": 1.0}) as the:
+        async with product(realtime=realtime, **{**MENDING, "session_seconds": 1.0}) as the:
             one = await greeted(the)
             one.phone.say(tone(300))
             await one.session.wait_sent("response.done", 2)
@@ -354,7 +354,7 @@ async def in_the_wrong_format(faults: dict[str, Any], settings: dict[str, Any], 
     greeting, answer = voices.load("agent/greeting"), voices.load("agent/tomorrow")
     script = Script.of(Turn.voice("agent/greeting"), Turn.voice("agent/tomorrow"))
     realtime = Realtime(script=script, pace=Pace(speed=8, jitter=0), faults=Faults.of(faults))
-    async with house(realtime=realtime, **{**MENDING, "vad_silence_ms": 500, **settings}) as the:
+    async with product(realtime=realtime, **{**MENDING, "vad_silence_ms": 500, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(loud_bytes(greeting) / 8000 * 0.9, timeout=8)
         await one.phone.hears_silence(500, timeout=8)
@@ -388,7 +388,7 @@ def test_whatever_format_the_engine_speaks_the_caller_hears_speech_and_is_heard(
 
 
 async def stream_lost(telnyx: Exchange, actions: list[str]) -> None:
-    async with house(realtime=model(saying(noise(1500, 9))), carrier=telnyx, **MENDING) as the:
+    async with product(realtime=model(saying(noise(1500, 9))), carrier=telnyx, **MENDING) as the:
         one = await greeted(the)
         one.phone.say(tone(300))
         await one.session.wait_sent("response.done", 2)
@@ -429,7 +429,7 @@ def test_a_stream_that_is_lost_is_asked_for_anew_and_the_conversation_goes_on() 
 
 def test_a_stream_that_does_not_come_back_is_apologised_for_by_the_carrier() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **MENDING) as the:
+        async with product(realtime=model(), **MENDING) as the:
             one = await greeted(the)
             one.call.faults = faults(never_connect=True)
             one.stream.drop()
@@ -446,7 +446,7 @@ def test_a_stream_that_does_not_come_back_is_apologised_for_by_the_carrier() -> 
 @pytest.mark.parametrize("kind", ["stream and engine at once"])
 def test_both_may_be_lost_together(kind: str) -> None:
     async def main() -> None:
-        async with house(realtime=model(), **MENDING) as the:
+        async with product(realtime=model(), **MENDING) as the:
             one = await greeted(the)
             one.session.drop()
             one.stream.drop()

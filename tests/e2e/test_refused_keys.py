@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Call, Pace, Realtime, Script, Turn
-from tests.e2e.house import house, run, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Script, Turn
+from tests.e2e.product import product, run, until
 from tests.e2e.talk import FAST, Talk, noise, talk
 
 
@@ -39,7 +39,7 @@ def test_a_key_that_the_server_does_not_know_is_left_out_and_told_once(
 
     async def main() -> None:
         model = Realtime(script=script, pace=Pace.instant())
-        async with house(realtime=model, tools_file=str(tmp_path / "tools.py"), no_input_seconds=0, **FAST) as the:
+        async with product(realtime=model, tools_file=str(tmp_path / "tools.py"), no_input_seconds=0, **FAST) as the:
             for number in (1, 2):
                 one = await talk(the)
                 await one.phone.hears(0.15)

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from callflow.media import clips
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Quirks, Realtime, Script, Turn
-from tests.e2e.house import House, house, run, together
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Quirks, Realtime, Script, Turn
+from tests.e2e.product import Product, product, run, together
 from tests.e2e.talk import FAST, goodbye, noise, saying, talk
 
 
@@ -40,7 +40,7 @@ def model(quirks: Quirks | None = None, **faults: Any) -> Realtime:
 class Caller:
     """Somebody who calls and listens."""
 
-    def __init__(self, the: House) -> None:
+    def __init__(self, the: Product) -> None:
         self._the = the
         self.received = bytearray()
         self.began = time.monotonic()
@@ -63,22 +63,22 @@ class Caller:
         await self._the.until(lambda: self.apologised, "the apology", seconds)
 
 
-async def ring(the: House, count: int) -> list[Caller]:
+async def ring(the: Product, count: int) -> list[Caller]:
     return list(await asyncio.gather(*(Caller(the).ring() for _ in range(count))))
 
 
-async def health(the: House) -> dict[str, Any]:
+async def health(the: Product) -> dict[str, Any]:
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{the.line.console[1]}/health")
+        answer = await client.get(f"http://127.0.0.1:{the.app.console_at[1]}/health")
     found: dict[str, Any] = answer.json()["engine"]
     return found
 
 
-def state(the: House) -> str:
-    return str(the.line._house.account.describe()["state"])
+def state(the: Product) -> str:
+    return str(the.app.account.describe()["state"])
 
 
-async def opened(the: House) -> None:
+async def opened(the: Product) -> None:
     await the.until(lambda: state(the) != "closed", "the breaker to open", 12)
 
 
@@ -101,7 +101,7 @@ LOST: dict[str, dict[str, Any]] = {
 
 def test_one_call_asks_five_times_in_fifteen_seconds_and_ends_with_the_apology_in_its_time() -> None:
     async def scene(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(**faults), **SETTINGS) as the:
+        async with product(realtime=model(**faults), **SETTINGS) as the:
             (one,) = await ring(the, 1)
             await one.hears_apology(12)
             left = 15.5 - (time.monotonic() - one.began)
@@ -123,7 +123,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(**faults), **SETTINGS) as the:
+        async with product(realtime=model(**faults), **SETTINGS) as the:
             earlier = await ring(the, 20)
             await opened(the)
             before = the.realtime.connections_attempted
@@ -146,7 +146,9 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
             await the.quiet(5)
 
     run(together({name: scene(faults) for name, faults in REFUSING.items()}))
-    said = [record.getMessage() for record in caplog.records if record.name == "callflow.engines.account"]
+    said = [
+        record.getMessage() for record in caplog.records if record.name == "callflow.engines.openai_realtime.account"
+    ]
     assert len([line for line in said if "refuses calls" in line]) == len(REFUSING), said
     assert not [line for line in said if "takes calls again" in line], said
 
@@ -156,7 +158,7 @@ def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene(calls: int, faults: dict[str, Any], away: float) -> None:
-        async with house(realtime=model(**faults), **SETTINGS) as the:
+        async with product(realtime=model(**faults), **SETTINGS) as the:
             callers = await ring(the, calls)
             await asyncio.sleep(away)  # how long it is away is what this is about
             the.realtime.faults.reset()
@@ -188,14 +190,16 @@ def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
         )
     }
     run(together(scenes))
-    said = [record.getMessage() for record in caplog.records if record.name == "callflow.engines.account"]
+    said = [
+        record.getMessage() for record in caplog.records if record.name == "callflow.engines.openai_realtime.account"
+    ]
     assert len([line for line in said if "refuses calls" in line]) == 1, said
     assert len([line for line in said if "takes calls again" in line]) == 1, said
 
 
 def test_a_key_that_is_refused_opens_it_at_once_and_a_model_that_is_refused_does_not() -> None:
     async def at_once(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(refuse_next=-1, **faults), **SETTINGS) as the:
+        async with product(realtime=model(refuse_next=-1, **faults), **SETTINGS) as the:
             (one,) = await ring(the, 1)
             await one.hears_apology(5)
             assert the.realtime.connections_attempted == 1, "a key that is refused was tried again"
@@ -213,7 +217,7 @@ def test_a_key_that_is_refused_opens_it_at_once_and_a_model_that_is_refused_does
             assert len(the.realtime.sessions) == sessions + 1
 
     async def never(faults: dict[str, Any]) -> None:
-        async with house(realtime=model(refuse_next=8, **faults), **SETTINGS) as the:
+        async with product(realtime=model(refuse_next=8, **faults), **SETTINGS) as the:
             callers = await ring(the, 8)
             for each in callers:
                 await each.hears_apology(5)
@@ -235,7 +239,7 @@ def test_a_key_that_is_refused_opens_it_at_once_and_a_model_that_is_refused_does
 
 def test_a_live_call_that_loses_its_session_waits_without_asking_and_goes_on() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **SETTINGS) as the:
+        async with product(realtime=model(), **SETTINGS) as the:
             one = await talk(the)
             await the.until(lambda: GREETING[:BEGINNING] in one.received, "the greeting")
             the.realtime.faults.set({"refuse_next": -1, "refuse_status": 401})
@@ -258,16 +262,16 @@ def test_a_live_call_that_loses_its_session_waits_without_asking_and_goes_on() -
     run(main())
 
 
-def states(the: House, call: Any) -> list[str]:
+def states(the: Product, call: Any) -> list[str]:
     """The transitions of all calls on record."""
-    records = [record for name in the.line.journal.calls() for record in the.line.journal.read(name)]
+    records = [record for name in the.app.journal.calls() for record in the.app.journal.read(name)]
     return [f"{one.before}>{one.after}" for one in records if one.before != one.after]
 
 
 def test_a_spare_session_that_is_refused_is_no_storm() -> None:
     async def main() -> None:
         quirks = Quirks(session_seconds=12.0)
-        async with house(realtime=model(quirks), **{**SETTINGS, "rotation_seconds": 11.0}) as the:
+        async with product(realtime=model(quirks), **{**SETTINGS, "rotation_seconds": 11.0}) as the:
             one = await talk(the)
             the.realtime.faults.set({"refuse_next": -1, "refuse_status": 503, "retry_after": ""})
             await the.realtime.wait_attempt(4, timeout=12)
@@ -282,7 +286,7 @@ def test_a_spare_session_that_is_refused_is_no_storm() -> None:
 
 def test_a_server_that_stops_while_its_vendor_refuses_leaves_no_probe() -> None:
     async def main() -> None:
-        async with house(realtime=model(refuse_next=-1, refuse_status=401), **SETTINGS) as the:
+        async with product(realtime=model(refuse_next=-1, refuse_status=401), **SETTINGS) as the:
             (one,) = await ring(the, 1)
             await one.hears_apology(5)
             await opened(the)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from callflow.media.g711 import FRAME_BYTES
-from callflow.sandbox.phone import SILENT_FRAME, Phone, tone
-from callflow.sandbox.realtime import Faults as ModelFaults
-from callflow.sandbox.realtime import Pace, Realtime, Script, Turn
-from tests.e2e.house import faults, house, run, together
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone, tone
+from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e.product import faults, product, run, together
 from tests.e2e.talk import BYTES_PER_MS, FAST, Talk, clock, goodbye, noise, saying, talk
 
 
@@ -53,7 +53,7 @@ def test_what_the_model_says_arrives_complete_in_order_and_in_whole_frames() -> 
 
     async def scene(faults: dict[str, Any], pace: Pace) -> None:
         realtime = Realtime(script=Script.of(saying(*items)), pace=pace, faults=ModelFaults(**faults))
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             one = await talk(the)
             wanted = b"".join(map(padded, items))
             await the.until(lambda: len(one.received) >= len(wanted), f"{len(wanted)} bytes at the carrier")
@@ -83,7 +83,7 @@ def test_ten_seconds_at_once_wait_here_and_not_at_the_carrier() -> None:
         realtime = Realtime(
             script=Script.of(saying(said)), pace=Pace.instant(), faults=ModelFaults(oversized_deltas=True)
         )
-        async with house(realtime=realtime, carrier_lead_ms=300, **FAST) as the:
+        async with product(realtime=realtime, carrier_lead_ms=300, **FAST) as the:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 1600, "1.6 s of speech")
             assert one.stream.max_queued_ms <= 300 + 20, "the carrier was given more than it is meant to hold"
@@ -97,7 +97,7 @@ def test_ten_seconds_at_once_wait_here_and_not_at_the_carrier() -> None:
 def test_marks_come_at_the_distance_that_was_set() -> None:
     async def main() -> None:
         realtime = Realtime(script=Script.of(saying(noise(1000, 6))), pace=Pace.instant())
-        async with house(realtime=realtime, mark_every_ms=100, **FAST) as the:
+        async with product(realtime=realtime, mark_every_ms=100, **FAST) as the:
             one = await talk(the)
             await the.until(lambda: len(one.received) == 8000, "a second of speech")
             since = 0
@@ -114,7 +114,7 @@ def test_a_model_slower_than_speech_is_not_padded_in_the_middle() -> None:
 
     async def main() -> None:
         realtime = Realtime(script=Script.of(saying(said)), pace=Pace.instant(delta_ms=[35], speed=0.9))
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             one = await talk(the)
             await the.until(lambda: len(one.received) >= len(said), "all of it")
             assert bytes(one.received) == said
@@ -128,7 +128,7 @@ def test_a_carrier_that_returns_no_marks_is_heard_all_the_same() -> None:
 
     async def main() -> None:
         realtime = Realtime(script=Script.of(saying(*items)), pace=Pace.instant())
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             one = await talk(the, faults=faults(no_marks=True))
             await the.until(lambda: len(one.received) == 4800, "both items")
             assert bytes(one.received) == b"".join(items)
@@ -182,7 +182,7 @@ def test_an_interruption_tells_the_model_what_was_heard() -> None:
         dice = random.Random(name)
         script = Script.of(saying(*items), otherwise=Turn.silence())
         async with (
-            house(realtime=Realtime(script=script, pace=pace), **{**FAST, "greeting": ""}) as the,
+            product(realtime=Realtime(script=script, pace=pace), **{**FAST, "greeting": ""}) as the,
             clock() as watched,
         ):
             talks = [await talk(the, faults=faults(link_ms=link_ms)) for _ in range(4)]
@@ -209,7 +209,7 @@ def test_an_interruption_tells_the_model_what_was_heard() -> None:
 def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
     async def main() -> None:
         script = Script.of(saying(noise(3000, 31)), otherwise=Turn.silence())
-        async with house(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
+        async with product(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
             one = await talk(the)
             await one.phone.hears(0.3)
             order: list[str] = []
@@ -244,7 +244,7 @@ def test_items_heard_in_full_are_kept_and_queued_ones_are_forgotten() -> None:
 
     async def main() -> None:
         script = Script.of(saying(*items), otherwise=Turn.silence())
-        async with house(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the, clock() as watched:
+        async with product(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the, clock() as watched:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 700, "the first item and a part of the second")
             one.phone.say(tone(160))
@@ -267,7 +267,7 @@ def test_late_audio_of_an_interrupted_answer_is_never_heard() -> None:
         realtime = Realtime(
             script=script, pace=Pace.instant(speed=1.5, delta_ms=[100]), faults=ModelFaults(late_deltas=5)
         )
-        async with house(realtime=realtime, **FAST) as the:
+        async with product(realtime=realtime, **FAST) as the:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 300, "the beginning of the greeting")
             one.phone.say(tone(160))
@@ -289,7 +289,7 @@ def test_marks_that_a_clear_returns_are_no_proof_of_hearing() -> None:
 
     async def main() -> None:
         script = Script.of(saying(first), saying(second), otherwise=Turn.silence())
-        async with house(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the, clock() as watched:
+        async with product(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the, clock() as watched:
             one = await talk(the)
             await the.until(lambda: one.phone.heard_ms > 300, "the beginning of the greeting")
             one.phone.say(tone(160))
@@ -314,7 +314,7 @@ def test_marks_that_a_clear_returns_are_no_proof_of_hearing() -> None:
 def test_an_interruption_after_everything_was_heard_changes_nothing() -> None:
     async def main() -> None:
         script = Script.of(saying(noise(310, 71), noise(250, 72)), otherwise=Turn.silence())
-        async with house(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
+        async with product(realtime=Realtime(script=script, pace=Pace.instant()), **FAST) as the:
             one = await talk(the)
             relay = the.call.relay
             await the.until(lambda: one.phone.heard_ms >= 580, "all of the greeting to be heard")
@@ -331,7 +331,7 @@ def test_an_interruption_after_everything_was_heard_changes_nothing() -> None:
 
 def test_a_caller_who_speaks_while_nothing_plays_interrupts_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), **FAST) as the:
+        async with product(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), **FAST) as the:
             one = await talk(the)
             for count in (1, 2):
                 one.phone.say(tone(160))
@@ -350,7 +350,7 @@ def test_many_interruptions_in_a_row_leave_the_conversation_true() -> None:
         turns = [saying(noise(1500, 100 + n), noise(500, 200 + n)) for n in range(6)]
         script = Script.of(*turns, otherwise=Turn.silence())
         realtime = Realtime(script=script, pace=Pace.instant(speed=5), faults=ModelFaults(late_deltas=2))
-        async with house(realtime=realtime, **{**FAST, "vad_silence_ms": 40}) as the:
+        async with product(realtime=realtime, **{**FAST, "vad_silence_ms": 40}) as the:
             one = await talk(the)
             for count in range(1, 6):
                 before = one.phone.heard_ms
@@ -395,7 +395,7 @@ def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
     """Two seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""
 
     async def main() -> None:
-        async with house(realtime=Realtime(script=Script.echoing()), greeting="") as the:
+        async with product(realtime=Realtime(script=Script.echoing()), greeting="") as the:
             speakers = [Speaker(seed) for seed in range(CALLS)]
             received = [bytearray() for _ in range(CALLS)]
             calls = [

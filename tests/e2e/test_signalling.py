@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from callflow.events import CallHangup, CarrierNotice
-from callflow.keypad import MASK
+from callflow.call.dtmf import MASK
+from callflow.contracts.events import CallHangup, CarrierNotice
 from callflow.sandbox.telnyx import ApiFault, Faults
 from callflow.sandbox.telnyx.parameters import EVENT_TYPES
 from callflow.sandbox.telnyx.webhooks import Signer
-from tests.e2e.house import House, run
+from tests.e2e.product import Product, run
 from tests.e2e.scenes import (
     cause,
     conversing,
@@ -39,7 +39,7 @@ from tests.e2e.scenes import (
 # Who may speak
 
 
-def _altered(the: House, body: bytes) -> tuple[bytes, dict[str, str]]:
+def _altered(the: Product, body: bytes) -> tuple[bytes, dict[str, str]]:
     return body.replace(b"+15550100001", b"+15550100009"), the.telnyx.sign(body)
 
 
@@ -81,8 +81,8 @@ def test_a_forged_webhook_is_refused_and_no_command_follows() -> None:
                 answer = await post(the, body, headers)
                 assert answer.status_code in (401, 403), f"{name}: HTTP {answer.status_code} {answer.text}"
                 assert answer.json()["success"] is False, f"{name}: {answer.text}"
-            assert the.line.switchboard.calls == []
-            assert the.line.switchboard.counts["calls"] == 0
+            assert the.app.switchboard.calls == []
+            assert the.app.switchboard.counts["calls"] == 0
             assert the.telnyx.commands == []
 
     run(main())
@@ -244,8 +244,8 @@ def test_a_chunked_body_of_2_mb_without_a_length_is_413() -> None:
     run(main())
 
 
-async def _raw(the: House, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", the.line.public[1])
+async def _raw(the: Product, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", the.app.public_at[1])
     writer.write(request)
     try:
         async with asyncio.timeout(2):
@@ -323,7 +323,7 @@ def test_a_call_with_too_much_to_do_says_503_and_the_retry_is_no_repeat(monkeypa
             ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id}
             body = webhook("call.dtmf.received", leg(**ids, digit="7"))
             with monkeypatch.context() as patch:
-                patch.setattr("callflow.call._MAILBOX", 0)
+                patch.setattr("callflow.call.call._MAILBOX", 0)
                 answer = await post(the, body)
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), answer.text
             taken(await post(the, body), "the retry")
@@ -340,7 +340,7 @@ def test_a_journal_that_hangs_holds_up_no_call(monkeypatch: pytest.MonkeyPatch) 
             await asyncio.Event().wait()
 
         async with stage(journal_seconds=0.02) as the:
-            monkeypatch.setattr(the.line.journal, "append", hang)
+            monkeypatch.setattr(the.app.journal, "append", hang)
             call = await the.telnyx.ring()
             await conversing(the, call)
             await call.hang_up()
@@ -379,7 +379,7 @@ def test_an_end_goes_before_whatever_waits() -> None:
                 live.post(CarrierNotice(kind="much to do"))
             live.post(CallHangup(cause="enough"))
             await the.until(lambda: the.happened("ended"), "the end")
-            records = the.line.journal.read(name)
+            records = the.app.journal.read(name)
             (place,) = [number for number, each in enumerate(records) if each.event["event"] == "call_hangup"]
             waited = [each for each in records[:place] if each.event.get("kind") == "much to do"]
             assert len(waited) <= 1, f"{len(waited)} went before it"
@@ -415,7 +415,7 @@ def test_a_key_that_is_told_again_is_no_other_key() -> None:
                 await tell(the, "call.dtmf.received", ids | {"digit": digit}, event_id=event)
             await the.until(lambda: the.happened("digits"), "the entry")
             assert [each["digits"] for each in the.happened("digits")] == ["44"]
-            assert the.line.switchboard.counts["repeats"] == 2
+            assert the.app.switchboard.counts["repeats"] == 2
             await call.hang_up()
             await the.quiet()
 
@@ -444,7 +444,7 @@ def test_the_same_event_under_new_ids_is_one_answer() -> None:
             await the.until(lambda: len(the.telnyx.deliveries) >= 12, "all repeats")
             await the.until(lambda: all(one.status == 200 for one in the.telnyx.deliveries), "all to be taken")
             assert posted(the) == ["answer"]
-            assert len(the.line.journal.calls()) == 1, "a repeat made a call of its own"
+            assert len(the.app.journal.calls()) == 1, "a repeat made a call of its own"
 
     run(main())
 
@@ -479,7 +479,7 @@ def test_hangup_before_answered_ends_the_call_and_no_command_follows() -> None:
             await tell(the, "call.answered", leg(**ids))
             await tell(the, "streaming.started", leg(**ids))
             await tell(the, "call.initiated", leg(**ids))
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
             assert posted(the) == ["answer"] * tried
             assert cause(the) == "originator_cancel"
             assert the.timeline() == ["ringing>hangup"]
@@ -496,9 +496,9 @@ def test_after_a_hangup_that_came_first_nothing_answers_that_leg() -> None:
             await tell(the, "call.answered", ids)
             await tell(the, "call.initiated", {name: ids[name] for name in ("call_leg_id", "direction")})
             await tell(the, "call.initiated", {name: ids[name] for name in ("call_control_id", "direction")})
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
             assert the.telnyx.commands == []
-            assert the.line.switchboard.counts["calls"] == 0
+            assert the.app.switchboard.counts["calls"] == 0
             call = await the.telnyx.ring()
             await conversing(the, call)
             await call.hang_up()
@@ -519,7 +519,7 @@ def test_a_call_that_is_found_answered_is_adopted_and_the_caller_talks_with_the_
             stream = the.actions("streaming_start")[0]
             assert stream.status == 200, stream.response
             assert stream.body["stream_auth_token"]
-            assert len(the.line.journal.calls()) == 1
+            assert len(the.app.journal.calls()) == 1
             await call.hang_up()
             await the.quiet()
             assert posted(the) == ["streaming_start"]
@@ -534,7 +534,7 @@ def test_an_outgoing_leg_that_was_not_dialled_here_is_on_record_and_gets_no_comm
             await tell(the, "call.initiated", ids)
             await tell(the, "call.answered", ids)
             await tell(the, "call.hangup", ids)
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
             assert len(the.happened("call_initiated")) == 1
             assert the.telnyx.commands == []
 
@@ -584,7 +584,7 @@ def test_webhooks_in_any_order_and_number_give_the_same_end(seed: int) -> None:
             assert posted(the) == ["answer"], f"{faults}: {posted(the)}"
             assert the.timeline()[-1] == "streaming>hangup", f"{faults}: {the.timeline()}"
             assert cause(the) == "normal_clearing", f"{faults}: {cause(the)}"
-            assert len(the.line.journal.calls()) == 1, f"{faults}: a late webhook made another call"
+            assert len(the.app.journal.calls()) == 1, f"{faults}: a late webhook made another call"
 
     run(main())
 
@@ -633,7 +633,7 @@ def test_webhooks_that_come_minutes_after_the_end_are_known_for_what_they_are() 
             await conversing(the, call)
             await call.hang_up()
             await the.quiet()
-            board, loop = the.line.switchboard, asyncio.get_running_loop()
+            board, loop = the.app.switchboard, asyncio.get_running_loop()
             ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)
             for recent in (board._tombs, board._seen):
                 recent._clock = lambda: loop.time() + 590
@@ -667,7 +667,7 @@ def test_the_answers_body_is_exactly_this() -> None:
             await the.until(lambda: the.actions("answer"), "the answer")
             (answer,) = the.actions("answer")
             body = dict(answer.body)
-            (name,) = the.line.journal.calls()
+            (name,) = the.app.journal.calls()
             assert uuid.UUID(body.pop("command_id")).int
             assert base64.b64decode(body.pop("client_state")).decode() == name
             url = body.pop("stream_url")
@@ -711,11 +711,11 @@ def test_a_forged_host_does_not_change_where_the_stream_goes() -> None:
 def test_an_unverified_webhook_teaches_no_address() -> None:
     async def main() -> None:
         async with stage() as the:
-            before = the.line.address()
+            before = the.app.address()
             body = webhook("call.initiated", leg())
             answer = await post(the, body, Signer().sign(body) | {"Host": "evil.example"})
             assert answer.status_code == 403
-            assert the.line.address() == before
+            assert the.app.address() == before
 
     run(main())
 
@@ -736,11 +736,11 @@ def test_strange_control_ids_reach_the_api_whole() -> None:
 # An API that fails
 
 
-def _ids(the: House, action: str) -> set[str]:
+def _ids(the: Product, action: str) -> set[str]:
     return {one.body["command_id"] for one in the.actions(action)}
 
 
-async def _goes_on(the: House, *, tries: int) -> None:
+async def _goes_on(the: Product, *, tries: int) -> None:
     """The call that rings now is answered once in so many tries, talks, and ends."""
     call = await the.telnyx.ring()
     await conversing(the, call)
@@ -788,7 +788,7 @@ def test_an_answer_without_a_response_is_sent_again_and_obeyed_once(fault: ApiFa
 
 
 def test_a_refused_connection_is_tried_again_and_the_call_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carriers.telnyx._PERSISTENT_RETRIES", 0)  # else the end waits for the hangup
+    monkeypatch.setattr("carriers.telnyx.carrier._PERSISTENT_RETRIES", 0)  # else the end waits for the hangup
 
     async def main() -> None:
         async with stage(telnyx_api_base="http://127.0.0.1:9/v2", ring_seconds=1.0, command_retries=1) as the:
@@ -885,7 +885,7 @@ def test_a_hangup_is_tried_again_until_it_is_taken() -> None:
             assert call.ended_by == "product"
             assert len(_ids(the, "hangup")) == 1
             assert [one.status for one in the.actions("hangup")][:2] == [500, 500]
-            assert the.line.switchboard.calls == [], "a call waits for its hangup to be taken"
+            assert the.app.switchboard.calls == [], "a call waits for its hangup to be taken"
 
     run(main())
 

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from callflow.history.store import Store
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Session, Turn
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Session, Turn
 from callflow.sandbox.telnyx import ApiFault, Telnyx
-from tests.e2e import house
-from tests.e2e.house import Exchange, run, until
+from tests.e2e import product
 from tests.e2e.process import SERVER, Process, python
+from tests.e2e.product import Exchange, run, until
 from tests.e2e.talk import noise
 from tests.history import postgres
 
@@ -130,7 +130,7 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def office(realtime: Realtime | None = None, **env: object) -> AsyncIterator[Office]:
-    carrier, realtime = house.exchange(), realtime or model()
+    carrier, realtime = product.exchange(), realtime or model()
     async with carrier, realtime:
         with tempfile.TemporaryDirectory() as name:
             port = free_port()
@@ -152,7 +152,7 @@ async def office(realtime: Realtime | None = None, **env: object) -> AsyncIterat
 
 def answers(one: Office) -> int:
     """How often the carrier was made to answer a call."""
-    if house.usual == "twilio":
+    if product.usual == "twilio":
         return sum(call.answered_at is not None for call in one.carrier.calls.values())
     return sum(command.action == "answer" and command.status == 200 for command in one.carrier.commands)
 
@@ -238,18 +238,18 @@ def test_killed_at_random_moments_no_call_is_lost_and_nothing_is_done_twice(
 
     run(main())
     line = (
-        f"{house.usual}: {len(gaps)} calls taken back after kill -9; from listening to being heard: "
+        f"{product.usual}: {len(gaps)} calls taken back after kill -9; from listening to being heard: "
         f"p50 {statistics.median(gaps):.2f} s, p95 {sorted(gaps)[int(len(gaps) * 0.95)]:.2f} s"
     )
     print(f"\n{line}")
     record_property("survival", line)
-    most = 4.5 if house.usual == "twilio" else 2.0
+    most = 4.5 if product.usual == "twilio" else 2.0
     assert sorted(gaps)[int(len(gaps) * 0.95)] < most, line
 
 
 async def replays(one: Office) -> None:
+    from callflow.call.replay import replay
     from callflow.history.database import Database, url_of
-    from callflow.replay import replay
 
     database = Database(url_of("", str(one.folder)), read_only=True)
     store = Store(database)
@@ -423,7 +423,7 @@ def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None:
 
 
 def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
-    name = f"office_{house.usual}"
+    name = f"office_{product.usual}"
     postgres.create(postgresql, name)
 
     async def main() -> None:
@@ -488,7 +488,7 @@ def test_while_the_record_cannot_be_opened_yet_the_caller_is_kept_and_then_spoke
             locker.execute("PRAGMA locking_mode=EXCLUSIVE")
             locker.execute("BEGIN EXCLUSIVE")
             await one.start()
-            if house.usual == "twilio":  # the tail asks what to do, and is not told to hang up
+            if product.usual == "twilio":  # the tail asks what to do, and is not told to hang up
                 await until(lambda: any("/resume" in each.url for each in one.carrier.deliveries), "the question", 6)
             else:
                 await asyncio.sleep(1.5)
@@ -497,7 +497,7 @@ def test_while_the_record_cannot_be_opened_yet_the_caller_is_kept_and_then_spoke
             assert caller.is_up
             words = told(one.realtime.sessions[-1])
             assert SENTENCE.startswith(words[1]), words
-            assert "cannot be opened" in one.said().lower() or house.usual == "twilio"
+            assert "cannot be opened" in one.said().lower() or product.usual == "twilio"
 
     run(main())
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Call, Pace, Realtime, Say, Script, Turn
-from tests.e2e.house import House, house, run, together, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
+from tests.e2e.product import Product, product, run, together, until
 from tests.e2e.talk import FAST, Talk, goodbye, noise, talk
 
 
@@ -122,7 +122,7 @@ def creates(one: Talk) -> int:
     return sum(1 for each in one.session.received if each.event["type"] == "response.create")
 
 
-async def answered(the: House, one: Talk, *calls: str) -> dict[str, Any]:
+async def answered(the: Product, one: Talk, *calls: str) -> dict[str, Any]:
     """What the model was told of these calls, each exactly once."""
     await until(lambda: set(calls) <= set(one.session.tool_outputs), f"the answers to {calls}")
     outputs = one.session.tool_outputs
@@ -133,7 +133,7 @@ async def answered(the: House, one: Talk, *calls: str) -> dict[str, Any]:
 def test_two_calls_at_once_are_both_answered_before_the_agent_speaks_once(workshop: Path) -> None:
     async def main() -> None:
         both = Turn((Call("add", {"a": 2, "b": 3}, "c1"), Call("look", {"what": "order"}, "c2")))
-        async with house(realtime=model(both), **settings(workshop)) as the:
+        async with product(realtime=model(both), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             assert await answered(the, one, "c1", "c2") == {"c1": 5, "c2": {"found": "order"}}
@@ -143,7 +143,7 @@ def test_two_calls_at_once_are_both_answered_before_the_agent_speaks_once(worksh
             kinds = [each.event["type"] for each in one.session.received]
             last_output = max(n for n, kind in enumerate(kinds) if kind == "conversation.item.create")
             assert kinds.index("response.create", kinds.index("response.create") + 1) > last_output
-            steps = [record.event["event"] for record in the.line.journal.read(the.call.id)]
+            steps = [record.event["event"] for record in the.app.journal.read(the.call.id)]
             assert steps.index("tool_called") < steps.index("tool_finished")
             await goodbye(the, one)
         assert sorted(ran(workshop)) == ["add 2 3", "look order"]
@@ -166,7 +166,7 @@ def test_whatever_goes_wrong_with_a_tool_is_an_answer(workshop: Path) -> None:
     }
 
     async def scene(name: str, call: Call, message: str) -> None:
-        async with house(realtime=model(Turn((call,))), **settings(workshop)) as the:
+        async with product(realtime=model(Turn((call,))), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             told = (await answered(the, one, "c"))["c"]
@@ -185,7 +185,7 @@ def test_whatever_goes_wrong_with_a_tool_is_an_answer(workshop: Path) -> None:
 def test_a_tool_that_blocks_holds_up_no_sound(tool: str, workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Say("One moment.", noise(1500, 9)), Call(tool, {}, "c")))
-        async with house(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the:
+        async with product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the:
             one = await talk(the)
             await ask(one)
             await until(lambda: ran(workshop), "the tool to run")
@@ -206,7 +206,7 @@ def test_a_slow_tool_is_excused_once_by_the_agent(workshop: Path) -> None:
         busy = Turn.say("I am still looking.", noise(200, 7))
         turns = (Turn((Call("hangs", {}, "c"),)), busy)
         chosen = settings(workshop, tool_timeout_seconds=1.5, tool_filler_after_ms=200)
-        async with house(realtime=model(*turns), **chosen) as the:
+        async with product(realtime=model(*turns), **chosen) as the:
             one = await talk(the)
             await ask(one)
             await answered(the, one, "c")
@@ -226,7 +226,7 @@ def test_a_slow_tool_is_excused_once_by_the_agent(workshop: Path) -> None:
 def test_a_tool_that_runs_when_the_caller_hangs_up_is_let_go(workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Call("hangs", {}, "c1"), Call("blocks", {}, "c2")))
-        async with house(realtime=model(turn), **settings(workshop, tool_timeout_seconds=30)) as the:
+        async with product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=30)) as the:
             one = await talk(the)
             await ask(one)
             await until(lambda: len(ran(workshop)) == 2, "both to run")
@@ -242,7 +242,7 @@ def test_a_tool_that_runs_when_the_caller_hangs_up_is_let_go(workshop: Path) -> 
 def test_a_tool_that_runs_while_the_caller_interrupts_is_answered_once(workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Say("One moment.", noise(2000, 9)), Call("blocks", {}, "c")))
-        async with house(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the:
+        async with product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the:
             one = await talk(the)
             await ask(one)
             await until(lambda: ran(workshop), "the tool to run")
@@ -263,7 +263,7 @@ def test_a_tool_is_answered_once_also_when_the_session_breaks(when: str, worksho
     async def main() -> None:
         turn = Turn((Call("blocks", {}, "c"),))
         chosen = settings(workshop, tool_timeout_seconds=5, engine_tries=3)
-        async with house(realtime=model(turn), **chosen) as the:
+        async with product(realtime=model(turn), **chosen) as the:
             one = await talk(the)
             await ask(one)
             await until(lambda: ran(workshop), "the tool to run")
@@ -292,7 +292,7 @@ def test_a_tool_is_answered_once_also_when_the_session_breaks(when: str, worksho
 
 def test_a_tool_knows_whose_call_it_is(workshop: Path) -> None:
     async def main() -> None:
-        async with house(realtime=model(Turn((Call("whose", {}, "c"),))), **settings(workshop)) as the:
+        async with product(realtime=model(Turn((Call("whose", {}, "c"),))), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             told = (await answered(the, one, "c"))["c"]
@@ -303,7 +303,7 @@ def test_a_tool_knows_whose_call_it_is(workshop: Path) -> None:
 
 
 def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_nothing(workshop: Path) -> None:
-    async def names(the: House) -> set[str]:
+    async def names(the: Product) -> set[str]:
         one = await talk(the)
         found = {tool["name"] for tool in one.session.config["tools"]}
         await one.call.hang_up()
@@ -311,7 +311,7 @@ def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_no
         return found
 
     async def main() -> None:
-        async with house(realtime=model(), **settings(workshop)) as the:
+        async with product(realtime=model(), **settings(workshop)) as the:
             built_in = {"get_current_time", "end_call"}
             assert (
                 await names(the)
@@ -331,14 +331,14 @@ def test_what_no_carrier_can_do_yet_is_not_offered_to_the_model(workshop: Path) 
 
     async def main() -> None:
         asks = Turn(tuple(Call(name, {}, f"c_{name}") for name in needed))
-        async with house(realtime=model(asks), **settings(workshop)) as the:
+        async with product(realtime=model(asks), **settings(workshop)) as the:
             one = await talk(the)
             can = the.call.carrier.can
             offered = {tool["name"] for tool in one.session.config["tools"]}
             assert "end_call" in offered
             assert {name for name in needed if name in offered} == {name for name in needed if needed[name] in can}
             async with httpx.AsyncClient(trust_env=False) as client:
-                listed = (await client.get(f"http://127.0.0.1:{the.line.console[1]}/tools")).json()
+                listed = (await client.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")).json()
             assert {tool["name"] for tool in listed} == offered, "operators are told the same"
             await ask(one)
             told = await answered(the, one, *(f"c_{name}" for name in needed))
@@ -360,7 +360,7 @@ def test_the_agent_ends_the_call_when_its_goodbye_was_heard(said: str, workshop:
             turns = (Turn((Say("Goodbye.", bye), call)),)
         else:
             turns = (Turn((call,)), Turn.say("Goodbye.", bye))  # type: ignore[assignment]
-        async with house(realtime=model(*turns), **settings(workshop)) as the:
+        async with product(realtime=model(*turns), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             await one.call.wait_ended(8)
@@ -377,7 +377,7 @@ def test_the_agent_ends_the_call_when_its_goodbye_was_heard(said: str, workshop:
 def test_a_goodbye_that_is_interrupted_does_not_end_the_call(workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Say("Goodbye.", noise(3000, 11)), Call("end_call", {}, "c")))
-        async with house(realtime=model(turn), **settings(workshop)) as the:
+        async with product(realtime=model(turn), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             await answered(the, one, "c")
@@ -396,7 +396,7 @@ def test_a_goodbye_that_is_interrupted_does_not_end_the_call(workshop: Path) -> 
 def test_a_goodbye_that_never_ends_is_bounded(workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Say("Goodbye.", noise(20_000, 11)), Call("end_call", {}, "c")))
-        async with house(realtime=model(turn), **settings(workshop, last_words_seconds=1.0)) as the:
+        async with product(realtime=model(turn), **settings(workshop, last_words_seconds=1.0)) as the:
             one = await talk(the)
             await ask(one)
             await one.call.wait_ended(8)

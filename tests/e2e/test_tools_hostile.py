@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from callflow.engines import tool_runner
-from callflow.engines.tool_runner import Runner
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Call, Say, Script, Turn
-from tests.e2e.house import house, run, together, until
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Call, Say, Script, Turn
+from callflow.tools import runner
+from callflow.tools.runner import Runner
+from tests.e2e.product import product, run, together, until
 from tests.e2e.talk import clock, goodbye, noise, talk
 from tests.e2e.test_tools import ANSWER, answered, ask, model, settings
 
@@ -117,7 +117,7 @@ ARGUMENTS: dict[str, tuple[Call, str]] = {
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with these tools, and threads and loops that no other test has used."""
-    monkeypatch.setattr(tool_runner, "usual", Runner())
+    monkeypatch.setattr(runner, "usual", Runner())
     (tmp_path / "tools.py").write_text(SOURCE)
     return tmp_path
 
@@ -134,7 +134,7 @@ def began(number: int) -> bool:
 
 
 async def threads_end() -> None:
-    await until(lambda: not tool_runner.usual.gate.holders(), "the threads to be given back", 10)
+    await until(lambda: not runner.usual.gate.holders(), "the threads to be given back", 10)
 
 
 def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:
@@ -144,7 +144,7 @@ def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) 
             Turn(tuple(Call(name, {}, name) for name in names)) for names in (list(OUTPUTS)[:12], list(OUTPUTS)[12:])
         ]
         turns.append(Turn(tuple(arguments.values())))
-        async with house(realtime=model(*turns[:1], ANSWER, turns[1], ANSWER, turns[2]), **settings(workshop)) as the:
+        async with product(realtime=model(*turns[:1], ANSWER, turns[1], ANSWER, turns[2]), **settings(workshop)) as the:
             one = await talk(the)
             told: dict[str, Any] = {}
             for turn in turns:
@@ -170,7 +170,7 @@ def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_answeri
     async def main() -> None:
         hundred = Turn(tuple(Call(kind, {}, f"h{number}") for number in range(100)))
         innocent = Turn((Call("add", {"a": 2, "b": 3}, "plain"), Call("look", {"what": "x"}, "async")))
-        async with house(realtime=model(hundred), **settings(workshop, tool_timeout_seconds=20)) as the:
+        async with product(realtime=model(hundred), **settings(workshop, tool_timeout_seconds=20)) as the:
             bad = await talk(the)
             await ask(bad)
             share = {"hangs": 8, "blocks_its_loop": 2, "waits": 100}[kind]
@@ -195,7 +195,7 @@ def test_tools_that_hang_are_told_of_in_words_to_the_model_and_by_name_in_the_lo
 ) -> None:
     async def main() -> None:
         turn = Turn(tuple(Call("hangs", {}, f"h{number}") for number in range(30)))
-        async with house(realtime=model(turn), **settings(workshop)) as the:
+        async with product(realtime=model(turn), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             told = await answered(the, one, *(f"h{number}" for number in range(30)))
@@ -216,7 +216,10 @@ def test_huge_results_hold_up_no_sound(workshop: Path) -> None:
     async def main() -> None:
         names = ["numbers", "numbers_async", "text", "endless", "deep"]
         turn = Turn((Say("One moment.", noise(2500, 9)), *(Call(name, {}, name) for name in names)))
-        async with house(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the, clock() as watched:
+        async with (
+            product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the,
+            clock() as watched,
+        ):
             one = await talk(the)
             await ask(one)
             await the.until(lambda: the.happened("tool_called"), "the tools to be called")
@@ -242,7 +245,7 @@ NAMELESS = {
 def test_a_call_that_cannot_be_answered_gets_nowhere_and_ends_nothing(workshop: Path) -> None:
     async def scene(nameless: Call) -> None:
         turn = Turn((nameless, Call("add", {"a": 2, "b": 3}, "c2")))
-        async with house(realtime=model(turn), **settings(workshop)) as the:
+        async with product(realtime=model(turn), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             assert await answered(the, one, "c2") == {"c2": 5}
@@ -259,7 +262,7 @@ def test_a_call_that_cannot_be_answered_gets_nowhere_and_ends_nothing(workshop: 
 @pytest.mark.carrier("telnyx")
 def test_after_a_call_that_cannot_be_answered_the_caller_is_not_left_alone(workshop: Path) -> None:
     async def main() -> None:
-        async with house(realtime=model(Turn((Call("", {}, "c1"),))), **settings(workshop)) as the:
+        async with product(realtime=model(Turn((Call("", {}, "c1"),))), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             await the.until(lambda: the.happened("engine_complaint"), "the complaint")
@@ -274,7 +277,7 @@ def test_after_a_call_that_cannot_be_answered_the_caller_is_not_left_alone(works
 def test_huge_arguments_go_no_further_than_the_edge(workshop: Path) -> None:
     async def main() -> None:
         turn = Turn((Call("look", json.dumps({"what": "x" * 200_000}), "c"),))
-        async with house(realtime=model(turn), **settings(workshop)) as the:
+        async with product(realtime=model(turn), **settings(workshop)) as the:
             one = await talk(the)
             await ask(one)
             assert "too long" in (await answered(the, one, "c"))["c"]["error"]

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Session, Turn
-from callflow.settings_loader import load
-from tests.e2e.house import Exchange, exchange, house, run, together, until
+from callflow.config.loader import load
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Session, Turn
+from tests.e2e.product import Exchange, exchange, product, run, together, until
 from tests.e2e.talk import FAST, goodbye, noise, saying, talk
 
 
@@ -51,7 +51,7 @@ def detection(session: Session) -> tuple[bool, bool]:
 def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(settings: dict[str, Any]) -> None:
     async def main() -> None:
         greeting = noise(1200, 21)
-        async with house(realtime=model(saying(greeting)), **{**QUIET, **settings}) as the:
+        async with product(realtime=model(saying(greeting)), **{**QUIET, **settings}) as the:
             one = await talk(the)
             await one.phone.hears(0.2)
             assert detection(one.session) == (False, False), "the model would have stopped by itself"
@@ -83,7 +83,7 @@ def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(settings
 def test_a_protected_sentence_that_is_not_heard_to_its_end_is_on_record_with_how_much_was() -> None:
     async def main() -> None:
         realtime = model(saying(noise(3000, 21)))
-        async with house(realtime=realtime, greeting_protected=True, **QUIET) as the:
+        async with product(realtime=realtime, greeting_protected=True, **QUIET) as the:
             one = await talk(the)
             await one.phone.hears(0.6)
             await one.call.hang_up()
@@ -101,7 +101,7 @@ def test_a_protected_sentence_is_said_again_by_the_session_that_takes_over() -> 
         whole = noise(1500, 22)
         realtime = model(saying(whole), saying(whole))
         settings = {**QUIET, "engine_tries": 3, "greeting_protected": True}
-        async with house(realtime=realtime, **settings) as the:
+        async with product(realtime=realtime, **settings) as the:
             one = await talk(the)
             await one.phone.hears(0.3)
             one.session.drop()
@@ -122,7 +122,7 @@ def test_a_caller_who_says_nothing_is_asked_twice_and_let_go() -> None:
     async def main() -> None:
         bye = noise(700, 33)
         realtime = model(saying(noise(300, 30)), saying(noise(300, 31)), saying(noise(300, 32)), saying(bye))
-        async with house(realtime=realtime, **{**QUIET, "no_input_seconds": 0.5}) as the:
+        async with product(realtime=realtime, **{**QUIET, "no_input_seconds": 0.5}) as the:
             one = await talk(the)
             await one.call.wait_ended(10)
             await the.quiet()
@@ -142,7 +142,7 @@ def test_a_caller_who_says_nothing_is_asked_twice_and_let_go() -> None:
 
 def test_without_a_greeting_too_a_silent_caller_is_asked() -> None:
     async def main() -> None:
-        async with house(realtime=model(), **{**QUIET, "greeting": "", "no_input_seconds": 0.4}) as the:
+        async with product(realtime=model(), **{**QUIET, "greeting": "", "no_input_seconds": 0.4}) as the:
             one = await talk(the)
             await the.until(lambda: the.happened("no_input"), "the first question")
             await one.phone.hears(0.2)
@@ -153,7 +153,7 @@ def test_without_a_greeting_too_a_silent_caller_is_asked() -> None:
 
 def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
     async def main() -> None:
-        async with house(realtime=model(heard=("Yes.",) * 9), **{**QUIET, "no_input_seconds": 0.6}) as the:
+        async with product(realtime=model(heard=("Yes.",) * 9), **{**QUIET, "no_input_seconds": 0.6}) as the:
             one = await talk(the)
             await the.until(lambda: len(the.happened("no_input")) == 1, "the first question")
             await one.phone.hears_silence(200)
@@ -168,7 +168,7 @@ def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
 def test_hold_music_does_not_keep_a_call_alive() -> None:
     async def main() -> None:
         settings = {**QUIET, "no_input_seconds": 30, "hold_seconds": 0.5, "last_words_seconds": 1.0}
-        async with house(realtime=model(), **settings) as the:
+        async with product(realtime=model(), **settings) as the:
             one = await talk(the)
             one.phone.say(tone(20_000))
             await one.call.wait_ended(10)
@@ -183,7 +183,7 @@ def test_hold_music_does_not_keep_a_call_alive() -> None:
 def test_the_longest_call_is_told_so_and_ends_with_a_goodbye() -> None:
     async def main() -> None:
         settings = {**QUIET, "max_call_seconds": 1.6, "max_call_warning_seconds": 0.8, "farewell_seconds": 8}
-        async with house(realtime=model(), **settings) as the:
+        async with product(realtime=model(), **settings) as the:
             one = await talk(the)
             await one.call.wait_ended(10)
             await the.quiet()
@@ -199,7 +199,7 @@ def test_the_longest_call_is_told_so_and_ends_with_a_goodbye() -> None:
 
 
 async def keyed(carrier: Exchange, settings: dict[str, Any], expected: str, record: str) -> None:
-    async with house(realtime=model(), carrier=carrier, **{**QUIET, "dtmf_pause_seconds": 0.4, **settings}) as the:
+    async with product(realtime=model(), carrier=carrier, **{**QUIET, "dtmf_pause_seconds": 0.4, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(0.2)
         for digit in "1123#" if settings.get("dtmf_end", "#") else "1123":
@@ -214,7 +214,7 @@ async def keyed(carrier: Exchange, settings: dict[str, Any], expected: str, reco
         assert [text.rpartition(": ")[2] for text in texts] == [expected], texts
         await one.call.hang_up()
         await the.quiet()
-        whole = json.dumps([one.event for name in the.line.journal.calls() for one in the.line.journal.read(name)])
+        whole = json.dumps([one.event for name in the.app.journal.calls() for one in the.app.journal.read(name)])
         assert [event["digits"] for event in the.happened("digits")] == [record]
         assert ("1 1 2 3" in whole, '"1123"' in whole) == (False, record == "1123")
         pressed = [event["digit"] for event in the.happened("dtmf")]
@@ -242,7 +242,7 @@ def test_keys_are_counted_once_and_given_to_the_agent_together(carrier: str) -> 
 async def noisy(name: str, ms: float, settings: dict[str, Any], heard: str, *, stops: bool, carries_on: bool) -> None:
     answer = noise(2500, 41)
     realtime = model(saying(noise(200, 40)), saying(answer), heard=("What?", heard, heard))
-    async with house(realtime=realtime, **{**QUIET, **settings}) as the:
+    async with product(realtime=realtime, **{**QUIET, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(0.15)
         await one.phone.hears_silence(200)
@@ -284,7 +284,7 @@ def test_where_every_sound_stops_the_agent_it_goes_on_after_one_that_was_nothing
     async def main() -> None:
         slow = Pace(first_byte_ms=400, speed=20, jitter=0, transcription_ms=50)
         realtime = model(saying(noise(200, 40)), saying(noise(2500, 41)), heard=("What?", ""), pace=slow)
-        async with house(realtime=realtime, **QUIET) as the:
+        async with product(realtime=realtime, **QUIET) as the:
             one = await talk(the)
             await one.phone.hears(0.15, timeout=8)
             await one.phone.hears_silence(200)
@@ -310,7 +310,7 @@ def test_how_long_an_answer_took_is_told_from_the_last_word_to_the_first_sound_h
     async def main() -> None:
         pace = Pace(first_byte_ms=200, speed=8, jitter=0, transcription_ms=0)
         realtime = model(saying(noise(200, 50)), saying(noise(600, 51)), pace=pace)
-        async with house(realtime=realtime, carrier=exchange(link_ms=40), **{**QUIET, "vad_silence_ms": 300}) as the:
+        async with product(realtime=realtime, carrier=exchange(link_ms=40), **{**QUIET, "vad_silence_ms": 300}) as the:
             one = await talk(the)
             await one.phone.hears(0.15)
             await one.phone.hears_silence(300)
@@ -340,7 +340,7 @@ def test_a_reply_that_never_comes_is_no_silence_but_an_answer_that_takes_its_tim
         slow = Turn((Say("Well.", noise(400, 60)),), first_byte_ms=1500)
         realtime = model(saying(noise(200, 50)), slow)
         settings = {**QUIET, "patience_seconds": 0.6, "reply_seconds": 5.0}
-        async with house(realtime=realtime, **settings) as the:
+        async with product(realtime=realtime, **settings) as the:
             one = await talk(the)
             await one.phone.hears(0.15)
             await one.phone.hears_silence(200)
@@ -361,17 +361,17 @@ def test_a_sentence_that_breaks_off_is_bridged_and_goes_on_where_it_was() -> Non
 
     async def main() -> None:
         first, rest = noise(400, 70), noise(600, 71)
-        async with house(realtime=model(Turn.silence()), **{**QUIET, "patience_seconds": 0.4}) as the:
+        async with product(realtime=model(Turn.silence()), **{**QUIET, "patience_seconds": 0.4}) as the:
             one = await talk(the)
             agent = the.call.agent
-            from callflow.contracts import ResponseDone, ResponseStarted, Speech, SpeechDone
+            from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, ResponseStarted
 
             agent.hear(ResponseStarted("r"))
-            agent.hear(Speech("r", "stalled", 0, first))
+            agent.hear(AudioDelta("r", "stalled", 0, first))
             await the.until(lambda: the.happened("filler"), "the clip in between")
             await one.phone.hears(1.0)
-            agent.hear(Speech("r", "stalled", 0, rest))
-            agent.hear(SpeechDone("r", "stalled", 0))
+            agent.hear(AudioDelta("r", "stalled", 0, rest))
+            agent.hear(AudioDone("r", "stalled", 0))
             agent.hear(ResponseDone("r", "completed"))
             await the.until(lambda: rest[-1600:] in one.heard(), "the rest of the sentence", 8)
             assert one.heard().index(first) < one.heard().index(rest)
@@ -390,7 +390,7 @@ def test_a_remote_tool_is_passed_on_to_the_model(tmp_path: Path) -> None:
     )
 
     async def main() -> None:
-        async with house(realtime=model(), tools_file=str(tmp_path / "tools.py"), **QUIET) as the:
+        async with product(realtime=model(), tools_file=str(tmp_path / "tools.py"), **QUIET) as the:
             one = await talk(the)
             mcp = [tool for tool in one.session.config["tools"] if tool["type"] == "mcp"]
             assert mcp == [{"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"}]
@@ -410,7 +410,7 @@ def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
     profiles = load({}, toml=tmp_path / "settings.toml", env_file=None).profiles
 
     async def main() -> None:
-        async with house(realtime=model(), profiles=profiles, **QUIET) as the:
+        async with product(realtime=model(), profiles=profiles, **QUIET) as the:
             for number, voice, wish in (("+15550100002", "cedar", "Sell something."), ("+15550100009", "marin", "")):
                 call = await the.carrier.ring(to_number=number)
                 await call.wait_streaming()
@@ -430,10 +430,10 @@ def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
 def test_a_call_can_be_changed_while_it_is_under_way() -> None:
     async def main() -> None:
         chosen = {**QUIET, "engine_tries": 3}
-        async with house(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
+        async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
             one = await talk(the)
             await one.phone.hears(0.2)
-            url = f"http://127.0.0.1:{the.line.console[1]}/api/calls/{the.call.id}/session"
+            url = f"http://127.0.0.1:{the.app.console_at[1]}/api/calls/{the.call.id}/session"
 
             async def change(**changes: Any) -> tuple[int, Any]:
                 answer = await operator.post(url, json=changes)
@@ -470,8 +470,8 @@ def test_the_tools_are_listed_for_operators(tmp_path: Path) -> None:
 
     async def main() -> None:
         chosen = {**QUIET, "tools_file": str(tmp_path / "tools.py")}
-        async with house(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
-            answer = await operator.get(f"http://127.0.0.1:{the.line.console[1]}/tools")
+        async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
+            answer = await operator.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")
             assert answer.status_code == 200
             names = {tool["name"] for tool in answer.json()}
             assert {"add", "get_current_time", "end_call"} <= names

@@ -15,11 +15,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from callflow.journal import Record
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script, Session, Turn
+from callflow.journal.journal import Record
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
 from callflow.sandbox.twilio import ApiFault, Call, Faults, Signer, Timing, Twilio
-from tests.e2e.house import PUBLIC, House, exchange, house, run, together
+from tests.e2e.product import PUBLIC, Product, exchange, product, run, together
 from tests.e2e.talk import noise, saying, talk
 from tests.e2e.test_recovery import MENDING, asked, longest_silence
 
@@ -48,7 +48,7 @@ def document(text: str) -> list[str]:
 
 
 async def ask(
-    the: House,
+    the: Product,
     params: Mapping[str, str],
     *,
     path: str = "/incoming-call",
@@ -68,12 +68,12 @@ async def ask(
         given = signer.sign(f"{signed}{path}", params)
         given["Content-Type"] = "application/x-www-form-urlencoded"
     given["Host"] = "phone.example"
-    url = f"http://127.0.0.1:{the.line.public[1]}{target}"
+    url = f"http://127.0.0.1:{the.app.public_at[1]}{target}"
     async with httpx.AsyncClient(trust_env=False) as client:
         return await client.request(method, url, content=body, headers={**given, **(headers or {})})
 
 
-async def hear(the: House, call: Call, seconds: float = 0.3) -> None:
+async def hear(the: Product, call: Call, seconds: float = 0.3) -> None:
     await call.wait_streaming()
     await call.phone.hears(seconds)
 
@@ -84,7 +84,7 @@ async def hear(the: House, call: Call, seconds: float = 0.3) -> None:
 def test_the_document_that_opens_a_call_has_a_stream_and_a_way_back() -> None:
     async def main() -> None:
         settings: dict[str, Any] = {"twilio_greeting_text": "Hello <you> & yours.", "twilio_pause_seconds": 1}
-        async with house(realtime=model(), **settings) as the:
+        async with product(realtime=model(), **settings) as the:
             call = await the.twilio.ring(from_number="+15550100009")
             await call.wait_streaming(8)
             (text,) = call.documents
@@ -106,7 +106,7 @@ def test_the_document_that_opens_a_call_has_a_stream_and_a_way_back() -> None:
 @pytest.mark.alone
 def test_every_door_answers_by_get_and_by_post() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             for number, path in enumerate(("/", "/incoming-call", "/twiml", "/api/twiml", "/twilio/voice")):
                 for method in ("GET", "POST"):
                     params = {**PARAMS, "CallSid": f"CA{number:031x}{method[0] == 'G':d}"}
@@ -115,7 +115,7 @@ def test_every_door_answers_by_get_and_by_post() -> None:
                     assert answer.headers["content-type"].startswith("text/xml")
                     assert "content-length" in answer.headers
                     assert "Connect" in document(answer.text), f"{method} {path}"
-            assert len(the.line.switchboard.calls) == 10
+            assert len(the.app.switchboard.calls) == 10
 
     run(main())
 
@@ -124,7 +124,7 @@ def test_nothing_that_a_caller_sends_becomes_markup() -> None:
     hostile = '"><Hangup/><Say>'
 
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             for number, name in enumerate(("Called", "Caller", "From", "To", "CalledNumberSid")):
                 answer = await ask(the, {**PARAMS, "CallSid": f"CA{number:032x}", name: hostile})
                 assert answer.status_code == 200
@@ -138,7 +138,7 @@ def test_nothing_that_a_caller_sends_becomes_markup() -> None:
 
 def test_a_repeated_request_gets_the_answer_of_the_first_and_starts_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             faults = Faults(webhook_duplicates={"voice": 3}, webhook_new_tokens={"voice": 3})
             call = await the.twilio.ring(faults=faults)
             await hear(the, call)
@@ -156,7 +156,7 @@ def test_a_repeated_request_gets_the_answer_of_the_first_and_starts_nothing() ->
 
 def test_a_full_house_is_busy() -> None:
     async def main() -> None:
-        async with house(realtime=model(), max_concurrent_calls=1) as the:
+        async with product(realtime=model(), max_concurrent_calls=1) as the:
             first = await the.twilio.ring()
             await hear(the, first)
             second = await the.twilio.ring(from_number="+15550100077")
@@ -189,11 +189,11 @@ class SlowJournal:
 
 def test_an_answer_that_is_late_is_a_safe_one_and_the_caller_is_spoken_to_all_the_same() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
-            rooms = the.line.switchboard._rooms
-            slow = SlowJournal(rooms.journal, 1.5)
-            object.__setattr__(rooms, "journal", slow)
-            object.__setattr__(rooms, "journal_seconds", 3.0)
+        async with product(realtime=model()) as the:
+            services = the.app.switchboard._services
+            slow = SlowJournal(services.journal, 1.5)
+            object.__setattr__(services, "journal", slow)
+            object.__setattr__(services, "journal_seconds", 3.0)
             call = await the.twilio.ring()
             await hear(the, call)
             voice = [one for one in the.twilio.deliveries if one.kind == "voice"]
@@ -212,7 +212,7 @@ def test_no_request_waits_for_the_ceiling_whatever_hangs() -> None:
     async def main() -> None:
         realtime = model()
         realtime.faults.set({"hang_next": -1})
-        async with house(realtime=realtime, **QUICK) as the:
+        async with product(realtime=realtime, **QUICK) as the:
             the.twilio.faults.api = [ApiFault(hang_s=20, times=9)]
             call = await the.twilio.ring()
             await call.wait_streaming()
@@ -227,7 +227,7 @@ def test_a_lost_answer_is_fetched_again_at_the_fallback() -> None:
     async def main() -> None:
         twilio = Twilio(PUBLIC, fallback="/twilio/fallback", timing=Timing(speak_s_per_char=0.02))
         twilio.faults.webhook_lose["voice"] = 1
-        async with house(carrier=twilio, realtime=model()) as the:
+        async with product(carrier=twilio, realtime=model()) as the:
             call = await the.twilio.ring()
             await hear(the, call)
             assert [code for code, _ in call.errors] == [11200]
@@ -254,7 +254,7 @@ FORGERIES: Final[dict[str, dict[str, Any]]] = {
 
 def test_a_forged_request_is_refused_and_starts_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             for name, how in FORGERIES.items():
                 for path in ("/incoming-call", "/twilio/resume", "/twilio/status", "/twilio/stream"):
                     answer = await ask(the, PARAMS, path=path, **how)
@@ -263,7 +263,7 @@ def test_a_forged_request_is_refused_and_starts_nothing() -> None:
             assert (await ask(the, PARAMS, headers=changed)).status_code == 403
             dropped = the.twilio.signer.sign(f"{PUBLIC}/incoming-call", {k: v for k, v in PARAMS.items() if v})
             assert (await ask(the, PARAMS, headers=dropped)).status_code == 403, "blanks count"
-            assert the.line.switchboard.counts["calls"] == 0
+            assert the.app.switchboard.counts["calls"] == 0
             assert the.twilio.commands == []
 
     run(main())
@@ -271,18 +271,18 @@ def test_a_forged_request_is_refused_and_starts_nothing() -> None:
 
 def test_a_form_that_is_larger_than_any_of_twilios_is_not_looked_at() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             for size, status in ((60_000, 200), (66_000, 413)):
                 answer = await ask(the, PARAMS | {"CallSid": f"CA{size:032x}", "More": "x" * size})
                 assert answer.status_code == status, size
-            assert the.line.switchboard.counts["calls"] == 1
+            assert the.app.switchboard.counts["calls"] == 1
 
     run(main())
 
 
 def test_what_a_proxy_does_to_a_request_does_not_matter() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             proxied: dict[str, dict[str, str]] = {
                 "host": {"Host": "10.0.0.7:6000"},
                 "scheme": {"X-Forwarded-Proto": "http"},
@@ -305,7 +305,7 @@ def test_several_tokens_and_shared_keys_are_taken() -> None:
             "twilio_auth_token": "the-newer-token,the-older-token",
             "twilio_shared_keys": "webhooks_sharedkey_1:a-shared-secret",
         }
-        async with house(carrier=twilio, realtime=model(), **settings) as the:
+        async with product(carrier=twilio, realtime=model(), **settings) as the:
             signers = (Signer("the-newer-token"), Signer("the-older-token"))
             for number, signer in enumerate((*signers, Signer("", ("webhooks_sharedkey_1", "a-shared-secret")))):
                 answer = await ask(the, {**PARAMS, "CallSid": f"CA{number:032x}"}, signer=signer)
@@ -314,9 +314,9 @@ def test_several_tokens_and_shared_keys_are_taken() -> None:
     run(main())
 
 
-async def handshake(the: House, url: str, headers: Mapping[str, str]) -> int:
+async def handshake(the: Product, url: str, headers: Mapping[str, str]) -> int:
     """The status with which a media socket is answered; 101 when it is let in."""
-    local = f"ws://127.0.0.1:{the.line.public[1]}{url.removeprefix('wss://phone.example')}"
+    local = f"ws://127.0.0.1:{the.app.public_at[1]}{url.removeprefix('wss://phone.example')}"
     try:
         async with connect(local, additional_headers=dict(headers), proxy=None):
             return 101
@@ -326,7 +326,7 @@ async def handshake(the: House, url: str, headers: Mapping[str, str]) -> int:
 
 def test_a_media_socket_needs_its_signature_and_its_token() -> None:
     async def main() -> None:
-        async with house(realtime=model(), stream_seconds=8.0, twilio_media_signature="require") as the:
+        async with product(realtime=model(), stream_seconds=8.0, twilio_media_signature="require") as the:
             call = await the.twilio.ring(faults=Faults(never_connect=True))
             await the.until(lambda: call.streams, "the stream to be asked for")
             url = call.streams[0].options.url
@@ -344,7 +344,7 @@ def test_a_media_socket_needs_its_signature_and_its_token() -> None:
 
 def test_how_a_handshake_may_be_signed() -> None:
     async def scene(faults: Faults, settings: Mapping[str, Any]) -> None:
-        async with house(realtime=model(), **settings) as the:
+        async with product(realtime=model(), **settings) as the:
             call = await the.twilio.ring(faults=faults)
             await hear(the, call)
             await call.hang_up()
@@ -366,7 +366,7 @@ def test_how_a_handshake_may_be_signed() -> None:
 def test_a_stream_of_another_call_is_not_let_in(fault: dict[str, Any]) -> None:
     async def main() -> None:
         settings = {"start_frame_seconds": 0.5, "stream_seconds": 1.0, "stream_grace_seconds": 0.2, "stream_tries": 0}
-        async with house(realtime=model(), **{**QUICK, **settings}) as the:
+        async with product(realtime=model(), **{**QUICK, **settings}) as the:
             call = await the.twilio.ring(faults=Faults(**fault))
             call.phone.say(tone(200))
             await call.wait_ended(12)
@@ -382,7 +382,7 @@ def test_a_stream_of_another_call_is_not_let_in(fault: dict[str, Any]) -> None:
 
 def test_the_status_callback_ends_a_call_that_ended_without_a_stop() -> None:
     async def main() -> None:
-        async with house(realtime=model(), stream_grace_seconds=30) as the:
+        async with product(realtime=model(), stream_grace_seconds=30) as the:
             call = await the.twilio.ring(faults=Faults(no_stop=True))
             await hear(the, call)
             await call.hang_up()
@@ -395,7 +395,7 @@ def test_the_status_callback_ends_a_call_that_ended_without_a_stop() -> None:
 
 def test_callbacks_in_any_order_and_twice_change_nothing() -> None:
     async def main() -> None:
-        async with house(realtime=model()) as the:
+        async with product(realtime=model()) as the:
             call = await the.twilio.ring(
                 faults=Faults(webhook_delay_s={"stream": 0.4}, webhook_duplicates={"*": 1}, webhook_new_tokens={"*": 1})
             )
@@ -409,7 +409,7 @@ def test_callbacks_in_any_order_and_twice_change_nothing() -> None:
             assert (await ask(the, late, path="/twilio/status")).status_code == 204
             again = await ask(the, call.params({"CallStatus": "in-progress"}), path="/twilio/resume")
             assert document(again.text) == ["Hangup"], "an ended call is not taken up again"
-            assert the.line.switchboard.calls == []
+            assert the.app.switchboard.calls == []
 
     run(main())
 
@@ -417,7 +417,7 @@ def test_callbacks_in_any_order_and_twice_change_nothing() -> None:
 def test_a_call_that_is_gone_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         for code in ("20404", "21220"):
-            async with house(realtime=model(), **QUICK) as the:
+            async with product(realtime=model(), **QUICK) as the:
                 call = await the.twilio.ring(faults=Faults(webhook_drop=["*"], no_stop=True))
                 await hear(the, call)
                 status = 404 if code == "20404" else 400
@@ -431,14 +431,14 @@ def test_a_call_that_is_gone_is_not_an_error(caplog: pytest.LogCaptureFixture) -
 
 
 def _stop() -> Any:
-    from callflow.events import HangupRequested
+    from callflow.contracts.events import HangupRequested
 
     return HangupRequested(reason="operator")
 
 
 def test_the_last_words_and_then_the_line() -> None:
     async def main() -> None:
-        async with house(realtime=model(), twilio_after_text="This call is over.", **QUICK) as the:
+        async with product(realtime=model(), twilio_after_text="This call is over.", **QUICK) as the:
             call = await the.twilio.ring()
             await hear(the, call)
             assert "This call is over" not in call.documents[0], "in the last document only"
@@ -455,10 +455,10 @@ def test_the_last_words_and_then_the_line() -> None:
 
 
 @asynccontextmanager
-async def mid_call(carrier: Any = None, **settings: Any) -> AsyncIterator[tuple[House, Any]]:
+async def mid_call(carrier: Any = None, **settings: Any) -> AsyncIterator[tuple[Product, Any]]:
     """A caller who has been greeted, has asked, and is being answered when the socket is cut."""
     answer = saying(noise(1500, 9))
-    async with house(realtime=model(answer, answer, answer), carrier=carrier, **{**MENDING, **settings}) as the:
+    async with product(realtime=model(answer, answer, answer), carrier=carrier, **{**MENDING, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(0.3)
         one.phone.say(tone(300))
@@ -471,7 +471,7 @@ def count(session: Session, kind: str) -> int:
     return sum(1 for each in session.sent if each.type == kind)
 
 
-async def comes_back(the: House, one: Any, most: float) -> None:
+async def comes_back(the: Product, one: Any, most: float) -> None:
     since = time.monotonic()
     await the.until(lambda: len(one.call.streams) > 1 and one.call.streams[-1].started, "another stream", 10)
     await one.phone.hears(0.3, since=since, timeout=5)
@@ -562,7 +562,7 @@ def test_the_conversation_is_told_of_the_interruption() -> None:
 
 def test_a_muted_leg_is_heard_and_answered() -> None:
     async def main() -> None:
-        async with house(realtime=model(), vad_silence_ms=200) as the:
+        async with product(realtime=model(), vad_silence_ms=200) as the:
             call = await the.twilio.ring(faults=Faults(skip_silence=True))
             await hear(the, call)
             (session,) = the.realtime.sessions

@@ -11,9 +11,9 @@ from typing import Any
 
 from callflow.media.g711 import pcm16_to_ulaw
 from callflow.sandbox import voices
-from callflow.sandbox.phone import tone
-from callflow.sandbox.realtime import Pace, Realtime, Script
-from tests.e2e.house import house, run, together
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from tests.e2e.product import product, run, together
 from tests.e2e.puppet import Puppet, cause, puppet
 from tests.e2e.talk import noise, saying, talk
 
@@ -158,7 +158,7 @@ async def unwritten_words(audio: bytes, *, asks: bool) -> None:
         script=Script.of(saying(tone(200, 900.0)), otherwise=saying(tone(300, 500.0))), pace=Pace.instant()
     )
     realtime.script = Script(realtime.script.turns, realtime.script.otherwise, heard_otherwise="")
-    async with house(realtime=realtime, vad_silence_ms=200) as the:
+    async with product(realtime=realtime, vad_silence_ms=200) as the:
         one = await talk(the)
         await one.phone.hears(0.15)
         for _ in range(3):

@@ -18,12 +18,12 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from callflow.contracts import Brief, EngineEvent, Lost
-from callflow.engines.openai_realtime import OpenAIRealtime
-from callflow.engines.session_config import RealtimeConfig
+from callflow.contracts.engine import EngineEvent, SessionContext, SessionLost
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
 
-BRIEF = Brief("call")
+BRIEF = SessionContext("call")
 PEER = "peer"
 """The name of the server's own tasks, to tell them from the client's."""
 
@@ -158,11 +158,11 @@ class Client:
         return [event for event in self.heard if isinstance(event, kind)]
 
     async def lost(self) -> str:
-        """The reason of the only `Lost`, told as the last of all, after which nothing is left."""
+        """The reason of the only `SessionLost`, told as the last of all, after which nothing is left."""
         await self.ended()
         last = self.heard[-1]
-        assert isinstance(last, Lost)
-        assert len(self.of(Lost)) == 1
+        assert isinstance(last, SessionLost)
+        assert len(self.of(SessionLost)) == 1
         return last.reason
 
     async def peer(self) -> Peer:

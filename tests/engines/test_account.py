@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from callflow.engines.account import Account
+from callflow.contracts.errors import EngineError
 from callflow.engines.breaker import Breaker, Pace
-from callflow.engines.session_config import RealtimeConfig
-from callflow.errors import EngineError
-from callflow.sandbox.realtime import Faults, Realtime
+from callflow.engines.openai_realtime.account import Account
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.sandbox.openai_realtime import Faults, Realtime
 
 
 class Office:
@@ -236,7 +236,7 @@ def test_a_caller_who_gives_up_leaves_nothing_behind() -> None:
 def test_forty_calls_do_not_storm_a_vendor_that_refuses(
     faults: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "callflow.engines.account")
+    caplog.set_level(logging.INFO, "callflow.engines.openai_realtime.account")
 
     async def work() -> None:
         async with office(**faults) as one:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.engines.breaker import MOST_WAIT, Breaker, Counts, Pace, asked_to_wait, counts, error_of, may_pass
+from callflow.contracts.errors import RefusalCounts as Counts
+from callflow.engines.breaker import MOST_WAIT, Breaker, Pace, asked_to_wait, counts, error_of, may_pass
 
 
 NOW = 784111777.0

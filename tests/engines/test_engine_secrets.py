@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from callflow.contracts import Complaint, Ready
+from callflow.contracts.engine import ErrorReported, SessionReady
+from callflow.contracts.secret_text import NOT_SHOWN
 from callflow.engines import breaker
-from callflow.engines.session_config import RealtimeConfig
-from callflow.secrecy import NOT_SHOWN
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
 
@@ -83,7 +83,7 @@ def test_nothing_of_an_error_is_told_that_repeats_a_secret(
         async with client(on_update=confirm) as one:
             one.engine = type(one.engine)(_with_query(one), one.engine._brief, one.hear)
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await way(peer, FORMS[form])
             if way in ENDS:
@@ -91,7 +91,7 @@ def test_nothing_of_an_error_is_told_that_repeats_a_secret(
             else:
                 await way(peer, f"{'x' * 280} {FORMS[form]}")  # the end of what is told lies in the middle of it
                 await peer.refuse("the_last_word", message="the last word")
-                await one.until(lambda: one.of(Complaint) and one.of(Complaint)[-1].code == "the_last_word")
+                await one.until(lambda: one.of(ErrorReported) and one.of(ErrorReported)[-1].code == "the_last_word")
             hides(one, caplog)
 
     caplog.set_level(logging.DEBUG, "callflow")
@@ -103,7 +103,7 @@ def test_a_fatal_error_that_is_cut_off_in_a_secret_is_not_told(caplog: pytest.Lo
         async with client(on_update=confirm) as one:
             one.engine = type(one.engine)(_with_query(one), one.engine._brief, one.hear)
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             await fatal(await one.peer(), f"{'x' * 270} {QUERY}")
             assert NOT_SHOWN in await one.lost()
             hides(one, caplog)
@@ -164,12 +164,12 @@ def test_other_errors_are_told_word_by_word() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             await (await one.peer()).refuse(
                 "server_error", message="the server had an error, see sess_0123456789abcdef"
             )
-            await one.until(lambda: one.of(Complaint))
-            assert one.of(Complaint)[0].message == "the server had an error, see sess_0123456789abcdef"
+            await one.until(lambda: one.of(ErrorReported))
+            assert one.of(ErrorReported)[0].message == "the server had an error, see sess_0123456789abcdef"
 
     run(work)
 

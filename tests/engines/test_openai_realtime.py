@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Complaint, Lost, Ready, ResponseStarted, Speech, SpeechStarted
+from callflow.contracts.engine import (
+    AudioDelta,
+    ErrorReported,
+    ResponseStarted,
+    SessionLost,
+    SessionReady,
+    SpeechStarted,
+)
 from callflow.engines import breaker
-from callflow.engines.openai_realtime import OpenAIRealtime
-from callflow.engines.session_config import RealtimeConfig, minimal_session, session
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.session_config import RealtimeConfig, minimal_session, session
 from tests.engines.realtime_server import BRIEF, Peer, client, confirm, ignore, run
 
 
@@ -36,7 +43,7 @@ def test_the_handshake() -> None:
     async def work() -> None:
         async with client(model="gpt-of-the-test") as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             (request,) = one.server.handshakes
             assert request.path == "/v1/realtime?model=gpt-of-the-test"
             assert request.headers["Authorization"] == "Bearer sk-test"
@@ -62,9 +69,9 @@ def test_a_refusal_that_may_pass_is_tried_again(status: int) -> None:
     async def work() -> None:
         async with client(refusals=[(status, {})] * 3) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             assert len(one.server.handshakes) == 4
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
 
     run(work)
 
@@ -75,7 +82,7 @@ def test_a_wait_that_was_asked_for_is_kept(after: tuple[str, str]) -> None:
         async with client(refusals=[(429, dict([after]))]) as one:
             began = time.monotonic()
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             assert 0.29 < time.monotonic() - began < 2
 
     run(work)
@@ -85,7 +92,7 @@ def test_a_message_of_no_size_that_a_server_sends_is_not_read() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await peer.send("session.created", padding="x" * (3 << 20))
             await peer.send("session.created", padding="x" * (5 << 20))
@@ -166,7 +173,7 @@ def test_a_server_that_does_not_speak_http() -> None:
                 one.start()
                 assert one.running is not None
                 await one.running
-                (lost,) = one.of(Lost)
+                (lost,) = one.of(SessionLost)
                 assert "cannot be reached" in lost.reason
 
     run(work)
@@ -180,7 +187,7 @@ def test_the_session_is_asked_for_first() -> None:
         async with client() as one:
             one.engine.append(PAYLOADS[0])
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             assert peer.events[0]["type"] == "session.update"
             assert peer.events[0]["session"] == session(one.engine._config, BRIEF)
@@ -210,7 +217,7 @@ def test_caller_audio_is_held_until_the_session_is_confirmed_and_then_in_order()
             await one.until(lambda: one.of(SpeechStarted))  # what was sent before this has been dealt with
             assert len(peer.messages) == 1, "not a byte of audio may go before session.updated"
             confirmed.set()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             for payload in waiting:
                 one.engine.append(payload)
             await one.until(lambda: len(peer.messages) == 301)
@@ -232,7 +239,7 @@ def test_a_second_confirmation_changes_nothing() -> None:
             one.engine.append(PAYLOADS[0])
             one.start()
             await one.until(lambda: one.of(SpeechStarted))
-            assert len(one.of(Ready)) == 1
+            assert len(one.of(SessionReady)) == 1
             one.engine.append(PAYLOADS[1])
             peer = await one.peer()
             await one.until(lambda: len(peer.messages) == 3)
@@ -253,18 +260,18 @@ def test_a_refused_session_is_asked_for_again_with_less(about: str | None) -> No
         async with client(refuse_first, transcription_model="gpt-transcribe") as one:
             one.engine.append(PAYLOADS[0])
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             full, minimal = peer.of("session.update")
             assert full["session"] == session(one.engine._config, BRIEF)
             assert minimal["session"] == minimal_session(one.engine._config, BRIEF)
             assert full["event_id"] != minimal["event_id"]
-            (complaint,) = one.of(Complaint)
+            (complaint,) = one.of(ErrorReported)
             assert complaint.code == "unknown_parameter"
             assert "'noise'" in complaint.message
             await one.until(lambda: appended(peer))
             assert appended(peer) == PAYLOADS[:1]
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
 
     run(work)
 
@@ -278,7 +285,7 @@ def test_a_session_refused_twice_is_lost() -> None:
             one.start()
             assert "refused the session" in await one.lost()
             assert len((await one.peer()).of("session.update")) == 2
-            assert one.of(Ready) == []
+            assert one.of(SessionReady) == []
 
     run(work)
 
@@ -294,8 +301,8 @@ def test_a_second_complaint_about_the_first_session_is_not_a_second_refusal() ->
     async def work() -> None:
         async with client(complain_twice) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
-            assert [complaint.code for complaint in one.of(Complaint)] == ["unknown_parameter", "invalid_value"]
+            await one.until(lambda: one.of(SessionReady))
+            assert [complaint.code for complaint in one.of(ErrorReported)] == ["unknown_parameter", "invalid_value"]
             assert len((await one.peer()).of("session.update")) == 2
 
     run(work)
@@ -324,7 +331,7 @@ def test_audio_that_waits_too_long_means_that_the_engine_is_lost() -> None:
             payload = base64.b64encode(bytes(400)).decode()
             for _ in range(9):
                 one.engine.append(payload)
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
             for _ in range(5):
                 one.engine.append(payload)
             assert "0.5 s" in await one.lost()
@@ -352,8 +359,8 @@ def test_what_is_said_reaches_the_server() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
-            one.engine.ask("Say hello.")
+            await one.until(lambda: one.of(SessionReady))
+            one.engine.request_response("Say hello.")
             one.engine.truncate("item_1", 2, 1500)
             one.engine.cancel("resp_1")
             peer = await one.peer()
@@ -375,9 +382,9 @@ def test_it_speaks_once_however_often_it_was_asked_before_it_could() -> None:
     async def work() -> None:
         async with client() as one:
             for _ in range(3):
-                one.engine.ask("Say hello.")
+                one.engine.request_response("Say hello.")
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             one.engine.cancel("the last message")
             peer = await one.peer()
             await one.until(lambda: peer.of("response.cancel"))
@@ -390,7 +397,7 @@ def test_what_the_server_says_is_heard_in_order() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await peer.send("response.created", response={"id": "r"})
             await peer.send("response.output_audio.delta", response_id="r", item_id="i", content_index=0, delta="//8=")
@@ -398,10 +405,10 @@ def test_what_the_server_says_is_heard_in_order() -> None:
             await peer.send("input_audio_buffer.speech_started")
             await one.until(lambda: one.of(SpeechStarted))
             assert one.heard == [
-                Ready(),
+                SessionReady(),
                 ResponseStarted("r"),
-                Speech("r", "i", 0, b"\xff" * 2),
-                Speech("r", "i", 0, b"\xff" * 4),
+                AudioDelta("r", "i", 0, b"\xff" * 2),
+                AudioDelta("r", "i", 0, b"\xff" * 4),
                 SpeechStarted(),
             ]
 
@@ -426,7 +433,7 @@ def test_garbage_is_counted_and_ends_nothing() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             for message in GARBAGE:
                 await peer.ws.send(message)
@@ -435,7 +442,7 @@ def test_garbage_is_counted_and_ends_nothing() -> None:
             await one.until(lambda: one.of(SpeechStarted))
             assert one.engine.counts["malformed"] == len(GARBAGE)
             assert one.engine.counts["of.next.year"] == 1
-            assert one.heard == [Ready(), SpeechStarted()]
+            assert one.heard == [SessionReady(), SpeechStarted()]
 
     run(work)
 
@@ -444,11 +451,11 @@ def test_an_error_that_ends_nothing_is_a_complaint() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await peer.refuse("unknown_parameter", message="What?")
-            await one.until(lambda: one.of(Complaint))
-            assert one.of(Complaint) == [Complaint("unknown_parameter", "What?")]
+            await one.until(lambda: one.of(ErrorReported))
+            assert one.of(ErrorReported) == [ErrorReported("unknown_parameter", "What?")]
             one.engine.append(PAYLOADS[0])
             await one.until(lambda: appended(peer))
 
@@ -467,13 +474,13 @@ def test_what_two_who_speak_at_once_cannot_avoid_is_counted_and_ends_nothing() -
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             for code, message in BENIGN:
                 await peer.refuse(code, message=message)
             await peer.send("input_audio_buffer.speech_started")
             await one.until(lambda: one.of(SpeechStarted))
-            assert one.heard == [Ready(), *(Complaint(*each) for each in BENIGN), SpeechStarted()]
+            assert one.heard == [SessionReady(), *(ErrorReported(*each) for each in BENIGN), SpeechStarted()]
             for code, _ in BENIGN:
                 assert one.engine.counts[f"benign:{code}"] == 1
 
@@ -487,7 +494,7 @@ def test_a_session_that_expires_is_lost() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             await (await one.peer()).refuse("session_expired", message="60 minutes.")
             assert await one.lost() == "session_expired: 60 minutes."
 
@@ -500,7 +507,7 @@ def test_a_connection_that_ends_is_lost_once(how: str) -> None:
         async with client(ignore if how.endswith("configuring") else confirm) as one:
             one.start()
             peer = await one.peer()
-            await one.until(lambda: peer.messages if how.endswith("configuring") else one.of(Ready))
+            await one.until(lambda: peer.messages if how.endswith("configuring") else one.of(SessionReady))
             if how == "dropped":
                 peer.drop()
             elif how == "expired":
@@ -511,9 +518,9 @@ def test_a_connection_that_ends_is_lost_once(how: str) -> None:
             assert "closed" in reason
             assert how != "expired" or "60 minutes" in reason
             one.engine.append(PAYLOADS[0])  # what comes too late harms nothing
-            one.engine.ask("Say hello.")
+            one.engine.request_response("Say hello.")
             await one.engine.close()
-            assert len(one.of(Lost)) == 1
+            assert len(one.of(SessionLost)) == 1
 
     run(work)
 
@@ -522,16 +529,16 @@ def test_closing_is_no_loss_and_the_server_sees_it() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await one.engine.close()
             await one.ended()
-            assert one.heard == [Ready()]
+            assert one.heard == [SessionReady()]
             await peer.ws.wait_closed()
             assert peer.ws.close_code == 1000
             await one.engine.close()
             one.engine.append(PAYLOADS[0])
-            assert one.heard == [Ready()]
+            assert one.heard == [SessionReady()]
 
     run(work)
 
@@ -541,7 +548,7 @@ def test_closing_takes_half_a_second_at_most_whatever_the_peer_does(busy: bool) 
     async def work() -> None:
         async with client(buffer_seconds=3600, write_seconds=30) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             peer.stop_reading()
             if busy:
@@ -554,7 +561,7 @@ def test_closing_takes_half_a_second_at_most_whatever_the_peer_does(busy: bool) 
             await one.engine.close()
             await one.ended()
             assert time.monotonic() - began < 0.6
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
 
     run(work)
 
@@ -611,7 +618,7 @@ def test_cancelling_leaves_nothing_behind(when: str) -> None:
                 lambda: {
                     "connecting": one.server.handshakes,
                     "configuring": one.server.peers and one.server.peers[0].messages,
-                    "ready": one.of(Ready),
+                    "ready": one.of(SessionReady),
                 }[when]
             )
             assert one.running is not None
@@ -619,7 +626,7 @@ def test_cancelling_leaves_nothing_behind(when: str) -> None:
             await asyncio.wait([one.running])
             assert one.running.cancelled()
             await one.nothing_left()
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
             for peer in one.server.peers:
                 await peer.ws.wait_closed()
 
@@ -630,7 +637,7 @@ def test_a_peer_that_stops_reading_is_lost_within_the_deadline_of_a_write() -> N
     async def work() -> None:
         async with client(buffer_seconds=3600, write_seconds=0.2) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             (await one.peer()).stop_reading()
             began = time.monotonic()
             one.engine.append("A" * (16 << 20))
@@ -645,7 +652,7 @@ def test_a_peer_that_stops_reading_is_lost_when_too_much_waits_for_it() -> None:
     async def work() -> None:
         async with client(buffer_seconds=10, write_seconds=30) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             (await one.peer()).stop_reading()
             payload = base64.b64encode(bytes(8000)).decode()
             slowest = 0.0
@@ -664,7 +671,7 @@ def test_a_fault_of_the_listener_is_no_silence() -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             one.fault = ZeroDivisionError("our own bug")
             await (await one.peer()).send("input_audio_buffer.speech_started")
             assert "our own bug" in await one.lost()
@@ -677,7 +684,7 @@ def test_it_can_do_what_the_relay_counts_on() -> None:
     assert engine.can == {
         "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates",
     }  # fmt: skip
-    engine.ask()  # before there is a connection: nothing to say it to, and no reason to fail
+    engine.request_response()  # before there is a connection: nothing to say it to, and no reason to fail
     engine.truncate("i", 0, 1)
     engine.cancel("r")
     assert json.dumps(session(RealtimeConfig(api_key="k"), BRIEF)).find("sk-") == -1

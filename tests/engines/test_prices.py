@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from callflow.contracts import Bill
+from callflow.agent.usage import UsageTotal
+from callflow.contracts.engine import Usage
 from callflow.engines import prices
-from callflow.ledger import Ledger
 
 
 USAGE = {
@@ -52,13 +52,13 @@ def test_odd_usage_is_no_usage(odd: object) -> None:
 
 
 def test_one_unknown_price_makes_the_whole_unknown_and_usage_goes_on() -> None:
-    ledger = Ledger()
-    ledger.add(Bill("a", {"text_in": 10}, 0.5))
-    ledger.add(Bill("a", {"text_in": 5, "text_out": 1}, 0.25))
+    ledger = UsageTotal()
+    ledger.add(Usage("a", {"text_in": 10}, 0.5))
+    ledger.add(Usage("a", {"text_in": 5, "text_out": 1}, 0.25))
     assert ledger.total() == {"models": {"a": {"text_in": 15, "text_out": 1}}, "usd": 0.75}
-    ledger.add(Bill("b", {"seconds": 2.0}, None))
-    ledger.add(Bill("a", {"text_in": 1}, 0.1))
+    ledger.add(Usage("b", {"seconds": 2.0}, None))
+    ledger.add(Usage("a", {"text_in": 1}, 0.1))
     assert ledger.usd is None
-    again = Ledger()
+    again = UsageTotal()
     again.restore(ledger.total())
     assert again.total() == ledger.total()

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Complaint, Ready, ResponseDone, Speech, SpeechDone, SpeechStarted
-from callflow.engines import openai_realtime
-from callflow.engines.audio import PCM24, ToTelephone
+from callflow.contracts.engine import AudioDelta, AudioDone, ErrorReported, ResponseDone, SessionReady, SpeechStarted
+from callflow.engines.openai_realtime import adapter
+from callflow.engines.openai_realtime.audio_format import PCM24, ToTelephone
 from callflow.sandbox import voices
-from callflow.sandbox.phone import loud_bytes
-from callflow.sandbox.realtime.script import encode
+from callflow.sandbox.common.phone import loud_bytes
+from callflow.sandbox.openai_realtime.script import encode
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
 
@@ -35,7 +35,7 @@ async def say(peer: Peer, audio: bytes, item: str, size: int) -> None:
 
 
 def played(one: Client, item: str) -> bytes:
-    return b"".join(heard.audio for heard in one.of(Speech) if heard.item == item)
+    return b"".join(heard.audio for heard in one.of(AudioDelta) if heard.item == item)
 
 
 async def sent_before(one: Client, peer: Peer) -> None:
@@ -72,12 +72,12 @@ def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(size: int
     async def work() -> None:
         async with client(late) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             for frame in FRAMES[:10]:
                 one.engine.append(frame)
             await say(peer, encode(ULAW, "audio/pcm"), "i", size)
-            await one.until(lambda: one.of(SpeechDone))
+            await one.until(lambda: one.of(AudioDone))
             assert abs(loud_bytes(played(one, "i")) - loud_bytes(ULAW)) < len(ULAW) * 0.05
             assert abs(len(played(one, "i")) - len(ULAW)) <= 160
             await one.until(asked.is_set)
@@ -94,7 +94,7 @@ def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(size: int
             heard = as_read(peer)
             assert abs(len(heard) - len(CALLER)) <= 8 * 80
             assert abs(loud_bytes(heard) - loud_bytes(CALLER)) <= len(CALLER) * 0.05
-            assert len([each for each in one.of(Complaint) if each.code == "audio_format"]) == 1
+            assert len([each for each in one.of(ErrorReported) if each.code == "audio_format"]) == 1
 
     run(work)
 
@@ -103,7 +103,7 @@ def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(size: int
 def test_a_format_that_is_not_confirmed_holds_the_caller_up_for_a_moment_only(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_realtime, "_FORMATS_SECONDS", 0.2)
+    monkeypatch.setattr(adapter, "_FORMATS_SECONDS", 0.2)
 
     async def unwilling(peer: Peer, event: dict[str, Any]) -> None:
         if event["event_id"] != "session-formats":
@@ -114,7 +114,7 @@ def test_a_format_that_is_not_confirmed_holds_the_caller_up_for_a_moment_only(
     async def work() -> None:
         async with client(unwilling) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             await say(peer, encode(ULAW, "audio/pcm"), "i", 2000)
             await one.until(lambda: formats_asked(peer))
@@ -131,7 +131,7 @@ def test_a_short_word_is_heard_though_nobody_says_where_it_ends(wide: bool) -> N
     async def work() -> None:
         async with client() as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             word = ULAW[4000:4200]
             sent = encode(word, "audio/pcm")[:900] if wide else word
@@ -139,10 +139,10 @@ def test_a_short_word_is_heard_though_nobody_says_where_it_ends(wide: bool) -> N
             delta = base64.b64encode(sent).decode()
             await peer.send("response.output_audio.delta", response_id="r", item_id="i", content_index=0, delta=delta)
             await sent_before(one, peer)
-            assert one.of(Speech) == [], "it may be noise as yet"
+            assert one.of(AudioDelta) == [], "it may be noise as yet"
             await peer.send("response.done", response={"id": "r", "status": "completed"})
             await one.until(lambda: one.of(ResponseDone))
-            assert one.heard.index(one.of(Speech)[-1]) < one.heard.index(one.of(ResponseDone)[0])
+            assert one.heard.index(one.of(AudioDelta)[-1]) < one.heard.index(one.of(ResponseDone)[0])
             heard = played(one, "i")
             assert heard == word if not wide else abs(len(heard) - 150) <= 8
 
@@ -157,7 +157,7 @@ def test_what_is_on_its_way_when_the_format_changes_back_is_not_lost() -> None:
     async def work() -> None:
         async with client(pcm_first) as one:
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             for frame in FRAMES[:25]:
                 one.engine.append(frame)

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Brief
-from callflow.engines import models, session_config
-from callflow.engines.session_config import RealtimeConfig, session_url
-from callflow.sandbox.realtime import Quirks
-from callflow.sandbox.realtime import config as emulated
+from callflow.contracts.engine import SessionContext
+from callflow.engines import model_catalog
+from callflow.engines.openai_realtime import session_config
+from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
+from callflow.sandbox.openai_realtime import Quirks
+from callflow.sandbox.openai_realtime import config as emulated
 
 
-BRIEF = Brief("call")
+BRIEF = SessionContext("call")
 
 
-def session(config: RealtimeConfig, brief: Brief = BRIEF) -> dict[str, Any]:
+def session(config: RealtimeConfig, brief: SessionContext = BRIEF) -> dict[str, Any]:
     return session_config.session(config, brief)
 
 
@@ -181,7 +182,7 @@ def test_tools_and_mcp_servers_go_along_and_a_choice_of_one_that_is_not_there_do
         {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}},
         {"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"},
     )
-    brief = Brief("call", tools=tools)
+    brief = SessionContext("call", tools=tools)
     taken = strict(session(config(model="gpt-realtime-2.1", tool_choice="look"), brief))
     assert taken["tools"] == list(tools)
     assert taken["tool_choice"] == {"type": "function", "name": "look"}
@@ -190,7 +191,7 @@ def test_tools_and_mcp_servers_go_along_and_a_choice_of_one_that_is_not_there_do
 
 def test_turn_taking_is_switched_off_and_on_as_configured() -> None:
     one = config(model="gpt-realtime-2.1", vad_silence_ms=321)
-    protected = session(one, Brief("call", takes_turns=False))["audio"]["input"]["turn_detection"]
+    protected = session(one, SessionContext("call", turn_detection=False))["audio"]["input"]["turn_detection"]
     assert (protected["create_response"], protected["interrupt_response"]) == (False, False)
     assert session_config.turns(one, True)["audio"]["input"]["turn_detection"] == {
         **protected, "create_response": True, "interrupt_response": True,
@@ -218,20 +219,20 @@ def test_a_change_sends_what_is_different_and_never_another_voice_once_it_has_sp
 
 
 def test_models_that_end_are_warned_of() -> None:
-    assert models.shutdown_warning("gpt-realtime-2.1", date(2026, 11, 25)) is None
-    assert "will be switched off" in (models.shutdown_warning("gpt-realtime", date(2026, 11, 25)) or "")
-    assert "was switched off" in (models.shutdown_warning("gpt-realtime", date(2027, 1, 20)) or "")
-    assert "2027-02-26" in (models.shutdown_warning("whisper-1", date(2026, 11, 25)) or "")
-    assert models.shutdown_warning("a model of next year", date(2026, 11, 25)) is None
+    assert model_catalog.shutdown_warning("gpt-realtime-2.1", date(2026, 11, 25)) is None
+    assert "will be switched off" in (model_catalog.shutdown_warning("gpt-realtime", date(2026, 11, 25)) or "")
+    assert "was switched off" in (model_catalog.shutdown_warning("gpt-realtime", date(2027, 1, 20)) or "")
+    assert "2027-02-26" in (model_catalog.shutdown_warning("whisper-1", date(2026, 11, 25)) or "")
+    assert model_catalog.shutdown_warning("a model of next year", date(2026, 11, 25)) is None
 
 
 def test_prices_have_dates_and_an_unknown_one_is_not_zero() -> None:
-    assert models.price("gpt-realtime-2.1", date(2026, 11, 25)) == {
+    assert model_catalog.price("gpt-realtime-2.1", date(2026, 11, 25)) == {
         "audio_in": 32.0, "audio_cached": 0.40, "audio_out": 64.0,
         "text_in": 4.0, "text_cached": 0.40, "text_out": 24.0,
     }  # fmt: skip
-    assert models.price("gpt-realtime-2.1", date(2026, 1, 1)) is None
-    assert models.price("nobody knows", date(2026, 11, 25)) is None
+    assert model_catalog.price("gpt-realtime-2.1", date(2026, 1, 1)) is None
+    assert model_catalog.price("nobody knows", date(2026, 11, 25)) is None
 
 
 def _keys(value: Any) -> set[str]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import Brief, Complaint, Lost, Ready
-from callflow.engines import session_config
-from callflow.engines.openai_realtime import OpenAIRealtime
-from callflow.engines.session_config import RealtimeConfig
-from callflow.engines.session_refusal import Memory, Path, culprit, without
-from callflow.sandbox.realtime import Quirks
-from callflow.sandbox.realtime import config as emulated
-from callflow.sandbox.realtime.check import Refusal
+from callflow.contracts.engine import ErrorReported, SessionContext, SessionLost, SessionReady
+from callflow.engines.openai_realtime import session_config
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.session_refusal import Memory, Path, culprit, without
+from callflow.sandbox.openai_realtime import Quirks
+from callflow.sandbox.openai_realtime import config as emulated
+from callflow.sandbox.openai_realtime.validation import Refusal
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
 
@@ -34,7 +34,7 @@ CONFIG = RealtimeConfig(
 
 def full(*tools: dict[str, Any], config: RealtimeConfig = CONFIG) -> dict[str, Any]:
     """To be changed: it shares nothing with another."""
-    return copy.deepcopy(session_config.session(config, Brief("call", tools=tools or (HANG_UP, SHOP))))
+    return copy.deepcopy(session_config.session(config, SessionContext("call", tools=tools or (HANG_UP, SHOP))))
 
 
 NAMED: list[tuple[str, Path]] = [
@@ -219,7 +219,7 @@ def test_what_is_remembered_is_what_was_refused_and_nothing_else_of_that_name() 
 
 
 def with_tools(one: Client, *tools: dict[str, Any]) -> None:
-    one.engine = OpenAIRealtime(one.engine._config, Brief("call", tools=tools), one.hear, one.engine._account)
+    one.engine = OpenAIRealtime(one.engine._config, SessionContext("call", tools=tools), one.hear, one.engine._account)
 
 
 async def picky(peer: Peer, event: dict[str, Any]) -> None:
@@ -236,7 +236,7 @@ def test_what_was_left_out_stays_out_in_this_session_and_in_the_next() -> None:
         async with client(picky, model=CONFIG.model) as one:
             with_tools(one, HANG_UP, {**SHOP, "foo": 1, "bar": 2})
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             assert [event["event_id"] for event in peer.of("session.update")] == [
                 "session-full",
@@ -244,10 +244,10 @@ def test_what_was_left_out_stays_out_in_this_session_and_in_the_next() -> None:
                 "session-full#2",
             ]
             assert peer.of("session.update")[-1]["session"]["tools"] == [HANG_UP, SHOP]
-            assert [each.code for each in one.of(Complaint)] == ["unknown_parameter"] * 2
-            assert "session.tools.mcp:shop.foo is left out" in one.of(Complaint)[0].message
+            assert [each.code for each in one.of(ErrorReported)] == ["unknown_parameter"] * 2
+            assert "session.tools.mcp:shop.foo is left out" in one.of(ErrorReported)[0].message
             one.engine.update({"tool_choice": "none"})
-            one.engine.take_turns(False)
+            one.engine.set_turn_detection(False)
             await one.until(lambda: len(peer.of("session.update")) == 5)
             await one.engine.close()
 
@@ -255,10 +255,10 @@ def test_what_was_left_out_stays_out_in_this_session_and_in_the_next() -> None:
             with_tools(one, HANG_UP, {**SHOP, "foo": 1, "bar": 2})
             one.engine._account = account
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             assert [event["event_id"] for event in peer.of("session.update")] == ["session-full"]
-            assert [each.code for each in one.of(Complaint)] == ["left_out"] * 2
+            assert [each.code for each in one.of(ErrorReported)] == ["left_out"] * 2
 
     run(work)
 
@@ -286,8 +286,8 @@ def test_what_cannot_be_named_is_given_up_in_steps_and_the_steps_have_an_end() -
         async with client(only_functions) as one:
             with_tools(one, HANG_UP, SHOP)
             one.start()
-            await one.until(lambda: one.of(Ready))
+            await one.until(lambda: one.of(SessionReady))
             assert (await one.peer()).of("session.update")[-1]["session"]["tools"] == [HANG_UP]
-            assert one.of(Lost) == []
+            assert one.of(SessionLost) == []
 
     run(work)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts import ItemOpened, NotTranscribed, Ready, Speech, Words
+from callflow.contracts.engine import AudioDelta, ItemAdded, SessionReady, Transcript, TranscriptFailed
 from tests.engines.realtime_server import Client, Peer, client, run
 
 
@@ -20,14 +20,14 @@ def told(peer: Peer, since: int) -> list[str]:
 
 async def ready(one: Client) -> Peer:
     one.start()
-    await one.until(lambda: one.of(Ready))
+    await one.until(lambda: one.of(SessionReady))
     return await one.peer()
 
 
 async def words(one: Client, peer: Peer) -> None:
     """Something that is heard behind all that was sent before."""
     await peer.send(WRITTEN, item_id="c1", transcript="At nine.")
-    await one.until(lambda: one.of(Words))
+    await one.until(lambda: one.of(Transcript))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_was_heard_is_taken_for_a_turn_and_nothing_else_is_asked(
             for _ in range(2):  # the second time there is nothing left to do
                 one.engine.wind_up(speaking=speaking)
             one.engine.append("////")
-            one.engine.ask("Say something.")
+            one.engine.request_response("Say something.")
             one.engine.answer_tool("t", "{}")
             one.engine.finish_turn()
             one.engine.truncate("a1", 0, 100)
@@ -78,7 +78,7 @@ def test_responses_that_run_are_cancelled_once_and_not_heard() -> None:
             await peer.send("response.done", response={"id": "r1", "status": "cancelled"})
             await words(one, peer)
             await one.until(lambda: "session.update" in told(peer, before))
-            assert one.of(Speech) == []
+            assert one.of(AudioDelta) == []
             assert told(peer, before).count("response.cancel") == 1
             assert "response.create" not in told(peer, before)
 
@@ -122,7 +122,7 @@ def test_the_turn_of_a_caller_who_said_nothing_has_no_words() -> None:
             for name in ("idle", "c1"):
                 await peer.send("conversation.item.added", item={"id": name, "type": "message", "role": "user"})
             await words(one, peer)
-            assert one.of(ItemOpened) == [ItemOpened("caller", "c1")]
-            assert one.of(NotTranscribed) == []
+            assert one.of(ItemAdded) == [ItemAdded("caller", "c1")]
+            assert one.of(TranscriptFailed) == []
 
     run(work)

@@ -28,16 +28,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.realtime import Call as ToolCall
-from callflow.sandbox.realtime import Pace, Realtime, Say, Script, Turn
-from callflow.sandbox.realtime.script import tone
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.openai_realtime import Call as ToolCall
+from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Turn
+from callflow.sandbox.openai_realtime.script import tone
 from callflow.sandbox.telnyx import Faults, Telnyx
 from callflow.sandbox.telnyx.webhooks import envelope, timestamp
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.hostile import Battle
-from tests.e2e.house import run
 from tests.e2e.process import Process, serving
+from tests.e2e.product import run
 from tests.fuzz import grammar
 
 
@@ -69,7 +69,7 @@ _BODIES: Final = (
     {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "list_conversations", "arguments": {}}},
 )
 TOOLS: Final = """
-from callflow.engines.tools import tool
+from callflow import tool
 
 @tool
 def echo(text: str = "") -> str:

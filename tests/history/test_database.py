@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from callflow.config.settings import Settings
 from callflow.history.database import Database, DatabaseError, url_of
-from callflow.history.store import Query, Store
+from callflow.history.query import Query
+from callflow.history.store import Store
 from callflow.history.tables import metadata
-from callflow.settings import Settings
 
 
 EARLIER = """

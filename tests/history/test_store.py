@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database, url_of
-from callflow.history.store import BadQuery, Query, Store, _chosen, moment, numbers_like, remove_files, terms
+from callflow.history.query import Query, moment, numbers_like, select_conversations, terms
+from callflow.history.store import Store, remove_files
 from callflow.history.tables import SEARCH
-from callflow.journal import ENDED, Record
-from tests.history.test_writer import began, journal
+from callflow.journal.journal import ENDED, Record
+from tests.history.test_journal_writer import began, journal
 
 
 AT = 1_764_630_000.0
@@ -181,7 +183,7 @@ def test_however_much_is_asked_for_the_answer_is_bounded() -> None:
     for asked, rows in ((-1, 1), (0, 1), (1, 1), (500, 500), (501, 500), (10**9, 500)):
         for words in ("", "bakery"):
             for is_sqlite in (True, False):
-                chosen = _chosen(Query(limit=asked, words=words), is_sqlite, "US")
+                chosen = select_conversations(Query(limit=asked, words=words), is_sqlite, "US")
                 assert getattr(chosen._limit_clause, "value", None) == rows
     assert len(terms(" ".join(f"word{number}" for number in range(1000)))) == 20
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callflow.media.playout import Cut, Heard, Key, Mark, Playout, Send
+from callflow.contracts.media import Cut, Heard, Key
+from callflow.media.playout import Mark, Playout, Send
 
 
 A, B, C = Key("item_a"), Key("item_b"), Key("item_c")

@@ -15,7 +15,7 @@ import httpx
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from callflow.sandbox.http import HttpServer, Request, Response, Tasks
+from callflow.sandbox.common.http_server import HttpServer, Request, Response, Tasks
 from callflow.sandbox.telnyx import Call, Faults, Telnyx, Timing
 
 

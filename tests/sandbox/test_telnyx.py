@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from callflow.media.g711 import ulaw_to_pcm16
-from callflow.sandbox.phone import Phone, tone
+from callflow.sandbox.common.phone import Phone, tone
 from callflow.sandbox.telnyx import Faults, Telnyx, serve
 from tests.sandbox.telnyx_product import Socket, product, run
 

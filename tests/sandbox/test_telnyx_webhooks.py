@@ -15,7 +15,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from callflow.sandbox.http import Request
+from callflow.sandbox.common.http_server import Request
 from callflow.sandbox.telnyx import Faults, Telnyx
 from tests.sandbox.telnyx_product import product, run
 

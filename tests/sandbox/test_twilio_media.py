@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twilio.request_validator import RequestValidator
 
-from callflow.sandbox.phone import tone
+from callflow.sandbox.common.phone import tone
 from callflow.sandbox.twilio import Faults
 from tests.sandbox.twilio_product import STREAM, product, run
 

@@ -22,17 +22,17 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-from callflow.sandbox.control import ControlRoutes
-from callflow.sandbox.emulator import Emulator
-from callflow.sandbox.media import Frame
-from callflow.sandbox.phone import Phone
+from callflow.sandbox.common.control_api import ControlRoutes
+from callflow.sandbox.common.emulator import Emulator
+from callflow.sandbox.common.media_socket import Frame
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.telnyx.api import Api, Command
 from callflow.sandbox.telnyx.call import Call
-from callflow.sandbox.telnyx.commands import Api, Command
 from callflow.sandbox.telnyx.control import serve
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
 from callflow.sandbox.telnyx.faults import ApiFault, Faults, Timing
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
-from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
 from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
 
 
 _SINCE: Final = "2026-01-01T00:00:00Z"

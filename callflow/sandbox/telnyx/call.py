@@ -11,13 +11,13 @@ from typing import Any, Final, Literal
 
 from websockets.exceptions import WebSocketException
 
-from callflow.sandbox.leg import Leg
-from callflow.sandbox.phone import Phone
-from callflow.sandbox.telnyx.announcer import Announcer
+from callflow.sandbox.common.leg import Leg
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
 from callflow.sandbox.telnyx.faults import Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
-from callflow.sandbox.telnyx.switch import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.speak import Announcer
 from callflow.sandbox.telnyx.webhooks import timestamp
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID
 from callflow.sandbox.telnyx.faults import Faults
-from callflow.sandbox.telnyx.switch import CONNECTION_ID
 
 
 async def serve(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from callflow.sandbox.faults import ANY, ApiFault, CarrierFaults, Garbage
+from callflow.sandbox.common.faults import ANY, ApiFault, CarrierFaults, Garbage
 
 
 __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from callflow.media.g711 import FRAME_BYTES, FRAME_MS
-from callflow.sandbox.http import Tasks
-from callflow.sandbox.media import Frame, MediaSocket, b64
-from callflow.sandbox.phone import SILENT_FRAME, Phone
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.media_socket import Frame, MediaSocket, b64
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone
 from callflow.sandbox.telnyx.codecs import ENCODERS, SAMPLE_RATES, decode
 from callflow.sandbox.telnyx.faults import Faults, Timing
 from callflow.sandbox.telnyx.frames import ERROR_TITLES, FrameError, Mark, Media, StreamOptions, check_length, parse

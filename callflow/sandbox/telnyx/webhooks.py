@@ -19,7 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from callflow.sandbox.http import Tasks
+from callflow.sandbox.common.http_server import Tasks
 from callflow.sandbox.telnyx.faults import ANY, Faults, Timing
 
 

@@ -22,15 +22,15 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from callflow.sandbox.control import ControlRoutes
-from callflow.sandbox.emulator import Emulator
-from callflow.sandbox.media import Frame
-from callflow.sandbox.phone import Phone
+from callflow.sandbox.common.control_api import ControlRoutes
+from callflow.sandbox.common.emulator import Emulator
+from callflow.sandbox.common.media_socket import Frame
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.twilio.api import Command, Rest
 from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.exchange import Exchange, Number
 from callflow.sandbox.twilio.faults import ApiFault, Faults, Timing
 from callflow.sandbox.twilio.media import MediaStream
-from callflow.sandbox.twilio.rest import Command, Rest
 from callflow.sandbox.twilio.webhooks import Delivery, Signer
 
 

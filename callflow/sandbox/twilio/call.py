@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
-from callflow.sandbox.leg import Leg
-from callflow.sandbox.phone import Phone, tone
+from callflow.sandbox.common.leg import Leg
+from callflow.sandbox.common.phone import Phone, tone
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.exchange import Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing

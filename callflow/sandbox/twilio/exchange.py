@@ -6,9 +6,9 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from callflow.sandbox.clock import Pacer, Signal
-from callflow.sandbox.http import Tasks
-from callflow.sandbox.phone import Phone
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.pacer import Pacer, Signal
+from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.webhooks import Signer, Webhooks
 

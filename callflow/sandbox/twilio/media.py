@@ -12,9 +12,9 @@ import msgspec
 from websockets.exceptions import InvalidStatus
 
 from callflow.media.g711 import FRAME_BYTES, FRAME_MS
-from callflow.sandbox.http import Tasks
-from callflow.sandbox.media import Frame, MediaSocket, b64
-from callflow.sandbox.phone import SILENT_FRAME, Phone
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.media_socket import Frame, MediaSocket, b64
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.twiml import StreamOptions

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import httpx
 
-from callflow.sandbox.http import Tasks
+from callflow.sandbox.common.http_server import Tasks
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.faults import ANY, Faults, Timing
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from callflow.history.older import TIMES, words, zoned
+from callflow.history.older_schemas import TIMES, words, zoned
 
 
 revision = "0002"

@@ -1,0 +1,75 @@
+"""`callflow …`, `python -m callflow …` and `python server.py …`: one command line, which loads what it was asked for."""
+
+from __future__ import annotations
+
+import sys
+
+from callflow import runtime
+
+
+TYPE_CHECKING = False  # without loading `typing`: see `callflow.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code; raises SystemExit after help and after words that cannot be used."""
+    from callflow.cli.safe_output import guarded, leave_pipe
+
+    with guarded():
+        try:
+            try:
+                return _main(sys.argv[1:] if arguments is None else arguments)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError as error:
+            return leave_pipe(error)
+        except KeyboardInterrupt:
+            return runtime.INTERRUPTED
+
+
+def _main(words: Sequence[str]) -> int:
+    from callflow.cli.arguments import parse
+
+    chosen = parse(words)
+    if chosen.command in (None, "serve"):
+        from callflow.cli.serve import serve
+
+        asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
+        return serve(asked, check=chosen.check)
+    if chosen.command == "sandbox":
+        from callflow.cli import sandbox
+
+        return sandbox.run(chosen)
+    if chosen.command == "demo":
+        from callflow.app import Application
+        from callflow.cli.demo import demo
+
+        return runtime.run_interruptible(demo.run(chosen, Application))
+    if chosen.command == "doctor":
+        from callflow.cli import doctor
+
+        return runtime.run_interruptible(doctor.diagnose())
+    if chosen.command == "bench":
+        from callflow.cli.bench import relay
+
+        return runtime.run_interruptible(relay.run(chosen))
+    if chosen.command == "calls" and chosen.hangup is not None:
+        from callflow.cli import hangup
+
+        return hangup.run(chosen)
+    from callflow.cli import calls
+
+    return runtime.run_interruptible(calls.run_calls(chosen) if chosen.command == "calls" else calls.run_replay(chosen))
+
+
+def start(*command: str) -> None:
+    """Run the command of this process's command line, and exit. `command`: see `callflow.runtime.begin`."""
+    runtime.begin(*command)
+    code = main()
+    runtime.quiet()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    start("-m", "callflow")

@@ -1,0 +1,207 @@
+"""What the two sides of a call are doing and have said: the small machine inside `streaming`. Pure.
+
+    listening -> thinking -> speaking -> listening, and interrupted where the caller breaks in
+
+It decides nothing. It turns what the engine and the ledger report into turns that tell the words that were generated
+from the part that was heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from callflow.contracts.media import Cut, Key
+
+
+LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
+_MOST_TURNS: Final = 2000
+_TAIL_MS: Final = 300
+"""So little of a sentence that was not heard is not worth another word."""
+_MS_A_WORD: Final = 300
+"""Of a quick speaker."""
+_MOST_TEXT: Final = 20_000
+"""Characters of one turn."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One message of one side."""
+
+    who: Literal["caller", "agent", "system"]
+    """system: a fact that the agent was told, such as a digit or the result of a tool."""
+    item: str
+    text: str = ""
+    heard_ms: int | None = None
+    """How much of its audio the caller heard; None: not interrupted (or not the agent's)."""
+    is_complete: bool = False
+    """The engine has said all of it: nothing was broken off there."""
+    is_heard: bool = False
+    """All of it came out of the caller's telephone."""
+    spoken_ms: int | None = None
+    """How much audio had come from the engine when it was interrupted."""
+    is_written: bool = False
+    """Its words are on record."""
+    has_sound: bool = False
+    """Some of its audio was on its way to the caller."""
+
+    def cut(self, heard_ms: int, received_ms: int) -> None:
+        """A stretch of it was broken off there; it may have several."""
+        self.heard_ms = (self.heard_ms or 0) + heard_ms
+        self.spoken_ms = (self.spoken_ms or 0) + received_ms
+
+    def break_off(self, heard_ms: int, received_ms: int = 0) -> None:
+        """Whoever said it is gone. 0: its text had run ahead of its audio, nobody knows how far."""
+        self.heard_ms = heard_ms
+        self.spoken_ms = max(heard_ms, received_ms or len(self.text.split()) * _MS_A_WORD)
+
+    @property
+    def interrupted(self) -> bool:
+        return self.heard_ms is not None
+
+    @property
+    def heard_text(self) -> str:
+        """The words that were heard, as near as the audio tells: text carries no times of its own."""
+        if self.heard_ms is None or not self.spoken_ms:
+            return self.text if self.heard_ms is None else ""
+        return " ".join(self.text.split()[: self._heard_words])
+
+    @property
+    def unheard_text(self) -> str:
+        """The rest of the words."""
+        return "" if self.heard_ms is None else " ".join(self.text.split()[self._heard_words :])
+
+    @property
+    def _heard_words(self) -> int:
+        if not self.heard_ms or not self.spoken_ms:
+            return 0
+        return round(len(self.text.split()) * min(self.heard_ms / self.spoken_ms, 1.0))
+
+
+def describe(item: str, heard_ms: int, received_ms: int, turn: Turn | None) -> dict[str, Any]:
+    """What was cut, for the record."""
+    return {
+        "item": item,
+        "heard_ms": heard_ms,
+        "received_ms": received_ms,
+        "heard_text": turn.heard_text if turn is not None else "",
+        "unheard_text": turn.unheard_text if turn is not None else "",
+    }
+
+
+class Conversation:
+    def __init__(self) -> None:
+        self.state = LISTENING
+        self.turns: list[Turn] = []
+        self._by_item: dict[str, Turn] = {}
+        self.interruptions = 0
+
+    def restore(self, turns: Sequence[Turn], interruptions: int = 0) -> None:
+        """What was said before this process had the call."""
+        self.turns, self.interruptions = list(turns), interruptions
+        self._by_item = {turn.item: turn for turn in turns if turn.item}
+
+    def opened(self, who: Literal["caller", "agent"], item: str) -> Turn | None:
+        """An item takes its place; its words may come much later. None: there is no room for more turns."""
+        turn = self._by_item.get(item)
+        if turn is None and len(self.turns) < _MOST_TURNS:
+            turn = self._by_item[item] = Turn(who, item)
+            self.turns.append(turn)
+        return turn
+
+    def turn(self, item: str) -> Turn | None:
+        return self._by_item.get(item)
+
+    def words(self, who: Literal["caller", "agent"], item: str, text: str, *, final: bool) -> Turn | None:
+        turn = self.opened(who, item)
+        if turn is not None:
+            turn.text = (text if final else turn.text + text)[:_MOST_TEXT]
+        return turn
+
+    def fact(self, text: str) -> None:
+        """Something that the agent was told and the caller did not say."""
+        if len(self.turns) < _MOST_TURNS:
+            self.turns.append(Turn("system", "", text[:_MOST_TEXT]))
+
+    @property
+    def is_callers_turn(self) -> bool:
+        """Nothing that the caller or a fact has said is unanswered, and the agent's last words were not cut off."""
+        last = self.turns[-1] if self.turns else None
+        if last is None or last.who != "agent" or not last.is_complete:
+            return last is None
+        return (last.spoken_ms or 0) - (last.heard_ms or 0) <= _TAIL_MS
+
+    def broke_off(self, item: str, heard_ms: int) -> None:
+        """The engine is gone in the middle of this turn."""
+        turn = self._by_item.get(item)
+        if turn is not None and not turn.is_complete and turn.heard_ms is None:
+            turn.break_off(heard_ms)
+
+    def sounds(self, item: str) -> Turn | None:
+        """Audio of this turn of the agent's is on its way to the caller."""
+        turn = self._by_item.get(item) or self.opened("agent", item)
+        if turn is not None:
+            turn.has_sound = True
+        return turn
+
+    def silent(self, item: str) -> None:
+        """What audio it had was silence."""
+        turn = self._by_item.get(item)
+        if turn is not None:
+            turn.has_sound = False
+
+    def never_sounded(self, item: str) -> Turn | None:
+        """Nothing of this turn will be heard. None: some of it was, or it is known."""
+        turn = self._by_item.get(item)
+        if turn is None or turn.who != "agent" or turn.has_sound or turn.interrupted or not turn.text:
+            return None
+        turn.break_off(0)
+        return turn
+
+    @staticmethod
+    def incomplete(turn: Turn) -> None:
+        """The engine has broken off this turn of the agent's."""
+        turn.is_complete = turn.is_heard = False
+
+    def complete(self, item: str) -> None:
+        """The engine has said all of this turn of the agent's."""
+        turn = self._by_item.get(item)
+        if turn is not None:
+            turn.is_complete = True
+
+    def heard(self, key: Key, ms: int) -> None:
+        """A stretch of the agent's was heard in full."""
+        turn = self._by_item.get(key.item)
+        if turn is not None:
+            turn.is_heard = turn.is_complete
+
+    def caller_speaks(self) -> None:
+        self.state = LISTENING
+
+    def caller_pauses(self) -> None:
+        self.state = THINKING
+
+    def agent_speaks(self) -> bool:
+        """True when this is news."""
+        news = self.state != SPEAKING
+        self.state = SPEAKING
+        return news
+
+    def agent_is_heard(self) -> None:
+        """The last of what the agent said has been played."""
+        if self.state == SPEAKING:
+            self.state = LISTENING
+
+    def interrupted(self, cuts: Sequence[Cut], *, by_caller: bool = True) -> None:
+        """Counted is what `broke_in` tells of."""
+        self.state = INTERRUPTED
+        if by_caller and any(cut.received_ms > cut.heard_ms for cut in cuts):
+            self.interruptions += 1
+        for cut in cuts:
+            self._cut(cut.key, cut)
+
+    def _cut(self, key: Key, cut: Cut) -> None:
+        turn = self.opened("agent", key.item)
+        if turn is not None:
+            turn.cut(cut.heard_ms, cut.received_ms)

@@ -1,0 +1,96 @@
+"""What the agent is asked to say when neither side has asked for it, and what a new session of its engine is told.
+
+Wishes are instructions to a model, not sentences: it says them in its own words and in the caller's language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from callflow.agent.conversation import Conversation, Turn
+from callflow.contracts.engine import ContextItem
+
+
+class Prompt(Enum):
+    GREET = "{greeting}"
+    RESUME = (
+        "The line was interrupted for a moment, and is back. Do not greet again. If you had not finished, go on where "
+        "the caller stopped hearing you; if the caller has asked something that is not answered yet, answer it. "
+        "Otherwise say briefly that you are back."
+    )
+    CARRY_ON = (
+        "What interrupted you was only a noise. The caller has heard you up to: “{heard}”. Go on from exactly there, "
+        "without repeating it and without mentioning the noise."
+    )
+    SAID_OVER = "Now answer what the caller said while you were speaking."
+    CALLED_OFF = (
+        "You were about to end this call, and the caller spoke before your goodbye was over: so the call goes on. "
+        "Answer what they say. If they only said goodbye, too, say goodbye in one or two words and end the call again."
+    )
+    STILL_BUSY = (
+        "You are still waiting for the result of a tool. Tell the caller in one short sentence that you are working on "
+        "it. Promise nothing and call no tool."
+    )
+    NO_INPUT = (
+        "The caller has said nothing for a while. Ask in one short sentence whether they are still there, "
+        "or repeat your last question. This is time number {time} that you ask."
+    )
+    NO_INPUT_GOODBYE = (
+        "The caller has not answered for a long time. Say in one short sentence that you will end the call now, and "
+        "goodbye. Call no tool."
+    )
+    TIME_WARNING = (
+        "This call has to end in {seconds} seconds. Tell the caller so in one short sentence, and ask for what is most "
+        "important."
+    )
+
+
+def prompt(which: Prompt, **words: object) -> str:
+    if which is Prompt.GREET:
+        return _greeting(str(words.get("disclosure") or ""), str(words.get("greeting") or ""))
+    return str(which.value).format(**words)
+
+
+def _greeting(disclosure: str, greeting: str) -> str:
+    if not disclosure:
+        return greeting
+    exactly = f"Begin by saying exactly this sentence, word for word, and nothing else before it: “{disclosure}”"
+    return f"{exactly}\n\nThen: {greeting}" if greeting else f"{exactly}\n\nThen stop."
+
+
+def typed(digits: str) -> str:
+    return f"The caller typed these digits on the telephone keypad: {digits}"
+
+
+def tool_answered(tool: str, arguments: str, output: str) -> str:
+    return f"The tool {tool} was called with {arguments} and answered: {output}"
+
+
+def tool_unknown(tool: str, arguments: str) -> str:
+    return (
+        f"The tool {tool} was called with {arguments}, and the line broke before it answered. Whether it was done is "
+        "not known: it may have been. Do not call it again for the same purpose; tell the caller if it matters."
+    )
+
+
+def context_items(conversation: Conversation) -> list[ContextItem]:
+    """What was said so far, as far as it was heard, for a session that was not there."""
+    told: list[ContextItem] = []
+    for turn in conversation.turns:
+        told += _memory(turn)
+    if told:
+        told.insert(0, ContextItem("system", "This call is already under way. What was said so far follows."))
+    return told
+
+
+def _memory(turn: Turn) -> Sequence[ContextItem]:
+    if not turn.interrupted:
+        return [ContextItem(turn.who, turn.text)] if turn.text else []
+    heard = [ContextItem(turn.who, turn.heard_text)] if turn.heard_text else []
+    return [*heard, not_heard(turn)] if turn.unheard_text else heard
+
+
+def not_heard(turn: Turn) -> ContextItem:
+    """What the caller did not hear of a sentence that was interrupted."""
+    return ContextItem("system", f"There you were interrupted. The caller did not hear: “{turn.unheard_text}”")

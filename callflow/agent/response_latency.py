@@ -1,0 +1,71 @@
+"""How long the caller waited for each answer, and for what. Pure: time is an argument, in seconds.
+
+The wait begins with the caller's last word and ends when the first audio of the answer comes out of the telephone, both
+as seen from the carrier's edge. In between it is the engine's, ours and the carrier's, one after another:
+
+    last word --detection--> noticed --engine--> first audio --own--> sent --carrier--> heard
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Final
+
+
+_PARTS: Final = ("ended", "noticed", "generated", "sent", "heard")
+_NAMES: Final = ("detection_ms", "engine_ms", "own_ms", "carrier_ms")
+_MOST: Final = 2000
+
+
+class ResponseLatency:
+    def __init__(self) -> None:
+        self.turns: list[dict[str, Any]] = []
+        """One waterfall for each answer that was heard, in order."""
+        self._times: dict[str, float] = {}
+        self._filler: float | None = None
+
+    def caller_stopped(self, now: float, ago: float | None) -> None:
+        """`ago`: seconds since the last word; None: unknown, then the wait begins with the notice."""
+        self._times = {"ended": now - (ago or 0.0), "noticed": now}
+        self._filler = None
+
+    def caller_goes_on(self) -> None:
+        self._times = {}
+
+    def generated(self, now: float) -> None:
+        self._note("generated", now)
+
+    def sent(self, now: float) -> None:
+        """The first audio of the answer is on its way to the carrier."""
+        if "generated" in self._times:
+            self._note("sent", now)
+
+    @property
+    def waits_for_audio(self) -> bool:
+        return "noticed" in self._times and "sent" not in self._times
+
+    def filler(self, now: float) -> None:
+        """One of our own sentences was heard instead."""
+        if "noticed" in self._times and "sent" not in self._times and self._filler is None:
+            self._filler = now
+
+    def heard(self, at: float) -> dict[str, Any] | None:
+        """The first audio of the answer came out of the telephone: the finished waterfall, if one was open."""
+        if "sent" not in self._times:
+            return None
+        self._note("heard", max(at, self._times["sent"]))
+        times, self._times = self._times, {}
+        turn: dict[str, Any] = {
+            name: round((times[after] - times[before]) * 1000)
+            for name, (before, after) in zip(_NAMES, pairwise(_PARTS), strict=True)
+        }
+        turn["total_ms"] = round((times["heard"] - times["ended"]) * 1000)
+        if self._filler is not None:
+            turn["filler_ms"] = round((self._filler - times["ended"]) * 1000)
+        if len(self.turns) < _MOST:
+            self.turns.append(turn)
+        return turn
+
+    def _note(self, what: str, now: float) -> None:
+        if "noticed" in self._times and what not in self._times:
+            self._times[what] = now

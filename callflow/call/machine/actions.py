@@ -1,0 +1,324 @@
+"""What a transition does: each action appends commands to the step, and notes on the model what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from callflow.call.machine.model import (
+    AGENT,
+    ANSWERED,
+    CLIP,
+    DEADLINES,
+    FINAL,
+    NO,
+    RINGING,
+    SPEAKING,
+    WANTED,
+    Model,
+    Step,
+)
+from callflow.contracts import commands as do
+from callflow.contracts.events import (
+    CallHangup,
+    CommandFailed,
+    EndRequested,
+    GoodbyeRequested,
+    HangupRequested,
+    NoInput,
+    ToolCalled,
+    ToolFinished,
+)
+
+
+Action = Callable[[Model, Step], None]
+
+
+def _arm(model: Model, step: Step, deadline: str) -> None:
+    model.armed |= {deadline}
+    step.commands.append(do.Arm(deadline=deadline))
+
+
+def _disarm(model: Model, step: Step, deadline: str) -> None:
+    if deadline in model.armed:
+        model.armed -= {deadline}
+        step.commands.append(do.Disarm(deadline=deadline))
+
+
+def pick_up(model: Model, step: Step) -> None:
+    """The engine is called while the phone still rings, so that the first word is not late."""
+    model.answer_sent = True
+    step.commands.append(do.Answer())
+    _connect_engine(model, step)
+    _arm(model, step, "ring")
+
+
+def adopt(model: Model, step: Step) -> None:
+    """Somebody answered this call before we heard of it: take it as it is."""
+    model.answer_sent = model.adopted = True
+    _connect_engine(model, step)
+
+
+def _connect_engine(model: Model, step: Step) -> None:
+    model.engine = "connecting"
+    step.commands.append(do.ConnectEngine())
+    _arm(model, step, "engine")
+
+
+def ask_for_stream(model: Model, step: Step) -> None:
+    step.commands.append(do.StartStream())
+
+
+def await_stream(model: Model, step: Step) -> None:
+    _disarm(model, step, "ring")
+    _arm(model, step, "stream")
+    _start_clock(model, step)
+
+
+def _start_clock(model: Model, step: Step) -> None:
+    """The call's own time, in two parts: until the caller is told that it is nearly up, and until it is."""
+    _arm(model, step, "warning")
+
+
+def last_minute(model: Model, step: Step) -> None:
+    _arm(model, step, "call")
+
+
+def stream_is_up(model: Model, step: Step) -> None:
+    model.media = "open"
+    _disarm(model, step, "ring")
+    _disarm(model, step, "stream")
+    _disarm(model, step, "restream")
+    _disarm(model, step, "grace")
+    if not model.armed & {"warning", "call"} and not model.farewell:
+        _start_clock(model, step)
+
+
+def stream_is_gone(model: Model, step: Step) -> None:
+    """The carrier's word about the call itself is usually a moment away: give it that moment."""
+    model.media = "lost"
+    if model.farewell != SPEAKING and "restream" not in model.armed:
+        _arm(model, step, "grace")
+
+
+def no_stream(model: Model, step: Step) -> None:
+    """The carrier would not ask if it had one, whatever we still believe of ours."""
+    model.media = "lost"
+    _disarm(model, step, "grace")
+
+
+def close_media(model: Model, step: Step) -> None:
+    model.media = "lost"
+    step.commands.append(do.CloseMedia())
+
+
+def engine_is_ready(model: Model, step: Step) -> None:
+    model.engine = "ready"
+    _disarm(model, step, "engine")
+    _disarm(model, step, "backoff")
+
+
+def engine_is_lost(model: Model, step: Step) -> None:
+    model.engine = "lost"
+    _disarm(model, step, "engine")
+    _disarm(model, step, "backoff")
+
+
+def reconnect(model: Model, step: Step) -> None:
+    """At once the first time, after a pause from then on; one deadline over all of it."""
+    model.tries += 1
+    model.engine = "connecting"
+    if step.before in (RINGING, ANSWERED):
+        model.greeted = False  # nobody can have heard it
+    if model.tries == 1:
+        step.commands.append(do.ConnectEngine())
+    else:
+        _arm(model, step, "backoff")
+    if "engine" not in model.armed:
+        _arm(model, step, "engine")
+
+
+def connect_again(model: Model, step: Step) -> None:
+    step.commands.append(do.ConnectEngine())
+
+
+def rotate(model: Model, step: Step) -> None:
+    step.commands.append(do.RotateEngine())
+
+
+def restream(model: Model, step: Step) -> None:
+    """Another stream, under a token of its own."""
+    model.streams += 1
+    step.commands.append(do.StartStream())
+    _arm(model, step, "restream")
+
+
+def wait_for_stream(model: Model, step: Step) -> None:
+    """The carrier could not; it may in a moment."""
+    _disarm(model, step, "restream")
+    _arm(model, step, "grace")
+
+
+def all_is_well(model: Model, step: Step) -> None:
+    model.tries = model.streams = 0
+
+
+def take_up(model: Model, step: Step) -> None:
+    """Go on where the conversation was."""
+    if model.farewell:
+        return
+    if model.greeted:
+        step.commands.append(do.Prompt(about="resume"))
+    else:
+        greet_once(model, step)
+
+
+def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Action:
+    def say(model: Model, step: Step) -> None:
+        time = step.event.time if isinstance(step.event, NoInput) else 1
+        step.commands.append(do.Prompt(about=about, time=time))
+
+    say.__name__ = f"prompt_{about}"
+    return say
+
+
+def last_words(model: Model, step: Step) -> None:
+    """The agent says them. The call's own deadline goes on, in case that the caller has more to say."""
+    model.farewell = AGENT
+    step.commands.append(do.LastWords())
+    _arm(model, step, "last_words")
+
+
+def insist(model: Model, step: Step) -> None:
+    """The agent says goodbye already: that is the goodbye, and there is one clock for it."""
+    model.farewell = FINAL
+    _one_clock(model, step)
+
+
+def stay(model: Model, step: Step) -> None:
+    """The end is called off."""
+    model.farewell, model.cause = NO, ""
+    _disarm(model, step, "last_words")
+
+
+def run_tool(model: Model, step: Step) -> None:
+    if isinstance(step.event, ToolCalled):
+        step.commands.append(do.RunTool(id=step.event.id))
+
+
+def answer_tool(model: Model, step: Step) -> None:
+    if isinstance(step.event, ToolFinished):
+        step.commands.append(do.AnswerTool(id=step.event.id))
+
+
+def greet_once(model: Model, step: Step) -> None:
+    if model.engine == "ready" and not model.greeted and not model.farewell:
+        model.greeted = True
+        step.commands.append(do.Greet())
+
+
+def part(sentence: str, cause: str = "") -> Action:
+    """End the call with this sentence, as soon as and as well as it can be heard."""
+
+    def say(model: Model, step: Step) -> None:
+        model.sentence, model.cause = sentence, cause or model.cause
+        say_farewell(model, step)
+
+    say.__name__ = f"part_{sentence}"
+    say.__doc__ = f"farewell: “{sentence}”"
+    return say
+
+
+def say_farewell(model: Model, step: Step) -> None:
+    if model.media == "open":
+        model.farewell = CLIP
+        step.commands.append(do.PlayClip(clip=model.sentence))
+    elif step.after == RINGING:
+        model.farewell = WANTED
+        return  # nobody hears us yet: the ring deadline goes on
+    else:
+        model.farewell = SPEAKING
+        step.commands.append(do.Speak(sentence=model.sentence))
+    model.tries = model.streams = 0  # nothing more is tried
+    _one_clock(model, step)
+
+
+def _one_clock(model: Model, step: Step) -> None:
+    for deadline in DEADLINES:
+        if deadline != "farewell":
+            _disarm(model, step, deadline)
+    _arm(model, step, "farewell")
+
+
+def come_back(model: Model, step: Step) -> None:
+    """Another process has the call: nothing that was open is open any more. The call's own time goes on."""
+    model.media = "none" if model.media == "none" else "lost"
+    model.tries = model.streams = 0
+    for deadline in DEADLINES:
+        if deadline not in ("ring", "warning", "call"):
+            _disarm(model, step, deadline)
+        elif deadline in model.armed:
+            _arm(model, step, deadline)
+    if model.farewell:
+        model.engine = "lost"
+        return
+    if step.before in (RINGING, ANSWERED):
+        model.greeted = False  # nobody can have heard it
+    _connect_engine(model, step)
+
+
+def answer_again(model: Model, step: Step) -> None:
+    """Nobody knows whether the carrier was told. It obeys one command once. (What somebody else answered rings no
+    more.)"""
+    step.commands.append(do.Answer(again=True))
+
+
+def stream_anew(model: Model, step: Step) -> None:
+    _arm(model, step, "stream")
+
+
+def expect_question(model: Model, step: Step) -> None:
+    """The carrier is about to ask what to do; if it does not, we say it."""
+    _arm(model, step, "grace")
+
+
+def await_end(model: Model, step: Step) -> None:
+    _arm(model, step, "farewell")
+
+
+def because(cause: str) -> Action:
+    def note(model: Model, step: Step) -> None:
+        model.cause = model.cause or cause
+
+    note.__name__ = f"because_{cause}"
+    return note
+
+
+def as_asked(model: Model, step: Step) -> None:
+    """Whoever wants the end has said why."""
+    if isinstance(step.event, (GoodbyeRequested, HangupRequested, EndRequested)):
+        model.cause = model.cause or step.event.reason
+
+
+def note_hangup_cause(model: Model, step: Step) -> None:
+    if isinstance(step.event, CallHangup) and not model.cause:
+        model.cause = step.event.cause or "unspecified"
+
+
+def note_failure(model: Model, step: Step) -> None:
+    if isinstance(step.event, CommandFailed) and not model.cause:
+        model.cause = "already_ended" if step.event.gone else f"{step.event.command}_failed"
+
+
+def reject(model: Model, step: Step) -> None:
+    model.cause = model.cause or str(getattr(step.event, "reason", "busy"))
+    step.commands.append(do.Reject())
+
+
+def hang_up(model: Model, step: Step) -> None:
+    step.commands.append(do.Hangup())
+
+
+def release(model: Model, step: Step) -> None:
+    model.armed = frozenset()
+    step.commands.append(do.Release())

@@ -1,0 +1,130 @@
+"""When a row of the table applies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from callflow.call.machine.model import (
+    AGENT,
+    CLIP,
+    FINAL,
+    SPEAKING,
+    WANTED,
+    Model,
+    Step,
+)
+from callflow.contracts.events import (
+    CallRecovered,
+    EngineLost,
+    GoodbyeRequested,
+    NoInput,
+)
+
+
+Condition = Callable[[Model, Step], bool]
+
+
+def is_gone(model: Model, step: Step) -> bool:
+    """The carrier has no such call any more."""
+    return isinstance(step.event, CallRecovered) and step.event.found == "gone"
+
+
+def still_rings(model: Model, step: Step) -> bool:
+    return isinstance(step.event, CallRecovered) and step.event.found == "ringing"
+
+
+def asks(model: Model, step: Step) -> bool:
+    """The carrier wants to know what to do with the caller."""
+    return isinstance(step.event, CallRecovered) and step.event.found == "asking"
+
+
+def fresh(model: Model, step: Step) -> bool:
+    """Nothing has been done for this call yet."""
+    return not model.answer_sent
+
+
+def adopted(model: Model, step: Step) -> bool:
+    """Somebody else answered it."""
+    return model.adopted
+
+
+def parting(model: Model, step: Step) -> bool:
+    """The last sentence has been decided on."""
+    return bool(model.farewell)
+
+
+def no_room(model: Model, step: Step) -> bool:
+    """A call that we did not answer is let go because there are too many, or too many of this caller's."""
+    return isinstance(step.event, GoodbyeRequested) and step.event.reason in NO_ROOM
+
+
+def said_by_carrier(model: Model, step: Step) -> bool:
+    return model.farewell == SPEAKING
+
+
+def said_by_clip(model: Model, step: Step) -> bool:
+    return model.farewell == CLIP
+
+
+def media_is_lost(model: Model, step: Step) -> bool:
+    return model.media == "lost"
+
+
+def said_by_agent(model: Model, step: Step) -> bool:
+    return model.farewell in (AGENT, FINAL)
+
+
+def silenced(model: Model, step: Step) -> bool:
+    """The agent has had its last word."""
+    return model.farewell in (CLIP, SPEAKING, WANTED)
+
+
+def settled(model: Model, step: Step) -> bool:
+    """The end comes, whatever the caller says."""
+    return model.farewell in (CLIP, SPEAKING, WANTED, FINAL)
+
+
+def media_is_open(model: Model, step: Step) -> bool:
+    return model.media == "open"
+
+
+def engine_is_up(model: Model, step: Step) -> bool:
+    return model.engine == "ready"
+
+
+def may_reconnect(model: Model, step: Step) -> bool:
+    """A new session may do better, and not too many were tried."""
+    return isinstance(step.event, EngineLost) and step.event.retry and model.tries < model.engine_tries
+
+
+def may_restream(model: Model, step: Step) -> bool:
+    """Not too many streams were tried."""
+    return model.streams < model.stream_tries
+
+
+def never_restreams(model: Model, step: Step) -> bool:
+    """A lost stream is the end of the call: the carrier, or whoever set it up, knows no other."""
+    return model.stream_tries == 0
+
+
+def enough(model: Model, step: Step) -> bool:
+    """The caller was asked often enough."""
+    return isinstance(step.event, NoInput) and step.event.last
+
+
+def restreaming(model: Model, step: Step) -> bool:
+    """Another stream was asked for, and its time is not up."""
+    return "restream" in model.armed
+
+
+def engine_expected(model: Model, step: Step) -> bool:
+    return model.engine in ("connecting", "ready")
+
+
+def engine_awaited(model: Model, step: Step) -> bool:
+    return model.engine == "connecting"
+
+
+NO_ROOM: Final = ("busy", "caller_busy", "caller_limit")
+"""Reasons for which a caller hears that the line is busy."""

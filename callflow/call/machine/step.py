@@ -1,0 +1,78 @@
+"""The machine of all calls, built from the table with the library transitions: one event happens to one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final
+
+from transitions import Machine, State
+
+from callflow.call.machine.actions import Action, release
+from callflow.call.machine.model import (
+    HANGUP,
+    RINGING,
+    STATES,
+    Model,
+    Step,
+)
+from callflow.call.machine.table import TABLE, Row
+from callflow.contracts.events import (
+    CALLER,
+    DeadlinePassed,
+    Event,
+)
+
+
+@cache
+def _bound_for(state: str) -> Action:
+    """Tell the actions of a row, which come after it, where the call goes."""
+
+    def note(_: Model, step: Step) -> None:
+        step.after = state
+
+    return note
+
+
+def _build(table: Iterable[Row]) -> Machine:
+    """One synchronous machine for all calls.
+
+    The library is given the guards and actions themselves, and calls each with (model, step). Models are not
+    registered with it: `add_model` sets attributes, and the model has slots.
+    """
+    machine = Machine(
+        model=None,
+        states=[State(state, on_enter=[release] if state == HANGUP else []) for state in STATES],
+        initial=RINGING,
+        auto_transitions=False,
+        ignore_invalid_triggers=True,
+    )
+    for row in table:
+        before: list[Any] = [*([_bound_for(row.dest)] if row.dest else []), *row.then]
+        for source in row.sources:
+            machine.add_transition(
+                row.trigger, source, row.dest, conditions=[*row.when], unless=[*row.unless], before=before
+            )
+    return machine
+
+
+_MACHINE: Final = _build(TABLE)
+TRIGGERS: Final = tuple(dict.fromkeys(row.trigger for row in TABLE))
+
+
+def take(model: Model, event: Event) -> Step:
+    """Let one event happen to one call: changes `model`, and returns what the call is to do about it.
+
+    Total: any event in any state. Another leg's events never move the call, nor does a deadline that is not armed (one
+    that was disarmed while its event was on the way). Never raises for an event.
+    """
+    step = Step(event, before=model.state, after=model.state)
+    trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None
+    if isinstance(event, DeadlinePassed) and trigger is not None:
+        if event.deadline not in model.armed:
+            trigger = None
+        model.armed -= {event.deadline}
+    if trigger is not None:
+        step.taken = bool(trigger.trigger(model, model, step))
+    step.after = model.state
+    return step

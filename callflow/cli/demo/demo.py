@@ -1,0 +1,378 @@
+"""`python server.py demo`: a whole spoken call on this machine, without keys and without a network.
+
+The server is the real one; carrier and model are the sandbox's, on loopback sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from rich.markup import escape
+from rich.table import Table
+
+from callflow.cli import output_file
+from callflow.cli.demo import wav
+from callflow.cli.demo.picture import Artist
+from callflow.cli.demo.scenarios import SCENARIOS, Scenario, tools_file
+from callflow.cli.demo.story import Caller, Outcome, Stage, Story, whole_call
+from callflow.cli.terminal import Screen
+from callflow.config.settings import Settings
+from callflow.contracts import errors
+from callflow.history.history import History
+from callflow.journal.live_feed import LiveEvent, LiveFeed
+from callflow.sandbox.openai_realtime import Realtime
+from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
+from callflow.switchboard.switchboard import Switchboard
+
+
+_STYLES = {"agent": "cyan", "caller": "yellow", "interrupted": "bold red", "line": "green"}
+_OUT: Final = Path("demo.wav")
+"""In the folder in which the command was started."""
+_MOST_WARNINGS: Final = 20
+_WHICH_CALL: Final = re.compile(r"^call [^ ]+: ")
+
+
+class OpenApplication(Protocol):
+    settings: Settings
+    live: LiveFeed
+    switchboard: Switchboard
+    history: History
+    public_at: tuple[str, int]
+    console_at: tuple[str, int]
+
+
+_CARRIERS: Final[dict[str, Callable[[], Telnyx | Twilio]]] = {
+    "telnyx": lambda: Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_demo"),
+    "twilio": lambda: Twilio("https://phone.example"),
+}
+Open = Callable[[Settings], AbstractAsyncContextManager[OpenApplication]]
+
+
+def run(arguments: argparse.Namespace, open_line: Open) -> Any:
+    """The coroutine that returns the exit code."""
+    return _demo(arguments, open_line)
+
+
+class Teller(logging.Handler):
+    """Tells the story, a line for everything that happens; what the server warns of meanwhile is told behind it."""
+
+    def __init__(self, console: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+        self._began = time.time()
+        self.calling = False
+        self._warned: list[str] = []
+
+    def begin(self) -> None:
+        """The clock of the story starts."""
+        self._began = time.time()
+
+    def __call__(self, who: str, what: str, at: float | None = None) -> None:
+        elapsed = (time.time() if at is None else at) - self._began
+        self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warning = _WHICH_CALL.sub("", record.getMessage())
+        if len(self._warned) < _MOST_WARNINGS and warning not in self._warned:
+            self._warned.append(warning)
+
+    def warnings(self) -> list[str]:
+        """Those that were not told yet."""
+        warned, self._warned = self._warned, []
+        return warned
+
+
+async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
+    console = Screen(highlight=False, soft_wrap=True)
+    out = arguments.out if arguments.out is not None else _free(_OUT)
+    caller = Caller.rendered()
+    try:
+        if arguments.wav is not None:
+            caller = Caller.recorded(wav.load(arguments.wav), arguments.wav.name)
+    except errors.UnreadableRecording as error:
+        print(error, file=sys.stderr)
+        return 2
+    artist = Artist(arguments, out)
+    if (problem := _cannot_write(out) or artist.problem()) is not None:
+        print(problem, file=sys.stderr)
+        return 2
+    tell = Teller(console)
+    logging.getLogger().addHandler(tell)
+    try:
+        return await _calls(console, tell, arguments, open_line, caller, out, artist)
+    except asyncio.CancelledError:
+        print("Stopped before the call had ended: it is not recorded." if tell.calling else "Stopped.", file=sys.stderr)
+        raise
+    finally:
+        logging.getLogger().removeHandler(tell)
+
+
+async def _calls(
+    console: Screen,
+    tell: Teller,
+    arguments: argparse.Namespace,
+    open_line: Open,
+    caller: Caller,
+    out: Path,
+    artist: Artist,
+) -> int:
+    stage = Stage()
+    scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
+    name = getattr(arguments, "carrier", "telnyx")
+    async with _sandbox(open_line, _CARRIERS[name](), stage, scenario) as (carrier, realtime, line):
+        about = f" This time {scenario.about}." if scenario is not None else ""
+        console.print(
+            f"A call on this machine: the real server between an emulated {type(carrier).__name__} and an emulated"
+            f" model.{about}\n"
+        )
+
+        async def one_call() -> int:
+            return await _one_call(console, tell, carrier, realtime, stage, line, caller, scenario, out, artist)
+
+        code = await one_call()
+        while arguments.keep:
+            console.print(f"\nThe calls on record: http://{line.console_at[0]}:{line.console_at[1]}/api/calls")
+            console.print("Press Enter for another call, Ctrl-C to stop.")
+            await _enter()
+            code = await one_call()
+    return code
+
+
+def _free(path: Path) -> Path:
+    with contextlib.suppress(OSError):
+        return next(name for name in output_file.names(path) if not name.exists())
+    return path
+
+
+def _cannot_write(out: Path) -> str | None:
+    """Found out before the call, not behind it."""
+    if out.suffix.lower() not in ("", ".wav"):
+        return f"{out} does not end in .wav, and the call is recorded as a WAV file: name another one with --out."
+    return output_file.problem(out, "--out")
+
+
+async def _enter() -> None:
+    """Until a line was typed; for ever when nobody can."""
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+
+    def read() -> None:
+        # By itself, not by sys.stdin: a thread that waits in there would hold up the end of the process.
+        with contextlib.suppress(OSError, RuntimeError):
+            if os.read(0, 4096):
+                loop.call_soon_threadsafe(typed.set)
+
+    threading.Thread(target=read, name="demo-enter", daemon=True).start()
+    await typed.wait()
+
+
+@contextlib.asynccontextmanager
+async def _sandbox(
+    open_line: Open, carrier: Telnyx | Twilio, stage: Stage, scenario: Scenario | None
+) -> AsyncIterator[tuple[Telnyx | Twilio, Realtime, OpenApplication]]:
+    with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
+        async with (
+            carrier,
+            Realtime(script=stage) as realtime,
+        ):
+            chosen: dict[str, Any] = {
+                "openai_api_key": realtime.api_key,
+                "openai_realtime_url": realtime.url,
+                **carrier.settings(),
+                "port": 0,
+                "console_port": 0,
+                "data_dir": folder,
+                "tools_file": tools_file(Path(folder), scenario),
+                **(scenario.settings if scenario is not None else {}),
+            }
+            settings = Settings(**chosen)
+            async with open_line(settings) as line:
+                carrier.find(f"http://{line.public_at[0]}:{line.public_at[1]}")
+                yield carrier, realtime, line
+
+
+async def _one_call(
+    console: Screen,
+    tell: Teller,
+    carrier: Telnyx | Twilio,
+    realtime: Realtime,
+    stage: Stage,
+    line: OpenApplication,
+    caller: Caller,
+    scenario: Scenario | None,
+    out: Path,
+    artist: Artist,
+) -> int:
+    news: list[LiveEvent] = []
+
+    async def written() -> dict[str, bytes]:
+        await line.history.journal.flushed()
+        return _files(Path(line.settings.data_dir))
+
+    tell.begin()
+    tell.calling = True
+    with line.live.watch() as watcher:
+        watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
+        story = Story(
+            carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news), written
+        )
+        playing = asyncio.create_task(
+            story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
+        )
+        try:
+            # The watching ends first only when nobody reads on.
+            await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            outcome = await playing
+        finally:
+            playing.cancel()
+            watching.cancel()
+            await asyncio.gather(playing, watching, return_exceptions=True)
+    kept = _record(story, out)
+    tell.calling = False
+    _report(console, tell.warnings(), outcome, _waits(news), kept, artist.keep(story, news))
+    return 1 if outcome.missing else 0
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def _record(story: Story, out: Path) -> Path | None:
+    """Where the recording is; None: nowhere."""
+    with tempfile.TemporaryDirectory(prefix="callflow-demo-") as folder:
+        path = Path(folder) / "call.wav"
+        try:
+            story.write(path)
+            return output_file.keep(path.read_bytes(), out)
+        except OSError as error:
+            story.outcome.missing.append(f"the call was recorded ({out}: {error.strerror or error})")
+            return None
+
+
+def _ended(news: list[LiveEvent]) -> bool:
+    return any(one.kind == "ended" for one in news)
+
+
+async def _watch(watcher: Any, news: list[LiveEvent], tell: Teller) -> None:
+    async for one in watcher:
+        news.append(one)
+        line = _line(one)
+        if line is not None:
+            tell(*line, one.at)
+
+
+def _line(one: LiveEvent) -> tuple[str, str] | None:
+    """Who and what, for the news that a person wants to follow."""
+    data = one.data
+    match one.kind:
+        case "step" if data["event"]["event"] == "call_initiated":
+            return "line", f"rings: {data['from_number']} calls {data['to_number']}"
+        case "step" if data["before"] != data["after"]:
+            why = f" ({data['cause']})" if data["after"] == "hangup" else ""
+            return "line", f"{data['before']} → {data['after']}{why}"
+        case "turn":
+            return data["who"], f"“{data['text']}”"
+        case "interrupted":
+            heard = sum(cut["heard_ms"] for cut in data["cuts"]) / 1000
+            received = sum(cut["received_ms"] for cut in data["cuts"]) / 1000
+            words = " ".join(cut["heard_text"] for cut in data["cuts"] if cut["heard_text"])
+            return "interrupted", f"the caller had heard {heard:.1f} s of {received:.1f} s: “{words} …”"
+        case "filler":
+            return "agent", f"(fills the silence: {data['clip']})"
+        case "digits":
+            return "caller", f"has typed {data['digits']}"
+        case "engine_rotated":
+            return "line", f"the model's session was replaced by number {data['session']}"
+        case "protected":
+            return "line", f"protected sentence heard: {data['heard_ms']} of {data['of_ms']} ms"
+        case "step" if data["event"]["event"] == "tool_called":
+            return "agent", f"calls {data['event'].get('tool')}({data['event'].get('arguments')})"
+        case "step" if data["event"]["event"] == "tool_finished":
+            how = "answered in" if data["event"].get("ok", True) else "failed after"
+            return "line", f"{data['event'].get('tool')} {how} {data['event'].get('ms')} ms"
+        case "caller_speaks" | "agent_speaks":
+            return one.kind.removesuffix("_speaks"), "…"
+    return None
+
+
+def _waits(news: list[LiveEvent]) -> list[dict[str, Any]]:
+    return [one.data for one in news if one.kind == "latency"]
+
+
+_WATERFALL_COLUMNS = 76
+_PARTS = (("noticed", "detection_ms"), ("model", "engine_ms"), ("Callflow", "own_ms"), ("carrier", "carrier_ms"))
+
+
+def _waterfall(waits: list[dict[str, Any]]) -> Table:
+    """How long the caller waited for each answer, from their last word to the first sound, and for what."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="")
+    for name in ("answer", *(part for part, _ in _PARTS), "in all", ""):
+        table.add_column(name, justify="left" if not name else "right", style="dim" if not name else "")
+    longest = max(wait["total_ms"] for wait in waits)
+    for number, wait in enumerate(waits, 1):
+        bar = "".join(
+            shade * round(20 * wait[key] / max(longest, 1)) for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
+        )
+        figures = [f"{wait[key]} ms" for _, key in _PARTS]
+        table.add_row(str(number), *figures, f"{wait['total_ms']} ms", bar)
+    return table
+
+
+def _waits_in_words(waits: list[dict[str, Any]]) -> str:
+    """The same where a table has no room."""
+    return "\n".join(
+        f"{number}. {wait['total_ms']} ms: " + ", ".join(f"{name} {wait[key]}" for name, key in _PARTS)
+        for number, wait in enumerate(waits, 1)
+    )
+
+
+def _report(
+    console: Screen,
+    warnings: list[str],
+    outcome: Outcome,
+    waits: list[dict[str, Any]],
+    kept: Path | None,
+    drawn: Path | None,
+) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for what in outcome.done:
+        table.add_row("[green]yes[/]", escape(what))
+    for what in outcome.missing:
+        table.add_row("[bold red]no[/]", escape(what))
+    console.print()
+    console.print(table)
+    console.print()
+    figures = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, figure in outcome.figures:
+        figures.add_row(name, figure)
+    console.print(figures)
+    if kept is not None:
+        console.print(f"\nThe call as a stereo recording: {escape(str(kept.resolve()))}")
+    if drawn is not None:
+        console.print(f"The call as a picture: {escape(str(drawn.resolve()))}")
+    if waits:
+        console.print("\nFrom the caller's last word to the first sound of the answer, as heard at the telephone:\n")
+        console.print(_waterfall(waits) if console.width >= _WATERFALL_COLUMNS else _waits_in_words(waits))
+    if warnings:
+        console.print("\nMeanwhile the server has warned in its log:\n")
+        for warning in warnings:
+            console.print(f"- {escape(warning)}")
+    if outcome.missing:
+        things = "1 thing" if len(outcome.missing) == 1 else f"{len(outcome.missing)} things"
+        console.print(f"\n[bold red]{things} did not happen as they should.[/]")

@@ -1,0 +1,344 @@
+"""The story that the demo tells: what the caller does, and what must come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import wave
+from array import array
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callflow.journal.live_feed import LiveEvent
+from callflow.media.g711 import pcm16_to_ulaw
+from callflow.sandbox import telnyx, twilio, voices
+from callflow.sandbox.common.phone import Phone, loud_bytes
+from callflow.sandbox.openai_realtime import Realtime
+from callflow.sandbox.openai_realtime.script import Script, Turn
+
+
+_STEP_SECONDS = 12.0
+"""No step of the story takes longer, unless the caller speaks longer."""
+_APART_SECONDS = 0.5
+"""What the model is told of an interruption comes within that time."""
+
+
+@dataclass(frozen=True)
+class Stage(Script):
+    """A script that follows the story instead of counting turns, over all sessions of the model: first what is queued,
+    then the last of it again and again, because a caller with pauses in his speech takes several turns."""
+
+    queue: deque[Turn] = field(default_factory=deque)
+    now: dict[str, Any] = field(default_factory=lambda: {"turn": Turn.voice("agent/greeting"), "caller": ""})
+
+    def act(self, *turns: Turn, caller: str | None = None) -> None:
+        """From here on the agent answers with these turns, and the caller's words read like that."""
+        self.queue.clear()
+        self.queue.extend(turns)
+        if caller is not None:
+            self.now["caller"] = caller
+
+    def turn(self, number: int) -> Turn:
+        if self.queue:
+            self.now["turn"] = self.queue.popleft()
+        turn: Turn = self.now["turn"]
+        return turn
+
+    def transcript(self, number: int) -> str:
+        return str(self.now["caller"])
+
+
+@dataclass
+class Caller:
+    """What the person on the phone says, as µ-law, and how that reads."""
+
+    question: bytes
+    interruption: bytes
+    thanks: bytes
+    words: dict[str, str]
+
+    @classmethod
+    def rendered(cls) -> Caller:
+        lines = {"question": "hours", "interruption": "interruption", "thanks": "thanks"}
+        audio = {name: voices.load(f"caller/{line}") for name, line in lines.items()}
+        return cls(**audio, words={name: voices.TEXTS[f"caller/{line}"] for name, line in lines.items()})
+
+    @classmethod
+    def recorded(cls, audio: bytes, name: str) -> Caller:
+        """One recording in the caller's mouth for all three: whole, and its beginning."""
+        start = audio[: 8000 * 3]
+        return cls(audio, start, start, dict.fromkeys(("question", "interruption", "thanks"), f"({name})"))
+
+
+@dataclass
+class Outcome:
+    """What happened, as far as the story cares."""
+
+    done: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)
+
+    def expect(self, what: str, happened: object) -> None:
+        (self.done if happened else self.missing).append(what)
+
+
+class Story:
+    """One call from ring to hang-up. `news` is filled by whoever watches the line."""
+
+    def __init__(
+        self,
+        carrier: telnyx.Telnyx | twilio.Twilio,
+        realtime: Realtime,
+        stage: Stage,
+        news: list[LiveEvent],
+        tell: Callable[[str, str], None],
+        is_quiet: Callable[[], bool],
+        written: Callable[[], Awaitable[dict[str, bytes]]],
+    ) -> None:
+        self.carrier, self.realtime, self.stage, self.news, self.tell = carrier, realtime, stage, news, tell
+        self._is_quiet = is_quiet
+        self.written = written
+        """What the server has written down, by the name of the file."""
+        self._sessions = len(realtime.sessions)
+        self.phone = Phone()
+        self.caller_speaks = True
+        self.afterwards: Callable[[], Awaitable[None]] | None = None
+        """What a plot looks at when the call is over."""
+        self.outcome = Outcome()
+        self.call: telnyx.Call | twilio.Call
+
+    @property
+    def seconds(self) -> float:
+        """For one step of the story."""
+        return _STEP_SECONDS
+
+    async def play(self, plot: Callable[[Story], Any]) -> Outcome:
+        """Ring, be greeted, live through the plot, hang up."""
+        expect, phone = self.outcome.expect, self.phone
+        self.stage.act(Turn.voice("agent/greeting"), caller="")
+        self.call = await self.carrier.ring(phone=phone)
+        try:
+            await self.call.wait_streaming(self.seconds)
+            await phone.hears(1.0, self.seconds)
+            expect("the call was answered, and its audio flows both ways", self.model_hears())
+            await phone.hears_silence(700, self.seconds)
+            expect("the caller was greeted", self.said("agent/greeting"))
+            await plot(self)
+        except (TimeoutError, ConnectionError) as error:
+            self.outcome.missing.append(str(error))
+        if self.call.state != "ended":
+            self.tell("caller", "hangs up")
+            await self.call.hang_up()
+        try:
+            await self.until(self._is_let_go, "the end of the call, of its media stream and of the model's sessions")
+            expect("the call was let go, with its media stream and the model's sessions", True)
+            if self.afterwards is not None:
+                await self.afterwards()
+        except TimeoutError as error:
+            self.outcome.missing.append(str(error))
+        self._measure()
+        return self.outcome
+
+    def _is_let_go(self) -> bool:
+        streams_ended = all(stream.ended for stream in self.call.streams)
+        return bool(self._is_quiet()) and streams_ended and all(session.closed for session in self.sessions)
+
+    def write(self, path: Path) -> None:
+        """The call as a recording, and whether it holds what it should."""
+        self.phone.write_wav(path)
+        caller, agent = _loud_seconds(path)
+        if self.caller_speaks:
+            self.outcome.expect("the recording holds both voices", caller > 1 and agent > 1)
+        else:
+            self.outcome.expect("the recording holds the agent's voice", agent > 1)
+        self.outcome.figures.append(("voices in the recording", f"caller {caller:.1f} s, agent {agent:.1f} s"))
+
+    # What the caller does
+
+    async def say(self, name: str, *answers: Turn, wait: bool = True) -> None:
+        """One of the recorded lines, which the agent will answer with these turns."""
+        await self.speak(voices.load(name), voices.TEXTS[name], *answers, wait=wait)
+
+    async def speak(self, audio: bytes, words: str, *answers: Turn, wait: bool = True) -> None:
+        self.stage.act(*answers, caller=words)
+        self.phone.say(audio)
+        if wait:
+            await self.phone.spoken(len(audio) / 8000 + self.seconds)
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        try:
+            async with asyncio.timeout(self.seconds):
+                while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise TimeoutError(f"{what} did not happen within {self.seconds:g} s") from None
+
+    # What came of it
+
+    @staticmethod
+    def line(name: str) -> tuple[str, bytes]:
+        """The words of a recording, and the recording."""
+        return voices.TEXTS[name], voices.load(name)
+
+    def happened(self, kind: str) -> list[dict[str, Any]]:
+        return [one.data for one in self.news if one.kind == kind]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The machine's events of that name."""
+        return [step["event"] for step in self.happened("step") if step["event"]["event"] == name]
+
+    def passed(self, *states: str) -> bool:
+        """Whether the call went through these states, one after another."""
+        path = [step["before"] for step in self.happened("step")] + [self.happened("step")[-1]["after"]]
+        changes = [state for n, state in enumerate(path) if n == 0 or path[n - 1] != state]
+        return any(tuple(changes[n : n + len(states)]) == states for n in range(len(changes)))
+
+    def cause(self) -> str:
+        return str(self.happened("ended")[-1].get("cause", "")) if self.happened("ended") else ""
+
+    def count_said(self, name: str) -> int:
+        return sum(1 for turn in self.happened("turn") if turn["who"] == "agent" and turn["text"] == voices.TEXTS[name])
+
+    def said(self, name: str) -> bool:
+        """Whether the agent has begun to say that line, and the caller to hear it."""
+        return self.count_said(name) > 0 and self.heard_of(name)
+
+    def was_understood(self, words: str) -> bool:
+        """Whether these words of the caller have reached the model and came back as a turn of the conversation."""
+        return any(turn["who"] == "caller" and turn["text"] == words for turn in self.happened("turn"))
+
+    def model_hears(self) -> bool:
+        """Whether the caller's audio arrives at the model."""
+        return any(session.caller.clock_ms > 0 for session in self.sessions)
+
+    def heard_in_full(self, name: str) -> bool:
+        audio = voices.load(name)
+        return audio[: len(audio) // 160 * 160] in self.phone.ear(0.0, time.monotonic())
+
+    def heard_of(self, name: str, since: float = 0.0) -> bool:
+        """Whether the caller has heard the beginning of that line."""
+        return voices.load(name)[800:1600] in self.phone.ear(since, time.monotonic())
+
+    @property
+    def sessions(self) -> list[Any]:
+        """The model's sessions of this call."""
+        return self.realtime.sessions[self._sessions :]
+
+    @property
+    def cuts(self) -> list[dict[str, Any]]:
+        return [cut for data in self.happened("interrupted") for cut in data["cuts"]]
+
+    def truncations(self) -> list[tuple[float, float]]:
+        """For each interrupted item: what the model was told of it, and how much of its recording came out of the
+        telephone, in ms."""
+        found, since = [], 0.0
+        for session in self.sessions:
+            whole = {item.id: bytes(audio) for item in session.items if (audio := session.generated.get(item.id))}
+            for one in session.received:
+                if one.event.get("type") == "conversation.item.truncate":
+                    ear = self.phone.ear(since, one.at + _APART_SECONDS)
+                    heard = _heard_ms(ear, whole.get(one.event["item_id"], b""))
+                    found.append((float(one.event["audio_end_ms"]), heard))
+                    since = one.at
+        return found
+
+    def violations(self) -> list[str]:
+        return [violation for session in self.sessions for violation in session.violations]
+
+    def answers(self, call_id: str) -> list[str]:
+        """What the model was told of a tool call."""
+        items = [
+            one.event["item"]
+            for session in self.sessions
+            for one in session.received
+            if one.event.get("type") == "conversation.item.create"
+        ]
+        return [str(item["output"]) for item in items if item.get("call_id") == call_id and "output" in item]
+
+    def overlapped(self, old: int, new: int) -> bool:
+        """Whether the new session was configured before the old one ended."""
+        sessions = self.sessions
+        if len(sessions) <= new:
+            return False
+        ready = next((one.at for one in sessions[new].sent if one.type == "session.updated"), None)
+        last = max((one.at for one in sessions[old].received), default=0.0)
+        return ready is not None and last >= ready - 1.0
+
+    def longest_silence(self, since: float, until: float) -> float:
+        """Seconds without anything to be heard."""
+        longest, start, at = 0.0, since, since
+        while at < until:
+            if self.phone.loud_ms(at, at + 0.1) > 0:
+                longest, start = max(longest, at - start), at + 0.1
+            at += 0.1
+        return max(longest, until - start)
+
+    def record(self) -> str:
+        """All that was told of the call, as it would be written down."""
+        return json.dumps([one.data for one in self.news], default=str)
+
+    def _measure(self) -> None:
+        ended = (self.happened("ended") or [{}])[-1]
+        if ended.get("first_word_ms") is not None:
+            self.outcome.figures.append(("answer to first word", f"{ended['first_word_ms']:.0f} ms"))
+        self.outcome.figures.append(("caller frames passed on", str(ended.get("frames_in", 0))))
+
+
+def _heard_ms(ear: bytes, audio: bytes) -> float:
+    """How much of a recording was heard, from its beginning on: the longest beginning of it that the ear has got."""
+    low, high = 0, len(audio) // 160
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if audio[: middle * 160] in ear else (low, middle - 1)
+    rest = next((n for n in range(160, 0, -1) if audio[: low * 160 + n] in ear), 0)
+    return (low * 160 + rest) / 8
+
+
+def _loud_seconds(path: Path) -> tuple[float, float]:
+    """How long the caller and the agent are to be heard in a recording."""
+    with wave.open(str(path), "rb") as file:
+        both = array("h", file.readframes(file.getnframes()))
+    caller, agent = (loud_bytes(pcm16_to_ulaw(both[side::2].tobytes())) / 8000 for side in (0, 1))
+    return caller, agent
+
+
+async def whole_call(story: Story, caller: Caller) -> None:
+    """A question, an interruption, a goodbye."""
+    expect, phone = story.outcome.expect, story.phone
+    asked = time.monotonic()
+    await story.speak(caller.question, caller.words["question"], Turn.voice("agent/hours"))
+    await phone.hears(2.0, story.seconds)
+    expect("the caller was understood", story.was_understood(caller.words["question"]))
+    expect("the caller was answered", story.heard_of("agent/hours", asked))
+
+    broke_in = time.monotonic()
+    cuts = len(story.happened("interrupted"))
+    answer = Turn.voice("agent/tomorrow")
+    await story.speak(caller.interruption, caller.words["interruption"], answer, wait=False)
+    await story.until(lambda: len(story.happened("interrupted")) > cuts, "the interruption")
+    stopped = time.monotonic()
+    await phone.spoken(story.seconds)
+    expect("the agent stopped when it was interrupted", phone.loud_ms(stopped + 0.1, stopped + 0.4) < 40)
+    expect("the model was told how much had been heard", await _told_the_truth(story))
+    story.outcome.figures.append(
+        ("the agent fell silent", f"{(stopped - broke_in) * 1000:.0f} ms after the caller broke in")
+    )
+    await phone.hears(0.8, story.seconds)
+    await phone.hears_silence(700, story.seconds)
+    expect("the interruption was answered", story.heard_of("agent/tomorrow", stopped))
+
+    thanked = time.monotonic()
+    await story.speak(caller.thanks, caller.words["thanks"], Turn.voice("agent/goodbye"))
+    await phone.hears(0.8, story.seconds)
+    await phone.hears_silence(500, story.seconds)
+    expect("the agent said goodbye", story.heard_of("agent/goodbye", thanked))
+
+
+async def _told_the_truth(story: Story) -> bool:
+    await asyncio.sleep(_APART_SECONDS)
+    truth = story.truncations()
+    return bool(truth) and all(abs(told - heard) <= 40 for told, heard in truth)

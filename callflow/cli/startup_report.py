@@ -1,0 +1,172 @@
+"""The table printed at start: what runs where, and what is left to do.
+
+Readable at 80 columns and in a log file. There are no vertical lines, so that an address can be copied whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from callflow.config.call_settings import CallSettings
+from callflow.config.display import masked
+from callflow.config.paths import tools_file
+from callflow.config.profiles import country
+from callflow.config.session_overrides import ORIGIN
+from callflow.config.settings import Settings
+from callflow.config.validators import is_loopback
+from callflow.contracts import addresses
+
+
+def start_table(
+    settings: Settings,
+    *,
+    public: tuple[str, int],
+    console: tuple[str, int],
+    address: str = "",
+    warnings: Sequence[str] = (),
+) -> Table:
+    """`public` and `console` are host and port as bound, which port 0 leaves open until then. `address` is where
+    carriers reach this server, if that is known.
+
+    `warnings` come before what follows from the settings themselves in the rows "to do".
+    """
+    table = Table(box=box.HORIZONTALS, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+
+    def section(*rows: tuple[str, str], style: str = "") -> None:
+        for label, text in rows:
+            # Text, not str: a setting may hold what rich would read as markup.
+            table.add_row(label, Text(text, style=style))
+        table.add_section()
+
+    section(
+        ("Callflow", f"{_address(*public)}  for carriers"),
+        ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
+    )
+    shown = {name: value for name, value, _ in masked(settings)}
+    data = _data(settings, shown["DATA_DIR"])
+    section(
+        ("public address", addresses.shown(address) or "not set"),
+        ("Telnyx", _telnyx(settings)),
+        ("Twilio", _twilio(settings)),
+    )
+    transcription = shown["TRANSCRIPTION_MODEL"]
+    section(
+        ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
+        ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
+        *_kept(settings),
+    )
+    section(
+        ("limits", _limits(settings)),
+        ("numbers", f"those of {country(settings)}, where no country code is given (default_country)"),
+    )
+    section(
+        *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
+        ("tools", tools(settings)),
+        ("data", data),
+        ("record", shown["DATABASE_URL"] or f"{data}/callflow.db"),
+    )
+    todo = [*warnings, *to_do(settings, address)]
+    if todo:
+        section(*(("to do", line) for line in todo), style="yellow")
+    else:
+        section(("to do", "nothing: waiting for calls"), style="green")
+    return table
+
+
+def check_table(settings: Settings) -> Table:
+    """Every setting, what it is and where that came from; secrets masked."""
+    table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = {}
+    for name, value, origin in masked(settings):
+        shown[name] = value
+        table.add_row(name, Text(value, overflow="fold"), origin)
+    table.add_section()
+    for label, text in (
+        *(("read", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
+        ("tools", tools(settings)),
+        ("data", _data(settings, shown["DATA_DIR"])),
+    ):
+        table.add_row(label, Text(text, overflow="fold"), "")
+    return table
+
+
+def tools(settings: Settings) -> str:
+    """The file with the agent's tools, if it is there."""
+    path = tools_file(settings)
+    return str(path.absolute()) if path.is_file() else f"none: there is no {path.name}"
+
+
+def webhooks(settings: Settings, address: str) -> list[str]:
+    """What to tell each carrier that is on, a line each, to be copied as it is."""
+    lines = []
+    if settings.telnyx_on:
+        lines.append(f"Telnyx webhook: {address}/webhooks")
+    if settings.twilio_on:
+        lines.append(f"Twilio voice webhook: {address}/")
+        lines.append(f"Twilio status callback: {address}/twilio/status")
+    return lines
+
+
+def to_do(settings: Settings, address: str) -> list[str]:
+    """What does not keep the server from starting, and yet wants attention before real calls."""
+    lines = []
+    if not address:
+        lines.append("Set PUBLIC_BASE_URL to the address where carriers reach this server, or start with --public.")
+    elif is_loopback(urlsplit(address).hostname or ""):
+        lines.append("PUBLIC_BASE_URL is an address of this machine only: carriers cannot reach it.")
+    elif address.startswith("http://"):
+        lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
+    if settings.allow_unsigned_webhooks:
+        lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
+    return lines
+
+
+def _data(settings: Settings, shown: str) -> str:
+    """The whole path of the data folder, if its name may be shown."""
+    return str(Path(shown).absolute()) if shown == settings.data_dir else shown
+
+
+def _telnyx(settings: Settings) -> str:
+    if not settings.telnyx_on:
+        return "off"
+    return "on" if settings.telnyx_public_key else "on, but its webhooks are not verified"
+
+
+def _twilio(settings: Settings) -> str:
+    if not settings.twilio_on:
+        return "off"
+    return "on" if not settings.allow_unsigned_webhooks else "on, but unsigned webhooks are taken"
+
+
+def _address(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{shown}:{port}"
+
+
+def _kept(settings: Settings) -> list[tuple[str, str]]:
+    """What operators have changed for coming calls."""
+    names = [name for name in CallSettings.model_fields if settings.origin(name) == ORIGIN]
+    return [("kept", f"{', '.join(names)} (in the database: GET /api/session)")] if names else []
+
+
+def _limits(settings: Settings) -> str:
+    of_all = f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"
+    at_once, per_hour = settings.max_calls_per_caller, settings.max_calls_per_caller_hour
+    of_one = [f"{at_once} at once"] * bool(at_once) + [f"{per_hour} an hour"] * bool(per_hour)
+    return f"{of_all}; of one caller {', '.join(of_one)}" if of_one else of_all
+
+
+def _duration(seconds: float) -> str:
+    """`1 h`, `90 min`, `2.5 s`: the largest unit that needs no fraction."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,179 @@
+"""What somebody wants to be different in a call's session, as an object of JSON: settings by their names. Pure.
+
+What no session has any more, or not here, is left out and said; a value that cannot be is refused, and then nothing of
+the whole is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from callflow.config import display
+from callflow.config import validators as values
+from callflow.config.call_settings import CallSettings
+from callflow.config.settings import Settings, suggestion
+from callflow.contracts import secret_text
+from callflow.contracts.errors import SessionRefused
+from callflow.contracts.realtime_values import UNSENT, VOICES
+
+
+MOST_TEXT: Final = 40_000
+"""Characters of one text: more than the 16,384 tokens that a session of the model takes for all its instructions."""
+MOST_NAMES: Final = 200
+_MOST_NUMBER: Final = 86_400_000
+"""A day in milliseconds: nothing of a call is larger."""
+_MOST_GUESSES: Final = 20
+_LONGEST_NAME: Final = 60
+_LONGEST_SHOWN: Final = 40
+_NOT_SENT: Final = {
+    **UNSENT,
+    "include_segments": "the interface has no such parameter any more",
+    "model": "a session keeps the model that it began with",
+    "engine_audio": "a session keeps the audio that it began with",
+}
+
+
+class Asked(NamedTuple):
+    taken: dict[str, Any]
+    """By names of settings, in their proper form."""
+    warnings: list[str]
+    """What is not, and why: a line each."""
+
+
+def read(
+    body: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE, *, keeps: frozenset[str] = frozenset()
+) -> Asked:
+    """`secrets`: those of the settings, which belong into no session. `keeps`: names that are taken, although no live
+    session takes them. Raises Refusal."""
+    if len(body) > MOST_NAMES:
+        raise SessionRefused([f"A session has no {MOST_NAMES} settings, and {len(body)} are named."])
+    wanted: dict[str, Any] = {}
+    warnings: list[str] = []
+    problems: list[str] = []
+    guesses = 0
+    for name, value in body.items():
+        if name in Settings.model_fields and name not in CallSettings.model_fields:
+            problems.append(f"{name} holds for all calls, and cannot be changed in one")
+        elif name not in CallSettings.model_fields and name not in _NOT_SENT:
+            guesses += 1
+            warnings.append(_unknown(name, guesses=guesses <= _MOST_GUESSES))
+        elif name not in keeps and (left_out := _left_out(name, value)):
+            warnings.append(left_out)
+        elif wrong := _wrong(name, value, secrets):
+            problems.append(wrong)
+        else:
+            wanted[name] = value
+    taken: dict[str, Any] = {}
+    try:
+        chosen = Settings(**wanted)
+        taken = {name: getattr(chosen, name) for name in wanted}
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=True):
+            name = str(detail["loc"][0])
+            custom = detail["ctx"]["error"] if detail["type"] == "value_error" else ""
+            problems.append(f"{name} {custom or _must(name)}{_not(wanted[name])}")
+    if problems:  # then whatever else is wrong is told, too
+        raise SessionRefused([f"{problem}." for problem in (*problems, *warnings)])
+    return Asked(taken, warnings)
+
+
+def _unknown(name: str, *, guesses: bool) -> str:
+    key = display.key(name)
+    meant = suggestion(name) if guesses and len(name) <= _LONGEST_NAME else None
+    hint = f" (did you mean {meant}?)" if meant in CallSettings.model_fields else ""
+    return f"{key} is left out: it is no setting of a session{hint}"
+
+
+def _left_out(name: str, value: Any) -> str:
+    """What is accepted and not sent, whatever its value; or a value that no session takes any more. "": it is taken."""
+    if name in _NOT_SENT:
+        return f"{name} is left out: {_NOT_SENT[name]}"
+    if name == "voice" and isinstance(value, str) and value.strip() and not _is_voice(value.strip()):
+        return f"voice{_shown(value, ' ')} is left out: the model's voices are {', '.join(VOICES)}"
+    if name == "noise_reduction" and _is_own_profile(value):
+        return "noise_reduction is left out: a session has near_field, far_field or none, and no other profile"
+    if name == "output_modalities" and value in ("text", ["text"], ["audio", "text"], ["text", "audio"]):
+        return "output_modalities is left out: a caller can hear audio only"
+    return ""
+
+
+def _is_voice(name: str) -> bool:
+    return name in VOICES or name.startswith("voice_")
+
+
+def _is_own_profile(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip()) and value.strip().lower() not in ("near_field", "far_field", "none")
+    return isinstance(value, dict)
+
+
+def _wrong(name: str, value: Any, secrets: secret_text.Secrets) -> str:
+    """What JSON itself shows; "": it is for the setting's own rules."""
+    if not _fits(value, CallSettings.model_fields[name]):
+        return f"{name} {_must(name)}{_not(value)}"
+    if isinstance(value, str):
+        if len(value) > MOST_TEXT:
+            return f"{name} must have {MOST_TEXT} characters at most: it has {len(value)}"
+        if "\x00" in value:
+            return f"{name} must not hold a NUL (\\u0000)"
+        if secret_text.is_key(value.strip()) or secrets.within(value):
+            return f"{name} holds what looks like a secret key, and would be sent and written down: take it out"
+    elif not isinstance(value, bool) and abs(value) > _MOST_NUMBER:
+        return f"{name} must not be larger than {_MOST_NUMBER}"
+    return ""
+
+
+def _fits(value: Any, field: FieldInfo) -> bool:
+    """A number is a number, a text a text."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = list(get_args(field.annotation)) if is_union else [field.annotation]
+    for kind in kinds:
+        if kind is str:
+            fits = isinstance(value, str)
+        elif get_origin(kind) is Literal:
+            fits = isinstance(value, str) and value.strip().lower() in get_args(kind)
+        elif kind is bool:
+            fits = isinstance(value, bool)
+        elif kind is int:
+            fits = not isinstance(value, bool) and (isinstance(value, int) or _is_whole(value))
+        else:
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+        if fits:
+            return True
+    return False
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _must(name: str) -> str:
+    field = CallSettings.model_fields[name]
+    special = {
+        "max_output_tokens": 'must be a whole number from 1 to 4096, or "inf"',
+        "truncation": 'must be a number from 0 to 1, "auto" or "disabled"',
+    }
+    if name in special:
+        return special[name]
+    wanted = values.wanted(name, field).partition(", for example")[0]
+    return f"must be {wanted.replace('text in quotes', 'a text')}"
+
+
+def _not(value: Any) -> str:
+    return _shown(value, ", not ")
+
+
+def _shown(value: Any, before: str) -> str:
+    """What was given; "": it is too long, or perhaps secret."""
+    if isinstance(value, list | dict):
+        return f"{before}{'a list' if isinstance(value, list) else 'an object'}"
+    if isinstance(value, str) and (not value.isprintable() or secret_text.may_be_secret(value)):
+        return ""
+    text = json.dumps(value, ensure_ascii=False)
+    return f"{before}{text}" if len(text) <= _LONGEST_SHOWN else ""

@@ -1,0 +1,107 @@
+"""Settings that somebody has written down and that do nothing, because of what another one says. Pure.
+
+A value that is the default is not worth a word: `settings.toml` holds them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+
+if TYPE_CHECKING:
+    from callflow.config.call_settings import CallSettings
+    from callflow.config.settings import Settings
+
+
+class _Rule(NamedTuple):
+    """These do nothing while that holds."""
+
+    names: tuple[str, ...]
+    holds: Callable[[CallSettings], bool]
+    why: str
+
+
+_VAD: Final = ("vad_threshold", "vad_prefix_padding_ms", "vad_silence_ms")
+_CONDUCT: Final = (
+    _Rule(_VAD, lambda s: s.turn_detection == "semantic_vad", 'turn_detection is "semantic_vad"'),
+    _Rule(("vad_eagerness",), lambda s: s.turn_detection == "server_vad", 'turn_detection is "server_vad"'),
+    _Rule(
+        (*_VAD, "vad_eagerness", "vad_create_response", "vad_interrupt_response"),
+        lambda s: s.turn_detection == "none",
+        'turn_detection is "none"',
+    ),
+    _Rule(
+        ("transcription_language", "transcription_prompt", "transcription_logprobs"),
+        lambda s: not s.transcription_model,
+        "transcription_model is empty, so that nothing is written down",
+    ),
+    _Rule(("greeting_protected",), lambda s: not s.greeting, "there is no greeting"),
+    _Rule(("record_announcement",), lambda s: not s.record, "record is false"),
+    _Rule(("prompt_version",), lambda s: not s.prompt_id, "there is no prompt_id"),
+    _Rule(("no_input_asks",), lambda s: not s.no_input_seconds, "no_input_seconds is 0"),
+    _Rule(
+        ("max_call_warning_seconds",),
+        lambda s: s.max_call_warning_seconds >= s.max_call_seconds,
+        "it is not shorter than max_call_seconds",
+    ),
+    _Rule(
+        ("tool_filler_after_ms",),
+        lambda s: s.tool_filler_after_ms >= s.tool_timeout_seconds * 1000,
+        "a tool is given up before that (tool_timeout_seconds)",
+    ),
+    _Rule(
+        ("engine_retry_seconds",), lambda s: s.engine_tries < 2, "engine_tries is below 2, so that there is no pause"
+    ),
+    _Rule(("restream_seconds",), lambda s: not s.stream_tries, "stream_tries is 0"),
+    _Rule(("response_retry_seconds",), lambda s: not s.response_retries, "response_retries is 0"),
+)
+_OF_TWILIO: Final = (
+    "twilio_api_key", "twilio_shared_keys", "twilio_api_base", "twilio_greeting_text", "twilio_pause_seconds",
+    "twilio_after_text", "twilio_resume_seconds", "twilio_media_signature",
+)  # fmt: skip
+_OF_TELNYX: Final = ("telnyx_connection_id", "telnyx_api_base", "stream_target_legs")
+
+
+def of_conduct(chosen: CallSettings, written: Collection[str], named: Callable[[str], str] = str.upper) -> list[str]:
+    """A line for each reason. `written`: the settings that somebody chose; `named`: how each is called."""
+    found = []
+    for names, holds, why in _CONDUCT:
+        if (idle := _different(chosen, names, written)) and holds(chosen):
+            found.append(_line(map(named, idle), why))
+    return found
+
+
+def lines(settings: Settings) -> list[str]:
+    """Of all that holds for every call, and of what is for each."""
+
+    def named(name: str) -> str:
+        return f"{name.upper()} ({settings.origin(name)})"
+
+    def say(why: str, *names: str) -> None:
+        if idle := _different(settings, names, written):
+            found.append(_line(map(named, idle), why))
+
+    written = {name for name in type(settings).model_fields if settings.origin(name) != "default"}
+    found = of_conduct(settings, written, named)
+    if not settings.twilio_on:
+        say("Twilio is off (TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN turn it on)", *_OF_TWILIO)
+    if not settings.telnyx_on:
+        say("Telnyx is off (TELNYX_API_KEY and TELNYX_PUBLIC_KEY turn it on)", *_OF_TELNYX)
+    if not settings.public:
+        say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
+    model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]
+    if model and model != settings.model:
+        say("OPENAI_REALTIME_URL names another one", "model")
+    return found
+
+
+def _different(settings: CallSettings, names: Collection[str], written: Collection[str]) -> list[str]:
+    fields = type(settings).model_fields
+    return [name for name in names if name in written and getattr(settings, name) != fields[name].default]
+
+
+def _line(named: Iterable[str], why: str) -> str:
+    names = list(named)
+    return f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} nothing, because {why}"

@@ -1,0 +1,280 @@
+"""What the value of a setting must look like.
+
+A validator returns the value in its one proper form or raises ValueError; its message continues the line that
+`settings.load` begins with the name and, where that may be shown, the value: `PORT="six" (.env) must be …`. It never
+quotes what it was given.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Any, Final, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from callflow.config import redact_patterns
+from callflow.contracts import addresses
+
+
+UNREADABLE: Final = (
+    "cannot be read in one way only: a port must be a number up to 65535, and special characters in user, password or"
+    " query must be percent-encoded (%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %20 for a blank)"
+)
+TOKEN_CHARACTERS: Final = 16
+"""The least length of a token that people choose themselves."""
+
+# SubjectPublicKeyInfo of an Ed25519 key is this, then the 32 raw bytes (RFC 8410, section 4).
+_SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
+_KEY_BYTES: Final = 32
+
+
+def secret(value: SecretStr) -> SecretStr:
+    """A key or token: visible ASCII only, since it is sent in an HTTP header."""
+    text = value.get_secret_value()
+    if re.search(r"[^!-~]", text):
+        raise ValueError("holds a space, a line break or a character that no key has; copy it again")
+    if text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+        raise ValueError("is in quotes, and here they count as part of the value; remove them")
+    return value
+
+
+def secrets(value: SecretStr) -> SecretStr:
+    """Several keys, separated by commas; blanks around them do not count."""
+    parts = [part.strip() for part in value.get_secret_value().split(",")]
+    return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
+
+
+def openai_key(value: SecretStr) -> SecretStr:
+    return _other_than(secret(value), "the key of an OpenAI account")
+
+
+def telnyx_key(value: SecretStr) -> SecretStr:
+    return _other_than(secret(value), "an API key of Telnyx")
+
+
+def twilio_token(value: SecretStr) -> SecretStr:
+    return _other_than(secrets(value), "the auth token of Twilio's console")
+
+
+def _other_than(value: SecretStr, what: str) -> SecretStr:
+    """Raises ValueError for a key that is plainly somebody else's, or the name of an account."""
+    for whose, form in _KEYS.items():
+        if whose not in what and re.fullmatch(form, value.get_secret_value(), re.ASCII):
+            raise ValueError(f"must be {what}; this looks like one of {whose}")
+    if "Twilio" in what and any(re.fullmatch(_SID, each) for each in value.get_secret_value().split(",")):
+        raise ValueError(f"must be {what}; this looks like the SID of an account or of an API key")
+    return value
+
+
+_KEYS: Final = {"OpenAI": r"sk-[\w-]{20,}", "Telnyx": r"KEY[0-9A-F]{16,}_\w+"}
+_SID: Final = "(AC|SK)[0-9a-fA-F]{32}"
+
+
+def account_sid(text: str) -> str:
+    """Of Twilio: `AC` and 32 hexadecimal digits; "" stays empty."""
+    return _sid(text, "AC", "the Account SID of Twilio's console")
+
+
+def twilio_api_key(text: str) -> str:
+    """Of Twilio: `SK` and 32 hexadecimal digits; "" stays empty."""
+    return _sid(text, "SK", "the SID of an API key; its secret is TWILIO_API_SECRET")
+
+
+def _sid(text: str, kind: str, what: str) -> str:
+    if text and not re.fullmatch(f"{kind}[0-9a-fA-F]{{32}}", text):
+        length = f"; this has {len(text)} characters, and not 34" if text.startswith(kind) and len(text) != 34 else ""
+        raise ValueError(f"must be {kind} and 32 hexadecimal digits: {what}{length}")
+    return text
+
+
+def ed25519_public_key(text: str) -> str:
+    """Base64 of the 32 raw bytes of the key; an SPKI key (44 bytes) is reduced to that."""
+    if not text:
+        return text
+    wanted = "must be the public key that Telnyx shows under Keys & Credentials: base64 of 32 bytes, 44 characters"
+    if re.match(r"KEY[0-9A-F]", text):
+        raise ValueError(f"{wanted}; this looks like the API key")
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{wanted}; this is not base64") from None
+    if len(key) == len(_SPKI_ED25519) + _KEY_BYTES and key.startswith(_SPKI_ED25519):
+        key = key[len(_SPKI_ED25519) :]
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"{wanted}; this has {len(key)} bytes")
+    return base64.b64encode(key).decode()
+
+
+def websocket_url(text: str) -> str:
+    """`wss://…` (or `ws://…`), with path and query as given."""
+    _url(text, "wss", "ws")
+    return text
+
+
+def api_base(text: str) -> str:
+    """`https://…` (or `http://…`), with a path, without a query, without the trailing slash."""
+    if _url(text, "https", "http").query:
+        raise ValueError("must not have a query (the part from ? on)")
+    return text.rstrip("/")
+
+
+def public_url(text: str) -> str:
+    """`https://host[:port]` (or `http://…`) and nothing behind it; "" stays empty."""
+    if not text:
+        return text
+    url = _url(text, "https", "http")
+    if url.path.strip("/") or url.query or "@" in url.netloc:
+        raise ValueError("must be scheme and host only, such as https://phone.example.org")
+    return f"{url.scheme}://{url.netloc}"
+
+
+def idle_timeout(value: int) -> int:
+    if value and not 5000 <= value <= 30000:
+        raise ValueError("must be 0, or from 5000 to 30000 milliseconds: the model takes no other")
+    return value
+
+
+def tokens(value: object) -> object:
+    """A count of tokens, or "inf"."""
+    text = str(value).strip().lower()
+    if text in ("inf", ""):
+        return "inf"
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise ValueError('must be "inf" or a whole number from 1 to 4096')
+    return int(text)
+
+
+def truncation(value: object) -> object:
+    """ "auto", "disabled", or the share of the conversation that is retained."""
+    text = str(value).strip().lower()
+    if text in ("auto", "disabled"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError('must be "auto", "disabled" or a number from 0 to 1')
+    return share
+
+
+def _url(text: str, *schemes: str) -> SplitResult:
+    scheme = text.partition(":")[0].lower()
+    if scheme not in schemes or not text[len(scheme) :].startswith("://"):
+        raise ValueError(f"must begin with {schemes[0]}:// (or {schemes[1]}:// for tests on one machine)")
+    if re.search(r"\s", text) or not re.match("[^/?#]", text[len(scheme) + 3 :]):
+        raise ValueError("is not a valid URL: it needs a host, and no spaces")
+    if addresses.parse(text) is None:
+        raise ValueError(UNREADABLE)
+    url = urlsplit(text)
+    if url.fragment:
+        raise ValueError("must not have a fragment (the part from # on)")
+    return url
+
+
+def wanted(name: str, field: FieldInfo) -> str:
+    """What a value of this field must be, in words: `a number of seconds above 0, for example 20`."""
+    bounds: dict[type, Any] = {type(item): item for item in field.metadata}
+    if choices := get_args(field.annotation):
+        return " or ".join(", ".join(f'"{choice}"' for choice in choices).rsplit(", ", 1))
+    if field.annotation is bool:
+        return "true or false"
+    if field.annotation not in (int, float):
+        return "text in quotes, and not empty" if MinLen in bounds else "text in quotes"
+    kind = "a whole number" if field.annotation is int else "a number"
+    unit = {"seconds": " of seconds", "ms": " of milliseconds"}.get(name.rpartition("_")[2], "")
+    if Le in bounds:
+        limits = f" from {bounds[Ge].ge} to {bounds[Le].le}"
+    elif Gt in bounds:
+        limits = f" above {bounds[Gt].gt}"
+    else:
+        limits = f", {bounds[Ge].ge} or more" if Ge in bounds else ""
+    return f"{kind}{unit}{limits}, for example {field.default}"
+
+
+def slip(given: object, field: FieldInfo) -> str:
+    """What was probably meant by a value that is no such thing: `; this is a list`, `; write it without its unit`."""
+    if isinstance(given, dict):
+        return "; this is a table"
+    if isinstance(given, list):
+        return "; this is a list"
+    text = str(given).strip()
+    if field.annotation in (int, float):
+        if re.fullmatch(r"[+-]?\d+,\d+", text):
+            return "; a fraction is written with a point"
+        if re.fullmatch(r"\d{1,3}\s*%", text):
+            return f"; write it as {int(text.rstrip(' %')) / 100:g}"
+        if re.fullmatch(r"[+-]?\d+([.,]\d+)?\s*[A-Za-z]{1,12}", text):
+            return "; write it without a unit"
+    return "; remove the quotes within it" if text[:1] in ("'", '"') else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def database_url(given: str) -> str:
+    """A file, not SQLite's memory: that would not survive the process. Or a server, whose address can be read in one
+    way only: else part of its password might be taken for its host, and be shown."""
+    if not given:
+        return given
+    if not re.match(r"sqlite:///(?!:memory:).|postgres(ql)?://", given) or not given.isprintable():
+        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    parts = addresses.parse(given)
+    if not given.startswith("sqlite") and (parts is None or parts.fragment):
+        raise ValueError(UNREADABLE)
+    return given
+
+
+def host(given: str) -> str:
+    if not re.fullmatch(r"[\w.:%\[\]-]+", given):
+        raise ValueError("must be an IP address of this machine or its name, for example 127.0.0.1")
+    if re.fullmatch(r"[^:]+:\d+", given):
+        raise ValueError("must be without a port, which has a setting of its own, for example 127.0.0.1")
+    return given
+
+
+def media_signature(value: object) -> object:
+    """It was a yes or no before."""
+    spelled = str(value).strip().lower()
+    return {"true": "require", "1": "require", "yes": "require", "false": "warn", "0": "warn", "no": "warn"}.get(
+        spelled, spelled
+    )
+
+
+def language(given: str) -> str:
+    """ "" stays empty."""
+    if given and not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", given):
+        raise ValueError('must be a language as in "en" or "en-US"')
+    return given
+
+
+def key(given: str) -> str:
+    """What ends an entry on a keypad; "": nothing does."""
+    if not re.fullmatch("[0-9*#A-D]{0,4}", given):
+        raise ValueError('must be a key of a telephone, such as "#", or ""')
+    return given
+
+
+def country(value: str) -> str:
+    if value and not re.fullmatch("[A-Za-z]{2}", value):
+        raise ValueError('must be a country of two letters, such as "US" or "DE", or ""')
+    return value.upper()
+
+
+def patterns(given: str) -> str:
+    """A regular expression of RE2 per line; empty lines do not count."""
+    for number, line in enumerate(given.splitlines(), start=1):
+        if line.strip() and (trouble := redact_patterns.pattern_problem(line)):
+            raise ValueError(f"has a regular expression in line {number} that cannot be used ({trouble})")
+    return given

@@ -1,0 +1,50 @@
+"""What an entry of the log looks like."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import textwrap
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+from callflow.contracts import printable
+
+
+FORM: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+CALL: Final[ContextVar[str]] = ContextVar("call", default="")
+"""Whose call the running task works for: its entries begin with that, whoever writes them."""
+_OF_A_CALL: Final = "call "
+_MOST_MESSAGE: Final = 4_000
+_MOST_TRACEBACK: Final = 40_000
+"""Characters of one entry of the log."""
+
+
+class Formatter(logging.Formatter):
+    """One entry is one line, and a traceback the indented lines below it, whatever they hold: nobody outside can write
+    an entry of their own. What nobody is to read is in neither."""
+
+    def __init__(self, form: str, redact: Callable[[str], str] = str) -> None:
+        super().__init__(form)
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = copy.copy(record)
+        message, call = record.getMessage(), CALL.get()
+        if call and not message.startswith(_OF_A_CALL):
+            message = f"{_OF_A_CALL}{call}: {message}"
+        shown.msg, shown.args = printable.line(self._redact(message)[:_MOST_MESSAGE]), None
+        shown.exc_text = None  # another handler's, which may not have redacted it
+        return super().format(shown)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        return self._below(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's own name
+        return self._below(super().formatStack(stack_info))
+
+    def _below(self, text: str) -> str:
+        if len(text) > _MOST_TRACEBACK:
+            text = f"{text[: _MOST_TRACEBACK // 2]}\n…\n{text[-_MOST_TRACEBACK // 2 :]}"
+        return textwrap.indent(printable.lines(self._redact(text)), "    ", lambda line: True)

@@ -1,0 +1,105 @@
+"""What travels on a media socket, and what a carrier's protocol for it must be able to do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class StreamConnected(NamedTuple):
+    secret: str = ""
+
+
+class StreamStarted(NamedTuple):
+    stream: str
+    call: str
+    """The carrier's own id of the call that this stream claims to belong to; empty if the protocol has none."""
+    session: str
+    encoding: str
+    sample_rate: int
+    channels: int
+
+
+class CallerAudio(NamedTuple):
+    """A frame from the caller: base64 of codec bytes, untouched. `chunk` counts from 1; 0: not numbered."""
+
+    chunk: int
+    payload: str
+
+
+class MarkReceived(NamedTuple):
+    name: str
+
+
+class DtmfFrame(NamedTuple):
+    digit: str
+
+
+class StreamStopped(NamedTuple):
+    reason: str = ""
+
+
+class MediaError(NamedTuple):
+    """The carrier complains about a frame of ours."""
+
+    code: str
+    detail: str
+
+
+class IgnoredFrame(NamedTuple):
+    """A frame of a kind, or of a track, that is not for us."""
+
+    kind: str
+
+
+Frame = (
+    StreamConnected | StreamStarted | CallerAudio | MarkReceived | DtmfFrame | StreamStopped | MediaError | IgnoredFrame
+)
+
+
+class MediaProtocol(Protocol):
+    """How one carrier's media socket talks. One instance per socket; no I/O."""
+
+    def decode(self, text: str | bytes) -> Frame:
+        """Raises Malformed."""
+
+    def audio(self, payload: str) -> str:
+        """A frame for the carrier from base64 of µ-law, a multiple of 20 ms."""
+
+    def mark(self, name: str) -> str: ...
+
+    def clear(self) -> str: ...
+
+
+class MediaSocket(Protocol):
+    """A WebSocket, seen from the room that talks through it."""
+
+    async def receive(self) -> str | bytes | None:
+        """The next message; None: the peer has closed or is gone."""
+
+    async def send(self, text: str) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+class Key(NamedTuple):
+    """One stretch of speech: a content part of a message item of the engine."""
+
+    item: str
+    content: int = 0
+    session: int = 1
+    """Which of the engine's sessions said it: another one knows nothing of it."""
+
+
+class Cut(NamedTuple):
+    """An interrupted stretch of speech: the caller heard its first `heard_ms`, and not the rest."""
+
+    key: Key
+    heard_ms: int
+    received_ms: int
+
+
+class Heard(NamedTuple):
+    """A stretch of speech that the caller has heard to its end."""
+
+    key: Key
+    ms: int

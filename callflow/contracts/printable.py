@@ -1,0 +1,70 @@
+"""Text from outside, made fit to be printed: what a terminal would obey, and what would look like another line of a
+log, is shown as an escape. Pure.
+
+Escaped are the control characters (C0, DEL and C1), line and paragraph separators, the marks that change the direction
+of text or hide it (Unicode UAX #9; tags), and lone surrogates, which no encoding takes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+
+_UNPRINTABLE: Final = (
+    "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, lines, invisible
+    "\ud800-\udfff"  # lone surrogates
+    "\U000e0000-\U000e007f"  # tags
+)
+_ANY: Final = re.compile(f"[{_UNPRINTABLE}]")
+_BUT_LINES: Final = re.compile(f"(?!\n)[{_UNPRINTABLE}]")
+_IN_JSON: Final = re.compile(f"[{_UNPRINTABLE.removeprefix(chr(0) + '-' + chr(31))}]")
+
+LONGEST_QUOTED: Final = 40
+"""Characters."""
+
+
+def line(text: str) -> str:
+    """One line of text: `\\x1b`, `\\n`, `\\u202e` stand for what they name."""
+    return text if text.isascii() and text.isprintable() else _ANY.sub(_escape, text)
+
+
+def quoted(text: str) -> str:
+    """What somebody sent, in quotes, and short enough for a sentence."""
+    shown = line(text)
+    return f'"{shown}"' if len(shown) <= LONGEST_QUOTED else f'"{shown[: LONGEST_QUOTED - 1]}…"'
+
+
+def lines(text: str) -> str:
+    """The same for text whose line breaks are our own."""
+    return _BUT_LINES.sub(_escape, text)
+
+
+def json_of(value: Any) -> bytes:
+    """Encode as JSON that is safe to be printed, and means the same: JSON has escapes of its own.
+
+    Raises TypeError, ValueError, OverflowError or RecursionError for what JSON cannot hold."""
+    encoded = msgspec.json.encode(value)
+    if encoded.isascii():
+        return encoded.replace(b"\x7f", b"\\u007f")
+    return _IN_JSON.sub(_escape_in_json, encoded.decode()).encode()
+
+
+def whole(text: str) -> str:
+    """Replace lone surrogates, so that the text can be encoded."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape", "backslashreplace").decode()
+
+
+def _escape_in_json(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"

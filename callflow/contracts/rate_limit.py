@@ -1,0 +1,19 @@
+"""How often something may happen: so many at once, and so many a second in the long run. Pure: time is an argument."""
+
+from __future__ import annotations
+
+
+class RateLimit:
+    def __init__(self, *, per_second: float, at_once: int) -> None:
+        self._per_second, self._most = per_second, float(at_once)
+        self._left = self._most
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """False: this one comes too soon. `now` in seconds, of a clock that does not go back."""
+        self._left = min(self._left + (now - self._at) * self._per_second, self._most)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

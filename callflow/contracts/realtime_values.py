@@ -1,0 +1,15 @@
+"""What OpenAI's Realtime interface takes, as far as settings and adapter must agree."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
+_NO_PROMPTS: Final = "reusable prompts end on 2026-11-30; use instructions"
+UNSENT: Final = {
+    "temperature": "the interface has no such parameter any more",
+    "prompt_id": _NO_PROMPTS,
+    "prompt_version": _NO_PROMPTS,
+}
+"""What is accepted and never sent, and why."""

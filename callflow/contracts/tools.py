@@ -1,0 +1,51 @@
+"""What the tools of one call must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+
+MOST_ARGUMENTS: Final = 64 * 1024
+"""Characters of one tool call's arguments: a tool is not run with more."""
+
+
+class ToolCall(NamedTuple):
+    """The agent wants something done. Owed: exactly one `answer_tool` with this id."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it: perhaps broken; of what is too long, as much as shows that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a tool is run for."""
+
+    call: str
+    from_number: str
+    to_number: str
+
+
+class ToolAnswer(NamedTuple):
+    """`output` is what the engine is told: JSON. Not `ok`: it tells an error."""
+
+    output: str
+    ok: bool
+
+
+class Toolbox(Protocol):
+    """The tools of one call."""
+
+    @property
+    def definitions(self) -> Sequence[Mapping[str, Any]]:
+        """As in `Brief.tools`."""
+
+    async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        """Never raises but CancelledError: whatever goes wrong is an answer."""
+
+
+MakeToolbox = Callable[[Caller, Mapping[str, Callable[..., Any]]], Toolbox]
+"""Given whose call it is, and what its own tools may do to it: `end_call(reason)` and others by that name."""

@@ -1,0 +1,72 @@
+"""The WebSocket to OpenAI Realtime: one handshake, and what its failure says. How often: `callflow.engines.openai_realtime.account`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+
+from callflow.contracts.errors import HandshakeError
+from callflow.engines import breaker
+from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
+
+
+CLOSE_SECONDS: Final = 0.3
+_MOST_MESSAGE: Final = 4 << 20
+"""Bytes of one server event: a minute of PCM in one audio delta, which are far smaller."""
+_RECEIVE_BYTES: Final = 32 << 10
+"""A second of the model's audio is 11 kB as µ-law, 64 kB as PCM."""
+_PING_SECONDS: Final = 3.0
+"""A peer that hangs is noticed within twice that."""
+_MOST_BODY: Final = 64 << 10
+
+
+async def open_once(config: RealtimeConfig) -> ClientConnection:
+    """Raises HandshakeError. Without a deadline: whoever asks has one."""
+    try:
+        connection = await connect(
+            session_url(config),
+            additional_headers={"Authorization": f"Bearer {config.api_key}"},
+            compression=None,
+            open_timeout=None,
+            close_timeout=CLOSE_SECONDS,
+            max_size=_MOST_MESSAGE,
+            max_queue=256,
+            ping_interval=_PING_SECONDS,
+            ping_timeout=_PING_SECONDS,
+        )
+        # What the kernel hands over at once is taken apart at once, and all calls wait for that.
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        return connection
+    except InvalidStatus as error:
+        raise _refusal(error) from None
+    except (OSError, EOFError, WebSocketException) as error:
+        # The rest of WebSocketException are addresses that no second try can mend.
+        retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
+        why = f"the engine cannot be reached: {type(error).__name__}"  # its own words may hold the address
+        raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None
+
+
+def _refusal(error: InvalidStatus) -> HandshakeError:
+    response = error.response
+    headers = response.headers
+    try:
+        body = json.loads((response.body or b"")[:_MOST_BODY])
+    except (ValueError, RecursionError):
+        body = None
+    return HandshakeError(
+        f"the engine refused the connection: HTTP {response.status_code}",
+        f"HTTP {response.status_code}",
+        counts=breaker.counts(response.status_code, *breaker.error_of(body)),
+        retry=breaker.may_pass(response.status_code),
+        wait=breaker.asked_to_wait(
+            headers.get_all("Retry-After"),
+            time.time(),
+            milliseconds=headers.get_all("retry-after-ms"),
+            date=next(iter(headers.get_all("Date")), ""),
+        ),
+    )

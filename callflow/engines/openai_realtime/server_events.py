@@ -1,0 +1,330 @@
+"""What OpenAI Realtime says, turned into the engine-neutral words of `callflow.contracts.engine`. Pure: no I/O, no clock.
+
+Unknown events and fields are ignored, malformed ones raise Malformed and end nothing. The names of the retired beta are
+read as their GA successors, because other vendors still send them.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeGuard
+
+import msgspec
+
+from callflow.contracts.engine import (
+    AudioDelta,
+    AudioDone,
+    EngineEvent,
+    ErrorReported,
+    ItemAdded,
+    ResponseDone,
+    ResponseStarted,
+    SessionLost,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    TranscriptFailed,
+)
+from callflow.contracts.errors import Malformed
+from callflow.contracts.tools import MOST_ARGUMENTS, ToolCall
+from callflow.engines.openai_realtime import lenient_json
+
+
+BETA_NAMES: Final = {
+    "response.audio.delta": "response.output_audio.delta",
+    "response.audio.done": "response.output_audio.done",
+    "response.audio_transcript.delta": "response.output_audio_transcript.delta",
+    "response.audio_transcript.done": "response.output_audio_transcript.done",
+    "response.text.delta": "response.output_text.delta",
+    "response.text.done": "response.output_text.done",
+    "conversation.item.created": "conversation.item.added",
+}
+
+FATAL_CODES: Final = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "invalid_api_key",
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "beta_api_shape_disabled",
+        "session_expired",
+    }
+)
+"""Error codes after which this session will say nothing more."""
+EXPIRED: Final = "session_expired"
+"""The only one of them after which a new session does better."""
+
+BENIGN_CODES: Final = frozenset(
+    {
+        "response_cancel_not_active",
+        "conversation_already_has_active_response",
+        "input_audio_buffer_commit_empty",
+        "item_truncate_invalid_item_id",
+    }
+)
+"""What two who speak at the same time cannot always avoid: counted, and nothing else."""
+ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
+_SHORTER: Final = "is already shorter than"
+
+
+class ServerEvent(msgspec.Struct):
+    """The fields of all events that we read. What an event lacks, or sends as null, is None."""
+
+    type: str
+    delta: str | None = None
+    response_id: str | None = None
+    item_id: str | None = None
+    content_index: int | None = None
+    audio_end_ms: int | float | None = None
+    transcript: str | None = None
+    text: str | None = None
+    item: Any = None
+    response: Any = None
+    session: Any = None
+    error: Any = None
+    usage: Any = None
+    rate_limits: Any = None
+
+
+class _Delta(msgspec.Struct):
+    """Of a long event nothing but audio is made into objects."""
+
+    type: str
+    delta: str
+    response_id: Any = None
+    item_id: Any = None
+    content_index: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(ServerEvent).decode
+_decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_MOST_BYTES: Final = 1 << 20
+"""Of an event that is no audio."""
+_MOST_NAME: Final = 200
+"""Characters of an id, a code or a status; real ones have 40 at most."""
+_MOST_MESSAGE: Final = 2000
+_MOST_MS: Final = 1e9
+_MOST_CONTENT: Final = 1_000_000
+
+
+def decode(message: bytes | str) -> ServerEvent:
+    """Raises Malformed."""
+    try:
+        event = _decode(message) if len(message) <= _MOST_BYTES else _long(message)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        event = _leniently(message, error)
+    event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
+    for name in (event.item_id, event.response_id):
+        if name is not None and not _is_id(name):
+            raise Malformed(f"{event.type} with an id of {len(name)} characters")
+    if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
+        event.audio_end_ms = None  # no call lasts that long: what happened counts all the same
+    if event.content_index is not None and not 0 <= event.content_index <= _MOST_CONTENT:
+        event.content_index = None
+    return event
+
+
+def _long(message: bytes | str) -> ServerEvent:
+    delta = _decode_delta(message)
+    if BETA_NAMES.get(delta.type, delta.type) != "response.output_audio.delta":
+        raise Malformed(f"{delta.type[:_MOST_NAME]} of {len(message)} bytes")
+    return _fitted(msgspec.structs.asdict(delta))
+
+
+def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
+    """One that the strict reader refuses, without what cannot be read of it."""
+    if len(message) > _MOST_BYTES:
+        raise Malformed(f"not a Realtime event: {refusal}") from None
+    try:
+        fields = lenient_json.read(message)
+    except (ValueError, RecursionError):
+        raise Malformed(f"not a Realtime event: {refusal}") from None
+    return _fitted(fields)
+
+
+def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
+    """Each field as the type that is expected of it, or None."""
+    kind = fields.get("type")
+    if not isinstance(kind, str):
+        raise Malformed("an event without a type")
+    texts = {
+        name: lenient_json.text(fields.get(name)) for name in ("delta", "response_id", "item_id", "transcript", "text")
+    }
+    parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage", "rate_limits")}
+    return ServerEvent(
+        kind,
+        content_index=lenient_json.integer(fields.get("content_index")),
+        audio_end_ms=lenient_json.number(fields.get("audio_end_ms")),
+        **texts,
+        **parts,
+    )
+
+
+def read(event: ServerEvent) -> EngineEvent | None:
+    """None: nothing for the rooms above. Raises Malformed for an event whose parts make no sense."""
+    reader = _READERS.get(event.type)
+    return reader(event) if reader is not None else None
+
+
+def error_of(event: ServerEvent) -> tuple[str, str, str]:
+    """Code, message and the client event id (often missing) of an `error` event."""
+    error = event.error if isinstance(event.error, dict) else {}
+    code = error.get("code") or error.get("type") or "unknown"
+    return _name(code), str(error.get("message") or "")[:_MOST_MESSAGE], _name(error.get("event_id"))
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _MOST_NAME
+
+
+def _name(value: Any) -> str:
+    """Of something: text, whatever it is, and short."""
+    return str(value)[:_MOST_NAME] if isinstance(value, (str, int, float)) else ""
+
+
+def _speech(event: ServerEvent) -> EngineEvent | None:
+    if not event.delta or not event.item_id:
+        return None
+    try:
+        audio = binascii.a2b_base64(event.delta, strict_mode=True)
+    except ValueError:
+        raise Malformed("an audio delta that is not base64") from None
+    return AudioDelta(event.response_id or "", event.item_id, event.content_index or 0, audio)
+
+
+def _agent_words(event: ServerEvent) -> EngineEvent | None:
+    return Transcript("agent", event.item_id, event.delta, final=False) if event.item_id and event.delta else None
+
+
+def _agent_words_done(event: ServerEvent) -> EngineEvent | None:
+    words = event.transcript if event.transcript is not None else event.text
+    return Transcript("agent", event.item_id, words, final=True) if event.item_id and words is not None else None
+
+
+def _caller_words(event: ServerEvent) -> EngineEvent | None:
+    return Transcript("caller", event.item_id, event.delta, final=False) if event.item_id and event.delta else None
+
+
+def _caller_words_done(event: ServerEvent) -> EngineEvent | None:
+    if not event.item_id or event.transcript is None:
+        return None
+    return Transcript("caller", event.item_id, event.transcript, final=True)
+
+
+def _not_transcribed(event: ServerEvent) -> EngineEvent | None:
+    if not event.item_id:
+        return None
+    code, message, _ = error_of(event)
+    return TranscriptFailed(event.item_id, f"{code}: {message}"[:300] if message else code)
+
+
+def _item(event: ServerEvent) -> EngineEvent | None:
+    item = event.item if isinstance(event.item, dict) else {}
+    who = {"user": "caller", "assistant": "agent"}.get(str(item.get("role")))
+    name = item.get("id")
+    if item.get("type") != "message" or who is None or not _is_id(name):
+        return None
+    return ItemAdded("caller" if who == "caller" else "agent", name)
+
+
+def response_of(event: ServerEvent) -> dict[str, Any]:
+    return event.response if isinstance(event.response, dict) else {}
+
+
+def _response_started(event: ServerEvent) -> EngineEvent | None:
+    name = response_of(event).get("id")
+    return ResponseStarted(name) if _is_id(name) else None
+
+
+def _response_done(event: ServerEvent) -> EngineEvent:
+    done = response_done(event)
+    if done.status == "failed" and done.detail in FATAL_CODES:
+        return SessionLost(f"the engine refuses to answer: {done.detail}", retry=done.detail == EXPIRED)
+    return done
+
+
+def response_done(event: ServerEvent) -> ResponseDone:
+    response = response_of(event)
+    details = response.get("status_details")
+    details = details if isinstance(details, dict) else {}
+    error = details.get("error")
+    code = _name((error.get("code") or error.get("type") or "") if isinstance(error, dict) else "")
+    return ResponseDone(
+        _name(response.get("id")),
+        _name(response.get("status")) or "completed",
+        code or _name(details.get("reason")),
+    )
+
+
+def tool_calls(items: Any) -> list[ToolCall]:
+    """The function calls among these items that are complete and can be answered.
+
+    The arguments of those that are not complete may break off anywhere. A server that gives no status means complete.
+    """
+    return [
+        ToolCall(item["call_id"], item["name"], _arguments(item.get("arguments")))
+        for item in _complete_calls(items)
+        if _can_be_answered(item)
+    ]
+
+
+def has_nameless_calls(items: Any) -> bool:
+    """Whether there are function calls that cannot be answered: without an id, without a name, or with endless ones."""
+    return not all(map(_can_be_answered, _complete_calls(items)))
+
+
+def _complete_calls(items: Any) -> Iterator[dict[str, Any]]:
+    for item in items if isinstance(items, list) else ():
+        is_call = isinstance(item, dict) and item.get("type") == "function_call"
+        if is_call and item.get("status") not in ("incomplete", "in_progress"):
+            yield item
+
+
+def _can_be_answered(call: Mapping[str, Any]) -> bool:
+    names = call.get("call_id"), call.get("name")
+    return all(_is_id(name) and not name.isspace() for name in names)
+
+
+def _arguments(given: Any) -> str:
+    """JSON text; some servers send the object itself. Of more than a tool is run with, no more than shows that."""
+    text = given or ""
+    if not isinstance(text, str):
+        try:
+            text = msgspec.json.encode(given).decode()
+        except RecursionError:
+            text = "["  # a tool is not run with what is no JSON
+    return text[: MOST_ARGUMENTS + 1]
+
+
+def is_benign(code: str, message: str) -> bool:
+    return code in BENIGN_CODES or (code == "invalid_value" and _SHORTER in message)
+
+
+def _error(event: ServerEvent) -> EngineEvent:
+    code, message, _ = error_of(event)
+    if code in FATAL_CODES:
+        return SessionLost(f"{code}: {message}"[:300], retry=code == EXPIRED)
+    return ErrorReported(code, message[:300])
+
+
+_READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
+    "response.output_audio.delta": _speech,
+    "response.output_audio.done": lambda event: AudioDone(
+        event.response_id or "", event.item_id or "", event.content_index or 0
+    ),
+    "response.output_audio_transcript.delta": _agent_words,
+    "response.output_audio_transcript.done": _agent_words_done,
+    "response.output_text.delta": _agent_words,
+    "response.output_text.done": _agent_words_done,
+    "conversation.item.input_audio_transcription.delta": _caller_words,
+    "conversation.item.input_audio_transcription.completed": _caller_words_done,
+    "conversation.item.input_audio_transcription.failed": _not_transcribed,
+    "conversation.item.added": _item,
+    "input_audio_buffer.speech_started": lambda event: SpeechStarted(),
+    "input_audio_buffer.speech_stopped": lambda event: SpeechStopped(),
+    "response.created": _response_started,
+    "response.done": _response_done,
+    "error": _error,
+}

@@ -1,0 +1,262 @@
+"""How a session of OpenAI Realtime is configured: our settings in, a GA `session.update` out.
+
+Only names of the GA interface are ever sent, and every value that decides how a phone line sounds is explicit: the
+server's defaults (PCM at 24 kHz, a voice, how long a pause ends a turn) are not ours. What is asked for and cannot be
+sent is left out and said (`warnings`): the server would refuse the whole update for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from callflow.contracts.engine import SessionContext
+from callflow.contracts.realtime_values import UNSENT, VOICES
+from callflow.engines import model_catalog as models
+
+
+PCMU: Final = {"type": "audio/pcmu"}
+"""8 kHz is implied: a `rate` is refused."""
+PCM24: Final = {"type": "audio/pcm", "rate": 24000}
+FORMATS: Final = {"pcmu": PCMU, "pcm24": PCM24}
+
+_RETIRED_VOICES: Final = ("fable", "nova", "onyx")
+_VOICE: Final = "marin"
+"""In place of one that no session takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeConfig:
+    """Named like the settings (see `callflow.config.call_settings`), which say what each of these means."""
+
+    api_key: str = field(repr=False)
+    url: str = field(default="wss://api.openai.com/v1/realtime", repr=False)
+    model: str = "gpt-realtime-2.1"
+    voice: str = "marin"
+    speed: float = 1.0
+    instructions: str = ""
+    output_modalities: str = "audio"
+    engine_audio: str = "pcmu"
+    transcription_model: str = ""
+    """Empty: the caller's words are not transcribed."""
+    transcription_language: str = ""
+    transcription_prompt: str = ""
+    transcription_logprobs: bool = False
+    noise_reduction: str = "none"
+    turn_detection: str = "server_vad"
+    vad_threshold: float = 0.5
+    vad_prefix_padding_ms: int = 300
+    vad_silence_ms: int = 500
+    vad_idle_timeout_ms: int = 0
+    vad_eagerness: str = "auto"
+    vad_create_response: bool = True
+    vad_interrupt_response: bool = True
+    min_interruption_ms: int = 0
+    max_output_tokens: int | str = "inf"
+    tool_choice: str = "auto"
+    parallel_tool_calls: str = "default"
+    reasoning_effort: str = "default"
+    truncation: float | str = "auto"
+    tracing: str = "off"
+    prompt_id: str = ""
+    temperature: float = 0.8
+    mcp_approval: str = "decline"
+    response_retries: int = 2
+    response_retry_seconds: float = 0.4
+    session_seconds: float = 3300.0
+    rotation_seconds: float = 60.0
+    connect_seconds: float = 10.0
+    write_seconds: float = 5.0
+    buffer_seconds: float = 10.0
+    """How much caller audio may wait for the engine before it counts as lost."""
+
+    @property
+    def interrupts_itself(self) -> bool:
+        """The server stops its own response when it hears the caller. Not when the caller must speak for a while first:
+        then that is decided here."""
+        return self.turn_detection != "none" and self.vad_interrupt_response and not self.min_interruption_ms
+
+    @property
+    def answers_itself(self) -> bool:
+        return self.turn_detection != "none" and self.vad_create_response and not self.min_interruption_ms
+
+
+def session_url(config: RealtimeConfig) -> str:
+    """The URL with exactly one `model`: one that the setting brings along is kept, unless it is empty."""
+    parts = urlsplit(config.url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    models = [value for name, value in query if name == "model" and value]
+    others = [(name, value) for name, value in query if name != "model"]
+    return urlunsplit(parts._replace(query=urlencode([*others, ("model", (models or [config.model])[0])])))
+
+
+def session(config: RealtimeConfig, brief: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
+    """`explicit`: also what is as it would be without a word, for a session in which it may be different."""
+    full = minimal_session(config, brief)
+    full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
+    full["audio"]["output"]["voice"] = _voice(config)
+    full["tool_choice"] = _tool_choice(config, brief)
+    if explicit or config.speed != 1.0:
+        full["audio"]["output"]["speed"] = config.speed
+    if explicit or config.max_output_tokens != "inf":
+        full["max_output_tokens"] = config.max_output_tokens
+    if explicit or config.truncation != "auto":
+        full["truncation"] = _truncation(config)
+    if config.tracing != "off":
+        full["tracing"] = config.tracing
+    if config.transcription_logprobs and config.transcription_model:
+        full["include"] = ["item.input_audio_transcription.logprobs"]
+    if models.reasons(config.model):
+        if config.reasoning_effort != "default":
+            full["reasoning"] = {"effort": config.reasoning_effort}
+        if config.parallel_tool_calls != "default":
+            full["parallel_tool_calls"] = config.parallel_tool_calls == "on"
+    return full
+
+
+def minimal_session(config: RealtimeConfig, brief: SessionContext) -> dict[str, Any]:
+    """What a phone call cannot do without; the way out when the full session is refused (all or nothing)."""
+    audio = FORMATS[config.engine_audio]
+    return {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": config.instructions,
+        "audio": {
+            "input": {"format": audio, "turn_detection": _turn_detection(config, brief.turn_detection)},
+            "output": {"format": audio},
+        },
+        "tools": [dict(tool) for tool in brief.tools],
+    }
+
+
+def turns(config: RealtimeConfig, on: bool) -> dict[str, Any]:
+    """The part of a session that says whether the caller interrupts and is answered."""
+    return {"type": "realtime", "audio": {"input": {"turn_detection": _turn_detection(config, on)}}}
+
+
+def formats(audio: str) -> dict[str, Any]:
+    """The part of a session that says how audio is coded, both ways: "pcmu" or "pcm24"."""
+    both = {"format": FORMATS[audio]}
+    return {"type": "realtime", "audio": {"input": both, "output": both}}
+
+
+_LOCKED: Final = ("model", "api_key", "url", "engine_audio")
+
+
+def changed(
+    config: RealtimeConfig, brief: SessionContext, changes: Mapping[str, Any], *, spoken: bool
+) -> tuple[dict[str, Any], RealtimeConfig, list[str]]:
+    """A change in mid-call: the part of the session that is different, what holds from then on, and what was left out.
+
+    Another voice is never sent once the session has `spoken`: the server would refuse the whole update for it.
+    """
+    names = {field.name for field in fields(RealtimeConfig)}
+    left_out = [f"{name} is left out: it is decided when a call begins" for name in changes if name not in names]
+    left_out += [f"{name} cannot be changed in a call" for name in changes if name in _LOCKED]
+    wanted = {name: value for name, value in changes.items() if name in names and name not in _LOCKED}
+    if spoken and wanted.get("voice", config.voice) != config.voice:
+        left_out.append("voice cannot be changed once the agent has spoken")
+        del wanted["voice"]
+    new = replace(config, **wanted)
+    old = warnings(config)
+    left_out += [line for line in warnings(new) if line not in old or line.partition(" ")[0] in wanted]
+    before, after = (session(one, brief, explicit=True) for one in (config, new))
+    return _difference(before, after), new, left_out
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Only what is different, each value whole below the objects that a session is made of."""
+    found: dict[str, Any] = {"type": "realtime"}
+    for name, value in new.items():
+        before = old.get(name)
+        if value == before:
+            continue
+        nested = name in ("audio", "input", "output") and isinstance(value, dict) and isinstance(before, dict)
+        found[name] = _difference(before or {}, value) if nested else value
+        if nested:
+            found[name].pop("type", None)
+    return found
+
+
+def warnings(config: RealtimeConfig) -> list[str]:
+    """What was asked for and is not sent, a line each."""
+    found = []
+    if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
+        found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
+    if config.temperature != RealtimeConfig.__dataclass_fields__["temperature"].default:
+        found.append(f"temperature is not sent: {UNSENT['temperature']}")
+    if config.prompt_id:
+        found.append(f"prompt_id is not sent: {UNSENT['prompt_id']}")
+    if config.output_modalities != "audio":
+        found.append(f'output_modalities "{config.output_modalities}" is not sent: a caller can hear audio only')
+    if config.turn_detection == "none":
+        found.append('turn_detection "none": the model will not notice when a caller has finished speaking')
+    if config.vad_idle_timeout_ms and config.turn_detection != "server_vad":
+        found.append("vad_idle_timeout_ms is not sent: only server_vad has it")
+    found += [
+        f"{name} is not sent: {config.model} does not take it"
+        for name in ("reasoning_effort", "parallel_tool_calls")
+        if getattr(config, name) != "default" and not models.reasons(config.model)
+    ]
+    about = models.about(config.transcription_model)
+    if config.transcription_model and about.get("vad") is False:
+        found.append(f"transcription_model {config.transcription_model} is not used: it works without turns only")
+    elif config.transcription_prompt and about.get("prompt") is False:
+        found.append(f"transcription_prompt is not sent: {config.transcription_model} does not take it")
+    return found
+
+
+def _voice(config: RealtimeConfig) -> Any:
+    if config.voice.startswith("voice_"):
+        return {"id": config.voice}
+    return config.voice if config.voice in VOICES else _VOICE
+
+
+def _noise(config: RealtimeConfig) -> dict[str, Any] | None:
+    return None if config.noise_reduction == "none" else {"type": config.noise_reduction}
+
+
+def _transcription(config: RealtimeConfig) -> dict[str, Any] | None:
+    about = models.about(config.transcription_model)
+    if not config.transcription_model or about.get("vad") is False:
+        return None
+    wanted: dict[str, Any] = {"model": config.transcription_model}
+    if config.transcription_language:
+        wanted["language"] = config.transcription_language
+    if config.transcription_prompt and about.get("prompt") is not False:
+        wanted["prompt"] = config.transcription_prompt
+    return wanted
+
+
+def _turn_detection(config: RealtimeConfig, on: bool) -> dict[str, Any] | None:
+    if config.turn_detection == "none":
+        return None
+    takes = {
+        "create_response": on and config.answers_itself,
+        "interrupt_response": on and config.interrupts_itself,
+    }
+    if config.turn_detection == "semantic_vad":
+        return {"type": "semantic_vad", "eagerness": config.vad_eagerness, **takes}
+    return {
+        "type": "server_vad",
+        "threshold": config.vad_threshold,
+        "prefix_padding_ms": config.vad_prefix_padding_ms,
+        "silence_duration_ms": config.vad_silence_ms,
+        **({"idle_timeout_ms": config.vad_idle_timeout_ms} if config.vad_idle_timeout_ms else {}),
+        **takes,
+    }
+
+
+def _tool_choice(config: RealtimeConfig, brief: SessionContext) -> Any:
+    if config.tool_choice in ("auto", "none", "required"):
+        return config.tool_choice
+    known = any(tool.get("name") == config.tool_choice for tool in brief.tools)
+    return {"type": "function", "name": config.tool_choice} if known else "auto"
+
+
+def _truncation(config: RealtimeConfig) -> Any:
+    if isinstance(config.truncation, str):
+        return config.truncation
+    return {"type": "retention_ratio", "retention_ratio": config.truncation}

@@ -1,0 +1,91 @@
+"""The history of the calls, as one process has it: the database, the journal that writes to it, and the recordings.
+
+A database that cannot be opened yet is tried again, and calls go on without it, loudly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL
+
+from callflow.history.database import Database
+from callflow.history.journal_writer import DurableJournal
+from callflow.history.retention import Retention
+from callflow.history.side_file import NAME, SideFile
+from callflow.history.store import Store, remove_files
+
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses between tries at a database that does not answer; the last one goes on."""
+
+
+class History:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        recordings: Path,
+        retention_days: float = 0,
+        country: str = "US",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`recordings`: their folder; the side file lies beside it. `retention_days` 0: calls are kept for ever.
+        `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds."""
+        self.database = Database(url)
+        self.store = Store(self.database, country=country)
+        self._side_file = SideFile(recordings.parent / NAME)
+        self.journal = DurableJournal(side_file=self._side_file)
+        self.recordings = recordings
+        self.now = now
+        self.is_readable = False
+        """Its tables are there."""
+        self.retention = Retention(self, retention_days)
+
+    async def open(self) -> None:
+        """Bring the schema up to date and let the journal write; returns when that has been done, however often it
+        takes."""
+        failures = 0
+        while True:
+            try:
+                if await self.database.migrate():
+                    log.info("the history in %s has the schema of this version now", self.database.name)
+                break
+            except Exception as error:
+                what = f"{self.database.name}: {self.database.trouble(error)}"
+                self.journal.trouble = what
+                log.error("THE HISTORY CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
+                await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
+                failures += 1
+        self.journal.trouble = ""
+        self.journal.open(self.database)
+        self.is_readable = True
+
+    async def close(self) -> None:
+        """Close the database; the journal must be closed before, so that its last entries are written."""
+        await self.database.close()
+
+    async def expire(self, before: float) -> int:
+        """Delete the calls that began before that (Unix time, seconds). Returns how many."""
+        deleted = 0
+        while ids := await self.store.older_than(before):
+            await self.delete(ids)
+            deleted += len(ids)
+            await asyncio.sleep(0.05)  # the journal's turn
+        await asyncio.to_thread(self._side_file.expire, before)
+        return deleted
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Delete these conversations, with all that is kept of them anywhere."""
+        calls, files = await self.store.delete(ids)
+        for call in calls:
+            self.journal.forget(call)
+        await asyncio.to_thread(remove_files, files, self.recordings)
+        await asyncio.to_thread(self._side_file.forget, calls)

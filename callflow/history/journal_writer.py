@@ -1,0 +1,310 @@
+"""The durable journal: one writer that batches whatever has come in since its last commit into the next one.
+
+While the database is in trouble (a full disk, a lock, no connection), records are kept and tried again, up to a bound;
+what is over the bound is counted as lost. Steps then do not wait for their records, and say so: a live call goes on.
+
+A record that cannot be written although the database is well is left out and kept in a side file: it holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select
+
+from callflow.contracts.errors import CannotWrite, JournalError
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.database import Database
+from callflow.history.projection import Projection, json_of
+from callflow.history.side_file import SideFile
+from callflow.history.tables import steps
+from callflow.history.write_errors import unless_of_the_database, whose_fault
+from callflow.journal.journal import BEGAN, MemoryJournal, Record
+
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 500
+"""Records of one transaction at most."""
+_MOST_WAITING: Final = 50_000
+_MOST_NOTES: Final = 5_000
+"""Of one call that wait: what one call notes, however fast, leaves room for the others."""
+_RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)
+_GATHER_SECONDS: Final = 0.05
+_FLUSH_SECONDS: Final = 3.0
+"""How long the end of the process waits for the last records."""
+_FORGOTTEN: Final = 10_000
+_SAY_EVERY_SECONDS: Final = 5.0
+
+Entry = tuple[int, Record, "asyncio.Future[None] | None"]
+
+
+class DurableJournal(MemoryJournal):
+    """Keeps the newest calls in memory beside, for those who look at them while the database is in trouble."""
+
+    def __init__(self, *, most_waiting: int = _MOST_WAITING, side_file: SideFile | None = None) -> None:
+        """`side_file`: where to keep the records that cannot be written; None: nowhere."""
+        super().__init__(calls=100, steps=1000)
+        self._most_waiting = most_waiting
+        self._side_file = side_file
+        self._of_call: Counter[str] = Counter()
+        """How many records of each call wait."""
+        self._odd = RepeatedWarnings(log, logging.ERROR)
+        self._waiting: deque[Entry] = deque()
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        """Somebody waits for the next commit."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._database: Database | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last = 0
+        self._forgotten: dict[str, None] = {}
+        self._said = -_SAY_EVERY_SECONDS
+        self._said_opening = False
+        self.on_began: Callable[[Record], None] = lambda record: None
+        """Told of each call that begins. Never waits."""
+        self.trouble = ""
+        """Why nothing can be written at the moment; "": it can."""
+        self.counts: Counter[str] = Counter()
+        """Records: `written`, `lost` (no room for them), `dropped` (notes of a call that has too many waiting),
+        `left_out` (not fit to be written); `failures` and `batches`."""
+
+    # For calls
+
+    async def append(self, record: Record) -> None:
+        super().note(record)
+        if self.trouble:
+            self._put(record, None)
+            raise JournalError(self.trouble)
+        if self._database is None:  # it is being opened: callers are served meanwhile, and nothing is wrong
+            self._put(record, None)
+            self._say_opening()
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(record, done)
+        await done
+
+    def note(self, record: Record) -> None:
+        super().note(record)
+        if record.is_step or self._of_call[record.call] < _MOST_NOTES:
+            self._put(record, None)
+        else:
+            self.counts["dropped"] += 1
+        if record.event.get("event") == BEGAN:
+            self.on_began(record)
+
+    def add(self, record: Record) -> None:
+        """A note about a call that may be long over."""
+        if record.call in self._calls:
+            super().note(record)
+        if record.call not in self._forgotten:
+            self._put(record, None)
+
+    def _say_opening(self) -> None:
+        if not self._said_opening:
+            self._said_opening = True
+            log.warning("the record is not open yet: what happens meanwhile is written as soon as it is")
+
+    def forget(self, call: str) -> None:
+        """Somebody deleted it: nothing more is written about it, should it still be going on."""
+        self._forgotten[call] = None
+        if len(self._forgotten) > _FORGOTTEN:
+            del self._forgotten[next(iter(self._forgotten))]
+        self._calls.pop(call, None)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def _put(self, record: Record, done: asyncio.Future[None] | None) -> None:
+        if len(self._waiting) >= self._most_waiting:
+            self.counts["lost"] += 1
+            if done is not None:
+                done.set_exception(JournalError("too many records wait to be written"))
+            return
+        # Ids follow the order of happening, also over several processes, as far as clocks allow.
+        self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
+        self._waiting.append((self._last, record, done))
+        self._of_call[record.call] += 1
+        self._wake.set()
+        if done is not None:
+            self._urgent.set()
+        self._idle.clear()
+
+    # The writer
+
+    def open(self, database: Database) -> None:
+        """The database is there, and its schema is ours: write."""
+        self._database = database
+        self._projection = Projection("sqlite" if database.is_sqlite else "postgresql")
+        self._task = asyncio.create_task(self._run(database), name="journal writer")
+
+    async def flushed(self) -> None:
+        """Until all that was recorded so far is written."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS if self._database is not None else 0):
+                await self._idle.wait()
+        except TimeoutError:
+            self.counts["lost"] += len(self._waiting)
+            log.error("the journal closes with %d records that could not be written", len(self._waiting))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for _, _, done in self._waiting:
+            if done is not None and not done.done():
+                done.cancel()
+
+    async def _run(self, database: Database) -> None:
+        failures = 0
+        while True:
+            while not self._waiting:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+            await self._gather()
+            batch = [self._waiting[index] for index in range(min(len(self._waiting), _BATCH))]
+            try:
+                await self._write(database, await self._unwritten(database, batch) if failures else batch)
+            except Exception as error:
+                self.counts["failures"] += 1
+                self._fail(batch, error)
+                await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+                continue
+            if failures:
+                log.warning("the journal is written again; %d records had to wait", len(self._waiting))
+            failures, self.trouble = 0, ""
+            for _ in batch:
+                _, record, done = self._waiting.popleft()
+                self._of_call[record.call] -= 1
+                if not self._of_call[record.call]:
+                    del self._of_call[record.call]
+                if done is not None and not done.done():
+                    done.set_result(None)
+
+    async def _gather(self) -> None:
+        """Notes have time: with others of their kind they cost less. A step has none."""
+        if len(self._waiting) >= _BATCH:
+            return
+        try:
+            async with asyncio.timeout(_GATHER_SECONDS):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+        self._urgent.clear()
+
+    def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
+        what = self._database.trouble(error) if self._database is not None else ""
+        self.trouble = f"{type(error).__name__}: {what}"
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY_SECONDS:
+            self._said = now
+            log.error(
+                "THE JOURNAL CANNOT BE WRITTEN (%s): calls go on without it; %d records wait, %d are lost",
+                self.trouble, len(self._waiting), self.counts["lost"],
+            )  # fmt: skip
+        for entry in self._waiting:
+            done = entry[2]
+            if done is not None and not done.done():
+                done.set_exception(JournalError(self.trouble))
+                done.exception()  # its step may have gone on already
+
+    async def _unwritten(self, database: Database, batch: Sequence[Entry]) -> list[Entry]:
+        """Without those whose commit succeeded, although we were never told."""
+        keys = [key for key, _, _ in batch]
+        async with database.engine.connect() as connection:
+            found = await connection.execute(select(steps.c.id).where(steps.c.id.in_(keys)))
+            there = set(found.scalars())
+        return [entry for entry in batch if entry[0] not in there]
+
+    async def _write(self, database: Database, batch: Sequence[Entry]) -> None:
+        """Returns when each of them is written or left out. Raises while the database is in trouble."""
+        try:
+            await self._commit(database, batch)
+        except Exception as error:
+            if whose_fault(error) == "database":
+                raise
+            await self._write_each(database, batch)
+
+    async def _write_each(self, database: Database, batch: Sequence[Entry]) -> None:
+        """Not all of these can be written: each is tried alone.
+
+        An error that does not say whose fault it is, is the record's own where another record can be written, and else
+        the database's."""
+        odd: list[tuple[Record, Exception]] = []
+        doubts: list[Exception] = []
+        for entry in batch:
+            try:
+                await self._commit(database, [entry])
+            except Exception as error:
+                fault = whose_fault(error)
+                if fault == "database":
+                    raise
+                odd.append((entry[1], error))
+                if fault == "unknown":
+                    doubts.append(error)
+        if doubts and len(odd) == len(batch):
+            raise doubts[0]
+        for record, why in odd:
+            await self._leave_out(record, why)
+
+    async def _leave_out(self, record: Record, error: Exception) -> None:
+        self.counts["left_out"] += 1
+        cause = error.why if isinstance(error, CannotWrite) else error
+        what = f"{type(cause).__name__}, {str(record.event.get('event', ''))[:40]!r}"
+        kept = "it is kept nowhere"
+        if self._side_file is not None:
+            try:
+                await asyncio.to_thread(self._side_file.add, record, cause)
+                kept = f"it is kept in {self._side_file.path}"
+            except OSError as trouble:
+                kept = f"it could not be kept in {self._side_file.path} ({trouble.strerror})"
+        self._odd.say(
+            what, "a record of call %s cannot be written (%s) and is left out; %s", record.call, what, kept,
+            exc_info=cause,
+        )  # fmt: skip
+
+    async def _commit(self, database: Database, batch: Sequence[Entry]) -> None:
+        wanted = [(key, record) for key, record, _ in batch if record.call not in self._forgotten]
+        if not wanted:
+            return
+        try:
+            await database.write(lambda connection: self._apply(connection, wanted))
+        except BaseException:
+            self._projection.forget()
+            raise
+        self.counts["written"] += len(wanted)
+        self.counts["batches"] += 1
+
+    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, Record]]) -> None:
+        with unless_of_the_database():
+            connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
+            for _, record in wanted:
+                self._projection.apply(connection, record)
+            self._projection.finish(connection)
+
+
+_INSERT: Final = insert(steps)
+
+
+def _row(key: int, record: Record) -> dict[str, Any]:
+    return {
+        "id": key,
+        "call": record.call,
+        "step": record.step,
+        "at": record.at,
+        "event": json_of(record.event),
+        "before": record.before,
+        "after": record.after,
+        "taken": record.taken,
+        "commands": json_of(list(record.commands)) if record.commands else "[]",
+    }

@@ -1,0 +1,181 @@
+"""What a search of the history asks for, and how it becomes SQL. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, column, or_, select, text
+from sqlalchemy import table as sql_table
+
+from callflow.contracts.errors import BadQuery
+from callflow.contracts.printable import whole
+from callflow.history.tables import (
+    SEARCH,
+    conversations,
+    iso,
+)
+
+
+MOST: Final = 500
+"""Rows of one answer."""
+_LONGEST: Final = 1000
+"""Characters of what is looked for."""
+_LONGEST_WORD: Final = 200
+TOO_MUCH: Final = ("22", "54")
+"""SQLSTATE: data that does not fit, limits of the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which conversations; what is empty does not matter. Newest first."""
+
+    number: str = ""
+    """The caller's or the one that was called."""
+    caller: str = ""
+    called: str = ""
+    called_id: str = ""
+    """The carrier's id of the number that was called."""
+    words: str = ""
+    """All of them, anywhere in what was said; in quotes: one after another; `word*`: what begins like that."""
+    since: str = ""
+    """ISO 8601, inclusive."""
+    until: str = ""
+    """The same; a date alone includes that day."""
+    live: bool | None = None
+    limit: int = 100
+    offset: int = 0
+    """So many are passed over; `before` is quicker."""
+    before: int = 0
+    """For the next page: the `id` of the last conversation of this one."""
+
+
+def with_before(query: Query, before: int) -> Query:
+    return Query(
+        **{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST, "offset": 0}
+    )
+
+
+search_table: Final = sql_table(SEARCH, column("rowid"), column("words"))
+
+
+def can_be_on_record(text_: str) -> bool:
+    """No database takes half a surrogate pair, PostgreSQL no NUL, and nothing that is looked for is so long."""
+    return len(text_) <= _LONGEST and "\x00" not in text_ and whole(text_) == text_
+
+
+def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
+    for asked in (query.number, query.caller, query.called, query.called_id, query.words):
+        if not can_be_on_record(asked):
+            raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
+    table = conversations.c
+    wanted = select(conversations)
+    conditions: list[ColumnElement[bool]] = []
+    if query.number:
+        spellings = numbers_like(query.number, country)
+        conditions.append(or_(table.caller_number.in_(spellings), table.phone_number.in_(spellings)))
+    if query.caller:
+        conditions.append(table.caller_number.in_(numbers_like(query.caller, country)))
+    if query.called:
+        conditions.append(table.phone_number.in_(numbers_like(query.called, country)))
+    if query.called_id:
+        conditions.append(table.phone_number_sid == query.called_id)
+    if query.since:
+        conditions.append(table.started_at >= moment(query.since))
+    if query.until:
+        conditions.append(table.started_at <= moment(query.until, end=True))
+    if query.live is not None:
+        # one whose last words are still to come is over: its row says so a moment later
+        lives = and_(table.ended_at.is_(None), or_(table.call_id.is_(None), table.state != "hangup"))
+        over = or_(table.ended_at.is_not(None), and_(table.call_id.is_not(None), table.state == "hangup"))
+        conditions.append(lives if query.live else over)
+    if query.before and query.words.strip():
+        conditions.append(table.id < query.before)
+    elif query.before:
+        last = select(table.started_at).where(table.id == query.before).scalar_subquery()
+        conditions.append(or_(table.started_at < last, and_(table.started_at == last, table.id < query.before)))
+    limit = min(max(query.limit, 1), MOST)
+    if not query.words.strip():
+        # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.
+        return (
+            wanted.where(and_(True, *conditions))
+            .order_by(table.started_at.desc(), table.id.desc())
+            .limit(limit)
+            .offset(query.offset)
+        )
+    if is_sqlite:
+        # The index hands out the newest first, and stops when the page is full: common words cost what rare ones do.
+        both = search_table.join(conversations, table.id == search_table.c.rowid)
+        match = text(f"{SEARCH}.words MATCH :words").bindparams(words=fts5(query.words))
+        return (
+            wanted.select_from(both)
+            .where(match, *conditions)
+            .order_by(search_table.c.rowid.desc())
+            .limit(limit)
+            .offset(query.offset)
+        )
+    found = text(
+        f"conversations.id IN (SELECT id FROM {SEARCH} "
+        "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"
+    ).bindparams(words=tsquery(query.words))
+    return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit).offset(query.offset)
+
+
+def terms(words: str) -> list[tuple[str, bool]]:
+    """The terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
+    found = []
+    for index, part in enumerate(words.split('"')):
+        pieces = [part] if index % 2 else part.split()
+        for piece in pieces:
+            begins = piece.endswith("*") and not index % 2
+            cleaned = " ".join("".join(each if each.isalnum() else " " for each in piece).split())
+            if cleaned:
+                found.append((cleaned, begins))
+    if not found:
+        raise BadQuery("there is no word in what is searched for")
+    if any(len(word) > _LONGEST_WORD for term, _ in found for word in term.split()):
+        raise BadQuery(f"no word has more than {_LONGEST_WORD} characters")
+    return found[:20]
+
+
+def fts5(words: str) -> str:
+    return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
+
+
+def tsquery(words: str) -> str:
+    return " & ".join(
+        "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
+        for term, begins in terms(words)
+    )
+
+
+def numbers_like(number: str, country: str) -> list[str]:
+    """The number as it was given, and in the form in which calls have it on record."""
+    from callflow.config.phone_numbers import Numbers  # large tables: for those who search
+
+    given = number.strip()
+    found = {given, Numbers(country).told(given)}
+    digits = "".join(each for each in given if each in "0123456789")
+    if digits:
+        found.add(f"+{digits.removeprefix('00')}")
+    return sorted(found)
+
+
+def moment(given: str, *, end: bool = False) -> str:
+    """A date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises BadQuery."""
+    text_ = given.strip()
+    try:
+        if not text_.isascii():
+            raise ValueError
+        if len(text_) <= 10:
+            at = datetime.combine(date.fromisoformat(text_), time(), UTC)
+            return iso((at + timedelta(days=1, milliseconds=-1) if end else at).timestamp())
+        at = datetime.fromisoformat(text_.replace(" ", "T", 1).replace("z", "Z"))
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        if end and at.microsecond == 0 and "." not in text_:
+            at += timedelta(milliseconds=999)  # a second means all of it
+        return iso(at.timestamp())
+    except (ValueError, OverflowError):  # no date, or one at the ends of time
+        raise BadQuery(f"{given[:40]!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None

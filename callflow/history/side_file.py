@@ -1,0 +1,103 @@
+"""The side file of the record: what could not be written, for a person to look at. A JSON object per line.
+
+It holds what the record would have held, so that it is as private, and is deleted together with its call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from callflow.contracts import printable
+from callflow.journal.journal import Record
+
+
+NAME: Final = "left-out.jsonl"
+_MOST_BYTES: Final = 16 << 20
+"""Of the file; what comes then is only counted."""
+_MOST_LINE: Final = 1 << 20
+
+
+class SideFile:
+    """Used by threads: every method may wait for the disk, and raises OSError where that does not do its part."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def add(self, record: Record, error: Exception) -> None:
+        """Append the record as far as it can be told, and why it was left out. Raises OSError."""
+        line = _line(record, error)
+        with self._lock:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+            try:
+                if os.fstat(file).st_size + len(line) <= _MOST_BYTES:
+                    os.write(file, line)
+            finally:
+                os.close(file)
+
+    def forget(self, calls: Collection[str]) -> None:
+        """Take out what is kept of these calls. Raises OSError."""
+        self._keep(lambda kept: kept.get("call") not in calls)
+
+    def expire(self, before: float) -> None:
+        """Take out what was left out before that, in Unix time. Raises OSError."""
+        self._keep(lambda kept: kept.get("left_out_at", 0) >= before)
+
+    def _keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        with self._lock:
+            if not self.path.exists():
+                return
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if wanted(_read(line))]
+            if not kept:
+                self.path.unlink(missing_ok=True)
+            elif len(kept) < len(lines):
+                beside = self.path.with_suffix(".new")
+                beside.touch(0o600)
+                beside.write_bytes(b"".join(kept))
+                beside.replace(self.path)
+
+
+def _line(record: Record, error: Exception) -> bytes:
+    about = {
+        "left_out_at": time.time(),
+        "because": f"{type(error).__name__}: {printable.whole(_words(error))}"[:500],
+        "call": printable.whole(str(record.call))[:200],
+    }
+    shapes: tuple[Callable[[], Any], ...] = (
+        lambda: dataclasses.asdict(record),
+        lambda: repr(record)[:_MOST_LINE],
+        lambda: f"an event {record.event.get('event', '')!r:.100} that cannot be shown",
+    )
+    for shape in shapes:
+        try:
+            line = printable.json_of({**about, "record": shape()}) + b"\n"
+        except Exception:
+            continue
+        if len(line) <= _MOST_LINE:
+            return line
+    return printable.json_of(about) + b"\n"
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(no words)"
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}

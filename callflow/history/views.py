@@ -1,0 +1,61 @@
+"""Conversations and their items as they are shown: the fields of an earlier system, and the words that were heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from callflow.contracts.printable import whole
+from callflow.history.tables import EARLIER
+
+
+def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A conversation as the earlier system tells it."""
+    return {name: row[name] for name in EARLIER}
+
+
+UNHEARD: Final = "unheard_text"
+"""The type of a part that was generated, and of which the caller heard nothing."""
+
+
+def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The words that were generated. Of those that broke off `heard_text` tells which were heard; where that is none,
+    they are no text that was said."""
+    parts = _parts(item)
+    if item["heard_text"] == "" and item["item_type"] == "message":
+        return [{**part, "type": UNHEARD} if part.get("type") == "text" else part for part in parts]
+    return parts
+
+
+def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """The words of a message that were heard, and those that were not."""
+    words = " ".join(str(part["text"]) for part in _parts(item) if part.get("text"))
+    heard = item["heard_text"]
+    if heard is None or item["item_type"] != "message":
+        return words, ""
+    if words.startswith(heard):
+        return heard, words[len(heard) :].strip()
+    return heard, " ".join(words.split()[len(heard.split()) :])
+
+
+def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as its words: what was not heard of them is told apart."""
+    heard, unheard = heard_of(item)
+    words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
+    if item["item_type"] == "function_call":
+        words = f"{item['function_name']}({item['function_params'] or ''})"
+    elif item["item_type"] == "function_call_output":
+        words = item["function_output"] or ""
+    return {"role": item["role"], "content": words, "timestamp": item["timestamp"], "type": item["item_type"]}
+
+
+def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    text_ = item["content"] or "[]"
+    try:
+        parts = json.loads(text_)
+        if "\\ud" in text_.lower():  # an earlier system may have kept half a surrogate pair, which nothing can encode
+            parts = json.loads(whole(json.dumps(parts, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return []
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []

@@ -1,0 +1,72 @@
+"""What happens, told to whoever watches.
+
+Never a reason to wait: a slow watcher loses the oldest news, and can see how many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    at: float
+    """Unix time, seconds."""
+    call: str
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Watcher:
+    """`async for news in watcher` until `close`."""
+
+    def __init__(self, bound: int) -> None:
+        self._queue: deque[LiveEvent] = deque(maxlen=bound)
+        self._wake = asyncio.Event()
+        self._closed = False
+        self.missed = 0
+
+    def tell(self, news: LiveEvent) -> None:
+        if len(self._queue) == self._queue.maxlen:
+            self.missed += 1
+        self._queue.append(news)
+        self._wake.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+
+    async def __aiter__(self) -> AsyncIterator[LiveEvent]:
+        while True:
+            while self._queue:
+                yield self._queue.popleft()
+            if self._closed:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+
+class LiveFeed:
+    def __init__(self) -> None:
+        self._watchers: list[Watcher] = []
+
+    def tell(self, at: float, call: str, kind: str, **data: Any) -> None:
+        if self._watchers:
+            news = LiveEvent(at, call, kind, data)
+            for watcher in self._watchers:
+                watcher.tell(news)
+
+    @contextmanager
+    def watch(self, bound: int = 1000) -> Iterator[Watcher]:
+        watcher = Watcher(bound)
+        self._watchers.append(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.remove(watcher)
+            watcher.close()

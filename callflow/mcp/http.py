@@ -1,0 +1,146 @@
+"""The MCP server over HTTP, at `/mcp` of the operators' listener, behind its entrance.
+
+It is loaded when it is first asked for, because it is large and most servers never are. Each request is complete in
+itself: there is no stream to be opened (GET) and no session to be ended (DELETE).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from callflow.contracts.bounded_json import read
+from callflow.contracts.errors import AccessRefused, OutOfBounds
+from callflow.contracts.printable import json_of, line, quoted
+from callflow.history.store import Store
+
+
+log = logging.getLogger(__name__)
+
+_PARSE_ERROR: Final = -32700
+_LARGE: Final = 64 << 10
+"""Bytes; what is larger is read and written in another thread."""
+
+
+Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+
+
+class McpEndpoint:
+    """ASGI, around the operators' app, behind their entrance: that brings a body in one message, and answers for
+    whatever is raised as AccessRefused here."""
+
+    def __init__(self, inner: Any, store: Callable[[], Awaitable[Store]]) -> None:
+        """`store`: as for `mcp_server.make_server`."""
+        self._inner, self._store = inner, store
+        self._manager: Any = None
+        self._opening: asyncio.Lock = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._has_failed = False
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in ("/mcp", "/mcp/"):
+            await self._inner(scope, receive, send)
+            return
+        _check(scope)
+        message = await receive()
+        try:
+            await _in_time(read, message["body"])
+        except OutOfBounds as error:
+            told = {"code": _PARSE_ERROR, "message": f"The body cannot be read as JSON: {line(str(error))[:200]}."}
+            await _send(send, 400, [], json_of({"jsonrpc": "2.0", "id": None, "error": told}))
+            return
+        await _send(send, *await self._ask(scope, message, receive))
+
+    async def _ask(self, scope: Any, message: Any, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body of the answer. Raises AccessRefused."""
+        waiting, body = [message], bytearray()
+        start: dict[str, Any] = {"status": 0, "headers": []}
+
+        async def receiving() -> Any:
+            return waiting.pop() if waiting else await receive()
+
+        async def sending(part: Any) -> None:
+            start.update(part)
+            body.extend(part.get("body", b""))
+
+        try:
+            await self._open()
+            await self._manager.handle_request(scope, receiving, sending)
+            if not 200 <= start["status"] < 500:
+                raise RuntimeError(f"the MCP package answered {start['status']}: {bytes(body[:200])!r}")
+            whole = await _in_time(_printable, bytes(body))
+        except Exception:
+            if not self._has_failed:
+                log.exception("THE MCP SERVER CANNOT ANSWER; that it still cannot is not logged again")
+            self._has_failed = True
+            if self._running is None or self._running.done():
+                self._manager = None
+            sentence = "The MCP server cannot answer at the moment: try again; the server's log says why."
+            raise AccessRefused(503, sentence, {"Retry-After": "5"}) from None
+        self._has_failed = False
+        return start["status"], start["headers"], whole
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._manager is not None:
+                return
+            module = await asyncio.to_thread(importlib.import_module, "callflow.mcp.server")
+            managers = await asyncio.to_thread(importlib.import_module, "mcp.server.streamable_http_manager")
+            manager = managers.StreamableHTTPSessionManager(
+                app=module.make_server(self._store), json_response=True, stateless=True
+            )
+            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            async def run() -> None:
+                async with manager.run():
+                    ready.set_result(None)
+                    await self._closing.wait()
+
+            self._running = asyncio.create_task(run(), name="mcp over http")
+            await asyncio.wait({self._running, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if self._running.done():
+                self._running.result()
+            self._manager = manager
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._running is not None:
+            with suppress(Exception):
+                await self._running
+
+
+def _check(scope: Any) -> None:
+    """Raises AccessRefused for what is no request of the kind that is served here."""
+    if scope["method"] != "POST":
+        sentence = f"{line(scope['method'])[:20]} is not possible here, but POST: there is no stream and no session."
+        raise AccessRefused(405, sentence, {"Allow": "POST"})
+    if scope["query_string"]:
+        raise AccessRefused(
+            400, f"There is no parameter {quoted(scope['query_string'].decode('latin-1'))} here: /mcp takes none."
+        )
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"application/json":
+        raise AccessRefused(415, "MCP is spoken in JSON: Content-Type: application/json.")
+
+
+async def _in_time(work: Callable[[bytes], Any], body: bytes) -> Any:
+    return await asyncio.to_thread(work, body) if len(body) > _LARGE else work(body)
+
+
+def _printable(body: bytes) -> bytes:
+    return body if body.isascii() and b"\x7f" not in body else json_of(msgspec.json.decode(body))
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    ours = {b"content-type": b"application/json", b"content-length": b"%d" % len(body), b"cache-control": b"no-store"}
+    named = [*ours.items(), *(each for each in headers if each[0] not in ours)]
+    await send({"type": "http.response.start", "status": status, "headers": named})
+    await send({"type": "http.response.body", "body": body})

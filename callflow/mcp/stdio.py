@@ -1,0 +1,115 @@
+"""What `python -m callflow.mcp` starts: the record of the calls as an MCP server on standard input and output.
+
+Clients start it anywhere. Where a record or the settings of Callflow lie, settings are read as the server reads them
+that is started there; elsewhere a `.env` is another program's, and only what lies beside `server.py` is read.
+
+The database is only read: nothing in it is changed and nothing is made beside it, also where it is of an earlier system
+or version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from mcp.server.stdio import stdio_server
+from sqlalchemy import URL
+
+from callflow.config.display import secrets_of
+from callflow.config.files import HOME
+from callflow.config.loader import load
+from callflow.config.profiles import country
+from callflow.config.settings import Settings
+from callflow.contracts.errors import McpToolError, SettingsError
+from callflow.contracts.log_format import FORM, Formatter
+from callflow.history.database import Database, DatabaseError, url_of
+from callflow.history.store import Store
+from callflow.mcp.server import NAME, make_server
+from callflow.runtime import interruptible
+
+
+class Reader:
+    """Opens the record when it is first asked for, and looks at it before each question: it may come into being later
+    than this process, or be brought up to date by a server."""
+
+    def __init__(self, url: URL, country: str) -> None:
+        self._store = Store(Database(url, read_only=True), country=country)
+
+    async def store(self) -> Store:
+        """Raises ToolError."""
+        try:
+            await self._store.database.check()
+        except DatabaseError as error:
+            raise McpToolError(str(error)) from None
+        return self._store
+
+    async def close(self) -> None:
+        await self._store.database.close()
+
+
+def home() -> Path:
+    """Where Callflow is set up."""
+    here = Path.cwd()
+    set_up = any((here / name).exists() for name in ("settings.toml", "data/callflow.db"))
+    return here if set_up else HOME
+
+
+def settings_of(folder: Path) -> Settings:
+    """As the server reads them that is started in that folder. Raises SettingsError."""
+    return load() if folder == Path.cwd() else load(toml=folder / "settings.toml", env_file=folder / ".env")
+
+
+def record_url(folder: Path) -> URL:
+    """Raises SettingsError, DatabaseError."""
+    settings = settings_of(folder)
+    url = url_of(settings.database_url, settings.data_dir)
+    if url.get_backend_name() == "sqlite":
+        file = url.database or ""
+        url = url.set(
+            database=str(next((each / file for each in (folder, HOME) if (each / file).exists()), folder / file))
+        )
+    return url
+
+
+async def serve(url: URL, country: str) -> None:
+    reader = Reader(url, country)
+    server = make_server(reader.store)
+    print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
+    try:
+        async with stdio_server() as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
+    finally:
+        await reader.close()
+
+
+def main() -> int:
+    handler = logging.StreamHandler(sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    folder = home()
+    try:
+        url = record_url(folder)
+        handler.setFormatter(Formatter(FORM, secrets_of(settings_of(folder)).lines))
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    except DatabaseError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with interruptible():
+        return _run(serve(url, country(settings_of(folder))))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> int:
+    code = 0
+    try:
+        asyncio.run(serving)
+    except* BrokenPipeError:
+        pass  # the client is gone
+    except* OSError as errors:
+        print(f"{NAME}: the client cannot be answered: {errors.exceptions[0]}", file=sys.stderr)
+        code = 1
+    return code

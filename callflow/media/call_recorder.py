@@ -1,0 +1,162 @@
+"""A call on disk: stereo WAV, the caller left, and right what the caller heard, at the moment when it was heard.
+
+`Tape` is pure: it is told audio and times, and hands out what lies behind. `CallRecorder` writes that away once a second,
+in another thread; its file is whole after every second, whatever becomes of the process. Whatever fails here ends the
+recording, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import struct
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from callflow.config import private_files
+from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
+
+
+log = logging.getLogger(__name__)
+
+_RATE: Final = BYTES_PER_MS * 1000
+_JUMP_SECONDS: Final = 0.5
+"""The caller's frames follow one another; only after a pause of that length the next one begins when it comes."""
+_EVERY_SECONDS: Final = 1.0
+_BEHIND_SECONDS: Final = 0.75
+"""What is newer may still change: frames arrive late, and what was to be heard is cut off."""
+_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+
+
+class Tape:
+    """µ-law in; interleaved 16-bit samples out. Times are seconds of one monotonic clock."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._taken = 0
+        """Samples of each channel that were handed out."""
+        self._caller: list[tuple[int, bytes]] = []
+        self._agent: list[tuple[int, bytes]] = []
+        self._next = 0
+
+    def caller(self, audio: bytes, now: float) -> None:
+        """The next of the caller's frames has come."""
+        here = max(self._at(now) - len(audio), 0)
+        if here - self._next > _JUMP_SECONDS * _RATE:
+            self._next = here
+        self._caller.append((self._next, audio))
+        self._next += len(audio)
+
+    def agent(self, audio: bytes, at: float) -> None:
+        """The caller will hear this, from then on."""
+        self._agent.append((self._at(at), audio))
+
+    def cut(self, at: float) -> None:
+        """Nothing of the agent's is heard after that."""
+        end = self._at(at)
+        self._agent = [(place, audio[: end - place]) for place, audio in self._agent if place < end]
+
+    def take(self, until: float) -> tuple[bytes, bytes]:
+        """Both channels up to that time, of the same length."""
+        end = max(self._at(until), self._taken)
+        left, self._caller = self._lay_out(self._caller, end)
+        right, self._agent = self._lay_out(self._agent, end)
+        self._taken = end
+        return left, right
+
+    def _at(self, time: float) -> int:
+        return max(round((time - self._began) * _RATE), 0)
+
+    def _lay_out(self, pieces: list[tuple[int, bytes]], end: int) -> tuple[bytes, list[tuple[int, bytes]]]:
+        begin = self._taken
+        laid = bytearray([ULAW_SILENCE]) * (end - begin)
+        left: list[tuple[int, bytes]] = []
+        for place, audio in pieces:
+            skipped = max(begin - place, 0)
+            here = audio[skipped : end - place] if end > place else b""
+            laid[place + skipped - begin : place + skipped - begin + len(here)] = here
+            if place + len(audio) > end:
+                rest = max(end - place, 0)
+                left.append((place + rest, audio[rest:]))
+        return bytes(laid), left
+
+
+def interleaved(left: bytes, right: bytes) -> bytes:
+    """µ-law of two channels as 16-bit stereo."""
+    both = array("h", bytes(4 * len(left)))
+    for channel, audio in enumerate((left, right)):
+        samples = array("h")
+        samples.frombytes(ulaw_to_pcm16(audio))
+        both[channel::2] = samples
+    return both.tobytes()
+
+
+def header(samples: int) -> bytes:
+    """Of a RIFF file with so many stereo samples."""
+    size = samples * 4
+    return _HEADER.pack(
+        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 2, _RATE, _RATE * 4, 4, 16, b"data", size
+    )  # fmt: skip
+
+
+class CallRecorder:
+    def __init__(self, path: Path, clock: Callable[[], float], failed: Callable[[str], Any]) -> None:
+        self.path, self._clock, self._failed = path, clock, failed
+        self._tape: Tape | None = Tape(clock())
+        self._samples = 0
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
+        self._writing: asyncio.Task[None] | None = None
+
+    def caller(self, audio: bytes) -> None:
+        if self._tape is not None:
+            self._tape.caller(audio, self._clock())
+
+    def agent(self, audio: bytes, at: float) -> None:
+        if self._tape is not None:
+            self._tape.agent(audio, at)
+
+    def cut(self, at: float) -> None:
+        if self._tape is not None:
+            self._tape.cut(at)
+
+    async def close(self) -> None:
+        """With the last sound."""
+        self._timer.cancel()
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+        if self._tape is not None:
+            await self._write(self._clock())
+            self._tape = None
+
+    def _tick(self) -> None:
+        if self._tape is None:
+            return
+        if self._writing is None or self._writing.done():  # else the disk is slow, and the tape grows a little
+            self._writing = self._loop.create_task(self._write(self._clock() - _BEHIND_SECONDS), name="recording")
+        self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
+
+    async def _write(self, until: float) -> None:
+        if self._tape is None:
+            return
+        left, right = self._tape.take(until)
+        try:
+            await asyncio.to_thread(self._append, left, right)
+        except OSError as error:
+            self._tape = None
+            log.error("the recording %s ends: %s", self.path, error)
+            self._failed(str(error.strerror or error))
+
+    def _append(self, left: bytes, right: bytes) -> None:
+        if not self._samples:
+            private_files.make_ours(self.path.parent)
+        handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        with os.fdopen(handle, "r+b") as file:
+            file.seek(_HEADER.size + self._samples * 4)
+            file.write(interleaved(left, right))
+            self._samples += len(left)
+            file.seek(0)
+            file.write(header(self._samples))

@@ -1,0 +1,265 @@
+"""One media socket: its reader, its one writer, its protocol, and the order of its frames.
+
+The relay decides what the audio means; here a carrier's socket is turned into ordered µ-law for the engine, and what
+the relay sends into frames. A socket that breaks the rules is closed with a reason; garbage ends nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hmac
+import logging
+from collections import Counter
+from typing import Final, Protocol
+
+from callflow.contracts.errors import Malformed
+from callflow.contracts.media import (
+    CallerAudio,
+    DtmfFrame,
+    Frame,
+    IgnoredFrame,
+    MarkReceived,
+    MediaError,
+    MediaProtocol,
+    MediaSocket,
+    StreamConnected,
+    StreamStarted,
+    StreamStopped,
+)
+from callflow.media import g711
+from callflow.media.malformed_frames import loosely_decoded, shape_of
+from callflow.media.media_config import MediaConfig
+from callflow.media.reorder_buffer import ReorderBuffer
+from callflow.media.socket_writer import SocketWriter
+
+
+log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS: Final = 0.3
+_READABLE: Final = ("PCMU", "PCMA")
+
+
+class StreamOwner(Protocol):
+    """Whoever a stream belongs to: told of everything, and of audio through one call a frame."""
+
+    call: str
+    counts: Counter[str]
+
+    def append(self, payload: str, audio: bytes) -> None:
+        """A frame of the caller's: base64 of µ-law, and the same decoded."""
+
+    def is_ours(self, start: StreamStarted) -> bool: ...
+
+    def started(self, stream: str, encoding: str) -> None: ...
+
+    def refused(self, reason: str) -> None: ...
+
+    def marked(self, name: str) -> None: ...
+
+    def digit(self, digit: str) -> None: ...
+
+
+class MediaStream:
+    """One media socket: its reader, its one writer, its protocol and the order of its frames."""
+
+    def __init__(
+        self, relay: StreamOwner, socket: MediaSocket, protocol: MediaProtocol, secret: str, config: MediaConfig
+    ) -> None:
+        self._relay, self._socket, self._protocol, self._secret = relay, socket, protocol, secret
+        self._config = config
+        self._counts = relay.counts
+        self._loop = asyncio.get_running_loop()
+        self._reorder = ReorderBuffer(config.reorder_frames)
+        self._writer = SocketWriter(socket.send, self._end, seconds=config.write_seconds)
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self.gone = asyncio.Event()
+        """Set by whoever ran it."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._holding: asyncio.TimerHandle | None = None
+        self._alaw = False
+        self.started = False
+        self._shows = log.isEnabledFor(logging.DEBUG)
+
+    async def run(self) -> str:
+        """Why it ended."""
+        reading = asyncio.create_task(self._read(), name="media-in")
+        writing = asyncio.create_task(self._writer.run(), name="media-out")
+        try:
+            return await self._over
+        finally:
+            for timer in (*self._timers.values(), self._holding):
+                if timer is not None:
+                    timer.cancel()
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            await self._close_socket(1000, "")
+
+    def await_start(self) -> None:
+        if not self.started and "start" not in self._timers:
+            seconds = self._config.start_frame_seconds
+            self._timers["start"] = self._loop.call_later(seconds, self._refuse, f"no start frame within {seconds:g} s")
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._close_socket(code, reason)
+        self._end(reason)
+
+    async def end(self, reason: str) -> None:
+        """Returns when whoever ran it has told its end."""
+        self._end(reason)
+        await self.gone.wait()
+
+    def send_audio(self, audio: bytes) -> None:
+        payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        self._writer.put(self._protocol.audio(payload), len(audio))
+        self._counts["bytes_out"] += len(audio)
+
+    def send_mark(self, name: str) -> None:
+        if self._shows:
+            log.debug("call %s: media out: mark %s", self._relay.call, name)
+        self._writer.put(self._protocol.mark(name))
+
+    def clear(self) -> None:
+        if self.started:
+            if self._shows:
+                log.debug("call %s: media out: clear", self._relay.call)
+            self._writer.put(self._protocol.clear())
+
+    async def _read(self) -> None:
+        receive, decode = self._socket.receive, self._protocol.decode
+        try:
+            while (message := await receive()) is not None:
+                try:
+                    frame = decode(message)
+                    if isinstance(frame, CallerAudio):
+                        if self.started:
+                            ready = self._reorder.push(frame.chunk, frame.payload)
+                            for payload in ready:
+                                self._pass_on(payload)
+                            if self._holding is not None or self._reorder.holding:
+                                self._hold(moved=bool(ready))
+                    else:
+                        self._other(frame)
+                except Malformed as error:
+                    self._unreadable(f"{error}: {shape_of(message)}")
+            self._end("the carrier closed the media socket")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("call %s: the media reader failed", self._relay.call)
+            self._end(f"the media reader failed: {type(error).__name__}")
+
+    def _pass_on(self, payload: str) -> None:
+        try:
+            audio = binascii.a2b_base64(payload, strict_mode=True)
+        except ValueError:
+            lenient = loosely_decoded(payload)
+            if lenient is None:
+                self._unreadable(f"its payload of {len(payload)} characters is not base64")
+                return
+            audio = lenient
+            payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        self._counts["frames_in"] += 1
+        if self._alaw:
+            audio = g711.alaw_to_ulaw(audio)
+            payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
+        if audio:
+            self._relay.append(payload, audio)
+
+    def _unreadable(self, what: str) -> None:
+        """Counted; and the first one of a call is told, without what it holds."""
+        self._counts["malformed_frames"] += 1
+        if self._counts["malformed_frames"] == 1:
+            log.warning("call %s: a frame of its media cannot be read: %s (others are counted)", self._relay.call, what)
+
+    def _hold(self, *, moved: bool) -> None:
+        """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""
+        if self._holding is not None and (moved or not self._reorder.holding):
+            self._holding.cancel()
+            self._holding = None
+        if self._holding is None and self._reorder.holding:
+            wait = self._config.reorder_frames * g711.FRAME_MS / 1000
+            self._holding = self._loop.call_later(wait, self._stop_holding)
+
+    def _stop_holding(self) -> None:
+        self._holding = None
+        for payload in self._reorder.flush():
+            self._pass_on(payload)
+
+    def _other(self, frame: Frame) -> None:
+        if self._shows and not isinstance(frame, IgnoredFrame):  # those may be our own voice, frame by frame
+            log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
+        match frame:
+            case MarkReceived(name=name):
+                self._relay.marked(name)
+            case StreamStarted():
+                self._start(frame)
+            case StreamStopped(reason=reason):
+                self._end(reason)
+            case DtmfFrame(digit=digit):
+                self._relay.digit(digit)
+            case StreamConnected(secret=secret):
+                if secret and not hmac.compare_digest(secret.encode(), self._secret.encode()):
+                    self._refuse("the stream's secret is wrong")
+            case MediaError(code=code, detail=detail):
+                self._counts["carrier_complaints"] += 1
+                if self._counts["carrier_complaints"] == 1:
+                    log.warning(
+                        "call %s: the carrier complains about our media: %s %s (others of this call are counted)",
+                        self._relay.call, code, detail[:80],
+                    )  # fmt: skip
+            case _:
+                self._counts["ignored_frames"] += 1
+
+    def _start(self, start: StreamStarted) -> None:
+        if self.started:
+            self._counts["ignored_frames"] += 1
+            return
+        if not self._relay.is_ours(start):
+            self._refuse(f"the stream belongs to another call, or to another account: {start.call[:80]}")
+            return
+        if start.encoding not in _READABLE or start.sample_rate != 8000 or start.channels != 1:
+            reason = f"cannot read {start.encoding} at {start.sample_rate} Hz with {start.channels} channel(s)"
+            self._relay.refused(reason)
+            self._refuse(reason)
+            return
+        self._alaw = start.encoding == "PCMA"
+        self.started = True
+        timer = self._timers.pop("start", None)
+        if timer is not None:
+            timer.cancel()
+        self._relay.started(start.stream, start.encoding)
+
+    def _refuse(self, reason: str) -> None:
+        """It is we who close it."""
+        if not self._over.done():
+            log.warning("call %s: its media socket is closed here: %s", self._relay.call, reason)
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def _close_socket(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.close(code, reason)
+        except (TimeoutError, OSError, RuntimeError) as error:
+            log.debug("call %s: its media socket did not close cleanly: %r", self._relay.call, error)
+
+
+def _in_words(frame: Frame) -> str:
+    """For the log: no keys that were pressed, and no secret."""
+    match frame:
+        case StreamStarted(stream=stream, call=call, encoding=encoding):
+            return f"start, stream {stream[:80]}, call {call[:80]}, {encoding[:40]}"
+        case MarkReceived(name=name):
+            return f"mark {name[:80]}"
+        case StreamStopped(reason=reason):
+            return f"stop: {reason[:80]}"
+        case DtmfFrame():
+            return "dtmf"
+        case MediaError(code=code, detail=detail):
+            return f"error {code} {detail[:80]}"
+    return type(frame).__name__.lower()

@@ -1,0 +1,68 @@
+"""Puts numbered frames back into order, within a small window. Pure.
+
+Telnyx does not promise the order of media frames. A frame that is ahead is held until the ones before it have come,
+until more than `window` frames wait (20 ms each), or until the owner's timer calls `flush`. Frames that come after
+their place was given up, and repeats, are dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+_RESTART: Final = 50
+"""After so many late frames in a row (1 s), their numbers are believed: counting has begun anew."""
+
+
+class ReorderBuffer:
+    def __init__(self, window: int = 3) -> None:
+        self._window = window
+        self._next = 0
+        self._held: dict[int, str] = {}
+        self._late_in_a_row = 0
+        self.late = 0
+        """Frames that were dropped because they came too late or twice."""
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._held)
+
+    def push(self, chunk: int, payload: str) -> tuple[str, ...]:
+        """What can be passed on now, in order. `chunk` counts from 1; 0 is a frame without a number."""
+        if chunk == self._next and chunk and not self._held:
+            self._next = chunk + 1
+            self._late_in_a_row = 0
+            return (payload,)
+        if chunk <= 0 or not self._window:
+            return (*self.flush(), payload)
+        if self._next == 0:  # the first frame seen says where counting begins
+            self._next = 1 if chunk - 1 <= self._window else chunk
+        if chunk < self._next or chunk in self._held:
+            self.late += 1
+            self._late_in_a_row += 1
+            if self._late_in_a_row <= _RESTART:
+                return ()
+            self._held.clear()
+            self._next = chunk
+        self._late_in_a_row = 0
+        self._held[chunk] = payload
+        ready = self._run()
+        while len(self._held) > self._window:
+            self._next = min(self._held)
+            ready += self._run()
+        return tuple(ready)
+
+    def flush(self) -> tuple[str, ...]:
+        """Everything that is held, without waiting for what is missing."""
+        ready = [self._held[chunk] for chunk in sorted(self._held)]
+        if self._held:
+            self._next = max(self._held) + 1
+            self._held.clear()
+        return tuple(ready)
+
+    def _run(self) -> list[str]:
+        ready = []
+        while self._next in self._held:
+            ready.append(self._held.pop(self._next))
+            self._next += 1
+        return ready

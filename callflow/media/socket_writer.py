@@ -1,0 +1,100 @@
+"""The one writer of a socket: a bounded queue, and a deadline on every write.
+
+A peer that stops reading must end its own call and nothing else, so nobody but the writer ever waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+
+_LOOKS: Final = 4
+"""How often within its deadline a write is looked at: it is ended at most a quarter late."""
+
+
+class SocketWriter:
+    """`put` never waits; `run` sends in order until it is cancelled.
+
+    `weight` is whatever the owner wants to bound (bytes of audio, say); `limit` bounds the weight that waits, and
+    `messages` the number of messages. A peer that makes either bound overflow, or one write last longer than `seconds`,
+    is reported once to `stuck`, and what is put from then on is thrown away.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str], Awaitable[None]],
+        stuck: Callable[[str], None],
+        *,
+        seconds: float,
+        limit: int = 1 << 20,
+        messages: int = 2000,
+    ) -> None:
+        self._send, self._stuck = send, stuck
+        self._seconds, self._limit, self._messages = seconds, limit, messages
+        self._queue: deque[tuple[str, int]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._broken = False
+        self._writing = self._late = False
+        self._writes = self._seen = self._same = 0
+        self.waiting = 0
+        """Weight in the queue."""
+
+    def put(self, text: str, weight: int = 0) -> None:
+        if self._broken:
+            return
+        self._queue.append((text, weight))
+        self.waiting += weight
+        if self.waiting > self._limit or len(self._queue) > self._messages:
+            self._break("the peer does not read")
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        queue, send = self._queue, self._send
+        task = asyncio.current_task()
+        assert task is not None
+        self._watch = loop.call_later(self._seconds / _LOOKS, self._look, task)
+        try:
+            while not self._broken:
+                if not queue:
+                    self._wake = loop.create_future()
+                    await self._wake
+                while queue:
+                    text, weight = queue.popleft()
+                    self.waiting -= weight
+                    self._writes += 1
+                    self._writing = True
+                    await send(text)
+                    self._writing = False
+        except asyncio.CancelledError:
+            if not self._late:
+                raise
+            self._break(f"one write took longer than {self._seconds:g} s")
+        except Exception as error:  # whatever kind of socket this is: it is the end of it
+            self._break(f"the socket broke: {error!r}")
+        finally:
+            self._watch.cancel()
+
+    def _look(self, writing: asyncio.Task[Any]) -> None:
+        """Now and then: is it still the same write? A timer for each would cost more than the write itself."""
+        if self._writing and self._writes == self._seen:
+            self._same += 1
+            if self._same >= _LOOKS:
+                self._late = True
+                writing.cancel()
+                return
+        else:
+            self._same = 0
+        self._seen = self._writes
+        self._watch = asyncio.get_running_loop().call_later(self._seconds / _LOOKS, self._look, writing)
+
+    def _break(self, reason: str) -> None:
+        if not self._broken:
+            self._broken = True
+            self._queue.clear()
+            self.waiting = 0
+            self._stuck(reason)

@@ -1,0 +1,188 @@
+"""What a process is made of: a Python that has the packages, Ctrl-C, an event loop, bound sockets, a log.
+
+Any Python 3 can read this file and `server.py`, so that one that is too old is told what to do. It imports nothing of
+ours, and nothing that takes time: each function loads what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+TYPE_CHECKING = False  # without loading `typing`: until `quiet` is called, Ctrl-C is a traceback
+if TYPE_CHECKING:
+    import asyncio
+    import logging
+    import socket
+    from collections.abc import Coroutine
+    from pathlib import Path
+    from typing import Any
+
+
+OLDEST = (3, 11)
+PACKAGES = (
+    "aiosqlite", "alembic", "asyncpg", "cryptography", "dotenv", "httpx", "hypercorn", "jsonschema", "mcp", "msgspec",
+    "phonenumbers", "pydantic", "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soundfile", "soxr",
+    "sqlalchemy", "tenacity", "transitions", "websockets",
+)  # fmt: skip
+"""What is imported of the packages that pyproject.toml names."""
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended, as shells have it."""
+
+
+def begin(*command: str) -> None:
+    """Go on with a Python that can run Callflow: this one, or that of `.venv`; else exit with 2 and say what to do.
+
+    `command`: what `.venv`'s Python would be started with, before the words of the command line.
+    """
+    quiet()
+    from importlib.util import find_spec
+
+    open_streams()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    lacking = next((name for name in PACKAGES if find_spec(name) is None), "")
+    if sys.version_info >= OLDEST and not lacking:
+        return
+    own, python = _own_python()
+    if python is not None and not own:
+        if hasattr(signal, "pthread_sigmask"):
+            # Ctrl-C would meet the new process before it can handle it: it is delivered when `quiet` was called there.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.execv(str(python), [str(python), *command, *sys.argv[1:]])
+    found = ".".join(str(part) for part in sys.version_info[:2])
+    oldest = ".".join(str(part) for part in OLDEST)
+    why = f"it lacks the package {lacking}" if sys.version_info >= OLDEST else f"it is older than {oldest}"
+    whose = "its environment .venv is not complete" if own else f"this Python {found} cannot run it"
+    print(f"Callflow: {whose} ({why}). Run {_root() / 'scripts/setup'} once, then start this again.", file=sys.stderr)
+    sys.exit(2)
+
+
+def open_streams() -> None:
+    """Whoever starts this may have closed the standard streams (`<&-`): what is opened next would take their places."""
+    for place, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(place, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
+
+
+def _root() -> Path:
+    from pathlib import Path
+
+    return Path(__file__).resolve().parents[1]
+
+
+def _own_python() -> tuple[bool, Path | None]:
+    """Whether this process runs in `.venv`, and the Python there, if there is one."""
+    from pathlib import Path
+
+    folder = _root() / ".venv"
+    for name in ("bin/python", "Scripts/python.exe"):
+        if (folder / name).exists():
+            return Path(sys.prefix).resolve() == folder.resolve(), folder / name
+    return False, None
+
+
+def quiet() -> None:
+    """Ctrl-C ends the process at once, and without a traceback: nothing has begun that would have to be put away."""
+    signal.signal(signal.SIGINT, _leave)
+
+
+class interruptible:  # noqa: N801 - used as a function; `contextlib` would have to be loaded
+    """Within it Ctrl-C is Python's own KeyboardInterrupt, if `quiet` was called: something has begun."""
+
+    def __enter__(self) -> None:
+        self._was = signal.getsignal(signal.SIGINT)
+        if self._was is _leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *_: object) -> None:
+        if self._was is _leave:
+            quiet()
+
+
+def _leave(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+_SWITCH_SECONDS = 0.0005
+"""How soon another thread (the journal's, a tool's) gives way to the audio. Python's own is 5 ms, a quarter frame."""
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine on the loop that serves, until it returns; returns its exit code."""
+    import asyncio
+
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    with interruptible(), asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.get_loop().set_exception_handler(on_loop_error)
+        return runner.run(main)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop: uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:  # Windows: the standard loop does the same, slower
+        import asyncio
+
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out what is no error: Python 3.11's streams report a connection as an error when its handler is cancelled, as by a closing listener."""
+    import asyncio
+
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
+
+
+def run_interruptible(main: Coroutine[Any, Any, int]) -> int:
+    """The same for a command: Ctrl-C ends it with the exit code 130, without a traceback."""
+    try:
+        return run(main)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a listening port before anything else begins. Raises OSError with the port and the reason."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(f"port {port} on {host} cannot be used ({error.strerror or error})") from error
+    bound.setblocking(False)
+    return bound
+
+
+def name_of(bound: socket.socket) -> tuple[str, int]:
+    """The host and port that a socket is bound to."""
+    host, port = bound.getsockname()[:2]
+    return host, port
+
+
+def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
+    """Send the log to standard error. `level`: debug, info, warning or error; debug holds for our own code alone."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    # Others' libraries tell every header and every row at the level debug: keys, and what was said, are among them.
+    logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
+    for ours in ("callflow", "carriers"):
+        logging.getLogger(ours).setLevel(level.upper())
+    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert

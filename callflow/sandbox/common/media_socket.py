@@ -1,0 +1,351 @@
+"""A media stream: the emulated carrier as the WebSocket client that carries a call's audio as JSON text frames.
+
+What is the same for every carrier: the queue to the product and its delays, the playout clock with its marks, the log,
+the ways in which a socket ends or misbehaves. What the frames look like is the carrier's own business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, Final, NamedTuple
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.protocol import State
+
+from callflow.sandbox.common.faults import CarrierFaults
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.phone import Playout
+
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_BACKLOG: Final = 1500
+"""Frames (30 s) that wait for a product that does not read; later ones are lost, as RTP would be."""
+CLOSE_S: Final = 1.0
+"""How long an orderly close may take before the connection is cut."""
+
+GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
+    "text": lambda: "this is not JSON",
+    "json": lambda: '["a", "list"]',
+    "unknown": lambda: '{"event":"weather","weather":{"sky":"clear"}}',
+    "binary": lambda: random.randbytes(320),
+    "huge": lambda: '{"event":"media","media":{"payload":"' + "A" * (4 * 1024 * 1024) + '"}}',
+}
+
+
+class Frame(NamedTuple):
+    """One line of a stream's log. `at` is monotonic; `size` is of the audio in bytes, or of the message."""
+
+    at: float
+    event: str
+    size: int
+    name: str = ""
+
+
+class Cleared(NamedTuple):
+    """A `clear` as it arrived: how many bytes had come out of the ear by then, and how many had been received."""
+
+    at: float
+    played: int
+    received: int
+
+
+def b64(audio: bytes) -> str:
+    return base64.b64encode(audio).decode("ascii")
+
+
+class MediaSocket(ABC):
+    """One WebSocket to the product. Its call feeds it the caller's frames and decides when it ends.
+
+    A carrier's stream says what the frames look like: `media_text`, `numbered`, `goodbye`, and `receive`.
+    """
+
+    def __init__(
+        self, stream_id: str, *, faults: Callable[[], CarrierFaults], tasks: Tasks, changed: Callable[[], None]
+    ) -> None:
+        self.stream_id = stream_id
+        self.playout = Playout("media")
+        self.log_out: list[Frame] = []
+        """Frames to the product, when they were put on the wire."""
+        self.log_in: list[Frame] = []
+        """Frames from the product, when they arrived."""
+        self.clear_log: list[Cleared] = []
+        self.errors: list[tuple[int, str]] = []
+        """What the product did wrong: the carrier's code and why."""
+        self.odd_frames = 0
+        """Media frames of the product that were no multiple of 20 ms."""
+        self.lost_frames = 0
+        """Caller frames given up because the product did not read."""
+        self.connected = False
+        self.started = False
+        self.started_at: float | None = None
+        self.ended = ""
+        """Why it is over: "stopped" (by the call), "closed" (by the product), "lost"; "failed" if it never was."""
+        self.faults = faults
+        self.changed = changed
+        self.sequence = 0
+        self.chunks = {"inbound": 0, "outbound": 0}
+        self._tasks = tasks
+        self._ws: ClientConnection | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._out: asyncio.Queue[tuple[float, str | bytes | None, Frame]] = asyncio.Queue()
+        self._last_due = 0.0
+        self._late: deque[tuple[float, str | bytes]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._cut: asyncio.TimerHandle | None = None
+        self._window: list[tuple[str, Frame]] = []
+        self._garbage_sent = False
+        self._over = asyncio.Event()
+
+    # The carrier's own
+
+    @abstractmethod
+    def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
+        """One media frame of 20 ms, which is number `chunk` of its track (from 1)."""
+
+    @abstractmethod
+    def event_text(self, event: str, content: Mapping[str, Any]) -> str:
+        """Any other frame that counts."""
+
+    @abstractmethod
+    def goodbye(self) -> Mapping[str, Any]:
+        """What the stop frame says."""
+
+    @abstractmethod
+    def receive(self, message: str | bytes, at: float) -> None:
+        """A message of the product, which arrived at that time."""
+
+    @property
+    def received_bytes(self) -> int:
+        return self.playout.received_bytes
+
+    @property
+    def played_bytes(self) -> int:
+        return self.playout.played_bytes
+
+    @property
+    def cleared_bytes(self) -> int:
+        return self.playout.cleared_bytes
+
+    @property
+    def clears(self) -> int:
+        return self.playout.clears
+
+    @property
+    def underruns(self) -> int:
+        return self.playout.underruns
+
+    @property
+    def max_queued_ms(self) -> float:
+        return self.playout.max_queued_ms
+
+    # Life of the socket
+
+    async def open(self, url: str, headers: Mapping[str, str], timeout: float, **where: Any) -> bool:
+        """Whether the socket is open now; not so if the call ended meanwhile. Raises whatever goes wrong.
+
+        `where`: the host and port that the connection really goes to.
+        """
+        self._ws = await connect(
+            url,
+            additional_headers=dict(headers),
+            compression=None,
+            open_timeout=timeout,
+            close_timeout=0.5,
+            ping_interval=None,
+            max_size=MAX_MESSAGE_BYTES,
+            proxy=None,
+            **where,
+        )
+        if self.ended:
+            self._ws.transport.abort()
+            return False
+        self.connected = True
+        self._writer = self._tasks.spawn(self._write(self._ws), "media writer")
+        self._tasks.spawn(self._read(self._ws), "media reader")
+        return True
+
+    def begin(self, start: Mapping[str, Any]) -> None:
+        """Says `start`; from now on the caller's frames flow."""
+        self.event("start", start=start)
+        self.started = True
+        self.started_at = monotonic()
+        self.changed()
+
+    def finish(self) -> None:
+        """The call ends the stream: `stop`, then an orderly close."""
+        if self.ended or not self.connected:
+            self._end("stopped")
+            return
+        self._send_window()
+        if not self.faults().no_stop and self.started:
+            self.event("stop", stop=self.goodbye())
+        self._put(None, Frame(0, "close", 0))
+        self.playout.stop(monotonic())
+        self.ended = "stopped"
+        # A product that no longer reads keeps the goodbye from being sent.
+        self._cut = asyncio.get_running_loop().call_later(CLOSE_S + self.faults().link_ms / 1000, self.drop)
+
+    def drop(self) -> None:
+        """Cuts the TCP connection without a word."""
+        if self._writer is not None:
+            self._writer.cancel()
+        if self._ws is not None:
+            self._ws.transport.abort()
+        self._end("lost")
+
+    def fail(self) -> None:
+        """It never came to be."""
+        self._end("failed")
+
+    async def over(self) -> str:
+        """Waits until the socket is gone. Returns `ended`."""
+        await self._over.wait()
+        return self.ended
+
+    def _end(self, why: str) -> None:
+        self.ended = self.ended or why
+        self.playout.stop(monotonic())
+        for timer in (self._timer, self._cut):
+            if timer is not None:
+                timer.cancel()
+        self._over.set()
+        self.changed()
+
+    # To the product
+
+    def send_raw(self, message: str | bytes) -> None:
+        """Puts anything on the wire."""
+        self.send("raw", message)
+
+    def send_media(self, track: str, ulaw: bytes) -> None:
+        faults = self.faults()
+        self.sequence += 1
+        self.chunks[track] += 1
+        chunk = self.chunks[track]
+        text = self.media_text(track, chunk, ulaw)
+        if faults.media_lose_every and chunk % faults.media_lose_every == 0:
+            return
+        frame = Frame(0, "media", len(ulaw), str(chunk))
+        copies = 2 if faults.media_duplicate_every and chunk % faults.media_duplicate_every == 0 else 1
+        self._window += [(text, frame)] * copies
+        if len(self._window) >= faults.media_shuffle:
+            self._send_window()
+
+    def _send_window(self) -> None:
+        faults = self.faults()
+        if faults.media_shuffle:
+            random.shuffle(self._window)
+        for text, frame in self._window:
+            self._put(text, frame, faults.media_jitter_ms)
+        self._window.clear()
+
+    def event(self, event: str, **content: Any) -> None:
+        self.sequence += 1
+        self.send(event, self.event_text(event, content), content.get("mark", {}).get("name", ""))
+
+    def send(self, event: str, message: str | bytes, name: str = "") -> None:
+        self._put(message, Frame(0, event, len(message), name))
+
+    def _put(self, message: str | bytes | None, frame: Frame, jitter_ms: float = 0.0) -> None:
+        if self.ended:
+            return
+        if frame.event == "media" and self._out.qsize() >= MAX_BACKLOG:
+            self.lost_frames += 1
+            return
+        delay = self.faults().link_ms + (random.uniform(0, jitter_ms) if jitter_ms else 0.0)
+        self._last_due = max(self._last_due, monotonic() + delay / 1000) if delay else self._last_due
+        self._out.put_nowait((self._last_due, message, frame))
+
+    async def _write(self, ws: ClientConnection) -> None:
+        try:
+            while True:
+                due, message, frame = await self._out.get()
+                if (wait := due - monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                if message is None:
+                    break
+                await ws.send(message)
+                self.log_out.append(frame._replace(at=monotonic()))
+            await ws.close(1000)
+        except ConnectionClosed:
+            pass  # the reader finds out why
+        except AttributeError:
+            # To say that a connection is lost websockets 17 aborts its transport once more, which asyncio cannot bear.
+            if ws.state is State.OPEN:
+                raise
+        finally:
+            if self.ended == "stopped":
+                self._end("stopped")
+
+    def misbehave(self, at: float) -> None:
+        """What the faults ask for at a certain age of the stream."""
+        faults = self.faults()
+        age = at - (self.started_at or at)
+        if faults.garbage and not self._garbage_sent and age >= faults.garbage_after_s:
+            self._garbage_sent = True
+            for kind in faults.garbage:
+                self.send_raw(GARBAGE[kind]())
+        if faults.drop_socket_after_s is not None and age >= faults.drop_socket_after_s:
+            self.drop()
+
+    # From the product
+
+    async def _read(self, ws: ClientConnection) -> None:
+        try:
+            while True:
+                message = await ws.recv()
+                stop_s = self.faults().stop_reading_after_s
+                if stop_s is not None and self.started_at is not None and monotonic() - self.started_at >= stop_s:
+                    await self._over.wait()
+                    return
+                link_s = self.faults().link_ms / 1000
+                if link_s or self._late:
+                    self._late.append((monotonic() + link_s, message))
+                    if len(self._late) == 1:
+                        asyncio.get_running_loop().call_later(link_s, self._arrive_late)
+                else:
+                    self.receive(message, monotonic())
+        except ConnectionClosedOK:
+            self._end("closed")
+        except ConnectionClosed as closed:
+            # Some servers close without a status (1005): that is still a close, not a loss.
+            self._end("closed" if closed.rcvd is not None else "lost")
+
+    def _arrive_late(self) -> None:
+        while self._late and self._late[0][0] <= monotonic():
+            due, message = self._late.popleft()
+            self.receive(message, due)
+        if self._late and not self._over.is_set():
+            asyncio.get_running_loop().call_later(max(0.0, self._late[0][0] - monotonic()), self._arrive_late)
+
+    def mark(self, name: str, at: float) -> None:
+        self.log_in.append(Frame(at, "mark", 0, name))
+        self.playout.mark(name, at)
+        self._echo_due()
+
+    def clear(self, at: float) -> None:
+        self.log_in.append(Frame(at, "clear", 0))
+        self.clear_log.append(Cleared(at, self.playout.played(at), self.playout.received_bytes))
+        self._echo(self.playout.clear(at))
+
+    def _echo_due(self) -> None:
+        """A mark comes back when the media before it has been played, at once if nothing is queued."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._echo(self.playout.due(monotonic()))
+        if (due := self.playout.next_due) is not None and not self.ended:
+            wait = max(0.0, due - monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._echo_due)
+
+    def _echo(self, names: list[str]) -> None:
+        if not self.faults().no_marks:
+            for name in names:
+                self.event("mark", mark={"name": name})

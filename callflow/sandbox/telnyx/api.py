@@ -1,0 +1,339 @@
+"""The HTTP API under /v2: who may ask, what may be asked, and what a command does to its call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from callflow.sandbox.common.http_server import Request, Response, json_response
+from callflow.sandbox.telnyx import account
+from callflow.sandbox.telnyx.call import Call
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.faults import ApiFault
+from callflow.sandbox.telnyx.frames import StreamOptions
+from callflow.sandbox.telnyx.outbound import Dialling
+from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
+from callflow.sandbox.telnyx.validation import ApiError, check
+
+
+_CONTROL_ID = re.compile(r"v[23]:[A-Za-z0-9_-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+OK: Final = {"data": {"result": "ok"}}
+
+_STATUS_ERRORS: Final = {
+    401: ("10009", "Authentication failed"),
+    403: ("10010", "Authorization failed"),
+    404: ("10005", "Resource not found"),
+    408: ("10007", "Request timeout"),
+    422: ("10015", "Bad Request"),
+    429: ("10011", "Too many requests"),
+    500: ("10007", "Internal server error"),
+    503: ("10007", "Service unavailable"),
+}
+
+
+@dataclass(slots=True)
+class Command:
+    """One HTTP request to the API. `status` is None as long as it is not answered; 0 means it never was (a fault)."""
+
+    at: float
+    method: str
+    path: str
+    action: str
+    """"answer", "hangup", …, "dial", or "get" for the queries."""
+    call_control_id: str | None
+    body: Any
+    """Parsed JSON; the raw bytes when it is not JSON."""
+    status: int | None = None
+    response: Any = None
+    duplicate: bool = False
+    """Its command_id was seen within the last 60 seconds: answered, but without effect."""
+
+
+@dataclass
+class Api:
+    """Answers /v2 and keeps every request on record."""
+
+    switch: Switch
+    api_key: str
+    commands: list[Command] = field(default_factory=list)
+    _dialled: dict[str, tuple[float, Any]] = field(default_factory=dict)
+
+    async def handle(self, request: Request) -> Response:
+        parts = [unquote(part) for part in request.path.removeprefix("/v2/").split("/")]
+        command = _record(request, parts)
+        self.commands.append(command)
+        self.switch.changed()
+        fault: ApiFault | None = None
+        try:
+            if request.headers.get("authorization") != f"Bearer {self.api_key}":
+                raise ApiError(401, "10009", "Authentication failed", "The required authentication headers are wrong.")
+            fault = self.switch_faults(command).take_api_fault(command.action)
+            if fault is not None:
+                await _before(fault)
+            answer = self._route(command, parts, request)
+            response = json_response(200, answer)
+        except ApiError as error:
+            response = json_response(error.status, error.body(), _limits(error, fault))
+        except ConnectionResetError:
+            response = Response(0, lost=True)
+        if fault is not None:
+            await fault.after(response)
+        command.status = 0 if response.lost else response.status
+        command.response = msgspec.json.decode(response.body) if response.body else None
+        self.switch.changed()
+        return response
+
+    def switch_faults(self, command: Command) -> Any:
+        call = self.switch.calls.get(command.call_control_id or "")
+        return call.faults if call is not None else self.switch.faults
+
+    def _route(self, command: Command, parts: list[str], request: Request) -> Any:
+        match request.method, parts:
+            case "POST", ["calls"]:
+                return self._dial(_json(command))
+            case "GET", ["calls", control_id]:
+                return {"data": _status(self._find(control_id))}
+            case "GET", ["call_control_applications", *rest] if rest in ([], [CONNECTION_ID]):
+                found = account.application(self.switch)
+                return {"data": found} if rest else account.page([found])
+            case "GET", ["phone_numbers"]:
+                return account.page(account.numbers(self.switch, parse_qs(request.query)))
+            case "GET", ["connections", connection_id, "active_calls"]:
+                return self._active_calls(connection_id, request.query)
+            case ("POST" | "PUT") as method, ["calls", control_id, "actions", action] if action in COMMANDS:
+                if action != DIAL and (method == "PUT") == (action in PUT_COMMANDS):
+                    return self._command(command, self._find(control_id), action)
+        raise ApiError(404, "10005", "Resource not found", f"There is no {request.method} {request.path} here.")
+
+    def _find(self, control_id: str) -> Call:
+        if not _CONTROL_ID.fullmatch(control_id):
+            detail = "The call_control_id provided was not valid."
+            raise ApiError(422, "90015", "Invalid Call Control ID", detail, "/call_control_id")
+        call = self.switch.calls.get(control_id)
+        forget_s = self.switch.timing.forget_call_s
+        if call is None or (call.ended_at is not None and monotonic() - call.ended_at > forget_s):
+            raise ApiError(404, "10005", "Resource not found", "The requested call does not exist.")
+        return call
+
+    def _command(self, command: Command, call: Call, action: str) -> Any:
+        # Telnyx looks at the call before the body (seen on live calls): a bad body for a dead call says 90018.
+        body = _json(command)
+        if self._is_duplicate(call, body):
+            command.duplicate = True
+            return OK  # what a duplicate is answered is not documented (unknown)
+        if call.state == "ended":
+            detail = "This call is no longer active and can't receive commands."
+            raise ApiError(422, "90018", "Call has already ended", detail)
+        check(action, body)
+        if action == "answer":
+            _check_answer(call)
+        elif call.state != "answered" and action == "record_start":
+            detail = "Call recording cannot be started until audio has commenced on the call."
+            raise ApiError(422, "90020", "Call recording triggered before audio started", detail)
+        elif call.state != "answered" and action not in BEFORE_ANSWER:
+            detail = "This call can't receive this command because it has not been answered yet."
+            raise ApiError(422, "90034", "Call not answered yet", detail)
+        before = call.client_state
+        if body.get("client_state") is not None:
+            call.client_state = body["client_state"]
+        try:
+            extra = self._effects.get(action, _nothing)(self, call, body) or {}
+        except ApiError:
+            call.client_state = before
+            raise
+        if isinstance(body.get("command_id"), str):
+            call.command_ids[body["command_id"]] = monotonic()
+        return {"data": {"result": "ok", **extra}}
+
+    def _is_duplicate(self, call: Call, body: dict[str, Any]) -> bool:
+        """Telnyx docs: the same command_id for the same call_control_id is ignored for 60 seconds."""
+        command_id = body.get("command_id")
+        seen = call.command_ids.get(command_id) if isinstance(command_id, str) else None
+        return seen is not None and monotonic() - seen < self.switch.timing.command_id_window_s
+
+    # What the commands do. A command without an entry is checked and accepted, and does nothing.
+
+    def _answer(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+        call.route_webhooks(body)
+        extra = {"recording_id": call.start_recording(body)} if body.get("record") else {}
+        call.answer(StreamOptions.from_body(body) if body.get("stream_url") else None)
+        return extra
+
+    def _hangup(self, call: Call, _: dict[str, Any]) -> None:
+        call.end("normal_clearing", "callee" if call.direction == "incoming" else "caller", by="product")
+
+    def _reject(self, call: Call, body: dict[str, Any]) -> None:
+        if call.direction == "outgoing" or call.answering or call.state != "parked":
+            raise ApiError(
+                422, "10015", "Bad Request", "Only a parked incoming call can be rejected."
+            )  # (unknown code)
+        call.end(body["cause"].lower(), "callee", by="product")
+
+    def _streaming_start(self, call: Call, body: dict[str, Any]) -> None:
+        if call.stream is not None or call.has_stale_stream:
+            detail = "This command can't be issued when media streaming is used."
+            raise ApiError(422, "90045", "Media Streaming is used", detail)
+        if not body.get("stream_url"):  # the schema does not require it (unknown)
+            detail = "The 'stream_url' parameter is required and cannot be blank."
+            raise ApiError(422, "10004", "Missing required parameter", detail, "/stream_url")
+        call.open_stream(StreamOptions.from_body(body))
+
+    def _streaming_stop(self, call: Call, body: dict[str, Any]) -> None:
+        stream = call.stream
+        if stream is None and call.has_stale_stream:
+            call.has_stale_stream = False
+            return
+        if stream is None or body.get("stream_id") not in (None, stream.stream_id):
+            raise ApiError(422, "90048", "Media Streaming is not used", "This call has no media stream to stop.")
+        call.stop_stream()
+
+    def _speak(self, call: Call, body: dict[str, Any]) -> None:
+        if body.get("stop"):
+            call.voice.stop(body["stop"])
+        call.voice.speak(body["payload"])
+
+    def _playback_start(self, call: Call, body: dict[str, Any]) -> None:
+        if body.get("stop"):
+            call.voice.stop(body["stop"])
+        call.voice.play(body)
+
+    def _playback_stop(self, call: Call, body: dict[str, Any]) -> None:
+        call.voice.stop(body.get("stop") or "all")
+
+    def _send_dtmf(self, call: Call, body: dict[str, Any]) -> None:
+        call.digits_sent.append(body["digits"])
+
+    def _record_start(self, call: Call, body: dict[str, Any]) -> None:
+        call.start_recording(body)
+
+    def _record_stop(self, call: Call, _: dict[str, Any]) -> None:
+        call.stop_recording()
+
+    def _transfer(self, call: Call, body: dict[str, Any]) -> None:
+        Dialling(self.switch).transfer(call, body)
+
+    def _bridge(self, call: Call, body: dict[str, Any]) -> None:
+        call.park_after_unbridge = body.get("park_after_unbridge") == "self"
+        call.bridge(self._find(body["call_control_id"]))
+
+    _effects: ClassVar[dict[str, Callable[[Api, Call, dict[str, Any]], dict[str, Any] | None]]] = {
+        "answer": _answer,
+        "hangup": _hangup,
+        "reject": _reject,
+        "streaming_start": _streaming_start,
+        "streaming_stop": _streaming_stop,
+        "speak": _speak,
+        "playback_start": _playback_start,
+        "playback_stop": _playback_stop,
+        "send_dtmf": _send_dtmf,
+        "record_start": _record_start,
+        "record_stop": _record_stop,
+        "transfer": _transfer,
+        "bridge": _bridge,
+    }
+
+    def _dial(self, body: dict[str, Any]) -> Any:
+        check(DIAL, body)
+        if body["connection_id"] != CONNECTION_ID:
+            detail = "The requested connection_id (Call Control App ID) is either invalid or does not exist."
+            title = "Invalid value for connection_id (Call Control App ID)"
+            raise ApiError(422, "10015", title, detail, "/connection_id")
+        command_id = body.get("command_id")
+        seen, answer = self._dialled.get(command_id or "", (0.0, None))
+        if answer is not None and monotonic() - seen < self.switch.timing.command_id_window_s:
+            self.commands[-1].duplicate = True
+            return answer
+        answer = {"data": _status(Dialling(self.switch).dial(body))}
+        if command_id:
+            self._dialled[command_id] = (monotonic(), answer)
+        return answer
+
+    def _active_calls(self, connection_id: str, query: str) -> Any:
+        """Telnyx docs: cursor pages, page[limit] 20 (250 at most), page[after]."""
+        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        limit = asked.get("page[limit]", "20")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 250:
+            detail = "The value is outside of allowed range 1 to 250"
+            raise ApiError(422, "10033", "Value outside of range", detail, "/page[limit]")
+        calls = [
+            call for call in self.switch.calls.values() if call.state == "answered" and connection_id == CONNECTION_ID
+        ]
+        ids = [call.control_id for call in calls]
+        first = ids.index(asked["page[after]"]) + 1 if asked.get("page[after]") in ids else 0
+        page = calls[first : first + int(limit)]
+        more = first + int(limit) < len(calls)
+        data = [{name: value for name, value in _status(call).items() if name in _ACTIVE} for call in page]
+        cursors = {"after": page[-1].control_id if more else None, "before": None}
+        return {"data": data, "meta": {"cursors": cursors, "total_items": len(calls)}}
+
+
+_ACTIVE: Final = ("record_type", "call_control_id", "call_leg_id", "call_session_id", "call_duration", "client_state")
+
+
+def _nothing(_api: Api, call: Call, _body: dict[str, Any]) -> None:
+    call.note("a command was accepted that the sandbox does not act on")
+
+
+def _check_answer(call: Call) -> None:
+    if call.direction == "outgoing":
+        raise ApiError(422, "90102", "Invalid command", "The answer command can't be issued on an outbound call.")
+    if call.answering or call.state == "answered":
+        # Which code Telnyx has for this is not documented (unknown).
+        raise ApiError(422, "10015", "Bad Request", "This call has already been answered.")
+
+
+def _status(call: Call) -> dict[str, Any]:
+    """Telnyx docs: is_alive is false before the answer too, so only end_time says that a call has ended."""
+    until = call.ended_at if call.ended_at is not None else monotonic()
+    return {
+        "record_type": "call",
+        "call_control_id": call.control_id,
+        "call_leg_id": call.leg_id,
+        "call_session_id": call.session_id,
+        "client_state": call.client_state,
+        "is_alive": call.state == "answered",
+        "call_duration": int(until - call.answered_at) if call.answered_at is not None else 0,
+        "start_time": call.start_time,
+        "end_time": call.end_time,
+    }
+
+
+def _record(request: Request, parts: list[str]) -> Command:
+    action, control_id = "get", None
+    if parts[:1] == ["calls"]:
+        control_id = parts[1] if len(parts) > 1 else None
+        if request.method != "GET":
+            action = parts[3] if len(parts) > 3 else DIAL
+    try:
+        body = msgspec.json.decode(request.body) if request.body else {}
+    except msgspec.DecodeError:
+        body = request.body
+    return Command(monotonic(), request.method, request.path, action, control_id, body)
+
+
+def _json(command: Command) -> dict[str, Any]:
+    if isinstance(command.body, dict):
+        return command.body
+    raise ApiError(400, "10015", "Bad Request", "The body is not a JSON object.")
+
+
+async def _before(fault: ApiFault) -> None:
+    """Raises what keeps the command from taking effect."""
+    await fault.before()
+    if fault.status is not None:
+        code, title = _STATUS_ERRORS.get(fault.status, ("10007", "Unexpected error"))
+        raise ApiError(fault.status, fault.code or code, title)
+
+
+def _limits(error: ApiError, fault: ApiFault | None) -> dict[str, str]:
+    if error.status != 429 or fault is None:
+        return {}
+    reset = str(fault.retry_after)
+    return {"retry-after": reset, "x-ratelimit-limit": "5", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}

@@ -1,0 +1,103 @@
+"""The carrier's own voice on a leg: `speak` and `playback_start`, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Literal, Protocol
+
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.phone import Phone, tone
+from callflow.sandbox.telnyx.faults import Timing
+
+
+SPEECH_HZ: Final = 620.0
+PLAYBACK_HZ: Final = 880.0
+"""What the carrier's voice and its recordings sound like in the sandbox: a tone."""
+
+
+class Leg(Protocol):
+    """What the voice needs of its call."""
+
+    phone: Phone
+    state: str
+
+    def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None: ...
+
+    def note(self, what: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Announcement:
+    kind: Literal["speak", "playback"]
+    fields: dict[str, Any]
+    """Of its webhooks."""
+    text: str
+    hz: float
+    seconds: float
+
+
+class Announcer:
+    """Telnyx docs: speech and playback are queued, and stopped with playback_stop."""
+
+    def __init__(self, leg: Leg, tasks: Tasks, timing: Timing) -> None:
+        self.spoken: list[str] = []
+        self._leg = leg
+        self._tasks = tasks
+        self._timing = timing
+        self._queue: list[Announcement] = []
+        self._busy = False
+        self._cut = asyncio.Event()
+
+    def speak(self, text: str) -> None:
+        """Takes a time in proportion to the length of the text."""
+        fields = {"speak_id": secrets.token_urlsafe(8)}
+        self._add(Announcement("speak", fields, text, SPEECH_HZ, len(text) * self._timing.speak_s_per_char))
+
+    def play(self, body: Mapping[str, Any]) -> None:
+        """Plays for a fixed time: nothing is downloaded."""
+        fields: dict[str, Any] = {"overlay": bool(body.get("overlay"))}
+        fields |= {"media_name": body["media_name"]} if body.get("media_name") else {}
+        fields |= {"media_url": body["audio_url"]} if body.get("audio_url") else {}
+        self._add(Announcement("playback", fields, "", PLAYBACK_HZ, self._timing.playback_s))
+
+    def stop(self, which: str = "all") -> None:
+        """`current` goes on with what is queued behind it."""
+        if which == "all":
+            self._queue.clear()
+        self._cut.set()
+
+    def _add(self, announcement: Announcement) -> None:
+        self._queue.append(announcement)
+        if not self._busy:
+            self._busy = True
+            self._tasks.spawn(self._run(), "carrier voice")
+
+    async def _run(self) -> None:
+        while self._queue and self._leg.state != "ended":
+            await self._announce(self._queue.pop(0))
+        self._busy = False
+
+    async def _announce(self, announcement: Announcement) -> None:
+        self._cut.clear()
+        if announcement.kind == "speak":
+            self.spoken.append(announcement.text)
+        event = f"call.{announcement.kind}"
+        self._leg.note(f"{event}.started")
+        self._leg.emit(f"{event}.started", announcement.fields, numbers=False)
+        line = self._leg.phone.line("carrier")
+        line.play(tone(announcement.seconds * 1000, announcement.hz), monotonic())
+        try:
+            async with asyncio.timeout(announcement.seconds):
+                await self._cut.wait()
+            line.stop(monotonic())
+            # Among the documented values of speak.ended there is none for a stopped one (unknown).
+            stopped = "cancelled" if announcement.kind == "playback" else "completed"
+            status = "call_hangup" if self._leg.state == "ended" else stopped
+        except TimeoutError:
+            status = "completed"
+        self._leg.note(f"{event}.ended: {status}")
+        self._leg.emit(f"{event}.ended", {**announcement.fields, "status": status}, numbers=False)

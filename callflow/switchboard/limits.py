@@ -1,0 +1,126 @@
+"""How many calls one caller may have at once, and within an hour. Pure: whoever asks brings the time.
+
+A caller is a number in its one form (see `callflow.config.phone_numbers`). Somebody who withholds theirs is nobody in particular:
+such calls are not counted, because they are of many people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from typing import Final
+
+
+HOUR: Final = 3600.0
+_MOST_CALLERS: Final = 10_000
+"""Whose calls of the last hour are remembered; beyond them those are forgotten who have not called for longest."""
+_URI: Final = re.compile(r"sips?:([^@;?>]*)(?:@([^;?>]*))?", re.IGNORECASE)
+_NO_HOST: Final = ".invalid"
+"""RFC 3323: where those are who do not say."""
+_SPELLED: Final = frozenset({"266696687", "7378742833", "2562533", "8656696", "86282452253", "7748283", "464"})
+"""ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE, PRIVATE, as they are spelled on a keypad, and one more that a
+carrier sends in place of a number."""
+_WORDS: Final = frozenset({
+    "anonymous", "anonym", "unknown", "restricted", "private", "unavailable", "withheld", "blocked", "hidden",
+    "undisclosed", "unidentified", "notavailable", "nonumber", "nocallerid", "outofarea", "none", "null", "na", "nil",
+    "undefined",
+})  # fmt: skip
+_AROUND: Final = re.compile("callers?|number|name|call|id|user|party")
+"""What stands beside such a word: "Private Number", "caller-id blocked"."""
+
+
+def caller_of(number: str) -> str:
+    """Who is calling, as a name to count by. `number`: in its one form, or as it came if it is none. "": not known."""
+    text = number.strip()
+    digits = re.sub("[^0-9]", "", text)
+    uri = _URI.search(text)
+    user, host = (uri[1], (uri[2] or "").lower()) if uri else (text, "")
+    if host.partition(":")[0].endswith(_NO_HOST) or _is_withheld(user):
+        return ""
+    if uri is None and (digits in _SPELLED or digits.removeprefix("1") in _SPELLED):
+        return ""
+    return f"{user}@{host}".casefold() if uri else text.casefold()
+
+
+def _is_withheld(user: str) -> bool:
+    letters = re.sub(r"[\W_]", "", user.casefold())
+    if letters.isdigit():
+        return not letters.strip("0") or letters in _SPELLED
+    return not letters or letters in _WORDS or _AROUND.sub("", letters) in _WORDS
+
+
+class CallerLimits:
+    """0: no limit."""
+
+    def __init__(self, at_once: int = 0, per_hour: int = 0, *, most: int = _MOST_CALLERS) -> None:
+        self._at_once, self._per_hour, self._most = at_once, per_hour, most
+        self._live: dict[str, str] = {}
+        """The caller of each live call that counts."""
+        self._count: dict[str, int] = {}
+        self._lately: OrderedDict[str, deque[float]] = OrderedDict()
+        """When each caller's last calls were taken, oldest first; the callers in the order of their last calls."""
+
+    def take(self, call: str, number: str, now: float) -> tuple[str, str]:
+        """Let the call in, once however often it is asked for: ("", ""). Or the reason why not, and the same in words;
+        then it counts for nothing."""
+        caller = caller_of(number)
+        if not caller or call in self._live:
+            return "", ""
+        self._forget(now)
+        live, lately = self._count.get(caller, 0), self._within_an_hour(caller, now)
+        if self._at_once and live >= self._at_once:
+            return "caller_busy", f"this caller has {_calls(live)} already"
+        if self._per_hour and lately >= self._per_hour:
+            return "caller_limit", f"this caller has had {_calls(lately)} within an hour already"
+        self._enter(call, caller, now)
+        return "", ""
+
+    def taken(self, call: str, number: str, at: float, now: float) -> None:
+        """A call that was let in at that time by another process."""
+        caller = caller_of(number)
+        if caller and call not in self._live:
+            self._forget(now)
+            self._enter(call, caller, min(at, now))
+
+    def over(self, call: str) -> None:
+        caller = self._live.pop(call, "")
+        if caller:
+            self._count[caller] -= 1
+            if not self._count[caller]:
+                del self._count[caller]
+
+    @property
+    def remembered(self) -> int:
+        """How many callers are remembered."""
+        return len(self._count.keys() | self._lately.keys())
+
+    def _enter(self, call: str, caller: str, at: float) -> None:
+        self._live[call] = caller
+        self._count[caller] = self._count.get(caller, 0) + 1
+        if not self._per_hour:
+            return
+        times = self._lately.setdefault(caller, deque(maxlen=self._per_hour))
+        times.append(at)
+        if len(times) > 1 and times[-2] > at:
+            self._lately[caller] = times = deque(sorted(times), maxlen=self._per_hour)
+        self._lately.move_to_end(caller)
+        while len(self._lately) > self._most:
+            self._lately.popitem(last=False)
+
+    def _within_an_hour(self, caller: str, now: float) -> int:
+        times = self._lately.get(caller, deque())
+        while times and times[0] <= now - HOUR:
+            times.popleft()
+        return len(times)
+
+    def _forget(self, now: float) -> None:
+        """Calls that began more than an hour ago: of the callers who have not called for longest, until one has."""
+        while self._lately:
+            caller, times = next(iter(self._lately.items()))
+            if times and times[-1] > now - HOUR:
+                break
+            del self._lately[caller]
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count} calls"

@@ -1,0 +1,85 @@
+"""Compares our calls with the carriers': calls that we believe alive and the carrier does not, and the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from callflow.call.call import Call
+from callflow.contracts import events
+from callflow.contracts.carrier import Carrier, CarrierRequest
+from callflow.contracts.commands import Hangup, command_id
+from callflow.contracts.errors import CarrierError
+from callflow.history.history import History
+from callflow.switchboard.switchboard import Switchboard, name_of
+
+
+log = logging.getLogger(__name__)
+
+_SETTLED_SECONDS: Final = 30.0
+"""So old is a call before anybody doubts it: carriers' lists lag behind their calls."""
+
+
+class Reconciliation:
+    def __init__(
+        self,
+        history: History,
+        switchboard: Switchboard,
+        carriers: Mapping[str, Carrier],
+        questions: asyncio.Semaphore,
+        bring_back: Callable[[str], Awaitable[Call | None]],
+        ask_about: Callable[[Call], Awaitable[None]],
+    ) -> None:
+        """`questions`: how many carriers are asked at the same time. `bring_back` and `ask_about`: for a call that is
+        unfinished in the history and nobody's, and what its carrier knows of it."""
+        self._history, self._switchboard, self._carriers = history, switchboard, carriers
+        self._questions, self._bring_back, self._ask_about = questions, bring_back, ask_about
+
+    async def run_once(self) -> None:
+        """Ask about every live call, then take every call that the carriers list into account."""
+        await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
+        for carrier in self._carriers.values():
+            try:
+                for ids in await carrier.active_calls():
+                    await self._account_for(carrier, ids)
+            except CarrierError as error:
+                log.warning("%s does not say which calls it has: %s", carrier.name, error)
+            except Exception:
+                log.exception("comparing our calls with those of %s failed through a fault of our own", carrier.name)
+
+    async def _doubt(self, call: Call) -> None:
+        if self._history.now() - call.began < _SETTLED_SECONDS or call.awaits_return:
+            return
+        try:
+            async with self._questions:
+                if await call.carrier.call_status(call.ids) != "gone":
+                    return
+        except CarrierError:
+            return  # no news
+        except Exception:
+            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+            return
+        log.warning("call %s: its carrier has it no more, and has not said so", call.id)
+        self._switchboard.counts["lost_hangups"] += 1
+        call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
+
+    async def _account_for(self, carrier: Carrier, ids: events.LegIds) -> None:
+        if self._switchboard.knows(carrier.name, ids):
+            return
+        name = name_of(carrier.name, ids)
+        row = await self._history.store.conversation(name)
+        if row is None:
+            return  # never ours: of somebody else who shares the account
+        if row["ended_at"] is None:
+            call = await self._bring_back(name)
+            if call is not None:
+                log.warning("call %s is unfinished on record and nobody's: it is taken back", name)
+                await self._ask_about(call)
+            return
+        log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)
+        self._switchboard.counts["orphans"] += 1
+        await carrier.execute(
+            CarrierRequest(Hangup(), command_id(name, 0, 0), name, ids)
+        )  # no step's, so of no other command

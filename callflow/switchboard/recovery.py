@@ -1,0 +1,227 @@
+"""Brings back the calls of the process before this one, from the history, and lets no other process do so meanwhile.
+
+Everything here goes on while callers are served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from callflow.call.call import Call
+from callflow.call.machine import RINGING
+from callflow.call.restore import restore_call
+from callflow.cluster.ownership import Ownership
+from callflow.config.validators import is_loopback
+from callflow.contracts import events
+from callflow.contracts.carrier import Carrier, CarrierCallStatus
+from callflow.contracts.errors import CarrierError
+from callflow.history.history import AGAIN_SECONDS, History
+from callflow.journal.journal import ENDED, NUMBER_ID, Record
+from callflow.switchboard.number_ids import NumberIds
+from callflow.switchboard.reconciliation import Reconciliation
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+_RESUME_SECONDS: Final = 10.0
+_HOLD_SECONDS: Final = 1.0
+"""Since the start, both: see `hold`."""
+_LOCK_SECONDS: Final = 0.2
+_CLOSE_SECONDS: Final = 3.0
+_MOST_LOADS: Final = 1000
+_QUESTIONS: Final = 20
+"""To carriers, at the same time."""
+_YOUNG_SECONDS: Final = 10.0
+
+
+class Recovery:
+    def __init__(self, history: History, *, reconcile_seconds: float = 60) -> None:
+        """`reconcile_seconds`: how often our calls are compared with the carriers' (0: never)."""
+        self._history = history
+        self._ownership = Ownership(history.database)
+        self._reconcile_seconds = reconcile_seconds
+        self.opened = asyncio.Event()
+        """The history is open, and the calls of the process before are known."""
+        self.began = asyncio.get_running_loop().time()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._questions = asyncio.Semaphore(_QUESTIONS)
+        self._number_ids = NumberIds(self._note_number_id)
+        history.journal.on_began = lambda record: self._number_ids.began(record.call, record.event)
+
+    def begin(
+        self,
+        switchboard: Switchboard,
+        carriers: Sequence[Carrier],
+        learn: Callable[[str], None] = lambda address: None,
+        *,
+        load: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[Mapping[str, Any]], None] = lambda kept: None,
+    ) -> None:
+        """Open the history, and bring back what it says is unfinished; returns at once.
+
+        `learn`: told our public address, as the process before knew it. `load`: reads what else is kept in the
+        database. `prepare`: told what operators had changed when a call began that is brought back.
+        """
+        self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
+        self._carriers = {carrier.name: carrier for carrier in carriers}
+        self.reconciliation = Reconciliation(
+            self._history, switchboard, self._carriers, self._questions, self._bring_back, self._ask_about
+        )
+        self._number_ids.begin(self._carriers)
+        self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
+
+    def _note_number_id(self, call: str, number: str) -> None:
+        self._history.journal.add(Record(call, 0, self._history.now(), {"event": NUMBER_ID, "number": number}))
+
+    async def is_open(self, seconds: float) -> bool:
+        """Wait for `opened`, but no longer than that. Returns whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.opened.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def hold(self, signal: events.Signal | None) -> None:
+        """At start: whatever may be about a call of the process before (None: a media socket) waits for it to be known.
+
+        A caller who is on the line with nobody to speak to waits longest: hanging up on them would be worse.
+        """
+        if self.opened.is_set() or (signal is not None and self._switchboard.has(signal)):
+            return
+        resumed = signal is not None and isinstance(signal.event, events.CallResumed)
+        most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
+        await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
+
+    async def close(self) -> None:
+        """Write the last journal entries, and only then let another process have the calls."""
+        # A driver that is stopped in the middle of something may wait for itself for ever.
+        await self.is_open(_CLOSE_SECONDS if not self._history.journal.trouble else 0.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._number_ids.close(), return_exceptions=True)
+        await self._history.journal.close()
+        await self._ownership.release()
+
+    async def _run(self) -> None:
+        await self._history.open()
+        await self._try_to_load()
+        await self._take_charge()
+        await self._try_to_load()  # the process before may have changed it meanwhile
+        back = await self._try_to_bring_back()
+        self.opened.set()
+        self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
+        await asyncio.gather(*(self._ask_about(call) for call in back))
+        if self._reconcile_seconds:
+            while True:
+                await asyncio.sleep(self._reconcile_seconds)
+                await self.reconciliation.run_once()
+
+    async def _try_to_load(self) -> None:
+        """Once; if that fails, again beside everything else."""
+        if self._load is None:
+            return
+        try:
+            await self._load()
+        except Exception as error:
+            what = self._history.database.trouble(error)
+            log.error("WHAT IS KEPT OF THE SETTINGS CANNOT BE READ (%s): calls go on without it", what)
+            self._tasks.append(asyncio.create_task(self._load_again(self._load), name="kept settings"))
+
+    async def _load_again(self, load: Callable[[], Awaitable[None]]) -> None:
+        for pause in (*AGAIN_SECONDS, *(AGAIN_SECONDS[-1],) * _MOST_LOADS):
+            await asyncio.sleep(pause)
+            with contextlib.suppress(Exception):
+                await load()
+                log.warning("what is kept of the settings is read now, and holds for coming calls")
+                return
+
+    async def _take_charge(self) -> None:
+        """Nobody but this process looks after the calls of this history."""
+        while not await self._is_in_charge():
+            if not self.opened.is_set():
+                log.warning("another Callflow serves with this history: its calls are left alone until it ends")
+                self.opened.set()
+            await asyncio.sleep(_LOCK_SECONDS)
+
+    async def _is_in_charge(self) -> bool:
+        try:
+            return await self._ownership.take()
+        except Exception as error:
+            what = self._history.database.trouble(error)
+            log.error("whether another Callflow serves with this history is not known: %s", what)
+            await asyncio.sleep(AGAIN_SECONDS[-1])
+            return False
+
+    async def _try_to_bring_back(self) -> list[Call]:
+        back: list[Call] = []
+        for pause in AGAIN_SECONDS:
+            try:
+                for name in await self._history.store.unfinished():
+                    try:
+                        call = await self._bring_back(name)
+                    except (SQLAlchemyError, OSError):
+                        raise
+                    except Exception:  # whatever its record holds: the others are taken back
+                        log.exception("call %s cannot be taken back through a fault of our own", name)
+                        continue
+                    if call is not None:
+                        back.append(call)
+                break
+            except Exception:
+                log.exception("calls of the process before cannot be read; it is tried again")
+                await asyncio.sleep(pause)
+        else:
+            log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
+        if back:
+            log.warning("taking back %d of the calls of the process before this one", len(back))
+        return back
+
+    async def _bring_back(self, name: str) -> Call | None:
+        """An unfinished call, made again from its record; what became of it, its carrier is asked later."""
+        if self._switchboard.is_live(name):
+            return None
+        records = await self._history.store.journal(name)
+        try:
+            old = restore_call(records)
+        except Exception:
+            log.exception("the record of call %s makes no sense", name)
+            old = None
+        if old is not None and old.odd:
+            log.error("call %s: %d records make no sense, and are passed over; the first: %s", name, *old.odd)
+        carrier = self._carriers.get(old.carrier) if old is not None else None
+        if old is None or carrier is None:
+            log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
+            at = records[-1].at if records else self._history.now()
+            self._history.journal.note(
+                Record(name, 0, self._history.now(), {"event": ENDED, "cause": "interrupted", "until": at})
+            )
+            return None
+        await asyncio.to_thread(self._prepare, old.kept)
+        self._history.journal.seed(records)
+        self._number_ids.began(name, {"carrier": old.carrier, "to": old.to_number, "number": old.ids.number})
+        if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
+            self._learn(old.address)
+        return self._switchboard.restore(carrier, old)
+
+    async def _ask_about(self, call: Call) -> None:
+        found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
+        try:
+            async with self._questions:
+                found = await call.carrier.call_status(call.ids)
+                if found == "gone" and self._history.now() - call.began < _YOUNG_SECONDS:
+                    await asyncio.sleep(AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
+                    found = await call.carrier.call_status(call.ids)
+        except CarrierError as error:
+            log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
+        except Exception:
+            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+        call.take_back(found)

@@ -1,0 +1,103 @@
+"""The tools of one call: those of the file, and the few that every agent has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from callflow.contracts.tools import Caller, ToolAnswer, ToolCall
+from callflow.tools.registry import Tool, ToolContext, Tools, from_function
+
+
+class CallToolset:
+    """Fulfils `callflow.contracts.engine.Toolbox`. `acts`: what the agent may do to its own call, by name."""
+
+    def __init__(self, tools: Tools, caller: Caller, acts: Mapping[str, Callable[..., Any]]) -> None:
+        self._tools = tools.plus(_built_in(acts))
+        self._caller = caller
+        self._definitions = self._tools.definitions
+
+    @property
+    def definitions(self) -> Sequence[Mapping[str, Any]]:
+        return self._definitions
+
+    @property
+    def shown(self) -> Sequence[Mapping[str, Any]]:
+        """The definitions, fit for people."""
+        return self._tools.shown
+
+    async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        caller = self._caller
+        context = ToolContext(caller.call, caller.from_number, caller.to_number, f"{caller.call}:{call.id}")
+        result = await self._tools.run(call.name, call.arguments, context, seconds=seconds)
+        return ToolAnswer(result.output, result.ok)
+
+
+def get_current_time(timezone: str = "") -> dict[str, str]:
+    """The date, the weekday and the time of day, now.
+
+    Args:
+        timezone: an IANA name such as Europe/Berlin; without it, where this line is
+    """
+    now = datetime.now(ZoneInfo(timezone)) if timezone else datetime.now().astimezone()
+    return {
+        "time": now.isoformat(timespec="seconds"),
+        "weekday": now.strftime("%A"),
+        "timezone": timezone or now.tzname() or "",
+    }
+
+
+def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def end_call(reason: str = "") -> dict[str, Any]:
+        """End the telephone call. Only when the caller has said goodbye or has asked to end it, and nothing is left to
+        do: never because of silence, noise or an answer that is hard to understand. Say goodbye first.
+
+        Args:
+            reason: why the call ends, in a few words
+        """
+        act(reason)
+        return {"ok": True, "note": "The call ends when your goodbye has been heard."}
+
+    return end_call
+
+
+def transfer_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def transfer_call(destination: str) -> dict[str, Any]:
+        """Connect the caller with a person. Tell the caller first.
+
+        Args:
+            destination: the telephone number to connect with, in the form +15550100002
+        """
+        act(destination)
+        return {"ok": True}
+
+    return transfer_call
+
+
+def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
+    def send_dtmf(digits: str) -> dict[str, Any]:
+        """Press keys of the telephone keypad, for a machine at the other end.
+
+        Args:
+            digits: 0 to 9, * and #, in this order
+        """
+        act(digits)
+        return {"ok": True}
+
+    return send_dtmf
+
+
+_OF_ANYBODY: Final = from_function(get_current_time)
+_OF_THIS_CALL: Final = {
+    name: (make, replace(from_function(make(print)), on_loop=True))
+    for name, make in {"end_call": end_call, "transfer_call": transfer_call, "send_dtmf": send_dtmf}.items()
+}
+"""Prepared once; each call puts its own act into them."""
+
+
+def _built_in(acts: Mapping[str, Callable[..., Any]]) -> list[Tool]:
+    own = [replace(tool, function=make(acts[name])) for name, (make, tool) in _OF_THIS_CALL.items() if name in acts]
+    return [_OF_ANYBODY, *own]

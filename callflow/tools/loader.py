@@ -1,0 +1,138 @@
+"""Reads a `tools.py`: every form in which people write a tool, and again when the file has changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from callflow.contracts.errors import ToolsError
+from callflow.tools.registry import (
+    MARK,
+    Tool,
+    Tools,
+    check_written,
+    checked,
+    from_definition,
+    from_function,
+    log,
+    said_of,
+)
+
+
+def load(path: Path) -> Tools:
+    """The tools of a file; none if there is no such file. Raises ToolsError."""
+    if not path.exists():
+        return Tools()
+    module = _imported(path)
+    local: dict[str, Tool] = {}
+    remote: list[Mapping[str, Any]] = []
+    try:
+        for entry in _entries(module):
+            read = _read(entry)
+            if not isinstance(read, Tool):
+                remote.append(read)
+            elif read.name in local and local[read.name].function is not read.function:
+                raise TypeError(f"two tools have the name {read.name!r}")
+            else:
+                local[read.name] = read
+    except TypeError as error:
+        raise ToolsError(f"{path}: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        raise ToolsError(f"{path}: {said_of(error)}") from None
+    return Tools(local, remote)
+
+
+def _imported(path: Path) -> ModuleType:
+    name = f"callflow_tools_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ToolsError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # type hints are looked up there
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a file that changes twice a second is read twice
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ToolsError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ToolsError(f"{path}{where}: {said_of(error)}") from None
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+def _entries(module: ModuleType) -> list[Any]:
+    """What the list `tools` holds, then what is marked as a tool and stands in the module itself."""
+    listed = getattr(module, "tools", [])
+    if not isinstance(listed, (list, tuple)):
+        raise TypeError("`tools` must be a list")
+    entries = list(listed)
+    known = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in entries]
+    for value in vars(module).values():
+        marked = callable(value) and (hasattr(value, MARK) or isinstance(getattr(value, "definition", None), dict))
+        if marked and not any(value is each for each in known):
+            entries.append(value)
+    return entries
+
+
+def _read(entry: Any) -> Tool | Mapping[str, Any]:
+    if isinstance(entry, Tool):
+        return checked(entry)
+    if isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], Mapping):
+        return from_definition(entry[0], entry[1])
+    if isinstance(entry, Mapping):
+        return _remote(entry)
+    definition = getattr(entry, "definition", None)
+    if isinstance(definition, Mapping):
+        return from_definition(definition, entry)
+    if callable(entry):
+        return from_function(entry)
+    raise TypeError(f"a {type(entry).__name__} is no tool: a function, a pair (definition, function), or an MCP server")
+
+
+def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A server whose tools the model's vendor runs (`mcp_server` is an older name of the same)."""
+    if entry.get("type") not in ("mcp", "mcp_server"):
+        what = entry.get("name") or f"of {', '.join(map(str, entry))}"[:80]  # not its values: keys may be among them
+        raise TypeError(f"a definition without a function: {what}")
+    if not entry.get("server_label"):
+        raise TypeError("an MCP server needs a server_label")
+    check_written(entry, f"MCP server {entry['server_label']}")
+    return {**entry, "type": "mcp"}
+
+
+class ToolLoader:
+    """The tools of a file, read again whenever it has changed. What is running goes on with what it began with."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ToolsError."""
+        self._path = path
+        self._seen = self._stamp()
+        self._tools = load(path)
+
+    def current(self) -> Tools:
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            try:
+                self._tools = load(self._path)
+                log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
+            except ToolsError as error:
+                log.error("the tools stay as they were: %s", error)
+        return self._tools
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size

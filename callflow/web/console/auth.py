@@ -1,0 +1,231 @@
+"""The entrance of the operators' listener, in front of all that it serves: who is let in, and how much they may bring.
+
+What is refused here costs nothing further: no handler, no framework and no database sees it. A body is read to its end
+or to its bound before anybody is given it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from callflow.contracts.errors import AccessRefused
+from callflow.contracts.printable import line
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.web.responses import error_body
+
+
+log = logging.getLogger(__name__)
+
+MOST_BODY: Final = 64 << 10
+"""Bytes of a request's body; those of MOST are larger."""
+MOST: Final = (
+    (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
+    (re.compile(r"/mcp/?"), 1 << 20),
+    (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
+)
+_MOST_TARGET: Final = 8 << 10
+"""Bytes of path and query."""
+_BODY_SECONDS: Final = 10.0
+_LINGER_SECONDS: Final = 2.0
+"""How long a sender that is refused early may take to finish sending: closing on unread data destroys the answer."""
+_LONGEST_NAME: Final = 60
+_GIVE_TOKEN: Final = "send the header Authorization: Bearer TOKEN, with the server's CONSOLE_TOKEN."
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([^\x00-\x20\[\]:/@?#\\]+))(?::[0-9]{1,5})?")
+
+Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+
+
+class Admission:
+    """Who is let in. `host`: a name of the listener, beside this machine's own; without a token no other is taken."""
+
+    def __init__(self, host: str, token: str) -> None:
+        self._hosts = _LOCAL | {host.lower()}
+        self._token = token.encode("utf-8", "surrogateescape")
+
+    def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Raises AccessRefused."""
+        hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
+        asked = hosts[0].lower() if len(hosts) == 1 else b""
+        if not self._token and _name_of(asked) not in self._hosts:
+            raise AccessRefused(421, _other_name(hosts))
+        if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
+            raise AccessRefused(403, "Pages of another origin are not let in: the Origin header names one.")
+        if self._token and (wrong := self._wrong(tokens)):
+            raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", {"WWW-Authenticate": "Bearer"})
+
+    def _wrong(self, tokens: Sequence[bytes]) -> str:
+        """ "": the token is right, and stands there once."""
+        if not tokens:
+            return "A token is needed, and there is no Authorization header:"
+        if len(tokens) > 1:
+            return "A token is needed once, and there are several Authorization headers:"
+        given = _bearer(tokens[0])
+        if not given:
+            return "A token is needed, and the Authorization header does not begin with Bearer:"
+        return "" if hmac.compare_digest(given, self._token) else "The token is wrong:"
+
+
+def _other_name(hosts: Sequence[bytes]) -> str:
+    if len(hosts) != 1:
+        return "One Host header is needed: it says under which name this listener is asked."
+    name = line(hosts[0].decode("utf-8", "replace"))[:_LONGEST_NAME]
+    return f'This listener is not known as "{name}": ask it at 127.0.0.1, or set a CONSOLE_TOKEN.'
+
+
+def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for each, value in headers if each.lower() == name]
+
+
+def _name_of(host: bytes) -> str:
+    """Of a Host header, without its port; "": it is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).decode("latin-1") if found else ""
+
+
+def _is_own(origin: bytes, host: bytes) -> bool:
+    return origin in (b"http://" + host, b"https://" + host)
+
+
+def _bearer(value: bytes) -> bytes:
+    scheme, _, token = value.partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+class Entrance:
+    """ASGI. What lies behind it is given the whole body in one message."""
+
+    def __init__(self, inner: Any, admission: Admission) -> None:
+        self._inner, self._admission = inner, admission
+        self._refusals = RepeatedWarnings(log)
+        """Anybody who reaches the listener can make one."""
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            self._refusals.say("websocket", "operators' port: a WebSocket is refused: there is none here")
+            await answer(send, AccessRefused(403, "There is no WebSocket here."), kind="websocket.http.response")
+            return
+        reading = _Reading(receive)
+        try:
+            self._admission.check(scope["headers"])
+            _check_target(scope)
+            body = await reading.body(_most(scope))
+        except AccessRefused as refused:
+            what = "operators' port: a request is refused: HTTP %d: %s"
+            self._refusals.say(str(refused.status), what, refused.status, refused.sentence)
+            await reading.linger()
+            await answer(send, refused)
+            return
+        except ConnectionAbortedError:
+            return
+        await self._let_in(scope, reading.replay(body), send)
+
+    async def _let_in(self, scope: Any, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def sending(message: Any) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, sending)
+        except AccessRefused as refused:
+            await answer(send, refused)
+        except Exception:
+            log.exception("a request failed through a fault of our own")
+            if not began:
+                await answer(send, AccessRefused(500, "A fault of ours; the server's log says which."))
+
+
+async def answer(send: Send, refused: AccessRefused, kind: str = "http.response") -> None:
+    body = error_body(refused.sentence)
+    headers = {
+        "Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store",
+        **refused.headers,
+    }  # fmt: skip
+    named = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": f"{kind}.start", "status": refused.status, "headers": named})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+def _check_target(scope: Any) -> None:
+    """Raises AccessRefused for a path or a query that no text is behind."""
+    path, query = scope["raw_path"], scope["query_string"]
+    if len(path) + len(query) > _MOST_TARGET:
+        raise AccessRefused(414, f"Path and query are longer than {_MOST_TARGET} bytes.")
+    if not path.startswith(b"/"):
+        raise AccessRefused(400, "The path must begin with /.")
+    for each in (path, query):
+        try:
+            text = unquote_to_bytes(each).decode()
+        except UnicodeDecodeError:
+            raise AccessRefused(400, "Path and query must be percent-encoded UTF-8.") from None
+        if "\x00" in text:
+            raise AccessRefused(400, "Path and query must not contain NUL (%00).")
+
+
+def _most(scope: Any) -> int:
+    if scope["method"] not in ("POST", "PUT", "PATCH"):
+        return MOST_BODY
+    return next((most for form, most in MOST if form.fullmatch(scope["path"])), MOST_BODY)
+
+
+class _Reading:
+    """The body of one request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+
+    async def body(self, most: int) -> bytes:
+        """Raises AccessRefused, or ConnectionAbortedError when the sender is gone."""
+        read = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                while not self._over:
+                    read += await self._next()
+                    if len(read) > most:
+                        raise AccessRefused(413, f"The body is larger than {most} bytes.")
+        except TimeoutError:
+            raise AccessRefused(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
+        return bytes(read)
+
+    async def linger(self) -> None:
+        """Until the rest has come, or long enough."""
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not self._over:
+                    await self._next()
+        except (TimeoutError, ConnectionAbortedError):
+            pass
+
+    def replay(self, body: bytes) -> Receive:
+        told = False
+
+        async def receive() -> Any:
+            nonlocal told
+            if told:
+                return await self._receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return receive
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ConnectionAbortedError
+        self._over = not message.get("more_body", False)
+        return bytes(message.get("body", b""))

@@ -1,0 +1,274 @@
+"""The record of the calls over HTTP, for operators: the six routes of an earlier system as they were, then search,
+paging, export and deletion beside them.
+
+What the old routes answer has exactly the fields that it always had; all that is known of a call: `/api/calls/<id>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import dataclasses
+import io
+import json
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
+
+from quart import Quart, Response, request
+
+from callflow.contracts.errors import BadQuery
+from callflow.contracts.hangup_causes import ended
+from callflow.contracts.printable import line, quoted
+from callflow.history import posted_items
+from callflow.history.history import History
+from callflow.history.query import MOST, Query, moment
+from callflow.history.tables import iso
+from callflow.history.views import UNHEARD, content_of, earlier, heard_of
+from callflow.journal.redaction import Redactor
+from callflow.web.responses import answered, encoded, not_open, refused, takes
+
+
+_NOT_FOUND: Final = "Conversation not found"
+_MOST_ROW: Final = (1 << 31) - 1
+"""Of the ids in every database."""
+_FILTERS: Final = {
+    "number": ("number",),
+    "caller": ("caller", "callerNumber"),
+    "called": ("called", "phoneNumber"),
+    "called_id": ("phoneNumberSid",),
+    "words": ("text", "q", "query", "search"),
+    "since": ("from", "since", "start", "startDate"),
+    "until": ("to", "until", "end", "endDate"),
+}
+"""Fields of a query, and the parameters that say them."""
+_PAGE: Final = (*(name for names in _FILTERS.values() for name in names), "live", "limit", "before", "offset")
+"""All the parameters of a query."""
+_CSV: Final = (
+    "id", "call_id", "stream_sid", "carrier", "direction", "caller_number", "phone_number", "started_at", "ended_at",
+    "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
+    "profile", "recording", "phone_number_sid", "ended_because",
+)  # fmt: skip
+_FORMULA: Final = ("=", "+", "-", "@")
+"""What a spreadsheet would run, also behind spaces and in wide letters; but for a `+` before a number."""
+
+
+def add_history(app: Quart, history: History, redact: Redactor) -> None:
+    store = history.store
+    one_at_a_time = asyncio.Lock()
+    """Whoever posts the largest bodies all at once waits, and no call does."""
+
+    @app.before_request
+    async def wait_for_the_record() -> Response | None:
+        needs_it = request.path.startswith("/api/conversations") and request.url_rule is not None
+        return not_open() if needs_it and not history.is_readable else None
+
+    def query(default: int, **fixed: Any) -> Query:
+        """Raises BadQuery."""
+        asked = {name: given(*spellings) for name, spellings in _FILTERS.items()}
+        live = {"": None, "true": True, "false": False}[one_of("live", "true", "false")]
+        page = {
+            "limit": whole_number("limit", default, 1, MOST),
+            "before": whole_number("before", 0, 0, _MOST_ROW),
+            "offset": whole_number("offset", 0, 0, _MOST_ROW),
+        }
+        return Query(**{**asked, "live": live, **page, **fixed})
+
+    async def rows(wanted: Query) -> Response:
+        found = await store.find(wanted)
+        response = answered([earlier(row) for row in found])
+        if len(found) == min(wanted.limit, MOST):
+            others = {name: value for name, value in request.args.items() if name != "offset"}
+            following = urlencode({**others, "before": found[-1]["id"]})
+            response.headers["Link"] = f'<{quote(request.path)}?{following}>; rel="next"'
+        return response if found else await say_what_was_assumed(response, wanted)
+
+    async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
+        """Nothing was found: `Warning` says so where a number was taken for one of our own country."""
+        note = await asyncio.to_thread(store.assumed, wanted)
+        if note:
+            response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'
+        return response
+
+    @app.get("/api/conversations")
+    @takes(*_PAGE)
+    async def conversations() -> Response:
+        """Newest first. `Link: <…>; rel="next"` leads to the next page."""
+        return await rows(query(100))
+
+    @app.get("/api/conversations/phone/<path:number>")
+    @takes(*_PAGE)
+    async def of_number(number: str) -> Response:
+        return await rows(query(50, called=number))
+
+    @app.get("/api/conversations/phone-sid/<sid>")
+    @takes(*_PAGE)
+    async def of_number_id(sid: str) -> Response:
+        return await rows(query(50, called_id=sid))
+
+    @app.get("/api/conversations/stream/<sid>")
+    async def conversation(sid: str) -> Response:
+        row = await store.conversation(sid)
+        if row is None:
+            return refused(404, _NOT_FOUND)
+        items = await store.items(row["id"])
+
+        def told() -> Response:
+            return answered({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
+
+        return await asyncio.to_thread(told)
+
+    @app.delete("/api/conversations/stream/<sid>")
+    async def delete(sid: str) -> Response:
+        row = await store.conversation(sid)
+        if row is None:
+            return refused(404, _NOT_FOUND)
+        await history.delete([row["id"]])
+        return answered({"success": True})
+
+    @app.post("/api/conversations/stream/<sid>/items")
+    async def add(sid: str) -> Response:
+        row = await store.conversation(sid)
+        if row is None:
+            return refused(404, _NOT_FOUND)
+        body = cast(bytes, await request.get_data())
+        now = iso(datetime.now(UTC).timestamp())
+        async with one_at_a_time:
+            items = await asyncio.to_thread(posted_items.rows, body, redact, now)
+            is_there = await store.add_items(row["id"], items)
+        return answered({"success": True}) if is_there else refused(404, _NOT_FOUND)
+
+    @app.delete("/api/conversations")
+    @takes("all", "before")
+    async def delete_many() -> Response:
+        """Those that began before a date, or all of them; calls that are going on stay."""
+        all_, date = one_of("all", "true"), given("before")
+        if bool(all_) == bool(date):
+            raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
+        before = datetime.now(UTC).timestamp() + 1 if all_ else datetime.fromisoformat(moment(date)).timestamp()
+        return answered({"success": True, "deleted": await history.expire(before)})
+
+    @app.get("/api/conversations/export")
+    @takes(*_PAGE, "format")
+    async def export() -> Response:
+        """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
+        wanted = query(MOST)
+        found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
+        if one_of("format", "json", "csv") == "csv":
+            response = Response(_csv(history, wanted), content_type="text/csv; charset=utf-8")
+            name = "calls.csv"
+        else:
+            response = Response(_json(history, wanted), content_type="application/json")
+            name = "calls.json"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        response.timeout = None
+        return response if found else await say_what_was_assumed(response, wanted)
+
+
+async def full(history: History, row: Mapping[str, Any]) -> dict[str, Any]:
+    """All that is known of a conversation."""
+    items = await history.store.items(row["id"])
+    details = await history.store.details(row["id"])
+    return await asyncio.to_thread(_full, row, items, details)
+
+
+def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[str, Any]) -> dict[str, Any]:
+    usage = json.loads(row["usage"]) if row["usage"] else None
+    return {
+        **row,
+        "ended_because": ended(row),
+        "usage": usage,
+        "items": [_full_item(item) for item in items],
+        **details,
+    }
+
+
+def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in item.items() if name not in ("conversation_id", "text")}
+    shown["content"] = content_of(item)
+    shown["latency"] = json.loads(item["latency"]) if item["latency"] else None
+    return shown
+
+
+def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
+    """As the earlier system tells it. Of what broke off, the words that were not heard are a part of their own."""
+    heard, unheard = heard_of(item)
+    parts = [{"type": "text", "text": heard}] if heard else []
+    return {
+        "id": item["item_id"],
+        "object": "realtime.item",
+        "type": item["item_type"],
+        "role": item["role"],
+        "content": [*parts, {"type": UNHEARD, "text": unheard}] if unheard else content_of(item),
+        "status": item["status"],
+        "timestamp": item["timestamp"],
+        "call_id": item["call_id"],
+        "name": item["function_name"],
+        "params": item["function_params"],
+        "output": item["function_output"],
+        "streamSid": stream,
+    }
+
+
+async def _json(history: History, wanted: Query) -> AsyncIterator[bytes]:
+    first = True
+    yield b"["
+    async for page in history.store.pages(wanted):
+        for row in page:
+            told = await asyncio.to_thread(encoded, await full(history, row))
+            yield (b"\n" if first else b",\n") + told
+            first = False
+    yield b"\n]\n"
+
+
+async def _csv(history: History, wanted: Query) -> AsyncIterator[bytes]:
+    yield _csv_lines([_CSV])
+    async for page in history.store.pages(wanted):
+        told = [{**row, "ended_because": ended(row)} for row in page]
+        yield await asyncio.to_thread(_csv_lines, [[row[name] for name in _CSV] for row in told])
+
+
+def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str) or re.fullmatch(r"\+[0-9]+", value):
+        return value
+    shown = line(value)
+    begins = unicodedata.normalize("NFKC", shown.lstrip()[:1])
+    return f"'{shown}" if begins.startswith(_FORMULA) else shown
+
+
+# What the parameters of a query are
+
+
+def given(*names: str) -> str:
+    """One parameter under any of its names; "": it is not there. Raises BadQuery."""
+    found = [value.strip() for name in names for value in request.args.getlist(name) if value.strip()]
+    if len(found) > 1:
+        raise BadQuery(f"{' or '.join(names)} must be given once")
+    return found[0] if found else ""
+
+
+def one_of(name: str, *possible: str) -> str:
+    """One of these words, in any case, or "". Raises BadQuery."""
+    found = given(name).lower()
+    if found and found not in possible:
+        raise BadQuery(f"{name} must be {' or '.join(possible)}")
+    return found
+
+
+def whole_number(name: str, default: int, least: int, most: int) -> int:
+    """In ASCII digits. Raises BadQuery."""
+    found = given(name)
+    if not found:
+        return default
+    if not re.fullmatch("[0-9]{1,20}", found) or not least <= int(found) <= most:
+        raise BadQuery(f"{name} must be a whole number from {least} to {most}, not {quoted(found)}")
+    return int(found)

@@ -1,0 +1,102 @@
+"""What is at the root of the operators' listener: a page that says what there is, as HTML or, for who takes no HTML, as
+JSON. It loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from quart import Quart, Response, request
+
+from callflow.web.responses import answered
+
+
+_LINKS: Final = (
+    ("/api/calls", "the calls that are live, and the newest on record"),
+    ("/api/conversations", "the record of the calls, newest first: what was said in each"),
+    ("/api/conversations/export?format=csv", "the same as a table, a row each"),
+    ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/tools", "what the agent can do, as the model is told"),
+    ("/health", "whether the server takes calls, and its counts"),
+)
+_OTHERS: Final = (
+    ("GET /api/calls/ID", "one call, step by step"),
+    ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
+    ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
+    ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
+    ("DELETE /api/session", "goes back to the settings of the files"),
+    ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
+    ("DELETE /api/conversations/stream/ID", "takes a call off the record"),
+    ("POST /mcp", "the record for a model's tools, over MCP"),
+)
+_STYLE: Final = (
+    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
+    "body{max-width:46rem;margin:2rem auto;padding:0 1rem}"
+    "dt{margin-top:.75rem}dd{margin:0;opacity:.8}code,a{font-family:ui-monospace,monospace}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Vary": "Accept",
+}
+
+
+def add_index(app: Quart) -> None:
+    """`version` is looked up now: it is read from files."""
+    number = _version()
+
+    @app.get("/")
+    async def index() -> Response:
+        """What there is at this listener."""
+        routes = {rule.rule for rule in app.url_map.iter_rules()}
+        links = [(path, what) for path, what in _LINKS if path.partition("?")[0] in routes]
+        if _takes_json_only():
+            answer = answered({"name": "Callflow", "version": number, "routes": _told(links)})
+        else:
+            answer = Response(_page(number, links), content_type="text/html; charset=utf-8")
+        answer.headers.update(_HEADERS)
+        return answer
+
+
+def _takes_json_only() -> bool:
+    accepted = request.accept_mimetypes
+    return bool(accepted) and accepted.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def _told(links: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    named = [*((f"GET {path}", what) for path, what in links), *_OTHERS]
+    return [{"route": route, "what": what} for route, what in named]
+
+
+def _page(number: str, links: list[tuple[str, str]]) -> str:
+    shown = [f'<dt><a href="{html.escape(path)}">{html.escape(path)}</a></dt>' + _what(what) for path, what in links]
+    others = [f"<dt><code>{html.escape(route)}</code></dt>" + _what(what) for route, what in _OTHERS]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>Callflow: operators</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>Callflow</h1>\n<p>Version {html.escape(number)}. This port is for operators; carriers have another one."
+        " What each answer means is told in README.md, under “Look inside” and “The record”.</p>\n"
+        f"<h2>To look at</h2>\n<dl>\n{chr(10).join(shown)}\n</dl>\n"
+        f"<h2>For programs</h2>\n<dl>\n{chr(10).join(others)}\n</dl>\n</body>\n</html>\n"
+    )
+
+
+def _what(what: str) -> str:
+    return f"<dd>{html.escape(what)}</dd>"
+
+
+def _version() -> str:
+    try:
+        return version("callflow")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,54 @@
+"""Where the carriers' media sockets come in: a token in the path, then the call's media stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from hypercorn.typing import Scope
+
+from callflow.contracts.errors import Forged, Refused
+from callflow.media.websocket import AsgiWire
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public.address import PublicAddress
+from callflow.web.public.request import Gate, read_request, read_to_the_end, refusals
+
+
+MEDIA_PATHS: Final = ("/media-stream/", "/call/")
+
+
+class MediaEndpoint:
+    """ASGI: lends media sockets to their calls, below the web framework, and refuses every other WebSocket."""
+
+    def __init__(
+        self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
+    ) -> None:
+        self._inner, self._switchboard, self._address, self._gate = inner, switchboard, address, gate
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            await self._inner(scope, *read_to_the_end(receive, send))
+            return
+        wire = AsgiWire(receive, send)
+        await receive()  # websocket.connect
+        await self._gate().hold(None)
+        try:
+            handshake = read_request(scope, "GET", b"", self._address, socket=True)
+            call = self._switchboard().claim(_token(scope["path"]), handshake)
+        except (Refused, Forged) as error:
+            refusals.say("media", "media socket refused: %s", error)
+            await wire.refuse()
+            return
+        try:
+            await wire.accept()
+        except BaseException:
+            call.unclaim_stream()
+            raise
+        await call.attend(wire)
+
+
+def _token(path: str) -> str:
+    for door in MEDIA_PATHS:
+        if path.startswith(door):
+            return path.removeprefix(door)
+    raise Refused("no such door")

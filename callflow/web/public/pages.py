@@ -1,0 +1,78 @@
+"""The pages of the public listener that are nobody's webhooks: signs of life, and what earlier systems had here.
+
+They say nothing about calls. A path that a carrier uses too is shared: see `Door.only_with`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from quart import Quart, Response, request
+
+
+Receive = Callable[[], Awaitable[Response]]
+Shared = dict[str, list[tuple[str, Receive]]]
+"""By path: under which parameter of a GET's query it is whose webhook."""
+
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_STATUS: Final = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Callflow</title></head>
+<body><h1>Callflow is running!</h1><p>It answers the phone at this address.</p></body>
+</html>
+"""
+
+
+class Address(Protocol):
+    def __call__(self) -> str: ...
+
+
+def create_pages(app: Quart, address: Address) -> Shared:
+    """Adds them to the app. Returns the paths that a carrier's webhook may share."""
+    shared: Shared = {"/": []}
+    commit = _commit()
+
+    @app.get("/")
+    async def index() -> Any:
+        for parameter, receive in shared["/"]:
+            if f"{parameter}=".encode() in request.query_string:
+                return await receive()
+        return {"message": "Media Stream Server is running!"}
+
+    @app.get("/health")
+    async def health() -> Response:
+        """OK; and, so that somebody outside can tell that it is this server which answers, the `nonce` of the query."""
+        nonce = request.args.get("nonce", "")
+        echo = f" {nonce}" if _NONCE.fullmatch(nonce) else ""
+        return Response(f"OK{echo}", content_type="text/plain")
+
+    @app.get("/status")
+    async def status() -> Response:
+        return Response(_STATUS, content_type="text/html; charset=utf-8")
+
+    @app.get("/public-url")
+    async def public_url() -> dict[str, str]:
+        return {"publicUrl": address()}
+
+    @app.get("/api/version")
+    async def about() -> dict[str, Any]:
+        """`routes`: the paths of this listener."""
+        routes = sorted({rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"})
+        return {"ok": True, "commit": commit, "time": datetime.now(UTC).isoformat(), "routes": routes}
+
+    return shared
+
+
+def _commit() -> str:
+    """Of the checkout that runs; of an installed package its version."""
+    git = Path(__file__).parents[3] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        return (git / head.removeprefix("ref: ")).read_text(encoding="utf-8").strip() if "ref: " in head else head
+    except OSError:
+        return version("callflow")

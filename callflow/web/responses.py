@@ -1,0 +1,221 @@
+"""What the operators' listener answers: JSON that is safe to be printed, and every error in one shape,
+`{"error": "one sentence"}`, with `"problems": [...]` where there are several."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from quart import Quart, Response, current_app, request
+from quart.json.provider import JSONProvider
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from callflow.contracts.bounded_json import read
+from callflow.contracts.errors import BadQuery, BadRequest, OutOfBounds
+from callflow.contracts.printable import json_of, line, quoted
+
+
+log = logging.getLogger(__name__)
+
+_LONGEST: Final = 300
+"""Characters of a sentence: it may quote what somebody sent."""
+_MOST_PROBLEMS: Final = 50
+_SENTENCES: Final = {
+    404: "There is nothing at this path; GET / shows what there is.",
+    416: "There is no such range: write Range: bytes=0-999.",
+}
+
+
+def encoded(value: Any) -> bytes:
+    """As JSON; what was recorded with half a surrogate pair in it is told with it."""
+    try:
+        return json_of(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
+
+
+def answered(body: Any, status: int = 200) -> Response:
+    return Response(encoded(body), status, content_type="application/json")
+
+
+def error_body(sentence: str, problems: Sequence[str] = ()) -> bytes:
+    told: dict[str, Any] = {"error": line(sentence)[:_LONGEST]}
+    if len(problems) > 1:
+        told["problems"] = [line(each)[:_LONGEST] for each in problems[:_MOST_PROBLEMS]]
+    return json_of(told)
+
+
+def refused(status: int, sentence: str, problems: Sequence[str] = (), **headers: str) -> Response:
+    """`headers` by their names with `_` for `-`."""
+    response = Response(error_body(sentence, problems), status, content_type="application/json")
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def not_open() -> Response:
+    return refused(
+        503, "The record is not open yet: try again in a second; the server's log says why.", Retry_After="1"
+    )
+
+
+# What a request brings
+
+View = TypeVar("View", bound=Callable[..., Any])
+_KINDS: Final = {list: "a list", str: "a text", int: "a number", float: "a number"}
+_LARGE: Final = 64 << 10
+"""Bytes of a body; what is larger is read in another thread."""
+_LONGEST_SHOWN: Final = 40
+_MOST_GUESSES: Final = 20
+
+
+def takes(*names: str) -> Callable[[View], View]:
+    """These parameters of a query, each once; every other one is refused. Stands below the route."""
+
+    def mark(view: View) -> View:
+        cast(Any, view).takes = names
+        return view
+
+    return mark
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """`: did you mean limit?`, or else which there are."""
+    known = list(names)
+    near = difflib.get_close_matches(name[:_LONGEST_SHOWN].lower(), known, n=1)
+    if near:
+        return f": did you mean {near[0]}?"
+    return f": there is {', '.join(known)}." if known else ": this path takes none."
+
+
+def unknown_parameters() -> list[str]:
+    """What is wrong with the names in the request's query, a sentence each."""
+    if request.url_rule is None or request.method == "OPTIONS":
+        return []
+    known = getattr(current_app.view_functions.get(request.url_rule.endpoint), "takes", ())
+    found = []
+    for name in request.args:
+        if name in known:
+            if len(request.args.getlist(name)) > 1:
+                found.append(f"{name} must be given once.")
+        elif len(found) < _MOST_GUESSES:
+            found.append(f"There is no parameter {quoted(name)} here{meant(name, known)}")
+    return found
+
+
+async def object_of(example: str, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object that the request brings. `example`: one, for whoever brings something else.
+
+    Raises Unfit or NotPlain."""
+    body = cast(bytes, await request.get_data())
+    if not body.strip():
+        if may_be_empty:
+            return {}
+        raise BadRequest(400, f"The body is empty: send a JSON object, such as {example}.")
+    if not request.is_json:
+        given = f"not {quoted(request.mimetype)}" if request.mimetype else "and says nothing of the kind"
+        raise BadRequest(415, f"The body must be sent with Content-Type: application/json, {given}.")
+    value, twice = await asyncio.to_thread(_read, body) if len(body) > _LARGE else _read(body)
+    if not isinstance(value, dict):
+        kind = _KINDS.get(type(value)) or json.dumps(value)
+        raise BadRequest(400, f"The body must be a JSON object, such as {example}, not {kind}.")
+    if twice:
+        raise BadRequest(400, *(f"{quoted(name)} stands in the body twice." for name in twice))
+    return value
+
+
+def _read(body: bytes) -> tuple[Any, list[str]]:
+    """The value, and which names stand in it twice. Raises NotPlain."""
+    value = read(body)
+    return value, _twice(body) if isinstance(value, dict) else []
+
+
+def _twice(body: bytes) -> list[str]:
+    """The names that the object itself has more than once: which of their values is meant, nobody knows."""
+    outermost: list[tuple[str, Any]] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        outermost[:] = found  # that of the outermost object comes last
+
+    json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    counted = Counter(name for name, _ in outermost)
+    return [name for name, times in counted.items() if times > 1][:_MOST_GUESSES]
+
+
+# Answers of an app
+
+
+class Printable(JSONProvider):
+    """How the app encodes what a handler returns as a dict."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return encoded(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return json.loads(s)
+
+
+def without_kind(response: Response) -> Response:
+    """What the framework answers to OPTIONS has nothing in it, and is no HTML."""
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.status_code = 204
+        for name in ("Content-Type", "Content-Length"):
+            response.headers.pop(name, None)
+    return response
+
+
+def answer_errors(app: Quart) -> None:
+    """Every one of the app's, in that shape."""
+    app.json = Printable(app)
+
+    @app.before_request
+    async def known_parameters() -> None:
+        if problems := unknown_parameters():
+            raise BadRequest(400, *problems)
+
+    @app.errorhandler(BadRequest)
+    async def unfit(error: BadRequest) -> Response:
+        several = f"{len(error.problems)} things are wrong with this request."
+        return refused(error.status, error.problems[0] if len(error.problems) == 1 else several, error.problems)
+
+    @app.errorhandler(BadQuery)
+    async def bad_query(error: BadQuery) -> Response:
+        sentence = str(error)
+        return refused(400, sentence if sentence.endswith((".", "?")) else f"{sentence}.")
+
+    @app.errorhandler(OutOfBounds)
+    async def not_plain(error: OutOfBounds) -> Response:
+        return refused(400, f"The body cannot be read as JSON: {error}.")
+
+    @app.errorhandler(HTTPException)
+    async def http(error: HTTPException) -> Response:
+        status = error.code or 400
+        if isinstance(error, MethodNotAllowed):
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            return refused(405, f"{request.method[:20]} is not possible here, but {allowed}.", Allow=allowed)
+        return refused(status, _SENTENCES.get(status, f"{error.name}."))
+
+    @app.after_request
+    async def plain(response: Response) -> Response:
+        """An answer without a body has no kind, and none of them is for others to keep."""
+        response.headers.setdefault("Cache-Control", "no-store")
+        return without_kind(response)
+
+    async def no_record(error: Exception) -> Response:
+        log.error("the record could not be read or changed", exc_info=error)
+        sentence = "The record cannot be used at the moment: try again; the server's log says why."
+        return refused(503, sentence, Retry_After="2")
+
+    for kind in (SQLAlchemyError, OSError, TimeoutError):
+        app.register_error_handler(kind, no_record)
+
+    @app.errorhandler(Exception)
+    async def our_fault(error: Exception) -> Response:
+        log.error("%s %s failed through a fault of our own", request.method, line(request.path)[:200], exc_info=error)
+        return refused(500, "A fault of ours; the server's log says which.")

@@ -1,0 +1,150 @@
+"""The habits that every carrier's REST API needs: one client, a deadline on each try, and retries that stay harmless.
+
+Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its
+body lets the carrier obey it once. Where obeying it twice would do harm, only what certainly had no effect is retried:
+requests that were never sent, and 429. No other 4xx is ever retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from callflow.contracts import secret_text
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.secret_text import Secrets
+
+
+log = logging.getLogger(__name__)
+
+_MOST_WAIT = 10.0
+"""Seconds; a carrier that asks for more would keep the caller waiting longer than anybody waits."""
+_BACKOFF = wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.1)
+
+ReadError = Callable[[httpx.Response], CarrierError]
+"""Turns an answer that is no success into the error that it means."""
+
+
+class Api:
+    """An HTTP API behind one base URL, whose answers are JSON."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        read_error: ReadError,
+        seconds: float = 3.0,
+        retries: int = 3,
+    ) -> None:
+        self._read_error = read_error
+        self._secrets = Secrets([(headers or {}).get("Authorization", "").rpartition(" ")[2], *(auth or ())[1:]])
+        self._seconds = seconds
+        self._retries = retries
+        self._client = httpx.AsyncClient(
+            base_url=base.rstrip("/"),
+            headers=dict(headers or {}),
+            auth=auth,
+            timeout=httpx.Timeout(seconds),
+            limits=httpx.Limits(max_connections=500, max_keepalive_connections=50),
+        )
+        self.retried = 0
+
+    async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
+        """Send JSON. The decoded answer. Raises CarrierError when the last try failed."""
+        return await self.request("POST", path, retries=retries, json=dict(body))
+
+    async def request(
+        self, method: str, path: str, *, retries: int | None = None, repeatable: bool = True, **content: Any
+    ) -> Any:
+        """Send `content` as httpx takes it: `json`, `data` for a form, `params`. Raises CarrierError as `post` does.
+
+        Not `repeatable`: the carrier would obey it twice.
+        """
+        tries = 1 + (self._retries if retries is None else retries)
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(tries),
+            wait=_wait,
+            retry=retry_if_exception(lambda error: isinstance(error, CarrierError) and error.retry),
+            before_sleep=self._before_sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._once(method, path, repeatable, content)
+        raise AssertionError("unreachable: the last attempt either returns or raises")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _once(self, method: str, path: str, repeatable: bool, content: Mapping[str, Any]) -> Any:
+        try:
+            # httpx's own timeouts each bound one step: an answer that drips in would outlast them all
+            async with asyncio.timeout(self._seconds):
+                response = await self._client.request(method, path, **content)
+        except (httpx.HTTPError, TimeoutError) as error:
+            unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+            message = f"no answer from the carrier ({type(error).__name__})"
+            raise CarrierError(message, retry=repeatable or unsent) from None  # its own words may repeat the request
+        log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
+        if response.is_success:
+            try:
+                return response.json()
+            except (ValueError, RecursionError):
+                return {}
+        status = response.status_code
+        failure = self._failure(response, content)
+        failure.retry = failure.retry or status == 429 or (repeatable and (status == 408 or status >= 500))
+        if failure.retry:
+            failure.wait = asked_to_wait(response.headers)
+        raise failure
+
+    def _failure(self, response: httpx.Response, content: Mapping[str, Any]) -> CarrierError:
+        """What the answer means; without its words if it repeats anything that is secret of the request."""
+        failure = self._read_error(response)
+        secrets = self._secrets.plus([*secret_text.sent(content), *content.get("auth", ())[1:]])
+        if secrets.within(response.text):  # all of it: what is cut off in the middle of a key is found no more
+            failure.args = (f"HTTP {failure.status} {secret_text.NOT_SHOWN}",)
+            failure.code = secrets.told(failure.code, "")
+        return failure
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        self.retried += 1
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("carrier command failed, trying again: %s", error)
+
+
+def asked_to_wait(headers: httpx.Headers) -> float:
+    """Seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` (seconds) asks for; 0 for neither."""
+    for name in ("retry-after", "x-ratelimit-reset"):
+        text = headers.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = _seconds_until(text)
+        if 0 < seconds < float("inf"):
+            return min(seconds, _MOST_WAIT)
+    return 0.0
+
+
+def _seconds_until(date: str) -> float:
+    parts = email.utils.parsedate_tz(date)
+    try:
+        return email.utils.mktime_tz(parts) - time.time() if parts else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.wait if isinstance(error, CarrierError) else 0.0
+    return asked or _BACKOFF(state)

@@ -1,0 +1,63 @@
+"""Which carriers there are, and what the settings say of each."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+
+from callflow.config.settings import Settings
+from callflow.contracts.carrier import Carrier
+from carriers.telnyx.carrier import Telnyx, TelnyxConfig
+from carriers.twilio.carrier import Twilio, TwilioConfig
+
+
+def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
+    carriers: list[Carrier] = []
+    if settings.telnyx_on:
+        config = TelnyxConfig(
+            api_key=settings.telnyx_api_key.get_secret_value(),
+            public_key=base64.b64decode(settings.telnyx_public_key) or None,
+            address=address,
+            api_base=settings.telnyx_api_base,
+            allow_unsigned=settings.allow_unsigned_webhooks,
+            voice=settings.carrier_voice,
+            language=settings.carrier_language,
+            sentences=sentences(settings),
+            target_legs=settings.stream_target_legs,
+            connection_id=settings.telnyx_connection_id,
+            seconds=settings.command_seconds,
+            retries=settings.command_retries,
+        )
+        carriers.append(Telnyx(config))
+    if settings.twilio_on:
+        carriers.append(Twilio(twilio_config(settings, address)))
+    return carriers
+
+
+def sentences(settings: Settings) -> Mapping[str, str]:
+    return {"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text}
+
+
+def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfig:
+    shared = [key.rpartition(":") for key in settings.twilio_shared_keys.get_secret_value().split(",")]
+    return TwilioConfig(
+        account_sid=settings.twilio_account_sid,
+        auth_tokens=settings.twilio_auth_token.get_secret_value().split(","),
+        address=address,
+        api_key=settings.twilio_api_key,
+        api_secret=settings.twilio_api_secret.get_secret_value(),
+        shared_keys={name: secret for name, _, secret in shared if secret},
+        api_base=settings.twilio_api_base,
+        allow_unsigned=settings.allow_unsigned_webhooks,
+        media_signature=settings.twilio_media_signature,
+        voice=settings.carrier_voice,
+        language=settings.carrier_language,
+        sentences=sentences(settings),
+        greeting_text=settings.twilio_greeting_text,
+        pause_seconds=math.ceil(settings.twilio_pause_seconds),
+        after_text=settings.twilio_after_text,
+        resume_seconds=math.ceil(settings.twilio_resume_seconds),
+        seconds=settings.command_seconds,
+        retries=settings.command_retries,
+    )

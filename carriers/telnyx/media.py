@@ -1,0 +1,94 @@
+"""Telnyx's media streaming frames: JSON text both ways, base64 of bare codec bytes, counters as decimal strings.
+
+Telnyx is the WebSocket's client. It sends `connected`, `start`, then `media`; what we send needs no stream id. Frames
+are built by concatenation: every field but the payload is a constant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from callflow.contracts.errors import Malformed
+from callflow.contracts.media import (
+    DtmfFrame,
+    Frame,
+    IgnoredFrame,
+    MarkReceived,
+    MediaError,
+    StreamConnected,
+    StreamStarted,
+    StreamStopped,
+)
+from carriers.common.media_frames import field, heard, number, read
+
+
+class _Media(msgspec.Struct):
+    payload: str
+    track: Any = None
+    chunk: Any = None
+
+
+class _Frame(msgspec.Struct):
+    event: str
+    stream_id: str | None = None
+    media: _Media | None = None
+    start: dict[str, Any] | None = None
+    connected: Any = None
+    mark: Any = None
+    dtmf: Any = None
+    payload: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Frame).decode
+
+
+class TelnyxMediaProtocol:
+    """One media socket's frames. Outbound tracks are not for us: with a bidirectional stream they are our own voice."""
+
+    def decode(self, text: str | bytes) -> Frame:
+        frame = read(text, _decode)
+        if frame.event == "media" and frame.media is not None:
+            return heard(frame.media)
+        return self._other(frame)
+
+    def _other(self, frame: _Frame) -> Frame:
+        match frame.event:
+            case "mark":
+                return MarkReceived(field(frame.mark, "name"))
+            case "dtmf":
+                return DtmfFrame(field(frame.dtmf, "digit")[:1])
+            case "connected":
+                return StreamConnected(field(frame.connected, "x-telnyx-streaming-auth-token"))
+            case "start" if frame.start is not None:
+                return _start(frame.start, frame.stream_id or "")
+            case "stop":
+                return StreamStopped("stop frame")
+            case "error":
+                return MediaError(field(frame.payload, "code"), field(frame.payload, "title"))
+            case "media" | "start":
+                raise Malformed(f"a {frame.event} frame without its body")
+        return IgnoredFrame(frame.event[:40])
+
+    def audio(self, payload: str) -> str:
+        return f'{{"event":"media","media":{{"payload":"{payload}"}}}}'
+
+    def mark(self, name: str) -> str:
+        return f'{{"event":"mark","mark":{{"name":{msgspec.json.encode(name).decode()}}}}}'
+
+    def clear(self) -> str:
+        return '{"event":"clear"}'
+
+
+def _start(start: dict[str, Any], stream: str) -> StreamStarted:
+    form = start.get("media_format")
+    form = form if isinstance(form, dict) else {}
+    return StreamStarted(
+        stream=stream or field(start, "stream_id"),
+        call=field(start, "call_control_id"),
+        session=field(start, "call_session_id"),
+        encoding=field(form, "encoding").upper() or "PCMU",
+        sample_rate=number(form.get("sample_rate")) or 8000,
+        channels=number(form.get("channels")) or 1,
+    )

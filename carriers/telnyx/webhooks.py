@@ -1,0 +1,74 @@
+"""Telnyx's webhooks, read: one event of ours for each `event_type` of Call Control v2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from callflow.contracts import events
+from callflow.contracts.events import Event
+
+
+_MOST_CHARACTERS: Final = 200
+"""Of a text that is kept; numbers, ids and causes are far shorter."""
+_MOST_ADDRESS: Final = 2000
+IDS: Final = ("call_control_id", "call_leg_id", "call_session_id")
+
+
+def text(fields: Mapping[str, Any], name: str, most: int = _MOST_CHARACTERS) -> str:
+    """Webhooks are read leniently: what is missing, null or of another type is empty."""
+    value = fields.get(name)
+    return value[:most] if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+
+
+def _initiated(payload: Mapping[str, Any]) -> Event:
+    outgoing = text(payload, "direction") == "outgoing" or text(payload, "state") == "bridging"
+    return events.CallInitiated(
+        direction="outgoing" if outgoing else "incoming",
+        from_number=text(payload, "from"),
+        to_number=text(payload, "to"),
+    )
+
+
+def _hangup(payload: Mapping[str, Any]) -> Event:
+    return events.CallHangup(
+        cause=text(payload, "hangup_cause") or "unspecified",
+        source=text(payload, "hangup_source") or "unknown",
+        sip_cause=text(payload, "sip_hangup_cause"),
+    )
+
+
+def _stream_failed(payload: Mapping[str, Any]) -> Event:
+    stream = payload.get("stream_params")
+    address = text(stream, "stream_url", _MOST_ADDRESS) if isinstance(stream, dict) else ""
+    return events.StreamFailed(reason=text(payload, "failure_reason"), address=address)
+
+
+def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
+    return lambda payload: events.CarrierNotice(kind=kind)
+
+
+READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
+    "call.initiated": _initiated,
+    "call.answered": lambda payload: events.CallAnswered(
+        from_number=text(payload, "from"), to_number=text(payload, "to")
+    ),
+    "call.hangup": _hangup,
+    "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
+    "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
+    "streaming.failed": _stream_failed,
+    "call.speak.ended": lambda payload: events.SpeakEnded(status=text(payload, "status")),
+    "call.dtmf.received": lambda payload: events.Dtmf(digit=text(payload, "digit")),
+    **{
+        kind: _notice(kind)
+        for kind in (
+            "call.bridged",
+            "call.speak.started",
+            "call.playback.started",
+            "call.playback.ended",
+            "call.machine.detection.ended",
+            "call.machine.greeting.ended",
+        )
+    },
+}
+"""What the machine acts upon, or what belongs to a live call's record; everything else is a notice by its own name."""

@@ -1,0 +1,311 @@
+"""Twilio, Programmable Voice: webhooks in, TwiML and REST out.
+
+Facts worth knowing here, all from Twilio's documentation: the answer to a webhook is the command, so a call is answered
+and its stream opened by the document that its first request gets; a document that comes by REST replaces the one that
+is running, a media stream included; a call whose documents are used up is hung up; requests time out after 15 s and
+have no ids but an idempotency token; status callbacks come in any order; inbound calls tell of their end only where the
+number's StatusCallback is set. An error 20404 or 21220 says that the call is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import httpx
+
+from callflow.contracts import commands
+from callflow.contracts.carrier import (
+    CarrierCallStatus,
+    CarrierCan,
+    CarrierRequest,
+    Request,
+    WebhookReply,
+    WebhookRoute,
+)
+from callflow.contracts.diagnostics import Finding, Outside
+from callflow.contracts.errors import CarrierError, Forged, Malformed
+from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
+from carriers.common.http_client import Api
+from carriers.twilio import twiml
+from carriers.twilio.diagnostics import checkup
+from carriers.twilio.media import TwilioMediaProtocol
+from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
+from carriers.twilio.webhooks import (
+    ENDED,
+    FALLBACK,
+    MACHINE,
+    RECORDING,
+    RESUME,
+    STATUS,
+    STREAM,
+    UNANSWERED,
+    VOICE,
+    read_event,
+    readable,
+)
+
+
+log = logging.getLogger(__name__)
+
+_BOTH: Final = ("GET", "POST")
+_GONE: Final = frozenset({"20404", "21220"})
+_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
+"""Events whose webhook is answered with a document."""
+_PERSISTENT_RETRIES: Final = 6
+"""For the commands that end a call: giving up on them leaves somebody on the line."""
+_MOST_ACTIVE: Final = 250
+_SPEECH_SECONDS: Final = 0.08
+"""Of a character of text, spoken by the carrier without haste."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioConfig:
+    account_sid: str
+    auth_tokens: Sequence[str] = field(repr=False)
+    """The first one is used for REST unless there is an API key; all of them verify webhooks."""
+    address: Callable[[], str]
+    """Our public address, without a path."""
+    api_key: str = ""
+    api_secret: str = field(default="", repr=False)
+    shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Secrets of shared signing keys by their ids."""
+    api_base: str = "https://api.twilio.com"
+    allow_unsigned: bool = False
+    """Development only: take webhooks and media sockets that carry no signature."""
+    media_signature: Literal["warn", "require"] = "warn"
+    """require: a media socket needs a valid signature beside its token."""
+    voice: str = ""
+    language: str = ""
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """What to say for each sentence that the machine may ask for."""
+    greeting_text: str = ""
+    """Said by Twilio's own voice before the stream is opened."""
+    pause_seconds: int = 0
+    """Before the stream is opened."""
+    after_text: str = ""
+    """Said at the very end of a call that we end."""
+    resume_seconds: int = 2
+    """How long a caller whose stream has ended waits until Twilio asks us what to do, if we have not said it before."""
+    seconds: float = 3.0
+    retries: int = 3
+
+
+class Twilio:
+    name = "twilio"
+    can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request", "answers_in_reply"})
+    routes = (
+        *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
+        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE)),
+    )
+
+    def __init__(self, config: TwilioConfig) -> None:
+        self._config = config
+        self._verifier = Verifier(config.auth_tokens, config.shared_keys)
+        self._voice = twiml.Voice(config.voice, config.language)
+        user = (config.api_key, config.api_secret) if config.api_key else (config.account_sid, config.auth_tokens[0])
+        self.api = Api(
+            f"{config.api_base}/2010-04-01/Accounts/{config.account_sid}",
+            auth=user,
+            read_error=read_error,
+            seconds=config.seconds,
+            retries=config.retries,
+        )
+
+    @property
+    def preamble_seconds(self) -> float:
+        return self._config.pause_seconds + len(self._config.greeting_text) * _SPEECH_SECONDS
+
+    # Webhooks
+
+    def verify(self, request: Request) -> None:
+        if HEADER not in request.headers and self._config.allow_unsigned:
+            log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Twilio webhook without a signature")
+            return
+        self._verifier.check(request)
+
+    def verify_stream(self, request: Request) -> str:
+        """Twilio docs: the handshake is signed like a webhook, over the `wss` URL. Others have seen it unsigned, or
+        signed over another spelling: the token in its path is the lock, and the signature one more, if asked for."""
+        is_signed = HEADER in request.headers
+        if not is_signed and self._config.allow_unsigned:
+            return ""
+        try:
+            self._verifier.check(request, slash=True)
+        except Forged as error:
+            if self._config.media_signature == "require":
+                raise Forged(f'{error} (twilio_media_signature = "warn" lets it in)') from None
+            tried = ", ".join(f"{each}…" for each in spellings(request.url))
+            return f"it is signed over none of {tried}, with or without a slash" if is_signed else "it is not signed"
+        return ""
+
+    def parse(self, request: Request) -> list[Signal]:
+        params = {readable(name): readable(value) for name, value in parameters(request)}
+        sid = params.get("CallSid", "")
+        if not 0 < len(sid) <= 64:
+            raise Malformed("no CallSid: this is not a request about a call")
+        path = request.path
+        token = request.headers.get("i-twilio-idempotency-token", "")[:100]
+        event, key = read_event(path, params)
+        if path in VOICE and isinstance(event, CallInitiated):
+            token = ""  # a call is answered once, and in the same way however often it is asked
+        delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
+        ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
+        return [Signal(self.name, delivery, ids, event, params.get("Timestamp", ""))]
+
+    def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
+        """The document that carries the first order; without an order, the caller waits a moment, or it is the end."""
+        if not isinstance(event, _ASKS):
+            return WebhookReply(b"", "text/plain", 204, rest=tuple(orders))
+        document, carried = None, None
+        for order in orders:
+            document = self._document(order, first=not isinstance(event, CallResumed))
+            if document is not None:
+                carried = order
+                break
+        if document is None:
+            document = self._goodbye() if over else self._blank().come_back(1)
+        rest = tuple(order for order in orders if order is not carried)
+        return WebhookReply(document.text().encode(), twiml.CONTENT_TYPE, rest=rest)
+
+    # Commands
+
+    def _blank(self) -> twiml.Document:
+        return twiml.Document(self._config.address(), self._voice)
+
+    def _goodbye(self) -> twiml.Document:
+        return self._blank().say(self._config.after_text).hang_up()
+
+    def _document(self, order: CarrierRequest, *, first: bool) -> twiml.Document | None:
+        config = self._config
+        match order.command:
+            case commands.Answer() | commands.StartStream():
+                document = self._blank()
+                if first:
+                    document.say(config.greeting_text).pause(config.pause_seconds)
+                return document.connect(self._stream(order)).come_back(config.resume_seconds)
+            case commands.Speak(sentence=sentence):
+                return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
+            case commands.Reject(cause=cause):
+                return self._blank().reject(cause)
+            case commands.Hangup():
+                return self._goodbye()
+        return None
+
+    def _stream(self, order: CarrierRequest) -> twiml.Stream:
+        about = (
+            ("phoneNumber", order.to_number or "unknown"),
+            ("phoneNumberSid", order.ids.number or "unknown"),
+            ("callerNumber", order.from_number or "unknown"),
+        )
+        return twiml.Stream(order.stream_url, order.stream_name, f"{self._config.address()}{STREAM}", about)
+
+    async def execute(self, order: CarrierRequest) -> None:
+        """By REST: for what no webhook waits for."""
+        sid = order.ids.control
+        match order.command:
+            case commands.Answer():
+                return  # no command answers: the document does, for which Twilio asks again in a moment
+            case commands.StartStream():
+                # Obeyed twice it would end the stream that it has just opened.
+                await self._push(sid, self._document(order, first=False), repeatable=False)
+            case commands.Speak():
+                await self._push(sid, self._document(order, first=False))
+            case commands.Reject() | commands.Hangup():
+                await self._hang_up(sid)
+            case _:
+                raise CarrierError(f"Twilio has no command for {order.command.name!r}")
+
+    async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
+        if document is not None:
+            await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
+
+    async def _hang_up(self, sid: str) -> None:
+        try:
+            if self._config.after_text:
+                try:
+                    await self._push(sid, self._goodbye())
+                    return
+                except CarrierError as error:
+                    log.info("Twilio did not take the last words, so the call ends without: %s", error)
+            await self._update(sid, {"Status": "completed"}, retries=_PERSISTENT_RETRIES)
+        except CarrierError as error:
+            if not error.gone:
+                raise
+
+    async def _update(self, sid: str, form: Mapping[str, str], **options: Any) -> None:
+        await self.api.request("POST", _call(sid), data=dict(form), **options)
+
+    async def look_up(self, sid: str) -> Mapping[str, Any]:
+        """The call as Twilio has it: `status`, `duration` (seconds, as text) and more. Raises CarrierError, `gone` when
+        there is none."""
+        found = await self.api.request("GET", _call(sid))
+        return found if isinstance(found, dict) else {}
+
+    async def call_status(self, ids: LegIds) -> CarrierCallStatus:
+        try:
+            status = str((await self.look_up(ids.control)).get("status", ""))
+        except CarrierError as error:
+            if error.gone:
+                return "gone"
+            raise
+        return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
+
+    async def active_calls(self) -> list[LegIds]:
+        """Those of all applications of the account: Twilio does not tell which number's webhook answered a call."""
+        params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
+        answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
+        calls = answer.get("calls") if isinstance(answer, dict) else None
+        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        return [
+            LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")) for call in found
+        ]
+
+    async def number_id(self, number: str) -> str:
+        params = {"PhoneNumber": number, "PageSize": "20"}  # finds also numbers that only hold these digits
+        answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
+        numbers = answer.get("incoming_phone_numbers") if isinstance(answer, dict) else None
+        found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
+        return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
+
+    def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        config = self._config
+        return checkup(
+            self.api,
+            outside,
+            account=config.account_sid,
+            token=config.auth_tokens[0],
+            with_key=bool(config.api_key),
+            voice=VOICE,
+            status=STATUS,
+        )
+
+    def media_protocol(self) -> TwilioMediaProtocol:
+        return TwilioMediaProtocol(self._config.account_sid)
+
+    async def close(self) -> None:
+        await self.api.close()
+
+
+def read_error(response: httpx.Response) -> CarrierError:
+    """Twilio's error shape: `{"code": 20404, "message": …, "more_info": …, "status": 404}`; 5xx may be HTML."""
+    code = message = ""
+    try:
+        error = response.json()
+        code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    except (ValueError, AttributeError, RecursionError):
+        pass  # an answer from something in between: the status must do
+    status = response.status_code
+    return CarrierError(
+        f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",
+        status=status,
+        code=code,
+        gone=status == 404 or code in _GONE,
+    )
+
+
+def _call(sid: str) -> str:
+    return f"/Calls/{quote(sid, safe='')}.json"

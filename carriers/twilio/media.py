@@ -1,0 +1,107 @@
+"""Twilio's media streams: JSON text both ways, base64 of µ-law at 8 kHz without any header.
+
+Twilio is the WebSocket's client. It sends `connected`, `start`, then `media`; counters are decimal strings. Whatever we
+send must name the stream, whose id comes with `start`. Frames are built by concatenation: every field but the payload
+is a constant of the socket.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from callflow.contracts.errors import Malformed
+from callflow.contracts.media import (
+    DtmfFrame,
+    Frame,
+    IgnoredFrame,
+    MarkReceived,
+    StreamConnected,
+    StreamStarted,
+    StreamStopped,
+)
+from carriers.common.media_frames import field, heard, number, read
+
+
+_ENCODINGS: Final = {"audio/x-mulaw": "PCMU", "audio/x-alaw": "PCMA", "": "PCMU"}
+"""Twilio docs: always the first; the others cost nothing."""
+
+
+class _Media(msgspec.Struct):
+    payload: str
+    track: Any = None
+    chunk: Any = None
+
+
+class _Frame(msgspec.Struct):
+    event: str
+    streamSid: str | None = None  # noqa: N815 - the wire's own name
+    media: _Media | None = None
+    start: dict[str, Any] | None = None
+    mark: Any = None
+    dtmf: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Frame).decode
+
+
+class TwilioMediaProtocol:
+    """One media socket's frames. `account`: the only one whose streams are taken; "": any."""
+
+    def __init__(self, account: str = "") -> None:
+        self._account = account
+        self._audio = self._mark = self._clear = ""
+
+    def decode(self, text: str | bytes) -> Frame:
+        frame = read(text, _decode)
+        if frame.event == "media" and frame.media is not None:
+            return heard(frame.media)
+        return self._other(frame)
+
+    def _other(self, frame: _Frame) -> Frame:
+        match frame.event:
+            case "mark":
+                return MarkReceived(field(frame.mark, "name"))
+            case "dtmf":
+                return DtmfFrame(field(frame.dtmf, "digit")[:1])
+            case "connected":
+                return StreamConnected()
+            case "start" if frame.start is not None:
+                return self._start(frame.start, frame.streamSid or "")
+            case "stop":
+                return StreamStopped("stop frame")
+            case "media" | "start":
+                raise Malformed(f"a {frame.event} frame without its body")
+        return IgnoredFrame(frame.event[:40])
+
+    def _start(self, start: dict[str, Any], stream: str) -> StreamStarted:
+        form = start.get("mediaFormat")
+        form = form if isinstance(form, dict) else {}
+        account, call = field(start, "accountSid"), field(start, "callSid")
+        if account and self._account and account != self._account:
+            call = f"one of the account {account}"
+        stream = stream or field(start, "streamSid")
+        if not self._audio:
+            name = msgspec.json.encode(stream).decode()
+            self._audio = f'{{"event":"media","streamSid":{name},"media":{{"payload":"'
+            self._mark = f'{{"event":"mark","streamSid":{name},"mark":{{"name":'
+            self._clear = f'{{"event":"clear","streamSid":{name}}}'
+        encoding = field(form, "encoding")
+        return StreamStarted(
+            stream=stream,
+            call=call,
+            session="",
+            encoding=_ENCODINGS.get(encoding.lower(), encoding),
+            sample_rate=number(form.get("sampleRate")) or 8000,
+            channels=number(form.get("channels")) or 1,
+        )
+
+    def audio(self, payload: str) -> str:
+        return f'{self._audio}{payload}"}}}}'
+
+    def mark(self, name: str) -> str:
+        return f"{self._mark}{msgspec.json.encode(name).decode()}}}}}"
+
+    def clear(self) -> str:
+        return self._clear

@@ -1,0 +1,133 @@
+"""The no-input ladder: asked, asked again, goodbye; and what counts as input."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from callflow.agent.no_input import NoInputTimer
+from callflow.contracts.events import NoInput
+
+
+class Clock:
+    """`call_later` on a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[Any] = []
+
+    def later(self, seconds: float, then: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = Timer(self.now + seconds, then)
+        self.timers.append(timer)
+        return timer  # type: ignore[return-value]
+
+    def turn(self, seconds: float) -> None:
+        self.now += seconds
+        while due := [timer for timer in self.timers if timer.at <= self.now]:
+            first = min(due, key=lambda timer: timer.at)
+            self.timers.remove(first)
+            if not first.cancelled:
+                first.then()
+
+
+class Timer:
+    def __init__(self, at: float, then: Callable[[], None]) -> None:
+        self.at, self.then, self.cancelled = at, then, False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def silence(**knobs: Any) -> tuple[NoInputTimer, Clock, list[NoInput]]:
+    clock, told = Clock(), []  # type: ignore[var-annotated]
+    chosen = {"seconds": 10.0, "asks": 2, "hold_seconds": 60.0} | knobs
+    return NoInputTimer(later=clock.later, tell=told.append, **chosen), clock, told
+
+
+def rest(one: NoInputTimer, clock: Clock, seconds: float = 10.0) -> None:
+    one.rest()
+    clock.turn(seconds)
+
+
+def test_asked_once_asked_twice_goodbye() -> None:
+    one, clock, told = silence()
+    for _ in range(3):
+        rest(one, clock)
+    assert [(event.time, event.last) for event in told] == [(1, False), (2, False), (3, True)]
+
+
+def test_a_word_begins_the_ladder_anew() -> None:
+    one, clock, told = silence()
+    rest(one, clock)
+    rest(one, clock)
+    one.noise_began()
+    one.noise_ended()
+    one.heard_words(True)
+    rest(one, clock)
+    assert [event.time for event in told] == [1, 2, 1]
+
+
+def test_speech_that_is_never_written_down_is_speech() -> None:
+    one, clock, told = silence()
+    rest(one, clock)
+    one.noise_began()
+    one.noise_ended()
+    rest(one, clock)
+    assert [event.time for event in told] == [1, 1]
+
+
+def test_a_sound_without_a_word_does_not_begin_it_anew() -> None:
+    one, clock, told = silence()
+    rest(one, clock)
+    one.noise_began()
+    one.noise_ended()
+    one.heard_words(False)
+    rest(one, clock)
+    assert [event.time for event in told] == [1, 2]
+
+
+def test_many_sounds_without_a_word_are_no_input() -> None:
+    one, _, told = silence()
+    for _ in range(9):
+        one.noise_began()
+        one.noise_ended()
+        one.heard_words(False)
+    assert [(event.time, event.last, event.why) for event in told] == [
+        (1, False, "wordless"), (2, False, "wordless"), (3, True, "wordless"),
+    ]  # fmt: skip
+
+
+def test_hold_music_ends_the_call_too() -> None:
+    one, clock, told = silence()
+    one.noise_began()
+    for _ in range(3):
+        clock.turn(60)
+    assert [(event.time, event.last, event.why) for event in told] == [
+        (1, False, "noise"), (2, False, "noise"), (3, True, "noise"),
+    ]  # fmt: skip
+
+
+def test_resting_may_be_said_often_and_counts_from_the_first() -> None:
+    one, clock, told = silence()
+    one.rest()
+    clock.turn(9)
+    one.rest()
+    clock.turn(1)
+    assert len(told) == 1
+
+
+def test_stopped_is_stopped() -> None:
+    one, clock, told = silence()
+    one.rest()
+    one.noise_began()
+    one.close()
+    clock.turn(1000)
+    assert told == []
+
+
+def test_it_can_be_switched_off() -> None:
+    one, clock, told = silence(seconds=0.0, hold_seconds=0.0)
+    one.noise_began()
+    rest(one, clock, 10_000)
+    assert told == []

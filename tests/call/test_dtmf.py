@@ -1,0 +1,128 @@
+"""The caller's keypad: each key once, however often and in whatever order the carrier tells it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow.call.dtmf import KeyBuffer, Source, pace
+from callflow.contracts.rate_limit import RateLimit
+
+
+def told(keypad: KeyBuffer, *presses: tuple[str, Source]) -> list[bool]:
+    return [keypad.press(digit, source, at * 0.1) for at, (digit, source) in enumerate(presses)]
+
+
+def test_a_key_that_both_sides_tell_counts_once() -> None:
+    keypad = KeyBuffer()
+    assert told(keypad, ("1", "stream"), ("1", ""), ("2", ""), ("2", "stream")) == [True, False, True, False]
+    assert keypad.take() == "12"
+
+
+def test_the_same_key_pressed_twice_counts_twice() -> None:
+    for order in set(itertools.permutations(("stream", "stream", "", ""))):
+        keypad = KeyBuffer()
+        told(keypad, *(("7", source) for source in order))  # type: ignore[arg-type]
+        assert keypad.take() == "77", order
+
+
+@pytest.mark.parametrize("source", ["stream", ""])
+def test_one_side_alone_is_enough(source: Source) -> None:
+    keypad = KeyBuffer()
+    told(keypad, *((digit, source) for digit in "4711"))
+    assert keypad.take() == "4711"
+
+
+def test_so_many_at_once_and_no_more_until_there_was_time_for_one() -> None:
+    one = RateLimit(per_second=1.0, at_once=3)
+    assert [one.take(10.0) for _ in range(5)] == [True, True, True, False, False]
+    assert [one.take(at) for at in (10.9, 11.0, 11.5, 12.0)] == [False, True, False, True]
+    assert [one.take(99.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_the_letters_of_a_keypad_are_the_same_in_any_case() -> None:
+    keypad = KeyBuffer()
+    assert told(keypad, ("a", "stream"), ("A", ""), ("D", ""), ("d", "stream")) == [True, False, True, False]
+    assert keypad.take() == "AD"
+
+
+def test_a_key_told_much_later_by_the_other_side_is_another_press() -> None:
+    keypad = KeyBuffer()
+    keypad.press("5", "stream", 0.0)
+    assert keypad.press("5", "", 60.0)
+
+
+@given(st.text("0123456789*#", max_size=12), st.randoms())
+def test_frames_in_order_and_webhooks_in_any_order_make_one_entry(digits: str, shuffle: object) -> None:
+    keypad = KeyBuffer(end="")
+    late = list(digits)
+    shuffle.shuffle(late)  # type: ignore[attr-defined]
+    for digit in digits:
+        keypad.press(digit, "stream", 0.0)
+    assert not any(keypad.press(digit, "", 1.0) for digit in late)
+    assert keypad.take() == digits
+
+
+def test_the_end_key_completes_an_entry_and_is_no_part_of_it() -> None:
+    keypad = KeyBuffer(end="#")
+    told(keypad, *((digit, "stream") for digit in "123#"))
+    assert keypad.is_complete
+    assert keypad.take() == "123"
+    assert keypad.take() == ""
+
+
+def test_the_end_key_alone_is_an_entry() -> None:
+    keypad = KeyBuffer(end="#")
+    keypad.press("#", "stream", 0.0)
+    assert keypad.take() == "#"
+
+
+def test_without_an_end_key_every_key_belongs_to_the_entry() -> None:
+    keypad = KeyBuffer(end="")
+    told(keypad, *((digit, "stream") for digit in "12#"))
+    assert not keypad.is_complete
+    assert keypad.take() == "12#"
+
+
+@pytest.mark.parametrize("digit", ["", "x", "12", "é", " "])
+def test_what_is_no_key_is_not_taken(digit: str) -> None:
+    assert not KeyBuffer().press(digit, "stream", 0.0)
+
+
+def test_an_entry_is_bounded() -> None:
+    keypad = KeyBuffer(end="")
+    for at in range(1000):
+        keypad.press("1", "stream", float(at))
+    assert len(keypad.take()) == 64
+
+
+# How fast
+
+
+def taken(keys: RateLimit, *times: float) -> int:
+    return sum(keys.take(at) for at in times)
+
+
+def test_whoever_types_quickly_loses_no_key() -> None:
+    """Twelve keys a second, each told twice, for a minute."""
+    times = [100 + number / 12 for number in range(720) for _ in "12"]
+    assert taken(pace(), *times) == len(times)
+
+
+def test_keys_that_a_carrier_tells_late_and_together_are_taken() -> None:
+    assert taken(pace(), *[5.0] * 40) == 40
+
+
+def test_a_flood_is_cut_to_what_a_telephone_can_send() -> None:
+    times = [100 + number / 7500 for number in range(75_000)]
+    assert 300 <= taken(pace(), *times) <= 360 + 1
+
+
+def test_after_a_flood_keys_are_taken_again() -> None:
+    keys = pace()
+    taken(keys, *[1.0] * 1000)
+    assert not keys.take(1.0)
+    assert keys.take(1.1)

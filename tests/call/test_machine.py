@@ -1,0 +1,581 @@
+"""The state machine of a call: every event from every state that can be reached.
+
+The exploration goes breadth-first over the models that can be reached, each taken once, and lets every event happen to
+each of them. What holds on every edge of that graph holds for every sequence of events, of whatever length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callflow.call import machine
+from callflow.call.machine import (
+    ANSWERED,
+    DEADLINES,
+    HANGUP,
+    RECOVERING,
+    RINGING,
+    STATES,
+    STREAMING,
+    TABLE,
+    Model,
+    Row,
+    Step,
+    take,
+)
+from callflow.contracts import commands as do
+from callflow.contracts import events as ev
+from callflow.contracts.events import Event
+
+
+CARRIER_COMMANDS = sorted(
+    {kind.name for kind in vars(do).values() if isinstance(kind, type) and issubclass(kind, do.CarrierCommand)}
+    - {do.Command.name}
+)
+
+
+def passed(deadline: str) -> ev.DeadlinePassed:
+    return ev.DeadlinePassed(deadline=deadline)
+
+
+def done(command: str) -> ev.CommandDone:
+    return ev.CommandDone(command=command)
+
+
+def failed(command: str) -> ev.CommandFailed:
+    return ev.CommandFailed(command=command)
+
+
+def gone(command: str) -> ev.CommandFailed:
+    return ev.CommandFailed(command=command, gone=True)
+
+
+CALLERS_EVENTS: tuple[Event, ...] = (
+    ev.CallInitiated(direction="incoming"),
+    ev.CallInitiated(direction="outgoing"),
+    ev.CallRefused(reason="busy"),
+    ev.CallRefused(reason="draining"),
+    ev.CallAnswered(),
+    ev.CallResumed(),
+    ev.CallHangup(),
+    ev.CallHangup(cause="normal_clearing"),
+    ev.NotOurs(),
+    ev.StreamAnnounced(what="started"),
+    ev.StreamAnnounced(what="stopped"),
+    ev.StreamFailed(),
+    ev.SpeakEnded(),
+    ev.SpeakEnded(status="call_hangup"),
+    ev.Dtmf(digit="1"),
+    ev.CarrierNotice(kind="a type of next year"),
+    ev.MediaStarted(),
+    ev.MediaStarted(encoding="PCMA"),
+    ev.MediaRefused(),
+    ev.MediaLost(),
+    ev.ClipPlayed(),
+    ev.ClipPlayed(clip="sorry"),
+    ev.EngineReady(),
+    ev.EngineLost(),
+    ev.EngineLost(retry=False),
+    ev.EngineExpiring(ms=60_000),
+    ev.AgentHeard(),
+    ev.ToolCalled(id="call_1", tool="look", arguments="{}"),
+    ev.ToolFinished(id="call_1", tool="look", output="{}"),
+    ev.EndRequested(),
+    ev.LastWordsHeard(),
+    ev.LastWordsInterrupted(),
+    ev.NoInput(),
+    ev.NoInput(time=3, last=True),
+    ev.GoodbyeRequested(),
+    ev.GoodbyeRequested(reason="busy"),
+    ev.HangupRequested(),
+    ev.CallRecovered(found="ringing"),
+    ev.CallRecovered(found="answered"),
+    ev.CallRecovered(found="asking"),
+    ev.CallRecovered(found="gone"),
+    Event(),
+    *(passed(deadline) for deadline in (*DEADLINES, "", "unheard_of")),
+    *(say(command) for command in (*CARRIER_COMMANDS, "", "unheard_of") for say in (done, failed, gone)),
+)
+
+
+def of_another_leg(event: Event) -> Event:
+    return dataclasses.replace(event, leg="transfer")
+
+
+EVENTS = (*CALLERS_EVENTS, *map(of_another_leg, CALLERS_EVENTS))
+TRIES, STREAMS = 2, 2
+"""New sessions and streams that the explored calls may try: enough for every row to be of use."""
+
+
+# --- The exploration
+
+
+@dataclass(frozen=True)
+class Node:
+    """A state that a call can be in, with what the machine itself does not remember of how it got there."""
+
+    model: Model
+    answers: int
+    adopted: bool
+    path: tuple[Event, ...]
+    """A shortest sequence of events that leads here."""
+
+    def key(self) -> object:
+        return self.model.key(), self.answers, self.adopted
+
+    def __str__(self) -> str:
+        return " > ".join(event.trigger for event in self.path) or "(nothing yet)"
+
+
+@dataclass(frozen=True)
+class Edge:
+    source: Node
+    event: Event
+    step: Step
+    target: Node
+
+    @property
+    def names(self) -> list[str]:
+        return [command.name for command in self.step.commands]
+
+    def __str__(self) -> str:
+        return f"{self.source} > {self.event} gives {self.step.commands}"
+
+
+def follow(node: Node, event: Event) -> Edge:
+    model = node.model.copy()
+    step = take(model, event)
+    names = Counter(command.name for command in step.commands)
+    again = sum(isinstance(command, do.Answer) and command.again for command in step.commands)
+    answers = node.answers + names[do.Answer.name] - again
+    adopted = node.adopted or (model.answer_sent and not answers)
+    return Edge(node, event, step, Node(model, answers, adopted, (*node.path, event)))
+
+
+@dataclass(frozen=True)
+class Graph:
+    nodes: list[Node]
+    edges: list[Edge]
+
+    @property
+    def taken(self) -> Iterator[Edge]:
+        return (edge for edge in self.edges if edge.step.taken)
+
+
+@cache
+def graph(tries: int = TRIES, streams: int = STREAMS) -> Graph:
+    start = Node(Model(engine_tries=tries, stream_tries=streams), 0, False, ())
+    nodes = {start.key(): start}
+    edges = []
+    waiting = deque([start])
+    while waiting:
+        node = waiting.popleft()
+        for event in CALLERS_EVENTS:
+            edge = follow(node, event)
+            edges.append(edge)
+            if edge.target.key() not in nodes:
+                nodes[edge.target.key()] = edge.target
+                waiting.append(edge.target)
+    return Graph(list(nodes.values()), edges)
+
+
+@cache
+def farthest_end(key: object) -> int:
+    """How many armed deadlines can pass, one after another in the worst order, before this call is over."""
+    node = by_key()[key]
+    if machine.is_over(node.model):
+        return 0
+    assert node.model.armed, f"nothing ends this call: {node}"
+    return 1 + max(farthest_end(follow(node, passed(name)).target.key()) for name in node.model.armed)
+
+
+@cache
+def by_key() -> dict[object, Node]:
+    return {node.key(): node for node in graph().nodes}
+
+
+def has_begun(node: Node) -> bool:
+    """Something has happened to it that makes a call: the switchboard makes none before that."""
+    return node.model.answer_sent
+
+
+def test_every_event_from_every_state(record_property: Callable[[str, object], None]) -> None:
+    explored = graph()
+    live = [node for node in explored.nodes if has_begun(node) and not machine.is_over(node.model)]
+    depth = max(len(node.path) for node in explored.nodes)
+    end = max(farthest_end(node.key()) for node in live)
+    text = (
+        f"{len(explored.nodes)} states ({len(live)} of them live), {len(explored.edges)} steps: "
+        f"all {len(CALLERS_EVENTS)} events from each, so every sequence of them; "
+        f"{sum(1 for _ in explored.taken)} steps taken, {len(explored.edges) - sum(1 for _ in explored.taken)} inert; "
+        f"the farthest state is {depth} events away, the slowest end {end} deadlines"
+    )
+    print(f"\n{text}")
+    record_property("machine", text)
+    assert 50 < len(live) < 2500, "a machine that nobody can survey any more"
+    assert len(explored.nodes) < 4000
+    assert {node.model.state for node in explored.nodes} == set(STATES)
+
+
+def test_the_exploration_leaves_nothing_out() -> None:
+    kinds = {type(event) for event in EVENTS}
+    assert kinds == set(ev.KINDS.values())
+    triggers = {event.trigger for event in EVENTS}
+    assert set(machine.TRIGGERS) <= triggers
+    assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
+    assert {f"{name}_deadline" for name in DEADLINES} <= triggers
+    assert set(CARRIER_COMMANDS) == {"answer", "reject", "hangup", "stream", "speak"}
+
+
+def row_for(model: Model, event: Event) -> Row | None:
+    """The table, read by hand."""
+    if event.leg != ev.CALLER or (isinstance(event, ev.DeadlinePassed) and event.deadline not in model.armed):
+        return None
+    step = Step(event, model.state)
+    for row in TABLE:
+        fits = row.trigger == event.trigger and model.state in row.sources
+        if fits and all(c(model, step) for c in row.when) and not any(c(model, step) for c in row.unless):
+            return row
+    return None
+
+
+def test_the_machine_does_what_the_table_says_and_every_row_is_of_use() -> None:
+    used = set()
+    for edge in graph().edges:
+        row = row_for(edge.source.model, edge.event)
+        assert edge.step.taken == (row is not None), edge
+        assert edge.step.before == edge.source.model.state
+        after = edge.source.model.state if row is None else row.dest or edge.source.model.state
+        assert edge.step.after == edge.target.model.state == after, edge
+        used.add(id(row))
+    used |= {id(row_for(edge.source.model, edge.event)) for edge in graph(0, 0).edges}
+    assert [(row.trigger, row.source, row.when) for row in TABLE if id(row) not in used] == []
+
+
+# --- What holds on every edge
+
+
+def test_a_call_is_answered_at_most_once_and_never_after_it_was_found_answered() -> None:
+    for node in graph().nodes:
+        assert node.answers <= 1, node
+        assert not (node.answers and node.adopted), node
+
+
+def test_the_engine_is_called_only_while_it_is_awaited_and_no_more_often_than_is_worth_trying() -> None:
+    for edge in graph().edges:
+        model = edge.target.model
+        if do.ConnectEngine.name in edge.names:
+            assert edge.names.count(do.ConnectEngine.name) == 1, edge
+            assert model.engine == "connecting", edge
+        assert model.tries <= TRIES, edge
+        assert model.streams <= STREAMS, edge
+        grew = model.tries > edge.source.model.tries
+        assert grew <= isinstance(edge.event, ev.EngineLost), edge
+
+
+def test_the_engine_greets_once() -> None:
+    for edge in graph().edges:
+        assert (do.Greet.name in edge.names) == (edge.target.model.greeted and not edge.source.model.greeted), edge
+
+
+def test_the_engine_greets_only_when_it_is_ready_and_somebody_is_there() -> None:
+    for edge in graph().edges:
+        if do.Greet.name in edge.names:
+            assert edge.target.model.engine == "ready", edge
+            assert edge.step.after in (ANSWERED, STREAMING, RECOVERING), edge
+            assert not edge.target.model.farewell, edge
+
+
+def test_the_agent_is_prompted_only_when_it_can_speak_and_be_heard() -> None:
+    for edge in graph().edges:
+        if do.Prompt.name in edge.names:
+            model = edge.target.model
+            assert (model.engine, edge.step.after) == ("ready", STREAMING), edge
+            assert model.farewell in (machine.NO, machine.AGENT), edge
+
+
+def test_tools_run_and_are_answered_unless_the_agent_has_had_its_last_word() -> None:
+    for edge in graph().edges:
+        silenced = edge.source.model.farewell in (machine.CLIP, machine.SPEAKING, machine.WANTED)
+        live = not machine.is_over(edge.source.model)
+        wanted = {ev.ToolCalled: [do.RunTool.name], ev.ToolFinished: [do.AnswerTool.name]}.get(type(edge.event))
+        if wanted is not None:
+            assert edge.names == (wanted if live and not silenced else []), edge
+
+
+def test_recovering_is_waiting_for_an_engine_or_a_stream() -> None:
+    for node in graph().nodes:
+        model = node.model
+        if model.state == RECOVERING and model.farewell in (machine.NO, machine.AGENT):
+            assert model.engine == "connecting" or model.media == "lost", node
+
+
+def test_an_end_that_the_caller_interrupts_is_called_off_and_the_call_has_its_clock() -> None:
+    interrupted = [edge for edge in graph().taken if isinstance(edge.event, ev.LastWordsInterrupted)]
+    assert interrupted
+    for edge in interrupted:
+        assert edge.step.after == STREAMING, edge
+        if edge.source.model.farewell == machine.FINAL:
+            continue
+        assert not edge.target.model.farewell, edge
+        assert edge.target.model.armed & {"warning", "call"}, edge
+
+
+def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
+    final = [node for node in graph().nodes if node.model.farewell == machine.FINAL and not machine.is_over(node.model)]
+    assert final
+    for node in final:
+        assert "farewell" in node.model.armed, node
+        assert machine.is_over(follow(node, passed("farewell")).target.model), node
+        edge = follow(node, ev.LastWordsInterrupted())
+        if node.model.state == STREAMING:
+            assert edge.target.model.farewell in (machine.CLIP, machine.SPEAKING), edge
+            assert machine.is_over(follow(node, ev.LastWordsHeard()).target.model), node
+
+
+BY_AGENT = (machine.AGENT, machine.FINAL)
+ASKED = tuple(ev.GoodbyeRequested(reason="operator", by=by) for by in ("", "console", "operator", "command line"))
+
+
+def test_whoever_asks_for_a_goodbye_gets_one_or_an_end_and_asking_again_changes_nothing() -> None:
+    for node in graph().nodes:
+        if machine.is_over(node.model):
+            continue
+        edges = [follow(node, event) for event in ASKED]
+        assert len({(edge.target.model.key(), tuple(edge.names)) for edge in edges}) == 1, "it matters who asks"
+        target = edges[0].target
+        assert machine.is_over(target.model) or target.model.farewell in (
+            machine.CLIP, machine.SPEAKING, machine.FINAL,
+        ), edges[0]  # fmt: skip
+        again = follow(target, ASKED[0])
+        assert (again.names, again.target.model.key()) == ([], target.model.key()), again
+        at_once = follow(target, ev.HangupRequested(reason="operator", by="operator"))
+        if not machine.is_over(target.model):
+            assert machine.is_over(at_once.target.model), at_once
+            assert do.Hangup.name in at_once.names, at_once
+
+
+def test_last_words_end_by_being_heard_or_by_a_deadline() -> None:
+    for node in graph().nodes:
+        if node.model.farewell == machine.AGENT and not machine.is_over(node.model):
+            assert node.model.armed & {"last_words", "grace"}, node
+            if node.model.state == STREAMING:
+                assert machine.is_over(follow(node, ev.LastWordsHeard()).target.model), node
+
+
+def test_every_call_that_is_answered_with_a_working_engine_is_greeted() -> None:
+    for node in graph().nodes:
+        model = node.model
+        if model.state in (ANSWERED, STREAMING) and model.engine == "ready" and not model.farewell:
+            assert model.greeted, node
+
+
+def test_hangup_absorbs_everything() -> None:
+    for edge in graph().edges:
+        if machine.is_over(edge.source.model):
+            assert not edge.step.taken, edge
+            assert edge.step.commands == [], edge
+            assert edge.target.model.key() == edge.source.model.key(), edge
+
+
+def is_the_carriers_last_word(event: Event) -> bool:
+    if isinstance(event, ev.CallRecovered):
+        return event.found == "gone"
+    return isinstance(event, (ev.CallHangup, ev.NotOurs)) or (isinstance(event, ev.CommandFailed) and event.gone)
+
+
+def test_the_end_releases_once_and_hangs_up_unless_the_carrier_said_that_it_is_over() -> None:
+    for edge in graph().edges:
+        entering = edge.step.after == HANGUP != edge.step.before
+        last = [name for name in edge.names if name in (do.Hangup.name, do.Reject.name)]
+        if not entering:
+            assert last == [], edge
+            assert do.Release.name not in edge.names, edge
+            continue
+        assert edge.names.count(do.Release.name) == 1, edge
+        assert edge.names[-1] == do.Release.name, edge
+        assert len(last) == (0 if is_the_carriers_last_word(edge.event) else 1), edge
+        assert edge.target.model.armed == frozenset(), edge
+        assert edge.target.model.cause, f"the record does not say why: {edge}"
+
+
+def test_a_call_is_rejected_only_before_anything_was_done_for_it() -> None:
+    for edge in graph().edges:
+        if do.Reject.name in edge.names:
+            assert not edge.source.model.answer_sent, edge
+            assert edge.names == [do.Reject.name, do.Release.name], edge
+
+
+def test_a_clip_is_played_only_while_the_stream_is_open() -> None:
+    for edge in graph().edges:
+        if do.PlayClip.name in edge.names:
+            assert edge.target.model.media == "open", edge
+            assert edge.step.after in (STREAMING, RECOVERING), edge
+
+
+def test_the_carrier_speaks_only_to_somebody_who_listens_and_only_once() -> None:
+    for edge in graph().edges:
+        if do.Speak.name in edge.names:
+            assert edge.step.after in (ANSWERED, STREAMING, RECOVERING), edge
+            assert edge.target.model.media != "open", edge
+            assert edge.source.model.farewell != machine.SPEAKING, edge
+
+
+def test_a_stream_is_asked_for_only_where_none_is_and_the_answer_does_not_bring_one() -> None:
+    for edge in graph().edges:
+        if do.StartStream.name in edge.names:
+            again = edge.step.after == RECOVERING and edge.target.model.media == "lost"
+            # the carrier itself says that there is none, and waits for the answer
+            again |= isinstance(edge.event, (ev.CallResumed, ev.CallRecovered)) and edge.target.model.media != "open"
+            assert again or (edge.target.adopted and edge.step.after == ANSWERED), edge
+
+
+def test_media_is_open_only_while_streaming() -> None:
+    for node in graph().nodes:
+        if node.model.media == "open":
+            assert node.model.state in (STREAMING, RECOVERING, HANGUP), node
+
+
+def test_a_last_sentence_is_due_silently_only_while_it_rings() -> None:
+    for node in graph().nodes:
+        model = node.model
+        if machine.is_over(model):
+            continue
+        assert (model.farewell == machine.WANTED) <= (model.state == RINGING), node
+        assert (model.farewell not in (machine.NO, *BY_AGENT)) == bool(model.sentence), node
+        assert bool(model.farewell) <= bool(model.cause), node
+
+
+def test_every_live_call_has_a_deadline() -> None:
+    for node in graph().nodes:
+        if has_begun(node) and not machine.is_over(node.model):
+            assert node.model.armed, node
+            assert node.model.armed <= set(DEADLINES), node
+
+
+def test_a_deadline_that_is_armed_does_something_when_it_passes() -> None:
+    for edge in graph().edges:
+        if isinstance(edge.event, ev.DeadlinePassed) and edge.event.leg == ev.CALLER:
+            assert edge.step.taken == (edge.event.deadline in edge.source.model.armed), edge
+
+
+def test_deadlines_alone_end_every_call_in_a_few_steps() -> None:
+    """In whatever order the armed deadlines pass: no caller is left for ever."""
+    for node in graph().nodes:
+        if has_begun(node):
+            assert farthest_end(node.key()) <= 8, node
+
+
+def test_arm_and_disarm_agree_with_what_the_model_believes() -> None:
+    for edge in graph().edges:
+        armed = set(edge.source.model.armed)
+        if isinstance(edge.event, ev.DeadlinePassed) and edge.event.leg == ev.CALLER:
+            armed.discard(edge.event.deadline)
+        for command in edge.step.commands:
+            if isinstance(command, do.Arm):
+                armed.add(command.deadline)
+            elif isinstance(command, do.Disarm):
+                assert command.deadline in armed, edge
+                armed.remove(command.deadline)
+            elif isinstance(command, do.Release):
+                armed.clear()
+        assert armed == edge.target.model.armed, edge
+
+
+def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one() -> None:
+    for node in graph().nodes:
+        for event in (ev.CallHangup(cause="normal_clearing"), ev.HangupRequested()):
+            assert machine.is_over(follow(node, event).target.model), node
+
+
+TRYING_AGAIN = (
+    ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
+    ev.CallRecovered,
+)  # fmt: skip
+"""News of which a repeat is other news: it failed again, it is silent once more. The rest is known by its id."""
+
+
+def test_a_repeat_makes_no_further_command_to_anybody() -> None:
+    """The same news under a new id, at once: clocks may be wound again, nothing else."""
+    for edge in graph().edges:
+        if not isinstance(edge.event, TRYING_AGAIN):
+            again = follow(edge.target, edge.event)
+            assert set(again.names) <= {do.Arm.name, do.Disarm.name}, again
+
+
+def test_a_carriers_command_is_never_given_twice_but_the_last_sentence_after_a_clip() -> None:
+    for edge in graph().edges:
+        names = [command.name for command in edge.step.commands if isinstance(command, do.CarrierCommand)]
+        assert len(names) <= 1, edge
+
+
+def test_another_legs_events_change_nothing() -> None:
+    for node in graph().nodes:
+        before = node.model.key()
+        for event in map(of_another_leg, CALLERS_EVENTS):
+            step = take(node.model, event)
+            assert (step.taken, step.commands) == (False, []), (node, event)
+        assert node.model.key() == before, node
+
+
+def test_what_is_inert_has_no_consequence_at_all() -> None:
+    for edge in graph().edges:
+        if not edge.step.taken:
+            assert edge.step.commands == [], edge
+            assert edge.target.model.key() == edge.source.model.key(), edge
+
+
+def test_news_that_decides_nothing_is_inert_everywhere() -> None:
+    idle = (ev.StreamAnnounced, ev.Dtmf, ev.CarrierNotice, ev.CommandDone)
+    for edge in graph().edges:
+        if isinstance(edge.event, idle) or "unheard_of" in edge.event.trigger or type(edge.event) is Event:
+            assert not edge.step.taken, edge
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.leg}-{event.trigger}")
+def test_any_event_in_any_state_does_no_harm(event: Event) -> None:
+    """Also in states that no call can reach: every mix of what a model can hold."""
+    for state in STATES:
+        for engine in ("none", "connecting", "ready", "lost"):
+            for media in ("none", "open", "lost"):
+                for farewell in (machine.NO, machine.WANTED, machine.SPEAKING, machine.CLIP, *BY_AGENT):
+                    model = Model()
+                    model.state, model.engine, model.media, model.farewell = state, engine, media, farewell
+                    model.answer_sent, model.armed = True, frozenset(DEADLINES)
+                    step = take(model, event)
+                    if state == HANGUP:
+                        assert (step.taken, step.commands, model.state) == (False, [], HANGUP)
+
+
+# --- Random walks: the same promises, found by another road
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(1, 3)), max_size=40))
+def test_a_random_call(story: list[tuple[Event, int]]) -> None:
+    model = Model(engine_tries=TRIES, stream_tries=STREAMS)
+    given_out: list[do.Command] = []
+    for event, times in story:
+        for _ in range(times):
+            was_over = machine.is_over(model)
+            step = take(model, event)
+            assert not (was_over and step.commands)
+            given_out += step.commands
+    names = Counter(command.name for command in given_out if command != do.Answer(again=True))
+    once: set[type[do.Command]] = {do.Answer, do.Greet, do.Speak, do.Hangup, do.Reject, do.Release}
+    if any(isinstance(event, ev.CallRecovered) for event, _ in story):
+        once -= {do.Greet}  # the process that had greeted was gone before anybody can have heard it
+    assert all(names[kind.name] <= 1 for kind in once), names
+    assert names[do.Release.name] == machine.is_over(model)
+    for _ in range(10):
+        for deadline in sorted(model.armed):
+            take(model, passed(deadline))
+    assert machine.is_over(model) or not model.answer_sent

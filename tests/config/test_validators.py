@@ -1,0 +1,73 @@
+"""Values of another kind than the one that is wanted: what they are, and what to write."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.test_settings import Here, here, problems
+
+
+__all__ = ["here"]  # a fixture
+
+
+SID = "AC" + "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('voice = {name = "a"}', "VOICE must be text in quotes, and not empty; this is a table"),
+        ("voice.name = 1", "VOICE must be text in quotes, and not empty; this is a table"),
+        ('greeting = ["a"]', "GREETING must be text in quotes; this is a list"),
+        ("[[port]]", "PORT must be a whole number from 0 to 65535, for example 6000; this is a list"),
+        ("[port]", "PORT must be a whole number from 0 to 65535, for example 6000; this is a table"),
+        ("max_output_tokens = [1]",
+         'MAX_OUTPUT_TOKENS must be "inf" or a whole number from 1 to 4096; this is a list'),
+        ("log_level = []", 'LOG_LEVEL must be "debug", "info", "warning" or "error"; this is a list'),
+        ('console_token = ["Zq9"]', "CONSOLE_TOKEN must be text in quotes; this is a list"),
+        ('ring_seconds = "10s"',
+         'RING_SECONDS="10s" must be a number of seconds above 0, for example 20; write it without a unit'),
+        ('ring_seconds = "1,5"',
+         'RING_SECONDS="1,5" must be a number of seconds above 0, for example 20; a fraction is written with a point'),
+        ('vad_threshold = "50%"',
+         'VAD_THRESHOLD="50%" must be a number from 0 to 1, for example 0.5; write it as 0.5'),
+        ('host = "127.0.0.1:80"',
+         "HOST must be without a port, which has a setting of its own, for example 127.0.0.1"),
+        ('transcription_language = "english"',
+         'TRANSCRIPTION_LANGUAGE="english" must be a language as in "en" or "en-US"'),
+        ('carrier_language = "English-(US)"',
+         'CARRIER_LANGUAGE="English-(US)" must be a language as in "en" or "en-US"'),
+        ('dtmf_end = "hash"', 'DTMF_END="hash" must be a key of a telephone, such as "#", or ""'),
+        ('tools_file = ""', 'TOOLS_FILE="" must be text in quotes, and not empty'),
+        ('profiles = "sales"', "settings.toml: profiles are tables of their own, each with a name: [profiles.sales]"),
+        ("[[profiles]]", "settings.toml: profiles are tables of their own, each with a name: [profiles.sales]"),
+        ('twilio_account_sid = "AC123"',
+         'TWILIO_ACCOUNT_SID="AC123" the Account SID of Twilio\'s console; this has 5 characters, and not 34'),
+        (f'twilio_account_sid = "AC{"z" * 32}"',
+         "TWILIO_ACCOUNT_SID=\"ACzz must be AC and 32 hexadecimal digits: the Account SID of Twilio's console"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_told_with_what_it_is(line: str, said: str, here: Here) -> None:
+    here(toml=line)
+    (told,) = problems()
+    name, _, what = said.partition(" ")
+    assert told.startswith(name), told
+    assert told.endswith(what), told
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("OPENAI_API_KEY=KEY0123456789ABCDEF0123_abc", "the key of an OpenAI account; this looks like one of Telnyx"),
+        ("TELNYX_API_KEY=sk-proj-abcdefghijklmnopqrstuv", "an API key of Telnyx; this looks like one of OpenAI"),
+        ("TWILIO_AUTH_TOKEN=sk-proj-abcdefghijklmnopqrstuv", "this looks like one of OpenAI"),
+        (f"TWILIO_AUTH_TOKEN={SID}", "this looks like the SID of an account or of an API key"),
+        (f"TWILIO_API_KEY={SID}", "must be SK and 32 hexadecimal digits"),
+        ("TWILIO_API_KEY=SK12", "must be SK and 32 hexadecimal digits"),
+    ],
+)
+def test_a_key_in_the_place_of_another_is_told_and_not_shown(env: str, said: str, here: Here) -> None:
+    here(env=env)
+    (told,) = problems()
+    assert said in told
+    assert env.partition("=")[2] not in told or "TWILIO_API_KEY" in env

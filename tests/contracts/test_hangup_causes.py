@@ -1,0 +1,57 @@
+"""Why a call ended, in words: for every cause that there is, and for calls without one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.contracts.hangup_causes import ended, why
+
+
+ROOT = Path(__file__).parents[2]
+CARRIERS = (
+    *("call_rejected", "normal_clearing", "originator_cancel", "timeout", "time_limit", "user_busy", "not_found"),
+    *("no_answer", "unspecified", "completed", "busy", "failed", "canceled"),
+)
+"""What Telnyx and Twilio say."""
+
+
+def row(**more: Any) -> dict[str, Any]:
+    usual = {"ended_at": None, "call_id": "c", "state": "streaming", "hangup_cause": None, "hangup_source": None}
+    return usual | more
+
+
+@pytest.mark.parametrize("cause", CARRIERS)
+def test_what_carriers_say_is_told_in_a_sentence(cause: str) -> None:
+    assert why(cause) != cause.replace("_", " "), "it has no words of its own"
+
+
+def test_what_the_machine_says_is_told_in_a_sentence() -> None:
+    machine = (ROOT / "callflow/call/machine/table.py").read_text(encoding="utf-8")
+    causes = re.findall(r'because\("(\w+)"\)', machine)
+    assert len(causes) > 3
+    for cause in causes:
+        assert why(cause) != cause.replace("_", " "), "it has no words of its own"
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (row(), "it has not ended"),
+        (row(state="hangup"), "it is over, and its last words are still to come"),
+        (row(call_id=None, state=None), "no end is on record"),
+        (row(call_id=None, state=None, ended_at="2025-12-01 23:01:30"), "why is not on record"),
+        (row(ended_at="x", hangup_cause=""), "why is not on record"),
+        (
+            row(ended_at="x", hangup_cause="normal_clearing", hangup_source="caller"),
+            "it was hung up in the ordinary way, by the caller",
+        ),
+        (row(ended_at="x", hangup_cause="answer_failed"), "a command to the carrier failed (answer_failed)"),
+        (row(ended_at="x", hangup_cause="odd_news"), "odd news"),
+    ],
+)
+def test_every_state_of_a_row_is_told_as_it_is(about: dict[str, Any], told: str) -> None:
+    assert ended(about) == told

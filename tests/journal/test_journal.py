@@ -1,0 +1,59 @@
+"""The record of a call, in memory: in order, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+from callflow.journal.journal import Journal, MemoryJournal, Record
+
+
+def record(call: str, step: int) -> Record:
+    return Record(call, step, 1_780_000_000.0 + step, {"event": "call_answered"}, "ringing", "answered", taken=True)
+
+
+def test_a_call_is_read_back_in_order() -> None:
+    journal: Journal = MemoryJournal()
+
+    async def write() -> None:
+        await journal.append(record("a", 1))
+        journal.note(record("b", 1))
+        journal.note(record("a", 1))
+        await journal.append(record("a", 2))
+
+    asyncio.run(write())
+    assert [one.step for one in journal.read("a")] == [1, 1, 2]
+    assert [one.call for one in journal.read("b")] == ["b"]
+    assert journal.calls() == ["a", "b"]
+
+
+def test_an_unknown_call_has_no_record_and_gets_none() -> None:
+    journal = MemoryJournal()
+    assert journal.read("never heard of") == []
+    assert journal.calls() == []
+
+
+def test_what_was_read_is_a_copy() -> None:
+    journal = MemoryJournal()
+    journal.note(record("a", 1))
+    journal.read("a").clear()
+    journal.calls().clear()
+    assert len(journal.read("a")) == 1
+    assert journal.calls() == ["a"]
+
+
+def test_the_oldest_calls_are_forgotten_first() -> None:
+    journal = MemoryJournal(calls=3)
+    for call in "abcde":
+        journal.note(record(call, 1))
+    assert journal.calls() == ["c", "d", "e"]
+    assert journal.read("a") == []
+
+
+def test_of_a_call_the_first_records_are_kept_and_the_others_counted() -> None:
+    journal = MemoryJournal(steps=3)
+    for step in range(1, 8):
+        journal.note(record("a", step))
+    journal.note(record("b", 1))
+    assert [one.step for one in journal.read("a")] == [1, 2, 3]
+    assert journal.dropped == 4
+    assert len(journal.read("b")) == 1

@@ -1,0 +1,104 @@
+"""A recording holds what was said and heard, where it was said and heard."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from array import array
+from pathlib import Path
+
+import pytest
+
+from callflow.media import call_recorder
+from callflow.media.call_recorder import Tape, header, interleaved
+from callflow.media.g711 import ULAW_SILENCE, ulaw_to_pcm16
+
+
+def frame(code: int, ms: int = 20) -> bytes:
+    return bytes([code]) * (ms * 8)
+
+
+def test_frames_of_the_caller_follow_one_another_whatever_the_clock_says() -> None:
+    tape = Tape(100.0)
+    for number, late in enumerate((0.0, 0.03, 0.06, 0.06, 0.0)):
+        tape.caller(frame(number), 100.02 + number * 0.02 + late)
+    left, right = tape.take(100.1)
+    assert left == b"".join(frame(number) for number in range(5))
+    assert right == bytes([ULAW_SILENCE]) * len(left)
+
+
+def test_after_a_pause_the_caller_is_where_the_clock_is() -> None:
+    tape = Tape(0.0)
+    tape.caller(frame(1), 0.02)
+    tape.caller(frame(2), 2.02)
+    left, _ = tape.take(3.0)
+    assert left[:160] == frame(1)
+    assert left[16_000:16_160] == frame(2)
+    assert set(left[160:16_000]) == {ULAW_SILENCE}
+
+
+def test_what_was_cut_off_is_not_in_it() -> None:
+    tape = Tape(0.0)
+    tape.agent(frame(5, 400), 0.1)
+    tape.agent(frame(6, 400), 0.5)
+    tape.cut(0.3)
+    tape.agent(frame(7), 1.0)
+    _, right = tape.take(1.5)
+    assert right[800:2400] == frame(5, 200)
+    assert set(right[2400:8000]) == {ULAW_SILENCE}
+    assert right[8000:8160] == frame(7)
+
+
+@pytest.mark.parametrize("begins", [0.3, 0.305, 0.315, 0.4])
+def test_what_was_to_begin_at_the_cut_or_behind_it_is_not_in_it(begins: float) -> None:
+    tape = Tape(0.0)
+    tape.agent(frame(5), begins)
+    tape.cut(0.3)
+    assert set(tape.take(1.0)[1]) == {ULAW_SILENCE}
+
+
+def test_taken_in_pieces_it_is_the_same() -> None:
+    whole, pieces = Tape(0.0), Tape(0.0)
+    for tape in (whole, pieces):
+        for number in range(50):
+            tape.caller(frame(number), 0.02 * (number + 1))
+            tape.agent(frame(number), 0.3 + 0.02 * number)
+    left, right = b"", b""
+    for end in (0.1, 0.333, 0.34, 0.9, 1.5):
+        more = pieces.take(end)
+        left, right = left + more[0], right + more[1]
+    assert (left, right) == whole.take(1.5)
+
+
+def test_frames_that_a_network_held_up_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written away cannot change any more: so the newest is not."""
+    monkeypatch.setattr(call_recorder, "_EVERY_SECONDS", 0.02)
+
+    async def main() -> None:
+        failures: list[str] = []
+        one = call_recorder.CallRecorder(tmp_path / "x.wav", asyncio.get_running_loop().time, failures.append)
+        one.caller(frame(1))
+        await asyncio.sleep(0.2)  # the network's pause
+        for number in range(2, 11):
+            one.caller(frame(number))
+        await one.close()
+        assert failures == []
+
+    asyncio.run(main())
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        left = file.readframes(file.getnframes())
+    stereo = array("h")
+    stereo.frombytes(left)
+    for number in range(1, 11):
+        (sample,) = set(array("h", ulaw_to_pcm16(frame(number))))
+        assert stereo[::2].count(sample) == 160, f"frame {number}"
+
+
+def test_the_file_is_a_stereo_wav(tmp_path: Path) -> None:
+    left, right = frame(10), frame(200)
+    path = tmp_path / "x.wav"
+    path.write_bytes(header(160) + interleaved(left, right))
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (2, 2, 8000, 160)
+        samples = file.readframes(160)
+    assert samples[:4] == ulaw_to_pcm16(left)[:2] + ulaw_to_pcm16(right)[:2]

@@ -1,0 +1,93 @@
+"""Silence is made up only where a leg that sends no frames would leave the engine waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from unittest import mock
+
+from callflow.media import silence_filler
+from callflow.media.silence_filler import SilenceFiller
+
+
+def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) -> list[bytes]:
+    """What is made up in that time, in a tenth of it."""
+    made: list[bytes] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def append(payload: str, audio: bytes) -> None:
+            assert base64.b64decode(payload) == audio
+            made.append(audio)
+
+        one = SilenceFiller(lambda: loop.time() - began < speaks_for / 10, append)
+        one.watch()
+        while loop.time() - began < seconds / 10:
+            if loop.time() - began < frames_for / 10:
+                one.frame()
+            await asyncio.sleep(0.002)
+        one.stop()
+
+    quick = mock.patch.multiple(silence_filler, _UNTIL_MISSED=0.06, _LOOK_SECONDS=0.02, _MOST_SECONDS=0.3)
+    with quick:
+        asyncio.run(main())
+    return made
+
+
+class Clock:
+    """A loop's, whose time passes at once."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, then: Callable[[], None]) -> mock.Mock:
+        self.due.append((self.now + seconds, then))
+        return mock.Mock()
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.due and min(self.due)[0] <= end:
+            at, then = self.due.pop(self.due.index(min(self.due, key=lambda each: each[0])))
+            self.now = at
+            then()
+        self.now = end
+
+
+def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
+    """No network holds frames up for longer; and an engine that has not noticed an end in ten seconds never will."""
+    clock, made = Clock(), bytearray()
+    with mock.patch("asyncio.get_running_loop", return_value=clock):
+        one = SilenceFiller(lambda: True, lambda payload, audio: made.extend(audio))
+    one.watch()
+    clock.run(0.5)
+    assert not made
+    clock.run(0.5)
+    assert 4000 <= len(made) <= 8000
+    clock.run(60)
+    assert 10 <= len(made) / 8000 <= 10.3
+
+
+def test_frames_that_come_need_no_silence() -> None:
+    assert heard(3, frames_for=3) == []
+
+
+def test_a_gap_is_filled_from_its_beginning_on() -> None:
+    made = heard(2)
+    assert len(made) > 3
+    assert 0.1 <= sum(map(len, made)) / 8000 <= 0.3
+    assert set(b"".join(made)) == {0xFF}
+
+
+def test_a_caller_who_has_stopped_is_not_helped() -> None:
+    assert heard(2, frames_for=0.5, speaks_for=0.6) == []
+
+
+def test_it_does_not_go_on_for_ever() -> None:
+    assert sum(map(len, heard(8))) / 8000 < 0.5
