@@ -43,7 +43,7 @@ def asked(carrier: Any, question: str, *arguments: Any) -> Any:
 def test_telnyx_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
     with respx.mock:
         respx.get(TELNYX).mock(httpx.Response(status, json=body))
-        assert asked(product.telnyx(), "find", IDS) == found
+        assert asked(product.telnyx(), "call_status", IDS) == found
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(401, json={}), httpx.Response(200, json={"data": []})])
@@ -51,18 +51,18 @@ def test_no_news_is_not_taken_for_the_end(answer: httpx.Response) -> None:
     with respx.mock:
         respx.get(TELNYX).mock(answer)
         with pytest.raises(CarrierError):
-            asked(product.telnyx(), "find", IDS)
+            asked(product.telnyx(), "call_status", IDS)
     with pytest.raises(CarrierError, match="call_control_id"):
-        asked(product.telnyx(), "find", LegIds(leg="leg-1"))
+        asked(product.telnyx(), "call_status", LegIds(leg="leg-1"))
 
 
 def test_telnyx_lists_its_calls_by_application() -> None:
     with respx.mock:
         calls = [{"call_control_id": "v3:a", "call_leg_id": "l", "call_session_id": "s"}, "odd"]
         route = respx.get(f"{product.BASE}/connections/17/active_calls").mock(httpx.Response(200, json={"data": calls}))
-        assert asked(product.telnyx(connection_id="17"), "active") == [LegIds("v3:a", "l", "s")]
+        assert asked(product.telnyx(connection_id="17"), "active_calls") == [LegIds("v3:a", "l", "s")]
         assert route.calls[0].request.url.params["page[limit]"] == "250"
-    assert asked(product.telnyx(), "active") == []
+    assert asked(product.telnyx(), "active_calls") == []
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_telnyx_lists_its_calls_by_application() -> None:
 def test_twilio_says_how_a_call_is(status: int, body: dict[str, Any], found: str) -> None:
     with respx.mock:
         respx.get(f"{TWILIO}/{twilio_product.SID}.json").mock(httpx.Response(status, json=body))
-        assert asked(twilio_product.twilio(), "find", SID) == found
+        assert asked(twilio_product.twilio(), "call_status", SID) == found
 
 
 def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
     with respx.mock:
         calls = [{"sid": "CA1", "phone_number_sid": "PN1"}, {"sid": "CA2", "phone_number_sid": None}, None]
         route = respx.get(f"{TWILIO}.json").mock(httpx.Response(200, json={"calls": calls}))
-        assert asked(twilio_product.twilio(), "active") == [
+        assert asked(twilio_product.twilio(), "active_calls") == [
             LegIds(control="CA1", number="PN1"),
             LegIds(control="CA2"),
         ]

@@ -12,7 +12,6 @@ from unittest import mock
 
 import uvloop
 
-from callflow import app
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.call.replay import replay
@@ -24,6 +23,7 @@ from callflow.sandbox.telnyx import Faults, Telnyx
 from callflow.sandbox.twilio import Faults as TwilioFaults
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
+from callflow.web import listener
 
 
 Result = TypeVar("Result")
@@ -186,7 +186,7 @@ async def product(
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
-    quick = mock.patch.object(app, "_LISTENER_SECONDS", 0.05)
+    quick = mock.patch.object(listener, "_CLOSE_SECONDS", 0.05)
     with quick, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_and_close(main))
 
