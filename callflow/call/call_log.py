@@ -13,7 +13,7 @@ from callflow.call.services import CallServices
 from callflow.contracts import commands, events
 from callflow.contracts.events import Event
 from callflow.contracts.rate_limit import RateLimit
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 log = logging.getLogger(__name__)
@@ -77,16 +77,16 @@ class CallLog:
     def summary(self) -> dict[str, int]:
         return {"notes_dropped": self._dropped} if self._dropped else {}
 
-    def make(self, kind: str, **data: Any) -> Record:
+    def make(self, kind: str, **data: Any) -> JournalEntry:
         """A note that is not written yet."""
-        return Record(
+        return JournalEntry(
             self._call, self.steps, self._services.now(), self._services.redact.fields({"event": kind, **data})
         )
 
-    async def step(self, step: machine.Step) -> Record:
+    async def step(self, step: machine.Step) -> JournalEntry:
         """Returns when it is committed; or when it was waited for long enough."""
         self.steps += 1
-        record = Record(
+        record = JournalEntry(
             self._call,
             self.steps,
             self._services.now(),
@@ -99,7 +99,7 @@ class CallLog:
         await self.commit(record)
         return record
 
-    async def commit(self, record: Record) -> None:
+    async def commit(self, record: JournalEntry) -> None:
         try:
             async with asyncio.timeout(self._services.journal_seconds):
                 await self._services.journal.append(record)
@@ -112,9 +112,9 @@ class CallLog:
         told = self._services.redact.fields(events.to_record(event))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("call %s: %s, when it is over", self._call, in_words(told))
-        self._services.journal.note(Record(self._call, self.steps, self._services.now(), told, state, state))
+        self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
-    def tell(self, record: Record, model: machine.Model, **more: Any) -> None:
+    def tell(self, record: JournalEntry, model: machine.Model, **more: Any) -> None:
         """A step, to whoever watches."""
         name, moved = record.event["event"], record.before != record.after
         level = max(_level(name), logging.INFO) if moved else _level(name) if record.taken else logging.DEBUG

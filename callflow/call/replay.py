@@ -12,7 +12,7 @@ from typing import Any
 
 from callflow.call import machine
 from callflow.contracts import commands, events
-from callflow.journal.journal import BEGAN, Record
+from callflow.journal.journal import BEGAN, JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Replay:
     """The first one."""
 
 
-def replay(records: Sequence[Record], *, lenient: bool = False) -> Replay:
+def replay(records: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
     """`lenient`: go on after a divergence, from the state that is on record."""
     done = Replay(_model(records))
     for record in records:
@@ -58,13 +58,13 @@ def replay(records: Sequence[Record], *, lenient: bool = False) -> Replay:
     return done
 
 
-def _model(records: Sequence[Record]) -> machine.Model:
+def _model(records: Sequence[JournalEntry]) -> machine.Model:
     began = next((record.event for record in records if record.event.get("event") == BEGAN), {})
     tries = {name: int(began[name]) for name in ("engine_tries", "stream_tries") if name in began}
     return machine.Model(**tries)
 
 
-def _take(model: machine.Model, record: Record) -> Divergence | None:
+def _take(model: machine.Model, record: JournalEntry) -> Divergence | None:
     try:
         event = events.from_record(record.event)
     except (KeyError, TypeError):

@@ -17,7 +17,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
-from callflow.journal.journal import BEGAN, NUMBER_ID, Record
+from callflow.journal.journal import BEGAN, NUMBER_ID, JournalEntry
 from callflow.journal.timeline import broke_in
 
 
@@ -71,7 +71,7 @@ class RestoredCall:
     """How many records make no sense, and what is wrong with the first of them."""
 
 
-def restore_call(records: Sequence[Record]) -> RestoredCall | None:
+def restore_call(records: Sequence[JournalEntry]) -> RestoredCall | None:
     """None: the record does not begin with the call's beginning, so there is nothing to go by."""
     began = next((record for record in records if record.event.get("event") == BEGAN), None)
     if began is None:
@@ -97,7 +97,7 @@ def restore_call(records: Sequence[Record]) -> RestoredCall | None:
     return call
 
 
-def _read(call: RestoredCall, talk: _Talk, record: Record) -> None:
+def _read(call: RestoredCall, talk: _Talk, record: JournalEntry) -> None:
     event = record.event
     call.at = record.at
     if record.is_step:
@@ -138,7 +138,7 @@ def _read(call: RestoredCall, talk: _Talk, record: Record) -> None:
             call.interruptions += broke_in(event)
 
 
-def _command(call: RestoredCall, record: Record, ordinal: int, command: Mapping[str, Any]) -> None:
+def _command(call: RestoredCall, record: JournalEntry, ordinal: int, command: Mapping[str, Any]) -> None:
     match command:
         case {"command": commands.Answer.name} if not command.get("again"):
             call.streams += 1

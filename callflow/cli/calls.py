@@ -33,7 +33,7 @@ from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.views import plain
 from callflow.journal import timeline
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 _FILTERS: Final = ("number", "text", "since", "until")
@@ -156,7 +156,7 @@ async def run_replay(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _replayed(records: list[Record], about: str) -> Replay:
+def _replayed(records: list[JournalEntry], about: str) -> Replay:
     """Raises RecordError."""
     try:
         return replay(records)
@@ -188,7 +188,7 @@ async def _store() -> AsyncIterator[Store]:
         await database.close()
 
 
-async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[Record]]:
+async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[JournalEntry]]:
     """The one conversation that is meant, and its journal. Raises RecordError."""
     if not beginning.strip():
         raise JournalFileError("The id of the call is empty. `python server.py calls` lists them.")

@@ -11,12 +11,12 @@ import msgspec
 
 from callflow.contracts import printable
 from callflow.contracts.errors import CallNotFound, JournalFileError
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 _MOST_BYTES: Final = 256 << 20
 _MOST_SHOWN: Final = 120
-_decoder: Final = msgspec.json.Decoder(Record)
+_decoder: Final = msgspec.json.Decoder(JournalEntry)
 
 
 def is_file_name(name: str) -> bool:
@@ -27,7 +27,7 @@ def is_file_name(name: str) -> bool:
         return False
 
 
-def read_history(path: Path) -> list[Record]:
+def read_history(path: Path) -> list[JournalEntry]:
     """Raises RecordError."""
     try:
         if not path.exists():
@@ -54,7 +54,7 @@ def read_history(path: Path) -> list[Record]:
     return records
 
 
-def write_history(path: Path, records: Sequence[Record]) -> None:
+def write_history(path: Path, records: Sequence[JournalEntry]) -> None:
     """Readable by its owner alone; in the place of another such file, but of no other. Raises RecordError."""
     try:
         if path.is_file() and path.stat().st_size and not _is_history(path):

@@ -24,7 +24,7 @@ from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
 from callflow.history.write_errors import unless_of_the_database, whose_fault
-from callflow.journal.journal import BEGAN, MemoryJournal, Record
+from callflow.journal.journal import BEGAN, JournalEntry, MemoryJournal
 
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _FLUSH_SECONDS: Final = 3.0
 _FORGOTTEN: Final = 10_000
 _SAY_EVERY_SECONDS: Final = 5.0
 
-Entry = tuple[int, Record, "asyncio.Future[None] | None"]
+Entry = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
 
 
 class DurableJournal(MemoryJournal):
@@ -67,7 +67,7 @@ class DurableJournal(MemoryJournal):
         self._forgotten: dict[str, None] = {}
         self._said = -_SAY_EVERY_SECONDS
         self._said_opening = False
-        self.on_began: Callable[[Record], None] = lambda record: None
+        self.on_began: Callable[[JournalEntry], None] = lambda record: None
         """Told of each call that begins. Never waits."""
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
@@ -77,7 +77,7 @@ class DurableJournal(MemoryJournal):
 
     # For calls
 
-    async def append(self, record: Record) -> None:
+    async def append(self, record: JournalEntry) -> None:
         super().note(record)
         if self.trouble:
             self._put(record, None)
@@ -90,7 +90,7 @@ class DurableJournal(MemoryJournal):
         self._put(record, done)
         await done
 
-    def note(self, record: Record) -> None:
+    def note(self, record: JournalEntry) -> None:
         super().note(record)
         if record.is_step or self._of_call[record.call] < _MOST_NOTES:
             self._put(record, None)
@@ -99,7 +99,7 @@ class DurableJournal(MemoryJournal):
         if record.event.get("event") == BEGAN:
             self.on_began(record)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: JournalEntry) -> None:
         """A note about a call that may be long over."""
         if record.call in self._calls:
             super().note(record)
@@ -122,7 +122,7 @@ class DurableJournal(MemoryJournal):
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def _put(self, record: Record, done: asyncio.Future[None] | None) -> None:
+    def _put(self, record: JournalEntry, done: asyncio.Future[None] | None) -> None:
         if len(self._waiting) >= self._most_waiting:
             self.counts["lost"] += 1
             if done is not None:
@@ -240,7 +240,7 @@ class DurableJournal(MemoryJournal):
 
         An error that does not say whose fault it is, is the record's own where another record can be written, and else
         the database's."""
-        odd: list[tuple[Record, Exception]] = []
+        odd: list[tuple[JournalEntry, Exception]] = []
         doubts: list[Exception] = []
         for entry in batch:
             try:
@@ -257,7 +257,7 @@ class DurableJournal(MemoryJournal):
         for record, why in odd:
             await self._leave_out(record, why)
 
-    async def _leave_out(self, record: Record, error: Exception) -> None:
+    async def _leave_out(self, record: JournalEntry, error: Exception) -> None:
         self.counts["left_out"] += 1
         cause = error.why if isinstance(error, CannotWrite) else error
         what = f"{type(cause).__name__}, {str(record.event.get('event', ''))[:40]!r}"
@@ -285,7 +285,7 @@ class DurableJournal(MemoryJournal):
         self.counts["written"] += len(wanted)
         self.counts["batches"] += 1
 
-    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, Record]]) -> None:
+    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> None:
         with unless_of_the_database():
             connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
             for _, record in wanted:
@@ -296,7 +296,7 @@ class DurableJournal(MemoryJournal):
 _INSERT: Final = insert(steps)
 
 
-def _row(key: int, record: Record) -> dict[str, Any]:
+def _row(key: int, record: JournalEntry) -> dict[str, Any]:
     return {
         "id": key,
         "call": record.call,

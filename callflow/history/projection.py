@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from callflow.contracts.printable import whole
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
-from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, Record
+from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, JournalEntry
 from callflow.journal.timeline import broke_in
 
 
@@ -96,7 +96,7 @@ class Projection:
             set_={"status": status, **{name: getattr(statement.excluded, name) for name in fields}},
         )
 
-    def apply(self, connection: Connection, record: Record) -> None:
+    def apply(self, connection: Connection, record: JournalEntry) -> None:
         if record.is_step and record.before != record.after:
             self._move(connection, record)
         reader = _READERS.get(record.event.get("event", ""))
@@ -120,7 +120,7 @@ class Projection:
 
     # What the records say
 
-    def _began(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _began(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(
             self._begin,
             {
@@ -143,7 +143,7 @@ class Projection:
             },
         )
 
-    def _move(self, connection: Connection, record: Record) -> None:
+    def _move(self, connection: Connection, record: JournalEntry) -> None:
         connection.execute(_STATE, {"call": record.call, "new_state": record.after})
         connection.execute(
             self._transition,
@@ -156,7 +156,7 @@ class Projection:
             },
         )
 
-    def _ended(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _ended(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         until = event.get("until", record.at)
         began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": record.call}).scalar()
         connection.execute(
@@ -172,25 +172,25 @@ class Projection:
         connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(until), "why": "the call is over"})
         self._changed[record.call] = self._worded[record.call] = None
 
-    def _number_id(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _number_id(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(_NUMBER_ID, {"call": record.call, "number": clean(event.get("number") or None)})
 
-    def _hung_up(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _hung_up(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(_SOURCE, {"call": record.call, "source": clean(event.get("source") or None)})
 
-    def _stream_began(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _stream_began(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")
         if not name:
             return
         connection.execute(self._stream, {"call": record.call, "stream_sid": name, "started_at": iso(record.at)})
         connection.execute(_NAME, {"call": record.call, "name": name})
 
-    def _stream_ended(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _stream_ended(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         why = clean(event.get("reason", ""))
         connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(record.at), "why": why})
 
     def _say(
-        self, connection: Connection, record: Record, item: str, role: str, words: str, status: str = "completed"
+        self, connection: Connection, record: JournalEntry, item: str, role: str, words: str, status: str = "completed"
     ) -> None:
         words = clean(words)
         at = iso(record.at - record.event.get("ago_ms", 0) / 1000)
@@ -203,21 +203,21 @@ class Projection:
         )  # fmt: skip
         self._changed[record.call] = self._worded[record.call] = None
 
-    def _turn(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _turn(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         if event.get("text", "").strip():
             role = {"caller": "user", "agent": "assistant"}.get(event["who"], "system")
             status = "completed" if event.get("whole", True) else _STOPPED
             self._say(connection, record, event["item"], role, event["text"], status)
 
-    def _not_transcribed(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _not_transcribed(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         words = f"(not transcribed: {event.get('reason', '')})"
         self._say(connection, record, event["item"], "user", words, _STOPPED)
 
-    def _told(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _told(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         """A fact that the model was told: what was typed on the keypad, say."""
         self._say(connection, record, f"told_{record.step}_{round(record.at * 1000)}", "system", event["text"])
 
-    def _heard(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _heard(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         """How far the caller is in what the agent says; its words, as long as they are not all known."""
         if event.get("so_far"):
             self._say(connection, record, event["item"], "assistant", event["so_far"], "in_progress")
@@ -233,7 +233,7 @@ class Projection:
             },
         )
 
-    def _interrupted(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _interrupted(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         if broke_in(event):
             connection.execute(_INTERRUPTED, {"call": record.call})
         for cut in event["cuts"]:
@@ -248,19 +248,19 @@ class Projection:
                 },
             )  # fmt: skip
 
-    def _first_word(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _first_word(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(_FIRST_WORD, {"call": record.call, "first_word": event.get("ms")})
 
-    def _latency(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _latency(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         parts = {name: value for name, value in event.items() if name not in ("event", "item")}
         connection.execute(
             _LATENCY, {"call": record.call, "item": clean(event.get("item", "")), "parts": json_of(parts)}
         )
 
-    def _tool_called(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _tool_called(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         self._do_tool(connection, record, event, "function_call", "assistant", "running", event.get("arguments", ""))
 
-    def _tool_finished(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _tool_finished(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         asked = select(items.c.function_params).where(
             items.c.conversation_id == _OURS, items.c.item_id == bindparam("item")
         )
@@ -271,7 +271,7 @@ class Projection:
     def _do_tool(
         self,
         connection: Connection,
-        record: Record,
+        record: JournalEntry,
         event: Mapping[str, Any],
         kind: str,
         role: str,
@@ -290,16 +290,16 @@ class Projection:
             },
         )  # fmt: skip
 
-    def _usage(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _usage(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(
             _USAGE, {"call": record.call, "used": json_of(event.get("total", {})), "cost": event.get("usd")}
         )
 
-    def _recorded(self, connection: Connection, record: Record, event: Mapping[str, Any]) -> None:
+    def _recorded(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(_RECORDING, {"call": record.call, "file": clean(event.get("file"))})
 
 
-Reader = Callable[[Projection, Connection, Record, Mapping[str, Any]], None]
+Reader = Callable[[Projection, Connection, JournalEntry, Mapping[str, Any]], None]
 _READERS: Final[dict[str, Reader]] = {
     BEGAN: Projection._began,
     ENDED: Projection._ended,

@@ -8,7 +8,7 @@ from typing import Final
 from callflow.agent.late_transcripts import TOO_LATE
 from callflow.contracts.diagnostics import Finding
 from callflow.history.store import Store
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 _CALLS: Final = 20
@@ -22,12 +22,12 @@ async def learnt(store: Store) -> list[Finding]:
     return [_told(kind, [record for its, record in found if its == kind]) for kind in kinds]
 
 
-def _kind(name: str, record: Record) -> str:
+def _kind(name: str, record: JournalEntry) -> str:
     """What is to be done about it depends on whether the words never came, or nobody waited for them."""
     return "too_late" if record.event.get("reason") == TOO_LATE else name
 
 
-def _told(kind: str, records: Sequence[Record]) -> Finding:
+def _told(kind: str, records: Sequence[JournalEntry]) -> Finding:
     about, what, remedy = _TOLD[kind]
     calls = len({record.call for record in records})
     why = str(records[-1].event.get("reason") or records[-1].event.get("odd") or "")[:200]

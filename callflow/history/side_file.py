@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from callflow.contracts import printable
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 NAME: Final = "left-out.jsonl"
@@ -32,7 +32,7 @@ class SideFile:
         self.path = path
         self._lock = threading.Lock()
 
-    def add(self, record: Record, error: Exception) -> None:
+    def add(self, record: JournalEntry, error: Exception) -> None:
         """Append the record as far as it can be told, and why it was left out. Raises OSError."""
         line = _line(record, error)
         with self._lock:
@@ -67,7 +67,7 @@ class SideFile:
                 beside.replace(self.path)
 
 
-def _line(record: Record, error: Exception) -> bytes:
+def _line(record: JournalEntry, error: Exception) -> bytes:
     about = {
         "left_out_at": time.time(),
         "because": f"{type(error).__name__}: {printable.whole(_words(error))}"[:500],

@@ -31,7 +31,7 @@ from callflow.history.tables import (
     streams,
     transitions,
 )
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 _MANY: Final = 200
@@ -125,7 +125,7 @@ class Store:
 
     # The journal
 
-    async def journal(self, call: str) -> list[Record]:
+    async def journal(self, call: str) -> list[JournalEntry]:
         """Every record of one call, in order."""
         if not can_be_on_record(call):
             return []
@@ -148,13 +148,13 @@ class Store:
         wanted = select(conversations).where(or_(*alike)).order_by(conversations.c.id.desc())
         return [dict(row._mapping) for row in await self._rows(wanted.limit(most))]
 
-    async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> dict[str, list[Record]]:
+    async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> dict[str, list[JournalEntry]]:
         """Of the newest calls, the notes of these kinds, by kind: what went wrong in them, say."""
         newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None))
         newest = newest.order_by(conversations.c.id.desc()).limit(calls)
         alike = or_(*(steps.c.event.startswith(f'{{"event":"{kind}"', autoescape=True) for kind in kinds))
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
-        found: dict[str, list[Record]] = {}
+        found: dict[str, list[JournalEntry]] = {}
         for record in map(record_of, rows):
             found.setdefault(record.event["event"], []).append(record)
         return found
@@ -207,7 +207,7 @@ class Store:
             return list((await connection.execute(wanted)).all())
 
 
-def record_of(row: Row[Any]) -> Record:
+def record_of(row: Row[Any]) -> JournalEntry:
     """One that cannot be read any more takes its place all the same: the others of its call are worth having."""
     try:
         event, wanted = msgspec.json.decode(row.event), msgspec.json.decode(row.commands)
@@ -216,7 +216,7 @@ def record_of(row: Row[Any]) -> Record:
     if not isinstance(event, dict) or not isinstance(wanted, list):
         event, wanted = {}, []
     event.setdefault("event", "unreadable")
-    return Record(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted)
+    return JournalEntry(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted)
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:

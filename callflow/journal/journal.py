@@ -21,7 +21,7 @@ NUMBER_ID: Final = "number_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JournalEntry:
     """One step of one call, or (with `before` empty) a note about it."""
 
     call: str
@@ -42,19 +42,19 @@ class Record:
 
 
 class Journal(Protocol):
-    async def append(self, record: Record) -> None:
+    async def append(self, record: JournalEntry) -> None:
         """Returns once the record is committed. Raises when that is known to have failed, or to be hopeless now."""
 
-    def note(self, record: Record) -> None:
+    def note(self, record: JournalEntry) -> None:
         """Record without waiting."""
 
-    def read(self, call: str) -> list[Record]:
+    def read(self, call: str) -> list[JournalEntry]:
         """Everything about one of the newest calls, in order; empty for an unknown one."""
 
     def calls(self) -> list[str]:
         """The newest calls on record, newest last."""
 
-    def seed(self, records: Sequence[Record]) -> None:
+    def seed(self, records: Sequence[JournalEntry]) -> None:
         """What is on record of a call already, from before this process."""
 
 
@@ -62,15 +62,15 @@ class MemoryJournal:
     """Keeps the newest `calls` calls, and of each the first `steps` records."""
 
     def __init__(self, *, calls: int = 100, steps: int = 2000) -> None:
-        self._calls: OrderedDict[str, list[Record]] = OrderedDict()
+        self._calls: OrderedDict[str, list[JournalEntry]] = OrderedDict()
         self._most_calls, self._most_steps = calls, steps
         self.dropped = 0
         """Records over the bound of their call."""
 
-    async def append(self, record: Record) -> None:
+    async def append(self, record: JournalEntry) -> None:
         self.note(record)
 
-    def note(self, record: Record) -> None:
+    def note(self, record: JournalEntry) -> None:
         records = self._calls.setdefault(record.call, [])
         if len(records) < self._most_steps:
             records.append(record)
@@ -79,7 +79,7 @@ class MemoryJournal:
         while len(self._calls) > self._most_calls:
             self._calls.popitem(last=False)
 
-    def read(self, call: str) -> list[Record]:
+    def read(self, call: str) -> list[JournalEntry]:
         return list(self._calls.get(call, ()))
 
     def is_full(self, call: str) -> bool:
@@ -89,6 +89,6 @@ class MemoryJournal:
     def calls(self) -> list[str]:
         return list(self._calls)
 
-    def seed(self, records: Sequence[Record]) -> None:
+    def seed(self, records: Sequence[JournalEntry]) -> None:
         for record in records:
             MemoryJournal.note(self, record)  # it is on record: whoever writes it down need not do so again

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
 _PLAIN: Final = frozenset({"event", "leg"})
 _WHO: Final = {"user": "caller", "assistant": "agent"}
 
 
-def lines(records: Sequence[Record], began: str, items: Iterable[Mapping[str, Any]] = ()) -> list[tuple[float, str]]:
+def lines(
+    records: Sequence[JournalEntry], began: str, items: Iterable[Mapping[str, Any]] = ()
+) -> list[tuple[float, str]]:
     """What happened, with the seconds since it began. Of a call without a journal, as an earlier system kept them, what
     was said: `items`, as `history.shown.plain` tells them."""
     if records:
@@ -44,7 +46,7 @@ def _said(item: Mapping[str, Any]) -> str:
     return f"{_WHO.get(item['role'], item['role'] or item['type'])}: {words}" if words else ""
 
 
-def told(record: Record) -> str:
+def told(record: JournalEntry) -> str:
     """One record in a line; "": nothing that people would look for."""
     event = record.event
     name = event.get("event", "")

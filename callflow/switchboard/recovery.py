@@ -23,7 +23,7 @@ from callflow.contracts import events
 from callflow.contracts.carrier import Carrier, CarrierCallStatus
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
-from callflow.journal.journal import ENDED, NUMBER_ID, Record
+from callflow.journal.journal import ENDED, NUMBER_ID, JournalEntry
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
@@ -79,7 +79,7 @@ class Recovery:
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
 
     def _note_number_id(self, call: str, number: str) -> None:
-        self._history.journal.add(Record(call, 0, self._history.now(), {"event": NUMBER_ID, "number": number}))
+        self._history.journal.add(JournalEntry(call, 0, self._history.now(), {"event": NUMBER_ID, "number": number}))
 
     async def is_open(self, seconds: float) -> bool:
         """Wait for `opened`, but no longer than that. Returns whether it is."""
@@ -202,7 +202,7 @@ class Recovery:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
             at = records[-1].at if records else self._history.now()
             self._history.journal.note(
-                Record(name, 0, self._history.now(), {"event": ENDED, "cause": "interrupted", "until": at})
+                JournalEntry(name, 0, self._history.now(), {"event": ENDED, "cause": "interrupted", "until": at})
             )
             return None
         await asyncio.to_thread(self._prepare, old.kept)

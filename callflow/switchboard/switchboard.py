@@ -19,7 +19,7 @@ from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, Signal
 from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 from callflow.switchboard.limits import CallerLimits
 
 
@@ -314,7 +314,7 @@ class Switchboard:
             event = events.StreamFailed(
                 reason=secret_text.NOT_SHOWN if secret_text.sent(event.reason) else event.reason
             )
-        self._services.journal.note(Record(name, 0, self._services.now(), events.to_record(event)))
+        self._services.journal.note(JournalEntry(name, 0, self._services.now(), events.to_record(event)))
 
     # Media sockets
 

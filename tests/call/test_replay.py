@@ -13,7 +13,7 @@ from callflow.call.restore import restore_call
 from callflow.cli.journal_file import read_history, write_history
 from callflow.contracts.errors import JournalFileError
 from callflow.contracts.events import KINDS
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 from callflow.journal.timeline import broke_in
 
 
@@ -40,11 +40,11 @@ def test_the_histories_cover_what_calls_are_made_of() -> None:
     assert events <= KINDS.keys()
 
 
-def history() -> list[Record]:
+def history() -> list[JournalEntry]:
     return read_history(HISTORIES[0])
 
 
-def first_step(records: list[Record]) -> int:
+def first_step(records: list[JournalEntry]) -> int:
     return next(index for index, record in enumerate(records) if record.is_step)
 
 

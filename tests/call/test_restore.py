@@ -9,12 +9,12 @@ import pytest
 
 from callflow.call.dtmf import MASK
 from callflow.call.restore import restore_call
-from callflow.journal.journal import BEGAN, Record
+from callflow.journal.journal import BEGAN, JournalEntry
 
 
-def recorded(*events: Mapping[str, Any]) -> list[Record]:
+def recorded(*events: Mapping[str, Any]) -> list[JournalEntry]:
     first = {"event": BEGAN, "carrier": "telnyx", "from": "+15550100001", "to": "+15550100002"}
-    return [Record("call", 0, float(number), dict(event)) for number, event in enumerate([first, *events])]
+    return [JournalEntry("call", 0, float(number), dict(event)) for number, event in enumerate([first, *events])]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from callflow.contracts.events import LegIds
 from callflow.history.query import Query
-from callflow.journal.journal import ENDED, Record
+from callflow.journal.journal import ENDED, JournalEntry
 from callflow.switchboard import recovery
 from tests.e2e.product import product, run
 from tests.history.test_journal_writer import began, journal
@@ -54,7 +54,7 @@ def test_calls_are_kept_for_as_many_days_as_the_settings_say(tmp_path: Path) -> 
             for number, days in enumerate((0.1, 1.9, 2.1, 30.0)):
                 call, at = f"00000000-0000-4000-8000-{number:012}", time.time() - days * 86_400
                 one.note(began(call, at))
-                one.note(Record(call, 0, at + 1, {"event": ENDED, "cause": "normal_clearing"}))
+                one.note(JournalEntry(call, 0, at + 1, {"event": ENDED, "cause": "normal_clearing"}))
             await one.flushed()
 
     async def main() -> None:

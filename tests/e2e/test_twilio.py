@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
 from callflow.sandbox.twilio import ApiFault, Call, Faults, Signer, Timing, Twilio
@@ -178,7 +178,7 @@ class SlowJournal:
     def __init__(self, inner: Any, seconds: float) -> None:
         self._inner, self._seconds = inner, seconds
 
-    async def append(self, record: Record) -> None:
+    async def append(self, record: JournalEntry) -> None:
         seconds, self._seconds = self._seconds, 0.0
         await asyncio.sleep(seconds)
         await self._inner.append(record)

@@ -18,24 +18,26 @@ from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.query import Query
 from callflow.history.store import Store
-from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, Record
+from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, JournalEntry
 from tests.e2e.product import until
 
 
 CALL = "00000000-0000-4000-8000-000000000001"
 
 
-def began(call: str = CALL, at: float = 1_700_000_000.0) -> Record:
+def began(call: str = CALL, at: float = 1_700_000_000.0) -> JournalEntry:
     event = {
         "event": BEGAN, "carrier": "telnyx", "control": "v3:x", "leg": "leg", "session": "s", "number": "",
         "from": "+15550100001", "to": "+15550100002", "direction": "inbound", "profile": "",
         "engine_tries": 3, "stream_tries": 3,
     }  # fmt: skip
-    return Record(call, 0, at, event)
+    return JournalEntry(call, 0, at, event)
 
 
-def step(number: int, call: str = CALL) -> Record:
-    return Record(call, number, 1_700_000_000.0 + number, {"event": "engine_ready"}, "streaming", "streaming", True, [])
+def step(number: int, call: str = CALL) -> JournalEntry:
+    return JournalEntry(
+        call, number, 1_700_000_000.0 + number, {"event": "engine_ready"}, "streaming", "streaming", True, []
+    )
 
 
 @asynccontextmanager
@@ -59,7 +61,7 @@ def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url
             assert [record.step for record in await store.journal(CALL)] == [0, 1]
             assert [record.event for record in await store.journal(CALL)] == [kept.event for kept in one.read(CALL)]
             assert await store.unfinished() == [CALL]
-            one.note(Record(CALL, 1, 1_700_000_090.9, {"event": ENDED, "cause": "normal_clearing"}))
+            one.note(JournalEntry(CALL, 1, 1_700_000_090.9, {"event": ENDED, "cause": "normal_clearing"}))
             await one.flushed()
             row = await store.conversation(CALL)
             assert row is not None
@@ -77,8 +79,8 @@ def test_the_id_of_the_number_is_on_record_whether_the_webhook_brings_it_or_it_c
             brought, later = began(CALL), began(CALL[:-1] + "2")
             one.note(replace(brought, event={**brought.event, "number": "PN1"}))
             one.note(later)
-            one.note(Record(later.call, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN2"}))
-            one.note(Record(CALL, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN3"}))
+            one.note(JournalEntry(later.call, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN2"}))
+            one.note(JournalEntry(CALL, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN3"}))
             await one.flushed()
             rows = [await store.conversation(call) for call in (CALL, later.call)]
             assert [row and row["phone_number_sid"] for row in rows] == ["PN1", "PN2"], "what is there stays"
@@ -98,13 +100,13 @@ def test_when_a_call_is_over_nothing_of_it_goes_on(database_url: str) -> None:
                 {"event": "heard", "item": "said", "ms": 100, "of_ms": 900, "done": False, "so_far": "Good"},
                 {"event": "tool_called", "id": "ran", "tool": "look", "arguments": "{}"},
             ):
-                one.note(Record(CALL, 0, 1_700_000_001.0, event))
+                one.note(JournalEntry(CALL, 0, 1_700_000_001.0, event))
             await one.flushed()
             row = await store.conversation(CALL)
             assert row is not None
             assert {item["status"] for item in await store.items(row["id"])} == {"in_progress", "running"}
             assert [each["ended_at"] for each in (await store.details(row["id"]))["streams"]] == [None]
-            one.note(Record(CALL, 0, 1_700_000_002.0, {"event": ENDED, "cause": "normal_clearing"}))
+            one.note(JournalEntry(CALL, 0, 1_700_000_002.0, {"event": ENDED, "cause": "normal_clearing"}))
             await one.flushed()
             assert {item["status"] for item in await store.items(row["id"])} == {"incomplete"}
             (stream,) = (await store.details(row["id"]))["streams"]
@@ -206,9 +208,9 @@ def test_what_one_call_notes_leaves_room_for_the_others() -> None:
     async def main() -> None:
         one = DurableJournal(most_waiting=6_000)  # nothing takes them off: no database is open
         for _ in range(20_000):
-            one.note(Record(CALL, 1, 1.0, {"event": "heard"}))
+            one.note(JournalEntry(CALL, 1, 1.0, {"event": "heard"}))
         one.note(step(2))
-        one.note(Record("another", 1, 1.0, {"event": "heard"}))
+        one.note(JournalEntry("another", 1, 1.0, {"event": "heard"}))
         assert (one.waiting, one.counts["dropped"], one.counts["lost"]) == (5_002, 15_000, 0)
         for number in range(20_000):
             one.forget(f"call {number}")
@@ -227,7 +229,7 @@ def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog:
         one.open(database)
         big = {"event": "turn", "who": "caller", "item": "i", "text": "x" * 200_000}
         for number in range(200):
-            one.note(Record(CALL, number, 1.0, big))
+            one.note(JournalEntry(CALL, number, 1.0, big))
         await until(lambda: one.trouble, "the trouble to be known", 5)
         assert "full" in one.trouble
         assert one.counts["lost"] == 150
@@ -244,8 +246,10 @@ def test_a_record_that_no_database_takes_is_left_out_alone(database_url: str, ca
     async def main() -> None:
         async with journal(database_url) as (one, store):
             one.note(began())
-            one.note(Record(CALL, 0, 2.0, {"event": "turn", "who": "caller", "item": "i", "text": "a\x00b \ud800 c"}))
-            one.note(Record("x" * 10, 1 << 80, 3.0, {"event": "nonsense"}))
+            one.note(
+                JournalEntry(CALL, 0, 2.0, {"event": "turn", "who": "caller", "item": "i", "text": "a\x00b \ud800 c"})
+            )
+            one.note(JournalEntry("x" * 10, 1 << 80, 3.0, {"event": "nonsense"}))
             await one.append(step(1))
             assert [record.step for record in await store.journal(CALL)] == [0, 0, 1]
             assert (one.counts["left_out"], one.counts["lost"]) == (1, 0)

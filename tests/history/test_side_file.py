@@ -20,7 +20,7 @@ from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.side_file import SideFile
 from callflow.history.store import Store
-from callflow.journal.journal import ENDED, Record
+from callflow.journal.journal import ENDED, JournalEntry
 from tests.e2e.product import until
 from tests.history import postgres
 from tests.history.test_journal_writer import CALL, began, step
@@ -41,27 +41,29 @@ def nested(depth: int) -> Any:
     return found
 
 
-def note(kind: str, **data: Any) -> Record:
-    return Record(CALL, 0, 1_700_000_001.0, {"event": kind, **data})
+def note(kind: str, **data: Any) -> JournalEntry:
+    return JournalEntry(CALL, 0, 1_700_000_001.0, {"event": kind, **data})
 
 
-POISON: dict[str, Record] = {
+POISON: dict[str, JournalEntry] = {
     "a tool call without an id": note("tool_called", tool="t", arguments="{}"),
     "a tool's answer without an id": note("tool_finished", tool="t", output="{}"),
     "an interruption without cuts": note("interrupted", by_caller=True),
     "cuts that are none": note("interrupted", by_caller=True, cuts=[7]),
     "a turn of nobody": note("turn", text="hello"),
     "words that are none": note("turn", who="caller", item="i", text=["a"]),
-    "a time that is none": Record(CALL, 0, math.nan, {"event": "turn", "who": "caller", "item": "i", "text": "a"}),
-    "a time beyond all calendars": Record(CALL, 0, 1e300, {"event": "told", "text": "a"}),
+    "a time that is none": JournalEntry(
+        CALL, 0, math.nan, {"event": "turn", "who": "caller", "item": "i", "text": "a"}
+    ),
+    "a time beyond all calendars": JournalEntry(CALL, 0, 1e300, {"event": "told", "text": "a"}),
     "a number beyond 64 bits": note("heard", item="i", ms=1 << 70, of_ms=1, done=True),
     "a value that JSON has not": note("usage", total={"used": object()}),
     "a set of such": note("usage", total={"used": {1.5, Unprintable()}}),
     "a nest too deep": note("session_changed", changes=nested(100_000)),
     "a list where a column is": note("first_word", ms=[1]),
     "an object where a column is": note("recording", file={"a": 1}),
-    "a step beyond 64 bits": Record(CALL, 1 << 80, 1_700_000_001.0, {"event": "nonsense"}),
-    "a name that is none": Record(CALL, 0, 1_700_000_001.0, {"event": ["turn"]}),
+    "a step beyond 64 bits": JournalEntry(CALL, 1 << 80, 1_700_000_001.0, {"event": "nonsense"}),
+    "a name that is none": JournalEntry(CALL, 0, 1_700_000_001.0, {"event": ["turn"]}),
 }
 
 
@@ -79,7 +81,9 @@ async def journal(url: str, side: Path) -> AsyncIterator[tuple[DurableJournal, S
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_poison_is_left_out_and_all_others_are_on_record(database_url: str, tmp_path: Path, poison: Record) -> None:
+def test_poison_is_left_out_and_all_others_are_on_record(
+    database_url: str, tmp_path: Path, poison: JournalEntry
+) -> None:
     async def main() -> None:
         side = tmp_path / "private" / "left-out.jsonl"
         async with journal(database_url, side) as (one, store):
@@ -89,7 +93,7 @@ def test_poison_is_left_out_and_all_others_are_on_record(database_url: str, tmp_
             await asyncio.gather(*(one.append(step(number)) for number in range(1, 4)))
             await asyncio.gather(*(one.append(step(number, OTHER)) for number in range(1, 4)))
             for call in (CALL, OTHER):
-                one.note(Record(call, 3, 1_700_000_090.0, {"event": ENDED, "cause": "normal_clearing"}))
+                one.note(JournalEntry(call, 3, 1_700_000_090.0, {"event": ENDED, "cause": "normal_clearing"}))
             await one.flushed()
             for call in (CALL, OTHER):
                 assert [record.step for record in await store.journal(call)] == [0, 1, 2, 3, 3]
@@ -195,7 +199,7 @@ def test_many_of_a_kind_are_summed_up(database_url: str, tmp_path: Path, caplog:
 def test_what_is_deleted_or_too_old_is_not_kept_in_the_side_file(tmp_path: Path) -> None:
     side = SideFile(tmp_path / "left-out.jsonl")
     for call in ("a", "b", "a"):
-        side.add(Record(call, 0, 1.0, {"event": "turn", "text": f"words of {call}"}), KeyError("who"))
+        side.add(JournalEntry(call, 0, 1.0, {"event": "turn", "text": f"words of {call}"}), KeyError("who"))
     side.forget(["a"])
     assert b"words of a" not in side.path.read_bytes()
     assert side.path.read_bytes().count(b"words of b") == 1
@@ -207,7 +211,7 @@ def test_what_is_deleted_or_too_old_is_not_kept_in_the_side_file(tmp_path: Path)
 def test_the_side_file_has_a_bound(tmp_path: Path) -> None:
     side = SideFile(tmp_path / "left-out.jsonl")
     for _ in range(40):
-        side.add(Record("a", 0, 1.0, {"event": "turn", "text": "x" * 900_000}), KeyError("who"))
+        side.add(JournalEntry("a", 0, 1.0, {"event": "turn", "text": "x" * 900_000}), KeyError("who"))
     assert 10 << 20 < side.path.stat().st_size <= 16 << 20
 
 
@@ -231,7 +235,7 @@ def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(database_
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_a_record_that_makes_no_sense_does_not_stop_its_call_from_being_taken_back(poison: Record) -> None:
+def test_a_record_that_makes_no_sense_does_not_stop_its_call_from_being_taken_back(poison: JournalEntry) -> None:
     rebuilt = restore_call([began(), step(1), poison, step(2)])
     assert rebuilt is not None
     assert rebuilt.steps >= 2

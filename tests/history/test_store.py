@@ -15,7 +15,7 @@ from callflow.history.database import Database, url_of
 from callflow.history.query import Query, moment, numbers_like, select_conversations, terms
 from callflow.history.store import Store, remove_files
 from callflow.history.tables import SEARCH
-from callflow.journal.journal import ENDED, Record
+from callflow.journal.journal import ENDED, JournalEntry
 from tests.history.test_journal_writer import began, journal
 
 
@@ -39,9 +39,9 @@ def kept(url: str, check: Callable[[Store], Awaitable[None]]) -> None:
                 at, call = AT + number * DAY, name(number)
                 one.note(began(call, at))
                 turn = {"event": "turn", "who": "caller", "item": f"item_{number}", "text": words, "ago_ms": 0}
-                one.note(Record(call, 0, at + 1, turn))
+                one.note(JournalEntry(call, 0, at + 1, turn))
                 if number < 2:
-                    one.note(Record(call, 0, at + 2, {"event": ENDED, "cause": "agent"}))
+                    one.note(JournalEntry(call, 0, at + 2, {"event": ENDED, "cause": "agent"}))
             await one.flushed()
             await check(store)
 

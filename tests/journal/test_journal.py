@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from callflow.journal.journal import Journal, MemoryJournal, Record
+from callflow.journal.journal import Journal, JournalEntry, MemoryJournal
 
 
-def record(call: str, step: int) -> Record:
-    return Record(call, step, 1_780_000_000.0 + step, {"event": "call_answered"}, "ringing", "answered", taken=True)
+def record(call: str, step: int) -> JournalEntry:
+    return JournalEntry(
+        call, step, 1_780_000_000.0 + step, {"event": "call_answered"}, "ringing", "answered", taken=True
+    )
 
 
 def test_a_call_is_read_back_in_order() -> None:

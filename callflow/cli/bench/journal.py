@@ -21,7 +21,7 @@ from callflow.history.projection import words_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import SEARCH, conversations, iso, items
-from callflow.journal.journal import BEGAN, Record
+from callflow.journal.journal import BEGAN, JournalEntry
 
 
 _CALLS: Final = 100
@@ -53,7 +53,7 @@ async def _journal(database: Database, seconds: float) -> dict[str, Any]:
     names = [str(uuid.uuid4()) for _ in range(_CALLS)]
     for name in names:
         event = {"event": BEGAN, "carrier": "telnyx", "from": "+15550100001", "to": "+15550100002"}
-        journal.note(Record(name, 0, time.time(), event))
+        journal.note(JournalEntry(name, 0, time.time(), event))
     await journal.flushed()
     waits: list[float] = []
 
@@ -64,10 +64,10 @@ async def _journal(database: Database, seconds: float) -> dict[str, Any]:
             step += 1
             if step % 5 == 0:
                 turn = {"event": "turn", "who": "agent", "item": f"item_{step}", "text": "So it is, as I said before."}
-                journal.note(Record(name, step, time.time(), turn))
+                journal.note(JournalEntry(name, step, time.time(), turn))
             began = time.monotonic()
             await journal.append(
-                Record(
+                JournalEntry(
                     name, step, time.time(), {"event": "agent_heard", "leg": "caller"}, "streaming", "streaming", True
                 )
             )

@@ -11,10 +11,10 @@ from callflow.cli import output_file
 from callflow.cli.picture.data import Part, picture_of
 from callflow.cli.picture.drawing import draw
 from callflow.contracts.errors import CallNotFound, JournalFileError
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 
 
-def keep(records: Sequence[Record], recordings: Path, out: Path, *, call: str) -> Path:
+def keep(records: Sequence[JournalEntry], recordings: Path, out: Path, *, call: str) -> Path:
     """Draw this call. Returns where the picture is. Raises RecordError."""
     if out.suffix.lower() != ".svg":
         raise JournalFileError(
@@ -43,5 +43,5 @@ def keep(records: Sequence[Record], recordings: Path, out: Path, *, call: str) -
         raise JournalFileError(f"{out} cannot be written: {error.strerror or error}.") from None
 
 
-def _begins(record: Record) -> bool:
+def _begins(record: JournalEntry) -> bool:
     return record.event.get("event") == "recording"

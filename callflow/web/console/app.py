@@ -21,7 +21,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.history.store import Store
-from callflow.journal.journal import Record
+from callflow.journal.journal import JournalEntry
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.session_overrides import Kept
@@ -210,6 +210,6 @@ async def session_of(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
         raise BadRequest(400, *refusal.problems) from None
 
 
-def _told(call: str, records: Sequence[Record], conversation: dict[str, Any] | None) -> Response:
+def _told(call: str, records: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
     told = [dataclasses.asdict(record) for record in records]
     return answered({"call": call, "records": told, "conversation": conversation})
