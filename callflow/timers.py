@@ -1,0 +1,59 @@
+"""Named timers: one running timer for each name, on the event loop's clock.
+
+A second timer of a name replaces the first one, and closing the owner stops all of its timers. This module imports
+nothing of ours, so that every package can use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+
+Args = TypeVarTuple("Args")
+
+
+class Timers:
+    """The timers of one owner. Not for use from several threads."""
+
+    __slots__ = ("_closed", "_loop", "_running")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop`: the event loop that keeps the time. None: the loop that runs when a timer is started."""
+        self._loop = loop
+        self._running: dict[str, asyncio.TimerHandle] = {}
+        self._closed = False
+
+    def start(self, name: str, seconds: float, callback: Callable[[*Args], object], *args: *Args) -> None:
+        """Call `callback(*args)` once, after so many seconds. A timer of this name that is running is replaced.
+
+        The callback may start a timer of the same name again. After `close` nothing is started.
+        """
+        self.stop(name)
+        if not self._closed:
+            loop = self._loop or asyncio.get_running_loop()
+            self._running[name] = loop.call_later(seconds, self._fire, name, callback, args)
+
+    def stop(self, *names: str) -> bool:
+        """Stop these timers; names that are not running are ignored. Returns whether one of them was running."""
+        stopped = False
+        for name in names:
+            timer = self._running.pop(name, None)
+            if timer is not None:
+                timer.cancel()
+                stopped = True
+        return stopped
+
+    def is_running(self, name: str) -> bool:
+        """Return whether a timer of this name is still to fire. Within its own callback it is not."""
+        return name in self._running
+
+    def close(self) -> None:
+        """Stop all timers, for good. May be called more than once."""
+        self._closed = True
+        self.stop(*self._running)
+
+    def _fire(self, name: str, callback: Callable[[*Args], object], args: tuple[*Args]) -> None:
+        self._running.pop(name, None)
+        callback(*args)
