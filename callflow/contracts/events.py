@@ -7,8 +7,10 @@ it. Every event names the leg it is about: only the caller's leg drives a call.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
+
+from callflow.contracts.private_fields import PRIVATE
 
 
 CALLER = "caller"
@@ -71,7 +73,7 @@ class CallRefused(Event):
     """A call that arrived and that we do not take: it stands in the record in place of its `CallInitiated`."""
 
     name: ClassVar[str] = "call_refused"
-    reason: str = "busy"
+    reason: str = field(default="busy", metadata=PRIVATE)
     why: str = ""
     """In words, where the reason alone does not say all: "this caller has 2 calls already"."""
     from_number: str = ""
@@ -111,7 +113,7 @@ class NotOurs(Event):
     """The leg turned out to be one that nobody here dialled or answered: let go of it, and tell the carrier nothing."""
 
     name: ClassVar[str] = "not_ours"
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ class StreamFailed(Event):
     """The carrier could not open the media stream."""
 
     name: ClassVar[str] = "stream_failed"
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
     address: str = ""
     """Which stream that was: its name, or its address. That holds a token: whoever compares it takes it out before the
     record."""
@@ -176,7 +178,7 @@ class MediaRefused(Event):
     """A stream that we cannot read (another codec, another call's id): closed, with the reason on record."""
 
     name: ClassVar[str] = "media_refused"
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,7 @@ class MediaLost(Event):
     """The stream ended. That says nothing about the call."""
 
     name: ClassVar[str] = "media_lost"
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +210,7 @@ class EngineLost(Event):
     """This session of the engine is gone for good: its own adapter has given up. `retry`: a new one may do better."""
 
     name: ClassVar[str] = "engine_lost"
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
     retry: bool = True
 
 
@@ -232,7 +234,7 @@ class ToolCalled(Event):
     name: ClassVar[str] = "tool_called"
     id: str = ""
     tool: str = ""
-    arguments: str = ""
+    arguments: str = field(default="", metadata=PRIVATE)
     """JSON as the model wrote it: perhaps broken."""
 
 
@@ -244,7 +246,7 @@ class ToolFinished(Event):
     id: str = ""
     tool: str = ""
     ok: bool = True
-    output: str = ""
+    output: str = field(default="", metadata=PRIVATE)
     ms: int = 0
 
 
@@ -253,7 +255,7 @@ class EndRequested(Event):
     """The agent wants the call to end, when its last words have been heard."""
 
     name: ClassVar[str] = "end_requested"
-    reason: str = "agent"
+    reason: str = field(default="agent", metadata=PRIVATE)
     by: str = ""
     """Who asked for it: `agent`."""
 
@@ -307,7 +309,7 @@ class CommandFailed(Event):
     name: ClassVar[str] = "command_failed"
     command: str = ""
     gone: bool = False
-    reason: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
 
     @property
     def trigger(self) -> str:
@@ -332,7 +334,7 @@ class GoodbyeRequested(Event):
     """End this call politely: say goodbye, then hang up."""
 
     name: ClassVar[str] = "goodbye_requested"
-    reason: str = "shutdown"
+    reason: str = field(default="shutdown", metadata=PRIVATE)
     why: str = ""
     """The same in words, where it does not say all."""
     by: str = ""
@@ -344,7 +346,7 @@ class HangupRequested(Event):
     """End this call now."""
 
     name: ClassVar[str] = "hangup_requested"
-    reason: str = "requested"
+    reason: str = field(default="requested", metadata=PRIVATE)
     by: str = ""
     """As of `GoodbyeRequested`."""
 
@@ -363,9 +365,9 @@ class CallRecovered(Event):
 def to_record(event: Event) -> dict[str, Any]:
     """The event as plain data for the journal: its name, and every field that says something."""
     fields = dataclasses.asdict(event)
-    for field in dataclasses.fields(event):
-        if fields[field.name] == field.default == "":  # empty where something else is the default says something
-            del fields[field.name]
+    for each in dataclasses.fields(event):
+        if fields[each.name] == each.default == "":  # empty where something else is the default says something
+            del fields[each.name]
     return {"event": event.name, **fields}
 
 
