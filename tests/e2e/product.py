@@ -176,7 +176,7 @@ async def product(
             async with Application(made) as line:
                 # the start waits for its record for a moment only, which a busy machine may exceed
                 await until(lambda: line.recovery.opened.is_set() or line.journal.trouble, "the record to be open", 20)
-                carrier.find(f"http://127.0.0.1:{line.public_at[1]}")
+                carrier.set_server(f"http://127.0.0.1:{line.public_at[1]}")
                 yield Product(carrier, realtime, line)
                 for call in [call for call in carrier.calls.values() if call.state != "ended"]:
                     await call.hang_up()

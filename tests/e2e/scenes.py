@@ -150,7 +150,7 @@ def cause(the: Product, call: str | None = None) -> str:
 
 def heard_clip(phone: Phone, name: str) -> bool:
     """Whether every byte of one of our clips has come out of the ear, without a gap in what was played."""
-    return CLIPS[name].audio in phone.ear(0.0, monotonic())
+    return CLIPS[name].audio in phone.heard_between(0.0, monotonic())
 
 
 def heard(call: Call, name: str, sentence: str) -> str:

@@ -379,7 +379,7 @@ def test_sigterm_with_a_live_call_drains_says_goodbye_hangs_up_and_exits_0() -> 
             assert call.ended_at - began > 0.5
             assert call.ended_by == "product"
             goodbye = clips.load("en")["goodbye"].audio
-            assert goodbye in call.phone.ear(0.0, monotonic()), f"goodbye was not heard; {call.story()}"
+            assert goodbye in call.phone.heard_between(0.0, monotonic()), f"goodbye was not heard; {call.story()}"
             assert await server.ended(5) == 0
             assert telnyx.failures == []
 

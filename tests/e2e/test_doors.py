@@ -83,7 +83,7 @@ def test_both_carriers_at_once() -> None:
         async with telnyx:
             both: dict[str, Any] = telnyx.settings()
             async with product(carrier=Twilio(PUBLIC), **both) as the:
-                telnyx.find(f"http://127.0.0.1:{the.app.public_at[1]}")
+                telnyx.set_server(f"http://127.0.0.1:{the.app.public_at[1]}")
                 first, second = await telnyx.ring(), await the.twilio.ring()
                 await first.wait_answered()  # its stream would need a name that leads to this machine
                 await second.wait_streaming()

@@ -84,7 +84,7 @@ class Office:
         await until(listens, "the server to listen", 15)
         assert process.exit_code is None, process.said()
         self.listening_at = monotonic()
-        self.carrier.find(f"http://127.0.0.1:{self.port}")
+        self.carrier.set_server(f"http://127.0.0.1:{self.port}")
 
     async def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
         assert self.process is not None

@@ -118,7 +118,7 @@ def test_the_mouth_gives_frames_of_20_ms_and_then_silence() -> None:
         phone.say(tone(1000))
         with pytest.raises(TimeoutError, match="1000 ms to say"):
             await phone.spoken(timeout=0.01)
-        phone.hush()
+        phone.stop_speaking()
         await phone.spoken(timeout=1)
 
     asyncio.run(body())

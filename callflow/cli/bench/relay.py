@@ -215,7 +215,7 @@ async def _world(
                 if len(cores) > 1:
                     os.sched_setaffinity(server.pid, {cores[0]})
                     os.sched_setaffinity(0, set(cores[1:]))
-                telnyx.find(f"http://127.0.0.1:{port}")
+                telnyx.set_server(f"http://127.0.0.1:{port}")
                 yield telnyx, server, started
             except TimeoutError:
                 raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None

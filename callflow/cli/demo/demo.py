@@ -201,7 +201,7 @@ async def _sandbox(
             }
             settings = Settings(**chosen)
             async with open_line(settings) as line:
-                carrier.find(f"http://{line.public_at[0]}:{line.public_at[1]}")
+                carrier.set_server(f"http://{line.public_at[0]}:{line.public_at[1]}")
                 yield carrier, realtime, line
 
 

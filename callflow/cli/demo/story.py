@@ -217,11 +217,11 @@ class Story:
 
     def heard_in_full(self, name: str) -> bool:
         audio = voices.load(name)
-        return audio[: len(audio) // 160 * 160] in self.phone.ear(0.0, time.monotonic())
+        return audio[: len(audio) // 160 * 160] in self.phone.heard_between(0.0, time.monotonic())
 
     def heard_of(self, name: str, since: float = 0.0) -> bool:
         """Whether the caller has heard the beginning of that line."""
-        return voices.load(name)[800:1600] in self.phone.ear(since, time.monotonic())
+        return voices.load(name)[800:1600] in self.phone.heard_between(since, time.monotonic())
 
     @property
     def sessions(self) -> list[Any]:
@@ -240,7 +240,7 @@ class Story:
             whole = {item.id: bytes(audio) for item in session.items if (audio := session.generated.get(item.id))}
             for one in session.received:
                 if one.event.get("type") == "conversation.item.truncate":
-                    ear = self.phone.ear(since, one.at + _APART_SECONDS)
+                    ear = self.phone.heard_between(since, one.at + _APART_SECONDS)
                     heard = _heard_ms(ear, whole.get(one.event["item_id"], b""))
                     found.append((float(one.event["audio_end_ms"]), heard))
                     since = one.at

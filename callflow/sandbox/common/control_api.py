@@ -1,4 +1,4 @@
-"""An emulated carrier on its own: routes to steer it from outside."""
+"""HTTP routes under /sandbox/ that control an emulated carrier from another process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from callflow.sandbox.common.http_server import Request, Response, json_response
 from callflow.sandbox.common.phone import Phone
 
 
-class Leg(Protocol):
+class ControlledCall(Protocol):
+    """The part of a call that the routes use."""
+
     phone: Phone
     faults: Any
 
@@ -34,12 +36,13 @@ class Leg(Protocol):
     async def press(self, digit: str) -> None: ...
 
 
-class Carrier(Protocol):
+class ControlledCarrier(Protocol):
+    """The part of an emulated carrier that the routes use. `calls` is by the id that the carrier's API uses."""
+
     faults: Any
 
     @property
-    def calls(self) -> Mapping[str, Any]:
-        """By the id that the carrier's API knows them by."""
+    def calls(self) -> Mapping[str, Any]: ...
 
     def log(self) -> dict[str, Any]: ...
 
@@ -49,17 +52,19 @@ class Carrier(Protocol):
 
 
 class ControlRoutes:
-    """What lies under /sandbox/ and does not exist at the carrier.
+    """The routes; none of them exists at the real carrier, and none asks for a password: listen on loopback only.
 
-    POST /sandbox/ring {"from", "to"}; POST /sandbox/calls/{id}/hang_up, /say (body: raw µ-law or a WAV file) and
-    /press {"digit"}; PUT /sandbox/faults and /sandbox/calls/{id}/faults; GET /sandbox/calls, /sandbox/log and
-    /sandbox/key. Whoever reaches the port may use them, so the port belongs on the loopback interface.
+    - `POST /sandbox/ring` {"from", "to"}: a new incoming call; answers with its ids.
+    - `POST /sandbox/calls/{id}/hang_up`, `/say` (body: raw µ-law or a WAV file), `/press` {"digit"}: what the human does.
+    - `PUT /sandbox/faults`, `PUT /sandbox/calls/{id}/faults`: replace the faults of all calls, or of one.
+    - `GET /sandbox/calls`, `/sandbox/log`, `/sandbox/key`: what happened, and what the application has to be given.
     """
 
-    def __init__(self, carrier: Carrier, faults: type[CarrierFaults]) -> None:
+    def __init__(self, carrier: ControlledCarrier, faults: type[CarrierFaults]) -> None:
         self._carrier, self._faults = carrier, faults
 
     async def handle(self, request: Request) -> Response:
+        """Answer one request: 200, 404 for what does not exist, 400 for a body that cannot be used."""
         try:
             return json_response(200, await self._route(request))
         except LookupError as error:
@@ -88,7 +93,7 @@ class ControlRoutes:
                 return await self._act(method, carrier.calls[name], act, request.body)
         raise LookupError(f"nothing here: {request.method} {request.path}")
 
-    async def _act(self, method: str, call: Leg, act: str, body: bytes) -> Any:
+    async def _act(self, method: str, call: ControlledCall, act: str, body: bytes) -> Any:
         match method, act:
             case "POST", "hang_up":
                 await call.hang_up()
@@ -104,7 +109,10 @@ class ControlRoutes:
 
 
 def ulaw_of(audio: bytes) -> bytes:
-    """Raw µ-law as it is; of a WAV file (16 bit, 8, 16, 24, 32, 40 or 48 kHz) the first channel, at 8 kHz."""
+    """Return µ-law at 8 kHz: raw bytes unchanged; of a WAV file (16 bit, n × 8 kHz) the first channel.
+
+    Raises ValueError, EOFError or wave.Error for a WAV file that cannot be read.
+    """
     if audio[:4] != b"RIFF":
         return audio
     with wave.open(io.BytesIO(audio)) as source:

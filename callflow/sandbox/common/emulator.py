@@ -1,4 +1,4 @@
-"""An emulated carrier's outside: its port, its life, and what a test asks of any of them."""
+"""The base of every emulated carrier: its port, its start and end, and what a test asks of any of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from callflow.sandbox.common.control_api import ControlRoutes
-from callflow.sandbox.common.http_server import HttpServer, Request, Response, Tasks, in_url
-from callflow.sandbox.common.pacer import Pacer, Signal
+from callflow.sandbox.common.exchange import Exchange
+from callflow.sandbox.common.http_server import HttpServer, Request, Response, in_url
 
 
 class Api(Protocol):
@@ -21,25 +21,14 @@ class Api(Protocol):
     async def handle(self, request: Request) -> Response: ...
 
 
-class Exchange(Protocol):
-    """What all calls of a carrier share."""
-
-    tasks: Tasks
-    changed: Signal
-    pacer: Pacer
-    faults: Any
-
-    @property
-    def calls(self) -> dict[str, Any]: ...
-
-    @property
-    def webhooks(self) -> Any: ...
-
-    def story(self) -> str: ...
-
-
 class Emulator:
-    def __init__(self, exchange: Exchange, api: Api, control: ControlRoutes, host: str, port: int) -> None:
+    """Serves a carrier's API and the routes under /sandbox/ on one port. Use it as an async context manager.
+
+    Args:
+        port: 0 takes any free one.
+    """
+
+    def __init__(self, exchange: Exchange[Any, Any], api: Api, control: ControlRoutes, host: str, port: int) -> None:
         self.host = host
         self._exchange = exchange
         self._api, self._control = api, control
@@ -60,10 +49,11 @@ class Emulator:
         await self.close()
 
     async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
         await self._server.start()
 
     async def close(self) -> None:
-        """Ends everything within a second: sockets are cut, tasks are cancelled, nobody is told."""
+        """End everything within a second: sockets are cut, tasks are cancelled, no webhook is sent about it."""
         self._exchange.pacer.close()
         for call in self._exchange.calls.values():
             for stream in call.streams:
@@ -74,11 +64,11 @@ class Emulator:
 
     @property
     def root(self) -> str:
-        """Where its API is, without a path."""
+        """The URL of the emulator without a path."""
         return f"http://{in_url(self.host)}:{self._server.port}"
 
     def log(self) -> dict[str, Any]:
-        """Commands and deliveries, as JSON can hold them."""
+        """{"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""
         return {
             "commands": [msgspec.to_builtins(command) for command in self._api.commands],
             "deliveries": [msgspec.to_builtins(delivery) for delivery in self._exchange.webhooks.deliveries],
@@ -90,5 +80,8 @@ class Emulator:
         return self._exchange.tasks.failures
 
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
-        """Waits for anything about calls, commands, deliveries or streams. Raises TimeoutError with the story."""
+        """Wait until `condition` holds; it is tried after every change of a call, command, delivery or stream.
+
+        Raises TimeoutError after `timeout` seconds, with a description of what happened.
+        """
         await self._exchange.changed.until(condition, timeout, self._exchange.story)

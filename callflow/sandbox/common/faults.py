@@ -1,11 +1,11 @@
-"""How an emulated carrier can misbehave whichever it is: its API, and its media socket."""
+"""Faults that every emulated carrier can show: in its API and on its media socket."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -17,18 +17,25 @@ Garbage = Literal["text", "json", "unknown", "binary", "huge"]
 ANY: Final = "*"
 """Stands for every event type or every action."""
 
+Number = TypeVar("Number", int, float)
+
+
+def for_event(table: Mapping[str, Number], event: str, default: Number) -> Number:
+    """Return the entry of a fault table for an event: its own, else that of "*", else `default`."""
+    return table.get(event, table.get(ANY, default))
+
 
 @dataclass(slots=True)
 class ApiFault:
-    """What happens to the next `times` requests for `action` (a name of the carrier's, or "*" for all).
+    """What happens to the next `times` requests for `action` (one of the carrier's, or "*" for all).
 
-    Exactly one of these is wanted:
+    Set exactly one of these:
 
-    - `status` (with `code`, `retry_after`): refused without any effect, with the carrier's error body. 429 brings
-      `Retry-After`.
-    - `hang_s`: the request is swallowed. No effect, no answer; the connection is closed after that many seconds.
+    - `status` (with `code`, `retry_after` in seconds): refused without any effect, with the carrier's error body.
+      429 adds `Retry-After`.
+    - `hang_s`: no effect and no answer; the connection is closed after that many seconds.
     - `lose_response`: the command takes effect, then the connection is closed without an answer.
-    - `slow_s`: the command takes effect, its answer comes that much later.
+    - `slow_s`: the command takes effect, its answer comes that many seconds later.
     """
 
     action: str = ANY
@@ -41,29 +48,29 @@ class ApiFault:
     slow_s: float = 0.0
 
     async def before(self) -> None:
-        """Raises ConnectionResetError for a request that is swallowed."""
+        """Act before the request takes effect. Raises ConnectionResetError for one that gets no answer."""
         if self.hang_s is not None:
             await asyncio.sleep(self.hang_s)
             raise ConnectionResetError
 
     async def after(self, response: Response) -> None:
-        """The command has taken effect, or was refused: its answer is late, or lost."""
+        """Act after the command took effect or was refused: delay the answer, or mark it as lost."""
         await asyncio.sleep(self.slow_s)
         response.lost = response.lost or self.lose_response
 
 
 @dataclass(slots=True)
 class CarrierFaults:
-    """Everything is off by default. May be changed at any moment; what is read once is marked (at connect)."""
+    """All faults are off by default and may be changed at any time; those marked (at connect) are read once."""
 
     # HTTP API
     api: list[ApiFault] = field(default_factory=list)
 
     # The media stream
     link_ms: float = 0.0
-    """Delay of the media socket, in each direction."""
+    """Delay of the media socket in each direction, in ms."""
     media_jitter_ms: float = 0.0
-    """Up to this much more delay for each frame to the product. The order stays."""
+    """Up to this many ms more delay for each frame to the product. The order stays."""
     media_shuffle: int = 0
     """Caller frames are collected in windows of this many and sent in a random order."""
     media_duplicate_every: int = 0
@@ -77,11 +84,11 @@ class CarrierFaults:
     no_start: bool = False
     """The socket is opened, `connected` is sent, then nothing (at connect)."""
     drop_socket_after_s: float | None = None
-    """The TCP connection is aborted this long after `start`."""
+    """The TCP connection is aborted this many seconds after `start`."""
     stop_reading_after_s: float | None = None
-    """The carrier stops reading the socket this long after `start`: a slow peer."""
+    """The carrier stops reading the socket this many seconds after `start`: a slow peer."""
     garbage: list[Garbage] = field(default_factory=list)
-    """Sent once, `garbage_after_s` after `start`: "text", "json", "unknown", "binary", "huge"."""
+    """Messages that are not part of the protocol, sent once, `garbage_after_s` seconds after `start`."""
     garbage_after_s: float = 0.1
     no_marks: bool = False
     """Marks are never echoed."""
@@ -90,7 +97,7 @@ class CarrierFaults:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Raises ValueError naming what is unknown or of the wrong type."""
+        """Make faults from their names and values. Raises ValueError with what is unknown or of the wrong type."""
         _refuse_unknown("", values, {each.name for each in fields(cls)})
         for fault in values.get("api", []):
             _refuse_unknown("api: ", fault, {each.name for each in fields(ApiFault)})
@@ -100,10 +107,11 @@ class CarrierFaults:
             raise ValueError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
+        """Return all faults by name."""
         return asdict(self)
 
     def take_api_fault(self, action: str) -> ApiFault | None:
-        """The fault for this request, used up by one."""
+        """Return the fault for this request, if there is one, and count down its `times`."""
         for fault in self.api:
             if fault.times > 0 and fault.action in (action, ANY):
                 fault.times -= 1

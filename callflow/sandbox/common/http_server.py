@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server whose connections can be cut: an emulated carrier must be able to lose an answer."""
+"""A small HTTP/1.1 server that can close a connection without an answer, and the owner of background tasks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 
 class Tasks:
-    """Owns tasks: none is lost, none survives `close`, and none fails unseen."""
+    """Owns background tasks: `close` cancels them all, and errors are logged and kept in `failures`.
 
-    def __init__(self, owner: str = "telnyx sandbox") -> None:
+    Args:
+        owner: stands in front of every task's name.
+    """
+
+    def __init__(self, owner: str = "sandbox") -> None:
         self._owner = owner
         self._tasks: set[asyncio.Task[Any]] = set()
         self.failures: list[BaseException] = []
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start a task."""
         task = asyncio.create_task(work, name=f"{self._owner}: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -39,10 +44,11 @@ class Tasks:
             log.error("%s failed", task.get_name(), exc_info=error)
 
     def busy(self, name: str) -> bool:
-        """Whether a task with a name that begins like that is not done."""
+        """Whether a task whose name begins with `name` is still running."""
         return any(task.get_name().startswith(f"{self._owner}: {name}") for task in self._tasks)
 
     async def close(self) -> None:
+        """Cancel all tasks (but the one that calls this) and wait for their end."""
         mine = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in mine:
             task.cancel()
@@ -51,6 +57,8 @@ class Tasks:
 
 @dataclass(slots=True)
 class Request:
+    """An HTTP request with its whole body."""
+
     method: str
     path: str
     """As sent, percent-encoded, without the query."""
@@ -62,24 +70,27 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
+    """An HTTP answer; `content-length` is added when it is sent."""
+
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False
-    """Cut the connection instead of answering."""
+    """Close the connection instead of answering."""
 
 
 def in_url(host: str) -> str:
-    """An address as it is written in a URL: IPv6 in brackets."""
+    """Return an address as it is written in a URL: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def json_response(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
+    """Make an answer whose body is `value` as JSON."""
     return Response(status, msgspec.json.encode(value), {"content-type": "application/json", **(headers or {})})
 
 
 class HttpServer:
-    """Serves `handler` on a port; 0 takes a free one."""
+    """Serves `handler` on a port; 0 takes a free one. Bodies of more than 16 MiB are refused with 413."""
 
     def __init__(self, handler: Callable[[Request], Awaitable[Response]], host: str, port: int, tasks: Tasks) -> None:
         self._handler = handler
@@ -90,10 +101,12 @@ class HttpServer:
         self.port = port
 
     async def start(self) -> None:
+        """Listen; `port` is the real one afterwards. Raises OSError when it is taken."""
         self._server = await asyncio.start_server(self._accept, *self._address, family=socket.AF_UNSPEC)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
+        """Stop listening and cut all connections."""
         if self._server is not None:
             self._server.close()
         for writer in tuple(self._writers):
@@ -120,7 +133,7 @@ class HttpServer:
             if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 await _write(connection, writer, Response(error.error_status_hint, headers={"connection": "close"}))
         except OSError:
-            pass  # the peer has gone; nobody is left to tell
+            pass  # the peer has gone, so there is no one to answer
         finally:
             self._writers.discard(writer)
             writer.transport.abort() if connection.our_state is h11.SEND_RESPONSE else writer.close()

@@ -1,4 +1,4 @@
-"""One call at an emulated carrier, as far as a test or a demo asks it the same whichever the carrier is."""
+"""One call at an emulated carrier: the part that tests and demos use in the same way for every carrier."""
 
 from __future__ import annotations
 
@@ -6,26 +6,41 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
+from callflow.sandbox.common.exchange import Exchange
 from callflow.sandbox.common.media_socket import MediaSocket
-from callflow.sandbox.common.pacer import Signal
 from callflow.sandbox.common.phone import Phone
 
 
-Stream = TypeVar("Stream", bound=MediaSocket)
-Misbehaviour = TypeVar("Misbehaviour")
+StreamT = TypeVar("StreamT", bound=MediaSocket)
+FaultsT = TypeVar("FaultsT")
 
 
-class Exchange(Protocol):
-    changed: Signal
-    faults: Any
+class LegState(Protocol):
+    """The part of a leg that something which plays on it (speech, documents) uses."""
+
+    phone: Phone
+
+    @property
+    def state(self) -> str: ...
+
+    def note(self, what: str) -> None: ...
 
 
-class Leg(Generic[Stream, Misbehaviour]):
-    def __init__(self, exchange: Exchange, phone: Phone | None, faults: Misbehaviour | None) -> None:
+class Leg(Generic[StreamT, FaultsT]):
+    """A call leg: its telephone, its media streams, its history. Times are `time.monotonic()` seconds.
+
+    Args:
+        exchange: what all calls share.
+        phone: the human's telephone; None: a new one.
+        faults: of this call only; None: those of the exchange.
+    """
+
+    def __init__(self, exchange: Exchange[Any, FaultsT], phone: Phone | None, faults: FaultsT | None) -> None:
         self.phone = phone or Phone()
-        self.streams: list[Stream] = []
+        self.streams: list[StreamT] = []
+        """Every media stream that was asked for, in order."""
         self.history: list[tuple[float, str]] = []
-        """What happened, at what monotonic time."""
+        """What happened, and when."""
         self.ended_by: str | None = None
         """"caller", "callee", "product" or "carrier"."""
         self.started_at = monotonic()
@@ -33,45 +48,47 @@ class Leg(Generic[Stream, Misbehaviour]):
         self.ended_at: float | None = None
         self.next_tick = 0.0
         self._faults = faults
-        self._commons = exchange
+        self._shared = exchange
         self.phone.connect(self.started_at)
 
     @property
-    def faults(self) -> Misbehaviour:
-        """The call's own faults, else those of the emulator."""
-        shared: Misbehaviour = self._commons.faults
-        return self._faults if self._faults is not None else shared
+    def faults(self) -> FaultsT:
+        """The call's own faults, or those of the exchange if it has none."""
+        return self._faults if self._faults is not None else self._shared.faults
 
     @faults.setter
-    def faults(self, faults: Misbehaviour | None) -> None:
+    def faults(self, faults: FaultsT | None) -> None:
         self._faults = faults
 
     @property
-    def stream(self) -> Stream | None:
-        """The stream that is up or coming up."""
+    def stream(self) -> StreamT | None:
+        """The stream that is open or being opened."""
         return next((stream for stream in reversed(self.streams) if not stream.ended), None)
 
     def story(self) -> str:
-        """What happened so far, for error messages."""
+        """Describe what happened so far, for error messages."""
         return ", ".join(f"{at - self.started_at:.2f} s {what}" for at, what in self.history)
 
     def note(self, what: str) -> None:
+        """Add a line to the history and wake up those who wait for a change."""
         self.history.append((monotonic(), what))
-        self._commons.changed()
+        self._shared.changed()
 
     async def wait_answered(self, timeout: float = 10.0) -> None:
+        """Wait at most `timeout` seconds for the answer. Raises TimeoutError, also when the call ends before."""
         await self._wait("answered", lambda: self.answered_at is not None, timeout)
 
-    async def wait_streaming(self, timeout: float = 10.0) -> Stream:
-        """Waits until a stream has sent its `start`."""
+    async def wait_streaming(self, timeout: float = 10.0) -> StreamT:
+        """Wait until a stream has sent its `start`, and return it. Raises TimeoutError, also when the call ends."""
         await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
         return next(stream for stream in reversed(self.streams) if stream.started)
 
     async def wait_ended(self, timeout: float = 10.0) -> None:
+        """Wait at most `timeout` seconds for the end of the call. Raises TimeoutError."""
         await self._wait("ended", lambda: self.ended_at is not None, timeout)
 
     async def _wait(self, what: str, condition: Callable[[], object], timeout: float) -> None:
-        await self._commons.changed.until(
+        await self._shared.changed.until(
             lambda: condition() or self.ended_at is not None,
             timeout,
             lambda: f"the call is not {what}; {self.story()}",

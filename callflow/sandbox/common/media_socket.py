@@ -1,7 +1,7 @@
-"""A media stream: the emulated carrier as the WebSocket client that carries a call's audio as JSON text frames.
+"""The media WebSocket: the emulated carrier is the client and sends a call's audio to the product as JSON text frames.
 
-What is the same for every carrier: the queue to the product and its delays, the playout clock with its marks, the log,
-the ways in which a socket ends or misbehaves. What the frames look like is the carrier's own business.
+Here is what is the same for every carrier: the queue to the product and its delays, the playout clock with its marks,
+the log, the ways in which a socket ends, and the faults. The form of the frames is in each carrier's media.py.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from callflow.sandbox.common.phone import Playout
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_BACKLOG: Final = 1500
-"""Frames (30 s) that wait for a product that does not read; later ones are lost, as RTP would be."""
+"""Frames (30 s) that are queued for a product that does not read; later ones are dropped, as RTP would be."""
 CLOSE_S: Final = 1.0
-"""How long an orderly close may take before the connection is cut."""
+"""Seconds that an orderly close may take before the connection is cut."""
 
 GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
     "text": lambda: "this is not JSON",
@@ -40,7 +40,7 @@ GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
 
 
 class Frame(NamedTuple):
-    """One line of a stream's log. `at` is monotonic; `size` is of the audio in bytes, or of the message."""
+    """One line of a stream's log. `at` is in monotonic seconds; `size` is that of the audio or the message, in bytes."""
 
     at: float
     event: str
@@ -49,7 +49,7 @@ class Frame(NamedTuple):
 
 
 class Cleared(NamedTuple):
-    """A `clear` as it arrived: how many bytes had come out of the ear by then, and how many had been received."""
+    """A `clear` of the product: when it came, and how many bytes had been played and received by then."""
 
     at: float
     played: int
@@ -57,13 +57,15 @@ class Cleared(NamedTuple):
 
 
 def b64(audio: bytes) -> str:
+    """Encode audio for a frame's payload."""
     return base64.b64encode(audio).decode("ascii")
 
 
 class MediaSocket(ABC):
-    """One WebSocket to the product. Its call feeds it the caller's frames and decides when it ends.
+    """One WebSocket to the product. Its call gives it the caller's frames and decides when it ends.
 
-    A carrier's stream says what the frames look like: `media_text`, `numbered`, `goodbye`, and `receive`.
+    A carrier's subclass defines the form of the frames: `media_text`, `event_text`, `stop_fields` and `receive`.
+    `faults()` is asked each time, because faults may change during a call.
     """
 
     def __init__(
@@ -72,21 +74,21 @@ class MediaSocket(ABC):
         self.stream_id = stream_id
         self.playout = Playout("media")
         self.log_out: list[Frame] = []
-        """Frames to the product, when they were put on the wire."""
+        """Frames to the product, with the time at which they were sent."""
         self.log_in: list[Frame] = []
-        """Frames from the product, when they arrived."""
+        """Frames from the product, with the time at which they arrived."""
         self.clear_log: list[Cleared] = []
         self.errors: list[tuple[int, str]] = []
         """What the product did wrong: the carrier's code and why."""
         self.odd_frames = 0
         """Media frames of the product that were no multiple of 20 ms."""
         self.lost_frames = 0
-        """Caller frames given up because the product did not read."""
+        """Caller frames that were dropped because the product did not read."""
         self.connected = False
         self.started = False
         self.started_at: float | None = None
         self.ended = ""
-        """Why it is over: "stopped" (by the call), "closed" (by the product), "lost"; "failed" if it never was."""
+        """Why it is over: "stopped" (by the call), "closed" (by the product), "lost", "failed" (never opened), or ""."""
         self.faults = faults
         self.changed = changed
         self.sequence = 0
@@ -103,54 +105,60 @@ class MediaSocket(ABC):
         self._garbage_sent = False
         self._over = asyncio.Event()
 
-    # The carrier's own
+    # The form of the frames, defined by each carrier
 
     @abstractmethod
     def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
-        """One media frame of 20 ms, which is number `chunk` of its track (from 1)."""
+        """Encode one media frame of 20 ms; `chunk` is its number in its track, from 1."""
 
     @abstractmethod
     def event_text(self, event: str, content: Mapping[str, Any]) -> str:
-        """Any other frame that counts."""
+        """Encode any other frame that has a sequence number."""
 
     @abstractmethod
-    def goodbye(self) -> Mapping[str, Any]:
-        """What the stop frame says."""
+    def stop_fields(self) -> Mapping[str, Any]:
+        """Return the content of the `stop` frame."""
 
     @abstractmethod
     def receive(self, message: str | bytes, at: float) -> None:
-        """A message of the product, which arrived at that time."""
+        """Act on a message of the product, which arrived at that time."""
 
     @property
     def received_bytes(self) -> int:
+        """Bytes of audio that the product has sent."""
         return self.playout.received_bytes
 
     @property
     def played_bytes(self) -> int:
+        """Bytes of audio that the caller has heard."""
         return self.playout.played_bytes
 
     @property
     def cleared_bytes(self) -> int:
+        """Bytes of audio that were dropped unheard."""
         return self.playout.cleared_bytes
 
     @property
     def clears(self) -> int:
+        """How many times the product sent `clear`."""
         return self.playout.clears
 
     @property
     def underruns(self) -> int:
+        """How many times playing stopped for lack of audio, within an utterance."""
         return self.playout.underruns
 
     @property
     def max_queued_ms(self) -> float:
+        """The most audio that was ever queued, in ms."""
         return self.playout.max_queued_ms
 
     # Life of the socket
 
     async def open(self, url: str, headers: Mapping[str, str], timeout: float, **where: Any) -> bool:
-        """Whether the socket is open now; not so if the call ended meanwhile. Raises whatever goes wrong.
+        """Open the socket. Returns False if the call ended meanwhile. Raises what `websockets.connect` raises.
 
-        `where`: the host and port that the connection really goes to.
+        `where`: the host and port to connect to, if they are not those of the URL.
         """
         self._ws = await connect(
             url,
@@ -172,28 +180,28 @@ class MediaSocket(ABC):
         return True
 
     def begin(self, start: Mapping[str, Any]) -> None:
-        """Says `start`; from now on the caller's frames flow."""
+        """Send `start`; from now on the caller's frames are sent."""
         self.event("start", start=start)
         self.started = True
         self.started_at = monotonic()
         self.changed()
 
     def finish(self) -> None:
-        """The call ends the stream: `stop`, then an orderly close."""
+        """End the stream from the call's side: send `stop`, then close the socket in order."""
         if self.ended or not self.connected:
             self._end("stopped")
             return
         self._send_window()
         if not self.faults().no_stop and self.started:
-            self.event("stop", stop=self.goodbye())
+            self.event("stop", stop=self.stop_fields())
         self._put(None, Frame(0, "close", 0))
         self.playout.stop(monotonic())
         self.ended = "stopped"
-        # A product that no longer reads keeps the goodbye from being sent.
+        # A product that no longer reads would keep the close from ever being sent.
         self._cut = asyncio.get_running_loop().call_later(CLOSE_S + self.faults().link_ms / 1000, self.drop)
 
     def drop(self) -> None:
-        """Cuts the TCP connection without a word."""
+        """Cut the TCP connection without a close frame."""
         if self._writer is not None:
             self._writer.cancel()
         if self._ws is not None:
@@ -201,11 +209,11 @@ class MediaSocket(ABC):
         self._end("lost")
 
     def fail(self) -> None:
-        """It never came to be."""
+        """Mark the stream as one that could not be opened."""
         self._end("failed")
 
     async def over(self) -> str:
-        """Waits until the socket is gone. Returns `ended`."""
+        """Wait until the socket is gone. Returns `ended`."""
         await self._over.wait()
         return self.ended
 
@@ -221,10 +229,11 @@ class MediaSocket(ABC):
     # To the product
 
     def send_raw(self, message: str | bytes) -> None:
-        """Puts anything on the wire."""
+        """Send any message, also one that is not part of the protocol."""
         self.send("raw", message)
 
     def send_media(self, track: str, ulaw: bytes) -> None:
+        """Send 20 ms of audio, as the media faults allow."""
         faults = self.faults()
         self.sequence += 1
         self.chunks[track] += 1
@@ -247,10 +256,12 @@ class MediaSocket(ABC):
         self._window.clear()
 
     def event(self, event: str, **content: Any) -> None:
+        """Send a frame that has a sequence number."""
         self.sequence += 1
         self.send(event, self.event_text(event, content), content.get("mark", {}).get("name", ""))
 
     def send(self, event: str, message: str | bytes, name: str = "") -> None:
+        """Send a message; `event` and `name` are for the log."""
         self._put(message, Frame(0, event, len(message), name))
 
     def _put(self, message: str | bytes | None, frame: Frame, jitter_ms: float = 0.0) -> None:
@@ -277,15 +288,15 @@ class MediaSocket(ABC):
         except ConnectionClosed:
             pass  # the reader finds out why
         except AttributeError:
-            # To say that a connection is lost websockets 17 aborts its transport once more, which asyncio cannot bear.
+            # When a connection is lost websockets 17 aborts its transport a second time, and asyncio raises this then.
             if ws.state is State.OPEN:
                 raise
         finally:
             if self.ended == "stopped":
                 self._end("stopped")
 
-    def misbehave(self, at: float) -> None:
-        """What the faults ask for at a certain age of the stream."""
+    def apply_faults(self, at: float) -> None:
+        """Apply the faults that come at a certain age of the stream (`garbage`, `drop_socket_after_s`)."""
         faults = self.faults()
         age = at - (self.started_at or at)
         if faults.garbage and not self._garbage_sent and age >= faults.garbage_after_s:
@@ -326,17 +337,19 @@ class MediaSocket(ABC):
             asyncio.get_running_loop().call_later(max(0.0, self._late[0][0] - monotonic()), self._arrive_late)
 
     def mark(self, name: str, at: float) -> None:
+        """Act on the product's `mark`: it is echoed when the audio before it has been played."""
         self.log_in.append(Frame(at, "mark", 0, name))
         self.playout.mark(name, at)
         self._echo_due()
 
     def clear(self, at: float) -> None:
+        """Act on the product's `clear`: drop what is queued and echo all pending marks."""
         self.log_in.append(Frame(at, "clear", 0))
         self.clear_log.append(Cleared(at, self.playout.played(at), self.playout.received_bytes))
         self._echo(self.playout.clear(at))
 
     def _echo_due(self) -> None:
-        """A mark comes back when the media before it has been played, at once if nothing is queued."""
+        """Echo the marks whose audio has been played, and set a timer for the next one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""What an emulated exchange runs on: the clock of all audio, and the word that something has changed."""
+"""The 20 ms clock of all audio, and the signal that something has changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Signal:
-    """Says that something has changed to everybody who waits for a condition."""
+    """Wakes up everything that waits for a condition. Call it after each change."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -26,7 +26,7 @@ class Signal:
         self._event = asyncio.Event()
 
     async def until(self, condition: Callable[[], object], timeout: float | None, story: Callable[[], str]) -> None:
-        """Returns when the condition holds. Raises TimeoutError with the story of what happened instead."""
+        """Wait until the condition holds. Raises TimeoutError after `timeout` seconds (None: never), with `story()`."""
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
@@ -36,16 +36,19 @@ class Signal:
 
 
 class Ticking(Protocol):
+    """A client of the pacer. Times are `time.monotonic()` seconds."""
+
     next_tick: float
 
     def tick(self, at: float) -> None:
-        """Does what is due at `at`, a time on the absolute 20 ms schedule, which may have passed."""
+        """Do what is due at `at`, a time on the client's 20 ms schedule, which may have passed already."""
 
 
 class Pacer:
-    """The one clock of all audio: every client ticks each 20 ms on a schedule of its own that never drifts.
+    """The one clock of all audio: it ticks every client each 20 ms, on a schedule per client that never drifts.
 
-    Clients start on a 5 ms grid, so that many calls share few wake-ups and are still spread over the 20 ms.
+    Clients start on a 5 ms grid, so that many calls share few timer wake-ups and are still spread over the 20 ms. A
+    client whose tick raises is removed, and the error is appended to `failures`.
     """
 
     TICK_S: Final = FRAME_MS / 1000
@@ -61,6 +64,7 @@ class Pacer:
         return client in self._clients
 
     def add(self, client: Ticking) -> None:
+        """Start ticking a client, from the next point of the 5 ms grid on. Adding it again changes nothing."""
         if client not in self._clients:
             first = (math.floor(monotonic() / self.GRID_S) + 1) * self.GRID_S
             client.next_tick = first
@@ -69,10 +73,12 @@ class Pacer:
             self._arm()
 
     def remove(self, client: Ticking) -> None:
+        """Stop ticking a client. One that is not there is ignored."""
         self._clients.pop(client, None)
         self._first.pop(client, None)
 
     def close(self) -> None:
+        """Remove all clients and stop the timer."""
         self._clients.clear()
         self._first.clear()
         if self._timer is not None:

@@ -1,11 +1,11 @@
-"""A telephone: a mouth, an ear, and a playout clock.
+"""The human's telephone: what it says, what it hears, and the playout clock between.
 
-The phone stands at the caller's end of an emulated line and belongs to no carrier. It speaks and hears µ-law at 8 kHz,
-so 8 bytes are 1 ms. Whoever carries the call takes one 20 ms frame after the other out of the mouth (`next_frame`) and
-plays what comes back into the ear (`line`). Times are `time.monotonic()` seconds.
+A phone is at the human's end of an emulated line and is the same for every carrier. Audio is µ-law at 8 kHz, so 8 bytes
+are 1 ms. The emulated carrier takes one 20 ms frame after the other from the microphone (`next_frame`) and plays what
+the product sends on a `line`. Times are `time.monotonic()` seconds.
 
-What has been heard is always worked out from the clock and from what was queued when, never from how often somebody
-woke up: asked twice at the same instant the phone gives the same answer, however late the event loop runs.
+What has been heard is computed from the clock and from when audio was queued, never from how often a task ran: asked
+twice for the same instant the phone gives the same answer, however late the event loop is.
 """
 
 from __future__ import annotations
@@ -35,29 +35,34 @@ from callflow.media.g711 import (
 BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 SILENT_FRAME: Final = bytes([ULAW_SILENCE]) * FRAME_BYTES
 
+SPEECH_HZ: Final = 620.0
+"""The tone that stands for the carrier's text to speech."""
+PLAYBACK_HZ: Final = 880.0
+"""The tone that stands for audio files which the carrier plays."""
+
 LOUD: Final = 330
-"""Samples (of 32,768) that stay within this are a quiet line: 40 dB below full scale."""
+"""Samples up to this absolute value (of 32,768: 40 dB below full scale) are a quiet line."""
 _QUIET_CODES: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= LOUD)
 
 UNDERRUN_MS: Final = 500
-"""A gap in what is played counts as an underrun up to this length; a longer one is a pause between two utterances."""
+"""A gap of up to so many ms in what is played is an underrun; a longer one is a pause between two utterances."""
 
 _POLL_S: Final = 0.005
 
 
 def is_loud(ulaw: bytes) -> bool:
-    """Whether somebody could hear this: at least a tenth of the samples are above the noise of a quiet line."""
+    """Whether a human could hear this: more than a tenth of the samples are above the noise of a quiet line."""
     return len(ulaw.translate(None, _QUIET_CODES)) * 10 > len(ulaw)
 
 
 def loud_bytes(ulaw: bytes) -> int:
-    """Bytes of those 20 ms frames of `ulaw` that are loud."""
+    """Count the bytes in those 20 ms frames of `ulaw` that are loud."""
     frames = (ulaw[i : i + FRAME_BYTES] for i in range(0, len(ulaw), FRAME_BYTES))
     return sum(len(frame) for frame in frames if is_loud(frame))
 
 
 def tone(ms: float, hz: float = 440.0, level: float = 0.3) -> bytes:
-    """A µ-law sine of `ms` milliseconds; `level` is the share of full scale."""
+    """Make a µ-law sine of `ms` milliseconds; `level` 0…1 is its amplitude, 1 is full scale."""
     count = round(ms * BYTES_PER_MS)
     step = 2 * math.pi * hz / BYTES_PER_SECOND
     samples = array("h", (round(32767 * level * math.sin(step * i)) for i in range(count)))
@@ -66,7 +71,7 @@ def tone(ms: float, hz: float = 440.0, level: float = 0.3) -> bytes:
 
 @dataclass(slots=True)
 class Segment:
-    """Audio without a gap. `at` is when its first byte left the mouth or came out of the ear."""
+    """Audio without a gap. `at` is when its first byte was said or heard."""
 
     at: float
     audio: bytearray
@@ -74,13 +79,16 @@ class Segment:
 
     @property
     def ms(self) -> float:
+        """Its length in ms."""
         return len(self.audio) / BYTES_PER_MS
 
     @property
     def ends(self) -> float:
+        """When its last byte has been said or heard."""
         return self.at + len(self.audio) / BYTES_PER_SECOND
 
     def until(self, now: float) -> Segment:
+        """Return the part of it before the time `now`."""
         return Segment(self.at, self.audio[: _bytes_between(self.at, now)], self.source)
 
 
@@ -99,7 +107,7 @@ class _Mark:
 class Playout:
     """A queue that plays in order at exactly 8,000 bytes per second, with marks and clear.
 
-    `play`, `mark` and `clear` take the time at which they arrive; everything else follows from that.
+    `play`, `mark` and `clear` are given the time at which they arrive; everything else is computed from that.
     """
 
     source: str = "media"
@@ -109,12 +117,13 @@ class Playout:
     clears: int = 0
     underruns: int = 0
     gaps_ms: list[float] = field(default_factory=list)
-    """The length of every underrun."""
+    """The length of every underrun, in ms."""
     max_queued_ms: float = 0.0
     _ends: float = -math.inf
     _marks: deque[_Mark] = field(default_factory=deque)
 
     def play(self, ulaw: bytes, now: float) -> None:
+        """Queue audio behind what is still being played."""
         if not ulaw:
             return
         if self.segments and now - self._ends < 1e-6:
@@ -130,11 +139,11 @@ class Playout:
         self.max_queued_ms = max(self.max_queued_ms, self.queued_ms(now))
 
     def mark(self, name: str, now: float) -> None:
-        """Remembers a mark behind all that is queued; with nothing queued it is due at once."""
+        """Queue a mark behind the audio; with nothing queued it is due at once."""
         self._marks.append(_Mark(max(now, self._ends), name))
 
     def clear(self, now: float) -> list[str]:
-        """Flushes what has not been played. Returns the names of all pending marks, which are due now."""
+        """Drop what has not been played. Returns the names of all pending marks, which are due now."""
         self.clears += 1
         self.stop(now)
         names = [mark.name for mark in self._marks]
@@ -142,19 +151,19 @@ class Playout:
         return names
 
     def stop(self, now: float) -> None:
-        """Like lifting the needle: what has not been played never will be. The marks stay where they are."""
+        """Drop what has not been played. Pending marks stay due at the times that they had."""
         if self.segments and self._ends > now:
             last = self.segments[-1]
             heard = _bytes_between(last.at, now)
             self.cleared_bytes += len(last.audio) - heard
             del last.audio[heard:]
-            # The next utterance starts afresh: the silence after a flush is no underrun.
+            # Silence between a clear and the next utterance is no underrun.
             self._ends = -math.inf if not last.audio else now - (UNDERRUN_MS + 1) / 1000
             if not last.audio:
                 self.segments.pop()
 
     def due(self, now: float) -> list[str]:
-        """The marks whose audio has finished playing, in order; each is given once."""
+        """Return the marks whose audio has been played, in order; each is returned once."""
         names = []
         while self._marks and self._marks[0].due <= now + 1e-6:
             names.append(self._marks.popleft().name)
@@ -167,14 +176,15 @@ class Playout:
 
     @property
     def pending_marks(self) -> list[str]:
+        """The names of the marks that are not due yet."""
         return [mark.name for mark in self._marks]
 
     def queued_ms(self, now: float | None = None) -> float:
-        """Audio that is waiting to be played, in ms."""
+        """How much audio is waiting to be played, in ms."""
         return max(0.0, (self._ends - (monotonic() if now is None else now)) * 1000)
 
     def played(self, now: float | None = None) -> int:
-        """Bytes that have come out of the ear."""
+        """How many bytes have been heard."""
         now = monotonic() if now is None else now
         unplayed = 0
         if self.segments and self._ends > now:
@@ -184,15 +194,17 @@ class Playout:
 
     @property
     def played_bytes(self) -> int:
+        """How many bytes have been heard up to now."""
         return self.played()
 
 
 class Phone:
-    """The caller's telephone.
+    """The telephone of a caller or of a person who is called.
 
-    `source(chunk)` replaces the mouth: it is asked for 160 bytes for every frame, counted from 1. `on_media(at, audio)`
-    is called with every piece of audio as it arrives over the media stream, before it is played; `at` is its time of
-    arrival. Both are made for measuring.
+    Args:
+        source: replaces what `say` queues: it is called with the number of each frame, from 1, and returns 160 bytes.
+        on_media: called with the time of arrival and the audio of every media frame, before it is played. Both are
+            for measurements.
     """
 
     def __init__(
@@ -204,64 +216,68 @@ class Phone:
         self.source = source
         self.on_media = on_media
         self.lines: dict[str, Playout] = {}
+        """What can be heard, by name; all lines are heard at the same time."""
         self.said: list[Segment] = []
-        """What left the mouth, without the silence between."""
+        """What was said, without the silence between."""
         self.frames_taken = 0
         self.connected_at: float | None = None
         self.ended_at: float | None = None
-        self._mouth = bytearray()
+        self._unsaid = bytearray()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    # The caller's side.
+    # The human's side
 
     def say(self, ulaw: bytes) -> None:
-        """Queues words behind those that are still being said. They start when the line takes its first frame."""
-        self._mouth += ulaw
-        if self._mouth:
+        """Queue speech behind what is still being said. It starts when the carrier takes the first frame of it."""
+        self._unsaid += ulaw
+        if self._unsaid:
             self._quiet.clear()
 
-    def hush(self) -> None:
-        """Stops in the middle of the word."""
-        self._mouth.clear()
+    def stop_speaking(self) -> None:
+        """Drop what has not been said yet."""
+        self._unsaid.clear()
         self._quiet.set()
 
     @property
     def is_speaking(self) -> bool:
-        return bool(self._mouth)
+        """Whether something is still to be said."""
+        return bool(self._unsaid)
 
     async def spoken(self, timeout: float | None = None) -> None:
-        """Returns when the mouth is empty: the last frame is on its way to the carrier."""
+        """Wait until everything is said: the carrier has taken the last frame. Raises TimeoutError."""
         try:
             async with asyncio.timeout(timeout):
                 await self._quiet.wait()
         except TimeoutError:
-            left = len(self._mouth) / BYTES_PER_MS
+            left = len(self._unsaid) / BYTES_PER_MS
             raise TimeoutError(
                 f"the caller still has {left:.0f} ms to say after {timeout:g} s; {self._story()}"
             ) from None
 
     @property
     def heard(self) -> list[Segment]:
-        """What has come out of the ear up to now, in order of time."""
+        """What was heard up to now, in order of time."""
         now = monotonic()
         pieces = [segment.until(now) for line in self.lines.values() for segment in line.segments if segment.at <= now]
         return sorted((piece for piece in pieces if piece.audio), key=lambda piece: piece.at)
 
     @property
     def heard_bytes(self) -> int:
+        """How many bytes were heard up to now, on all lines."""
         return sum(line.played_bytes for line in self.lines.values())
 
     @property
     def heard_ms(self) -> float:
+        """How much was heard up to now, in ms, on all lines."""
         return self.heard_bytes / BYTES_PER_MS
 
     def loud_ms(self, since: float = -math.inf, until: float | None = None) -> float:
-        """How long something other than silence was heard between two times."""
-        return loud_bytes(self.ear(since, monotonic() if until is None else until)) / BYTES_PER_MS
+        """How long something other than silence was heard between two times, in ms."""
+        return loud_bytes(self.heard_between(since, monotonic() if until is None else until)) / BYTES_PER_MS
 
     async def hears(self, seconds: float = 0.1, timeout: float = 10.0, since: float | None = None) -> None:
-        """Waits until `seconds` of non-silent audio have come out of the ear, counted from now (or from `since`)."""
+        """Wait until `seconds` of audio that is not silence were heard from `since` (now) on. Raises TimeoutError."""
         start = monotonic() if since is None else since
         deadline = monotonic() + timeout
         while self.loud_ms(start) < seconds * 1000 - 1e-6:
@@ -273,7 +289,7 @@ class Phone:
             await asyncio.sleep(_POLL_S)
 
     async def hears_silence(self, ms: float = 500, timeout: float = 10.0) -> None:
-        """Waits until nothing but silence has come out of the ear for the last `ms` (which may already have passed)."""
+        """Wait until only silence was heard for `ms`, which may have passed already. Raises TimeoutError."""
         deadline = monotonic() + timeout
         first = monotonic() if self.connected_at is None else self.connected_at
         while True:
@@ -285,7 +301,7 @@ class Phone:
             await asyncio.sleep(_POLL_S)
 
     def write_wav(self, path: str | os.PathLike[str]) -> None:
-        """Stereo, 8 kHz, 16-bit PCM: left what left the caller, right what the caller heard.
+        """Write the call as stereo, 8 kHz, 16-bit PCM: on the left what was said, on the right what was heard.
 
         Both are aligned on the call's clock, which runs from the first ring to the end (or to now).
         """
@@ -307,37 +323,37 @@ class Phone:
             out.setframerate(BYTES_PER_SECOND)
             out.writeframes(both.tobytes())
 
-    # The carrier's side.
+    # The carrier's side
 
     def connect(self, now: float | None = None) -> None:
-        """The clock of the call starts: it rings."""
+        """Start the call's clock: the phone rings."""
         self.connected_at = monotonic() if now is None else now
         self.ended_at = None
 
     def disconnect(self, now: float | None = None) -> None:
-        """The line is cut: what is queued is never heard, and nothing more is said."""
+        """End the call: what is queued is never heard, and nothing more is said."""
         self.ended_at = monotonic() if now is None else now
         for line in self.lines.values():
             line.stop(self.ended_at)
-        self.hush()
+        self.stop_speaking()
 
     def line(self, name: str = "media") -> Playout:
-        """A way into the ear. Several lines are heard at the same time, as at a telephone."""
+        """Return the line of that name; it is made when it is asked for the first time."""
         return self.lines.setdefault(name, Playout(name))
 
-    def plug(self, name: str, playout: Playout) -> None:
-        """Lets the phone hear a playout that somebody else feeds."""
+    def attach(self, name: str, playout: Playout) -> None:
+        """Add a playout that belongs to a media stream as a line."""
         self.lines[name] = playout
 
     def next_frame(self, at: float) -> bytes:
-        """The 160 bytes that leave the mouth at time `at`; silence when there is nothing to say."""
+        """Return the 160 bytes that are said at time `at`; SILENT_FRAME when there is nothing to say."""
         self.frames_taken += 1
         if self.source is not None:
             frame = self.source(self.frames_taken)
-        elif self._mouth:
-            frame = bytes(self._mouth[:FRAME_BYTES])
-            del self._mouth[:FRAME_BYTES]
-            if not self._mouth:
+        elif self._unsaid:
+            frame = bytes(self._unsaid[:FRAME_BYTES])
+            del self._unsaid[:FRAME_BYTES]
+            if not self._unsaid:
                 self._quiet.set()
         else:
             return SILENT_FRAME
@@ -346,11 +362,11 @@ class Phone:
         if self.said and abs(self.said[-1].ends - at) < FRAME_MS / 4000:
             self.said[-1].audio += frame
         else:
-            self.said.append(Segment(at, bytearray(frame), "mouth"))
+            self.said.append(Segment(at, bytearray(frame), "microphone"))
         return frame
 
-    def ear(self, since: float, until: float) -> bytes:
-        """What came out of the ear between two times, without the gaps, one line after the other."""
+    def heard_between(self, since: float, until: float) -> bytes:
+        """Return what was heard between two times, without the gaps, one line after the other."""
         pieces = []
         for line in self.lines.values():
             for segment in reversed(line.segments):
@@ -366,7 +382,7 @@ class Phone:
 
 
 def _mixed(segments: Iterable[Segment], begin: float, count: int) -> array[int]:
-    """The segments as `count` samples from the time `begin` on; where two overlap they are added."""
+    """Mix segments into `count` samples from the time `begin` on; where two overlap they are added."""
     samples = array("h", bytes(2 * count))
     filled = 0
     for segment in segments:

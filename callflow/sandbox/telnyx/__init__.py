@@ -83,7 +83,7 @@ class Telnyx(Emulator):
             "telnyx_api_base": self.base_url,
         }
 
-    def find(self, server: str) -> None:
+    def set_server(self, server: str) -> None:
         """The application listens there: "http://127.0.0.1:6000"."""
         self.webhook_url = f"{server}/webhooks"
 

@@ -226,7 +226,7 @@ class Call(Leg[MediaStream, Faults]):
         """20 ms of the caller's voice. What is said while no stream is up is lost, as in life."""
         frame = self.phone.next_frame(at)
         if (stream := self.stream) is not None:
-            stream.send_caller(frame, at, self.phone.ear)
+            stream.send_caller(frame, at, self.phone.heard_between)
         if self.peer is not None:
             self.peer.phone.line("peer").play(frame, at)
 

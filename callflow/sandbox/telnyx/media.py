@@ -73,7 +73,7 @@ class MediaStream(MediaSocket):
             extra["call_control_id"] = foreign
         self.begin({**self._start, **extra})
 
-    def goodbye(self) -> Mapping[str, Any]:
+    def stop_fields(self) -> Mapping[str, Any]:
         return {"user_id": self._start.get("user_id"), "call_control_id": self._start["call_control_id"]}
 
     # To the product
@@ -82,7 +82,7 @@ class MediaStream(MediaSocket):
         """The 20 ms that left the caller's mouth at `at`; `heard(since, until)` is for the outbound track."""
         if not self.started or self.ended:
             return
-        self.misbehave(at)
+        self.apply_faults(at)
         if self.options.track != "outbound_track":
             self.send_media("inbound", ulaw)
         if self.options.track != "inbound_track":
@@ -140,7 +140,7 @@ class MediaStream(MediaSocket):
             self.ignored_bytes += len(audio)
             return
         for phone in ears:
-            phone.plug(f"media {self.stream_id}", self.playout)
+            phone.attach(f"media {self.stream_id}", self.playout)
             if phone.on_media is not None:
                 phone.on_media(at, ulaw)
         self.playout.play(ulaw, at)

@@ -100,7 +100,7 @@ class Twilio(Emulator):
             "public_base_url": self.public,
         }
 
-    def find(self, server: str) -> None:
+    def set_server(self, server: str) -> None:
         """The public address leads there: "http://127.0.0.1:6000"."""
         self.server = server
 

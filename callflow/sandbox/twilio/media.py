@@ -97,9 +97,9 @@ class MediaStream(MediaSocket):
                 "customParameters": self.options.parameters,
             }
         )
-        self._phone.plug(f"media {self.stream_id}", self.playout)
+        self._phone.attach(f"media {self.stream_id}", self.playout)
 
-    def goodbye(self) -> Mapping[str, Any]:
+    def stop_fields(self) -> Mapping[str, Any]:
         return self._ids
 
     # To the product
@@ -108,7 +108,7 @@ class MediaStream(MediaSocket):
         """The 20 ms that left the caller's mouth at `at`."""
         if not self.started or self.ended:
             return
-        self.misbehave(at)
+        self.apply_faults(at)
         if ulaw is SILENT_FRAME and self._own_faults().skip_silence:
             self.chunks["outbound"] += 1  # time that has passed without a frame
         else:

@@ -1,0 +1,52 @@
+"""What all calls of an emulated carrier share: tasks, the audio clock, faults, phone numbers that can be dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.media_socket import MediaSocket
+from callflow.sandbox.common.pacer import Pacer, Signal
+from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.common.webhooks import WebhookSender
+
+
+class ExchangeCall(Protocol):
+    """The part of a call that its exchange and the emulator use."""
+
+    @property
+    def streams(self) -> Sequence[MediaSocket]: ...
+
+    def story(self) -> str: ...
+
+
+CallT = TypeVar("CallT", bound=ExchangeCall)
+FaultsT = TypeVar("FaultsT")
+
+
+class Exchange(Generic[CallT, FaultsT]):
+    """The carrier's exchange. It is generic over the carrier's call class, so that it need not import it.
+
+    Args:
+        name: for task names and logs, such as "telnyx".
+        faults: apply to every call that has none of its own.
+    """
+
+    webhooks: WebhookSender[Any]
+
+    def __init__(self, name: str, faults: FaultsT) -> None:
+        self.faults = faults
+        self.tasks = Tasks(f"{name} sandbox")
+        self.changed = Signal()
+        self.pacer = Pacer(self.tasks.failures)
+        self.calls: dict[str, CallT] = {}
+        """By the id that the carrier's API uses, in the order in which the calls began."""
+        self.phones: dict[str, Phone] = {}
+        """Telephones that can be dialled, by number; any other number gets a new one."""
+        self.callee = "answers"
+        """What a dialled phone does: "answers", or one of the carrier's words for not answering."""
+
+    def story(self) -> str:
+        """Describe what happened on all calls, for error messages."""
+        return "; ".join(call.story() for call in self.calls.values()) or "there was no call"
