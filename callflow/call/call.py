@@ -267,7 +267,7 @@ class Call:
                 self._own(self.agent.tool_calls.run(call_id), f"tool {call_id}")
             case commands.AnswerTool(id=call_id):
                 self.agent.answer_tool(call_id)
-            case commands.LastWords():
+            case commands.AwaitGoodbye():
                 self.agent.last_words()
             case commands.PlayClip(clip=clip):
                 self.note("clip", clip=clip)

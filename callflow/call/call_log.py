@@ -36,8 +36,8 @@ _TROUBLE: Final = (
     "engine_lost", "engine_unable", "media_refused", "stream_failed", "speak_failed", "recording_failed",
 )  # fmt: skip
 _TOLD: Final = (
-    "call_refused", "call_hangup", "not_ours", "taken_back", "deadline_passed", "media_lost", "engine_ready",
-    "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "last_words_interrupted", "no_input",
+    "call_refused", "call_hangup", "not_ours", "call_recovered", "deadline_passed", "media_lost", "engine_ready",
+    "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "recording", "response_failed", "session_changed", "mcp_approval",
 )  # fmt: skip
 """What ends, replaces or refuses something: it stands in the log though the call stays where it is."""

@@ -17,6 +17,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
+from callflow.journal.aliases import renewed
 from callflow.journal.journal import BEGAN, NUMBER_ID, JournalEntry
 from callflow.journal.timeline import broke_in
 
@@ -83,7 +84,7 @@ def restore_call(records: Sequence[JournalEntry]) -> RestoredCall | None:
         began.at, done.model, done.steps,
     )  # fmt: skip
     talk = _Talk()
-    for record in records:
+    for record in map(renewed, records):
         try:
             _read(call, talk, record)
         except Exception as error:  # a caller is waiting: what one record says is worth less than the call

@@ -110,10 +110,14 @@ class AnswerTool(LocalCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastWords(LocalCommand):
-    """The agent is saying them: tell when they have been heard."""
+class AwaitGoodbye(LocalCommand):
+    """The agent is saying goodbye: tell when the caller has heard it (`GoodbyeHeard`)."""
 
-    name: ClassVar[str] = "last_words"
+    name: ClassVar[str] = "await_goodbye"
+
+
+LastWords = AwaitGoodbye
+"""The name of before, for modules that are being rewritten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,17 +261,17 @@ class EndRequested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastWordsHeard(Event):
-    """What the agent had to say before the end has been heard, and nothing more is to come."""
+class GoodbyeHeard(Event):
+    """The caller has heard what the agent said before the end, and nothing more is to come."""
 
-    name: ClassVar[str] = "last_words_heard"
+    name: ClassVar[str] = "goodbye_heard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastWordsInterrupted(Event):
-    """The caller broke into them: there is more to be said."""
+class GoodbyeInterrupted(Event):
+    """The caller interrupted the agent's goodbye: there is more to be said."""
 
-    name: ClassVar[str] = "last_words_interrupted"
+    name: ClassVar[str] = "goodbye_interrupted"
 
 
 # What the caller does not say
@@ -355,11 +355,15 @@ class HangupRequested(Event):
 class CallRecovered(Event):
     """The process that had this call is gone, and another one has it: nothing of what was open is open any more."""
 
-    name: ClassVar[str] = "taken_back"
+    name: ClassVar[str] = "call_recovered"
     found: Literal["ringing", "answered", "asking", "gone"] = "answered"
     """How the carrier has the call. asking: it wants to know what to do with the caller, and its webhook follows."""
     handed_over: bool = False
     """The other process let go of it at a moment of its own choice."""
+
+
+LastWordsHeard, LastWordsInterrupted = GoodbyeHeard, GoodbyeInterrupted
+"""Names of before, for modules that are being rewritten."""
 
 
 def to_record(event: Event) -> dict[str, Any]:

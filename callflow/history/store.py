@@ -31,6 +31,7 @@ from callflow.history.tables import (
     streams,
     transitions,
 )
+from callflow.journal.aliases import event_name, names_of, renewed
 from callflow.journal.journal import JournalEntry
 
 
@@ -92,6 +93,8 @@ class Store:
                 {key: value for key, value in row._mapping.items() if key not in ("id", "conversation_id")}
                 for row in rows
             ]
+        for moved in found["transitions"]:
+            moved["event"] = event_name(moved["event"])
         return found
 
     async def add_items(self, conversation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -152,7 +155,8 @@ class Store:
         """Of the newest calls, the notes of these kinds, by kind: what went wrong in them, say."""
         newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None))
         newest = newest.order_by(conversations.c.id.desc()).limit(calls)
-        alike = or_(*(steps.c.event.startswith(f'{{"event":"{kind}"', autoescape=True) for kind in kinds))
+        names = [name for kind in kinds for name in names_of(kind)]
+        alike = or_(*(steps.c.event.startswith(f'{{"event":"{name}"', autoescape=True) for name in names))
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
         found: dict[str, list[JournalEntry]] = {}
         for record in map(record_of, rows):
@@ -216,7 +220,7 @@ def record_of(row: Row[Any]) -> JournalEntry:
     if not isinstance(event, dict) or not isinstance(wanted, list):
         event, wanted = {}, []
     event.setdefault("event", "unreadable")
-    return JournalEntry(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted)
+    return renewed(JournalEntry(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted))
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:

@@ -213,7 +213,7 @@ class Switchboard:
             restored.call, carrier, restored.ids, self._services,
             from_number=restored.from_number, to_number=restored.to_number, restored=restored,
         )  # fmt: skip
-        self.counts["taken_back"] += 1
+        self.counts["recovered"] += 1
         now, ago = self._loop.time(), max(self._services.now() - restored.began, 0.0)
         self._callers.taken(call.id, call.from_number, now - ago, now)
         self._begin(call)

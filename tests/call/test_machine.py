@@ -89,8 +89,8 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.ToolCalled(id="call_1", tool="look", arguments="{}"),
     ev.ToolFinished(id="call_1", tool="look", output="{}"),
     ev.EndRequested(),
-    ev.LastWordsHeard(),
-    ev.LastWordsInterrupted(),
+    ev.GoodbyeHeard(),
+    ev.GoodbyeInterrupted(),
     ev.NoInput(),
     ev.NoInput(time=3, last=True),
     ev.GoodbyeRequested(),
@@ -319,7 +319,7 @@ def test_recovering_is_waiting_for_an_engine_or_a_stream() -> None:
 
 
 def test_an_end_that_the_caller_interrupts_is_called_off_and_the_call_has_its_clock() -> None:
-    interrupted = [edge for edge in graph().taken if isinstance(edge.event, ev.LastWordsInterrupted)]
+    interrupted = [edge for edge in graph().taken if isinstance(edge.event, ev.GoodbyeInterrupted)]
     assert interrupted
     for edge in interrupted:
         assert edge.step.after == STREAMING, edge
@@ -335,10 +335,10 @@ def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
     for node in final:
         assert "farewell" in node.model.armed, node
         assert machine.is_over(follow(node, passed("farewell")).target.model), node
-        edge = follow(node, ev.LastWordsInterrupted())
+        edge = follow(node, ev.GoodbyeInterrupted())
         if node.model.state == STREAMING:
             assert edge.target.model.farewell in (machine.CLIP, machine.SPEAKING), edge
-            assert machine.is_over(follow(node, ev.LastWordsHeard()).target.model), node
+            assert machine.is_over(follow(node, ev.GoodbyeHeard()).target.model), node
 
 
 BY_AGENT = (machine.AGENT, machine.FINAL)
@@ -368,7 +368,7 @@ def test_last_words_end_by_being_heard_or_by_a_deadline() -> None:
         if node.model.farewell == machine.AGENT and not machine.is_over(node.model):
             assert node.model.armed & {"last_words", "grace"}, node
             if node.model.state == STREAMING:
-                assert machine.is_over(follow(node, ev.LastWordsHeard()).target.model), node
+                assert machine.is_over(follow(node, ev.GoodbyeHeard()).target.model), node
 
 
 def test_every_call_that_is_answered_with_a_working_engine_is_greeted() -> None:

@@ -541,8 +541,8 @@ def test_a_session_that_will_end_is_replaced_while_it_goes_on() -> None:
 
 def test_the_agent_ends_the_call_when_its_goodbye_was_heard() -> None:
     call = Told(*TALKING)
-    assert call.tell(ev.EndRequested()) == ["last_words"]
-    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.tell(ev.EndRequested()) == ["await_goodbye"]
+    assert call.tell(ev.GoodbyeHeard()) == ["hangup", "release"]
     assert call.model.cause == "agent"
 
 
@@ -553,10 +553,10 @@ def test_a_goodbye_that_is_never_heard_has_a_deadline() -> None:
 
 def test_a_caller_who_breaks_into_the_goodbye_has_more_to_say() -> None:
     call = Told(*TALKING, ev.EndRequested())
-    assert call.tell(ev.LastWordsInterrupted()) == []
+    assert call.tell(ev.GoodbyeInterrupted()) == []
     assert call.model.armed == {"warning"}
-    assert call.tell(ev.LastWordsHeard()) == [], "the end was called off"
-    assert call.tell(ev.EndRequested()) == ["last_words"]
+    assert call.tell(ev.GoodbyeHeard()) == [], "the end was called off"
+    assert call.tell(ev.EndRequested()) == ["await_goodbye"]
 
 
 def test_a_goodbye_that_is_asked_for_while_the_agent_says_one_is_that_one_and_the_end_comes() -> None:
@@ -566,13 +566,13 @@ def test_a_goodbye_that_is_asked_for_while_the_agent_says_one_is_that_one_and_th
     )
     assert call.tell(ev.GoodbyeRequested(reason="operator")) == []
     assert call.model.armed == {"farewell"}
-    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.tell(ev.GoodbyeHeard()) == ["hangup", "release"]
     assert call.model.cause == "agent"
 
     call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
-    assert call.tell(ev.LastWordsInterrupted()) == ["play_clip"], "somebody wants the end, whatever the caller says"
+    assert call.tell(ev.GoodbyeInterrupted()) == ["play_clip"], "somebody wants the end, whatever the caller says"
     assert call.sentence == "clip goodbye"
-    assert call.tell(ev.LastWordsHeard()) == []
+    assert call.tell(ev.GoodbyeHeard()) == []
 
     for lost in (ENGINE_BROKE, ENGINE_LOST):
         call = Told(*TALKING, ev.EndRequested(), ev.GoodbyeRequested(reason="operator"))
@@ -596,8 +596,8 @@ def test_a_caller_who_says_nothing_is_asked_twice_and_then_let_go() -> None:
     call = Told(*TALKING)
     assert call.tell(ev.NoInput(time=1)) == ["prompt"]
     assert call.tell(ev.NoInput(time=2)) == ["prompt"]
-    assert call.tell(ev.NoInput(time=3, last=True)) == ["prompt", "last_words"]
-    assert call.tell(ev.LastWordsHeard()) == ["hangup", "release"]
+    assert call.tell(ev.NoInput(time=3, last=True)) == ["prompt", "await_goodbye"]
+    assert call.tell(ev.GoodbyeHeard()) == ["hangup", "release"]
     assert call.model.cause == "no_input"
 
 

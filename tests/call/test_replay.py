@@ -34,8 +34,8 @@ def test_a_kept_history_replays_as_it_was(path: Path) -> None:
 def test_the_histories_cover_what_calls_are_made_of() -> None:
     events = {record.event["event"] for path in HISTORIES for record in read_history(path) if record.is_step}
     assert events >= {
-        "call_initiated", "call_answered", "media_started", "media_lost", "call_hangup", "engine_ready", "taken_back",
-        "tool_called", "tool_finished", "command_done", "call_resumed", "deadline_passed",
+        "call_initiated", "call_answered", "media_started", "media_lost", "call_hangup", "engine_ready",
+        "call_recovered", "tool_called", "tool_finished", "command_done", "call_resumed", "deadline_passed",
     }  # fmt: skip
     assert events <= KINDS.keys()
 

@@ -348,7 +348,7 @@ def test_keys_tools_and_sessions_stand_where_they_happened() -> None:
         (5.0, {"event": "tool_called", "tool": "find"}),
         (6.0, {"event": "tool_finished", "tool": "find", "ok": False, "ms": 7}),
         (7.0, {"event": "engine_rotated", "session": 2}),
-        (8.0, {"event": "taken_back", "found": "live"}),
+        (8.0, {"event": "call_recovered", "found": "live"}),
     )
     said = words_of(draw(picture))
     for what in ("(keys: ••••)", "(calls find)", "(find fails after 7 ms)", "replaced", "the process died"):

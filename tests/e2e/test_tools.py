@@ -383,7 +383,7 @@ def test_a_goodbye_that_is_interrupted_does_not_end_the_call(workshop: Path) -> 
             await answered(the, one, "c")
             await one.phone.hears(0.3)
             one.phone.say(tone(200))
-            await the.until(lambda: the.happened("last_words_interrupted"), "the interruption")
+            await the.until(lambda: the.happened("goodbye_interrupted"), "the interruption")
             since = time.monotonic()
             await one.phone.hears(0.3, since=since)
             await one.phone.hears_silence(400)

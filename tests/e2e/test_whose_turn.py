@@ -287,7 +287,7 @@ async def says_goodbye(one: Puppet, call: str) -> None:
 
 async def breaks_in(one: Puppet, words: str, answer: str, ms: float = 500) -> None:
     item = await one.turn(None, ms=400)
-    await one.the.until(lambda: one.the.happened("last_words_interrupted"), "the end to be called off")
+    await one.the.until(lambda: one.the.happened("goodbye_interrupted"), "the end to be called off")
     one.transcribed(item, words)
     since = time.monotonic()
     one.answer(answer, ms=ms)

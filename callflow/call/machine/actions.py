@@ -182,10 +182,10 @@ def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Ac
     return say
 
 
-def last_words(model: Model, step: Step) -> None:
-    """The agent says them. The call's own deadline goes on, in case that the caller has more to say."""
+def await_goodbye(model: Model, step: Step) -> None:
+    """The agent says goodbye. The call's own deadline goes on, in case that the caller has more to say."""
     model.farewell = AGENT
-    step.commands.append(do.LastWords())
+    step.commands.append(do.AwaitGoodbye())
     _arm(model, step, "last_words")
 
 

@@ -186,7 +186,7 @@ class _Reader:
                 self._note(at, f"calls {tool}")
             case {"event": "tool_finished", "tool": str(tool)}:
                 self._note(at, f"{tool} {'answers' if event.get('ok') else 'fails'} after {event.get('ms')} ms")
-            case {"event": "taken_back"}:
+            case {"event": "call_recovered"}:
                 self._note(at, "the process died, and another took the call back")
 
     def _note(self, at: float, text: str) -> None:
