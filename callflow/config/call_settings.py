@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callflow.config import validators as values
+from callflow.config.origins import OriginSettings
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -20,14 +20,7 @@ Text = Annotated[str, Field(min_length=1)]
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 
-class CallSettings(BaseSettings):
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        str_strip_whitespace=True,
-        hide_input_in_errors=True,  # it may be a secret
-    )
-
+class CallSettings(OriginSettings):
     # The session of the voice model
 
     model: Text = "gpt-realtime-2.1"

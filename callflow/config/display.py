@@ -7,17 +7,14 @@ that somebody has put into the wrong place.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import SecretStr
 
+from callflow.config.origins import OriginSettings
 from callflow.config.validators import TOKEN_CHARACTERS
 from callflow.contracts import addresses, secret_text
 from callflow.contracts.secret_text import Secrets
-
-
-if TYPE_CHECKING:
-    from callflow.config.settings import Settings
 
 
 _IS_ADDRESS: Final = re.compile(r"_(url|uri|dsn|base|proxy)$")
@@ -29,7 +26,7 @@ _MOST_QUOTED: Final = 80
 """Characters of a value that is quoted; what is longer is no number and no choice that somebody mistyped."""
 
 
-def masked(settings: Settings) -> list[tuple[str, str, str]]:
+def masked(settings: OriginSettings) -> list[tuple[str, str, str]]:
     """Name, value and origin of every setting."""
     rows = []
     known = secrets_of(settings)
@@ -45,7 +42,7 @@ def masked(settings: Settings) -> list[tuple[str, str, str]]:
     return rows
 
 
-def secrets_of(settings: Settings) -> Secrets:
+def secrets_of(settings: OriginSettings) -> Secrets:
     """All that is secret in them, each part of a list by itself; but for what is so short, or so plain a word, that any
     text might hold it."""
     found: list[str] = []
@@ -59,7 +56,7 @@ def secrets_of(settings: Settings) -> Secrets:
     return Secrets(filter(secret_text.is_distinctive, found))
 
 
-def misplaced(settings: Settings, origin: str = "") -> list[str]:
+def misplaced(settings: OriginSettings, origin: str = "") -> list[str]:
     """A line for each secret in a setting that is none: those are shown, sent and written down. `origin`: where all of
     them come from; "": each knows."""
     texts = {name: getattr(settings, name) for name in type(settings).model_fields if name not in _PUBLIC}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from callflow.config.settings import Settings
 
-if TYPE_CHECKING:
-    from callflow.config.settings import Settings
 
 Config = TypeVar("Config")
 

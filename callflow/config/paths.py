@@ -6,14 +6,11 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from callflow.config import display as shown
 from callflow.config import files
-
-
-if TYPE_CHECKING:
-    from callflow.config.settings import Settings
+from callflow.config.settings import Settings
 
 
 _RECORD: Final = "callflow.db"

@@ -135,7 +135,6 @@ class Settings(conduct.CallSettings):
     command_retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a carrier command after the first one failed."""
 
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
     _files: tuple[Path, ...] = PrivateAttr(default=())
@@ -189,10 +188,6 @@ class Settings(conduct.CallSettings):
 
     def __repr_args__(self) -> Iterable[tuple[str, str]]:
         return [(name.lower(), value) for name, value, _ in shown.masked(self)]
-
-    def origin(self, name: str) -> str:
-        """From where a value came: `command line`, `environment`, `.env`, `settings.toml` or `default`."""
-        return self._origins.get(name, "default")
 
 
 SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)

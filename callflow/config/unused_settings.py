@@ -6,13 +6,11 @@ A value that is the default is not worth a word: `settings.toml` holds them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-
-if TYPE_CHECKING:
-    from callflow.config.call_settings import CallSettings
-    from callflow.config.settings import Settings
+from callflow.config.call_settings import CallSettings
+from callflow.config.settings import Settings
 
 
 class _Rule(NamedTuple):
