@@ -1,0 +1,80 @@
+"""The tree is the one of docs/architecture.md: its rooms, how long a file may be, and no circle of imports.
+
+Which room may import which stands in pyproject.toml and is checked by `lint-imports`, a part of `scripts/lint`.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+
+ROOT: Final = Path(__file__).parents[1]
+ENTRIES: Final = frozenset({
+    "__init__.py", "__main__.py", "agent", "app.py", "call", "cli", "cluster", "config", "contracts", "engines",
+    "history", "journal", "mcp", "media", "py.typed", "runtime.py", "sandbox", "switchboard", "telemetry", "timers.py",
+    "tools", "web",
+})  # fmt: skip
+"""All that callflow/ may hold. A new room also needs its place among the layers in pyproject.toml."""
+LONGEST: Final = 450
+"""Lines of a file. A longer one is two rooms."""
+LONGER: Final = frozenset({"callflow/call/machine/table.py"})
+"""A table may be read from top to bottom."""
+
+
+def sources() -> list[Path]:
+    return [ROOT / "server.py", *sorted(ROOT.glob("callflow/**/*.py")), *sorted(ROOT.glob("carriers/**/*.py"))]
+
+
+def test_the_product_has_no_rooms_but_the_planned_ones() -> None:
+    found = {path.name for path in (ROOT / "callflow").iterdir() if path.name != "__pycache__"}
+    assert found - ENTRIES == set()
+    assert len(ENTRIES) <= 22
+
+
+def test_no_file_is_too_long() -> None:
+    lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in sources()}
+    assert {name: count for name, count in lines.items() if count > LONGEST and name not in LONGER} == {}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, modules: frozenset[str]) -> Iterator[str]:
+    """Our modules that a file imports, wherever in it: also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield from [name for name in (inner, node.module) if name in modules][:1]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    files = {module_name(path): path for path in sources()}
+    # The package's own lazy names, for `from callflow import tool`, are for users: no module of ours imports them.
+    graph = {
+        name: {other for other in imported(path, frozenset(files)) if name not in (other, "callflow")} - {"callflow"}
+        for name, path in files.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_the_console_command_and_the_types_are_part_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["scripts"] == {"callflow": "callflow.__main__:main"}
+    assert "callflow" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    assert (ROOT / "callflow" / "py.typed").exists()
