@@ -23,6 +23,20 @@ class AgentConfig:
     max_call_warning_seconds: float
     """How long before its end a long call is told so."""
 
+    reply_seconds: float
+    """How long the engine may say nothing when it is its turn to speak."""
+    patience_seconds: float
+    """How long the caller hears nothing in the agent's turn until one of our own sentences is played."""
+    filler_seconds: float
+    """The same while the engine is being restored."""
+    deaf_after_ms: int
+    """After so much quiet any engine would have noticed that the caller has spoken."""
+    unended_after_ms: int
+    """After so much quiet one that has heard them begin would have noticed that they have stopped."""
+    min_interruption_ms: int
+    """How long the caller must speak for the agent to stop; 0: not at all. Only where the engine does not stop
+    itself."""
+
     no_input_seconds: float
     """Of silence when it is the caller's turn, until somebody asks; 0: nobody asks."""
     no_input_asks: int

@@ -1,7 +1,7 @@
-"""Keeps the caller company: sees to it that nobody is left without a sound when it is the agent's turn.
+"""Sees to it that nobody is left in dead air when it is the agent's turn.
 
-`patience.py` says when something is due; here it is done. One of our own sentences is put in where the agent's are
-missing, and an engine that stays mute, or is deaf, is told on.
+`dead_air_timer.py` says when something is due; here it is done. One of our own sentences is played where the agent's
+are missing, and an engine that stays silent, or does not hear the caller, is reported.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from callflow.agent.agent_config import AgentConfig
 from callflow.agent.dead_air_timer import DeadAirTimer
-from callflow.media.media_config import MediaConfig
 from callflow.media.speech_detector import SpeechDetector, Unnoticed
 
 
@@ -23,11 +23,16 @@ _DOUBT_SECONDS: Final = 2.0
 _LEAST_SECONDS: Final = 0.005
 
 
-class Voice(Protocol):
-    """Whoever speaks to the caller."""
+class DeadAirListener(Protocol):
+    """What dead air asks and tells: the manager of the turns. Times are of the loop's clock, in seconds."""
 
-    is_protected: bool
-    is_caller_speaking: bool
+    @property
+    def is_protected(self) -> bool:
+        """What is being said cannot be interrupted."""
+
+    @property
+    def is_caller_speaking(self) -> bool:
+        """The engine hears the caller."""
 
     @property
     def is_flowing(self) -> bool:
@@ -37,7 +42,7 @@ class Voice(Protocol):
         """When all that was sent so far will have been heard."""
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Put in one of our own sentences; False: there is none, or nobody would hear it."""
+        """Play one of our own sentences. Returns False if there is none, or nobody would hear it."""
 
     def filled(self, now: float) -> None:
         """One of them is due now."""
@@ -45,16 +50,16 @@ class Voice(Protocol):
     def engine_silent(self, reason: str) -> None:
         """The engine has had its time to say something."""
 
-    def engine_missed_speech(self, since: float) -> None:
-        """The caller has plainly spoken, their last word `since` then, and the engine has not noticed."""
+    def missed_turn(self, since: float) -> None:
+        """The caller has plainly spoken, their last word at `since`, and the engine has not noticed."""
 
-    def unended(self, since: float) -> None:
-        """It has noticed that they spoke, and not that they have stopped since then."""
+    def missed_end(self, since: float) -> None:
+        """The engine has noticed that they spoke, and not that they have stopped since then."""
 
 
 class DeadAir:
-    def __init__(self, voice: Voice, config: MediaConfig) -> None:
-        self._voice, self._config = voice, config
+    def __init__(self, listener: DeadAirListener, config: AgentConfig) -> None:
+        self._listener, self._config = listener, config
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._patience = DeadAirTimer(
@@ -119,40 +124,40 @@ class DeadAir:
 
     def look_later(self) -> None:
         self.pause()
-        at = self._patience.next_look(audible=self._voice.is_flowing)
+        at = self._patience.next_look(audible=self._listener.is_flowing)
         if at is not None and not self._over:
             self._timer = self._loop.call_later(max(at - self._clock(), _LEAST_SECONDS), self._look)
 
     def _look(self) -> None:
         """Has the caller been without a sound for too long, or the engine without a word?"""
         self._timer = None
-        now, patience, voice = self._clock(), self._patience, self._voice
+        now, patience, listener = self._clock(), self._patience, self._listener
         if patience.is_over(now):
             patience.gave_up()
-            voice.engine_silent(f"it has said nothing for {self._config.reply_seconds:g} s")
+            listener.engine_silent(f"it has said nothing for {self._config.reply_seconds:g} s")
             return
         due = patience.filler_at()
-        if due is not None and due <= now + 0.001 and voice.is_flowing:
-            if (ends := voice.audible_until(now)) > now:
+        if due is not None and due <= now + 0.001 and listener.is_flowing:
+            if (ends := listener.audible_until(now)) > now:
                 patience.sounded(ends)
             elif self.detector.hears_speech:
                 self._timer = self._loop.call_later(_TALKING_SECONDS, self._look)
                 return
             else:
-                voice.filled(now)
-                if voice.interject(FILLERS[min(patience.fillers, 1)], FILLERS[0]):
+                listener.filled(now)
+                if listener.interject(FILLERS[min(patience.fillers, 1)], FILLERS[0]):
                     patience.fillers += 1
-                patience.sounded(max(voice.audible_until(now), now))
+                patience.sounded(max(listener.audible_until(now), now))
         self.look_later()
 
     def _unnoticed(self, what: Unnoticed) -> None:
-        voice, ear = self._voice, self.detector
-        if voice.is_protected or self._over:
+        listener, detector = self._listener, self.detector
+        if listener.is_protected or self._over:
             return
         if what == "end":
-            if voice.is_caller_speaking:
-                voice.unended(self._clock() - ear.end_ms / 1000)
-        elif not self._patience.is_owed and not voice.is_caller_speaking:
-            since = self._clock() - ear.pause_ms / 1000
-            voice.engine_missed_speech(since)
+            if listener.is_caller_speaking:
+                listener.missed_end(self._clock() - detector.end_ms / 1000)
+        elif not self._patience.is_owed and not listener.is_caller_speaking:
+            since = self._clock() - detector.pause_ms / 1000
+            listener.missed_turn(since)
             self.owe(since=since, within=_DOUBT_SECONDS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from callflow.agent.late_transcripts import LateTranscripts, OwedTranscripts
 from callflow.contracts.engine import (
     ContextItem,
     Engine,
+    EngineCan,
     EngineEvent,
     MakeEngine,
     SessionContext,
@@ -25,6 +26,7 @@ from callflow.contracts.engine import (
     SessionLost,
     SessionReady,
 )
+from callflow.contracts.media import Key
 from callflow.contracts.tools import ToolCall
 
 
@@ -42,25 +44,30 @@ _RETRY_SECONDS: Final = 1.0
 """Before another spare session is tried."""
 
 
-class Listener(Protocol):
-    """Whoever the sessions speak for."""
+class SessionListener(Protocol):
+    """Whom the sessions tell what they hear: the agent."""
 
     @property
     def is_quiet(self) -> bool:
-        """Nobody speaks, nobody owes anything: a moment to change sessions in."""
+        """Nobody speaks, and no words are owed: a moment to change sessions in."""
 
-    def brief(self, number: int) -> SessionContext: ...
+    def session_context(self, number: int) -> SessionContext:
+        """What the session of that number is opened with."""
 
-    def told(self) -> Sequence[ContextItem | ToolCall]:
-        """What a new session must know."""
+    def context_items(self) -> Sequence[ContextItem | ToolCall]:
+        """What was said so far, for a new session."""
 
-    def hear(self, heard: EngineEvent) -> None: ...
+    def hear(self, heard: EngineEvent) -> None:
+        """Whatever else the present session says."""
 
-    def ready(self) -> None: ...
+    def ready(self) -> None:
+        """The present session is configured."""
 
-    def lost(self, lost: SessionLost) -> None: ...
+    def lost(self, lost: SessionLost) -> None:
+        """It is gone."""
 
-    def expiring(self, seconds: float) -> None: ...
+    def expiring(self, seconds: float) -> None:
+        """It ends in so many seconds."""
 
     def changed_over(self, *, quiet: bool) -> None:
         """Another session speaks from now on."""
@@ -68,7 +75,11 @@ class Listener(Protocol):
 
 class EngineSessions:
     def __init__(
-        self, call: str, make: MakeEngine, listener: Listener, own: Callable[[Coroutine[Any, Any, None], str], None]
+        self,
+        call: str,
+        make: MakeEngine,
+        listener: SessionListener,
+        own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         self._call, self._make, self._listener, self._own = call, make, listener, own
         self._loop = asyncio.get_running_loop()
@@ -133,6 +144,70 @@ class EngineSessions:
         """What the caller said just now was not heard: the next session is to hear all that is left of it."""
         self._keeps_all = True
 
+    # The present session, if there is one
+
+    @property
+    def is_there(self) -> bool:
+        """There is a session, perhaps one that is not ready yet."""
+        return self.engine is not None
+
+    def can(self, what: EngineCan) -> bool:
+        """Whether the present session can do that; without one, nothing need be done in its place."""
+        return self.engine is None or what in self.engine.can
+
+    @property
+    def stops_itself(self) -> bool:
+        """It stops its own response when it hears the caller."""
+        return self.engine is not None and "interrupts_itself" in self.engine.can
+
+    def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> bool:
+        """As `Engine.request_response`. Returns False where there is no session."""
+        if self.engine is not None:
+            self.engine.request_response(instructions, lasting=lasting, whole=whole)
+        return self.is_there
+
+    def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
+        """As `Engine.add_context`."""
+        if self.engine is not None:
+            self.engine.add_context(items)
+
+    def truncate(self, key: Key, heard_ms: int) -> None:
+        """Tell the session how much of a stretch was heard, if it is the one that said it."""
+        if self.engine is not None and key.session == self.number and "truncates" in self.engine.can:
+            self.engine.truncate(key.item, key.content, heard_ms)
+
+    def cancel(self, response: str) -> None:
+        """Stop a response."""
+        if self.engine is not None and "cancels" in self.engine.can:
+            self.engine.cancel(response)
+
+    def finish_turn(self) -> None:
+        """As `Engine.finish_turn`."""
+        if self.engine is not None:
+            self.engine.finish_turn()
+
+    def set_turn_detection(self, on: bool) -> bool:
+        """As `Engine.set_turn_detection`. Returns False where there is no session."""
+        if self.engine is not None:
+            self.engine.set_turn_detection(on)
+        return self.is_there
+
+    def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
+        """As `Engine.answer_tool`."""
+        if self.engine is not None:
+            self.engine.answer_tool(call, output, speak=speak)
+
+    def update(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+        """Change this session and those that follow, by names of settings. Returns what was taken (None: there is no
+        session to change), and what was left out and why, a line each that begins with its name."""
+        if self.engine is None:
+            return None, ["there is no session yet"]
+        left_out = self.engine.update(changes)
+        refused = {line.split(" ", 1)[0] for line in left_out}
+        taken = {name: value for name, value in changes.items() if name not in refused}
+        self.changes |= taken
+        return taken, left_out
+
     def stop(self) -> None:
         self._closed = True
         if self._timer is not None:
@@ -162,7 +237,7 @@ class EngineSessions:
         await asyncio.gather(*(engine.close() for engine in (self.engine, self._spare) if engine is not None))
 
     def _open(self, number: int) -> Engine:
-        engine = self._make(self._listener.brief(number), lambda heard: self._hear(number, heard))
+        engine = self._make(self._listener.session_context(number), lambda heard: self._hear(number, heard))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
@@ -176,7 +251,7 @@ class EngineSessions:
             self._hear(number, SessionLost(f"the adapter failed: {type(error).__name__}"))
 
     def _hand_over(self, engine: Engine) -> None:
-        told = self._listener.told()
+        told = self._listener.context_items()
         if told:
             engine.add_context(told)
         skipped = 0 if self._keeps_all else max(len(self._kept) - _KEPT_FRAMES, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from callflow.agent.conversation import Conversation
 from callflow.contracts.media import Key
 from callflow.media.g711 import BYTES_PER_MS
-from callflow.media.relay import Relay
+from callflow.media.playout import Playout
 
 
 class ProtectedGreeting:
@@ -51,14 +52,14 @@ class ProtectedGreeting:
         if key in self._ms:
             self._cut[key] = heard_ms
 
-    def proof(self, relay: Relay, now: float, *, in_full: bool) -> dict[str, Any]:
+    def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> dict[str, Any]:
         """For the record, in ms of audio: how much of it was heard, of how much that the engine said."""
         heard = 0.0
         for key, ms in self._ms.items():
-            here = relay.playout.heard_ms(key, now) if relay.playout.holds(key) else ms
+            here = playout.heard_ms(key, now) if playout.holds(key) else ms
             heard += min(ms, self._cut.get(key, here))
         received = sum(self._ms.values())
-        turns = [turn for key in self._ms if (turn := relay.conversation.turn(key.item)) is not None]
+        turns = [turn for key in self._ms if (turn := conversation.turn(key.item)) is not None]
         return {
             "heard_ms": int(heard),
             "of_ms": int(received),

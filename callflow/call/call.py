@@ -112,7 +112,7 @@ class Call:
             call=name, config=self.config.agent, relay=self.relay, tool_calls=tool_calls, post=self.post, note=self.note,
             own=self._own_session,
         )  # fmt: skip
-        self.agent.opening_heard = self.record
+        self.agent.greeting_heard = self.record
         self._keys = dtmf.pace()
         self._entry = DtmfCollector(
             end=self.config.dtmf_end, pause_seconds=self.config.dtmf_pause_seconds, entered=self._entered
@@ -129,7 +129,7 @@ class Call:
         self._streams.ordinal = old.streams
         now = self._services.now()
         self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
-        self.agent.restore(old, ago_seconds=max(now - old.at, 0.0))
+        self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
 
@@ -268,7 +268,7 @@ class Call:
             case commands.AnswerTool(id=call_id):
                 self.agent.answer_tool(call_id)
             case commands.AwaitGoodbye():
-                self.agent.last_words()
+                self.agent.await_goodbye()
             case commands.PlayClip(clip=clip):
                 self.note("clip", clip=clip)
                 self.relay.play_clip(clip)
@@ -478,7 +478,7 @@ class Call:
             "id": self.id,
             "carrier": self.carrier.name,
             "state": self.model.state,
-            "conversation": self.relay.conversation.state,
+            "conversation": self.agent.conversation.state,
             "from": self.from_number,
             "to": self.to_number,
             "began": self.began,
@@ -525,22 +525,23 @@ class Call:
 
     def give_up_words(self) -> None:
         """Wait no longer for them."""
-        self.agent.give_up_words()
+        self.agent.wind_up.give_up()
 
     async def write_down(self) -> None:
         """Of a call that is over and awaits words: until they have come, or are given up. Then it stands on record as
         ended: whoever reads that has all of it."""
         try:
-            await self.agent.last_transcripts(self._words_by - self._loop.time())
+            await self.agent.wind_up.wait(self._words_by - self._loop.time())
         finally:
             self.awaits_words = False
             self._note_end()
             await self._let_go(self.agent.close())
 
     def _note_end(self) -> None:
-        self.agent.written(for_good=not self._leaving)
+        self.agent.wind_up.close(for_good=not self._leaving)
         if not self._leaving:
-            self.note(ENDED, cause=self.model.cause, **self._until(), **self._log.summary(), **summary(self.relay))
+            media = {**summary(self.relay), **self.agent.turns.summary()}
+            self.note(ENDED, cause=self.model.cause, **self._until(), **self._log.summary(), **media)
 
     def _until(self) -> dict[str, float]:
         """When it ended, if that was before now. In the process before: nobody knows more than when it was last heard

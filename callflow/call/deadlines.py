@@ -1,4 +1,4 @@
-"""The deadlines of one call: each a timer of its name, whose end is an event."""
+"""The deadlines of one call: named timers, each of which posts `DeadlinePassed` when its time is over."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from callflow.contracts.events import DeadlinePassed, Event
+from callflow.timers import Timers
 
 
 _LEAST_SHARE: Final = 0.25
-"""Of a shared time: with less left than that nothing is begun any more."""
+"""Part of a shared time: with less than that left, nothing new is begun."""
 _FORGOTTEN: Final = 2.0
-"""After so many times its length a shared time begins anew: what has held for so long was no part of it."""
+"""After so many times its length a shared time begins anew: an attempt that began so long ago has ended long since."""
 
 
 class Deadlines:
+    """The running deadlines of one call, by name. How long each is, the caller of `arm` says."""
+
     def __init__(self, post: Callable[[Event], None]) -> None:
+        """`post`: takes the event when a deadline has passed."""
         self._post = post
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._loop)
         self._elapsed: dict[str, float] = {}
         self._began: dict[str, float] = {}
-        """When the first of those began that share their time."""
+        """By deadline: when the first attempt began of those that share its time."""
 
     def restore(self, elapsed: Mapping[str, float]) -> None:
-        """Seconds of these passed in another process: the next time that one is armed, it is so much shorter."""
+        """Count seconds that have passed in another process: the next `arm` of that name waits so much less."""
         self._elapsed = dict(elapsed)
 
     def arm(self, name: str, seconds: float, *, shared: bool = False) -> None:
-        """Start it, again if it runs. `shared`: until `settled`, one that is armed anew has what is left of the first
-        one's time: what comes and goes is not waited for time and again."""
-        self.disarm(name)
+        """Start the deadline; one of this name that is running is replaced.
+
+        `shared`: attempts that follow each other share `seconds`, counted from the first one, until `settled` is
+        called. An engine that connects and breaks again and again therefore gets no more time than one that never
+        connects.
+        """
         left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
         if shared:
             now = self._loop.time()
@@ -41,17 +48,16 @@ class Deadlines:
             self._began[name] = began
             left = min(left, began + seconds - now)
             left = left if left >= seconds * _LEAST_SHARE else 0.0
-        self._timers[name] = self._loop.call_later(left, self._post, DeadlinePassed(deadline=name))
+        self._timers.start(name, left, self._post, DeadlinePassed(deadline=name))
 
     def settled(self, name: str) -> None:
-        """Next time it has all its time again."""
+        """End the sharing of this deadline's time: the next `arm` has all of it again."""
         self._began.pop(name, None)
 
     def disarm(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+        """Stop the deadline, if it is running."""
+        self._timers.stop(name)
 
-    def clear(self) -> None:
-        for name in list(self._timers):
-            self.disarm(name)
+    def close(self) -> None:
+        """Stop all deadlines, for good: the call is over."""
+        self._timers.close()

@@ -1,64 +1,139 @@
-"""The caller's telephone keypad: each key counted once, and gathered into entries. Pure.
+"""The keys of the caller's telephone (DTMF): each counted once, and gathered into entries.
 
-A carrier tells a key twice, as a frame of the media stream and as a webhook, in any order and perhaps only once. A key
-told by one side is taken, and the same key told by the other side within a while is known to be that one.
+A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. A key that one source
+reports is taken; the same key from the other source within ten seconds is recognized as the same press.
+
+`KeyBuffer` is pure: time is an argument. `DtmfCollector` adds the timer that ends an entry after a pause.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Literal
 
+from callflow.contracts.events import CarrierNotice, Dtmf, Event
 from callflow.contracts.rate_limit import RateLimit
+from callflow.timers import Timers
 
+
+log = logging.getLogger(__name__)
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
-"""What stands on record for a digit that nobody is to read."""
+"""Stands in the journal in place of a digit that must not be written down."""
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
 
 Source = Literal["stream", ""]
-"""By a frame of the media stream, or by a webhook."""
+"""Who reported a key: a frame of the media stream, or ("") a webhook."""
 
 
-def pace() -> RateLimit:
-    """How fast keys may come: no faster than a telephone can send them (ITU-T Q.24: 80 ms a key), each told twice, and
-    many of them late and together."""
+def key_rate_limit() -> RateLimit:
+    """Make the limit for reported keys.
+
+    A telephone sends at most one key every 80 ms (ITU-T Q.24). Each is reported twice, and carriers deliver many late
+    and together.
+    """
     return RateLimit(per_second=30.0, at_once=60)
 
 
 class KeyBuffer:
+    """The keys of the entry that is being typed, without the second report of each."""
+
     def __init__(self, *, end: str = "#") -> None:
+        """`end`: the key that completes an entry; "": none does."""
         self._end = end
         self._digits = ""
-        self._told: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "": deque()}
+        self._reported: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "": deque()}
 
     def press(self, digit: str, source: Source, now: float) -> bool:
-        """False: it is no key, or the one that the other side has told already."""
+        """Take one reported key. `now`: seconds, of any clock. Returns False if it is not a key of a telephone, or if
+        the other source has reported this press already."""
         digit = digit.upper()
         if digit not in KEYS:
             return False
-        other = self._told["" if source == "stream" else "stream"]
+        other = self._reported["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
             other.popleft()
-        for told in other:
-            if told[0] == digit:
-                other.remove(told)
+        for reported in other:
+            if reported[0] == digit:
+                other.remove(reported)
                 return False
-        self._told[source].append((digit, now))
-        if len(self._told[source]) > _MOST:
-            self._told[source].popleft()
+        self._reported[source].append((digit, now))
+        if len(self._reported[source]) > _MOST:
+            self._reported[source].popleft()
         if len(self._digits) < _MOST:
             self._digits += digit
         return True
 
     @property
     def is_complete(self) -> bool:
-        """The key that ends an entry was the last one."""
+        """Whether the last key was the one that completes an entry."""
         return bool(self._end) and self._digits.endswith(self._end)
 
     def take(self) -> str:
-        """The entry so far, without the key that ended it; the next one begins."""
+        """Return the entry without the key that completed it, and begin the next one."""
         digits, self._digits = self._digits, ""
         return digits.removesuffix(self._end) if self._end and digits != self._end else digits
+
+
+class DtmfCollector:
+    """What the caller of one call types. An entry ends with its end key, or after a pause."""
+
+    def __init__(
+        self,
+        call: str,
+        *,
+        end: str,
+        pause_seconds: float,
+        sensitive: bool,
+        entered: Callable[[str], None],
+        dropped: Callable[[], None],
+    ) -> None:
+        """`sensitive`: digits must not be written down. `entered`: takes each entry. `dropped`: is called for each key
+        that came faster than a person can type."""
+        self._call, self._sensitive, self._entered, self._dropped = call, sensitive, entered, dropped
+        self._pause_seconds = pause_seconds
+        self._keys = KeyBuffer(end=end)
+        self._rate = key_rate_limit()
+        self._has_dropped = False
+        self._loop = asyncio.get_running_loop()
+        self._timers = Timers(self._loop)
+
+    def receive(self, event: Dtmf, *, over: bool = False) -> Event | None:
+        """Take one reported key, and return the event that may stand in the journal; None: none.
+
+        `over`: the call has ended; what the key belonged to is not known, so its digit is masked.
+        """
+        if not self._rate.take(self._loop.time()):
+            self._dropped()
+            if not self._has_dropped:
+                self._has_dropped = True
+                log.warning(
+                    "call %s: keys come faster than anybody can type: some are dropped, and counted", self._call
+                )
+            return None
+        if over:
+            return Dtmf(leg=event.leg, digit=MASK, source=event.source)
+        if self._press(event.digit, event.source):
+            shown = MASK if self._sensitive else event.digit
+            return Dtmf(leg=event.leg, digit=shown, source=event.source)
+        return CarrierNotice(leg=event.leg, kind="a key that was told already")
+
+    def close(self) -> None:
+        """Stop the timer, for good. Keys are still counted, and end no entry any more."""
+        self._timers.close()
+
+    def _press(self, digit: str, source: Source) -> bool:
+        if not self._keys.press(digit, source, self._loop.time()):
+            return False
+        self._timers.start("entry", 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
+        return True
+
+    def _complete(self) -> None:
+        digits = self._keys.take()
+        if digits:
+            self._entered(digits)

@@ -12,7 +12,6 @@ from typing import Any
 
 from callflow.call import machine
 from callflow.contracts import commands, events
-from callflow.journal.aliases import renewed
 from callflow.journal.journal import BEGAN, JournalEntry
 
 
@@ -42,7 +41,7 @@ class Replay:
 def replay(records: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
     """`lenient`: go on after a divergence, from the state that is on record."""
     done = Replay(_model(records))
-    for record in map(renewed, records):
+    for record in (each.renewed() for each in records):
         if not record.is_step or record.before == machine.HANGUP:  # a note, or what came after the end
             continue
         found = None

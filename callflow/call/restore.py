@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
+from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import tool_answered, tool_unknown, typed
 from callflow.call import machine
@@ -17,8 +18,8 @@ from callflow.call.dtmf import MASK
 from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
-from callflow.journal.aliases import renewed
-from callflow.journal.journal import BEGAN, NUMBER_ID, JournalEntry
+from callflow.journal.journal import BEGAN, JournalEntry
+from callflow.journal.notes import NumberId
 from callflow.journal.timeline import broke_in
 
 
@@ -71,6 +72,19 @@ class RestoredCall:
     odd: tuple[int, str] | None = None
     """How many records make no sense, and what is wrong with the first of them."""
 
+    @property
+    def agent_state(self) -> AgentState:
+        """What the call's agent must know of it."""
+        return AgentState(
+            turns=self.turns,
+            interruptions=self.interruptions,
+            greeting_is_over=self.opening_is_over,
+            changes=self.changes,
+            usage=self.usage,
+            first_word_ms=self.first_word_ms,
+            left_quietly=self.quiet,
+        )
+
 
 def restore_call(records: Sequence[JournalEntry]) -> RestoredCall | None:
     """None: the record does not begin with the call's beginning, so there is nothing to go by."""
@@ -84,7 +98,7 @@ def restore_call(records: Sequence[JournalEntry]) -> RestoredCall | None:
         began.at, done.model, done.steps,
     )  # fmt: skip
     talk = _Talk()
-    for record in map(renewed, records):
+    for record in (each.renewed() for each in records):
         try:
             _read(call, talk, record)
         except Exception as error:  # a caller is waiting: what one record says is worth less than the call
@@ -112,7 +126,7 @@ def _read(call: RestoredCall, talk: _Talk, record: JournalEntry) -> None:
             call.handed_over, call.quiet = True, bool(event.get("quiet"))
         case {"event": "ids"}:
             call.ids = _ids(event)
-        case {"event": str(name), "number": str(number)} if name == NUMBER_ID:
+        case {"event": str(name), "number": str(number)} if name == NumberId.kind:
             call.ids = replace(call.ids, number=number)
         case {"event": "command_done", "command": "hangup" | "reject"}:
             call.hangup = None

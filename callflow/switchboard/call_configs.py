@@ -47,17 +47,6 @@ def realtime_config(settings: Settings) -> RealtimeConfig:
     )
 
 
-def media_config(settings: Settings) -> MediaConfig:
-    """The config of one call's media."""
-    by_silence = settings.turn_detection == "server_vad"
-    return from_settings(
-        MediaConfig,
-        settings,
-        deaf_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
-        unended_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
-    )
-
-
 def deadline_seconds(settings: Settings) -> dict[str, float]:
     """How long each deadline of the machine is, by its name in `callflow.call.machine.DEADLINES`."""
     return {
@@ -84,18 +73,21 @@ def call_config(
     engine = realtime_config(settings)
     announced = settings.record_announcement if settings.record else ""
     deadlines = deadline_seconds(settings)
+    by_silence = settings.turn_detection == "server_vad"
     agent = from_settings(
         AgentConfig,
         settings,
         make_engine=lambda context, hear: OpenAIRealtime(engine, context, hear, account),
         disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
+        deaf_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
+        unended_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
     )
     return from_settings(
         CallConfig,
         settings,
         agent=agent,
-        media=media_config(settings),
+        media=from_settings(MediaConfig, settings),
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
         profile=profile,

@@ -68,7 +68,7 @@ async def stage(
 ) -> AsyncIterator[Product]:
     """A house whose deadlines and clips are short, and which must be left without an error of the sandbox."""
     telnyx = telnyx or exchange()
-    with mock.patch("callflow.call.call_config.clips.load", return_value=CLIPS):
+    with mock.patch("callflow.switchboard.call_configs.clips.load", return_value=CLIPS):
         async with product(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:
             yield the
             await until(lambda: not _webhooks_on_their_way(), "the last webhook to be answered", 8)

@@ -438,7 +438,7 @@ def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
             with monkeypatch.context() as patch:
                 match where:
                     case "make_engine":
-                        patch.setattr("callflow.call.call_config.OpenAIRealtime", broken)
+                        patch.setattr("callflow.switchboard.call_configs.OpenAIRealtime", broken)
                     case "engine.run":
                         patch.setattr("callflow.engines.openai_realtime.adapter.open_socket", broken_later)
                     case "engine.append":

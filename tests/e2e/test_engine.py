@@ -447,7 +447,7 @@ def test_the_words_of_both_sides_are_kept_in_order() -> None:
         realtime = Realtime(script=script, pace=Pace(first_byte_ms=30, transcription_ms=80, speed=8))
         async with product(realtime=realtime, **FAST) as the:
             one = await talk(the)
-            conversation = the.call.relay.conversation
+            conversation = the.call.agent.conversation
             for count in (1, 2, 3):
                 await one.session.wait_sent("response.done", count)
                 await the.until(lambda: conversation.state == "listening", "the caller to have heard it")
@@ -473,8 +473,8 @@ def test_an_interrupted_turn_keeps_what_was_heard_apart_from_what_was_not() -> N
             await the.until(lambda: one.phone.heard_ms > 900, "some of the greeting")
             one.phone.say(tone(160))
             await one.session.wait_for("conversation.item.truncate")
-            await the.until(lambda: len(the.call.relay.conversation.turns) == 2, "the caller's turn")
-            agent, caller = the.call.relay.conversation.turns
+            await the.until(lambda: len(the.call.agent.conversation.turns) == 2, "the caller's turn")
+            agent, caller = the.call.agent.conversation.turns
             truth = one.phone.heard_ms
             assert agent.text == text
             assert agent.interrupted
@@ -499,8 +499,8 @@ def test_a_transcription_that_fails_holds_nothing_up() -> None:
             one.phone.say(tone(160))
             await one.session.wait_sent("conversation.item.input_audio_transcription.failed")
             await one.session.wait_sent("response.done", 2)
-            await the.until(lambda: len(the.call.relay.conversation.turns) == 3, "three turns")
-            assert [turn.text for turn in the.call.relay.conversation.turns] == ["A tone.", "", "A tone."]
+            await the.until(lambda: len(the.call.agent.conversation.turns) == 3, "three turns")
+            assert [turn.text for turn in the.call.agent.conversation.turns] == ["A tone.", "", "A tone."]
             await goodbye(the, one)
 
     run(main())

@@ -390,7 +390,7 @@ def test_a_record_that_cannot_be_opened_keeps_nobody_from_being_answered(tmp_pat
         broken = tmp_path / "broken.db"
         broken.write_bytes(b"this is no database" * 100)
         async with recorded(tmp_path, database_url=f"sqlite:///{broken}") as (the, client):
-            assert any("THE RECORD CANNOT BE OPENED" in line for line in the.app.warnings)
+            assert any("THE HISTORY CANNOT BE OPENED" in line for line in the.app.warnings)
             one = await talk(the)
             await one.phone.hears(0.2)
             answer = await client.get("/api/conversations")

@@ -72,7 +72,7 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
             errors += [max(error - 2 * stall, 0.0) for error in how_true(one, truth, number, said[number])]
         assert one.session.violations == [], "a truncation was refused"
         assert the.call.relay.playout.stale_marks, "no mark came back with a clear: this proves nothing"
-        heard = [turn for turn in the.call.relay.conversation.turns if turn.interrupted and turn.is_heard]
+        heard = [turn for turn in the.call.agent.conversation.turns if turn.interrupted and turn.is_heard]
         assert heard == [], "marks that came back with a clear were counted"
         await goodbye(the, one)
     return errors

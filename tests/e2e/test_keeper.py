@@ -83,7 +83,7 @@ def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
     age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carriers' lists lag behind their calls."""
-    monkeypatch.setattr(recovery, "_AGAIN_SECONDS", (0.0,) * 5)
+    monkeypatch.setattr(recovery, "AGAIN_SECONDS", (0.0,) * 5)
 
     async def main() -> None:
         async with product() as the:

@@ -44,7 +44,7 @@ async def hangs_up(the: Product, *, speaking: bool = False) -> Talk:
     what = "input_audio_buffer.speech_started" if speaking else "input_audio_buffer.committed"
     await one.session.wait_sent(what)
     if speaking:
-        await the.until(lambda: the.call.relay.is_caller_speaking, "the server to hear them")
+        await the.until(lambda: the.call.agent.turns.taking.caller_speaking, "the server to hear them")
         clock = one.session.caller.clock_ms
         await the.until(lambda: one.session.caller.clock_ms > clock + 200, "some more words")
     else:
@@ -232,7 +232,7 @@ def test_an_answer_under_way_is_cancelled_once_and_its_tools_are_not_run() -> No
             await one.phone.hears_silence(200)
             one.phone.say(noise(400, 1))
             await one.session.wait_sent("input_audio_buffer.committed")
-            await the.until(lambda: the.call.relay.responses, "the answer to begin")
+            await the.until(lambda: the.call.agent.turns.taking.responses, "the answer to begin")
             await one.call.hang_up()
             await gone(the)
             await settled(the)
@@ -251,7 +251,7 @@ def test_a_caller_whom_only_we_have_heard_is_written_down_too() -> None:
         async with product(realtime=scribe(300), **FAST | {"turn_detection": "none"}) as the:
             one = await talk(the)
             one.phone.say(voices.load("caller/hours"))
-            await the.until(lambda: the.call.relay.dead_air.detector.is_alone, "our ear to hear them", 5)
+            await the.until(lambda: the.call.agent.turns.dead_air.detector.is_alone, "our ear to hear them", 5)
             await one.call.hang_up()
             await gone(the)
             await settled(the)

@@ -140,7 +140,7 @@ def test_a_media_stream_of_another_account_is_told(caplog: pytest.LogCaptureFixt
 
     async def main() -> str:
         with mock.patch.object(
-            carriers.twilio.carrier, "TwilioDialect", return_value=TwilioMediaProtocol("AC-another")
+            carriers.twilio.carrier, "TwilioMediaProtocol", return_value=TwilioMediaProtocol("AC-another")
         ):
             async with product(carrier=Twilio(PUBLIC), realtime=model(), **FAST) as the:
                 call = await the.carrier.ring()

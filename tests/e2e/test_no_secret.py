@@ -339,7 +339,7 @@ def test_a_database_in_trouble_makes_no_password_known() -> None:
             }  # fmt: skip
             async with ran(evidence, f"a server without its record, {name}", **env) as process:
                 telnyx.webhook_url = f"http://127.0.0.1:{await process.public_port()}/webhooks"
-                await process.says("THE RECORD CANNOT BE OPENED")
+                await process.says("THE HISTORY CANNOT BE OPENED")
                 call = await telnyx.ring()
                 await call.wait_streaming()
                 await call.hang_up()

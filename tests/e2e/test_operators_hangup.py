@@ -43,7 +43,7 @@ async def line(**settings: Any) -> AsyncIterator[tuple[Product, Port]]:
         **settings,
     }
     realtime = chosen.pop("realtime", None) or Realtime(script=Script.tone(20.0), pace=Pace.instant())
-    with mock.patch("callflow.call.call_config.clips.load", return_value=CLIPS):
+    with mock.patch("callflow.switchboard.call_configs.clips.load", return_value=CLIPS):
         async with product(realtime=realtime, **chosen) as the:
             yield the, Port(the.app.console_at[1], token=str(settings.get("console_token", "")))
 

@@ -262,7 +262,7 @@ os._Environ.__getitem__ = reading
 before = sorted(os.listdir("."))
 handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 import server
-from callflow.settings import SettingsError
+from callflow.contracts.errors import SettingsError
 ours = sorted(set(read) & set("OPENAI_API_KEY TELNYX_API_KEY TELNYX_PUBLIC_KEY PORT HOST MODEL VOICE".split()))
 assert not opened, opened
 assert not sockets, sockets

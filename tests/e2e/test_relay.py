@@ -68,7 +68,7 @@ def test_what_the_model_says_arrives_complete_in_order_and_in_whole_frames() -> 
             assert list(dict.fromkeys(mark.split(":")[0] for mark in marks)) == one.agent_items()
             assert [int(mark.rsplit(":")[2]) for mark in marks] == list(range(1, len(marks) + 1))
 
-            await the.until(lambda: the.call.relay.conversation.state == "listening", "the caller to have heard it all")
+            await the.until(lambda: the.call.agent.conversation.state == "listening", "the caller to have heard it all")
             assert one.truncates() == {}
             assert one.stream.clears == 0
             await goodbye(the, one)
@@ -323,7 +323,7 @@ def test_an_interruption_after_everything_was_heard_changes_nothing() -> None:
             await one.session.wait_sent("input_audio_buffer.speech_stopped")
             assert one.stream.clears == 0, "the carrier was told to clear although nothing was playing"
             assert one.truncates() == {}, "an item was truncated although it was heard in full"
-            assert relay.conversation.interruptions == 0
+            assert the.call.agent.conversation.interruptions == 0
             await goodbye(the, one)
 
     run(main())
@@ -361,7 +361,7 @@ def test_many_interruptions_in_a_row_leave_the_conversation_true() -> None:
             for item, ends in one.truncates().items():
                 assert len(ends) == 1
                 assert 0 <= ends[0] <= one.generated_ms(item)
-            cut = {turn.item for turn in the.call.relay.conversation.turns if turn.interrupted}
+            cut = {turn.item for turn in the.call.agent.conversation.turns if turn.interrupted}
             await the.until(lambda: cut <= set(one.truncates()), "the model to be told of every cut")
             assert cut == set(one.truncates())
             await goodbye(the, one)

@@ -205,7 +205,7 @@ async def no_end(how: str) -> None:
             one.answer()
         await one.phone.hears(0.3, since=stopped, timeout=stopped + 5 - time.monotonic())
         await one.rest()
-        assert one.the.call.relay.is_caller_speaking is False
+        assert one.the.call.agent.turns.taking.caller_speaking is False
         assert len(one.the.happened("filler")) <= 1
 
 

@@ -1,0 +1,26 @@
+"""What an agent must know of its call when another process had it before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from callflow.agent.conversation import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentState:
+    turns: Sequence[Turn]
+    """What was said, in order."""
+    interruptions: int
+    greeting_is_over: bool
+    """The protected sentence was heard, or there was none."""
+    changes: Mapping[str, Any]
+    """Settings of the session that were changed in mid-call, by name."""
+    usage: Mapping[str, Any]
+    """What the call has used so far: see `UsageTotal`."""
+    first_word_ms: int | None
+    """From the answer to the agent's first audio, in ms; None: there was none."""
+    left_quietly: bool
+    """The call was handed over at a moment when nobody spoke."""

@@ -1,0 +1,95 @@
+"""Barge-in: what follows when the caller speaks while the agent does, and whether it was speech at all. Pure.
+
+Decided once, here, with everything that the decision needs as an argument; `turn_manager.py` does what it says. What
+the caller last interrupted is remembered here as well, and nowhere else, until it is known whether that was speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from callflow.contracts.media import Cut
+
+
+class Situation(NamedTuple):
+    """How things are at the moment when the engine says that the caller has begun to speak."""
+
+    protected: bool
+    """What is being said cannot be interrupted."""
+    silenced: bool
+    """The agent has had its last word: a clip of ours ends the call."""
+    unplayed: bool
+    """Some of what was said is still to be heard."""
+    engine_stops_itself: bool
+    """The engine stops its own response when it hears the caller; else that is for us to do."""
+    min_interruption_ms: int
+    """How long the caller must speak for the agent to stop; 0: not at all."""
+
+
+Decision = Literal["ignore", "answer_later", "wait", "interrupt", "listen"]
+"""What to do when the caller begins to speak:
+
+`ignore`: nothing, the call is ending. `answer_later`: let the protected sentence be heard, then answer the caller.
+`wait`: stop the agent only if they still speak after `min_interruption_ms`. `interrupt`: stop the agent now, and tell
+the engine how much was heard. `listen`: nothing is to be heard any more; the turn is theirs.
+"""
+
+
+def on_speech(at: Situation) -> Decision:
+    """Decide what follows when the caller begins to speak."""
+    if at.silenced:
+        return "ignore"
+    if at.protected:
+        return "answer_later"
+    if not at.unplayed:
+        return "listen"
+    return "wait" if at.min_interruption_ms and not at.engine_stops_itself else "interrupt"
+
+
+class Evidence(NamedTuple):
+    """What is known of the sound that interrupted the agent, when its transcript has come."""
+
+    words: bool
+    """The transcript has a letter or a digit in it."""
+    detector: Literal["speech", "noise", ""]
+    """What our own detector took it for; "": it cannot tell."""
+    caller_speaking: bool
+    ending: bool
+    """The agent is saying its last words."""
+
+
+class Interruption:
+    """What the caller last interrupted, and by which of their turns, until it is known whether that was speech."""
+
+    def __init__(self) -> None:
+        self._cuts: tuple[Cut, ...] = ()
+        self._item = ""
+        self._responses = 0
+
+    def began(self, cuts: Sequence[Cut]) -> None:
+        """The agent was interrupted: these stretches were cut."""
+        self._cuts, self._item, self._responses = tuple(cuts), "", 0
+
+    def caller_item(self, item: str) -> None:
+        """The engine has opened the item that the interrupting sound belongs to."""
+        if self._cuts and not self._item:
+            self._item = item
+
+    def response_began(self) -> None:
+        """The engine answers: evidence that it took the sound for speech."""
+        self._responses += 1
+
+    def was_false(self, item: str, evidence: Evidence) -> Cut | None:
+        """Decide whether that turn of the caller's has interrupted the agent by mere noise: the cut from which the
+        agent should go on then, else None. Either way that interruption is settled.
+
+        An empty transcript alone proves nothing: what the engine and our own detector have heard outweighs it.
+        """
+        if item != self._item or not self._cuts:
+            return None
+        first, answered = self._cuts[0], self._responses > 0
+        self._cuts, self._item = (), ""
+        if evidence.words or evidence.detector == "speech" or (answered and evidence.detector != "noise"):
+            return None
+        return None if evidence.caller_speaking or evidence.ending else first

@@ -1,0 +1,43 @@
+"""The end of a call was called off, because the caller interrupted the goodbye: the next one ends it for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from callflow.agent import goodbye
+from callflow.agent.conversation import Conversation
+from callflow.contracts.events import EndRequested, Event, NoInput
+from callflow.timers import Timers
+
+
+_TIMER: Final = "second goodbye"
+
+
+class SecondGoodbye:
+    def __init__(self, conversation: Conversation, post: Callable[[Event], None]) -> None:
+        self._conversation, self._post = conversation, post
+        self._timers = Timers()
+        self._since: int | None = None
+        """The place in the conversation at which the goodbye was interrupted; None: none was."""
+
+    def called_off(self) -> None:
+        """The caller has just interrupted a goodbye."""
+        self._since = len(self._conversation.turns)
+
+    def rest(self) -> None:
+        """It is the caller's turn, and nobody speaks. May be called as often as one likes."""
+        if self._since is None or self._timers.is_running(_TIMER):
+            return
+        turns = self._conversation.turns[self._since :]
+        agent = next((turn.text for turn in reversed(turns) if turn.who == "agent" and turn.has_sound), "")
+        caller = next((turn.text for turn in reversed(turns) if turn.who == "caller"), "")
+        then, seconds = goodbye.after(agent, caller)
+        if then == "end":
+            self._timers.start(_TIMER, seconds, self._post, EndRequested(reason="agent"))
+        elif then == "ask":
+            self._timers.start(_TIMER, seconds, self._post, NoInput(time=1, last=True, why="called off"))
+
+    def stop(self) -> None:
+        """Somebody speaks, or words are owed."""
+        self._timers.stop(_TIMER)

@@ -1,0 +1,112 @@
+"""What both sides have said, as text: turns are written into the journal when their words have come, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Container
+from typing import Final
+
+from callflow.agent.conversation import Turn, describe
+from callflow.agent.late_transcripts import TOO_LATE
+from callflow.agent.turn_manager import TurnManager
+from callflow.contracts.engine import ItemAdded, Transcript, TranscriptFailed
+
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED: Final = 64
+"""Items whose words are still to come; of an engine that opens more, the oldest is forgotten."""
+
+
+class Transcripts:
+    def __init__(
+        self,
+        call: str,
+        turns: TurnManager,
+        *,
+        note: Callable[..., None],
+        forget_audio: Callable[[], None],
+        caller_said: Callable[[str, str], None],
+    ) -> None:
+        """`forget_audio`: told when the audio of the caller's last turn need not be kept any more. `caller_said`: told
+        of every finished transcript of theirs, with its item, as long as the call goes on."""
+        self._call, self._turns, self._note = call, turns, note
+        self._forget_audio, self._caller_said = forget_audio, caller_said
+        self._clock = asyncio.get_running_loop().time
+        self._opened: dict[str, float] = {}
+        """When items whose words are still to come took their place."""
+        self._has_warned = False
+        self.is_late = False
+        """The call is over, and words of the caller are still to come."""
+
+    def item_added(self, heard: ItemAdded) -> None:
+        """An item takes its place in the conversation."""
+        self._turns.conversation.opened(heard.who, heard.item)
+        self._opened[heard.item] = self._clock()
+        if len(self._opened) > _REMEMBERED:
+            del self._opened[next(iter(self._opened))]
+        if heard.who == "caller" and self._turns.taking.caller_item(heard.item):
+            self._turns.interruption.caller_item(heard.item)
+
+    def transcript(self, heard: Transcript) -> None:
+        """A piece of text, or the whole of it."""
+        turn = self._turns.conversation.words(heard.who, heard.item, heard.text, final=heard.final)
+        if not heard.final:
+            return
+        if heard.who == "caller":
+            if self._turns.taking.transcribed(heard.item):
+                self._forget_audio()
+            if not self.is_late:
+                self._caller_said(heard.item, heard.text)
+        if turn is not None and (turn.who == "caller" or turn.has_sound):
+            self._write(turn, whole=turn.who == "caller" or not self.is_late or turn.is_complete)
+        elif turn is not None and (self.is_late or not self._turns.taking.responses):
+            self.item_over(heard.item, broken=True)  # late words of something of which nothing was to be heard
+
+    def failed(self, heard: TranscriptFailed) -> None:
+        """That the caller has spoken is known, and stands in the journal; what they said will never be known."""
+        turn = self._turns.conversation.opened("caller", heard.item)
+        now = self._clock()
+        began = self._opened.get(heard.item, now)
+        self._note("not_transcribed", item=heard.item, reason=heard.reason, ago_ms=round((now - began) * 1000))
+        if turn is not None and turn.text:
+            self._write(turn, whole=False)  # a part of it was
+        self._opened.pop(heard.item, None)
+        if heard.reason == TOO_LATE:
+            log.info("call %s: what the caller said last is not written down: %s", self._call, heard.reason)
+        elif not self._has_warned:
+            self._has_warned = True
+            log.warning("call %s: what the caller says is not written down: %s", self._call, heard.reason)
+
+    def item_over(self, item: str, *, broken: bool) -> None:
+        """Nothing more comes of what the agent says there. What of it had no sound was said to nobody."""
+        conversation = self._turns.conversation
+        if (turn := conversation.never_sounded(item)) is not None:
+            self._opened.pop(item, None)
+            turn.is_written = True
+            self._note("cut_off", cuts=[describe(item, 0, 0, turn)])
+            return
+        turn = conversation.turn(item)
+        if turn is None or turn.who != "agent" or not turn.has_sound or turn.interrupted:
+            return
+        if broken:
+            conversation.incomplete(turn)
+        if turn.text and (broken or not turn.is_written):
+            self._write(turn, whole=not broken)
+
+    def finish(self, still_to_come: Container[str]) -> None:
+        """The call is over: write down every turn that is not, but for those whose words are still to come."""
+        for turn in self._turns.conversation.turns:
+            if turn.item and turn.text and not turn.is_written and turn.item not in still_to_come:
+                if turn.who == "agent":
+                    self.item_over(turn.item, broken=True)
+                if not turn.is_written:
+                    self._write(turn, whole=False)
+
+    def _write(self, turn: Turn, *, whole: bool) -> None:
+        """Its place is where it began, which may be before what was written earlier."""
+        now = self._clock()
+        ago = round((now - self._opened.pop(turn.item, now)) * 1000)
+        turn.is_written = True
+        self._note("turn", who=turn.who, item=turn.item, text=turn.text, ago_ms=ago, whole=whole)

@@ -1,0 +1,67 @@
+"""The end of a call: the engine's session may stay for a moment, for words of the caller that are still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.late_transcripts import LEFT, TOO_LATE, LateTranscripts
+from callflow.agent.transcripts import Transcripts
+from callflow.agent.turn_manager import TurnManager
+from callflow.contracts.engine import EngineEvent
+from callflow.media.relay import Relay
+
+
+class WindUp:
+    def __init__(
+        self,
+        *,
+        relay: Relay,
+        turns: TurnManager,
+        sessions: EngineSessions,
+        transcripts: Transcripts,
+        seconds: float,
+        hear: Callable[[EngineEvent], None],
+    ) -> None:
+        """`seconds`: how long words may still come; 0: not at all. `hear`: told what comes of them."""
+        self._relay, self._turns, self._sessions, self._transcripts = relay, turns, sessions, transcripts
+        self._seconds, self._hear = seconds, hear
+        self._late: LateTranscripts | None = None
+
+    def begin(self) -> bool:
+        """See whether words of the caller are still to come, and have the session stay for them. Returns whether it
+        does."""
+        sessions, turns = self._sessions, self._turns
+        if not sessions.writes_down:
+            return False
+        speaking = turns.taking.caller_speaking or turns.dead_air.detector.is_alone
+        if speaking or turns.taking.has_no_item:
+            sessions.owed.is_unplaced = True
+        if not sessions.owed or not self._seconds:
+            return False
+        if self._relay.frame_batcher is not None:
+            self._relay.frame_batcher.flush()
+        late = LateTranscripts(sessions.owed, self._hear)
+        if not sessions.wind_up(late, speaking=speaking):
+            return False
+        self._late, self._transcripts.is_late = late, True
+        return True
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until nothing of what the caller has said is to come any more, or so long."""
+        if self._late is not None:
+            await self._late.come(seconds)
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        if self._late is not None:
+            self._late.give_up()
+
+    def close(self, *, for_good: bool) -> None:
+        """Nothing more will come: note what the caller has said and nobody has written down. Not `for_good`: the call
+        goes on in another process."""
+        if self._late is not None:
+            self._late.close()
+        if self._sessions.writes_down:
+            for never in self._sessions.owed.close(TOO_LATE if for_good else LEFT):
+                self._transcripts.failed(never)

@@ -1,0 +1,49 @@
+"""Our own recorded sentences, on their way to the caller through the same playout as the agent's speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from callflow.contracts.media import Key
+from callflow.media.clips import Clip
+from callflow.media.playout import Playout
+
+
+_PREFIX: Final = "clip:"
+
+
+def is_clip(item: str) -> bool:
+    """Whether a stretch in the playout is a clip of ours, and nothing that the engine said."""
+    return item.startswith(_PREFIX)
+
+
+class ClipPlayer:
+    def __init__(self, clips: Mapping[str, Clip], playout: Playout) -> None:
+        """`clips`: by name, in the language of the call."""
+        self._clips, self._playout = clips, playout
+        self._fillers = 0
+        self._last = ""
+
+    def clip(self, *names: str) -> Clip | None:
+        """The first of these that there is."""
+        return next((self._clips[name] for name in names if name in self._clips), None)
+
+    def put_last(self, clip: Clip, name: str) -> None:
+        """Queue the sentence that ends the call."""
+        self._last = name
+        self._put(clip, name)
+
+    def put_filler(self, clip: Clip) -> None:
+        """Queue a sentence in the agent's stead, behind what is being said."""
+        self._fillers += 1
+        self._put(clip, f"{clip.name}:{self._fillers}")
+
+    def ended_by(self, item: str) -> str:
+        """The name of the sentence that ends the call, if `item` is that one; "": it is not."""
+        return self._last if self._last and item == f"{_PREFIX}{self._last}" else ""
+
+    def _put(self, clip: Clip, item: str) -> None:
+        key = Key(_PREFIX + item, session=0)
+        self._playout.add(key, _PREFIX, clip.audio)
+        self._playout.finish(key)
