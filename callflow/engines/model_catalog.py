@@ -1,33 +1,54 @@
-"""What is known of the vendor's models (`models.toml`): when they end, what they cost, what they can do."""
+"""What is known of the vendor's models (`models.toml`): what they can do, when they end, and what their work costs.
+
+Pure, but for reading that file once. What it does not say is unknown, which is not 0 and not "no".
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
+
+
+_KINDS: Final = ("audio", "text", "image")
+_SNAPSHOT: Final = re.compile(r"(.+)-20\d{2}-\d{2}-\d{2}")
+"""The name of a dated snapshot: its model, then the day."""
+_ABOUT_PRICES: Final = ("since", "source")
+"""What a row of prices holds beside the prices."""
 
 
 @cache
-def _known() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    return tomllib.loads((resources.files(__package__) / "models.toml").read_text("utf-8"))
+def _known() -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables of all models by name: those that speak and those that transcribe."""
+    document = tomllib.loads((resources.files(__package__) / "models.toml").read_text("utf-8"))
+    return document["models"] | document["transcription"]
 
 
 def about(model: str) -> Mapping[str, Any]:
-    """What is known of a voice model or a model that transcribes; empty for an unknown one."""
-    return _known()["models"].get(model) or _known()["transcription"].get(model) or {}
+    """Return what is known of a model, by the names in `models.toml`; empty for an unknown model.
+
+    A dated snapshot has what its model has, except for `ends`, and what stands in its own table wins.
+    """
+    own = _known().get(model, {})
+    snapshot = _SNAPSHOT.fullmatch(model)
+    if snapshot is None:
+        return own
+    inherited = {name: value for name, value in _known().get(snapshot[1], {}).items() if name != "ends"}
+    return inherited | own
 
 
 def reasons(model: str) -> bool:
-    """Whether it takes `reasoning` and `parallel_tool_calls`. Of a model that is not known its name must tell."""
+    """Return whether a model takes `reasoning` and `parallel_tool_calls`; an unknown one is judged by its name."""
     known = about(model).get("reasoning")
     return bool(known) if known is not None else model.startswith("gpt-realtime-2") and "-2025" not in model
 
 
 def shutdown_warning(model: str, today: date) -> str | None:
-    """For the start: the model is switched off, or will be."""
+    """Return a sentence for the start-up report when the vendor has switched this model off, or will; else None."""
     ends = about(model).get("ends")
     if not isinstance(ends, date):
         return None
@@ -35,8 +56,71 @@ def shutdown_warning(model: str, today: date) -> str | None:
     return f"{model} {how} by its vendor on {ends.isoformat()}: choose another"
 
 
-def price(model: str, on: date) -> Mapping[str, float] | None:
-    """US dollars for a million tokens of each kind (or for a minute) on that day; None: unknown, which is not 0."""
-    prices = [each for each in about(model).get("prices", ()) if each["since"] <= on]
-    newest = max(prices, key=lambda each: each["since"], default=None)
-    return None if newest is None else {name: value for name, value in newest.items() if name != "since"}
+def prices(model: str, day: date) -> Mapping[str, float] | None:
+    """Return the prices of a model on a day; None when they are unknown.
+
+    US dollars for a million tokens (`audio_in`, `audio_cached`, `audio_out`, and the same for `text` and `image`), or
+    for a `minute` of audio.
+    """
+    rows = [row for row in about(model).get("prices", ()) if row["since"] <= day]
+    newest = max(rows, key=lambda row: row["since"], default=None)
+    return None if newest is None else {name: float(newest[name]) for name in newest if name not in _ABOUT_PRICES}
+
+
+def read_usage(usage: Any) -> dict[str, float]:
+    """Read a `usage` object of the Realtime API, of a response or of a transcription.
+
+    Returns tokens by kind (`audio_in`, `audio_cached`, `audio_out`, and the same for `text` and `image`) without those
+    that are 0, or `{"seconds": …}` for a model that is paid by the minute; empty when `usage` says nothing. Cached
+    tokens are counted in `…_in` as well. Vendor: `usage` in the events `response.done` and
+    `conversation.item.input_audio_transcription.completed`.
+    """
+    if not isinstance(usage, Mapping):
+        return {}
+    if isinstance(usage.get("seconds"), (int, float)):
+        return {"seconds": float(usage["seconds"])}
+    came, went = _part(usage, "input_token_details"), _part(usage, "output_token_details")
+    cached = _part(came, "cached_tokens_details")
+    found: dict[str, float] = {}
+    for kind in _KINDS:
+        found[f"{kind}_in"] = _count(came, f"{kind}_tokens")
+        found[f"{kind}_cached"] = _count(cached, f"{kind}_tokens")
+        found[f"{kind}_out"] = _count(went, f"{kind}_tokens")
+    # Tokens that the details leave out are text.
+    for name, total in (("in", "input_tokens"), ("out", "output_tokens")):
+        missing = _count(usage, total) - sum(found[f"{kind}_{name}"] for kind in _KINDS)
+        found[f"text_{name}"] += max(missing, 0)
+    return {name: count for name, count in found.items() if count}
+
+
+def cost(model: str, used: Mapping[str, float], day: date | None = None) -> float | None:
+    """Return the cost in US dollars of what `read_usage` returned; None when the price of any part is unknown.
+
+    `day`: when it was used; None: today (UTC).
+    """
+    price = prices(model, day or datetime.now(UTC).date())
+    if price is None:
+        return None
+    if "seconds" in used:
+        return used["seconds"] / 60 * price["minute"] if "minute" in price else None
+    total = 0.0
+    for name, count in used.items():
+        kind, way = name.rsplit("_", 1)
+        if way == "in":
+            count -= min(used.get(f"{kind}_cached", 0), count)  # the cached ones are among them
+        if not count:
+            continue
+        if name not in price:
+            return None
+        total += count * price[name] / 1e6
+    return total
+
+
+def _part(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = mapping.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _count(mapping: Mapping[str, Any], name: str) -> float:
+    value = mapping.get(name)
+    return value if isinstance(value, (int, float)) and value > 0 else 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 import pytest
 
 from callflow.contracts.engine import SessionContext
-from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 from callflow.sandbox.openai_realtime import Quirks
@@ -213,26 +211,6 @@ def test_a_change_sends_what_is_different_and_never_another_voice_once_it_has_sp
     assert partial["audio"]["output"] == {"voice": "cedar"}
     assert left_out == []
     assert session_config.changed(one, BRIEF, {}, spoken=True)[0] == {"type": "realtime"}
-
-
-# Models
-
-
-def test_models_that_end_are_warned_of() -> None:
-    assert model_catalog.shutdown_warning("gpt-realtime-2.1", date(2026, 11, 25)) is None
-    assert "will be switched off" in (model_catalog.shutdown_warning("gpt-realtime", date(2026, 11, 25)) or "")
-    assert "was switched off" in (model_catalog.shutdown_warning("gpt-realtime", date(2027, 1, 20)) or "")
-    assert "2027-02-26" in (model_catalog.shutdown_warning("whisper-1", date(2026, 11, 25)) or "")
-    assert model_catalog.shutdown_warning("a model of next year", date(2026, 11, 25)) is None
-
-
-def test_prices_have_dates_and_an_unknown_one_is_not_zero() -> None:
-    assert model_catalog.price("gpt-realtime-2.1", date(2026, 11, 25)) == {
-        "audio_in": 32.0, "audio_cached": 0.40, "audio_out": 64.0,
-        "text_in": 4.0, "text_cached": 0.40, "text_out": 24.0,
-    }  # fmt: skip
-    assert model_catalog.price("gpt-realtime-2.1", date(2026, 1, 1)) is None
-    assert model_catalog.price("nobody knows", date(2026, 11, 25)) is None
 
 
 def _keys(value: Any) -> set[str]:

@@ -46,7 +46,7 @@ from callflow.contracts.engine import (
 from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines import prices
+from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import audio_format, server_events, session_config, session_refusal
 from callflow.engines.openai_realtime import event_summary as shown
 from callflow.engines.openai_realtime.account import Account, open_socket
@@ -613,9 +613,9 @@ class OpenAIRealtime:
         return server_events.tool_calls(items)
 
     def _bill(self, model: str, usage: Any) -> None:
-        used = prices.read(usage)
+        used = model_catalog.read_usage(usage)
         if used:
-            self._hear(Usage(model, used, prices.cost(model, used)))
+            self._hear(Usage(model, used, model_catalog.cost(model, used)))
 
     # Audio
 
