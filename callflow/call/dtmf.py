@@ -1,7 +1,7 @@
 """The keys of the caller's telephone (DTMF): each counted once, and gathered into entries.
 
-A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. A key that one source
-reports is taken; the same key from the other source within ten seconds is recognized as the same press.
+A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. A key that one
+source reports is taken; the same key from the other source within ten seconds is recognized as the same press.
 
 `KeyBuffer` is pure: time is an argument. `DtmfCollector` adds the timer that ends an entry after a pause.
 """

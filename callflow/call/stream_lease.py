@@ -1,4 +1,7 @@
-"""The media streams of one call, one after another: their tokens, and which of them a socket may join."""
+"""The media streams of one call, one after another: address and secrets of the newest, and which socket may join.
+
+A stream has one socket at a time. An older stream's token is refused as soon as a newer stream was asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,52 @@ from typing import Final
 
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts.errors import Refused
+from callflow.contracts.events import CarrierNotice, Event, StreamFailed
+from callflow.contracts.secret_text import Secrets
 
 
 _USES: Final = 2
-"""A carrier that reconnects may use its token once more, after its first socket has closed."""
+"""Sockets that may join one stream, one after the other: a carrier that reconnects uses its token once more."""
 
 
 class StreamLease:
-    def __init__(self, call: str, mint: StreamTokens, address: Callable[[], str]) -> None:
-        self._call, self._mint, self._address = call, mint, address
+    """Which of the call's streams is the newest, and whether a socket may join it."""
+
+    def __init__(self, call: str, tokens: StreamTokens, address: Callable[[], str]) -> None:
+        """`address`: our public address, http or https, without a path."""
+        self._call, self._tokens, self._address = call, tokens, address
         self.ordinal = 0
-        """Of the newest one, from 1."""
+        """Of the newest stream, from 1; 0: none was asked for yet."""
         self.url = self.secret = self.name = ""
+        """Of the newest stream: where its socket connects (ws or wss, with its token in the path), the secret that a
+        carrier may send in a header, and its name in the carrier's webhooks."""
         self._uses = 0
         self._reserved = False
-        self._attended = 0
-        """Which of the call's streams has a socket, or had the last one."""
+        self._joined = 0
+        """Ordinal of the stream that has a socket, or had the last one."""
 
     def open(self) -> None:
-        """Another stream, in place of the one before."""
+        """Begin another stream, in place of the one before."""
         self.ordinal += 1
         self.renew()
 
     def renew(self) -> None:
-        """The same one is asked for once more: its token can be made again."""
+        """Make the newest stream's address and secrets again, because the same stream is asked for once more."""
         self._uses = 0
-        token = self._mint.path_token(self._call, self.ordinal)
-        self.secret = self._mint.header_token(self._call, self.ordinal)
+        token = self._tokens.path_token(self._call, self.ordinal)
+        self.secret = self._tokens.header_token(self._call, self.ordinal)
         self.url = f"{_websocket(self._address())}/media-stream/{token}"
         self.name = f"stream-{self.ordinal}"
 
     def claim(self, ordinal: int, *, is_attended: bool) -> None:
-        """Reserve it for one socket. Raises Refused."""
+        """Reserve a stream for one socket, which must `join` or `unclaim` it. Raises Refused.
+
+        `ordinal`: of the stream, from its token. `is_attended`: a socket is open now.
+        """
         if ordinal != self.ordinal:
             raise Refused("this token's stream was replaced by another")
-        # An older stream's socket may not have been missed yet: then the newer stream takes its place.
-        if self._reserved or (is_attended and self._attended == ordinal):
+        # An open socket may belong to an older stream whose end was not noticed yet: the newer stream replaces it.
+        if self._reserved or (is_attended and self._joined == ordinal):
             raise Refused("this stream has a socket already")
         if self._uses >= _USES:
             raise Refused("this token is used up")
@@ -50,15 +63,26 @@ class StreamLease:
         self._reserved = True
 
     def unclaim(self) -> None:
+        """Give the reservation back: the socket was not opened after all."""
         self._reserved = False
 
-    def attended(self) -> str:
-        """The socket is there. Returns the stream's second secret."""
+    def join(self) -> str:
+        """Turn the reservation into a socket. Returns the secret that the carrier may send with its first frame."""
         self._reserved = False
-        self._attended = self.ordinal
-        return self._mint.header_token(self._call, self.ordinal)
+        self._joined = self.ordinal
+        return self._tokens.header_token(self._call, self.ordinal)
+
+    def failed(self, event: StreamFailed) -> Event:
+        """Return what the machine and the journal may see of a carrier's report that a stream could not be opened:
+        without its address, which holds a token. A report about an older stream is a mere notice."""
+        if not event.address:
+            return event
+        if event.address not in (self.url, self.name):
+            return CarrierNotice(kind="an earlier stream failed")
+        # the reason may repeat the address, and the secret that went with it
+        return StreamFailed(reason=Secrets([self.secret]).told(event.reason))
 
 
 def _websocket(address: str) -> str:
-    """http gives ws, https gives wss."""
+    """Turn http into ws, and https into wss."""
     return "ws" + address.removeprefix("http")

@@ -146,14 +146,14 @@ class Switchboard:
             event = self._about(call, signal)
             if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier knows best
                 call.take_back("asking" if isinstance(event, CallResumed) else "over")
-            return call.ask(event)
+            return call.request_reply(event)
         answer: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._leaving:
             answer.set_result(self._later(carrier, signal))
             return answer
         call = self._receive(carrier, signal)
         if call is not None:
-            return call.ask(self._first(call, signal.event))
+            return call.request_reply(self._first(call, signal.event))
         answer.set_result(carrier.reply(signal.event, (), over=True))
         return answer
 

@@ -54,7 +54,7 @@ def test_a_deadline_passes_once_unless_it_is_disarmed_and_anew_when_it_is_armed_
     clock.run(100)
     assert passed == [DeadlinePassed(deadline="ring")]
     deadlines.arm("ring", 10.0)
-    deadlines.clear()
+    deadlines.close()
     clock.run(100)
     assert len(passed) == 1
 

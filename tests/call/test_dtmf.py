@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.call.dtmf import KeyBuffer, Source, pace
+from callflow.call.dtmf import KeyBuffer, Source, key_rate_limit
 from callflow.contracts.rate_limit import RateLimit
 
 
@@ -109,20 +109,20 @@ def taken(keys: RateLimit, *times: float) -> int:
 def test_whoever_types_quickly_loses_no_key() -> None:
     """Twelve keys a second, each told twice, for a minute."""
     times = [100 + number / 12 for number in range(720) for _ in "12"]
-    assert taken(pace(), *times) == len(times)
+    assert taken(key_rate_limit(), *times) == len(times)
 
 
 def test_keys_that_a_carrier_tells_late_and_together_are_taken() -> None:
-    assert taken(pace(), *[5.0] * 40) == 40
+    assert taken(key_rate_limit(), *[5.0] * 40) == 40
 
 
 def test_a_flood_is_cut_to_what_a_telephone_can_send() -> None:
     times = [100 + number / 7500 for number in range(75_000)]
-    assert 300 <= taken(pace(), *times) <= 360 + 1
+    assert 300 <= taken(key_rate_limit(), *times) <= 360 + 1
 
 
 def test_after_a_flood_keys_are_taken_again() -> None:
-    keys = pace()
+    keys = key_rate_limit()
     taken(keys, *[1.0] * 1000)
     assert not keys.take(1.0)
     assert keys.take(1.1)

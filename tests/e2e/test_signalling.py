@@ -323,7 +323,7 @@ def test_a_call_with_too_much_to_do_says_503_and_the_retry_is_no_repeat(monkeypa
             ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id}
             body = webhook("call.dtmf.received", leg(**ids, digit="7"))
             with monkeypatch.context() as patch:
-                patch.setattr("callflow.call.call._MAILBOX", 0)
+                patch.setattr("callflow.call.mailbox._MOST", 0)
                 answer = await post(the, body)
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), answer.text
             taken(await post(the, body), "the retry")

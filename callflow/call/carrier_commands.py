@@ -1,0 +1,110 @@
+"""What one call wants of its carrier: commands become requests, requests are sent, and results come back as events.
+
+A webhook's reply may carry some of them (Twilio: TwiML); the others go over the carrier's API. Either way the result is
+a `CommandDone` or a `CommandFailed` for the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from callflow.call.stream_lease import StreamLease
+from callflow.contracts import commands, events
+from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
+from callflow.contracts.commands import Command
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.events import Event, LegIds
+from callflow.contracts.log_format import CALL
+
+
+log = logging.getLogger(__name__)
+
+FIRST_ANSWER = (1, 0)
+"""Step and ordinal of the command that answers a call, unless the journal says otherwise."""
+
+
+class CarrierCommands:
+    """The carrier's side of one call. It keeps no state of the call but which command answered it."""
+
+    def __init__(
+        self,
+        call: str,
+        carrier: Carrier,
+        streams: StreamLease,
+        *,
+        post: Callable[[Event], None],
+        own: Callable[[Coroutine[Any, Any, None], str], None],
+        outlive: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """`post`: takes the results. `own`: runs a task that ends with the call. `outlive`: runs one that has to be
+        finished although the call is over."""
+        self._call, self._carrier, self._streams = call, carrier, streams
+        self._post, self._own, self._outlive = post, own, outlive
+        self.answered_by = FIRST_ANSWER
+        """Step and ordinal of the command that answers the call: an answer that is repeated has the same id."""
+
+    def request(
+        self, command: Command, step: int, ordinal: int, *, ids: LegIds, from_number: str = "", to_number: str = ""
+    ) -> CarrierRequest:
+        """Make the request for a command of this step, which is the `ordinal`-th of that step, from 0.
+
+        A command that asks for a media stream opens another stream, except an answer that is repeated: that one asks
+        for the newest stream once more.
+        """
+        url = secret = name = ""
+        place = (step, ordinal)
+        if isinstance(command, (commands.Answer, commands.StartStream)):
+            if isinstance(command, commands.Answer) and command.again:
+                place = self.answered_by
+                self._streams.renew()
+            else:
+                self._streams.open()
+            url, secret, name = self._streams.url, self._streams.secret, self._streams.name
+        return CarrierRequest(
+            command=command,
+            id=commands.command_id(self._call, *place),
+            call=self._call,
+            ids=ids,
+            stream_url=url,
+            stream_secret=secret,
+            stream_name=name,
+            from_number=from_number,
+            to_number=to_number,
+        )
+
+    def reply(self, event: Event, requests: Sequence[CarrierRequest], *, over: bool) -> WebhookReply:
+        """Make the reply to the webhook that brought this event. `over`: the call has ended.
+
+        Nothing is ever heard of the requests that the reply carries, so they count as done; one that answers the call
+        has answered it. `rest` of the reply is still to be sent.
+        """
+        reply = self._carrier.reply(event, requests, over=over)
+        for request in requests:
+            if request not in reply.rest:
+                self._post(events.CommandDone(command=request.command.name))
+                if isinstance(request.command, commands.Answer):
+                    self._post(events.CallAnswered())
+        return reply
+
+    def send(self, request: CarrierRequest) -> None:
+        """Send the request over the carrier's API, in a task. The end of a call is sent although the call is over."""
+        if isinstance(request.command, (commands.Hangup, commands.Reject)):
+            self._outlive(self._execute(request))
+        else:
+            self._own(self._execute(request), request.command.name)
+
+    async def _execute(self, request: CarrierRequest) -> None:
+        name = request.command.name
+        CALL.set(self._call)
+        try:
+            await self._carrier.execute(request)
+        except CarrierError as error:
+            log.warning("call %s: %s failed: %s", self._call, name, error)
+            self._post(events.CommandFailed(command=name, gone=error.gone, reason=str(error)))
+        except Exception as error:
+            log.exception("call %s: %s failed through a fault of our own", self._call, name)
+            self._post(events.CommandFailed(command=name, reason=type(error).__name__))
+        else:
+            self._post(events.CommandDone(command=name))
