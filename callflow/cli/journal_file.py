@@ -11,7 +11,6 @@ import msgspec
 
 from callflow.contracts import printable
 from callflow.contracts.errors import CallNotFound, JournalFileError
-from callflow.journal.aliases import renewed
 from callflow.journal.journal import JournalEntry
 
 
@@ -44,7 +43,7 @@ def read_history(path: Path) -> list[JournalEntry]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                records.append(renewed(_decoder.decode(line)))
+                records.append(_decoder.decode(line).renewed())
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 what = str(error)[:_MOST_SHOWN]
                 raise JournalFileError(

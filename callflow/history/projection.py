@@ -25,7 +25,8 @@ from sqlalchemy import (
 
 from callflow.contracts.printable import whole
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
-from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, JournalEntry
+from callflow.journal import notes
+from callflow.journal.journal import BEGAN, ENDED, JournalEntry
 from callflow.journal.timeline import broke_in
 
 
@@ -303,7 +304,7 @@ Reader = Callable[[Projection, Connection, JournalEntry, Mapping[str, Any]], Non
 _READERS: Final[dict[str, Reader]] = {
     BEGAN: Projection._began,
     ENDED: Projection._ended,
-    NUMBER_ID: Projection._number_id,
+    notes.NumberId.kind: Projection._number_id,
     "call_hangup": Projection._hung_up,
     "media_started": Projection._stream_began,
     "media_lost": Projection._stream_ended,

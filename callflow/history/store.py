@@ -31,7 +31,7 @@ from callflow.history.tables import (
     streams,
     transitions,
 )
-from callflow.journal.aliases import event_name, names_of, renewed
+from callflow.journal.aliases import event_name, names_of
 from callflow.journal.journal import JournalEntry
 
 
@@ -220,7 +220,7 @@ def record_of(row: Row[Any]) -> JournalEntry:
     if not isinstance(event, dict) or not isinstance(wanted, list):
         event, wanted = {}, []
     event.setdefault("event", "unreadable")
-    return renewed(JournalEntry(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted))
+    return JournalEntry(row.call, row.step, row.at, event, row.before, row.after, bool(row.taken), wanted).renewed()
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:

@@ -1,17 +1,14 @@
 """The one table of names that events, notes and commands had in journals of before, and what they are called now. Pure.
 
-Journals are append-only: an entry that was written under an old name keeps it. Whoever reads entries, from the database
-or from a file, reads them through `renewed`; everything behind that knows the present names only.
+Journals are append-only: an entry that was written under an old name keeps it. Entries are read, from the database or
+from a file, through `JournalEntry.renewed`; everything behind that knows the present names only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
-
-from callflow.journal.journal import JournalEntry
 
 
 EVENTS: Final[Mapping[str, str]] = MappingProxyType(
@@ -37,17 +34,14 @@ def names_of(name: str) -> list[str]:
     return [name, *(old for old, new in EVENTS.items() if new == name)]
 
 
-def renewed(entry: JournalEntry) -> JournalEntry:
-    """Return the entry under present names: the same object where nothing in it has another name."""
-    name = event_name(entry.event.get("event"))
-    if name != entry.event.get("event"):
-        entry = replace(entry, event={**entry.event, "event": name})
-    if any(isinstance(each, Mapping) and each.get("command") in COMMANDS for each in entry.commands):
-        entry = replace(entry, commands=[_command(each) for each in entry.commands])
-    return entry
+def event(written: dict[str, Any]) -> dict[str, Any]:
+    """Return an event or note under its present name: the same object where it has no other."""
+    name = written.get("event")
+    present = event_name(name)
+    return written if present == name else {**written, "event": present}
 
 
-def _command(command: Any) -> Any:
-    if not isinstance(command, Mapping) or command.get("command") not in COMMANDS:
-        return command
-    return {**command, "command": COMMANDS[command["command"]]}
+def command(written: Any) -> Any:
+    """Return a command under its present name: the same object where it has no other."""
+    name = written.get("command") if isinstance(written, Mapping) else None
+    return {**written, "command": COMMANDS[name]} if isinstance(name, str) and name in COMMANDS else written

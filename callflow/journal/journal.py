@@ -1,23 +1,24 @@
-"""The append-only record of every call: one record per step, with time, event, transition and commands together.
+"""The append-only journal of every call: an entry for each step, with time, event, transition and commands together.
 
-A step's commands take effect after its record is committed. Media acts (an interruption, a turn) are noted afterwards.
-This is the interface, and the newest calls in memory; `callflow.history.journal_writer` keeps all of them for good.
+A step's commands take effect after its entry is committed. What decides nothing (an interruption, a turn) is noted
+afterwards: see `notes.py`. This is the interface, and the newest calls in memory; `callflow.history.journal_writer`
+keeps all of them for good.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from callflow.contracts.events import KINDS as EVENTS
+from callflow.journal import aliases, notes
+from callflow.journal.notes import Note, UnknownNote
 
-BEGAN: Final = "began"
-"""The note that comes before a call's first step: its carrier, its ids, and what its machine was set up with."""
-ENDED: Final = "ended"
-"""The note after its last one: all that the call owned is gone. A call on record without it was interrupted."""
-NUMBER_ID: Final = "number_id"
-"""The carrier's id of the number that was called, as far as it is known; it may come when the call is over."""
+
+BEGAN: Final = notes.Began.kind
+ENDED: Final = notes.Ended.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +31,76 @@ class JournalEntry:
     at: float
     """Unix time, seconds."""
     event: dict[str, Any]
+    """The event or note as plain data; its name is `event["event"]`."""
     before: str = ""
     after: str = ""
     taken: bool = False
     """False: the event was inert."""
     commands: Sequence[dict[str, Any]] = field(default_factory=tuple)
 
+    @classmethod
+    def of(cls, note: Note, *, call: str, at: float, step: int = 0) -> JournalEntry:
+        """Make the entry of a note. What it says must have been redacted, or hold no words of people."""
+        return cls(call, step, at, notes.to_json(note))
+
     @property
     def is_step(self) -> bool:
         return bool(self.before) and self.step > 0
 
+    @property
+    def name(self) -> str:
+        """The name of its event or note; "": it has none."""
+        name = self.event.get("event", "")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def note(self) -> Note | UnknownNote | None:
+        """Read the note that it holds. None: it is a step, or an event that came when the call was over."""
+        return None if self.is_step or self.name in EVENTS else notes.read(self.event)
+
+    def renewed(self) -> JournalEntry:
+        """Return the entry under present names (`aliases`): the same object where nothing in it has another name."""
+        event = aliases.event(self.event)
+        commands = [aliases.command(each) for each in self.commands]
+        is_old = any(new is not old for new, old in zip(commands, self.commands, strict=True))
+        if event is self.event and not is_old:
+            return self
+        return replace(self, event=event, commands=commands)
+
 
 class Journal(Protocol):
-    async def append(self, record: JournalEntry) -> None:
-        """Returns once the record is committed. Raises when that is known to have failed, or to be hopeless now."""
+    async def append(self, entry: JournalEntry) -> None:
+        """Returns once the entry is committed. Raises when that is known to have failed, or to be hopeless now."""
 
-    def note(self, record: JournalEntry) -> None:
-        """Record without waiting."""
+    def note(self, entry: JournalEntry) -> None:
+        """Write down without waiting."""
 
     def read(self, call: str) -> list[JournalEntry]:
         """Everything about one of the newest calls, in order; empty for an unknown one."""
 
     def calls(self) -> list[str]:
-        """The newest calls on record, newest last."""
+        """The newest calls in the journal, newest last."""
 
-    def seed(self, records: Sequence[JournalEntry]) -> None:
-        """What is on record of a call already, from before this process."""
+    def seed(self, entries: Sequence[JournalEntry]) -> None:
+        """Take over what an earlier process wrote about a call. It is not written again."""
 
 
 class MemoryJournal:
-    """Keeps the newest `calls` calls, and of each the first `steps` records."""
+    """Keeps the newest `calls` calls, and of each the first `steps` entries."""
 
     def __init__(self, *, calls: int = 100, steps: int = 2000) -> None:
         self._calls: OrderedDict[str, list[JournalEntry]] = OrderedDict()
         self._most_calls, self._most_steps = calls, steps
         self.dropped = 0
-        """Records over the bound of their call."""
+        """Entries over the bound of their call."""
 
-    async def append(self, record: JournalEntry) -> None:
-        self.note(record)
+    async def append(self, entry: JournalEntry) -> None:
+        self.note(entry)
 
-    def note(self, record: JournalEntry) -> None:
-        records = self._calls.setdefault(record.call, [])
-        if len(records) < self._most_steps:
-            records.append(record)
+    def note(self, entry: JournalEntry) -> None:
+        entries = self._calls.setdefault(entry.call, [])
+        if len(entries) < self._most_steps:
+            entries.append(entry)
         else:
             self.dropped += 1
         while len(self._calls) > self._most_calls:
@@ -89,6 +116,6 @@ class MemoryJournal:
     def calls(self) -> list[str]:
         return list(self._calls)
 
-    def seed(self, records: Sequence[JournalEntry]) -> None:
-        for record in records:
-            MemoryJournal.note(self, record)  # it is on record: whoever writes it down need not do so again
+    def seed(self, entries: Sequence[JournalEntry]) -> None:
+        for entry in entries:
+            MemoryJournal.note(self, entry)

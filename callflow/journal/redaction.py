@@ -1,7 +1,8 @@
-"""What nobody is to read is taken out of every text before it is written or shown anywhere. Pure.
+"""Takes payment cards, and what the settings name, out of every text before it is written or shown anywhere. Pure.
 
-Payment cards are found by their form and their check digit; what else there is to find, the settings say. Only words
-are touched (what was said, typed or handed to a tool), never the names by which calls and items are known.
+Payment cards are found by their form and their check digit; `redact_patterns` names what else is to be found. Only the
+fields that events and notes mark as private are touched (what was said, typed or handed to a tool: see
+`contracts.private_fields`), never the names by which calls and items are known.
 
 All of it runs on the loop that carries the audio, on texts from outside. So all of it takes time in proportion to the
 length of the text, whatever is in it, and nothing raises.
@@ -14,20 +15,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, compress, takewhile
 from operator import add, eq
+from types import MappingProxyType
 from typing import Any, Final
 
 from callflow.config.redact_patterns import compile_pattern
+from callflow.contracts.events import KINDS as EVENTS
+from callflow.contracts.private_fields import marks_of
+from callflow.journal.note import marks_of as note_marks
+from callflow.journal.notes import KINDS as NOTES
 
 
 CARD: Final = "[card number]"
 REMOVED: Final = "[removed]"
 GROWING: Final = "…"
-WORDS: Final = frozenset(
-    {
-        "text", "heard_text", "unheard_text", "digits", "arguments", "output", "reason", "message", "detail", "changes",
-    }
-)  # fmt: skip
-"""The fields of events and notes that hold words."""
+_NO_MARKS: Final[Mapping[str, Any]] = MappingProxyType({"event": "public"})
+_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    **{name: {"event": "public", **marks_of(kind)} for name, kind in EVENTS.items()},
+    **{name: {"event": "public", "version": "public", **note_marks(kind)} for name, kind in NOTES.items()},
+}
+"""By the name of an event or note: the mark of each of its fields."""
 
 _REMOVED: Final = REMOVED.encode("ascii")
 _DIGITS: Final = "0123456789"
@@ -105,9 +111,15 @@ class Redactor:
             return REMOVED
 
     def fields(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """An event or a note: its words, and those of what it lists."""
-        told = {name: self._field(name, value) for name, value in event.items()}
-        heard, unheard = event.get("heard_text"), event.get("unheard_text")
+        """Return an event or a note without what is to be taken out: of its private fields, and of those of its parts.
+
+        All fields of a kind that is not known, and fields that a known kind does not have, count as private."""
+        name = event.get("event")
+        return self._marked(event, _MARKS.get(name, _NO_MARKS) if isinstance(name, str) else _NO_MARKS)
+
+    def _marked(self, given: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: self._field(value, marks.get(name, "private")) for name, value in given.items()}
+        heard, unheard = given.get("heard_text"), given.get("unheard_text")
         if isinstance(heard, str) and isinstance(unheard, str):
             told |= self._cut(heard, unheard)
         return told
@@ -120,17 +132,19 @@ class Redactor:
             before, behind = whole[:common].rstrip(), whole[common:]
         return {"heard_text": before, "unheard_text": behind}
 
-    def _field(self, name: str, value: Any) -> Any:
-        if name in WORDS:
-            return self.data(value)
-        if name == "so_far":
-            return self.unfinished(value) if isinstance(value, str) else self.data(value)
-        if isinstance(value, list):
+    def _field(self, value: Any, mark: Any) -> Any:
+        """`mark`: as of `contracts.private_fields`, or those of the parts that it is a list of."""
+        if mark == "public":
+            return value
+        if mark == "growing" and isinstance(value, str):
+            return self.unfinished(value)
+        if isinstance(value, (list, tuple)):
+            marks = mark if isinstance(mark, Mapping) else _NO_MARKS
             try:
-                return [self.fields(each) if isinstance(each, dict) else each for each in value]
+                return [self._marked(each, marks) if isinstance(each, dict) else self.data(each) for each in value]
             except RecursionError:
                 return REMOVED
-        return value
+        return self.data(value)
 
     def _data(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):

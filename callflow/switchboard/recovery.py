@@ -23,7 +23,8 @@ from callflow.contracts import events
 from callflow.contracts.carrier import Carrier, CarrierCallStatus
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
-from callflow.journal.journal import ENDED, NUMBER_ID, JournalEntry
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
@@ -79,7 +80,7 @@ class Recovery:
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
 
     def _note_number_id(self, call: str, number: str) -> None:
-        self._history.journal.add(JournalEntry(call, 0, self._history.now(), {"event": NUMBER_ID, "number": number}))
+        self._history.journal.add(JournalEntry.of(notes.NumberId(number=number), call=call, at=self._history.now()))
 
     async def is_open(self, seconds: float) -> bool:
         """Wait for `opened`, but no longer than that. Returns whether it is."""
@@ -201,9 +202,8 @@ class Recovery:
         if old is None or carrier is None:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
             at = records[-1].at if records else self._history.now()
-            self._history.journal.note(
-                JournalEntry(name, 0, self._history.now(), {"event": ENDED, "cause": "interrupted", "until": at})
-            )
+            ended = notes.Ended(cause="interrupted", until=at)
+            self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
         await asyncio.to_thread(self._prepare, old.kept)
         self._history.journal.seed(records)

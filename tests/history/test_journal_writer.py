@@ -18,7 +18,8 @@ from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.query import Query
 from callflow.history.store import Store
-from callflow.journal.journal import BEGAN, ENDED, NUMBER_ID, JournalEntry
+from callflow.journal.journal import BEGAN, ENDED, JournalEntry
+from callflow.journal.notes import NumberId
 from tests.e2e.product import until
 
 
@@ -79,8 +80,8 @@ def test_the_id_of_the_number_is_on_record_whether_the_webhook_brings_it_or_it_c
             brought, later = began(CALL), began(CALL[:-1] + "2")
             one.note(replace(brought, event={**brought.event, "number": "PN1"}))
             one.note(later)
-            one.note(JournalEntry(later.call, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN2"}))
-            one.note(JournalEntry(CALL, 0, later.at + 1, {"event": NUMBER_ID, "number": "PN3"}))
+            one.note(JournalEntry(later.call, 0, later.at + 1, {"event": NumberId.kind, "number": "PN2"}))
+            one.note(JournalEntry(CALL, 0, later.at + 1, {"event": NumberId.kind, "number": "PN3"}))
             await one.flushed()
             rows = [await store.conversation(call) for call in (CALL, later.call)]
             assert [row and row["phone_number_sid"] for row in rows] == ["PN1", "PN2"], "what is there stays"
