@@ -1,4 +1,7 @@
-"""Which carriers there are, and what the settings say of each."""
+"""Make the carriers that the settings turn on: the only place that maps settings to a carrier's config.
+
+Every field is named here, because a carrier's `voice` is the setting `carrier_voice`, and not the `voice` of the model.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +16,35 @@ from carriers.twilio.carrier import Twilio, TwilioConfig
 
 
 def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
+    """Make each carrier whose keys are set. `address` returns our public address (`https://host`), without a path."""
     carriers: list[Carrier] = []
     if settings.telnyx_on:
-        config = TelnyxConfig(
-            api_key=settings.telnyx_api_key.get_secret_value(),
-            public_key=base64.b64decode(settings.telnyx_public_key) or None,
-            address=address,
-            api_base=settings.telnyx_api_base,
-            allow_unsigned=settings.allow_unsigned_webhooks,
-            voice=settings.carrier_voice,
-            language=settings.carrier_language,
-            sentences=sentences(settings),
-            target_legs=settings.stream_target_legs,
-            connection_id=settings.telnyx_connection_id,
-            seconds=settings.command_seconds,
-            retries=settings.command_retries,
-        )
-        carriers.append(Telnyx(config))
+        carriers.append(Telnyx(telnyx_config(settings, address)))
     if settings.twilio_on:
         carriers.append(Twilio(twilio_config(settings, address)))
     return carriers
 
 
-def sentences(settings: Settings) -> Mapping[str, str]:
-    return {"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text}
+def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfig:
+    """Return what the settings say of Telnyx. `address`: as for `make_carriers`."""
+    return TelnyxConfig(
+        api_key=settings.telnyx_api_key.get_secret_value(),
+        public_key=base64.b64decode(settings.telnyx_public_key) or None,
+        address=address,
+        api_base=settings.telnyx_api_base,
+        allow_unsigned=settings.allow_unsigned_webhooks,
+        voice=settings.carrier_voice,
+        language=settings.carrier_language,
+        sentences=sentences(settings),
+        target_legs=settings.stream_target_legs,
+        connection_id=settings.telnyx_connection_id,
+        seconds=settings.command_seconds,
+        retries=settings.command_retries,
+    )
 
 
 def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfig:
+    """Return what the settings say of Twilio. `address`: as for `make_carriers`."""
     shared = [key.rpartition(":") for key in settings.twilio_shared_keys.get_secret_value().split(",")]
     return TwilioConfig(
         account_sid=settings.twilio_account_sid,
@@ -61,3 +66,8 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )
+
+
+def sentences(settings: Settings) -> Mapping[str, str]:
+    """Return the text of each sentence that a carrier may be told to speak, by its name in the `Speak` command."""
+    return {"sorry": settings.apology_text, "goodbye": settings.goodbye_text, "busy": settings.busy_text}

@@ -30,6 +30,7 @@ from callflow.media.media_config import MediaConfig
 
 log = logging.getLogger(__name__)
 
+_DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _SEMANTIC_MS: Final = 9000
 """A model that listens for meaning may think about a pause for eight seconds."""
 _MOST_EARLIER: Final = 8
@@ -42,6 +43,7 @@ def realtime_config(settings: Settings) -> RealtimeConfig:
         settings,
         api_key=settings.openai_api_key.get_secret_value(),
         url=settings.openai_realtime_url,
+        temperature=None if settings.temperature == _DEFAULT_TEMPERATURE else settings.temperature,
         connect_seconds=settings.engine_seconds,
         buffer_seconds=settings.engine_buffer_seconds,
     )

@@ -42,8 +42,8 @@ class Api:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         read_error: ReadError,
-        seconds: float = 3.0,
-        retries: int = 3,
+        seconds: float,
+        retries: int,
     ) -> None:
         self._read_error = read_error
         self._secrets = Secrets([(headers or {}).get("Authorization", "").rpartition(" ")[2], *(auth or ())[1:]])

@@ -63,26 +63,33 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _SUCCESS: Final = b'{"success":true}'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelnyxConfig:
+    """What the settings say of Telnyx; `carriers.registry` fills it in."""
+
     api_key: str = field(repr=False)
     public_key: bytes | None
-    """The raw 32 bytes; None: nothing can be verified."""
+    """The raw 32 bytes of the Ed25519 key that verifies webhooks; None: webhooks cannot be verified."""
     address: Callable[[], str]
-    """Our public address, without a path."""
-    api_base: str = "https://api.telnyx.com/v2"
-    allow_unsigned: bool = False
-    """Development only: take webhooks that carry no signature."""
-    voice: str = "AWS.Polly.Joanna-Neural"
-    language: str = "en-US"
-    sentences: Mapping[str, str] | None = None
-    """What to say for each sentence that the machine may ask for."""
-    target_legs: str = "self"
-    """Telnyx's own default, `opposite`, plays to a leg that a single-leg call does not have."""
-    connection_id: str = ""
-    """Of the application that is ours; "": the only one, or the one that sends its webhooks to us."""
-    seconds: float = 3.0
-    retries: int = 3
+    """Returns our public address (`https://host`), without a path."""
+    api_base: str
+    """The REST API's address, without a trailing slash."""
+    allow_unsigned: bool
+    """Take webhooks without a signature; for development only."""
+    voice: str
+    """The voice for spoken sentences, as Telnyx names it: `AWS.Polly.Joanna-Neural`."""
+    language: str
+    sentences: Mapping[str, str]
+    """The text of each sentence that the `Speak` command may name."""
+    target_legs: str
+    """`self`, `opposite` or `both`. Telnyx's own default, `opposite`, plays to a leg that a call with one leg does not
+    have."""
+    connection_id: str
+    """The id of our Voice API application; "": the only one, or the one that sends its webhooks to us."""
+    seconds: float
+    """For one try of one REST command."""
+    retries: int
+    """Further tries after the first one failed."""
 
 
 class Telnyx:
@@ -209,7 +216,7 @@ class Telnyx:
             case commands.StartStream():
                 return "streaming_start", {**self._stream(order), "stream_auth_token": order.stream_secret}, False
             case commands.Speak():
-                sentence = (config.sentences or {}).get(command.sentence, command.sentence)
+                sentence = config.sentences.get(command.sentence, command.sentence)
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
             case commands.Reject():
                 return "reject", {"cause": "USER_BUSY" if command.cause == "busy" else "CALL_REJECTED"}, True

@@ -62,36 +62,44 @@ _SPEECH_SECONDS: Final = 0.08
 """Of a character of text, spoken by the carrier without haste."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TwilioConfig:
+    """What the settings say of Twilio; `carriers.registry` fills it in."""
+
     account_sid: str
     auth_tokens: Sequence[str] = field(repr=False)
     """The first one is used for REST unless there is an API key; all of them verify webhooks."""
     address: Callable[[], str]
-    """Our public address, without a path."""
-    api_key: str = ""
-    api_secret: str = field(default="", repr=False)
-    shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Secrets of shared signing keys by their ids."""
-    api_base: str = "https://api.twilio.com"
-    allow_unsigned: bool = False
-    """Development only: take webhooks and media sockets that carry no signature."""
-    media_signature: Literal["warn", "require"] = "warn"
-    """require: a media socket needs a valid signature beside its token."""
-    voice: str = ""
-    language: str = ""
-    sentences: Mapping[str, str] = field(default_factory=dict)
-    """What to say for each sentence that the machine may ask for."""
-    greeting_text: str = ""
-    """Said by Twilio's own voice before the stream is opened."""
-    pause_seconds: int = 0
-    """Before the stream is opened."""
-    after_text: str = ""
-    """Said at the very end of a call that we end."""
-    resume_seconds: int = 2
-    """How long a caller whose stream has ended waits until Twilio asks us what to do, if we have not said it before."""
-    seconds: float = 3.0
-    retries: int = 3
+    """Returns our public address (`https://host`), without a path."""
+    api_key: str
+    """The SID of an API key for REST; "": the auth token is used."""
+    api_secret: str = field(repr=False)
+    shared_keys: Mapping[str, str] = field(repr=False)
+    """The secrets of shared signing keys by their ids; under "" a secret whose id is not known."""
+    api_base: str
+    """The REST API's address, without a path."""
+    allow_unsigned: bool
+    """Take webhooks and media sockets without a signature; for development only."""
+    media_signature: Literal["warn", "require"]
+    """`require`: a media socket needs a valid signature beside its token; `warn`: a wrong or missing one is logged."""
+    voice: str
+    """The voice for spoken sentences. `AWS.Polly.…` is understood as `Polly.…`, which is Twilio's name for it."""
+    language: str
+    sentences: Mapping[str, str]
+    """The text of each sentence that the `Speak` command may name."""
+    greeting_text: str
+    """Spoken by Twilio's own voice before the media stream is opened; "": nothing."""
+    pause_seconds: int
+    """Silence before the media stream is opened."""
+    after_text: str
+    """Spoken by Twilio's own voice at the very end of a call that we end; "": nothing."""
+    resume_seconds: int
+    """How long a caller whose stream has ended waits until Twilio asks us what to do, unless we send a document
+    first."""
+    seconds: float
+    """For one try of one REST command."""
+    retries: int
+    """Further tries after the first one failed."""
 
 
 class Twilio:

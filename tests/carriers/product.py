@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from callflow.contracts.carrier import CarrierRequest, Request
 from callflow.contracts.commands import Command
 from callflow.contracts.events import LegIds
-from carriers.telnyx.carrier import Telnyx, TelnyxConfig
+from carriers.telnyx.carrier import Telnyx
+from tests.configs import telnyx_config
 
 
 BASE = "https://telnyx.test/v2"
@@ -39,7 +40,7 @@ def telnyx(**changes: Any) -> Telnyx:
         **changes,
     }
     with patch("httpx._transports.default.create_ssl_context", return_value=TLS):
-        return Telnyx(TelnyxConfig(**settings), clock=lambda: float(NOW))
+        return Telnyx(telnyx_config(**settings), clock=lambda: float(NOW))
 
 
 def sign(body: bytes, timestamp: str = str(NOW)) -> dict[str, str]:

@@ -29,7 +29,12 @@ def run(work: Callable[[Api], Awaitable[Any]], **settings: Any) -> Any:
 
     async def inner() -> Any:
         read_error = telnyx_read_error
-        api = Api(BASE, headers={"Authorization": "Bearer KEY"}, read_error=read_error, **settings)
+        api = Api(
+            BASE,
+            headers={"Authorization": "Bearer KEY"},
+            read_error=read_error,
+            **{"seconds": 3.0, "retries": 3, **settings},
+        )
         try:
             async with asyncio.timeout(5):
                 return await work(api)

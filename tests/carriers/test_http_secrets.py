@@ -18,8 +18,9 @@ import respx
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts.commands import StartStream
 from callflow.contracts.errors import CarrierError
-from carriers.twilio.carrier import Twilio, TwilioConfig
+from carriers.twilio.carrier import Twilio
 from tests.carriers.product import BASE, CALL, CONTROL, ESCAPED, order, telnyx
+from tests.configs import twilio_config
 
 
 KEY = "KEY-of-the-tests"
@@ -91,7 +92,7 @@ def test_twilio_repeats_a_secret(echo: str, caplog: pytest.LogCaptureFixture) ->
         text = TWILIO_ECHOES[echo]
         for body in ({"code": 20003, "message": text}, {"code": text, "message": "no"}, {"message": [text]}):
             respx.get(url__startswith="https://twilio.test/").mock(return_value=httpx.Response(401, json=body))
-            carrier = Twilio(TwilioConfig("AC1", [TOKEN], lambda: "https://app.test", api_base="https://twilio.test"))
+            carrier = Twilio(twilio_config(account_sid="AC1", auth_tokens=[TOKEN], api_base="https://twilio.test"))
             with pytest.raises(CarrierError) as caught:
                 await carrier.look_up("CA1")
             await carrier.close()
@@ -140,7 +141,9 @@ def test_what_httpx_says_is_not_told_but_what_kind_of_error_it_is(
 
 
 def test_no_configuration_and_no_order_shows_a_key() -> None:
-    twilio = TwilioConfig("AC1", [TOKEN], str, api_key="SK1", api_secret=TOKEN, shared_keys={"a": TOKEN})
+    twilio = twilio_config(
+        account_sid="AC1", auth_tokens=[TOKEN], api_key="SK1", api_secret=TOKEN, shared_keys={"a": TOKEN}
+    )
     assert TOKEN not in repr(twilio)
     assert KEY not in repr(telnyx()._config)
     asked = dataclasses.replace(order(StartStream()), stream_url=f"wss://x/{STREAM}", stream_secret=SECRET)

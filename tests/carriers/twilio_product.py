@@ -11,8 +11,9 @@ from twilio.request_validator import RequestValidator
 from callflow.contracts.carrier import CarrierRequest, Request
 from callflow.contracts.commands import Command
 from callflow.contracts.events import LegIds
-from carriers.twilio.carrier import Twilio, TwilioConfig
+from carriers.twilio.carrier import Twilio
 from tests.carriers.product import CALL, COMMAND, TLS
+from tests.configs import twilio_config
 
 
 ACCOUNT = "AC" + "0" * 32
@@ -42,13 +43,11 @@ def twilio(**changes: Any) -> Twilio:
         "auth_tokens": [TOKEN],
         "address": lambda: PUBLIC,
         "api_base": BASE,
-        "voice": "AWS.Polly.Joanna-Neural",
-        "language": "en-US",
         "sentences": {"sorry": "I am sorry."},
         **changes,
     }
     with patch("httpx._transports.default.create_ssl_context", return_value=TLS):
-        return Twilio(TwilioConfig(**settings))
+        return Twilio(twilio_config(**settings))
 
 
 def request(

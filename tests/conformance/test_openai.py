@@ -19,7 +19,7 @@ from callflow.contracts.engine import (
     Transcript,
 )
 from callflow.engines.openai_realtime import server_events
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from tests.configs import realtime_config
 from tests.conformance.schemas import complaints, load, unknown_keys
 from tests.engines.realtime_server import Peer, client, run
 
@@ -217,4 +217,4 @@ def test_no_beta_header_is_ever_sent() -> None:
 
 
 def test_the_defaults_send_a_model_that_is_not_retired() -> None:
-    assert RealtimeConfig(api_key="k").model.startswith("gpt-realtime-2")
+    assert realtime_config().model.startswith("gpt-realtime-2")

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 
 from callflow.contracts.engine import EngineEvent, SessionContext, SessionLost
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from tests.configs import realtime_config
 
 
 BRIEF = SessionContext("call")
@@ -116,7 +116,7 @@ class Client:
         self.server = server
         self.heard: list[EngineEvent] = []
         self.fault: Exception | None = None
-        config = RealtimeConfig(api_key="sk-test", **{"url": server.url, "instructions": "Be brief.", **settings})
+        config = realtime_config(**{"url": server.url, "instructions": "Be brief.", **settings})
         self.engine = OpenAIRealtime(config, BRIEF, self.hear)
         self.running: asyncio.Task[None] | None = None
 

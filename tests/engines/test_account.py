@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from callflow.contracts.errors import EngineError
 from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.sandbox.openai_realtime import Faults, Realtime
+from tests.configs import realtime_config
 
 
 class Office:
@@ -30,7 +30,7 @@ class Office:
         """How long it took to have a connection. Raises EngineError."""
         began = time.monotonic()
         chosen = {"api_key": self.realtime.api_key, "url": self.realtime.url, "connect_seconds": seconds, **config}
-        self.opened.append(await self.account.open(RealtimeConfig(**chosen), call, arrives=arrives))
+        self.opened.append(await self.account.open(realtime_config(**chosen), call, arrives=arrives))
         return time.monotonic() - began
 
     async def refused(self, call: str = "a", **options: Any) -> tuple[EngineError, float]:

@@ -14,7 +14,7 @@ import pytest
 from callflow.contracts.engine import ErrorReported, SessionReady
 from callflow.contracts.secret_text import NOT_SHOWN
 from callflow.engines import breaker
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from tests.configs import realtime_config
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
 
@@ -155,7 +155,7 @@ def test_an_address_that_leads_nowhere_is_not_told(caplog: pytest.LogCaptureFixt
 
 
 def test_no_configuration_shows_a_key() -> None:
-    shown = repr(RealtimeConfig(api_key=KEY, url=f"wss://a.example/?api-key={QUERY}"))
+    shown = repr(realtime_config(api_key=KEY, url=f"wss://a.example/?api-key={QUERY}"))
     assert KEY not in shown
     assert QUERY not in shown
 

@@ -20,7 +20,8 @@ from callflow.contracts.engine import (
 )
 from callflow.engines import breaker
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
-from callflow.engines.openai_realtime.session_config import RealtimeConfig, minimal_session, session
+from callflow.engines.openai_realtime.session_config import minimal_session, session
+from tests.configs import realtime_config
 from tests.engines.realtime_server import BRIEF, Peer, client, confirm, ignore, run
 
 
@@ -680,11 +681,11 @@ def test_a_fault_of_the_listener_is_no_silence() -> None:
 
 
 def test_it_can_do_what_the_relay_counts_on() -> None:
-    engine = OpenAIRealtime(RealtimeConfig(api_key="k"), BRIEF, lambda event: None)
+    engine = OpenAIRealtime(realtime_config(), BRIEF, lambda event: None)
     assert engine.can == {
         "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates",
     }  # fmt: skip
     engine.request_response()  # before there is a connection: nothing to say it to, and no reason to fail
     engine.truncate("i", 0, 1)
     engine.cancel("r")
-    assert json.dumps(session(RealtimeConfig(api_key="k"), BRIEF)).find("sk-") == -1
+    assert json.dumps(session(realtime_config(), BRIEF)).find("sk-") == -1

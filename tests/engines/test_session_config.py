@@ -12,6 +12,7 @@ from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 from callflow.sandbox.openai_realtime import Quirks
 from callflow.sandbox.openai_realtime import config as emulated
+from tests.configs import realtime_config
 
 
 BRIEF = SessionContext("call")
@@ -26,7 +27,7 @@ def minimal_session(config: RealtimeConfig) -> dict[str, Any]:
 
 
 def config(**changes: Any) -> RealtimeConfig:
-    return RealtimeConfig(**{"api_key": "sk-test", "model": "m-1", "instructions": "Be brief.", **changes})
+    return realtime_config(**{"model": "m-1", "instructions": "Be brief.", **changes})
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from callflow.engines.openai_realtime.session_refusal import Memory, Path, culpr
 from callflow.sandbox.openai_realtime import Quirks
 from callflow.sandbox.openai_realtime import config as emulated
 from callflow.sandbox.openai_realtime.validation import Refusal
+from tests.configs import realtime_config
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 
 
 HANG_UP = {"type": "function", "name": "hang_up", "description": "End it.", "parameters": {"type": "object"}}
 SHOP = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example", "require_approval": "never"}
-CONFIG = RealtimeConfig(
-    api_key="sk-test",
+CONFIG = realtime_config(
     model="gpt-realtime-2.1",
     transcription_model="gpt-transcribe",
     noise_reduction="near_field",
@@ -101,7 +101,7 @@ def test_what_is_not_named_or_cannot_be_missed_stays(param: Any, message: str) -
 
 
 def test_a_phone_call_has_formats_and_turns_whatever_is_refused() -> None:
-    semantic = full(config=RealtimeConfig(api_key="k", turn_detection="semantic_vad"))
+    semantic = full(config=realtime_config(turn_detection="semantic_vad"))
     path = culprit(semantic, "session.audio.input.turn_detection.type", "")
     assert path is not None
     left = without(semantic, [path])
@@ -125,7 +125,7 @@ def test_it_stays_left_out_of_every_part_of_a_session() -> None:
     ]
     turns = without(session_config.turns(CONFIG, True), paths)
     assert "threshold" not in turns["audio"]["input"]["turn_detection"]
-    assert without(session_config.turns(RealtimeConfig("k", turn_detection="none"), True), paths)
+    assert without(session_config.turns(realtime_config(turn_detection="none"), True), paths)
     assert without(session_config.formats("pcmu"), paths)["audio"]["output"]["format"] == session_config.PCM24
     moved = without({"type": "realtime", "tools": [SHOP, HANG_UP]}, paths)
     assert moved["tools"] == [{k: v for k, v in SHOP.items() if k != "require_approval"}, HANG_UP]
@@ -211,7 +211,7 @@ def test_what_is_remembered_is_what_was_refused_and_nothing_else_of_that_name() 
     memory.keep("a", session, paths, 0)
     assert list(memory.recall("a", full({**SHOP, "foo": 1}), 1)) == paths, "other tools, other places"
     assert memory.recall("b", session, 1) == ()
-    mended = full(SHOP, config=RealtimeConfig("k", transcription_model="whisper-1", engine_audio="pcm24"))
+    mended = full(SHOP, config=realtime_config(transcription_model="whisper-1", engine_audio="pcm24"))
     assert memory.recall("a", mended, 1) == ()
 
 

@@ -12,9 +12,10 @@ from callflow.contracts import remote_tools
 from callflow.contracts.engine import SessionContext
 from callflow.contracts.errors import ToolsError
 from callflow.contracts.tools import Caller
-from callflow.engines.openai_realtime.session_config import RealtimeConfig, session
+from callflow.engines.openai_realtime.session_config import session
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import load
+from tests.configs import realtime_config
 from tests.e2e.product import product, run
 
 
@@ -42,7 +43,7 @@ def test_people_see_where_it_is_and_what_it_may_do(tmp_path: Path) -> None:
 
 def test_the_vendor_is_told_all_of_it(tmp_path: Path) -> None:
     box = tools(tmp_path, SERVER)
-    sent = json.dumps(session(RealtimeConfig("sk-x"), SessionContext("call", tools=box.definitions)))
+    sent = json.dumps(session(realtime_config(), SessionContext("call", tools=box.definitions)))
     assert all(key in sent for key in ("Zq9pass", "Zq9query", "Zq9token", "Zq9header", "Zq9new"))
 
 

@@ -27,50 +27,57 @@ _VOICE: Final = "marin"
 """In place of one that no session takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeConfig:
-    """Named like the settings (see `callflow.config.call_settings`), which say what each of these means."""
+    """What the settings say of one call's session of the model.
+
+    The fields are named like the settings, which say what each means (docs/settings.md) and hold the defaults; times
+    are in seconds or ms, as their names end.
+    """
 
     api_key: str = field(repr=False)
-    url: str = field(default="wss://api.openai.com/v1/realtime", repr=False)
-    model: str = "gpt-realtime-2.1"
-    voice: str = "marin"
-    speed: float = 1.0
-    instructions: str = ""
-    output_modalities: str = "audio"
-    engine_audio: str = "pcmu"
-    transcription_model: str = ""
-    """Empty: the caller's words are not transcribed."""
-    transcription_language: str = ""
-    transcription_prompt: str = ""
-    transcription_logprobs: bool = False
-    noise_reduction: str = "none"
-    turn_detection: str = "server_vad"
-    vad_threshold: float = 0.5
-    vad_prefix_padding_ms: int = 300
-    vad_silence_ms: int = 500
-    vad_idle_timeout_ms: int = 0
-    vad_eagerness: str = "auto"
-    vad_create_response: bool = True
-    vad_interrupt_response: bool = True
-    min_interruption_ms: int = 0
-    max_output_tokens: int | str = "inf"
-    tool_choice: str = "auto"
-    parallel_tool_calls: str = "default"
-    reasoning_effort: str = "default"
-    truncation: float | str = "auto"
-    tracing: str = "off"
-    prompt_id: str = ""
-    temperature: float = 0.8
-    mcp_approval: str = "decline"
-    response_retries: int = 2
-    response_retry_seconds: float = 0.4
-    session_seconds: float = 3300.0
-    rotation_seconds: float = 60.0
-    connect_seconds: float = 10.0
-    write_seconds: float = 5.0
-    buffer_seconds: float = 10.0
-    """How much caller audio may wait for the engine before it counts as lost."""
+    url: str = field(repr=False)
+    """The WebSocket address, with or without `?model=…`."""
+    model: str
+    voice: str
+    speed: float
+    instructions: str
+    output_modalities: str
+    engine_audio: str
+    transcription_model: str
+    """ "": the caller's words are not transcribed."""
+    transcription_language: str
+    transcription_prompt: str
+    transcription_logprobs: bool
+    noise_reduction: str
+    turn_detection: str
+    vad_threshold: float
+    vad_prefix_padding_ms: int
+    vad_silence_ms: int
+    vad_idle_timeout_ms: int
+    vad_eagerness: str
+    vad_create_response: bool
+    vad_interrupt_response: bool
+    min_interruption_ms: int
+    max_output_tokens: int | str
+    tool_choice: str
+    parallel_tool_calls: str
+    reasoning_effort: str
+    truncation: float | str
+    tracing: str
+    prompt_id: str
+    temperature: float | None
+    """None: nobody has set one. It is not sent in any case, and a warning says so where one was set."""
+    mcp_approval: str
+    response_retries: int
+    response_retry_seconds: float
+    session_seconds: float
+    rotation_seconds: float
+    connect_seconds: float
+    """The time that one attempt to open the WebSocket may take."""
+    write_seconds: float
+    buffer_seconds: float
+    """How much caller audio may wait for the engine before the session counts as lost."""
 
     @property
     def interrupts_itself(self) -> bool:
@@ -185,7 +192,7 @@ def warnings(config: RealtimeConfig) -> list[str]:
     found = []
     if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
         found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
-    if config.temperature != RealtimeConfig.__dataclass_fields__["temperature"].default:
+    if config.temperature is not None:
         found.append(f"temperature is not sent: {UNSENT['temperature']}")
     if config.prompt_id:
         found.append(f"prompt_id is not sent: {UNSENT['prompt_id']}")
