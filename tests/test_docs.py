@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,11 @@ from callflow.config.settings import ALIASES, Settings
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 ARCHITECTURE = diagram.PAGE.read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+# The state machine in docs/architecture.md
 
 
 def test_the_machine_in_the_documentation_is_the_one_that_runs() -> None:
@@ -40,22 +47,122 @@ def test_every_deadline_is_explained() -> None:
     assert all(f"| `{name}` |" in ARCHITECTURE for name in machine.DEADLINES)
 
 
+# Names of files, and links
+
+
+def folders(path: Path) -> set[str]:
+    return {each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith((".", "_"))}
+
+
+TOP = {"callflow", "carriers", "docs", "examples", "scripts", "tests"}
+PACKAGES = folders(ROOT / "callflow")
+EVERY_FILE = {each.name for top in TOP for each in (ROOT / top).rglob("*.py")} | {each.name for each in ROOT.iterdir()}
+
+
+def missing_files(text: str) -> list[str]:
+    """Files that are named between backticks, from the root of the repository or of `callflow/`, and are not there."""
+    missing = []
+    for name in re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+)?)(?:::\w+)?`", text):
+        first = name.split("/")[0]
+        if first in TOP | PACKAGES and not ((ROOT / name).exists() or (ROOT / "callflow" / name).exists()):
+            missing.append(name)
+    ours = text.partition("\n## Sources\n")[0]  # what follows lists files of other projects
+    missing += [name for name in re.findall(r"`(\w+\.py)`", ours) if name not in {"tools.py", *EVERY_FILE}]
+    return missing
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    linked = [target for target in re.findall(r"\]\(([^)#:]+)\)", text) if target]
-    missing = [target for target in linked if not (page.parent / target).exists()]
-    named = re.findall(r"`((?:callflow|carriers|tests|docs|scripts)/[\w./-]+)`", text)
-    missing += [name for name in named if not (ROOT / name).exists()]
+    assert missing_files(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_file_that_is_not_there_is_found() -> None:
+    text = (
+        "`media/relay.py`, `callflow/media/`, `carriers/registry.py`, `application/json`, `call/no_such.py`, `gone.py`"
+    )
+    assert missing_files(text) == ["call/no_such.py", "gone.py"]
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        led = page.parent / path if path else page
+        assert led.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(led), f"{page.name} links to {target}, which has no such heading"
+
+
+def test_every_package_is_in_the_table_of_rooms() -> None:
+    packages = [f"{name}/" for name in PACKAGES] + [f"carriers/{name}/" for name in folders(ROOT / "carriers")]
+    modules = [each.name for each in (ROOT / "callflow").glob("*.py") if not each.name.startswith("__")]
+    rooms = ARCHITECTURE.split("## Four walks")[0]
+    assert [name for name in (*packages, *modules) if f"`{name}`" not in rooms] == []
+
+
+def test_every_library_is_in_the_table_of_libraries() -> None:
+    libraries = ARCHITECTURE.split("## Libraries")[1]
+    names = [re.split(r"[\[<>=; ]", each)[0] for each in PROJECT["dependencies"]]
+    assert [name for name in names if f"`{name}`" not in libraries] == []
+
+
+# docs/reliability.md
+
+
+def promised_tests() -> Iterator[tuple[str, str]]:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    yield from re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+
+
+def test_every_test_that_proves_a_promise_exists() -> None:
+    promised = list(promised_tests())
+    assert len(promised) > 50
+    found = {path: (ROOT / path).read_text(encoding="utf-8") for path, _ in promised if (ROOT / path).exists()}
+    missing = [f"{path}::{name}" for path, name in promised if f"def {name}(" not in found.get(path, "")]
     assert missing == []
 
 
-# README
+# docs/glossary.md
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet_a_line_for_each_term() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    lines = text.partition("\n- ")[2].splitlines()
+    found = [re.fullmatch(r"(?:- )?\*\*([^*]+)\*\*: .+\.", line) for line in lines]
+    assert [line for line, match in zip(lines, found, strict=True) if match is None] == []
+    terms = [match[1].lower() for match in found if match is not None]
+    assert [f"{a} > {b}" for a, b in pairwise(terms) if a >= b] == []
+
+
+# CHANGELOG.md
+
+
+def test_the_changelog_has_its_form_and_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)|Unreleased", name) for name in releases), releases
+    assert any(name.startswith(f"{PROJECT['version']} (") for name in releases), "this version is not in it"
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= {"Added", "Changed", "Fixed", "Security"}
+    for release in text.split("\n## ")[1:]:
+        assert "Compatibility:" in release, f"{release.splitlines()[0]} says nothing on journal and schema"
+
+
+# README.md and docs/operations.md
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FOR_OPERATORS = pytest.mark.parametrize("text", [README, OPERATIONS], ids=["README", "operations"])
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
-_OF_OTHERS = {"GET", "POST", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID"}
+_OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID", "SIGTERM", "SIGINT"}
+_NO_SETTINGS = {"next_probe_in", "lost_hangups", "late_replies", "odd_media_signatures", "left_out", "phone_number_sid"}
+"""Fields of answers."""
 
 
 def variables(text: str) -> set[str]:
@@ -74,8 +181,9 @@ def understood() -> set[str]:
     )
 
 
-def test_every_variable_in_the_readme_exists() -> None:
-    assert variables(README) - understood() == set()
+@FOR_OPERATORS
+def test_every_variable_that_is_named_exists(text: str) -> None:
+    assert variables(text) - understood() == set()
     assert sampled() - understood() == set()
 
 
@@ -91,10 +199,14 @@ def commands() -> set[str]:
     return set(make_parser().commands())
 
 
+def commands_in(text: str) -> set[str]:
+    return set(re.findall(r"server\.py ([a-z]+)", text))
+
+
 def test_every_command_in_the_readme_exists_and_none_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    named = set(re.findall(r"server\.py ([a-z]+)", README))
     offered = commands()
-    assert named == offered
+    assert commands_in(README) == offered
+    assert commands_in(OPERATIONS) <= offered
     for name in offered:
         with pytest.raises(SystemExit) as caught:
             server.main([name, "--help"])
@@ -102,19 +214,22 @@ def test_every_command_in_the_readme_exists_and_none_is_missing(capsys: pytest.C
     capsys.readouterr()
     scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file()}
     assert set(re.findall(r"scripts/(\w+)", README)) == scripts
+    assert set(re.findall(r"scripts/(\w+)", OPERATIONS)) <= scripts
 
 
-def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
+@FOR_OPERATORS
+def test_every_option_that_is_named_exists(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     helps = ""
     for words in ([], *([name] for name in commands())):
         with pytest.raises(SystemExit):
             server.main([*words, "--help"])
         helps += capsys.readouterr().out
-    options = set(re.findall(r"`(?:[^`]*? )?(--[a-z-]+)", README)) - {"--help"}
+    options = set(re.findall(r"`(?:[^`]*? )?(--[a-z-]+)", text)) - {"--help"}
     options -= set(re.findall(r'"(--[a-z-]+)"', (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")))
     assert [option for option in options if option not in helps] == []
 
 
-def test_every_setting_in_the_readme_exists() -> None:
-    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`", README))
-    assert named - set(Settings.model_fields) == set()
+@FOR_OPERATORS
+def test_every_setting_that_is_named_exists(text: str) -> None:
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`", text))
+    assert named - set(Settings.model_fields) - _NO_SETTINGS == set()

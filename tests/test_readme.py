@@ -1,4 +1,4 @@
-"""What README.md shows is done here as it stands there: its commands, its proxy, its entry for MCP clients.
+"""What README.md and docs/operations.md show is done here as it stands there: commands, the proxy, MCP clients' entry.
 
 Only what the reader has to fill in is filled in: the id of a call, ports, and the folder of the installation.
 """
@@ -27,12 +27,12 @@ from tests.e2e.product import run, until
 from tests.e2e.scenes import exchange
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/operations.md"))
 
 
 def shown(language: str, holds: str) -> str:
-    """The one block of that language which holds that."""
-    (found,) = [block for block in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if holds in block]
+    """The one block of that language, in either page, which holds that."""
+    (found,) = [block for block in re.findall(rf"```{language}\n(.*?)```", PAGES, re.DOTALL) if holds in block]
     return str(found)
 
 
