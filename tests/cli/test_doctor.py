@@ -170,7 +170,7 @@ def test_a_setting_that_is_wrong_is_named(name: str) -> None:
 def telnyx_set(**changes: Any) -> Callable[[Telnyx, Twilio], None]:
     def change(telnyx: Telnyx, twilio: Twilio) -> None:
         for name, value in changes.items():
-            setattr(telnyx.switch.application, name, value)
+            setattr(telnyx.exchange.application, name, value)
 
     return change
 
@@ -224,7 +224,7 @@ def test_what_is_wrong_at_a_carrier_is_found(name: str) -> None:
 def test_an_application_that_can_only_be_called_is_a_note() -> None:
     async def main() -> None:
         async with world() as (settings, telnyx, *_):
-            telnyx.switch.application.outbound_voice_profile_id = None
+            telnyx.exchange.application.outbound_voice_profile_id = None
             found = await examined(settings)
             assert not wrong(found)
             (note,) = (one for one in found if "outbound voice profile" in one.what)

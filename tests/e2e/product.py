@@ -53,7 +53,7 @@ class Product:
     @property
     def pacer(self) -> Pacer:
         """The clock of the callers' audio."""
-        return (self.carrier.exchange if isinstance(self.carrier, Twilio) else self.carrier.switch).pacer
+        return self.carrier.exchange.pacer
 
     def actions(self, name: str) -> list[Any]:
         """The commands of one action that the carrier has obeyed or refused, in order, by Telnyx's names."""

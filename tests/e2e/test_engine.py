@@ -190,7 +190,7 @@ def slow_to_answer() -> Exchange:
     """Whatever fails in the model's first moments fails before there is a stream."""
     carrier = exchange()
     if isinstance(carrier, Telnyx):
-        carrier.switch.timing.answer_s = 0.3
+        carrier.exchange.timing.answer_s = 0.3
     else:
         carrier.faults.link_ms = 100
     return carrier

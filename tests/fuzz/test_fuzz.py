@@ -336,7 +336,7 @@ async def unharmed(the: World) -> None:
     assert health["journal"]["ok"], health
     lost = {name: health["journal"].get(name, 0) for name in ("lost", "left_out", "failures")}
     assert not any(lost.values()), _story(the, f"records are not written: {lost}")
-    the.telnyx.switch.faults = Faults()
+    the.telnyx.exchange.faults = Faults()
     the.realtime.script = Script.tone(0.2)
     await Battle(the.process, the.telnyx, the.realtime, None, None, the.public).three_calls()  # type: ignore[arg-type]
 

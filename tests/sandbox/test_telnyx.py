@@ -62,7 +62,7 @@ def test_close_leaves_nothing_behind() -> None:
                 await asyncio.open_connection("127.0.0.1", port)
             for each in app.sockets:
                 await each.closed.wait()
-            assert telnyx.switch.tasks.failures == []
+            assert telnyx.exchange.tasks.failures == []
 
     run(body)
 

@@ -224,7 +224,7 @@ def test_dial() -> None:
         async with product(timing=Timing(no_answer_s=30, ring_s=0.02, hangup_webhook_s=0.01)) as app:
             assert error_of(await _dial(app, to="12")) == (422, "10016", "/to")
             assert error_of(await _dial(app, connection_id="1")) == (422, "10015", "/connection_id")
-            app.telnyx.switch.callee = "no_answer"
+            app.telnyx.exchange.callee = "no_answer"
             response = (await _dial(app, command_id="one", **app.streaming())).json()["data"]
             assert (response["record_type"], response["is_alive"]) == ("call", False)
             assert (await _dial(app, command_id="one")).json()["data"] == response
@@ -235,7 +235,7 @@ def test_dial() -> None:
             await app.sockets[0].closed.wait()
             assert [frame["event"] for _, frame in app.sockets[0].frames] == ["connected"]  # but no start
             assert app.payload("call.initiated")["state"] == "bridging"
-            app.telnyx.switch.callee = "answers"
+            app.telnyx.exchange.callee = "answers"
             second = app.telnyx.calls[(await _dial(app, **app.streaming())).json()["data"]["call_control_id"]]
             await second.wait_streaming()
             assert second.direction == "outgoing"
@@ -247,7 +247,7 @@ def test_transfer_bridges_a_second_leg_and_its_failure_leaves_the_first_one_up()
     async def body() -> None:
         async with product() as app:
             call, socket = await app.answered()
-            app.telnyx.switch.callee = "rejects"
+            app.telnyx.exchange.callee = "rejects"
             await app.command(call, "transfer", to="+15550100003", target_leg_client_state=STATE)
             legs = list(app.telnyx.calls.values())
             await legs[1].wait_ended()
@@ -255,7 +255,7 @@ def test_transfer_bridges_a_second_leg_and_its_failure_leaves_the_first_one_up()
             assert legs[1].hangup_cause == "call_rejected"
             await app.told("call.hangup")
             assert app.payload("call.hangup")["client_state"] == STATE
-            app.telnyx.switch.callee = "answers"
+            app.telnyx.exchange.callee = "answers"
             await app.command(call, "transfer", to="+15550100003")
             await app.telnyx.until(lambda: call.peer)
             human = list(app.telnyx.calls.values())[2]

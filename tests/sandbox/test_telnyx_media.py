@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 
 from callflow.media.g711 import ulaw_to_alaw
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone, tone
-from callflow.sandbox.telnyx.frames import FrameError, Mark, Media, StreamOptions, check_length, parse
+from callflow.sandbox.telnyx.errors import FrameError
+from callflow.sandbox.telnyx.frames import Mark, Media, StreamOptions, check_length, parse
 from tests.sandbox.telnyx_product import EARLY_S, LATE_S, Socket, product, run
 
 

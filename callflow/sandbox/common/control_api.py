@@ -55,7 +55,7 @@ class ControlRoutes:
     """The routes; none of them exists at the real carrier, and none asks for a password: listen on loopback only.
 
     - `POST /sandbox/ring` {"from", "to"}: a new incoming call; answers with its ids.
-    - `POST /sandbox/calls/{id}/hang_up`, `/say` (body: raw µ-law or a WAV file), `/press` {"digit"}: what the human does.
+    - `POST /sandbox/calls/{id}/hang_up`, `/say` (body: raw µ-law or a WAV file), `/press` {"digit"}: the human acts.
     - `PUT /sandbox/faults`, `PUT /sandbox/calls/{id}/faults`: replace the faults of all calls, or of one.
     - `GET /sandbox/calls`, `/sandbox/log`, `/sandbox/key`: what happened, and what the application has to be given.
     """

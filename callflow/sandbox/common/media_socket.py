@@ -40,7 +40,7 @@ GARBAGE: Final[dict[str, Callable[[], str | bytes]]] = {
 
 
 class Frame(NamedTuple):
-    """One line of a stream's log. `at` is in monotonic seconds; `size` is that of the audio or the message, in bytes."""
+    """One line of a stream's log. `at` is in monotonic seconds; `size` is of the audio or the message, in bytes."""
 
     at: float
     event: str
@@ -88,7 +88,7 @@ class MediaSocket(ABC):
         self.started = False
         self.started_at: float | None = None
         self.ended = ""
-        """Why it is over: "stopped" (by the call), "closed" (by the product), "lost", "failed" (never opened), or ""."""
+        """Why it is over: "stopped" (by the call), "closed" (by the product), "lost", "failed" (to open); or ""."""
         self.faults = faults
         self.changed = changed
         self.sequence = 0

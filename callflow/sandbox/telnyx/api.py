@@ -1,10 +1,10 @@
-"""The HTTP API under /v2: who may ask, what may be asked, and what a command does to its call."""
+"""The HTTP API under /v2: authentication, routes, and what each command does to its call."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, unquote
@@ -12,35 +12,28 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.telnyx import account
+from callflow.sandbox.telnyx import resources
 from callflow.sandbox.telnyx.call import Call
-from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
-from callflow.sandbox.telnyx.faults import ApiFault
+from callflow.sandbox.telnyx.errors import STATUS_ERRORS, ApiError
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
+from callflow.sandbox.telnyx.faults import ApiFault, Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
-from callflow.sandbox.telnyx.outbound import Dialling
+from callflow.sandbox.telnyx.outbound import OutboundCalls
 from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
-from callflow.sandbox.telnyx.validation import ApiError, check
+from callflow.sandbox.telnyx.validation import check
 
 
 _CONTROL_ID = re.compile(r"v[23]:[A-Za-z0-9_-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 OK: Final = {"data": {"result": "ok"}}
 
-_STATUS_ERRORS: Final = {
-    401: ("10009", "Authentication failed"),
-    403: ("10010", "Authorization failed"),
-    404: ("10005", "Resource not found"),
-    408: ("10007", "Request timeout"),
-    422: ("10015", "Bad Request"),
-    429: ("10011", "Too many requests"),
-    500: ("10007", "Internal server error"),
-    503: ("10007", "Service unavailable"),
-}
-
 
 @dataclass(slots=True)
 class Command:
-    """One HTTP request to the API. `status` is None as long as it is not answered; 0 means it never was (a fault)."""
+    """One HTTP request to the API. `at` is in monotonic seconds.
+
+    `status` is None as long as it is not answered; 0 means that a fault kept it from being answered.
+    """
 
     at: float
     method: str
@@ -56,25 +49,28 @@ class Command:
     """Its command_id was seen within the last 60 seconds: answered, but without effect."""
 
 
-@dataclass
 class Api:
-    """Answers /v2 and keeps every request on record."""
+    """Answers requests under /v2 and keeps every one in `commands`."""
 
-    switch: Switch
-    api_key: str
-    commands: list[Command] = field(default_factory=list)
-    _dialled: dict[str, tuple[float, Any]] = field(default_factory=dict)
+    def __init__(self, exchange: Exchange[Call], api_key: str) -> None:
+        self.exchange = exchange
+        self.api_key = api_key
+        self.commands: list[Command] = []
+        self._outbound = OutboundCalls(exchange)
+        self._dialled: dict[str, tuple[float, Any]] = {}
+        """The time and the answer of each dial, by command_id."""
 
     async def handle(self, request: Request) -> Response:
+        """Answer one request, as the faults allow."""
         parts = [unquote(part) for part in request.path.removeprefix("/v2/").split("/")]
-        command = _record(request, parts)
+        command = _command_of(request, parts)
         self.commands.append(command)
-        self.switch.changed()
+        self.exchange.changed()
         fault: ApiFault | None = None
         try:
             if request.headers.get("authorization") != f"Bearer {self.api_key}":
                 raise ApiError(401, "10009", "Authentication failed", "The required authentication headers are wrong.")
-            fault = self.switch_faults(command).take_api_fault(command.action)
+            fault = self._faults_for(command).take_api_fault(command.action)
             if fault is not None:
                 await _before(fault)
             answer = self._route(command, parts, request)
@@ -87,24 +83,24 @@ class Api:
             await fault.after(response)
         command.status = 0 if response.lost else response.status
         command.response = msgspec.json.decode(response.body) if response.body else None
-        self.switch.changed()
+        self.exchange.changed()
         return response
 
-    def switch_faults(self, command: Command) -> Any:
-        call = self.switch.calls.get(command.call_control_id or "")
-        return call.faults if call is not None else self.switch.faults
+    def _faults_for(self, command: Command) -> Faults:
+        call = self.exchange.calls.get(command.call_control_id or "")
+        return call.faults if call is not None else self.exchange.faults
 
     def _route(self, command: Command, parts: list[str], request: Request) -> Any:
         match request.method, parts:
             case "POST", ["calls"]:
                 return self._dial(_json(command))
             case "GET", ["calls", control_id]:
-                return {"data": _status(self._find(control_id))}
+                return {"data": resources.call_status(self._find(control_id))}
             case "GET", ["call_control_applications", *rest] if rest in ([], [CONNECTION_ID]):
-                found = account.application(self.switch)
-                return {"data": found} if rest else account.page([found])
+                found = resources.application(self.exchange)
+                return {"data": found} if rest else resources.page([found])
             case "GET", ["phone_numbers"]:
-                return account.page(account.numbers(self.switch, parse_qs(request.query)))
+                return resources.page(resources.numbers(self.exchange, parse_qs(request.query)))
             case "GET", ["connections", connection_id, "active_calls"]:
                 return self._active_calls(connection_id, request.query)
             case ("POST" | "PUT") as method, ["calls", control_id, "actions", action] if action in COMMANDS:
@@ -116,8 +112,8 @@ class Api:
         if not _CONTROL_ID.fullmatch(control_id):
             detail = "The call_control_id provided was not valid."
             raise ApiError(422, "90015", "Invalid Call Control ID", detail, "/call_control_id")
-        call = self.switch.calls.get(control_id)
-        forget_s = self.switch.timing.forget_call_s
+        call = self.exchange.calls.get(control_id)
+        forget_s = self.exchange.timing.forget_call_s
         if call is None or (call.ended_at is not None and monotonic() - call.ended_at > forget_s):
             raise ApiError(404, "10005", "Resource not found", "The requested call does not exist.")
         return call
@@ -156,9 +152,9 @@ class Api:
         """Telnyx docs: the same command_id for the same call_control_id is ignored for 60 seconds."""
         command_id = body.get("command_id")
         seen = call.command_ids.get(command_id) if isinstance(command_id, str) else None
-        return seen is not None and monotonic() - seen < self.switch.timing.command_id_window_s
+        return seen is not None and monotonic() - seen < self.exchange.timing.command_id_window_s
 
-    # What the commands do. A command without an entry is checked and accepted, and does nothing.
+    # What the commands do. A command without an entry in `_effects` is checked and accepted, and does nothing.
 
     def _answer(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         call.route_webhooks(body)
@@ -196,16 +192,16 @@ class Api:
 
     def _speak(self, call: Call, body: dict[str, Any]) -> None:
         if body.get("stop"):
-            call.voice.stop(body["stop"])
-        call.voice.speak(body["payload"])
+            call.announcer.stop(body["stop"])
+        call.announcer.speak(body["payload"])
 
     def _playback_start(self, call: Call, body: dict[str, Any]) -> None:
         if body.get("stop"):
-            call.voice.stop(body["stop"])
-        call.voice.play(body)
+            call.announcer.stop(body["stop"])
+        call.announcer.play(body)
 
     def _playback_stop(self, call: Call, body: dict[str, Any]) -> None:
-        call.voice.stop(body.get("stop") or "all")
+        call.announcer.stop(body.get("stop") or "all")
 
     def _send_dtmf(self, call: Call, body: dict[str, Any]) -> None:
         call.digits_sent.append(body["digits"])
@@ -217,7 +213,7 @@ class Api:
         call.stop_recording()
 
     def _transfer(self, call: Call, body: dict[str, Any]) -> None:
-        Dialling(self.switch).transfer(call, body)
+        self._outbound.transfer(call, body)
 
     def _bridge(self, call: Call, body: dict[str, Any]) -> None:
         call.park_after_unbridge = body.get("park_after_unbridge") == "self"
@@ -247,10 +243,10 @@ class Api:
             raise ApiError(422, "10015", title, detail, "/connection_id")
         command_id = body.get("command_id")
         seen, answer = self._dialled.get(command_id or "", (0.0, None))
-        if answer is not None and monotonic() - seen < self.switch.timing.command_id_window_s:
+        if answer is not None and monotonic() - seen < self.exchange.timing.command_id_window_s:
             self.commands[-1].duplicate = True
             return answer
-        answer = {"data": _status(Dialling(self.switch).dial(body))}
+        answer = {"data": resources.call_status(self._outbound.dial(body))}
         if command_id:
             self._dialled[command_id] = (monotonic(), answer)
         return answer
@@ -263,18 +259,15 @@ class Api:
             detail = "The value is outside of allowed range 1 to 250"
             raise ApiError(422, "10033", "Value outside of range", detail, "/page[limit]")
         calls = [
-            call for call in self.switch.calls.values() if call.state == "answered" and connection_id == CONNECTION_ID
+            call for call in self.exchange.calls.values() if call.state == "answered" and connection_id == CONNECTION_ID
         ]
         ids = [call.control_id for call in calls]
         first = ids.index(asked["page[after]"]) + 1 if asked.get("page[after]") in ids else 0
         page = calls[first : first + int(limit)]
         more = first + int(limit) < len(calls)
-        data = [{name: value for name, value in _status(call).items() if name in _ACTIVE} for call in page]
+        data = [resources.active_call(call) for call in page]
         cursors = {"after": page[-1].control_id if more else None, "before": None}
         return {"data": data, "meta": {"cursors": cursors, "total_items": len(calls)}}
-
-
-_ACTIVE: Final = ("record_type", "call_control_id", "call_leg_id", "call_session_id", "call_duration", "client_state")
 
 
 def _nothing(_api: Api, call: Call, _body: dict[str, Any]) -> None:
@@ -289,23 +282,7 @@ def _check_answer(call: Call) -> None:
         raise ApiError(422, "10015", "Bad Request", "This call has already been answered.")
 
 
-def _status(call: Call) -> dict[str, Any]:
-    """Telnyx docs: is_alive is false before the answer too, so only end_time says that a call has ended."""
-    until = call.ended_at if call.ended_at is not None else monotonic()
-    return {
-        "record_type": "call",
-        "call_control_id": call.control_id,
-        "call_leg_id": call.leg_id,
-        "call_session_id": call.session_id,
-        "client_state": call.client_state,
-        "is_alive": call.state == "answered",
-        "call_duration": int(until - call.answered_at) if call.answered_at is not None else 0,
-        "start_time": call.start_time,
-        "end_time": call.end_time,
-    }
-
-
-def _record(request: Request, parts: list[str]) -> Command:
+def _command_of(request: Request, parts: list[str]) -> Command:
     action, control_id = "get", None
     if parts[:1] == ["calls"]:
         control_id = parts[1] if len(parts) > 1 else None
@@ -325,10 +302,10 @@ def _json(command: Command) -> dict[str, Any]:
 
 
 async def _before(fault: ApiFault) -> None:
-    """Raises what keeps the command from taking effect."""
+    """Act before the command takes effect. Raises ApiError or ConnectionResetError for one that must not."""
     await fault.before()
     if fault.status is not None:
-        code, title = _STATUS_ERRORS.get(fault.status, ("10007", "Unexpected error"))
+        code, title = STATUS_ERRORS.get(fault.status, ("10007", "Unexpected error"))
         raise ApiError(fault.status, fault.code or code, title)
 
 

@@ -1,4 +1,4 @@
-"""One call leg at the emulated Telnyx: its life, its streams, and what the carrier says on it."""
+"""One call leg at the emulated Telnyx: its states, webhooks, media streams and recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 
 from callflow.sandbox.common.leg import Leg
 from callflow.sandbox.common.phone import Phone
-from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Switch
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
 from callflow.sandbox.telnyx.faults import Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
@@ -26,11 +26,11 @@ _SIP_CAUSES: Final = {"originator_cancel": "487", "user_busy": "486", "call_reje
 
 
 class Call(Leg[MediaStream, Faults]):
-    """One leg. An incoming one is "parked" until it is answered, an outgoing one "bridging"; both may be "ended"."""
+    """One leg. `state`: "parked" (incoming) or "bridging" (outgoing) until it is "answered", and "ended"."""
 
     def __init__(
         self,
-        switch: Switch,
+        exchange: Exchange[Call],
         *,
         from_number: str,
         to_number: str,
@@ -40,7 +40,7 @@ class Call(Leg[MediaStream, Faults]):
         session_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
-        super().__init__(switch, phone, faults)
+        super().__init__(exchange, phone, faults)
         self.control_id = f"v3:{secrets.token_urlsafe(42)}"
         self.leg_id = str(uuid.uuid1())
         self.session_id = session_id or str(uuid.uuid1())
@@ -57,26 +57,31 @@ class Call(Leg[MediaStream, Faults]):
         self.end_time: str | None = None
         self.client_state: str | None = None
         self.command_ids: dict[str, float] = {}
+        """When each command_id was last used."""
         self.webhook_url: str | None = None
         self.webhook_urls: dict[str, str] = {}
+        """Webhook URLs by event type, which come before `webhook_url`."""
         self.peer: Call | None = None
+        """The leg with which this one is bridged."""
         self.park_after_unbridge = False
         self.answering = False
         self.recording: tuple[str, str, Mapping[str, Any]] | None = None
+        """Id, beginning and request of the recording that runs."""
         self.has_stale_stream = False
-        """A stream whose socket is gone still counts as open."""
-        self._switch = switch
-        self.voice = Announcer(self, switch.tasks, switch.timing)
-        switch.calls[self.control_id] = self
+        """Whether a stream whose socket is gone still counts as open (a fault)."""
+        self.announcer = Announcer(self, exchange.tasks, exchange.timing)
+        self._exchange = exchange
+        exchange.calls[self.control_id] = self
 
-    # What a test or a demo asks of a call.
+    # What a test or a demo asks of a call
 
     @property
     def spoken(self) -> list[str]:
         """The payloads of `speak`, from when their speech began."""
-        return self.voice.spoken
+        return self.announcer.spoken
 
     def ids(self) -> dict[str, str]:
+        """Return {"call_control_id", "call_leg_id", "call_session_id"}."""
         return {
             "call_control_id": self.control_id,
             "call_leg_id": self.leg_id,
@@ -84,31 +89,31 @@ class Call(Leg[MediaStream, Faults]):
         }
 
     async def hang_up(self, cause: str | None = None, source: str | None = None) -> None:
-        """The human hangs up. Before the answer that is `originator_cancel`, after it `normal_clearing`."""
+        """Hang up as the human does: `originator_cancel` before the answer, `normal_clearing` after it."""
         source = source or ("caller" if self.direction == "incoming" else "callee")
         unanswered = self.direction == "incoming" and self.answered_at is None
         self.end(cause or ("originator_cancel" if unanswered else "normal_clearing"), source, by=source)
 
     async def press(self, digit: str) -> None:
-        """Telnyx docs: a digit is told twice, as webhook and as frame of the stream."""
+        """Press a key as the human does. Telnyx docs: a digit comes as a webhook and as a frame of the stream."""
         self.note(f"the caller pressed {digit}")
         self.emit("call.dtmf.received", {"digit": digit})
         if (stream := self.stream) is not None:
             stream.send_dtmf(digit)
 
     def story(self) -> str:
-        """What happened so far, for error messages."""
+        """Describe what happened so far, for error messages."""
         lines = [super().story()]
-        for delivery in self._switch.deliveries_of(self.leg_id):
+        for delivery in self._exchange.deliveries_of(self.leg_id):
             if not delivery.ok:
                 answer = delivery.status or delivery.error or "unanswered"
                 lines.append(f"webhook {delivery.event_type} attempt {delivery.attempt}: {answer}")
         return f"{self.direction} call {self.from_number} to {self.to_number}, {self.state}: " + ", ".join(lines)
 
-    # Webhooks.
+    # Webhooks
 
     def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None:
-        """Sends an event about this leg. `numbers` are from and to, which some events do not carry."""
+        """Send an event about this leg. `numbers`: with from and to, which some events do not have."""
         payload: dict[str, Any] = {
             "call_control_id": self.control_id,
             "call_leg_id": self.leg_id,
@@ -119,16 +124,16 @@ class Call(Leg[MediaStream, Faults]):
         }
         if numbers:
             payload |= {"from": self.from_number, "to": self.to_number}
-        url = self.webhook_urls.get(event_type) or self.webhook_url or self._switch.webhook_url
-        self._switch.webhooks.emit(event_type, {**payload, **(extra or {})}, url, self.faults)
+        url = self.webhook_urls.get(event_type) or self.webhook_url or self._exchange.webhook_url
+        self._exchange.webhooks.emit(event_type, {**payload, **(extra or {})}, url, self.faults)
 
     def route_webhooks(self, body: Mapping[str, Any]) -> None:
-        """Telnyx docs: webhook_url and webhook_urls redirect the later webhooks of the call."""
+        """Obey webhook_url and webhook_urls. Telnyx docs: they redirect the later webhooks of the call."""
         self.webhook_url = body.get("webhook_url") or self.webhook_url
         self.webhook_urls |= body.get("webhook_urls") or {}
 
     def initiated(self, extra: Mapping[str, Any] | None = None) -> None:
-        """Announces the leg to the application."""
+        """Send call.initiated."""
         self.note("ringing" if self.direction == "incoming" else "dialling")
         fields = {
             "caller_id_name": self.from_number,
@@ -142,22 +147,23 @@ class Call(Leg[MediaStream, Faults]):
         }
         self.emit("call.initiated", {**fields, **(extra or {})})
 
-    # Life.
+    # States
 
     def answer(self, options: StreamOptions | None) -> None:
-        """The product answers: the leg is up a moment later, and the stream is opened then."""
+        """Begin to answer for the product: the leg is answered `Timing.answer_s` later, then the stream is opened."""
         self.answering = True
         self.note("answer commanded")
-        self._switch.tasks.spawn(self._answer(options), "answer")
+        self._exchange.tasks.spawn(self._answer(options), "answer")
 
     async def _answer(self, options: StreamOptions | None) -> None:
-        await asyncio.sleep(self._switch.timing.answer_s)
+        await asyncio.sleep(self._exchange.timing.answer_s)
         if self.state != "ended":
             self.answered(options)
             if options is not None:
                 self.open_stream(options)
 
     def answered(self, options: StreamOptions | None = None) -> None:
+        """Enter "answered" and send call.answered."""
         self.state = "answered"
         self.answered_at = monotonic()
         self.note("answered")
@@ -167,7 +173,7 @@ class Call(Leg[MediaStream, Faults]):
         self.emit("call.answered", extra)
 
     def end(self, cause: str, source: str, *, by: str) -> None:
-        """The leg is over, for whatever reason: the stream ends, then call.hangup tells."""
+        """Enter "ended": the stream is stopped, then call.hangup is sent. Does nothing if the leg has ended."""
         if self.state == "ended":
             return
         self.state = "ended"
@@ -175,17 +181,17 @@ class Call(Leg[MediaStream, Faults]):
         self.ended_at = monotonic()
         self.end_time = timestamp()
         self.note(f"ended by the {by}: {cause}")
-        self.voice.stop()
-        self._switch.pacer.remove(self)
+        self.announcer.stop()
+        self._exchange.pacer.remove(self)
         self.stop_stream()
         self.phone.disconnect(self.ended_at)
         if self.recording is not None:
             self.stop_recording()
         self._unbridge()
-        self._switch.tasks.spawn(self._tell_hangup(), "call.hangup")
+        self._exchange.tasks.spawn(self._send_hangup(), "call.hangup")
 
-    async def _tell_hangup(self) -> None:
-        await asyncio.sleep(self._switch.timing.hangup_webhook_s)
+    async def _send_hangup(self) -> None:
+        await asyncio.sleep(self._exchange.timing.hangup_webhook_s)
         fields: dict[str, Any] = {
             "end_time": self.end_time,
             "hangup_cause": self.hangup_cause,
@@ -201,17 +207,17 @@ class Call(Leg[MediaStream, Faults]):
             fields["call_quality_stats"] = {"inbound": {**inbound, **packets}, "outbound": outbound}
         self.emit("call.hangup", fields)
 
-    # Two legs.
+    # Two legs
 
     def bridge(self, other: Call) -> None:
-        """The two humans hear each other."""
+        """Connect this leg with another one: the two humans hear each other."""
         self.peer, other.peer = other, self
         for leg in (self, other):
             if leg.answered_at is None:
                 leg.answered()
             leg.note("bridged")
             leg.emit("call.bridged")
-            self._switch.pacer.add(leg)
+            self._exchange.pacer.add(leg)
 
     def _unbridge(self) -> None:
         peer, self.peer = self.peer, None
@@ -220,23 +226,24 @@ class Call(Leg[MediaStream, Faults]):
             if not peer.park_after_unbridge:
                 peer.end("normal_clearing", self.hangup_source or "unknown", by="carrier")
 
-    # Audio.
+    # Audio
 
     def tick(self, at: float) -> None:
-        """20 ms of the caller's voice. What is said while no stream is up is lost, as in life."""
+        """Move 20 ms of what the human says. What is said while no stream is open is lost, as on a real call."""
         frame = self.phone.next_frame(at)
         if (stream := self.stream) is not None:
             stream.send_caller(frame, at, self.phone.heard_between)
         if self.peer is not None:
             self.peer.phone.line("peer").play(frame, at)
 
-    def _ears(self, stream: MediaStream) -> list[Phone]:
+    def _listeners(self, stream: MediaStream) -> list[Phone]:
         legs = stream.options.target_legs
         own = [self.phone] if legs in ("self", "both") else []
         peer = [self.peer.phone] if self.peer is not None and legs in ("opposite", "both") else []
         return own + peer
 
     def open_stream(self, options: StreamOptions) -> None:
+        """Begin to open a media stream, as the faults allow."""
         start: dict[str, Any] = {
             "user_id": USER_ID,
             "call_control_id": self.control_id,
@@ -250,17 +257,17 @@ class Call(Leg[MediaStream, Faults]):
             options,
             leg_codec=self.codec,
             start=start,
-            ears=lambda: self._ears(stream),
+            listeners=lambda: self._listeners(stream),
             faults=lambda: self.faults,
-            tasks=self._switch.tasks,
-            timing=self._switch.timing,
-            changed=self._switch.changed,
+            tasks=self._exchange.tasks,
+            timing=self._exchange.timing,
+            changed=self._exchange.changed,
         )
         self.streams.append(stream)
         if self.faults.never_connect:
             self.note("the media socket is never opened (fault)")
         else:
-            self._switch.tasks.spawn(self._run_stream(stream), "stream")
+            self._exchange.tasks.spawn(self._run_stream(stream), "stream")
 
     async def _run_stream(self, stream: MediaStream) -> None:
         options = stream.options
@@ -279,11 +286,11 @@ class Call(Leg[MediaStream, Faults]):
         self.note("media socket connected")
         self.emit("streaming.started", {"stream_url": options.url}, numbers=False)
         # A stream that was asked for when dialling is opened at once, its start comes with the answer.
-        await self._switch.changed.until(lambda: self.state != "bridging" or stream.ended, None, self.story)
+        await self._exchange.changed.until(lambda: self.state != "bridging" or stream.ended, None, self.story)
         if not self.faults.no_start and not stream.ended:
             stream.start()
             self.note("streaming")
-            self._switch.pacer.add(self)
+            self._exchange.pacer.add(self)
         how = await stream.over()
         if how == "stopped":
             return
@@ -312,20 +319,23 @@ class Call(Leg[MediaStream, Faults]):
         self.emit("streaming.failed", fields, numbers=False)
 
     def stop_stream(self) -> None:
+        """Stop the stream that is open, if there is one."""
         if (stream := self.stream) is not None:
             stream.finish()
             if stream.connected:
                 self.emit("streaming.stopped", {"stream_url": stream.options.url}, numbers=False)
 
-    # Recording.
+    # Recording
 
     def start_recording(self, body: Mapping[str, Any]) -> str:
+        """Note that a recording runs, and return its id. Nothing is recorded."""
         recording_id = str(uuid.uuid4())
         self.recording = (recording_id, timestamp(), body)
         self.note("recording")
         return recording_id
 
     def stop_recording(self) -> None:
+        """Send call.recording.saved for the recording that runs, if there is one."""
         if self.recording is None:
             return
         recording_id, began, body = self.recording

@@ -1,4 +1,4 @@
-"""What travels on a media stream, to and from the µ-law of the telephone."""
+"""The codecs of a media stream, to and from the telephone's µ-law at 8 kHz."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from callflow.sandbox.common.phone import BYTES_PER_SECOND
 
 
 SAMPLE_RATES: Final = {"PCMU": 8000, "PCMA": 8000, "G722": 16000, "L16": 16000, "OPUS": 16000, "AMR-WB": 16000}
+"""In Hz, as the `start` frame gives them."""
 
 
 def _to_l16(ulaw: bytes) -> bytes:
-    """16 kHz. Big-endian as in RFC 3551; the Telnyx docs do not say (unknown)."""
+    """Encode as 16-bit samples at 16 kHz, big-endian as in RFC 3551; the Telnyx docs do not say (unknown)."""
     samples = _swapped(array("h", g711.ulaw_to_pcm16(ulaw)))
     doubled = array("h", bytes(4 * len(samples)))
     doubled[0::2] = samples
@@ -24,7 +25,7 @@ def _to_l16(ulaw: bytes) -> bytes:
 
 
 def _opaque(ulaw: bytes) -> bytes:
-    """Stands for a codec that is not emulated: as many bytes, no sense in them."""
+    """Return as many zero bytes: stands for a codec that is not emulated."""
     return bytes(len(ulaw))
 
 
@@ -36,15 +37,16 @@ ENCODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "OPUS": _opaque,
     "AMR-WB": _opaque,
 }
+"""Codec name -> function from µ-law at 8 kHz."""
 
 
 def bytes_per_second(codec: str, sampling_rate: int) -> int:
-    """For the codecs whose length in time can be seen from their length in bytes; the others count as 64 kbit/s."""
+    """Return the byte rate of a codec; one with a variable rate counts as 64 kbit/s."""
     return 2 * sampling_rate if codec == "L16" else BYTES_PER_SECOND
 
 
 def decode(codec: str, sampling_rate: int, audio: bytes) -> bytes | None:
-    """As µ-law; None when the codec is not emulated."""
+    """Decode to µ-law; None when the codec is not emulated."""
     if codec == "PCMU":
         return audio
     if codec == "PCMA":
@@ -60,7 +62,7 @@ def decode(codec: str, sampling_rate: int, audio: bytes) -> bytes | None:
 
 
 def _swapped(samples: array[int], order: str = "little") -> array[int]:
-    """The samples with their bytes swapped on a machine of that byte order."""
+    """Return the samples with their bytes swapped if this machine has that byte order."""
     if sys.byteorder == order:
         samples = samples[:]
         samples.byteswap()

@@ -1,4 +1,4 @@
-"""The ways in which the emulated Telnyx can misbehave, and the times it takes for what it does right."""
+"""The faults that the emulated Telnyx can show, and the times that its normal behaviour takes."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]
 
 @dataclass(slots=True)
 class Faults(CarrierFaults):
-    """A call that was given faults of its own uses only those. Keys of the webhook faults are event types or "*"."""
+    """Faults of the emulator, or of one call instead. Keys of the webhook faults are event types or "*"."""
 
-    # Webhooks. "Telnyx docs: webhooks are unordered, may be simultaneous and may be duplicated."
+    # Webhooks. Telnyx docs: they are unordered, may be simultaneous and may be duplicated.
     webhook_duplicates: dict[str, int] = field(default_factory=dict)
-    """Extra deliveries of the same event, with the same id."""
+    """How many more times an event is delivered with the same id."""
     webhook_new_ids: dict[str, int] = field(default_factory=dict)
-    """Extra deliveries of the same event, each with an id of its own."""
+    """How many more times an event is delivered, each time with another id."""
     webhook_drop: list[str] = field(default_factory=list)
     """Events that are never sent."""
     webhook_delay_s: dict[str, float] = field(default_factory=dict)
+    """Seconds before an event is sent."""
     webhook_hold: dict[str, str] = field(default_factory=dict)
-    """{X: Y}: event X of a call waits until its event Y has been delivered (at most `webhook_hold_limit_s`)."""
+    """{X: Y}: event X of a call waits until its event Y has been delivered."""
     webhook_hold_limit_s: float = 5.0
+    """The longest that an event waits for another one, in seconds."""
 
     # The media stream
     media_format: str | None = None
-    """What the stream delivers whatever was asked for: "PCMA", "G722", "L16", …"""
+    """The codec that the stream sends, instead of the one that was asked for: "PCMA", "G722", "L16", …"""
     foreign_call_control_id: str | None = None
-    """What `start` names as its call (at connect)."""
+    """The call_control_id in `start`, instead of the right one (at connect)."""
     reconnect_after_s: float | None = None
-    """After a media socket was lost the carrier connects again with a new stream_id."""
+    """After a media socket was lost the carrier connects again after so many seconds, with a new stream_id."""
     stale_streams: int = 0
     """The next n streams whose socket is lost still count as open: `streaming_start` is refused (90045) until
     `streaming_stop` was sent."""
@@ -40,20 +42,20 @@ class Faults(CarrierFaults):
 
 @dataclass(slots=True)
 class Timing:
-    """How long the well-behaved carrier takes, in seconds."""
+    """How long the carrier takes without faults, in seconds."""
 
     answer_s: float = 0.05
     """From the answer command to the answered leg. On real calls about 0.9 s pass from call.initiated to it."""
     ring_s: float = 0.1
     """How long a dialled phone rings before it answers."""
     no_answer_s: float = 0.3
-    """How long a dialled phone rings that nobody answers."""
+    """How long a dialled phone rings that is not answered."""
     hangup_webhook_s: float = 0.02
     """From streaming.stopped to call.hangup."""
     speak_s_per_char: float = 0.06
     """Speech of `speak`: 0.06 s per character is an unhurried voice."""
     playback_s: float = 0.5
-    """Length of whatever `playback_start` plays."""
+    """Length of every audio file that `playback_start` plays."""
     webhook_timeout_s: float = 2.0
     """Telnyx docs: retried if there is no answer within 2000 ms."""
     webhook_retries_s: tuple[float, ...] = (0.2, 0.4)
@@ -63,4 +65,4 @@ class Timing:
     forget_call_s: float = 600.0
     """Telnyx docs: a call can be asked for until 10 minutes after its end."""
     connect_timeout_s: float = 5.0
-    """To open the media socket."""
+    """The longest that opening the media socket may take."""

@@ -1,4 +1,4 @@
-"""The frames of a media stream: what Telnyx accepts from the application, and what it was asked to stream."""
+"""The product's frames on a media stream, and the parameters with which a stream is asked for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from callflow.sandbox.telnyx.codecs import bytes_per_second
+from callflow.sandbox.telnyx.errors import FrameError
 
 
 SHORTEST_S: Final = 0.02
 LONGEST_S: Final = 30.0
 """Telnyx docs: RTP mode takes 20 ms to 30 s of audio per media frame."""
-
-ERROR_TITLES: Final = {100003: "malformed_frame", 100004: "invalid_media"}
 
 
 @dataclass(slots=True)
@@ -35,6 +34,8 @@ class StreamOptions:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
+        """Read the parameters from a validated request body; null is as good as missing."""
+
         def get(name: str, default: Any) -> Any:
             value = body.get(name)
             return default if value is None else value
@@ -52,30 +53,27 @@ class StreamOptions:
         )
 
 
-class FrameError(Exception):
-    """Why a frame is refused: the code and the detail of the error frame."""
-
-    def __init__(self, code: int, detail: str) -> None:
-        super().__init__(code, detail)
-        self.code = code
-        self.detail = detail
-
-
 class Media(NamedTuple):
+    """A `media` frame; its audio is in the stream's bidirectional codec."""
+
     audio: bytes
-    """In the codec of the direction to Telnyx."""
 
 
 class Mark(NamedTuple):
+    """A `mark` frame."""
+
     name: str
 
 
 class Clear(NamedTuple):
-    pass
+    """A `clear` frame."""
 
 
 def parse(message: str | bytes) -> Media | Mark | Clear:
-    """Telnyx docs: text messages of one JSON object, with the events media, mark and clear. Raises FrameError."""
+    """Read a frame. Telnyx docs: a text message with one JSON object of event media, mark or clear.
+
+    Raises FrameError.
+    """
     if isinstance(message, bytes):
         raise FrameError(100003, "Binary frames are not part of the protocol.")
     try:
@@ -97,7 +95,7 @@ def parse(message: str | bytes) -> Media | Mark | Clear:
 
 
 def check_length(audio: bytes, options: StreamOptions) -> bool:
-    """Raises FrameError when this is not 20 ms to 30 s. Returns whether it is a multiple of 20 ms."""
+    """Whether audio is a multiple of 20 ms. Raises FrameError when it is not 20 ms to 30 s long."""
     rate = bytes_per_second(options.bidirectional_codec, options.sampling_rate)
     if not SHORTEST_S <= len(audio) / rate <= LONGEST_S:
         raise FrameError(100004, f"{len(audio)} bytes are not 20 ms to 30 s of audio.")

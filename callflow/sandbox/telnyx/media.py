@@ -1,4 +1,4 @@
-"""The media stream: Telnyx's frames, and what Telnyx does with those of the application."""
+"""The media stream of the emulated Telnyx: the frames that it sends, and what it does with the product's."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from callflow.sandbox.common.http_server import Tasks
 from callflow.sandbox.common.media_socket import Frame, MediaSocket, b64
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone
 from callflow.sandbox.telnyx.codecs import ENCODERS, SAMPLE_RATES, decode
+from callflow.sandbox.telnyx.errors import FRAME_TITLES, FrameError
 from callflow.sandbox.telnyx.faults import Faults, Timing
-from callflow.sandbox.telnyx.frames import ERROR_TITLES, FrameError, Mark, Media, StreamOptions, check_length, parse
+from callflow.sandbox.telnyx.frames import Mark, Media, StreamOptions, check_length, parse
 from callflow.sandbox.telnyx.webhooks import timestamp
 
 
 AUTH_HEADER: Final = "x-telnyx-streaming-auth-token"
+"""Carries `stream_auth_token` in the handshake and in the `connected` frame."""
 
 
 class MediaStream(MediaSocket):
     """One WebSocket to the product.
 
-    `ears()` gives the phones that hear what the product sends; with none (mode mp3, or `opposite` without a second leg)
-    the media is accepted and thrown away, which is what Telnyx does.
+    Args:
+        leg_codec: of the call leg, for a stream that asks for "default".
+        start: the fields of the `start` frame that are the call's.
+        listeners: returns the phones that hear what the product sends. Without any (mode mp3, or `opposite` and no
+            second leg) the media is accepted and dropped, which is what Telnyx does.
     """
 
     def __init__(
@@ -34,7 +39,7 @@ class MediaStream(MediaSocket):
         *,
         leg_codec: str,
         start: Mapping[str, Any],
-        ears: Callable[[], list[Phone]],
+        listeners: Callable[[], list[Phone]],
         faults: Callable[[], Faults],
         tasks: Tasks,
         timing: Timing,
@@ -43,18 +48,18 @@ class MediaStream(MediaSocket):
         super().__init__(str(uuid.uuid4()), faults=faults, tasks=tasks, changed=changed)
         self.options = options
         self.ignored_bytes = 0
-        """Audio that nobody could hear."""
+        """Bytes of the product's audio that no phone could play."""
         wanted = faults().media_format or (leg_codec if options.codec == "default" else options.codec)
         self.encoding = wanted
         self._encode = ENCODERS.get(wanted, ENCODERS["OPUS"])
         self._silence = b64(self._encode(SILENT_FRAME))
         self._start = dict(start)
-        self._ears = ears
+        self._listeners = listeners
         self._own_faults = faults
         self._timing = timing
 
     async def connect(self) -> None:
-        """Opens the socket and says `connected`. Raises whatever goes wrong."""
+        """Open the socket and send `connected`. Raises OSError, TimeoutError, ValueError or WebSocketException."""
         token = self.options.auth_token
         if not await self.open(self.options.url, {AUTH_HEADER: token} if token else {}, self._timing.connect_timeout_s):
             return
@@ -65,7 +70,7 @@ class MediaStream(MediaSocket):
         self.changed()
 
     def start(self) -> None:
-        """Says `start`; from now on the caller's frames flow."""
+        """Send `start`; from now on the caller's frames are sent."""
         rate = SAMPLE_RATES.get(self.encoding, 8000)
         media_format = {"encoding": self.encoding, "sample_rate": rate, "channels": 1}
         extra = {"custom_parameters": self.options.custom_parameters, "media_format": media_format}
@@ -74,12 +79,13 @@ class MediaStream(MediaSocket):
         self.begin({**self._start, **extra})
 
     def stop_fields(self) -> Mapping[str, Any]:
+        """Return user_id and call_control_id."""
         return {"user_id": self._start.get("user_id"), "call_control_id": self._start["call_control_id"]}
 
     # To the product
 
     def send_caller(self, ulaw: bytes, at: float, heard: Callable[[float, float], bytes]) -> None:
-        """The 20 ms that left the caller's mouth at `at`; `heard(since, until)` is for the outbound track."""
+        """Send 20 ms that were said at `at`. `heard(since, until)` returns the audio of the outbound track."""
         if not self.started or self.ended:
             return
         self.apply_faults(at)
@@ -90,10 +96,12 @@ class MediaStream(MediaSocket):
             self.send_media("outbound", audio.ljust(FRAME_BYTES, SILENT_FRAME[:1]))
 
     def send_dtmf(self, digit: str) -> None:
+        """Send a `dtmf` frame."""
         if self.started and not self.ended:
             self.event("dtmf", occurred_at=timestamp(), dtmf={"digit": digit})
 
     def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
+        """Encode a `media` frame."""
         payload = self._silence if ulaw is SILENT_FRAME else b64(self._encode(ulaw))
         # The unit of the timestamp is not documented (unknown): milliseconds of audio here.
         return (
@@ -102,12 +110,13 @@ class MediaStream(MediaSocket):
         )
 
     def event_text(self, event: str, content: Mapping[str, Any]) -> str:
+        """Encode any other numbered frame."""
         message = {"event": event, "sequence_number": str(self.sequence), "stream_id": self.stream_id, **content}
         return msgspec.json.encode(message).decode()
 
     def _error(self, code: int, detail: str) -> None:
         self.errors.append((code, detail))
-        payload = {"code": code, "title": ERROR_TITLES[code], "detail": detail}
+        payload = {"code": code, "title": FRAME_TITLES[code], "detail": detail}
         message = {"event": "error", "stream_id": self.stream_id, "payload": payload}
         self.send("error", msgspec.json.encode(message).decode(), str(code))
         self.changed()
@@ -115,6 +124,7 @@ class MediaStream(MediaSocket):
     # From the product
 
     def receive(self, message: str | bytes, at: float) -> None:
+        """Act on a message of the product; one that breaks the protocol is answered with an `error` frame."""
         if self.ended:
             return
         try:
@@ -130,16 +140,16 @@ class MediaStream(MediaSocket):
             self._error(error.code, error.detail)
 
     def _play(self, audio: bytes, at: float) -> None:
-        # One-way audio, the most common mistake: without mode rtp all is accepted, no error is sent, nothing is heard.
+        # One-way audio, a common mistake: without mode rtp all frames are accepted, no error is sent, nothing is heard.
         options = self.options
-        ears = self._ears() if options.mode == "rtp" else []
+        listeners = self._listeners() if options.mode == "rtp" else []
         if options.mode == "rtp":
             self.odd_frames += not check_length(audio, options)
         ulaw = decode(options.bidirectional_codec, options.sampling_rate, audio)
-        if ulaw is None or not ears:
+        if ulaw is None or not listeners:
             self.ignored_bytes += len(audio)
             return
-        for phone in ears:
+        for phone in listeners:
             phone.attach(f"media {self.stream_id}", self.playout)
             if phone.on_media is not None:
                 phone.on_media(at, ulaw)

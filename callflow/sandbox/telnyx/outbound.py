@@ -1,4 +1,4 @@
-"""Outgoing legs: dial and transfer, and the people at the other end."""
+"""Outgoing legs: dial and transfer, and how the person at the other end reacts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from callflow.sandbox.telnyx.call import Call
-from callflow.sandbox.telnyx.exchange import Switch
+from callflow.sandbox.telnyx.exchange import Exchange
 from callflow.sandbox.telnyx.frames import StreamOptions
 
 
-class Dialling:
-    def __init__(self, switch: Switch) -> None:
-        self._switch = switch
+class OutboundCalls:
+    """Dials phones. Request bodies have been validated before."""
+
+    def __init__(self, exchange: Exchange[Call]) -> None:
+        self._exchange = exchange
 
     def dial(self, body: Mapping[str, Any]) -> Call:
-        """POST /calls: a new leg, of a session of its own."""
+        """Start a new leg with a call session of its own (`POST /calls`)."""
         number = body["to"] if isinstance(body["to"], str) else body["to"][0]
         leg = self._leg(body["from"], number, None, body)
         options = StreamOptions.from_body(body) if body.get("stream_url") else None
@@ -29,7 +31,7 @@ class Dialling:
         return leg
 
     def transfer(self, call: Call, body: Mapping[str, Any]) -> Call:
-        """Telnyx docs: a second leg is called and bridged; if that fails only the new leg ends."""
+        """Start a second leg for a call. Telnyx docs: on answer both are bridged; on failure only the new leg ends."""
         leg = self._leg(body.get("from") or call.from_number, body["to"], call, body)
         leg.client_state = body.get("target_leg_client_state")
         call.park_after_unbridge = body.get("park_after_unbridge") == "self"
@@ -46,11 +48,11 @@ class Dialling:
 
     def _leg(self, from_number: str, to_number: str, first: Call | None, body: Mapping[str, Any]) -> Call:
         leg = Call(
-            self._switch,
+            self._exchange,
             from_number=from_number,
             to_number=to_number,
             direction="outgoing",
-            phone=self._switch.phones.get(to_number),
+            phone=self._exchange.phones.get(to_number),
             session_id=first.session_id if first is not None else None,
         )
         leg.client_state = body.get("client_state") if first is None else None
@@ -60,11 +62,11 @@ class Dialling:
         return leg
 
     def _ring(self, leg: Call, body: Mapping[str, Any], connect: Callable[[], None]) -> None:
-        self._switch.tasks.spawn(self._wait_for_answer(leg, body, connect), "ringing")
+        self._exchange.tasks.spawn(self._wait_for_answer(leg, body, connect), "ringing")
 
     async def _wait_for_answer(self, leg: Call, body: Mapping[str, Any], connect: Callable[[], None]) -> None:
-        timing = self._switch.timing
-        callee = self._switch.callee
+        timing = self._exchange.timing
+        callee = self._exchange.callee
         await asyncio.sleep(timing.no_answer_s if callee == "no_answer" else timing.ring_s)
         if leg.state == "ended":
             return

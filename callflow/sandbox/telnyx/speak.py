@@ -1,4 +1,4 @@
-"""The carrier's own voice on a leg: `speak` and `playback_start`, one after the other."""
+"""Text to speech and audio files on a leg (`speak`, `playback_start`), played one after the other."""
 
 from __future__ import annotations
 
@@ -7,44 +7,38 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from callflow.sandbox.common.http_server import Tasks
-from callflow.sandbox.common.phone import Phone, tone
+from callflow.sandbox.common.leg import LegState
+from callflow.sandbox.common.phone import PLAYBACK_HZ, SPEECH_HZ, tone
 from callflow.sandbox.telnyx.faults import Timing
 
 
-SPEECH_HZ: Final = 620.0
-PLAYBACK_HZ: Final = 880.0
-"""What the carrier's voice and its recordings sound like in the sandbox: a tone."""
-
-
-class Leg(Protocol):
-    """What the voice needs of its call."""
-
-    phone: Phone
-    state: str
+class AnnouncedLeg(LegState, Protocol):
+    """The part of a call that announcements use."""
 
     def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None: ...
-
-    def note(self, what: str) -> None: ...
 
 
 @dataclass(slots=True)
 class Announcement:
+    """One text or audio file; a tone of `hz` and `seconds` stands for its sound."""
+
     kind: Literal["speak", "playback"]
     fields: dict[str, Any]
-    """Of its webhooks."""
+    """What its webhooks say."""
     text: str
     hz: float
     seconds: float
 
 
 class Announcer:
-    """Telnyx docs: speech and playback are queued, and stopped with playback_stop."""
+    """Plays announcements on a leg. Telnyx docs: they are queued, and stopped with playback_stop."""
 
-    def __init__(self, leg: Leg, tasks: Tasks, timing: Timing) -> None:
+    def __init__(self, leg: AnnouncedLeg, tasks: Tasks, timing: Timing) -> None:
         self.spoken: list[str] = []
+        """The texts, from when their speech began."""
         self._leg = leg
         self._tasks = tasks
         self._timing = timing
@@ -53,19 +47,19 @@ class Announcer:
         self._cut = asyncio.Event()
 
     def speak(self, text: str) -> None:
-        """Takes a time in proportion to the length of the text."""
+        """Queue a text; it takes `Timing.speak_s_per_char` seconds a character."""
         fields = {"speak_id": secrets.token_urlsafe(8)}
         self._add(Announcement("speak", fields, text, SPEECH_HZ, len(text) * self._timing.speak_s_per_char))
 
     def play(self, body: Mapping[str, Any]) -> None:
-        """Plays for a fixed time: nothing is downloaded."""
+        """Queue an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
         fields: dict[str, Any] = {"overlay": bool(body.get("overlay"))}
         fields |= {"media_name": body["media_name"]} if body.get("media_name") else {}
         fields |= {"media_url": body["audio_url"]} if body.get("audio_url") else {}
         self._add(Announcement("playback", fields, "", PLAYBACK_HZ, self._timing.playback_s))
 
     def stop(self, which: str = "all") -> None:
-        """`current` goes on with what is queued behind it."""
+        """Stop playing: "all", or "current", which goes on with the next announcement."""
         if which == "all":
             self._queue.clear()
         self._cut.set()
@@ -74,7 +68,7 @@ class Announcer:
         self._queue.append(announcement)
         if not self._busy:
             self._busy = True
-            self._tasks.spawn(self._run(), "carrier voice")
+            self._tasks.spawn(self._run(), "announcements")
 
     async def _run(self) -> None:
         while self._queue and self._leg.state != "ended":

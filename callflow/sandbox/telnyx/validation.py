@@ -1,7 +1,7 @@
-"""The check of a request body against the parameter tables, and the refusals of the API.
+"""Checks a request body against the parameter tables.
 
-The real API ignores unknown keys; here they are refused, because a misspelt parameter that is silently ignored is how
-one-way audio gets shipped.
+The real API ignores unknown keys. Here they are refused: a misspelt streaming parameter that is silently ignored means
+a call with audio in one direction only.
 """
 
 from __future__ import annotations
@@ -10,28 +10,10 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from callflow.sandbox.telnyx.errors import ApiError
 from callflow.sandbox.telnyx.parameters import COMMANDS, EVENT_TYPES
-
-
-@dataclass(slots=True)
-class ApiError(Exception):
-    """A refusal, in the carrier's words. `pointer` names the field that is at fault."""
-
-    status: int
-    code: str
-    title: str
-    detail: str = ""
-    pointer: str = ""
-
-    def body(self) -> dict[str, Any]:
-        error: dict[str, Any] = {"code": self.code, "title": self.title, "detail": self.detail or self.title}
-        if self.pointer:
-            error["source"] = {"pointer": self.pointer}
-        error["meta"] = {"url": f"https://developers.telnyx.com/docs/overview/errors/{self.code}"}
-        return {"errors": [error]}
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

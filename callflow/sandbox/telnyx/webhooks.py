@@ -1,16 +1,14 @@
-"""Signed webhooks: what Telnyx tells the application, and how often it tries."""
+"""Signed webhooks to the application, with Telnyx's retries."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -19,18 +17,14 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from callflow.sandbox.common.faults import ANY, for_event
 from callflow.sandbox.common.http_server import Tasks
-from callflow.sandbox.telnyx.faults import ANY, Faults, Timing
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Loading the certificates takes longer than most tests: once is enough."""
-    return ssl.create_default_context()
+from callflow.sandbox.common.webhooks import WebhookSender
+from callflow.sandbox.telnyx.faults import Faults, Timing
 
 
 def timestamp() -> str:
-    """ISO 8601, UTC, microseconds: the form of occurred_at."""
+    """Return the time as occurred_at has it: ISO 8601, UTC, microseconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -61,7 +55,10 @@ class Delivery:
 
 
 class Signer:
-    """Telnyx docs: Ed25519 over `timestamp|raw body`; the public key is base64 of its 32 raw bytes."""
+    """Signs webhook bodies with a new key.
+
+    Telnyx docs: Ed25519 over `timestamp|raw body`; the public key is base64 of its 32 raw bytes.
+    """
 
     def __init__(self) -> None:
         self._key = Ed25519PrivateKey.generate()
@@ -69,7 +66,7 @@ class Signer:
         self.public_key = base64.b64encode(raw).decode("ascii")
 
     def sign(self, body: bytes, at: int | None = None) -> dict[str, str]:
-        """The two signature headers. `at` is in Unix seconds."""
+        """Return the two signature headers. `at` is in Unix seconds, now by default."""
         stamp = str(int(time.time()) if at is None else at)
         signature = self._key.sign(stamp.encode("ascii") + b"|" + body)
         return {
@@ -79,47 +76,28 @@ class Signer:
 
 
 def envelope(event_type: str, payload: Mapping[str, Any], event_id: str, attempt: int, url: str, at: str) -> bytes:
-    """Version 2 of the webhook format."""
+    """Encode a webhook body, version 2 of the format: {"data": {...}, "meta": {...}}."""
     data = {"record_type": "event", "event_type": event_type, "id": event_id, "occurred_at": at, "payload": payload}
     return msgspec.json.encode({"data": data, "meta": {"attempt": attempt, "delivered_to": url}})
 
 
-@dataclass
-class Webhooks:
-    """Sends webhooks in the background and keeps a record of every attempt."""
+class Webhooks(WebhookSender[Delivery]):
+    """Sends webhooks in the background and keeps every attempt."""
 
-    tasks: Tasks
-    signer: Signer
-    timing: Timing
-    changed: Callable[[], None]
-    deliveries: list[Delivery] = field(default_factory=list)
-    _client: httpx.AsyncClient = field(init=False)
-    _held: list[tuple[str, str, asyncio.Event]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._client = httpx.AsyncClient(
-            verify=_tls(),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=None,  # the attempt has its own limit
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
-            headers={"User-Agent": "telnyx-webhooks"},
-        )
-
-    async def close(self) -> None:
-        await self._client.aclose()
+    def __init__(self, tasks: Tasks, signer: Signer, timing: Timing, changed: Callable[[], None]) -> None:
+        super().__init__(tasks, changed, {"User-Agent": "telnyx-webhooks"})
+        self.signer = signer
+        self.timing = timing
+        self._held: list[tuple[str, str, asyncio.Event]] = []
+        """Webhooks that wait for another one: leg, the event type waited for, and what releases them."""
 
     def emit(self, event_type: str, payload: Mapping[str, Any], url: str, faults: Faults) -> None:
-        """Tells the application, as well or as badly as the faults say."""
-
-        def of(table: dict[str, int]) -> int:
-            return table.get(event_type, table.get(ANY, 0))
-
+        """Send an event in the background, as the faults allow."""
         if event_type in faults.webhook_drop or ANY in faults.webhook_drop:
             return
         event_id, at = str(uuid.uuid4()), timestamp()
-        copies = [event_id] * (1 + of(faults.webhook_duplicates))
-        copies += [str(uuid.uuid4()) for _ in range(of(faults.webhook_new_ids))]
+        copies = [event_id] * (1 + for_event(faults.webhook_duplicates, event_type, 0))
+        copies += [str(uuid.uuid4()) for _ in range(for_event(faults.webhook_new_ids, event_type, 0))]
         for each in copies:
             self.tasks.spawn(self._emit(event_type, payload, each, at, url, faults), f"webhook {event_type}")
 
@@ -134,16 +112,15 @@ class Webhooks:
                 async with asyncio.timeout(faults.webhook_hold_limit_s):
                     await released.wait()
             except TimeoutError:
-                pass  # the other event never came: late is still better than never
-        delay = faults.webhook_delay_s.get(event_type, faults.webhook_delay_s.get(ANY, 0.0))
-        if delay:
+                pass  # the other event did not come: send this one all the same
+        if delay := for_event(faults.webhook_delay_s, event_type, 0.0):
             await asyncio.sleep(delay)
         await self.deliver(event_type, payload, event_id, url, at=at)
 
     async def deliver(
         self, event_type: str, payload: Mapping[str, Any], event_id: str, url: str, *, at: str | None = None
     ) -> Delivery:
-        """Sends an event, again if need be. Returns the last attempt."""
+        """Send an event, with retries. Returns the last attempt."""
         occurred_at = at or timestamp()
         pauses = iter((*self.timing.webhook_retries_s, None))
         attempt = 0
@@ -159,7 +136,7 @@ class Webhooks:
             await asyncio.sleep(pause)
 
     async def attempt(self, delivery: Delivery, body: bytes, headers: Mapping[str, str]) -> Delivery:
-        """One POST. The attempt is on record before its answer is."""
+        """Make one POST request. The attempt is in `deliveries` before it is answered."""
         self.deliveries.append(delivery)
         self.changed()
         try:

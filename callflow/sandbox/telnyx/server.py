@@ -1,9 +1,10 @@
-"""The emulator as a server for the command line."""
+"""`python server.py sandbox telnyx`: the emulator as a server of its own."""
 
 from __future__ import annotations
 
 import asyncio
 
+from callflow.sandbox.telnyx.emulator import DEFAULT_API_KEY, Telnyx
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
 from callflow.sandbox.telnyx.faults import Faults
 
@@ -16,13 +17,11 @@ async def serve(
     *,
     faults: Faults | None = None,
 ) -> None:
-    """Runs until it is cancelled. Prints what to put into the application's environment."""
-    from callflow.sandbox.telnyx import DEFAULT_API_KEY, Telnyx
-
+    """Run until cancelled, after printing what to put into the application's environment."""
     async with Telnyx(
         webhook_url=webhook_url, api_key=api_key or DEFAULT_API_KEY, host=host, port=port, faults=faults
     ) as telnyx:
-        root = telnyx.base_url.removesuffix("/v2")
+        root = telnyx.root
         print(
             f"Emulated Telnyx on {root}; webhooks go to {webhook_url}\n\n"
             f"TELNYX_API_BASE={telnyx.base_url}\n"
