@@ -1,7 +1,7 @@
-"""How many calls one caller may have at once, and within an hour. Pure: whoever asks brings the time.
+"""How many calls one caller may have at once, and within an hour. Pure: time is an argument.
 
-A caller is a number in its one form (see `callflow.config.phone_numbers`). Somebody who withholds theirs is nobody in particular:
-such calls are not counted, because they are of many people.
+A caller is a telephone number in its international form (see `callflow.config.phone_numbers`). Calls from withheld
+numbers are not counted, because they come from many people.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Final
 
 HOUR: Final = 3600.0
 _MOST_CALLERS: Final = 10_000
-"""Whose calls of the last hour are remembered; beyond them those are forgotten who have not called for longest."""
+"""Callers whose calls of the last hour are remembered; then the caller whose last call is oldest is forgotten."""
 _URI: Final = re.compile(r"sips?:([^@;?>]*)(?:@([^;?>]*))?", re.IGNORECASE)
 _NO_HOST: Final = ".invalid"
-"""RFC 3323: where those are who do not say."""
+"""The end of the host name in the SIP address of a caller who withholds it (RFC 3323)."""
 _SPELLED: Final = frozenset({"266696687", "7378742833", "2562533", "8656696", "86282452253", "7748283", "464"})
 """ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE, PRIVATE, as they are spelled on a keypad, and one more that a
 carrier sends in place of a number."""
@@ -26,11 +26,12 @@ _WORDS: Final = frozenset({
     "undefined",
 })  # fmt: skip
 _AROUND: Final = re.compile("callers?|number|name|call|id|user|party")
-"""What stands beside such a word: "Private Number", "caller-id blocked"."""
+"""Words that may stand beside one of those: "Private Number", "caller-id blocked"."""
 
 
 def caller_of(number: str) -> str:
-    """Who is calling, as a name to count by. `number`: in its one form, or as it came if it is none. "": not known."""
+    """Return a name to count the caller by. `number`: in its international form, or as the carrier sent it if it is no
+    telephone number. "": the number is withheld."""
     text = number.strip()
     digits = re.sub("[^0-9]", "", text)
     uri = _URI.search(text)
@@ -50,9 +51,10 @@ def _is_withheld(user: str) -> bool:
 
 
 class CallerLimits:
-    """0: no limit."""
+    """Counts the calls of each caller, and says which new call is one too many."""
 
     def __init__(self, at_once: int = 0, per_hour: int = 0, *, most: int = _MOST_CALLERS) -> None:
+        """`at_once`, `per_hour`: calls of one caller; 0: no limit. `most`: callers that are remembered."""
         self._at_once, self._per_hour, self._most = at_once, per_hour, most
         self._live: dict[str, str] = {}
         """The caller of each live call that counts."""
@@ -61,8 +63,8 @@ class CallerLimits:
         """When each caller's last calls were taken, oldest first; the callers in the order of their last calls."""
 
     def take(self, call: str, number: str, now: float) -> tuple[str, str]:
-        """Let the call in, once however often it is asked for: ("", ""). Or the reason why not, and the same in words;
-        then it counts for nothing."""
+        """Count a new call, unless it is one too many. Returns ("", "") if it was counted (also if it was before), else
+        the reason why not, and the same in words. `now`: seconds, of a clock that never goes back."""
         caller = caller_of(number)
         if not caller or call in self._live:
             return "", ""
@@ -76,13 +78,14 @@ class CallerLimits:
         return "", ""
 
     def taken(self, call: str, number: str, at: float, now: float) -> None:
-        """A call that was let in at that time by another process."""
+        """Count a call that another process let in, at the time `at`."""
         caller = caller_of(number)
         if caller and call not in self._live:
             self._forget(now)
             self._enter(call, caller, min(at, now))
 
     def over(self, call: str) -> None:
+        """Count the call no longer as a live one."""
         caller = self._live.pop(call, "")
         if caller:
             self._count[caller] -= 1
@@ -114,7 +117,7 @@ class CallerLimits:
         return len(times)
 
     def _forget(self, now: float) -> None:
-        """Calls that began more than an hour ago: of the callers who have not called for longest, until one has."""
+        """Forget the callers whose last call began more than an hour ago."""
         while self._lately:
             caller, times = next(iter(self._lately.items()))
             if times and times[-1] > now - HOUR:

@@ -1,8 +1,8 @@
-"""The carriers' own ids of the numbers that are called (Twilio `PN…`), for the record.
+"""The carriers' own ids of the numbers that are called (Twilio `PN…`), for the journal.
 
-Few webhooks bring them. Each is asked for once a day, apart from all calls, and told to the record of every call to
-that number: a note of its own, which may come when the call is over. Where the carrier does not know the number or
-cannot be asked, the record stays without.
+Few webhooks have them. Each is asked for once a day, in a task apart from all calls, and noted for every call to that
+number; the note may come after the end of the call. There is none where the carrier does not know the number or cannot
+be asked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from cachetools import TLRUCache
 
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import CarrierError
@@ -22,42 +24,58 @@ log = logging.getLogger(__name__)
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _KNOWN_SECONDS: Final = 86400.0
-"""Numbers are given back and bought anew."""
+"""How long an id is believed: numbers are returned to the carrier, and bought again under another id."""
 _UNKNOWN_SECONDS: Final = 3600.0
+"""How long it is believed that the carrier does not know the number."""
 _AGAIN_SECONDS: Final = 300.0
-"""After a question that was not answered."""
+"""When a carrier is asked again that has not answered."""
 _ASK_SECONDS: Final = 10.0
 _AT_ONCE: Final = 2
 _MOST: Final = 1000
-"""Numbers that are known, and calls that wait."""
+"""Numbers that are known, numbers that are asked for, and calls that wait for one of them."""
 
 _Key = tuple[str, str]
+"""Carrier and number."""
+
+
+class _Known(NamedTuple):
+    """What a carrier has answered."""
+
+    id: str
+    """"": none."""
+    seconds: float
+    """How long that is believed."""
 
 
 class NumberIds:
+    """Asks carriers for the ids of numbers, and tells them to the calls."""
+
     def __init__(self, tell: Callable[[str, str], None], now: Callable[[], float] = time.monotonic) -> None:
-        """`tell`: the record, of a call and its number's id."""
-        self._tell, self._now = tell, now
+        """`tell`: takes a call and the id of its number. `now`: seconds, of a clock that never goes back."""
+        self._tell = tell
         self._carriers: Mapping[str, Carrier] = {}
-        self._known: dict[_Key, tuple[str, float]] = {}
-        """The id ("": none), and until when that holds."""
+        self._known: TLRUCache[_Key, _Known] = TLRUCache(_MOST, lambda _, known, at: at + known.seconds, now)
         self._waiting: dict[_Key, list[str]] = {}
         """Calls, by the number that is being asked for."""
         self._few = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, carriers: Mapping[str, Carrier]) -> None:
+        """Set the carriers, by name."""
         self._carriers = carriers
 
     def began(self, call: str, event: Mapping[str, Any]) -> None:
-        """A call has begun, with these facts. Never waits."""
+        """Tell a call that has begun the id of its number, now or when the carrier has answered. Never waits.
+
+        `event`: the note of its beginning: `carrier`, `to` (the number) and, if a webhook had it, `number` (its id).
+        """
         key = (str(event.get("carrier") or ""), str(event.get("to") or ""))
         if event.get("number") or key[0] not in self._carriers or not _NUMBER.fullmatch(key[1]):
             return
-        number, until = self._known.get(key, ("", 0.0))
-        if self._now() < until:
-            if number:
-                self._tell(call, number)
+        known = self._known.get(key)
+        if known is not None:
+            if known.id:
+                self._tell(call, known.id)
         elif key in self._waiting:
             if len(self._waiting[key]) < _MOST:
                 self._waiting[key].append(call)
@@ -82,14 +100,12 @@ class NumberIds:
             log.exception("asking %s for the id of %s failed through a fault of our own", name, number)
         finally:
             calls = self._waiting.pop(key, [])
-        self._known.pop(key, None)
-        self._known[key] = (found, self._now() + seconds)
-        if len(self._known) > _MOST:
-            del self._known[next(iter(self._known))]
+        self._known[key] = _Known(found, seconds)
         for call in calls if found else ():
             self._tell(call, found)
 
     async def close(self) -> None:
+        """Ask no more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

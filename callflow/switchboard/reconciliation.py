@@ -13,7 +13,7 @@ from callflow.contracts.carrier import Carrier, CarrierRequest
 from callflow.contracts.commands import Hangup, command_id
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import History
-from callflow.switchboard.switchboard import Switchboard, name_of
+from callflow.switchboard.switchboard import Switchboard, call_id
 
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Reconciliation:
     async def _account_for(self, carrier: Carrier, ids: events.LegIds) -> None:
         if self._switchboard.knows(carrier.name, ids):
             return
-        name = name_of(carrier.name, ids)
+        name = call_id(carrier.name, ids)
         row = await self._history.store.conversation(name)
         if row is None:
             return  # never ours: of somebody else who shares the account

@@ -19,7 +19,7 @@ from callflow.contracts.events import LegIds
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
-from callflow.switchboard.switchboard import name_of
+from callflow.switchboard.switchboard import call_id
 from tests.e2e.process import Process, serving
 from tests.e2e.product import until
 from tests.e2e.talk import clock
@@ -85,7 +85,7 @@ class Battle:
                 call = await self.telnyx.ring(from_number=caller)
                 await call.wait_streaming()
                 await call.hang_up()
-                await self._on_record(client, base, name_of("telnyx", LegIds(call.control_id, call.leg_id)))
+                await self._on_record(client, base, call_id("telnyx", LegIds(call.control_id, call.leg_id)))
             health = (await client.get(f"{base}/health")).json()
             assert health["ok"] is True
             assert health["journal"]["ok"] is True, health

@@ -10,7 +10,7 @@ from typing import Any
 
 from callflow.contracts.events import LegIds
 from callflow.history.posted_items import MOST_ITEMS
-from callflow.switchboard.switchboard import name_of
+from callflow.switchboard.switchboard import call_id
 from tests.e2e.hostile import battle
 from tests.e2e.operators_port import JSON, MCP_HEADERS, Answer, Port
 from tests.e2e.product import run
@@ -34,7 +34,7 @@ def test_the_largest_requests_to_the_operators_port_delay_no_frame() -> None:
     async def main() -> None:
         async with battle() as the:
             it = Port(await the.process.console_port(), token="")
-            call = name_of("telnyx", LegIds(the.call.control_id, the.call.leg_id))
+            call = call_id("telnyx", LegIds(the.call.control_id, the.call.leg_id))
             items, session = f"/api/conversations/stream/{call}/items", f"/api/calls/{call}/session"
             words, digits = posted("hello you there, "), posted("4111 1111 1111 1112 ", LARGE // 4)
             many = b'{"items":[' + b",".join([b'{"id":"a","type":"message"}'] * 140_000) + b"]}"

@@ -12,7 +12,7 @@ from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
-from callflow.switchboard import reconciliation, switchboard
+from callflow.switchboard import dedupe, reconciliation
 from tests.e2e import product as houses
 from tests.e2e.product import product, run, until
 from tests.e2e.talk import talk
@@ -26,7 +26,7 @@ SETTLED_SECONDS = reconciliation._SETTLED_SECONDS
 def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are doubted at once, and what has ended is forgotten at once."""
     monkeypatch.setattr(reconciliation, "_SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr(switchboard, "TOMBSTONE_SECONDS", 0.01)
+    monkeypatch.setattr(dedupe, "REMEMBERED_SECONDS", 0.01)
 
 
 def model() -> Realtime:

@@ -635,8 +635,8 @@ def test_webhooks_that_come_minutes_after_the_end_are_known_for_what_they_are() 
             await the.quiet()
             board, loop = the.app.switchboard, asyncio.get_running_loop()
             ids = leg(call_control_id=call.control_id, call_leg_id=call.leg_id, call_session_id=call.session_id)
-            for recent in (board._tombs, board._seen):
-                recent._clock = lambda: loop.time() + 590
+            for recent in (board._tombstones, board._deliveries):
+                recent.clock = lambda: loop.time() + 590
             for kind in ("call.answered", "call.initiated"):
                 await tell(the, kind, ids)
             assert board.counts["calls"] == 1

@@ -1,0 +1,68 @@
+"""What happened a moment ago: webhooks that were answered, and legs whose call has ended.
+
+Carriers deliver a webhook again when its answer came late, and send webhooks about a leg minutes after its end. Both
+are remembered for ten minutes, and in bounded numbers: the entry that was used least recently is forgotten first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from cachetools import TTLCache
+
+from callflow.contracts.carrier import WebhookReply
+from callflow.contracts.events import LegIds, Signal
+
+
+REMEMBERED_SECONDS: Final = 600.0
+_MOST_DELIVERIES: Final = 100_000
+_MOST_LEGS: Final = 50_000
+
+Answer = asyncio.Future[WebhookReply]
+
+
+def leg_keys(carrier: str, ids: LegIds) -> tuple[str, ...]:
+    """Return the names by which a leg is looked up, unique over all carriers."""
+    return tuple(f"{carrier}:{name}" for name in ids.known())
+
+
+class Deliveries:
+    """The answers to the webhooks of the last ten minutes: a repeated webhook gets the answer that the first one got,
+    also while that is still being made."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: seconds, of the event loop."""
+        self.clock = clock
+        self._answers: TTLCache[str, Answer] = TTLCache(_MOST_DELIVERIES, REMEMBERED_SECONDS, lambda: self.clock())
+
+    def answer(self, signal: Signal) -> Answer | None:
+        """Return the answer to this delivery, if there was or is one. A carrier that gives its deliveries no id repeats
+        none."""
+        return self._answers.get(f"{signal.carrier}:{signal.id}") if signal.id else None
+
+    def add(self, signal: Signal, answer: Answer) -> None:
+        """Remember the answer, which may still be made."""
+        if signal.id:
+            self._answers[f"{signal.carrier}:{signal.id}"] = answer
+
+
+class Tombstones:
+    """The legs whose call has ended within the last ten minutes: late webhooks about them open no call."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: seconds, of the event loop."""
+        self.clock = clock
+        self._calls: TTLCache[str, str] = TTLCache(_MOST_LEGS, REMEMBERED_SECONDS, lambda: self.clock())
+
+    def add(self, key: str, call: str) -> None:
+        """Remember that the call of this leg has ended. `key`: one of `leg_keys`."""
+        self._calls[key] = call
+
+    def find(self, carrier: str, ids: LegIds) -> str | None:
+        """Return the call that this leg belonged to, if it ended a moment ago."""
+        for key in leg_keys(carrier, ids):
+            if (call := self._calls.get(key)) is not None:
+                return call
+        return None

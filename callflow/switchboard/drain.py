@@ -1,0 +1,141 @@
+"""The way out: ends all calls when the server stops, or leaves them to the next process; and finishes what calls that
+are over have left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from callflow.call.call import Call
+from callflow.contracts.events import GoodbyeRequested, HangupRequested
+from callflow.switchboard.admission import Admission
+
+
+_RELEASE_SECONDS: Final = 1.5
+"""How long calls may take to release what they own."""
+_LOOK_SECONDS: Final = 0.05
+"""How often to look whether a call is quiet: that depends on many things, and none of them is an event."""
+_LEFTOVER_SECONDS: Final = 3.0
+"""How long the end of the process waits for hang-ups that the carrier has not taken yet, and for late transcripts."""
+_DRAIN: Final = "drain"
+"""Who asks for the end of all calls, for their journals."""
+
+
+class Drain:
+    """The tasks of all calls and of what is left of them, and the ways to end them."""
+
+    def __init__(
+        self, calls: Mapping[str, Call], admission: Admission, *, most_unwritten: int, farewell_seconds: float
+    ) -> None:
+        """`calls`: the live calls by id, as the switchboard keeps them. `most_unwritten`: how many calls may wait for
+        transcripts when they are over. `farewell_seconds`: how long a goodbye may take."""
+        self._calls, self._admission = calls, admission
+        self._most_unwritten, self._farewell_seconds = most_unwritten, farewell_seconds
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outliving: set[asyncio.Task[None]] = set()
+        self._unwritten: dict[Call, asyncio.Task[None]] = {}
+        """Calls that are over, and whose last words are still being transcribed."""
+        self._hurries = False
+        """No call waits for its last words any more."""
+        self._changed = asyncio.Event()
+        self.is_handing_over = False
+        """The calls are being handed over to the next process."""
+
+    # Calls that are over
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run the task of a call."""
+        _start(self._tasks, work, name)
+
+    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that has to be finished although its call is over, such as its hang-up at the carrier."""
+        _start(self._outliving, work, "after the call")
+
+    def call_ended(self) -> None:
+        """Look again whether all calls have ended: one has."""
+        self._changed.set()
+
+    async def write_down(self, call: Call) -> None:
+        """Wait until the last words of a call that is over are transcribed, and note its end. Its place is free for the
+        next caller meanwhile; when too many calls wait, its words are given up."""
+        task = asyncio.current_task()
+        if self._hurries or task is None or len(self._unwritten) >= self._most_unwritten:
+            call.give_up_words()
+        else:
+            self._unwritten[call] = task
+        try:
+            await call.write_down()
+        finally:
+            self._unwritten.pop(call, None)
+
+    @property
+    def unwritten(self) -> int:
+        """How many calls are over and wait for their last words."""
+        return len(self._unwritten)
+
+    # All calls
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls, give the live ones `seconds` to end by themselves, and then let them say goodbye."""
+        self._admission.close()
+        await self._until_empty(seconds)
+        for call in list(self._calls.values()):
+            call.post(GoodbyeRequested(reason="shutdown", by=_DRAIN))
+        await self._until_empty(self._farewell_seconds + _RELEASE_SECONDS)
+        await self.stop()
+
+    async def hand_over(self, seconds: float) -> None:
+        """Let go of all calls at the same moment, without ending them: a call that is let go of earlier is silent until
+        the next process has it.
+
+        The moment is one when nobody speaks. The longer that does not come, the more calls may be speaking: after
+        `seconds`, all. Calls that come meanwhile are answered, and handed over with the others.
+        """
+        began = self._loop.time()
+        while True:
+            speaking = sum(not call.is_quiet for call in self._calls.values())
+            if speaking <= len(self._calls) * (self._loop.time() - began) / seconds:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._admission.close()
+        self.is_handing_over = True
+        self._hurry()  # callers are waiting for the next process
+        await asyncio.gather(*(call.hand_over() for call in list(self._calls.values())), return_exceptions=True)
+        await self._until_empty(_RELEASE_SECONDS)
+
+    async def stop(self) -> None:
+        """End every call now, and give the hang-ups a moment to reach the carrier."""
+        self._admission.close()
+        for call in list(self._calls.values()):
+            call.post(HangupRequested(reason="shutdown", by=_DRAIN))
+        await self._until_empty(_RELEASE_SECONDS)
+        leftovers = {*self._outliving, *self._unwritten.values()}
+        if leftovers:
+            await asyncio.wait(leftovers, timeout=_LEFTOVER_SECONDS)
+        self._hurry()
+        for task in (*self._tasks, *self._outliving):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._outliving, return_exceptions=True)
+
+    def _hurry(self) -> None:
+        self._hurries = True
+        for call in self._unwritten:
+            call.give_up_words()
+
+    async def _until_empty(self, seconds: float) -> None:
+        """Wait until no call is live, but no longer than that."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._calls:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], name: str) -> None:
+    task = asyncio.create_task(work, name=name)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
