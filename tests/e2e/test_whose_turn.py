@@ -238,7 +238,7 @@ async def deaf(audio: bytes, *, alarm: bool, mute: bool = False) -> None:
             assert len(one.creates()) == 1, "it takes a noise for a question"
             assert len(one.the.realtime.sessions) == 1
             assert not one.the.happened("filler")
-            assert not one.the.happened("engine_deaf")
+            assert not one.the.happened("engine_missed_speech")
         elif mute:
             one.the.realtime.script = Script(otherwise=saying(tone(400, 500.0)))
             await one.the.realtime.wait_session(2, timeout=stopped + 6 - time.monotonic())
@@ -391,7 +391,7 @@ def test_a_session_that_takes_over_from_one_that_heard_somebody_begin_may_be_dea
             await one.rest()
             one.phone.say(voices.load("caller/hours"))
             await one.phone.spoken(5)
-            await one.the.until(lambda: one.the.happened("engine_deaf"), "its deafness to be noticed", 4)
+            await one.the.until(lambda: one.the.happened("engine_missed_speech"), "its deafness to be noticed", 4)
             await next_one.asked(4)
             since = time.monotonic()
             next_one.answer()
