@@ -1,4 +1,4 @@
-"""From the settings to the config of a room: every field of it, by name, or an error at once."""
+"""From the settings to the config of a room: each field has the value of the setting of its name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Config = TypeVar("Config")
 
 
 def from_settings(config: type[Config], settings: Settings, **own: Any) -> Config:
-    """Make a config: each of its fields has the value of the setting of that name, or is given in `own`.
+    """Make a config dataclass: each field is the setting of the same name, unless its value is given in `own`.
 
-    Raises TypeError for a field that is neither, and for one that is given and does not exist.
+    Raises TypeError for a field that is no setting and not in `own`, and for a name in `own` that is no field.
     """
     names = {each.name for each in dataclasses.fields(config)}  # type: ignore[arg-type]
     unknown = [name for name in names - own.keys() if name not in type(settings).model_fields]

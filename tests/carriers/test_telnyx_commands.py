@@ -94,7 +94,7 @@ def test_the_body_of_a_command(action: str, command: Command, body: dict[str, An
 @respx.mock
 def test_what_the_settings_decide() -> None:
     route = respx.route().respond(json={})
-    settings = {"target_legs": "both", "voice": "Telnyx.KokoroTTS.af", "language": "de-DE", "sentences": None}
+    settings = {"target_legs": "both", "voice": "Telnyx.KokoroTTS.af", "language": "de-DE", "sentences": {}}
     execute(order(commands.Answer()), **settings)
     execute(order(commands.Speak(sentence="sorry")), **settings)
     answer, speak = (json.loads(call.request.content) for call in route.calls)
