@@ -23,7 +23,7 @@ from callflow.call.handover import Found, Handover
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
-from callflow.call.restore import HANDED_OVER, RestoredCall
+from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
@@ -34,7 +34,7 @@ from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
 from callflow.contracts.tools import Caller
-from callflow.journal.journal import BEGAN, ENDED
+from callflow.journal import notes
 from callflow.media.relay import Relay, summary
 
 
@@ -253,7 +253,7 @@ class Call:
             case commands.AwaitGoodbye():
                 self.agent.await_goodbye()
             case commands.PlayClip(clip=clip):
-                self.note("clip", clip=clip)
+                self.note(notes.Clip(clip=clip))
                 self.relay.play_clip(clip)
             case commands.CloseMedia():
                 self._tasks.start(self.relay.close(), "close-media")
@@ -336,7 +336,7 @@ class Call:
         if first.recovered is not None:
             self._mailbox.put(first.recovered, first=True)
         if first.cut_off:
-            self.note("cut_off", cuts=list(first.cut_off))
+            self.note(notes.CutOff(cuts=first.cut_off))
         for finished in first.tools:
             self.post(finished)
 
@@ -344,7 +344,7 @@ class Call:
         """Let go of this call without ending it. The process that reads its journal next goes on with it."""
         if machine.is_over(self.model) or self._handover.awaits_return:
             return
-        entry = self._log.make(HANDED_OVER, quiet=self.is_quiet)
+        entry = self._log.entry(notes.HandedOver(quiet=self.is_quiet))
         self._handover.leave()
         self._mailbox.close()
         await self._log.commit(entry)
@@ -355,13 +355,13 @@ class Call:
         if machine.is_over(self.model):
             return
         shown = MASK * len(digits) if self.config.dtmf_sensitive else self._services.redact.text(digits)
-        self.note("digits", digits=shown)
+        self.note(notes.Digits(digits=shown))
         self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
     # What the agent asks for
 
     def _end_by_agent(self, reason: str = "") -> None:
-        self.note("end_call", reason=self._services.redact.text(reason)[:200])
+        self.note(notes.EndCall(reason=self._services.redact.text(reason)[:200]))
         self.post(events.EndRequested(reason="agent", by="agent"))
 
     # What the call is
@@ -369,23 +369,25 @@ class Call:
     def _note_beginning(self) -> None:
         """Write down all that is needed to make this call again from its journal."""
         self.note(
-            BEGAN,
-            carrier=self.carrier.name,
-            **asdict(self.ids),
-            **{"from": self.from_number, "to": self.to_number},
-            direction="inbound",
-            profile=self.config.profile,
-            **({"kept": dict(self.config.kept)} if self.config.kept else {}),
-            engine_tries=self.model.engine_tries,
-            stream_tries=self.model.stream_tries,
-            address=self._services.address(),
+            notes.Began(
+                carrier=self.carrier.name,
+                **asdict(self.ids),
+                from_number=self.from_number,
+                to_number=self.to_number,
+                direction="inbound",
+                profile=self.config.profile,
+                kept=dict(self.config.kept or {}),
+                engine_tries=self.model.engine_tries,
+                stream_tries=self.model.stream_tries,
+                address=self._services.address(),
+            )
         )
 
     def rename(self, ids: LegIds) -> None:
         """Take the carrier's ids of this call, of which it has told more than before."""
         self.ids = ids
         if self._log.steps:  # else the note of its beginning has them
-            self.note("ids", **asdict(self.ids))
+            self.note(notes.Ids(**asdict(self.ids)))
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
@@ -441,10 +443,7 @@ class Call:
     def _note_end(self) -> None:
         self.agent.wind_up.close(for_good=not self._handover.is_leaving)
         if not self._handover.is_leaving:
+            until = self._handover.ended_before(self.model.cause, self._log.steps) or self._ended_at
+            known = {"cause": self.model.cause, "until": until, "notes_dropped": self._log.notes_dropped}
             media = {**summary(self.relay), **self.agent.turns.summary()}
-            self.note(ENDED, cause=self.model.cause, **self._until(), **self._log.summary(), **media)
-
-    def _until(self) -> dict[str, float]:
-        """Return when the call ended, if that was before now."""
-        ended_at = self._handover.ended_before(self.model.cause, self._log.steps) or self._ended_at
-        return {} if ended_at is None else {"until": ended_at}
+            self.note(notes.read({"event": notes.Ended.kind, **known, **media}))

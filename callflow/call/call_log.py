@@ -1,4 +1,4 @@
-"""What one call tells the journal and whoever watches: its steps, and notes in between, but for what is private."""
+"""What one call writes into the journal and tells the live feed: its steps, and notes in between, redacted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from callflow.call.services import CallServices
 from callflow.contracts import commands, events
 from callflow.contracts.events import Event
 from callflow.contracts.rate_limit import RateLimit
+from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Note, UnknownNote
 
 
 log = logging.getLogger(__name__)
@@ -22,10 +24,10 @@ _NOTES_A_SECOND: Final = 10.0
 _NOTES_AT_ONCE: Final = 300
 """Of one kind."""
 _AT_ONCE: Final = {"turn": 3000}
-"""At the end of a call all that is left is written."""
+"""At the end of a call all turns that are left are written at once."""
 _LINES_A_SECOND: Final = 1.0
 _LINES_AT_ONCE: Final = 20
-"""Lines of the log about notes of one kind: more are on record only."""
+"""Lines of the log about notes of one kind: more are in the journal only."""
 _SHOWN: Final = (
     "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
     "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
@@ -40,7 +42,7 @@ _TOLD: Final = (
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "recording", "response_failed", "session_changed", "mcp_approval",
 )  # fmt: skip
-"""What ends, replaces or refuses something: it stands in the log though the call stays where it is."""
+"""What ends, replaces or refuses something: it stands in the log although the call's state does not change."""
 _MOST_VALUE: Final = 300
 
 
@@ -53,20 +55,26 @@ class CallLog:
         self._lines: dict[str, RateLimit] = {}
         self._dropped = 0
 
-    def note(self, kind: str, **data: Any) -> None:
-        """Something worth remembering that decides nothing. What comes faster than a conversation makes it (an engine
-        that complains without end) is only counted."""
+    def note(self, given: Note | UnknownNote | str, **fields: Any) -> None:
+        """Write down something worth remembering that decides nothing.
+
+        `given`: the note; or, as before there were classes of notes, its kind, with its `fields`. What comes faster
+        than a conversation makes it (an engine that complains without end) is only counted.
+        """
+        note = notes.read({"event": given, **fields}) if isinstance(given, str) else given
+        kind = note.kind
         if log.isEnabledFor(level := _level(kind)) and self._may_tell(kind):
-            log.log(level, "call %s: %s", self._call, in_words(self._services.redact.fields({"event": kind, **data})))
+            log.log(level, "call %s: %s", self._call, in_words(self._redacted(note)))
         pace = self._paces.get(kind)
         if pace is None:
             pace = self._paces[kind] = RateLimit(per_second=_NOTES_A_SECOND, at_once=_AT_ONCE.get(kind, _NOTES_AT_ONCE))
         if not pace.take(monotonic()):
             self._dropped += 1
             return
-        record = self.make(kind, **data)
-        self._services.journal.note(record)
-        self._services.live.tell(record.at, self._call, kind, **{key: record.event[key] for key in data})
+        entry = self.entry(note)
+        self._services.journal.note(entry)
+        data = {name: value for name, value in entry.event.items() if name != "event"}
+        self._services.live.tell(entry.at, self._call, kind, **data)
 
     def _may_tell(self, kind: str) -> bool:
         lines = self._lines.get(kind)
@@ -74,19 +82,22 @@ class CallLog:
             lines = self._lines[kind] = RateLimit(per_second=_LINES_A_SECOND, at_once=_LINES_AT_ONCE)
         return lines.take(monotonic())
 
-    def summary(self) -> dict[str, int]:
-        return {"notes_dropped": self._dropped} if self._dropped else {}
+    @property
+    def notes_dropped(self) -> int:
+        """How many notes came too fast to be written."""
+        return self._dropped
 
-    def make(self, kind: str, **data: Any) -> JournalEntry:
-        """A note that is not written yet."""
-        return JournalEntry(
-            self._call, self.steps, self._services.now(), self._services.redact.fields({"event": kind, **data})
-        )
+    def entry(self, note: Note | UnknownNote) -> JournalEntry:
+        """Make the entry of a note, which is not written yet."""
+        return JournalEntry(self._call, self.steps, self._services.now(), self._redacted(note))
+
+    def _redacted(self, note: Note | UnknownNote) -> dict[str, Any]:
+        return self._services.redact.fields(notes.to_json(note))
 
     async def step(self, step: machine.Step) -> JournalEntry:
-        """Returns when it is committed; or when it was waited for long enough."""
+        """Write down a step. Returns when it is committed; or when it was waited for long enough."""
         self.steps += 1
-        record = JournalEntry(
+        entry = JournalEntry(
             self._call,
             self.steps,
             self._services.now(),
@@ -96,44 +107,46 @@ class CallLog:
             step.taken,
             [commands.to_record(command) for command in step.commands],
         )
-        await self.commit(record)
-        return record
+        await self.commit(entry)
+        return entry
 
-    async def commit(self, record: JournalEntry) -> None:
+    async def commit(self, entry: JournalEntry) -> None:
+        """Write down an entry, but wait no longer than `journal_seconds` for it. Never raises."""
         try:
             async with asyncio.timeout(self._services.journal_seconds):
-                await self._services.journal.append(record)
+                await self._services.journal.append(entry)
         except Exception as error:
             # repr: the error itself would hold on to the call for as long as somebody keeps the log
-            log.error("call %s: step %d is not on record (%s); the call goes on", self._call, record.step, repr(error))
+            text = "call %s: step %d is not in the journal (%s); the call goes on"
+            log.error(text, self._call, entry.step, repr(error))
 
     def late(self, event: Event, state: str) -> None:
-        """What came after the end."""
+        """Write down what came after the end."""
         told = self._services.redact.fields(events.to_record(event))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("call %s: %s, when it is over", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
-    def tell(self, record: JournalEntry, model: machine.Model, **more: Any) -> None:
-        """A step, to whoever watches."""
-        name, moved = record.event["event"], record.before != record.after
-        level = max(_level(name), logging.INFO) if moved else _level(name) if record.taken else logging.DEBUG
+    def tell(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:
+        """Tell a step to the log and to the live feed."""
+        name, moved = entry.name, entry.before != entry.after
+        level = max(_level(name), logging.INFO) if moved else _level(name) if entry.taken else logging.DEBUG
         if log.isEnabledFor(level):
-            where = f"{record.before} -> {record.after}" if moved else f"{record.before}"
+            where = f"{entry.before} -> {entry.after}" if moved else f"{entry.before}"
             if model.cause:
                 where += f", cause {model.cause}"
             does = ""
-            if log.isEnabledFor(logging.DEBUG) and record.commands:
-                does = f"; to do: {_list(record.commands)}"
-            log.log(level, "call %s: %s (%s)%s", self._call, where, in_words(record.event), does)
+            if log.isEnabledFor(logging.DEBUG) and entry.commands:
+                does = f"; to do: {_list(entry.commands)}"
+            log.log(level, "call %s: %s (%s)%s", self._call, where, in_words(entry.event), does)
         self._services.live.tell(
-            record.at, self._call, "step", event=record.event, before=record.before, after=record.after,
-            commands=record.commands, cause=model.cause, **more,
+            entry.at, self._call, "step", event=entry.event, before=entry.before, after=entry.after,
+            commands=entry.commands, cause=model.cause, **more,
         )  # fmt: skip
 
 
 def in_words(event: Mapping[str, Any]) -> str:
-    """An event or a note, as the log shows it."""
+    """Return an event or a note as the log shows it: no numbers of people, nothing that was said or typed."""
     told = [(name, event[name]) for name in _SHOWN if event.get(name) not in (None, "") and name in event]
     shown = ", ".join(f"{name} {str(value)[:_MOST_VALUE]}" for name, value in told)
     return f"{event['event']}: {shown}" if shown else str(event["event"])

@@ -7,14 +7,14 @@ A call that the history has unfinished belongs to the process before until its c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from callflow.agent.conversation import describe
+from callflow.agent.conversation import Turn
 from callflow.call import machine
 from callflow.call.restore import RestoredCall
 from callflow.contracts.events import CallRecovered, ToolFinished
+from callflow.journal.notes import Cut
 
 
 Found = Literal["ringing", "answered", "asking", "gone", "over"]
@@ -32,8 +32,8 @@ class FirstSteps:
     """The first event for the machine; None: there is none, because the call is over."""
     hangup: tuple[int, int] | None = None
     """Step and ordinal of a hang-up that may never have reached the carrier: to be sent again under the same id."""
-    cut_off: tuple[Mapping[str, Any], ...] = ()
-    """What the agent was saying when the line broke, as `conversation.describe` puts it."""
+    cut_off: tuple[Cut, ...] = ()
+    """What the agent was saying when the line broke."""
     tools: tuple[ToolFinished, ...] = ()
     """For tools that were running then: nobody knows whether they did what they were asked to."""
 
@@ -72,7 +72,7 @@ class Handover:
             return FirstSteps(hangup=old.hangup if found != "gone" else None)
         return FirstSteps(
             recovered=CallRecovered(found=found, handed_over=old.handed_over),
-            cut_off=tuple(describe(turn.item, turn.heard_ms or 0, turn.spoken_ms or 0, turn) for turn in old.cuts),
+            cut_off=tuple(_cut(turn) for turn in old.cuts),
             tools=tuple(
                 ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=_UNKNOWN_RESULT)
                 for name, asked in old.unanswered.items()
@@ -93,3 +93,13 @@ class Handover:
         if old is None or not (self._was_over or cause == "interrupted"):
             return None
         return old.at if steps <= old.steps + 1 else None
+
+
+def _cut(turn: Turn) -> Cut:
+    return Cut(
+        item=turn.item,
+        heard_ms=turn.heard_ms or 0,
+        received_ms=turn.spoken_ms or 0,
+        heard_text=turn.heard_text,
+        unheard_text=turn.unheard_text,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from callflow.journal.notes import Note, Recording, RecordingFailed
 from callflow.media.call_recorder import CallRecorder
 
 
@@ -12,7 +13,13 @@ class Recordings:
     """Names the files of one call, and writes their names down."""
 
     def __init__(
-        self, call: str, folder: Path, earlier: Sequence[str], *, note: Callable[..., None], clock: Callable[[], float]
+        self,
+        call: str,
+        folder: Path,
+        earlier: Sequence[str],
+        *,
+        note: Callable[[Note], None],
+        clock: Callable[[], float],
     ) -> None:
         """`earlier`: names of files of the processes before. `note`: adds to the journal. `clock`: the loop's."""
         self._call, self._folder, self._note, self._clock = call, folder, note, clock
@@ -23,6 +30,6 @@ class Recordings:
         part = f"-{len(self._names) + 1}" if self._names else ""
         path = self._folder / f"{self._call}{part}.wav"
         self._names.append(path.name)
-        recorder = CallRecorder(path, self._clock, lambda reason: self._note("recording_failed", reason=reason))
-        self._note("recording", file=",".join(self._names), announced=announced)
+        recorder = CallRecorder(path, self._clock, lambda reason: self._note(RecordingFailed(reason=reason)))
+        self._note(Recording(file=",".join(self._names), announced=announced))
         return recorder

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
@@ -18,12 +18,9 @@ from callflow.call.dtmf import MASK
 from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
+from callflow.journal import notes
 from callflow.journal.journal import BEGAN, JournalEntry
-from callflow.journal.notes import NumberId
 from callflow.journal.timeline import broke_in
-
-
-HANDED_OVER: Final = "handed_over"
 
 
 @dataclass(slots=True)
@@ -122,11 +119,11 @@ def _read(call: RestoredCall, talk: _Talk, record: JournalEntry) -> None:
         call.from_number = call.from_number or str(event.get("from_number", ""))
         call.to_number = call.to_number or str(event.get("to_number", ""))
     match event:
-        case {"event": str(name)} if name == HANDED_OVER:
+        case {"event": str(name)} if name == notes.HandedOver.kind:
             call.handed_over, call.quiet = True, bool(event.get("quiet"))
         case {"event": "ids"}:
             call.ids = _ids(event)
-        case {"event": str(name), "number": str(number)} if name == NumberId.kind:
+        case {"event": str(name), "number": str(number)} if name == notes.NumberId.kind:
             call.ids = replace(call.ids, number=number)
         case {"event": "command_done", "command": "hangup" | "reject"}:
             call.hangup = None

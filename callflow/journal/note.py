@@ -14,7 +14,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
 from types import MappingProxyType, UnionType
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -71,11 +70,17 @@ class _Field:
     """It is a list of these."""
 
 
-@cache
+_schemas: Final[dict[type[Part], tuple[_Field, ...]]] = {}
+
+
 def schema(kind: type[Part]) -> tuple[_Field, ...]:
     """Return the fields of a kind, but for `more`."""
-    hints = typing.get_type_hints(kind)
-    return tuple(_field(each, hints[each.name]) for each in fields(kind) if each.name != "more")
+    found = _schemas.get(kind)
+    if found is None:
+        hints = typing.get_type_hints(kind)
+        found = tuple(_field(each, hints[each.name]) for each in fields(kind) if each.name != "more")
+        _schemas[kind] = found
+    return found
 
 
 def _field(each: Any, hint: Any) -> _Field:

@@ -23,6 +23,7 @@ from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, LegIds, Signal
 from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.admission import Admission
 from callflow.switchboard.dedupe import Deliveries, Tombstones, leg_keys
