@@ -25,7 +25,7 @@ _ABOUT_PRICES: Final = ("since", "source")
 def _known() -> Mapping[str, Mapping[str, Any]]:
     """Return the tables of all models by name: those that speak and those that transcribe."""
     document = tomllib.loads((resources.files(__package__) / "models.toml").read_text("utf-8"))
-    return document["models"] | document["transcription"]
+    return {**document["models"], **document["transcription"]}
 
 
 def about(model: str) -> Mapping[str, Any]:
@@ -38,7 +38,7 @@ def about(model: str) -> Mapping[str, Any]:
     if snapshot is None:
         return own
     inherited = {name: value for name, value in _known().get(snapshot[1], {}).items() if name != "ends"}
-    return inherited | own
+    return {**inherited, **own}
 
 
 def reasons(model: str) -> bool:

@@ -22,6 +22,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.realtime_values import UNSENT
 from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.media import clips
 from callflow.media.media_config import MediaConfig
 from callflow.switchboard import call_configs
 from carriers import registry
@@ -138,10 +139,9 @@ def test_a_setting_that_conducts_calls_reaches_a_config(name: str) -> None:
 
 
 def test_the_language_of_the_clips_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(call_configs.clips, "load", lambda language: asked.append(language) or {})
-    call_configs.call_config(Settings(clip_language="de"), Account())
-    assert asked == ["de"]
+    monkeypatch.setattr(clips, "load", lambda language: {language: "its clips"})
+    made = call_configs.call_config(Settings(clip_language="de"), Account())
+    assert made.clips == {"de": "its clips"}
 
 
 def test_what_reaches_no_config_is_known_not_to_be_sent() -> None:
