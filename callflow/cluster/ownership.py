@@ -1,15 +1,15 @@
-"""Who looks after the calls of a record: one process at a time, so that none takes another's live calls.
+"""Which process looks after the calls of a history: one at a time, so that none takes over the live calls of another.
 
-The system lets go of it when the process ends, however it ends: a lock on a file beside an SQLite database, a lock of
-its session in PostgreSQL.
+The operating system or the database releases the ownership when the process ends, however it ends: it is a lock on a
+file beside an SQLite database (flock), or an advisory lock of a session in PostgreSQL.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock, Timeout
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,16 +17,22 @@ from callflow.history.database import Database
 
 
 _KEY: Final = 0x63616C6C73
+"""Of the advisory lock: any number that nobody else uses in this database."""
 
 
 class Ownership:
+    """The ownership of one history, as far as this process has it."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._file: int | None = None
+        self._lock: FileLock | None = None
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> bool:
-        """False: another process has it. Raises what the driver raises."""
+        """Take it, unless another process has it; never waits for that one. Returns whether this process has it now.
+
+        Raises what the driver raises, or OSError where the lock file cannot be made or locked.
+        """
         if self._database.is_sqlite:
             return self._take_file(Path(f"{self._database.url.database}.lock"))
         connection = await self._database.engine.connect()
@@ -43,23 +49,20 @@ class Ownership:
         return False
 
     def _take_file(self, path: Path) -> bool:
+        # Without the fallback for file systems that have no locks: its lock would outlive a process that is killed.
+        lock = FileLock(path, timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)
         try:
-            import fcntl
-        except ImportError:  # Windows has no such lock: there it is for the operator to start one server only
-            return True
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
+            lock.acquire()
+        except Timeout:
             return False
-        self._file = handle
+        self._lock = lock
         return True
 
     async def release(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Let another process take it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
         if self._connection is not None:
             await self._connection.invalidate()  # its session ends, and the lock with it
             await self._connection.close()

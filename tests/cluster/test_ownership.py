@@ -1,12 +1,32 @@
-"""One process at a time looks after the calls of a record."""
+"""One process at a time looks after the calls of a history."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import fcntl
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
 
 from callflow.cluster.ownership import Ownership
 from callflow.history.database import Database, url_of
+
+
+_OWNER = """
+import asyncio, sys, time
+from callflow.cluster.ownership import Ownership
+from callflow.history.database import Database, url_of
+
+async def main():
+    ownership = Ownership(Database(url_of(sys.argv[1], "data")))
+    print(await ownership.take(), flush=True)
+    time.sleep(60)
+
+asyncio.run(main())
+"""
 
 
 def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
@@ -27,30 +47,85 @@ def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
     asyncio.run(main())
 
 
-def test_a_process_that_dies_lets_go_of_it(database_url: str) -> None:
-    """Closing without a release is what the system does for a process that was killed."""
-
+def test_a_process_that_is_killed_lets_go_of_it(database_url: str) -> None:
     async def main() -> None:
-        dead, next_one = (Database(url_of(database_url, "data")) for _ in range(2))
-        await dead.migrate()
-        lock = Ownership(dead)
-        assert await lock.take() is True
-        if lock._file is not None:
-            os.close(lock._file)
-        elif lock._connection is not None:
-            raw = await lock._connection.get_raw_connection()
-            assert raw.driver_connection is not None
-            raw.driver_connection.terminate()
-        successor = Ownership(next_one)
+        database = Database(url_of(database_url, "data"))
+        await database.migrate()
+        successor = Ownership(database)
+        command = (sys.executable, "-c", _OWNER, database_url)
+        owner = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert owner.stdout is not None
+        assert await owner.stdout.readline() == b"True\n"
+        assert await successor.take() is False
+        owner.kill()
+        await owner.wait()
         taken = False
-        for _ in range(100):
+        for _ in range(200):  # a database notices a moment later that its client is gone
             taken = taken or await successor.take()
             await asyncio.sleep(0 if taken else 0.02)
         assert taken, "nobody can take it any more"
         await successor.release()
-        if lock._connection is not None:
-            await lock.release()
-        await next_one.close()
-        await dead.close()
+        await database.close()
+
+    asyncio.run(main())
+
+
+# The lock beside an SQLite database
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/callflow.db"
+
+
+def test_a_version_before_and_this_one_respect_each_others_lock(tmp_path: Path, sqlite_url: str) -> None:
+    """It is a flock on the same file: an update takes over from a process that still runs."""
+
+    async def main() -> None:
+        ownership = Ownership(Database(url_of(sqlite_url, "data")))
+        with (tmp_path / "callflow.db.lock").open("w") as before:
+            fcntl.flock(before, fcntl.LOCK_EX)
+            assert await ownership.take() is False
+        assert await ownership.take() is True
+        with (tmp_path / "callflow.db.lock").open("w") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        await ownership.release()
+
+    asyncio.run(main())
+
+
+def test_the_lock_file_is_its_owners_and_stays(tmp_path: Path, sqlite_url: str) -> None:
+    async def main() -> None:
+        ownership = Ownership(Database(url_of(sqlite_url, "data")))
+        assert await ownership.take() is True
+        path = tmp_path / "callflow.db.lock"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        await ownership.release()
+        await ownership.release()
+        assert path.exists(), "others may be about to lock it"
+
+    asyncio.run(main())
+
+
+def test_a_refusal_does_not_hold_up_the_loop(sqlite_url: str) -> None:
+    async def main() -> None:
+        owner, other = (Ownership(Database(url_of(sqlite_url, "data"))) for _ in range(2))
+        assert await owner.take() is True
+        took = []
+        for _ in range(50):
+            began = time.perf_counter()
+            assert await other.take() is False
+            took.append(time.perf_counter() - began)
+        assert sorted(took)[25] < 0.005, "seconds for one refusal, the median of 50"
+        await owner.release()
+
+    asyncio.run(main())
+
+
+def test_a_lock_file_that_cannot_be_made_is_an_error_and_no_refusal(tmp_path: Path, sqlite_url: str) -> None:
+    async def main() -> None:
+        (tmp_path / "callflow.db.lock").mkdir()
+        with pytest.raises(OSError, match=r"callflow\.db\.lock"):
+            await Ownership(Database(url_of(sqlite_url, "data"))).take()
 
     asyncio.run(main())
