@@ -17,13 +17,14 @@ from callflow.agent.agent_state import AgentState
 from callflow.agent.barge_in import Evidence
 from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.no_input import NoInputTimer
-from callflow.agent.prompts import Prompt, context_items, not_heard, prompt, tool_answered
+from callflow.agent.prompter import Prompter
+from callflow.agent.prompts import Prompt, context_items, prompt, tool_answered
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.second_goodbye import SecondGoodbye
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
-from callflow.agent.turn_taking import Away, Floor
+from callflow.agent.turn_taking import Floor
 from callflow.agent.usage import UsageTotal
 from callflow.agent.wind_up import WindUp
 from callflow.contracts import events
@@ -50,15 +51,14 @@ from callflow.contracts.engine import (
 from callflow.contracts.events import Event
 from callflow.contracts.media import Cut, Key
 from callflow.contracts.tools import ToolCall
+from callflow.journal import notes
+from callflow.journal.notes import Note
 from callflow.media.relay import Relay
-from callflow.timers import Timers
 
 
 _SILENT_SESSIONS: Final = 2
 """So many sessions in a row that never say a word, and no other is tried."""
 _REMEMBERED: Final = 64
-_HEAR_AGAIN_SECONDS: Final = 1.2
-"""How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
 
 
 class Agent:
@@ -70,14 +70,13 @@ class Agent:
         relay: Relay,
         tool_calls: PendingToolCalls,
         post: Callable[[Event], None],
-        note: Callable[..., None],
+        note: Callable[[Note], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         """`post`: an event for the call's machine. `note`: an entry for its journal. `own`: a task of the call's."""
         self.call, self._config, self._relay = call, config, relay
         self._post, self._note, self._own = post, note, own
         self._clock = asyncio.get_running_loop().time
-        self._timers = Timers()
         self.tool_calls = tool_calls
         tool_calls.filler = self._fill_for_tool
         self.sessions = EngineSessions(call, config.make_engine, self, own)
@@ -90,6 +89,10 @@ class Agent:
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None
         """Told when the protected sentence was heard in full."""
+        self.prompter = Prompter(
+            config=config, sessions=self.sessions, turns=self.turns, tool_calls=tool_calls,
+            protected_greeting=self.protected_greeting, note=note, listen=self._listen,
+        )  # fmt: skip
         self.no_input = NoInputTimer(
             seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds,
             later=asyncio.get_running_loop().call_later, tell=post,
@@ -107,9 +110,6 @@ class Agent:
         self._proved = True
         """The caller has heard something since engine and stream were last lost."""
         self._silent_sessions = 0
-        self._away_since: float | None = None
-        """No process had the call since then; its caller has not been spoken to since."""
-        self._left_quietly = False
         self._heard: dict[type, Callable[[Any], None]] = {
             AudioDelta: self._on_audio,
             AudioDone: self._on_audio_done,
@@ -135,7 +135,7 @@ class Agent:
         self.sessions.changes |= state.changes
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
-        self._away_since, self._left_quietly = self._clock() - ago_seconds, state.left_quietly
+        self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
 
     @property
     def _floor(self) -> Floor:
@@ -182,12 +182,12 @@ class Agent:
         self._post(events.EngineExpiring(ms=round(seconds * 1000)))
 
     def changed_over(self, *, quiet: bool) -> None:
-        self._note("engine_rotated", session=self.sessions.number, quiet=quiet)
+        self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
         if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_owed):
             self.turns.engine_away()
             self.turns.engine_back()
-            self._say(prompt(Prompt.RESUME))
+            self.prompter.say(prompt(Prompt.RESUME))
 
     # What the engine says
 
@@ -202,7 +202,7 @@ class Agent:
         key = self._key(heard)
         if not self.turns.speech(heard, key):
             return
-        self._timers.stop("hear again")
+        self.prompter.somebody_speaks()
         if heard.response not in self._spoke:
             self._spoke.append(heard.response)
         if not self.turns.taking.audio_is_needed:
@@ -213,15 +213,15 @@ class Agent:
         self.turns.speech_done(heard, self._key(heard))
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
-        self._timers.stop("hear again")
+        self.prompter.somebody_speaks()
         self._second_goodbye.stop()
         self.no_input.stop()
         self.no_input.noise_began()
-        self._note("caller_speaks")
+        self._note(notes.CallerSpeaks())
         self.turns.caller_began()
 
     def _on_speech_stopped(self, heard: SpeechStopped) -> None:
-        self._note("caller_pauses")
+        self._note(notes.CallerPauses())
         self.no_input.noise_ended()
         counts = self.turns.caller_ended(heard)
         if counts and not self.protected_greeting.is_open and not self.sessions.can("answers_itself"):
@@ -240,20 +240,20 @@ class Agent:
             self.turns.taking.answered()
             self.sessions.forget_audio()
         if heard.status in ("failed", "incomplete") or not heard.final:
-            self._note("response_failed", status=heard.status, detail=heard.detail, final=heard.final)
+            self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
         self._check_greeting()
         self._check_goodbye()
 
     def _on_approval(self, asked: McpApproval) -> None:
-        self._note("mcp_approval", server=asked.server, tool=asked.tool, approved=asked.approved)
+        self._note(notes.McpApproval(server=asked.server, tool=asked.tool, approved=asked.approved))
 
     def _on_error(self, reported: ErrorReported) -> None:
-        self._note("engine_complaint", code=reported.code, message=reported.message)
+        self._note(notes.EngineComplaint(code=reported.code, message=reported.message))
 
     def _on_usage(self, used: Usage) -> None:
         self.usage.add(used)
         total = self.usage.total()
-        self._note("usage", model=used.model, used=dict(used.usage), total=total, usd=total["usd"])
+        self._note(notes.Usage(model=used.model, used=dict(used.usage), total=total, usd=total["usd"]))
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -264,7 +264,7 @@ class Agent:
     def _on_response_failed(self, heard: ResponseFailed) -> None:
         """The engine owes words and has none. The first time a sentence of ours is heard instead, the second time it is
         as good as lost."""
-        self._note("engine_unable", reason=heard.reason)
+        self._note(notes.EngineUnable(reason=heard.reason))
         protected = self.protected_greeting.is_open
         if self.turns.taking.caller_speaking and not protected:
             return  # what they say now is answered, or not
@@ -282,19 +282,7 @@ class Agent:
         evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._ending)
         cut = self.turns.interruption.was_false(item, evidence)
         if cut is not None:
-            self._carry_on(cut)
-
-    def _carry_on(self, cut: Cut) -> None:
-        """It was a noise that interrupted: go on where the agent was, unless it is saying something else already."""
-        if not self.sessions.is_there or self._relay.playout.position(self._clock()) > 0:
-            return
-        self._note("interruption_empty")
-        self.turns.drop_responses()
-        if self.sessions.stops_itself:
-            for response in self.turns.taking.responses:
-                self.sessions.cancel(response)
-        turn = self.conversation.turn(cut.key.item)
-        self._say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
+            self.prompter.carry_on(cut)
 
     # What the turns ask and tell (`TurnListener`)
 
@@ -332,20 +320,12 @@ class Agent:
         self.lost(SessionLost(reason, retry=self._silent_sessions < _SILENT_SESSIONS))
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
-        self._tell_of_earlier_sessions(cuts)
+        self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
         if self._ending:
             self._ending = False
             self._second_goodbye.called_off()
-            self.conversation.fact(prompt(Prompt.CALLED_OFF))
-            self.sessions.add_context([ContextItem("system", prompt(Prompt.CALLED_OFF))])
+            self.prompter.goodbye_called_off()
             self._post(events.GoodbyeInterrupted())
-
-    def _tell_of_earlier_sessions(self, cuts: Sequence[Cut]) -> None:
-        """The present session was told that the caller has heard what an earlier one said, and it is cut only now."""
-        earlier = [cut for cut in cuts if cut.key.session != self.sessions.number]
-        turns = [turn for cut in earlier if (turn := self.conversation.turn(cut.key.item)) is not None]
-        if any(turn.unheard_text for turn in turns):
-            self.sessions.add_context([not_heard(turn) for turn in turns if turn.unheard_text])
 
     def played_out(self) -> None:
         if not self._proved and not self.turns.is_owed and self.sessions.is_ready:
@@ -367,65 +347,9 @@ class Agent:
 
     # What the machine tells it to do
 
-    def greet(self) -> None:
-        """Let the engine speak first, if there is something to say."""
-        config, protected = self._config, self.protected_greeting.is_open
-        if not self.sessions.is_there:
-            return
-        if protected:
-            self.protected_greeting.begin()
-            self.turns.taking.protected = True
-        if config.disclosure or config.greeting:
-            greeting = prompt(Prompt.GREET, disclosure=config.disclosure, greeting=config.greeting)
-            self.sessions.request_response(greeting, lasting=protected, whole=protected)
-            self.turns.expect_speech()
-        else:
-            self._listen()
-
-    def prompt(self, about: str, time: int) -> None:
-        """Let the agent say something that neither side has asked for. `time`: how often in a row it is asked."""
-        match about:
-            case "resume":
-                self._resume()
-            case "no_input":
-                self._say(prompt(Prompt.NO_INPUT, time=time))
-            case "no_input_goodbye":
-                self._say(prompt(Prompt.NO_INPUT_GOODBYE))
-            case "time_warning":
-                seconds = round(self._config.max_call_warning_seconds)
-                if seconds:
-                    self.sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
-
-    def _say(self, what: str) -> None:
-        if self.sessions.request_response(what):
-            self.turns.expect_speech()
-
     def _listen(self) -> None:
         self.turns.nothing_owed()
         self.changed()
-
-    def _resume(self) -> None:
-        """Engine or stream are back."""
-        if not self.sessions.is_there:
-            return
-        since, self._away_since = self._away_since, None
-        match turn_taking.resume(
-            greeting_open=self.protected_greeting.is_open,
-            agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in self.conversation.turns),
-            away=None if since is None else Away(self._clock() - since, self._left_quietly),
-            callers_turn=self.conversation.is_callers_turn,
-            audio_is_needed=self.turns.taking.audio_is_needed,
-            tools_busy=self.tool_calls.is_busy,
-        ):
-            case "greet":
-                self.greet()
-            case "apologise":
-                self._say(prompt(Prompt.RESUME))
-            case "listen":
-                self._listen()
-            case "hear_again":
-                self.turns.expect_speech()
-                self._timers.start("hear again", _HEAR_AGAIN_SECONDS, self._say, prompt(Prompt.RESUME))
 
     def await_goodbye(self) -> None:
         """Tell the machine when the agent's last words have been heard, and nothing more is to come."""
@@ -447,13 +371,13 @@ class Agent:
             self.greeting_heard()
         if self.sessions.set_turn_detection(True) and self.turns.taking.spoken_over:
             self.turns.taking.spoken_over = False
-            self._say(prompt(Prompt.SAID_OVER))
+            self.prompter.say(prompt(Prompt.SAID_OVER))
 
     def _note_greeting(self, *, in_full: bool) -> bool:
         """Returns whether all of it was heard."""
         proof = self.protected_greeting.proof(self._relay.playout, self.conversation, self._clock(), in_full=in_full)
-        self._note("protected", **proof)
-        return bool(proof["in_full"])
+        self._note(proof)
+        return proof.in_full
 
     # Tools
 
@@ -487,7 +411,7 @@ class Agent:
             return
         self.no_input.heard_words(True)
         self.conversation.fact(shown)
-        self._note("told", text=shown)
+        self._note(notes.Told(text=shown))
         self.sessions.add_context([ContextItem("system", text)])
         self.sessions.request_response()
         self.turns.expect_speech()
@@ -498,7 +422,7 @@ class Agent:
         each that begins with its name."""
         taken, left_out = self.sessions.update(changes)
         if taken is not None:
-            self._note("session_changed", changes=taken)
+            self._note(notes.SessionChanged(changes=taken))
         return left_out
 
     # The end
@@ -514,7 +438,7 @@ class Agent:
             self._note_greeting(in_full=False)
         self.no_input.close()
         self.tool_calls.close()
-        self._timers.close()
+        self.prompter.close()
         self._second_goodbye.stop()
         self.turns.close()
         self.sessions.stop()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from callflow.contracts.media import Cut, Key
+from callflow.journal import notes
 
 
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
@@ -79,15 +80,15 @@ class Turn:
         return round(len(self.text.split()) * min(self.heard_ms / self.spoken_ms, 1.0))
 
 
-def describe(item: str, heard_ms: int, received_ms: int, turn: Turn | None) -> dict[str, Any]:
-    """What was cut, for the record."""
-    return {
-        "item": item,
-        "heard_ms": heard_ms,
-        "received_ms": received_ms,
-        "heard_text": turn.heard_text if turn is not None else "",
-        "unheard_text": turn.unheard_text if turn is not None else "",
-    }
+def cut_note(item: str, heard_ms: int, received_ms: int, turn: Turn | None) -> notes.Cut:
+    """Describe what was cut for the journal, with the words that were heard and those that were not."""
+    return notes.Cut(
+        item=item,
+        heard_ms=heard_ms,
+        received_ms=received_ms,
+        heard_text=turn.heard_text if turn is not None else "",
+        unheard_text=turn.unheard_text if turn is not None else "",
+    )
 
 
 class Conversation:

@@ -47,7 +47,7 @@ class OwedTranscripts:
         """Something is still to come."""
         return bool(self._items) or self.is_unplaced
 
-    def __contains__(self, item: str) -> bool:
+    def __contains__(self, item: object) -> bool:
         return item in self._items
 
     def heard(self, event: EngineEvent) -> None:

@@ -3,10 +3,9 @@ interrupted, and the proof of how much of it came out of the caller's telephone.
 
 from __future__ import annotations
 
-from typing import Any
-
 from callflow.agent.conversation import Conversation
 from callflow.contracts.media import Key
+from callflow.journal.notes import Protected
 from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.playout import Playout
 
@@ -52,17 +51,17 @@ class ProtectedGreeting:
         if key in self._ms:
             self._cut[key] = heard_ms
 
-    def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> dict[str, Any]:
-        """For the record, in ms of audio: how much of it was heard, of how much that the engine said."""
+    def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
+        """Say how much of it was heard, of how much that the engine said, in ms of audio."""
         heard = 0.0
         for key, ms in self._ms.items():
             here = playout.heard_ms(key, now) if playout.holds(key) else ms
             heard += min(ms, self._cut.get(key, here))
         received = sum(self._ms.values())
         turns = [turn for key in self._ms if (turn := conversation.turn(key.item)) is not None]
-        return {
-            "heard_ms": int(heard),
-            "of_ms": int(received),
-            "in_full": in_full and heard >= received > 0,
-            "text": " ".join(turn.text for turn in turns),
-        }
+        return Protected(
+            heard_ms=int(heard),
+            of_ms=int(received),
+            in_full=in_full and heard >= received > 0,
+            text=" ".join(turn.text for turn in turns),
+        )

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Container
 from typing import Final
 
-from callflow.agent.conversation import Turn, describe
+from callflow.agent.conversation import Turn, cut_note
 from callflow.agent.late_transcripts import TOO_LATE
 from callflow.agent.turn_manager import TurnManager
 from callflow.contracts.engine import ItemAdded, Transcript, TranscriptFailed
+from callflow.journal import notes
+from callflow.journal.notes import Note
 
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ class Transcripts:
         call: str,
         turns: TurnManager,
         *,
-        note: Callable[..., None],
+        note: Callable[[Note], None],
         forget_audio: Callable[[], None],
         caller_said: Callable[[str, str], None],
     ) -> None:
@@ -69,7 +71,8 @@ class Transcripts:
         turn = self._turns.conversation.opened("caller", heard.item)
         now = self._clock()
         began = self._opened.get(heard.item, now)
-        self._note("not_transcribed", item=heard.item, reason=heard.reason, ago_ms=round((now - began) * 1000))
+        ago = round((now - began) * 1000)
+        self._note(notes.NotTranscribed(item=heard.item, reason=heard.reason, ago_ms=ago))
         if turn is not None and turn.text:
             self._write(turn, whole=False)  # a part of it was
         self._opened.pop(heard.item, None)
@@ -85,7 +88,7 @@ class Transcripts:
         if (turn := conversation.never_sounded(item)) is not None:
             self._opened.pop(item, None)
             turn.is_written = True
-            self._note("cut_off", cuts=[describe(item, 0, 0, turn)])
+            self._note(notes.CutOff(cuts=(cut_note(item, 0, 0, turn),)))
             return
         turn = conversation.turn(item)
         if turn is None or turn.who != "agent" or not turn.has_sound or turn.interrupted:
@@ -109,4 +112,12 @@ class Transcripts:
         now = self._clock()
         ago = round((now - self._opened.pop(turn.item, now)) * 1000)
         turn.is_written = True
-        self._note("turn", who=turn.who, item=turn.item, text=turn.text, ago_ms=ago, whole=whole)
+        self._note(
+            notes.Turn(
+                who="caller" if turn.who == "caller" else "agent",
+                item=turn.item,
+                text=turn.text,
+                ago_ms=ago,
+                whole=whole,
+            )
+        )

@@ -13,12 +13,14 @@ from typing import Any, Final, Protocol
 from callflow.agent import barge_in
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.barge_in import Interruption, Situation
-from callflow.agent.conversation import Conversation, describe
+from callflow.agent.conversation import Conversation, cut_note
 from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
 from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
 from callflow.contracts.media import Cut, Key
+from callflow.journal import notes
+from callflow.journal.notes import Note
 from callflow.media.relay import Relay
 from callflow.timers import Timers
 
@@ -64,7 +66,7 @@ class TurnListener(Protocol):
 class TurnManager:
     """The `MediaListener` of a call's relay, and the part of its agent that deals with time and sound."""
 
-    def __init__(self, *, relay: Relay, config: AgentConfig, agent: TurnListener, note: Callable[..., None]) -> None:
+    def __init__(self, *, relay: Relay, config: AgentConfig, agent: TurnListener, note: Callable[[Note], None]) -> None:
         self._relay, self._config, self._agent, self._note = relay, config, agent, note
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
@@ -88,6 +90,11 @@ class TurnManager:
     def is_unplayed(self) -> bool:
         """Some of what was said is still to be heard."""
         return self._relay.playout.is_unplayed(self._clock())
+
+    @property
+    def is_playing(self) -> bool:
+        """Something was played since the last interruption."""
+        return self._relay.playout.position(self._clock()) > 0
 
     @property
     def is_owed(self) -> bool:
@@ -179,7 +186,7 @@ class TurnManager:
         counts = not self._timers.stop("interruption")
         self.taking.caller_ended(counts=counts)
         if not counts:
-            self._note("false_start")
+            self._note(notes.FalseStart())
             return False
         self._noticed = now
         ago = (stopped.ago_ms or 0.0) / 1000
@@ -253,8 +260,8 @@ class TurnManager:
             self.conversation.caller_speaks()
             return
         self.conversation.interrupted(cuts, by_caller=by_caller)
-        told = [describe(cut.key.item, cut.heard_ms, cut.received_ms, self._turn(cut.key)) for cut in cuts]
-        self._note("interrupted", by_caller=by_caller, cuts=told)
+        told = [cut_note(cut.key.item, cut.heard_ms, cut.received_ms, self._turn(cut.key)) for cut in cuts]
+        self._note(notes.Interrupted(by_caller=by_caller, cuts=tuple(told)))
         if by_caller:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)
@@ -292,28 +299,28 @@ class TurnManager:
             self.latency.sent(now)
         if self.first_word_ms is None and self._relay.answered_at is not None:
             self.first_word_ms = round((now - self._relay.answered_at) * 1000)
-            self._note("first_word", ms=self.first_word_ms)
+            self._note(notes.FirstWord(ms=self.first_word_ms))
         elif self._noticed is not None and len(self.reply_ms) < _MOST_REPLIES:
             self.reply_ms.append(round((now - self._noticed) * 1000))
-            self._note("reply", ms=self.reply_ms[-1])
+            self._note(notes.Reply(ms=self.reply_ms[-1]))
         self._noticed = None
         if self.conversation.agent_speaks():
-            self._note("agent_speaks")
+            self._note(notes.AgentSpeaks())
 
     def began_to_be_heard(self, item: str, at: float) -> None:
         waterfall = self.latency.heard(at)
         if waterfall is not None:
-            self._note("latency", item=item, **waterfall)
+            self._note(notes.Latency(item=item, **waterfall))
 
     def hearing(self, cut: Cut) -> None:
         """For the process that goes on with this call, should this one die just now."""
         turn = self.conversation.turn(cut.key.item)
-        words = {"so_far": turn.text} if turn is not None and turn.text and not turn.is_written else {}
-        self._note("heard", item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, **words)
+        so_far = turn.text if turn is not None and not turn.is_written else ""
+        self._note(notes.Heard(item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, so_far=so_far))
 
     def heard(self, key: Key, ms: int) -> None:
         self.conversation.heard(key, ms)
-        self._note("heard", item=key.item, ms=ms, of_ms=ms, done=True)
+        self._note(notes.Heard(item=key.item, ms=ms, of_ms=ms, done=True))
 
     def played_out(self) -> None:
         self.conversation.agent_is_heard()
@@ -351,11 +358,11 @@ class TurnManager:
         self._agent.engine_silent(reason)
 
     def missed_turn(self, since: float) -> None:
-        self._note("engine_missed_speech")
+        self._note(notes.EngineMissedSpeech())
         self._agent.missed_turn()
 
     def missed_end(self, since: float) -> None:
-        self._note("engine_missed_speech", end=True)
+        self._note(notes.EngineMissedSpeech(end=True))
         if self.caller_ended(SpeechStopped((self._clock() - since) * 1000)):
             self._agent.missed_end()
 

@@ -243,9 +243,9 @@ class Call:
             case commands.RotateEngine():
                 self.agent.rotate()
             case commands.Greet():
-                self.agent.greet()
+                self.agent.prompter.greet()
             case commands.Prompt(about=about, time=time):
-                self.agent.prompt(about, time)
+                self.agent.prompter.prompt(about, time)
             case commands.RunTool(id=call_id):
                 self._tasks.start(self.agent.tool_calls.run(call_id), f"tool {call_id}")
             case commands.AnswerTool(id=call_id):

@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, Key, MediaProtocol, MediaSocket, StreamStarted
+from callflow.journal import notes
+from callflow.journal.notes import Note
 from callflow.media import g711
 from callflow.media.call_recorder import CallRecorder
 from callflow.media.clip_player import ClipPlayer, is_clip
@@ -87,7 +89,7 @@ class Relay:
         config: MediaConfig,
         clips: Mapping[str, Clip],
         post: Callable[[Event], None],
-        note: Callable[..., None],
+        note: Callable[[Note], None],
     ) -> None:
         """`ids`: the carrier's of this call, as they are now. `post`: an event for the call's machine. `note`: an entry
         for its journal."""
@@ -320,7 +322,7 @@ class Relay:
         self.clips.put_filler(clip)
         self._unplayed = True
         self.pump()
-        self._note("filler", clip=clip.name)
+        self._note(notes.Filler(clip=clip.name))
         return True
 
     def _silence(self) -> None:

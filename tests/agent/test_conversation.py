@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.agent.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn, describe
+from callflow.agent.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn, cut_note
 from callflow.contracts.media import Cut, Key
 from callflow.journal.timeline import broke_in
 
@@ -46,7 +46,7 @@ def test_what_counts_as_an_interruption(cut: Cut, by_caller: bool, counts: int) 
     talk = Conversation()
     talk.interrupted([cut], by_caller=by_caller)
     assert talk.interruptions == counts
-    told = describe(cut.key.item, cut.heard_ms, cut.received_ms, talk.turn("a"))
+    told = cut_note(cut.key.item, cut.heard_ms, cut.received_ms, talk.turn("a"))
     assert broke_in({"event": "interrupted", "by_caller": by_caller, "cuts": [told]}) == bool(counts)
 
 

@@ -1,0 +1,140 @@
+"""What the agent is asked to say when neither side has asked for it: the greeting, going on after a break, prompts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from callflow.agent import turn_taking
+from callflow.agent.agent_config import AgentConfig
+from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.prompts import Prompt, not_heard, prompt
+from callflow.agent.protected_greeting import ProtectedGreeting
+from callflow.agent.tool_calls import PendingToolCalls
+from callflow.agent.turn_manager import TurnManager
+from callflow.agent.turn_taking import Away
+from callflow.contracts.engine import ContextItem
+from callflow.contracts.media import Cut
+from callflow.journal.notes import InterruptionEmpty, Note
+from callflow.timers import Timers
+
+
+_HEAR_AGAIN: Final = "hear again"
+_HEAR_AGAIN_SECONDS: Final = 1.2
+"""How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
+
+
+class Prompter:
+    def __init__(
+        self,
+        *,
+        config: AgentConfig,
+        sessions: EngineSessions,
+        turns: TurnManager,
+        tool_calls: PendingToolCalls,
+        protected_greeting: ProtectedGreeting,
+        note: Callable[[Note], None],
+        listen: Callable[[], None],
+    ) -> None:
+        """`listen`: told when nothing is to be said: it is the caller's turn."""
+        self._config, self._sessions, self._turns, self._tool_calls = config, sessions, turns, tool_calls
+        self._protected_greeting, self._note, self._listen = protected_greeting, note, listen
+        self._clock = asyncio.get_running_loop().time
+        self._timers = Timers()
+        self._away_since: float | None = None
+        """No process had the call since then; its caller has not been spoken to since."""
+        self._left_quietly = False
+
+    def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
+        """No process had the call for so long; `left_quietly`: nobody spoke when it was let go of."""
+        self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
+
+    def greet(self) -> None:
+        """Let the engine speak first, if there is something to say."""
+        config, protected = self._config, self._protected_greeting.is_open
+        if not self._sessions.is_there:
+            return
+        if protected:
+            self._protected_greeting.begin()
+            self._turns.taking.protected = True
+        if config.disclosure or config.greeting:
+            greeting = prompt(Prompt.GREET, disclosure=config.disclosure, greeting=config.greeting)
+            self._sessions.request_response(greeting, lasting=protected, whole=protected)
+            self._turns.expect_speech()
+        else:
+            self._listen()
+
+    def prompt(self, about: str, time: int) -> None:
+        """Let the agent say something: see `commands.Prompt`. `time`: how often in a row it is asked."""
+        match about:
+            case "resume":
+                self._resume()
+            case "no_input":
+                self.say(prompt(Prompt.NO_INPUT, time=time))
+            case "no_input_goodbye":
+                self.say(prompt(Prompt.NO_INPUT_GOODBYE))
+            case "time_warning":
+                seconds = round(self._config.max_call_warning_seconds)
+                if seconds:
+                    self._sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
+
+    def say(self, instructions: str) -> None:
+        """Ask the engine to speak, if there is a session: it is the agent's turn then."""
+        if self._sessions.request_response(instructions):
+            self._turns.expect_speech()
+
+    def _resume(self) -> None:
+        """Engine or stream are back."""
+        if not self._sessions.is_there:
+            return
+        since, self._away_since = self._away_since, None
+        conversation = self._turns.conversation
+        match turn_taking.resume(
+            greeting_open=self._protected_greeting.is_open,
+            agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
+            away=None if since is None else Away(self._clock() - since, self._left_quietly),
+            callers_turn=conversation.is_callers_turn,
+            audio_is_needed=self._turns.taking.audio_is_needed,
+            tools_busy=self._tool_calls.is_busy,
+        ):
+            case "greet":
+                self.greet()
+            case "apologise":
+                self.say(prompt(Prompt.RESUME))
+            case "listen":
+                self._listen()
+            case "hear_again":
+                self._turns.expect_speech()
+                self._timers.start(_HEAR_AGAIN, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
+
+    def carry_on(self, cut: Cut) -> None:
+        """It was a noise that interrupted: go on where the agent was, unless it is saying something else already."""
+        if not self._sessions.is_there or self._turns.is_playing:
+            return
+        self._note(InterruptionEmpty())
+        self._turns.drop_responses()
+        if self._sessions.stops_itself:
+            for response in self._turns.taking.responses:
+                self._sessions.cancel(response)
+        turn = self._turns.conversation.turn(cut.key.item)
+        self.say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
+
+    def goodbye_called_off(self) -> None:
+        """The caller has interrupted the goodbye: the model is told, so that the next one ends the call."""
+        self._turns.conversation.fact(prompt(Prompt.CALLED_OFF))
+        self._sessions.add_context([ContextItem("system", prompt(Prompt.CALLED_OFF))])
+
+    def cut_in_earlier_session(self, cuts: Sequence[Cut]) -> None:
+        """The present session was told that the caller has heard what an earlier one said, and it is cut only now."""
+        turns = [turn for cut in cuts if (turn := self._turns.conversation.turn(cut.key.item)) is not None]
+        if any(turn.unheard_text for turn in turns):
+            self._sessions.add_context([not_heard(turn) for turn in turns if turn.unheard_text])
+
+    def somebody_speaks(self) -> None:
+        """The new session has noticed the caller, or answers: it need not be asked."""
+        self._timers.stop(_HEAR_AGAIN)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._timers.close()
