@@ -1,6 +1,8 @@
-"""The settings that say how a call is conducted: the model, what it is told, and every patience and deadline.
+"""The settings that say how a call is conducted: the model, what it is told, how long each thing may take.
 
-These, and no others, may differ from number to number and from call to call (see `callflow.config.profiles`).
+These, and no others, may differ from number to number and from call to call (see `callflow.config.profiles`). The text
+below each setting is its documentation: docs/settings.md is made from it, by `python -m callflow.cli.settings_page`. A
+comment between two empty lines is the heading of what follows.
 """
 
 from __future__ import annotations
@@ -9,165 +11,211 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from callflow.config import validators as values
+from callflow.config import validators
 from callflow.config.origins import OriginSettings
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A time in seconds that cannot be switched off."""
 Off = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"""Seconds, or 0 for never."""
+"""A time in seconds; 0 switches it off."""
 Text = Annotated[str, Field(min_length=1)]
+"""A text that must not be empty."""
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+"""Accepts a choice in capitals, too."""
 
 
 class CallSettings(OriginSettings):
-    # The session of the voice model
+    """The settings that may differ from call to call; frozen."""
+
+    # The voice model
 
     model: Text = "gpt-realtime-2.1"
+    """The Realtime model of OpenAI that speaks with the caller."""
     voice: Text = "marin"
-    """One of the model's voices, or the id of a custom one (`voice_…`)."""
+    """One of the model's voices, or the id of a custom voice (`voice_…`)."""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
+    """How fast the voice speaks; 1 is its normal speed."""
     instructions: Text = (
         "You are the friendly voice of a small company, speaking with a caller on the telephone. "
         "Keep each answer to one or two short sentences and ask one question at a time. "
         "Repeat names, numbers and dates back to the caller to confirm them. "
         "Speak the caller's language. If you do not know something, say so; never invent an answer."
     )
+    """Who the model is and how it speaks."""
     output_modalities: Annotated[Literal["audio", "text"], Lower] = "audio"
+    """Accepted for the sake of older settings: only audio is asked for, because a caller cannot hear text."""
     engine_audio: Annotated[Literal["pcmu", "pcm24"], Lower] = "pcmu"
-    """What audio the model is asked for: the telephone's own, or 24 kHz PCM that is transcoded here."""
+    """The audio format that the model is asked for: `pcmu` is the telephone's own (8 kHz µ-law), `pcm24` is PCM at 24
+    kHz, which is transcoded here."""
     transcription_model: str = "gpt-transcribe"
-    """Writes down what the caller says; "": off."""
-    transcription_language: Annotated[str, AfterValidator(values.language)] = ""
+    """The model that writes down what the caller says. Empty: nothing is written down, and a call that was interrupted
+    cannot be resumed with its context."""
+    transcription_language: Annotated[str, AfterValidator(validators.language)] = ""
+    """A hint for the transcription: the caller's language (`en`, `de`). Empty: any."""
     transcription_prompt: str = ""
+    """A hint for the transcription: words to expect, such as product names."""
     transcription_logprobs: bool = False
+    """Ask how certain the transcription is of each word."""
     transcript_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 2
-    """After a call's end, for what the caller said last to be written down; 0: what is not there is not waited for."""
+    """How long to wait after a call's end for the transcript of the caller's last words. Nothing else waits for it. 0:
+    no waiting."""
     noise_reduction: Annotated[Literal["near_field", "far_field", "none"], Lower] = "near_field"
-    turn_detection: Annotated[Literal["server_vad", "semantic_vad", "none"], Lower] = "server_vad"
-    vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    vad_prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
-    vad_silence_ms: Annotated[int, Field(ge=0)] = 500
-    vad_idle_timeout_ms: Annotated[int, AfterValidator(values.idle_timeout)] = 0
-    """The model's own timer for a silent caller, 5000 to 30000; 0: off, because `no_input_seconds` is ours."""
-    vad_eagerness: Annotated[Literal["low", "medium", "high", "auto"], Lower] = "auto"
-    vad_create_response: bool = True
-    vad_interrupt_response: bool = True
-    max_output_tokens: Annotated[int | Literal["inf"], BeforeValidator(values.tokens)] = "inf"
+    """The model's filter for the caller's audio: `near_field` for a handset or headset, `far_field` for a
+    speakerphone."""
+    max_output_tokens: Annotated[int | Literal["inf"], BeforeValidator(validators.tokens)] = "inf"
+    """The longest answer in tokens, 1 to 4096, or `inf`."""
     tool_choice: Text = "auto"
-    """auto, none, required, or the name of a function."""
+    """`auto`: the model decides when to use a tool; `none`, `required`, or the name of one tool."""
     parallel_tool_calls: Annotated[Literal["default", "on", "off"], Lower] = "default"
+    """Whether the model may call several tools at once. Only models that reason accept it."""
     reasoning_effort: Annotated[Literal["default", "minimal", "low", "medium", "high", "xhigh"], Lower] = "default"
-    truncation: Annotated[float | Literal["auto", "disabled"], BeforeValidator(values.truncation)] = "auto"
-    """What becomes of a conversation that is too long; a number is the share of it that is retained."""
+    """How much the model thinks before it speaks. Only models that reason accept it."""
+    truncation: Annotated[float | Literal["auto", "disabled"], BeforeValidator(validators.truncation)] = "auto"
+    """What happens to a conversation that is too long for the model: `auto`, `disabled`, or the share of it that is
+    kept, from 0 to 1."""
     tracing: Annotated[Literal["off", "auto"], Lower] = "off"
+    """`auto`: the vendor keeps a trace of each session."""
     prompt_id: str = ""
-    """Of a reusable prompt: no longer served, so it is accepted and not sent."""
+    """The id of a reusable prompt. The vendor no longer serves these: accepted and not sent."""
     prompt_version: str = ""
+    """The version of that prompt: accepted and not sent."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.8
     """The interface has no such parameter any more: accepted and not sent."""
+
+    # When the caller has finished speaking
+
+    turn_detection: Annotated[Literal["server_vad", "semantic_vad", "none"], Lower] = "server_vad"
+    """How the model notices the end of the caller's turn: `server_vad` by silence, `semantic_vad` by meaning (slow on
+    noisy lines), `none` never."""
+    vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    """For `server_vad`: how loud counts as speech. Higher for noisy lines."""
+    vad_prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
+    """For `server_vad`: audio before the detected beginning that belongs to the speech."""
+    vad_silence_ms: Annotated[int, Field(ge=0)] = 500
+    """For `server_vad`: silence that ends the caller's turn. Lower answers sooner but interrupts callers who pause."""
+    vad_idle_timeout_ms: Annotated[int, AfterValidator(validators.idle_timeout)] = 0
+    """For `server_vad`: the model's own timer for a silent caller, 5000 to 30000. 0: off, because `no_input_seconds`
+    does the same with more control."""
+    vad_eagerness: Annotated[Literal["low", "medium", "high", "auto"], Lower] = "auto"
+    """For `semantic_vad`: how soon it answers."""
+    vad_create_response: bool = True
+    """The model answers by itself at the end of the caller's turn. When false, Callflow asks it to."""
+    vad_interrupt_response: bool = True
+    """The model stops speaking by itself when it hears the caller. When false, Callflow stops it."""
+    min_interruption_ms: Annotated[int, Field(ge=0)] = 0
+    """How long the caller must speak for the agent to stop. 0: at once. A shorter noise stops nothing, and after one
+    without a word in it the agent continues where it was."""
 
     # What is said
 
     greeting: str = "Greet the caller and ask how you can help."
-    """An instruction to the model for its first turn; "": the model waits for the caller."""
+    """An instruction to the model for its first turn. Empty: the model waits until the caller speaks."""
     greeting_protected: bool = False
-    """The greeting cannot be interrupted."""
+    """The caller cannot interrupt the greeting."""
     disclosure: str = ""
-    """A sentence that is said word for word before the greeting, and cannot be interrupted."""
+    """A sentence that is said word for word before the greeting, such as "This call may be recorded." The caller cannot
+    interrupt it. Empty: none."""
     clip_language: Text = "en"
+    """The language of the recorded clips ("one moment, please") that are played while the model is not available."""
 
-    # What is kept
+    # Recording
 
     record: bool = False
-    """A stereo recording of the call: the caller left, what the caller heard right."""
+    """Make a stereo recording of each call in the data folder: left the caller, right what the caller heard."""
     record_announcement: str = ""
-    """A sentence that is said before anything else, and until it was heard in full nothing is recorded."""
+    """A sentence that is said before anything else; nothing is recorded until all of it was heard. Empty: the caller is
+    not told, which the law may not allow."""
 
-    # Turns
+    # Silence and length
 
-    min_interruption_ms: Annotated[int, Field(ge=0)] = 0
-    """How long the caller must speak for the agent to stop; 0: at once."""
     no_input_seconds: Off = 10
-    """Of silence in the caller's turn until the agent asks; 0: it never asks."""
+    """Silence in the caller's turn until the agent asks whether the caller is still there. 0: it never asks."""
     no_input_asks: Annotated[int, Field(ge=0)] = 2
-    """How often it asks before it says goodbye."""
+    """How often the agent asks; the next time it says goodbye and ends the call."""
     hold_seconds: Off = 60
-    """An unbroken noise of that length counts as no input."""
+    """An unbroken noise of this length (hold music, an open microphone) counts as silence, too. 0: it does not."""
     max_call_seconds: Seconds = 3300
+    """The longest call."""
     max_call_warning_seconds: Off = 30
-    """So long before the end the agent says that the time is nearly up; 0: it does not."""
+    """How long before that end the agent says that the time is nearly up. 0: it does not."""
 
     # Tools and keys
 
     tool_timeout_seconds: Seconds = 10
+    """How long a tool may take."""
     tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
-    """After so long the agent says that it is still busy with a tool."""
+    """After this time the agent says that it is still busy with a tool."""
     mcp_approval: Annotated[Literal["approve", "decline", "ask"], Lower] = "decline"
-    """What the model is answered when it asks whether it may use a tool of an MCP server."""
+    """The answer to the model when it asks whether it may use a tool of an MCP server. `ask`: a person decides; as
+    there is no way to ask one yet, it is declined."""
     dtmf_pause_seconds: Seconds = 2
-    """After the last digit, before the digits go to the agent."""
-    dtmf_end: Annotated[str, AfterValidator(values.key)] = "#"
-    """The key that ends an entry at once; "": none does."""
+    """After the last key, before the digits go to the agent."""
+    dtmf_end: Annotated[str, AfterValidator(validators.key)] = "#"
+    """The key that ends an entry at once. Empty: none does."""
     dtmf_sensitive: bool = False
-    """Digits go to the agent and are written down nowhere."""
+    """Digits go to the agent, and are written neither to the history nor to a log."""
 
-    # When the engine or the stream fails
+    # When the model or the stream fails
 
     session_seconds: Seconds = 3300
-    """After that long a new session of the model takes over, at a moment when nobody speaks."""
+    """After this time a new session of the model takes over, at a moment when nobody speaks. The vendor ends a session
+    after an hour."""
     rotation_seconds: Seconds = 60
-    """So long before a session's own end a new one takes over at the latest."""
+    """A new session takes over at least this long before the vendor ends the old one."""
     engine_tries: Annotated[int, Field(ge=0)] = 3
     """New sessions that are tried after one broke."""
     engine_retry_seconds: Seconds = 0.5
-    """Between those tries, from the second on."""
+    """The pause between those tries, from the second on."""
     stream_tries: Annotated[int, Field(ge=0)] = 3
     """New media streams that are asked for after one was lost."""
     response_retries: Annotated[int, Field(ge=0)] = 2
     """Further tries of an answer that failed at the model."""
     response_retry_seconds: Seconds = 0.4
-    """Before the first of them; doubled for each further one."""
+    """The pause before the first of them; it doubles for each further one."""
     filler_seconds: Seconds = 1.5
-    """Of silence while the model is being restored, until the caller hears "one moment, please"."""
+    """Silence while a new session is opened, until the caller hears "one moment, please"."""
     patience_seconds: Seconds = 2.5
     """The same while the model is merely slow, from the caller's last word."""
     reply_seconds: Seconds = 8
-    """From the model's turn to speak until its first word; after it the session counts as lost."""
+    """From the model's turn to speak until its first word. After it the session counts as lost, and another is
+    opened."""
 
     # Deadlines
 
     ring_seconds: Seconds = 20
     """From the first event of a call until it is answered."""
     stream_seconds: Seconds = 10
-    """From answered until the media stream has started."""
+    """From the answer until the media stream has started."""
     start_frame_seconds: Seconds = 5
     """From the opening of a media socket until its `start` frame."""
     engine_seconds: Seconds = 4
-    """From the first attempt to reach the model, or from a session's end, until one is ready: over all tries together.
-    Then comes the apology of five seconds, so that a call whose model is away has ended after ten."""
+    """From the first attempt to reach the model, or from a session's end, until a session is ready, over all tries
+    together. Then comes an apology of five seconds, so that a call whose model is away ends within ten."""
     restream_seconds: Seconds = 3
-    """For one of the new streams that are asked for after one was lost."""
+    """For each of the new media streams that are asked for after one was lost."""
     stream_grace_seconds: Seconds = 1
-    """From the end of a media stream until that counts as lost, not as the call's end."""
+    """After the end of a media stream: time for the carrier's hangup to arrive before the stream counts as lost."""
     farewell_seconds: Seconds = 8
-    """For a spoken last sentence; after it the call is ended in any case."""
+    """For a last sentence that is said without the model (a clip, or the carrier's voice). After it the call ends in
+    any case."""
     last_words_seconds: Seconds = 15
-    """For the agent's own goodbye, from its wish to end the call until that was heard."""
+    """For the agent's own goodbye, from its decision to end the call until the goodbye was heard."""
     write_seconds: Seconds = 5
-    """For one write to a socket whose peer may have stopped reading."""
+    """For one write to a socket whose other side may have stopped reading."""
     engine_buffer_seconds: Seconds = 10
-    """Caller audio kept while the model is not ready; beyond it the model counts as lost."""
+    """Caller audio that is kept while the model is not ready. Beyond it the session counts as lost."""
 
     # Audio
 
     carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
-    """Speech handed to the carrier ahead of its playing: at most this is still heard after a barge-in."""
+    """Speech that the carrier holds ahead of its playing. Up to this much is still heard after the caller interrupts,
+    unless the carrier clears it; too little makes gaps."""
     mark_every_ms: Annotated[int, Field(ge=20)] = 200
-    """Distance between two marks, that is how exactly we know what the caller has heard."""
+    """The distance between two marks in the speech: how exactly it is known what the caller has heard."""
     reorder_frames: Annotated[int, Field(ge=0)] = 3
-    """20 ms frames of caller audio to wait for one that is late; 0: take them as they come."""
+    """How many frames (20 ms each) of caller audio to wait for one that is late. 0: take them as they come."""
     join_ms: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Caller audio that is sent to the model together; 0: each frame as it comes."""
+    """Caller audio that is sent to the model in one message. 0: each frame of 20 ms as it comes, which is fastest."""
     warm_up_ms: Annotated[int, Field(ge=0, le=2000)] = 0
-    """Caller audio that must be there before the first of it is sent to the model."""
+    """Caller audio that must be there before the first of it is sent to the model. 0: none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from callflow.config import display as shown
+from callflow.config import display
 
 
 Translate = Callable[[str], dict[str, Any]]
@@ -205,7 +205,7 @@ def translated(given: Mapping[str, str], warnings: list[str], where: str = "") -
         try:
             meant = translate(given[name])
         except ValueError as error:
-            warnings.append(f"{name}{shown.quoted(name, given[name])}{where} is not used: it must be {error}")
+            warnings.append(f"{name}{display.quoted(name, given[name])}{where} is not used: it must be {error}")
             continue
         found |= meant
         written_as |= dict.fromkeys(meant, name)

@@ -14,12 +14,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from callflow.config import display as shown
+from callflow.config import display, legacy_names, paths, suggestions, unused_settings
 from callflow.config import files as settings_files
-from callflow.config import legacy_names as legacy
-from callflow.config import paths as places
-from callflow.config import suggestions as names
-from callflow.config import unused_settings as idle
 from callflow.config.settings import ALIASES, SECRETS, Settings, problem_of, suggestion
 from callflow.contracts import secret_text
 from callflow.contracts.errors import SettingsError
@@ -58,7 +54,7 @@ def load(
     try:
         settings = Settings(**merged)
         settings._origins = origins
-        problems += shown.misplaced(settings)
+        problems += display.misplaced(settings)
     except ValidationError as error:
         known = secret_text.Secrets(str(merged[name]) for name in SECRETS & merged.keys())
         problems += [problem_of(detail, origins, known) for detail in error.errors(include_url=False)]
@@ -66,7 +62,7 @@ def load(
         raise SettingsError(problems, warnings)
     settings._profiles = profiles
     settings._files = tuple(files)
-    settings._warnings = (*warnings, *idle.lines(settings), *places.warnings(settings))
+    settings._warnings = (*warnings, *unused_settings.lines(settings), *paths.warnings(settings))
     return settings
 
 
@@ -93,7 +89,7 @@ def _named(name: str, variables: Mapping[str, str | None], warnings: list[str]) 
     Of several names for one setting its own wins, and then one that is as good.
     """
     given = {key.upper(): value for key, value in variables.items() if value is not None and value.strip()}
-    values, written_as = legacy.translated(given, warnings, f" ({name})")
+    values, written_as = legacy_names.translated(given, warnings, f" ({name})")
     candidates = [(alias, of) for alias, of in ALIASES.items()] + [(of, of) for of in Settings.model_fields]
     for key, setting in candidates:
         if (value := given.get(key.upper())) is None:
@@ -128,7 +124,7 @@ def _env_layer(path: str | Path | None, files: list[Path], problems: list[str], 
     lines, foreign = _unknown(variables)
     warnings += [f"{label}: {line}" for line in lines]
     if foreign:
-        names = ", ".join(shown.key(each) for each in foreign)
+        names = ", ".join(display.key(each) for each in foreign)
         warnings.append(f"{label}: not used, because these are no settings of Callflow: {names}")
     return _named(".env", variables, warnings)
 
@@ -141,13 +137,13 @@ def _unknown(variables: Mapping[str, str | None], *, among_others: bool = False)
     lines: list[str] = []
     foreign: list[str] = []
     for key, value in variables.items():
-        known = key.lower() in Settings.model_fields or key.lower() in ALIASES or key.upper() in legacy.NAMES
+        known = key.lower() in Settings.model_fields or key.lower() in ALIASES or key.upper() in legacy_names.NAMES
         if known or not (value or "").strip():
             continue
         if other := suggestion(key, among_others=among_others):
-            lines.append(f'unknown name {shown.key(key)} — did you mean "{other.upper()}"?')
-        elif names.is_for_us(key):
-            lines.append(f"unknown name {shown.key(key)}; it is not used")
+            lines.append(f'unknown name {display.key(key)} — did you mean "{other.upper()}"?')
+        elif suggestions.is_for_us(key):
+            lines.append(f"unknown name {display.key(key)}; it is not used")
         else:
             foreign.append(key)
     return lines, foreign
@@ -167,7 +163,7 @@ def _toml_layer(path: str | Path | None, files: list[Path], problems: list[str],
                 problems.append(f"{label}: profiles are tables of their own, each with a name: [profiles.sales]")
             continue
         if name not in Settings.model_fields:
-            warnings.append(f"{label}: unknown key {shown.key(key)}{_hint(key, value)}")
+            warnings.append(f"{label}: unknown key {display.key(key)}{_hint(key, value)}")
             continue
         if name in SECRETS and value:
             warnings.append(f"{label}: {key} is a secret, and this file is meant to be committed; move it to .env")
@@ -181,7 +177,7 @@ def _toml_layer(path: str | Path | None, files: list[Path], problems: list[str],
 
 def _hint(key: str, value: object) -> str:
     """What may have been meant by a key that is none."""
-    if names.is_near(key, "profiles") and isinstance(value, dict | list):
+    if suggestions.is_near(key, "profiles") and isinstance(value, dict | list):
         return ' — did you mean "profiles"?'
     if key == "numbers":
         return " — numbers stand in the table of their profile: [profiles.sales]"
@@ -190,7 +186,7 @@ def _hint(key: str, value: object) -> str:
     if isinstance(value, dict | list):
         table = value if isinstance(value, dict) else {}
         if "numbers" in table:
-            return f" — the settings of some numbers are a table [profiles.{shown.key(key)[1:-1]}]"
+            return f" — the settings of some numbers are a table [profiles.{display.key(key)[1:-1]}]"
         if set(table) & Settings.model_fields.keys():
             return " — settings stand in no table: move them above the first line in [brackets]"
         return " — there are no tables but [profiles.NAME]"

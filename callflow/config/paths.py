@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from callflow.config import display as shown
-from callflow.config import files
+from callflow.config import display, files
 from callflow.config.settings import Settings
 
 
@@ -121,5 +120,5 @@ def _trouble(folder: Path) -> str:
 
 
 def _named(settings: Settings, name: str) -> str:
-    value = shown.value(name, str(getattr(settings, name)), shown.secrets_of(settings))
+    value = display.value(name, str(getattr(settings, name)), display.secrets_of(settings))
     return f'{name.upper()}="{value}" ({settings.origin(name)})'

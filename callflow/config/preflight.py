@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from callflow.config import paths as places
-from callflow.config import validators as values
+from callflow.config import paths, validators
 from callflow.config.settings import Settings
 
 
@@ -16,16 +15,16 @@ def check_serve(settings: Settings) -> list[str]:
         )
     problems += _check_carriers(settings)
     token = settings.console_token.get_secret_value()
-    if not token and not values.is_loopback(settings.console_host):
+    if not token and not validators.is_loopback(settings.console_host):
         problems.append(
             f'CONSOLE_TOKEN is not set, but CONSOLE_HOST="{settings.console_host}" can be reached from other machines:'
             " set a token of at least 16 characters, or CONSOLE_HOST=127.0.0.1"
         )
-    if token and len(token) < values.TOKEN_CHARACTERS:
-        problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {values.TOKEN_CHARACTERS}")
+    if token and len(token) < validators.TOKEN_CHARACTERS:
+        problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {validators.TOKEN_CHARACTERS}")
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
-    return [*problems, *places.problems(settings)]
+    return [*problems, *paths.problems(settings)]
 
 
 def _check_carriers(settings: Settings) -> list[str]:

@@ -8,10 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from callflow.config import display as shown
-from callflow.config import phone_numbers
-from callflow.config import suggestions as names
-from callflow.config import unused_settings as idle
+from callflow.config import display, phone_numbers, suggestions, unused_settings
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import ALIASES, Settings, problem_of, suggestion
 from callflow.contracts.errors import SettingsError
@@ -58,7 +55,7 @@ class Profiles:
         return self._by_number.get(self.numbers.plain(to_number), ("", self._settings))[0]
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
-        label = f"settings.toml, profile {shown.key(name)[1:-1]}"
+        label = f"settings.toml, profile {display.key(name)[1:-1]}"
         if not name.strip():
             problems.append('settings.toml: a profile needs a name, and one has "": [profiles.sales]')
             return
@@ -67,14 +64,14 @@ class Profiles:
             return
         wanted = {ALIASES.get(str(key), str(key)): value for key, value in table.items() if key != _NUMBERS}
         for key in [key for key in wanted if key not in Settings.model_fields]:
-            meant = _NUMBERS if names.is_near(key, _NUMBERS) else suggestion(key)
+            meant = _NUMBERS if suggestions.is_near(key, _NUMBERS) else suggestion(key)
             hint = f' — did you mean "{meant}"?' if meant else ""
             if not meant and isinstance(wanted[key], Mapping):
                 hint = " — a profile holds settings, and no further tables"
-            self.warnings.append(f"{label}: unknown key {shown.key(key)}{hint}")
+            self.warnings.append(f"{label}: unknown key {display.key(key)}{hint}")
             del wanted[key]
         settings = _with(self._settings, wanted, label, problems)
-        self.warnings += [f"{label}: {line}" for line in idle.of_conduct(settings, wanted)]
+        self.warnings += [f"{label}: {line}" for line in unused_settings.of_conduct(settings, wanted)]
         for number in self._listed(label, table.get(_NUMBERS), problems):
             plain = self.numbers.plain(number)
             owner = self._by_number.get(plain, (name, settings))[0]
@@ -103,7 +100,7 @@ class Profiles:
         plain = self.numbers.plain(number)
         if not plain.startswith("+") or not plain[1:].isdigit():
             if phone_numbers.is_like_one(number):
-                what = f"{shown.text(number)} is no telephone number that can be called, and no call will match it"
+                what = f"{display.text(number)} is no telephone number that can be called, and no call will match it"
                 return [f"{label}: {what}; write it with + and its country code, such as +15550100002"]
         elif not phone_numbers.is_possible(plain):
             what = f"{number} has too many or too few digits for a number of its country, and no call will match it"
@@ -121,7 +118,7 @@ def _no_table(name: str, value: object) -> str:
         return f"settings.toml: a profile is a table [profiles.{name}] in single brackets, and stands there once"
     if name == _NUMBERS or name in Settings.model_fields:
         return f"settings.toml: {name} stands in [profiles], and a profile needs a name of its own: [profiles.sales]"
-    return f"settings.toml, profile {shown.key(name)[1:-1]}: must be a table [profiles.{name}] with settings in it"
+    return f"settings.toml, profile {display.key(name)[1:-1]}: must be a table [profiles.{name}] with settings in it"
 
 
 def _with(settings: Settings, changes: dict[str, Any], label: str, problems: list[str]) -> Settings:
@@ -133,10 +130,10 @@ def _with(settings: Settings, changes: dict[str, Any], label: str, problems: lis
     changes = {key: value for key, value in changes.items() if key in CallSettings.model_fields}
     try:
         chosen = Settings(**(settings.model_dump() | changes))
-        problems += shown.misplaced(chosen, label)
+        problems += display.misplaced(chosen, label)
         return chosen
     except ValidationError as error:
-        origins, known = dict.fromkeys(changes, label), shown.secrets_of(settings)
+        origins, known = dict.fromkeys(changes, label), display.secrets_of(settings)
         problems += [problem_of(detail, origins, known) for detail in error.errors(include_url=False)]
         return settings
 

@@ -14,8 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from callflow.config import display
-from callflow.config import validators as values
+from callflow.config import display, validators
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings, suggestion
 from callflow.contracts import secret_text
@@ -161,7 +160,7 @@ def _must(name: str) -> str:
     }
     if name in special:
         return special[name]
-    wanted = values.wanted(name, field).partition(", for example")[0]
+    wanted = validators.wanted(name, field).partition(", for example")[0]
     return f"must be {wanted.replace('text in quotes', 'a text')}"
 
 

@@ -1,10 +1,10 @@
-"""Every setting of Callflow, read once at start.
+"""Every setting of Callflow with its default: the only place where defaults stand.
 
-Each setting has one name: `vad_silence_ms` in `settings.toml`, `VAD_SILENCE_MS` in the environment and in `.env`.
-A value is taken from the first of these that has it: command line, environment, `.env`, `settings.toml`, default.
-
-`settings_loader.load()` reads them all; `Settings(...)` reads nothing, so that a test gets exactly what it names. Names
+Each setting has one name: `vad_silence_ms` in `settings.toml`, `VAD_SILENCE_MS` in the environment and in `.env`. Names
 that end in `_seconds` and `_ms` say their unit.
+
+`callflow.config.loader.load()` reads them from their files; `Settings(...)` reads nothing, so that a test gets exactly
+what it names. The text below each setting is its documentation, see `callflow.config.call_settings`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from callflow.config import call_settings as conduct
-from callflow.config import display as shown
-from callflow.config import legacy_names as legacy
-from callflow.config import suggestions as names
-from callflow.config import validators as values
+from callflow.config import call_settings, display, legacy_names, suggestions, validators
 from callflow.contracts import secret_text
 
 
@@ -38,100 +34,149 @@ ALIASES: Final = {
     "public_url": "public_base_url",
     "ngrok_authtoken": "ngrok_auth_token",
 }
-"""Other names under which a setting is understood, for those who come from another project."""
+"""Other names that are accepted for a setting, because other projects use them."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Secret = Annotated[SecretStr, AfterValidator(values.secret)]
-Secrets = Annotated[SecretStr, AfterValidator(values.secrets)]
-Host = Annotated[conduct.Text, AfterValidator(values.host)]
+Secret = Annotated[SecretStr, AfterValidator(validators.secret)]
+Secrets = Annotated[SecretStr, AfterValidator(validators.secrets)]
+Host = Annotated[call_settings.Text, AfterValidator(validators.host)]
 
 
-class Settings(conduct.CallSettings):
-    """What was asked for; frozen. Here secrets, addresses and operation; how calls are conducted, `CallSettings` says."""
+class Settings(call_settings.CallSettings):
+    """All settings; frozen. Here those that hold for the whole server: secrets, addresses, limits, operation."""
 
-    openai_api_key: Annotated[SecretStr, AfterValidator(values.openai_key)] = SecretStr("")
-    openai_realtime_url: Annotated[str, AfterValidator(values.websocket_url)] = "wss://api.openai.com/v1/realtime"
-    """May already hold a query such as `?model=…`."""
-    telnyx_api_key: Annotated[SecretStr, AfterValidator(values.telnyx_key)] = SecretStr("")
-    telnyx_public_key: Annotated[str, AfterValidator(values.ed25519_public_key)] = ""
-    """Base64 of the 32 raw bytes of an Ed25519 key (an SPKI key is accepted and reduced to that)."""
-    telnyx_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.telnyx.com/v2"
-    """Without a trailing slash."""
+    # Keys and addresses of the vendors
+
+    openai_api_key: Annotated[SecretStr, AfterValidator(validators.openai_key)] = SecretStr("")
+    """The key of the OpenAI account that pays for the voice model. Needed to take calls."""
+    openai_realtime_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/realtime"
+    """The address of the model's WebSocket; it may already hold a query such as `?model=…`."""
+    telnyx_api_key: Annotated[SecretStr, AfterValidator(validators.telnyx_key)] = SecretStr("")
+    """An API key of Telnyx. Set this and `telnyx_public_key`, or neither to leave Telnyx off."""
+    telnyx_public_key: Annotated[str, AfterValidator(validators.ed25519_public_key)] = ""
+    """The public key that verifies Telnyx's webhooks: base64 of the 32 raw bytes of an Ed25519 key. (A key in SPKI form
+    is accepted and reduced to that.)"""
+    telnyx_api_base: Annotated[str, AfterValidator(validators.api_base)] = "https://api.telnyx.com/v2"
+    """The address of Telnyx's REST API."""
     telnyx_connection_id: str = ""
-    """Of the Voice API application; needed to look after it, not to be called."""
-    twilio_account_sid: Annotated[str, AfterValidator(values.account_sid)] = ""
-    twilio_auth_token: Annotated[SecretStr, AfterValidator(values.twilio_token)] = SecretStr("")
-    """Several, separated by commas, while they are rotated: the first is used, all verify webhooks."""
-    twilio_api_key: Annotated[str, AfterValidator(values.twilio_api_key)] = ""
-    """For the REST interface, in place of the auth token; webhooks are verified by that in any case."""
+    """The id of the Voice API application. `doctor` checks that one, and running calls are compared with its calls."""
+    twilio_account_sid: Annotated[str, AfterValidator(validators.account_sid)] = ""
+    """The SID of the Twilio account. Set this and `twilio_auth_token`, or neither to leave Twilio off."""
+    twilio_auth_token: Annotated[SecretStr, AfterValidator(validators.twilio_token)] = SecretStr("")
+    """The token that verifies Twilio's webhooks, and authorises commands unless there is an API key. While it is being
+    rotated: the new and the old one, separated by a comma; the first is used, all verify."""
+    twilio_api_key: Annotated[str, AfterValidator(validators.twilio_api_key)] = ""
+    """The SID of an API key of Twilio, for commands in place of the auth token."""
     twilio_api_secret: Secret = SecretStr("")
+    """The secret of that API key."""
     twilio_shared_keys: Secrets = SecretStr("")
-    """`id:secret`, or only the secret, separated by commas: for webhooks that are signed with shared keys."""
-    twilio_api_base: Annotated[str, AfterValidator(values.api_base)] = "https://api.twilio.com"
-    """Without a path."""
+    """Secrets for webhooks that are signed with shared keys: `id:secret`, or only the secret; several separated by
+    commas."""
+    twilio_api_base: Annotated[str, AfterValidator(validators.api_base)] = "https://api.twilio.com"
+    """The address of Twilio's REST API, without a path."""
+
+    # Addresses and listeners
+
     public: bool = False
-    """Open a tunnel, and let carriers reach this server through it."""
+    """Open a tunnel with ngrok, so that carriers reach a machine without a public address: the same as `--public`."""
     ngrok_auth_token: Secret = SecretStr("")
+    """The token of the ngrok account."""
     ngrok_download: bool = False
-    """Download ngrok's program for a tunnel where it is not installed, without asking at the terminal."""
-    public_base_url: Annotated[str, AfterValidator(values.public_url)] = ""
-    """Where carriers reach us: scheme, host and port, no trailing slash; "" when not known."""
+    """Download ngrok's program for a tunnel when it is not installed, without asking at the terminal."""
+    public_base_url: Annotated[str, AfterValidator(validators.public_url)] = ""
+    """Where carriers reach this server: scheme and host, such as `https://calls.example.org`. Empty: the tunnel, or the
+    address of the newest verified webhook."""
     host: Host = "127.0.0.1"
+    """The address on which carriers are served; `0.0.0.0` to be reached from other machines."""
     port: Port = 6000
-    """0 takes any free port."""
+    """The port on which carriers are served; 0 takes any free port."""
     console_host: Host = "127.0.0.1"
+    """The address on which operators are served: console, metrics, everything that strangers must not see."""
     console_port: Port = 6001
+    """The port on which operators are served; 0 takes any free port."""
     console_token: Secret = SecretStr("")
+    """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines."""
+
+    # Limits
+
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
+    """Calls at the same time; further callers are told that all lines are busy."""
     max_calls_per_caller: Annotated[int, Field(ge=0)] = 0
-    """At once; 0: no limit. Callers who withhold their number are never counted."""
+    """The same for one caller's number. 0: no limit. Callers who withhold their number are never counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Within an hour, since the server's start; 0: no limit."""
+    """Calls of one caller's number within an hour, since the server's start. 0: no limit."""
     allow_unsigned_webhooks: bool = False
-    tools_file: conduct.Text = "tools.py"
-    """What the agent can do, in Python; no tools if that one is not there and nobody has asked for another."""
-    data_dir: conduct.Text = "data"
-    database_url: Annotated[str, AfterValidator(values.database_url)] = ""
-    """Of the record of the calls: `sqlite:///…` or `postgresql://…`; "": callflow.db in the data folder."""
-    default_country: Annotated[str, AfterValidator(values.country)] = ""
-    """Of numbers without a country code; "": that of most numbers in the profiles, else US."""
-    retention_days: conduct.Off = 0
-    """After so many days a call is deleted from the record; 0: never."""
+    """Accept webhooks without a signature. For development only: anyone who finds the address can fake calls."""
+
+    # Files, history and logs
+
+    tools_file: call_settings.Text = "tools.py"
+    """The Python file with the agent's tools. Without a `tools.py` there are no tools; a file that is named here must
+    exist."""
+    data_dir: call_settings.Text = "data"
+    """The folder for database and recordings, relative to the current folder."""
+    database_url: Annotated[str, AfterValidator(validators.database_url)] = ""
+    """The database of the history: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`. Empty: `callflow.db` in
+    `data_dir`."""
+    default_country: Annotated[str, AfterValidator(validators.country)] = ""
+    """The country of numbers that are written without a country code, as two letters (`US`, `DE`). Empty: that of most
+    numbers in the profiles, else `US`."""
+    retention_days: call_settings.Off = 0
+    """After this many days a call is deleted from the history, with its recording. 0: never."""
     redact_cards: bool = True
-    """Payment card numbers are taken out of all that is written."""
-    redact_patterns: Annotated[str, AfterValidator(values.patterns)] = ""
-    """What else is: a regular expression per line."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], conduct.Lower] = "info"
+    """Remove payment card numbers from all text that is written down, in the history and in the log."""
+    redact_patterns: Annotated[str, AfterValidator(validators.patterns)] = ""
+    """What else is removed: one regular expression per line, in the syntax of RE2."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], call_settings.Lower] = "info"
+    """How much is logged."""
 
-    apology_text: conduct.Text = "I am sorry, something went wrong on our side. Please call again in a moment."
-    goodbye_text: conduct.Text = "Thank you for calling. Goodbye."
-    busy_text: conduct.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
-    carrier_voice: conduct.Text = "AWS.Polly.Joanna-Neural"
-    carrier_language: Annotated[conduct.Text, AfterValidator(values.language)] = "en-US"
+    # What the carrier says
+
+    apology_text: call_settings.Text = "I am sorry, something went wrong on our side. Please call again in a moment."
+    """Spoken by the carrier when something failed, before it hangs up."""
+    goodbye_text: call_settings.Text = "Thank you for calling. Goodbye."
+    """Spoken by the carrier at the end of a call that cannot end with the agent's own goodbye."""
+    busy_text: call_settings.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
+    """Spoken by the carrier to a caller for whom there is no line, if the call was answered already; others get the
+    busy tone."""
+    carrier_voice: call_settings.Text = "AWS.Polly.Joanna-Neural"
+    """The carrier's voice for these sentences."""
+    carrier_language: Annotated[call_settings.Text, AfterValidator(validators.language)] = "en-US"
+    """Their language."""
+
+    # Peculiarities of the carriers
+
     twilio_greeting_text: str = ""
-    """Said by Twilio's own voice before the stream is opened."""
-    twilio_pause_seconds: conduct.Off = 0
-    """Before the stream is opened; whole seconds."""
+    """Spoken by Twilio's own voice before the agent is connected. Empty is best: the agent greets sooner than any
+    announcement ends."""
+    twilio_pause_seconds: call_settings.Off = 0
+    """Silence before the agent is connected, in whole seconds."""
     twilio_after_text: str = ""
-    """Said by Twilio's own voice at the end of a call that we end."""
-    twilio_resume_seconds: conduct.Seconds = 2
-    """Whole ones, after a lost stream, until Twilio asks us what to do with the caller."""
-    twilio_media_signature: Annotated[Literal["warn", "require"], BeforeValidator(values.media_signature)] = "warn"
-    """require: media sockets need Twilio's signature beside their token. warn: one that is missing or odd is told."""
+    """Spoken by Twilio's own voice at the very end of a call that we end."""
+    twilio_resume_seconds: call_settings.Seconds = 2
+    """How long a caller whose stream has ended waits until Twilio asks us what to do, in whole seconds."""
+    twilio_media_signature: Annotated[Literal["warn", "require"], BeforeValidator(validators.media_signature)] = "warn"
+    """A media socket always needs its token. `require`: it needs Twilio's signature as well. `warn`: a signature that
+    is missing or wrong is logged once, and shown by `doctor`."""
     stream_target_legs: Literal["self", "opposite", "both"] = "self"
+    """Which side of a Telnyx call hears the model; `self` is the caller."""
 
-    drain: Annotated[Literal["goodbye", "handover"], conduct.Lower] = "goodbye"
-    """When the server is asked to stop: calls end with a goodbye, or go on in the next process."""
-    drain_seconds: conduct.Seconds = 20
-    """For calls to end by themselves, or to come to a quiet moment, when the server is asked to stop."""
-    reconcile_seconds: conduct.Off = 60
-    """How often our calls are compared with the carriers'; 0: never."""
-    command_seconds: conduct.Seconds = 3
+    # Operation
+
+    drain: Annotated[Literal["goodbye", "handover"], call_settings.Lower] = "goodbye"
+    """What happens to running calls when the server is asked to stop (SIGTERM). `goodbye`: they end with one;
+    `handover`: they are left to the next process, which must be started right after."""
+    drain_seconds: call_settings.Seconds = 20
+    """How long running calls have then to end by themselves, or to reach a moment when nobody speaks."""
+    reconcile_seconds: call_settings.Off = 60
+    """How often our calls are compared with those that the carriers have. 0: never."""
+    command_seconds: call_settings.Seconds = 3
     """For one try of one command to a carrier."""
-    journal_seconds: conduct.Seconds = 0.25
-    """For one record to be written; after it the call goes on without waiting."""
-    media_ping_seconds: conduct.Off = 20
-    """Between two pings on a media socket whose peer answers them; 0: none are sent."""
+    journal_seconds: call_settings.Seconds = 0.25
+    """How long a call waits for one journal entry to reach the disk. Then it goes on, and says so."""
+    media_ping_seconds: call_settings.Off = 20
+    """The time between two pings on a media socket, so that no proxy closes it as idle. A socket whose other side does
+    not answer pings stays open. 0: none are sent."""
     command_retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a carrier command after the first one failed."""
 
@@ -148,68 +193,77 @@ class Settings(conduct.CallSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # load() merges the layers itself: it alone knows aliases, and from where each value came.
+        # load() merges the layers itself, because it knows the aliases and notes where each value came from.
         return (init_settings,)
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_boolean_numbers(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic takes true for 1: `port = true` would be port 1.
+        # pydantic accepts true as 1: `port = true` would be port 1.
         field = cls.model_fields[str(info.field_name)]
         takes_both = any(isinstance(each, BeforeValidator) for each in field.metadata)
         if isinstance(value, bool) and field.annotation is not bool and not takes_both:
-            raise ValueError(f"must be {values.wanted(str(info.field_name), field)}")
+            raise ValueError(f"must be {validators.wanted(str(info.field_name), field)}")
         return value
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What `load` met that is not wrong enough to stop for, one line each."""
+        """Problems that `load` found and that do not stop the start, one line each."""
         return self._warnings
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that `load` has read."""
+        """The absolute paths of the files that `load` has read."""
         return self._files
 
     @property
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
-        """The tables `[profiles.NAME]` of settings.toml, as they stand there: see `callflow.config.profiles`."""
+        """The tables `[profiles.NAME]` of settings.toml by name, as written: see `callflow.config.profiles`."""
         return self._profiles
 
     @property
     def telnyx_on(self) -> bool:
-        """Whether Telnyx can be served: its key, and what verifies its webhooks."""
+        """Whether Telnyx can be served: there is its API key, and a key that verifies its webhooks."""
         return bool(self.telnyx_api_key) and bool(self.telnyx_public_key or self.allow_unsigned_webhooks)
 
     @property
     def twilio_on(self) -> bool:
-        """Whether Twilio can be served: its account, and what verifies its webhooks and pays for its commands."""
+        """Whether Twilio can be served: there is its account, and the token that verifies its webhooks."""
         return bool(self.twilio_account_sid) and bool(self.twilio_auth_token)
 
     def __repr_args__(self) -> Iterable[tuple[str, str]]:
-        return [(name.lower(), value) for name, value, _ in shown.masked(self)]
+        return [(name.lower(), value) for name, value, _ in display.masked(self)]
 
 
 SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
-"""Settings whose value is never shown."""
+"""The settings whose value is never shown."""
 
 
 def suggestion(name: str, *, among_others: bool = False) -> str | None:
-    """The setting that was probably meant by an unknown name; None for a known one and for one like no other."""
+    """Return the setting that was probably meant by an unknown name; None for a known name and for one like no setting.
+
+    `among_others`: the name comes from an environment, where most names are not for Callflow.
+    """
     if name in Settings.model_fields or name in ALIASES:
         return None
-    found = legacy.setting_of(name) or names.meant(name, [*Settings.model_fields, *ALIASES], among_others=among_others)
+    found = legacy_names.setting_of(name) or suggestions.meant(
+        name, [*Settings.model_fields, *ALIASES], among_others=among_others
+    )
     return ALIASES.get(found, found) if found else None
 
 
 def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secret_text.Secrets = secret_text.NONE) -> str:
-    """One line for one value that cannot be used: name, value (where it may be shown), origin, what to do."""
+    """Return one line for one value that cannot be used: name, value (if it may be shown), origin, what to do.
+
+    `detail`: the error as pydantic reports it. `origins`: where each value came from, by name. `known`: secrets that the
+    line must not contain.
+    """
     name, given = str(detail["loc"][0]), detail["input"]
     text = str(given).lower() if isinstance(given, bool) else str(given)
     is_quoted = name not in SECRETS and not isinstance(given, dict | list)
-    about = f"{name.upper()}{shown.quoted(name, text, known) if is_quoted else ''} ({origins[name]})"
+    about = f"{name.upper()}{display.quoted(name, text, known) if is_quoted else ''} ({origins[name]})"
     field_info = Settings.model_fields[name]
     if detail["type"] == "value_error":
         is_ours = isinstance(given, dict | list)
-        return f"{about} {detail['ctx']['error']}{values.slip(given, field_info) if is_ours else ''}"
-    return f"{about} must be {values.wanted(name, field_info)}{values.slip(given, field_info)}"
+        return f"{about} {detail['ctx']['error']}{validators.slip(given, field_info) if is_ours else ''}"
+    return f"{about} must be {validators.wanted(name, field_info)}{validators.slip(given, field_info)}"
