@@ -62,14 +62,14 @@ def test_what_it_sends_satisfies_the_vendors_validator(method: str) -> None:
 @pytest.mark.parametrize("fragment", ["rc=6", "ct=50", "rt=x", "rp=6xx", "tt=20000"])
 def test_overrides_that_do_not_exist_are_refused(fragment: str) -> None:
     with pytest.raises(TwimlError):
-        Overrides.of(f"{PUBLIC}/voice#{fragment}")
+        Overrides.from_url(f"{PUBLIC}/voice#{fragment}")
 
 
 def test_without_overrides_only_a_failed_connection_is_tried_again() -> None:
-    usual = Overrides.of(f"{PUBLIC}/voice")
+    usual = Overrides.from_url(f"{PUBLIC}/voice")
     assert (usual.retries, usual.connect_s, usual.read_s, usual.total_s) == (1, 5, 15, 15)
     assert [usual.retries_on(reason) for reason in ("ct", "rt", "4xx", "5xx", "")] == [True, *[False] * 4]
-    everything = Overrides.of(f"{PUBLIC}/voice#rc=5&rp=all&ct=2000&rt=4000")
+    everything = Overrides.from_url(f"{PUBLIC}/voice#rc=5&rp=all&ct=2000&rt=4000")
     assert [everything.retries_on(reason) for reason in ("ct", "rt", "4xx", "5xx", "")] == [*[True] * 4, False]
     assert (everything.retries, everything.connect_s, everything.read_s) == (5, 2, 4)
 

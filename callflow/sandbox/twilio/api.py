@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from email.utils import format_datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.twilio import twiml
+from callflow.sandbox.twilio import resources
 from callflow.sandbox.twilio.call import Call
-from callflow.sandbox.twilio.errors import ApiError, TwimlError, refusal
-from callflow.sandbox.twilio.exchange import Exchange, Number
+from callflow.sandbox.twilio.errors import ApiError, refusal
+from callflow.sandbox.twilio.exchange import Exchange
 from callflow.sandbox.twilio.faults import ApiFault
-
-
-ROOT: Final = "/2010-04-01/Accounts/"
-MAX_TWIML: Final = 4000
-"""Twilio docs: characters of the parameter Twiml."""
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_UPDATE: Final = _names(
-    "Url Method Status FallbackUrl FallbackMethod StatusCallback StatusCallbackMethod Twiml TimeLimit"
-)
-_CREATE: Final = (_UPDATE - {"Status"}) | _names(
-    "To From ApplicationSid StatusCallbackEvent SendDigits Timeout Record RecordingChannels RecordingTrack"
-    " RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent Trim CallerId"
-    " MachineDetection AsyncAmd AsyncAmdStatusCallback CallReason CallToken"
-)
-_NUMBER: Final = {
-    "VoiceUrl": "voice_url",
-    "VoiceMethod": "voice_method",
-    "VoiceFallbackUrl": "voice_fallback_url",
-    "VoiceFallbackMethod": "voice_fallback_method",
-    "StatusCallback": "status_callback",
-    "StatusCallbackMethod": "status_callback_method",
-    "VoiceApplicationSid": "voice_application_sid",
-    "TrunkSid": "trunk_sid",
-    "FriendlyName": "friendly_name",
-}
-_E164 = re.compile(r"\+[1-9]\d{5,14}")
-_EVENTS: Final = ("initiated", "ringing", "answered", "completed")
-
-Form = list[tuple[str, str]]
+from callflow.sandbox.twilio.outbound import OutboundCalls
+from callflow.sandbox.twilio.parameters import NUMBER
+from callflow.sandbox.twilio.resources import ROOT
+from callflow.sandbox.twilio.validation import Form, check_create, check_names, check_update, form_of
 
 
 @dataclass(slots=True)
 class Command:
-    """One HTTP request to the API. `status` is None as long as it is not answered; 0 means it never was (a fault)."""
+    """One HTTP request to the API. `at` is in monotonic seconds.
+
+    `status` is None as long as it is not answered; 0 means that a fault kept it from being answered.
+    """
 
     at: float
     method: str
@@ -68,40 +37,42 @@ class Command:
     action: str
     """"create", "update", "fetch", "list", "numbers", "number", "account", or "" for what does not exist."""
     call_sid: str
+    """The call that it is about, or ""."""
     form: Form
     status: int | None = None
     response: Any = None
 
     def value(self, name: str) -> str:
+        """Return a parameter of the form, or ""."""
         return dict(self.form).get(name, "")
 
 
-@dataclass
-class Rest:
-    """Answers, and keeps every request on record. `dial` begins an outgoing call."""
+class Api:
+    """Answers requests and keeps every one in `commands`."""
 
-    exchange: Exchange
-    dial: Callable[[str, str], Call]
-    commands: list[Command] = field(default_factory=list)
+    def __init__(self, exchange: Exchange[Call]) -> None:
+        self.exchange = exchange
+        self.commands: list[Command] = []
+        self._outbound = OutboundCalls(exchange)
 
     async def handle(self, request: Request) -> Response:
-        account, parts = self._parts(request)
-        command = Command(monotonic(), request.method, request.path, _action(request.method, parts), "", [])
-        if len(parts) == 2 and parts[0] == "Calls":
-            command.call_sid = parts[1]
+        """Answer one request, as the faults allow."""
+        account, parts = _parts(request)
+        call_sid = parts[1] if len(parts) == 2 and parts[0] == "Calls" else ""
+        command = Command(monotonic(), request.method, request.path, _action(request.method, parts), call_sid, [])
         self.commands.append(command)
         self.exchange.changed()
         fault: ApiFault | None = None
         try:
             self._authenticate(request, account)
-            command.form = _form(request)
+            command.form = form_of(request)
             call = self.exchange.calls.get(command.call_sid)
             fault = (call or self.exchange).faults.take_api_fault(command.action)
             if fault is not None:
                 await _before(fault)
             if not command.action:
-                raise self._missing(request.path)
-            status, answer = self._route(command, request, parts)
+                raise _missing(command)
+            status, answer = self._effects[command.action](self, command)
             response = json_response(status, answer)
         except ApiError as error:
             limits = {"Retry-After": str(fault.retry_after)} if fault is not None and error.status == 429 else {}
@@ -115,13 +86,6 @@ class Rest:
         self.exchange.changed()
         return response
 
-    def _parts(self, request: Request) -> tuple[str, list[str]]:
-        path = request.path.removeprefix(ROOT)
-        if path == request.path or not path.endswith(".json"):
-            return "", []  # without a suffix Twilio answers with XML, which the sandbox does not
-        account, *parts = [unquote(part) for part in path.removesuffix(".json").split("/")]
-        return account, parts
-
     def _authenticate(self, request: Request, account: str) -> None:
         exchange = self.exchange
         pairs = (exchange.account_sid, exchange.auth_token), exchange.api_key
@@ -134,63 +98,31 @@ class Rest:
         if scheme.lower() != "basic" or not right:
             raise refusal(401)
         if account != exchange.account_sid:
-            raise self._missing(request.path)
-
-    def _missing(self, path: str) -> ApiError:
-        return ApiError(404, 20404, f"The requested resource {path} was not found")
-
-    def _route(self, command: Command, request: Request, parts: list[str]) -> tuple[int, Any]:
-        match command.action:
-            case "account":
-                return 200, {"sid": self.exchange.account_sid, "friendly_name": "Sandbox", "status": "active"}
-            case "create":
-                return 201, resource(self._create(command.form), self.exchange)
-            case "fetch":
-                return 200, resource(self._find(request), self.exchange)
-            case "update":
-                call = self._find(request)
-                self._update(call, command.form, request)
-                return 200, resource(call, self.exchange)
-            case "list":
-                return 200, self._list(command.form)
-            case "numbers":
-                wanted = dict(command.form).get("PhoneNumber", "")
-                found = [one for one in self.exchange.numbers.values() if wanted in ("", one.phone_number)]
-                return 200, _page("incoming_phone_numbers", [self._number(one) for one in found])
-        number = next((one for one in self.exchange.numbers.values() if one.sid == parts[1]), None)
-        if number is None:
-            raise self._missing(request.path)
-        if request.method == "POST":
-            for name, value in command.form:
-                if name not in _NUMBER:
-                    raise ApiError(
-                        400, 20001, f"{name} is not a parameter here (the sandbox refuses what Twilio ignores)"
-                    )
-                setattr(number, _NUMBER[name], value)
-        return 200, self._number(number)
+            raise ApiError(404, 20404, f"The requested resource {request.path} was not found")
 
     # Calls
 
-    def _find(self, request: Request) -> Call:
-        sid = unquote(request.path.rpartition("/")[2].removesuffix(".json"))
-        if (call := self.exchange.calls.get(sid)) is None:
-            raise self._missing(request.path)
-        return call
+    def _create(self, command: Command) -> tuple[int, Any]:
+        values = check_create(command.form, self.exchange.numbers)
+        events = [value for name, value in command.form if name == "StatusCallbackEvent"]
+        return 201, resources.call(self._outbound.dial(values, events), self.exchange)
 
-    def _update(self, call: Call, form: Form, request: Request) -> None:
-        values = _checked(form, _UPDATE)
+    def _fetch(self, command: Command) -> tuple[int, Any]:
+        return 200, resources.call(self._find(command), self.exchange)
+
+    def _update(self, command: Command) -> tuple[int, Any]:
+        call = self._find(command)
+        values = check_update(command.form)
         status = values.get("Status", "")
-        if status and status not in ("completed", "canceled"):
-            raise ApiError(400, 20001, "Status must be completed or canceled")
         if call.state == "ended":
-            if status and not call.faults.ended_call_is_found:
-                raise self._missing(request.path)
-            if status:
-                return
-            raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
+            if not status:
+                raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
+            if not call.faults.ended_call_is_found:
+                raise _missing(command)
+            return 200, resources.call(call, self.exchange)
         if (values.get("Url") or values.get("Twiml")) and call.status != "in-progress":
             raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
-        self._routes(call, values)
+        call.route_webhooks(values)
         if status == "completed" or (status and call.status != "in-progress"):
             call.end("completed" if call.status == "in-progress" else "canceled", by="product")
         elif text := values.get("Twiml"):
@@ -199,56 +131,10 @@ class Rest:
         elif url := values.get("Url"):
             call.note("redirected")
             call.run_from(url, values.get("Method", "POST"))
+        return 200, resources.call(call, self.exchange)
 
-    def _routes(self, call: Call, values: Mapping[str, str]) -> None:
-        if "FallbackUrl" in values:
-            call.fallback = (values["FallbackUrl"], values.get("FallbackMethod", "POST"))
-        if "StatusCallback" in values:
-            call.callback = (values["StatusCallback"], values.get("StatusCallbackMethod", "POST"))
-
-    def _create(self, form: Form) -> Call:
-        values = _checked(form, _CREATE)
-        to, own = values.get("To", ""), values.get("From", "")
-        if not to:
-            raise ApiError(400, 21201, "No 'To' number is specified")
-        if not own:
-            raise ApiError(400, 21213, "No 'From' number is specified")
-        if not (_E164.fullmatch(to) or to.startswith(("sip:", "client:"))):
-            raise ApiError(400, 21211, f"The phone number you are attempting to call, {to}, is not valid.")
-        if own not in self.exchange.numbers:
-            raise ApiError(
-                400, 21210, f"The source phone number provided, {own}, is not yet verified for your account."
-            )
-        if not (values.get("Url") or values.get("Twiml")):
-            raise ApiError(400, 21205, "Url parameter is required.")
-        call = self.dial(own, to)
-        call.callback, call.fallback = ("", "POST"), ("", "POST")
-        self._routes(call, values)
-        call.callback_events = tuple(value for name, value in form if name == "StatusCallbackEvent") or ("completed",)
-        self.exchange.tasks.spawn(self._ring(call, values), "dialling")
-        return call
-
-    async def _ring(self, call: Call, values: Mapping[str, str]) -> None:
-        timing = self.exchange.timing
-        call.tell("initiated")
-        call.status = "ringing"
-        call.note("dialling")
-        call.tell("ringing")
-        if self.exchange.callee != "answers":
-            await asyncio.sleep(timing.no_answer_s if self.exchange.callee == "no-answer" else timing.ring_s)
-            call.end(self.exchange.callee, by="callee")
-            return
-        await asyncio.sleep(timing.ring_s)
-        if call.state == "ended":
-            return
-        call.answer()
-        if text := values.get("Twiml"):
-            call.run_text(text)
-        else:
-            call.run_from(values["Url"], values.get("Method", "POST"))
-
-    def _list(self, form: Form) -> Any:
-        values = dict(form)
+    def _list(self, command: Command) -> tuple[int, Any]:
+        values = dict(command.form)
         calls = [
             call
             for call in self.exchange.calls.values()
@@ -256,24 +142,52 @@ class Rest:
             and values.get("To", call.to_number) == call.to_number
             and values.get("From", call.from_number) == call.from_number
         ]
-        return _page("calls", [resource(call, self.exchange) for call in calls])
+        return 200, resources.page("calls", [resources.call(call, self.exchange) for call in calls])
 
-    def _number(self, number: Number) -> dict[str, Any]:
-        return {
-            "sid": number.sid,
-            "account_sid": self.exchange.account_sid,
-            "phone_number": number.phone_number,
-            **{name: getattr(number, name) for name in _NUMBER.values()},
-            "voice_application_sid": number.voice_application_sid or None,
-            "trunk_sid": number.trunk_sid or None,
-            "voice_caller_id_lookup": False,
-            "voice_receive_mode": "voice",
-            "capabilities": {"voice": True, "sms": True, "mms": False, "fax": False},
-            "origin": "twilio",
-            "status": "in-use",
-            "api_version": "2010-04-01",
-            "uri": f"{ROOT}{self.exchange.account_sid}/IncomingPhoneNumbers/{number.sid}.json",
-        }
+    def _find(self, command: Command) -> Call:
+        if (call := self.exchange.calls.get(command.call_sid)) is None:
+            raise _missing(command)
+        return call
+
+    # The account and its numbers
+
+    def _account(self, _: Command) -> tuple[int, Any]:
+        return 200, resources.account(self.exchange)
+
+    def _numbers(self, command: Command) -> tuple[int, Any]:
+        wanted = command.value("PhoneNumber")
+        found = [one for one in self.exchange.numbers.values() if wanted in ("", one.phone_number)]
+        return 200, resources.page("incoming_phone_numbers", [resources.number(one, self.exchange) for one in found])
+
+    def _number(self, command: Command) -> tuple[int, Any]:
+        sid = command.path.rpartition("/")[2].removesuffix(".json")
+        number = next((one for one in self.exchange.numbers.values() if one.sid == sid), None)
+        if number is None:
+            raise _missing(command)
+        if command.method == "POST":
+            check_names(command.form, NUMBER)
+            for name, value in command.form:
+                setattr(number, NUMBER[name], value)
+        return 200, resources.number(number, self.exchange)
+
+    _effects: ClassVar[dict[str, Callable[[Api, Command], tuple[int, Any]]]] = {
+        "account": _account,
+        "create": _create,
+        "fetch": _fetch,
+        "update": _update,
+        "list": _list,
+        "numbers": _numbers,
+        "number": _number,
+    }
+
+
+def _parts(request: Request) -> tuple[str, list[str]]:
+    """The account's sid, and the path below it."""
+    path = request.path.removeprefix(ROOT)
+    if path == request.path or not path.endswith(".json"):
+        return "", []  # without a suffix Twilio answers with XML, which the sandbox does not
+    account, *parts = [unquote(part) for part in path.removesuffix(".json").split("/")]
+    return account, parts
 
 
 def _action(method: str, parts: list[str]) -> str:
@@ -295,97 +209,12 @@ def _action(method: str, parts: list[str]) -> str:
     return ""
 
 
-def _form(request: Request) -> Form:
-    kind = request.headers.get("content-type", "")
-    if request.method == "POST" and request.body and not kind.startswith("application/x-www-form-urlencoded"):
-        raise ApiError(400, 20001, f"Content-Type {kind or 'missing'} (forms only)")
-    text = request.body.decode() if request.method == "POST" else request.query
-    return parse_qsl(text, keep_blank_values=True)
-
-
-def _checked(form: Form, known: frozenset[str]) -> dict[str, str]:
-    """Raises ApiError for the first thing that Twilio would not take, or would silently ignore."""
-    values = dict(form)
-    for name in values:
-        if name not in known:
-            raise _unknown(name)
-    if values.get("Url") and values.get("Twiml"):
-        raise ApiError(400, 20001, "Url and Twiml exclude each other")
-    for name in ("Url", "FallbackUrl", "StatusCallback"):
-        if values.get(name) and urlsplit(values[name]).scheme not in ("http", "https"):
-            raise ApiError(400, 21205, f"{name} is not a valid URL")
-    if events := [value for name, value in form if name == "StatusCallbackEvent" and value not in _EVENTS]:
-        raise ApiError(400, 20001, f"StatusCallbackEvent {events[0]} does not exist")
-    if text := values.get("Twiml"):
-        if len(text) > MAX_TWIML:
-            raise ApiError(400, 20001, f"Twiml has more than {MAX_TWIML} characters")
-        try:
-            twiml.parse(text, lambda error: None)
-        except TwimlError as error:
-            raise ApiError(400, 20001, f"Twiml is not valid: {error.detail}") from None
-    return values
-
-
-def _unknown(name: str) -> ApiError:
-    return ApiError(400, 20001, f"{name} is not a parameter here (the sandbox refuses what Twilio ignores)")
+def _missing(command: Command) -> ApiError:
+    return ApiError(404, 20404, f"The requested resource {command.path} was not found")
 
 
 async def _before(fault: ApiFault) -> None:
-    """What a fault does before the request takes effect."""
+    """Act before the request takes effect. Raises ApiError or ConnectionResetError for one that must not."""
     await fault.before()
     if fault.status is not None:
         raise refusal(fault.status, int(fault.code) if fault.code else None)
-
-
-def _page(name: str, items: list[Any]) -> dict[str, Any]:
-    return {
-        name: items,
-        "page": 0,
-        "page_size": 50,
-        "start": 0,
-        "end": max(0, len(items) - 1),
-        "uri": "",
-        "first_page_uri": "",
-        "next_page_uri": None,
-        "previous_page_uri": None,
-    }
-
-
-def _date(at: datetime | None) -> str | None:
-    return format_datetime(at) if at is not None else None
-
-
-def resource(call: Call, exchange: Exchange) -> dict[str, Any]:
-    """A call as the API shows it."""
-    uri = f"{ROOT}{exchange.account_sid}/Calls/{call.sid}"
-    over = call.state == "ended"
-    kinds = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
-    return {
-        "sid": call.sid,
-        "account_sid": exchange.account_sid,
-        "api_version": "2010-04-01",
-        "annotation": None,
-        "answered_by": None,
-        "caller_name": None,
-        "date_created": _date(call.created),
-        "date_updated": _date(call.finished or call.started),
-        "direction": call.direction,
-        "duration": str(call.duration) if over else None,
-        "end_time": _date(call.finished),
-        "forwarded_from": None,
-        "from": call.from_number,
-        "from_formatted": call.from_number,
-        "group_sid": None,
-        "parent_call_sid": None,
-        "phone_number_sid": call.number.sid,
-        "price": None,
-        "price_unit": "USD",
-        "queue_time": "0",
-        "start_time": _date(call.started),
-        "status": call.status,
-        "subresource_uris": {kind: f"{uri}/{kind.title()}.json" for kind in kinds},
-        "to": call.to_number,
-        "to_formatted": call.to_number,
-        "trunk_sid": None,
-        "uri": f"{uri}.json",
-    }

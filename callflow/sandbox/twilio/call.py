@@ -1,4 +1,4 @@
-"""One call leg at the emulated Twilio: the documents that it runs through, its stream, its end."""
+"""One call leg at the emulated Twilio: its states, documents, callbacks and media streams."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
 from callflow.sandbox.common.leg import Leg
-from callflow.sandbox.common.phone import Phone, tone
+from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.exchange import Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing
+from callflow.sandbox.twilio.frames import StreamOptions
 from callflow.sandbox.twilio.media import MediaStream
 from callflow.sandbox.twilio.player import Player
-from callflow.sandbox.twilio.twiml import StreamOptions
+from callflow.sandbox.twilio.speak import Announcer
 
 
 TERMINAL: Final = ("completed", "busy", "failed", "no-answer", "canceled")
-_PLACES: Final = ("From", "To", "Caller", "Called")
-SPEECH_HZ: Final = 620.0
-PLAYBACK_HZ: Final = 880.0
-"""What the carrier's voice and its recordings sound like in the sandbox: a tone."""
+"""The values of `status` with which a call has ended."""
+_PARTIES: Final = ("From", "To", "Caller", "Called")
 
 
 class Call(Leg[MediaStream, Faults]):
-    """One leg. `status` is that of Twilio's REST resource; `state` is "ringing", "answered" or "ended"."""
+    """One leg. `status` is that of Twilio's REST resource."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange[Call],
         number: Number,
         *,
         from_number: str,
@@ -49,42 +48,53 @@ class Call(Leg[MediaStream, Faults]):
         self.direction = direction
         self.status = "ringing" if direction == "inbound" else "queued"
         self.number = number
-        self.spoken: list[str] = []
-        """The texts of `<Say>`, from when their speech began."""
         self.documents: list[str] = []
         """Every document that was given to it, in order."""
         self.errors: list[tuple[int, str]] = []
-        """What Twilio's debugger would show: code and reason."""
+        """The errors that Twilio's debugger would show: code and reason."""
         self.warnings: list[tuple[int, str]] = []
+        """The warnings that it would show."""
         self.created = self.started = datetime.now(UTC)
         self.finished: datetime | None = None
         self.fallback = (number.voice_fallback_url, number.voice_fallback_method)
+        """URL and method of the document that is used when another one fails."""
         self.callback = (number.status_callback, number.status_callback_method)
+        """URL and method of the status callback."""
         self.callback_events: tuple[str, ...] = ("completed",)
         self.digits: asyncio.Queue[str] = asyncio.Queue()
+        """Keys that were pressed while no stream was open."""
+        self.announcer = Announcer(self, exchange.timing)
         self._params = dict(params or {})
         self._exchange = exchange
         self._sequence = 0
         self._player = Player(self)
-        self._script: asyncio.Task[None] | None = None
+        self._document: asyncio.Task[None] | None = None
         exchange.calls[self.sid] = self
 
-    # What a test or a demo asks of a call.
+    # What a test or a demo asks of a call
+
+    @property
+    def spoken(self) -> list[str]:
+        """The texts of `<Say>`, from when their speech began."""
+        return self.announcer.spoken
 
     @property
     def state(self) -> str:
+        """ "ringing", "answered" or "ended"."""
         return "ended" if self.status in TERMINAL else "answered" if self.answered_at is not None else "ringing"
 
     def ids(self) -> dict[str, str]:
+        """Return {"call_sid"}."""
         return {"call_sid": self.sid}
 
     async def hang_up(self) -> None:
-        """The human hangs up."""
+        """Hang up as the human does."""
         by = "caller" if self.direction == "inbound" else "callee"
-        # What an inbound caller who gives up while it rings is called is not documented (unknown).
+        # The status of an inbound call that the caller gives up while it rings is not documented (unknown).
         self.end("completed" if self.answered_at is not None else "no-answer", by=by)
 
     async def press(self, digit: str) -> None:
+        """Press a key as the human does: a frame of the stream, or a digit for a `<Gather>`."""
         self.note(f"the caller pressed {digit}")
         if (stream := self.stream) is not None:
             stream.send_dtmf(digit)
@@ -92,44 +102,51 @@ class Call(Leg[MediaStream, Faults]):
             self.digits.put_nowait(digit)
 
     def story(self) -> str:
-        """What happened so far, for error messages."""
+        """Describe what happened so far, for error messages."""
         lines = [super().story()]
         lines += [f"error {code}: {detail}" for code, detail in self.errors]
         return f"{self.direction} call {self.from_number} to {self.to_number}, {self.status}: " + ", ".join(lines)
 
     def fail(self, error: TwimlError) -> None:
+        """Add an error to those that Twilio's debugger would show."""
         self.errors.append((error.code, error.detail))
         self.note(f"error {error.code}")
 
     def warn(self, error: TwimlError) -> None:
+        """Add a warning to those that Twilio's debugger would show."""
         self.warnings.append((error.code, error.detail))
 
     # Documents
 
     def ring(self) -> None:
-        """The number's VoiceUrl is asked what to do."""
+        """Request the number's VoiceUrl and run its document."""
         self.note("ringing")
         self.run_from(self.number.voice_url, self.number.voice_method)
 
     def run_from(self, url: str, method: str) -> None:
+        """Run the document at a URL instead of the present one."""
         self._replace(lambda: self._player.fetch(url, method))
 
     def run_text(self, text: str) -> None:
+        """Run a document instead of the present one."""
         self._replace(lambda: self._player.play(text, self.number.voice_url, self.number.voice_method))
 
     def _replace(self, work: Callable[[], Any]) -> None:
-        """Twilio docs: new TwiML discards what is running, a media stream included."""
-        if self._script is not None:
-            self._script.cancel()
+        """Start another document. Twilio docs: new TwiML discards what is running, a media stream included."""
+        if self._document is not None:
+            self._document.cancel()
         self.stop_stream()
-        self._script = self._exchange.tasks.spawn(work(), "document")
+        self._document = self._exchange.tasks.spawn(work(), "document")
 
     async def document(self, url: str, method: str, extra: Mapping[str, str]) -> str:
-        """Raises TwimlError."""
+        """Request a document. Raises TwimlError."""
         return await self._exchange.webhooks.document(url, method, self.params(extra), self.faults)
 
     def params(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What every request says; the places are often blank, and count in the signature all the same."""
+        """Return the parameters of a request about this call, with `extra` ones.
+
+        The parameters of places are often blank; they are part of the signature all the same.
+        """
         params = {
             "AccountSid": self._exchange.account_sid,
             "ApiVersion": "2010-04-01",
@@ -142,38 +159,45 @@ class Call(Leg[MediaStream, Faults]):
             "Called": self.to_number,
         }
         if self.direction == "inbound":
-            for who in _PLACES:
-                params |= {f"{who}City": "", f"{who}State": "CA", f"{who}Zip": "", f"{who}Country": "US"}
+            for party in _PARTIES:
+                params |= {f"{party}City": "", f"{party}State": "CA", f"{party}Zip": "", f"{party}Country": "US"}
             params["StirVerstat"] = "TN-Validation-Passed-A"
             params["CallToken"] = '{"parentCallInfoToken":"sandbox","identityHeaderTokens":[]}'
         return {**params, **self._params, **(extra or {})}
 
-    # Life
+    def route_webhooks(self, values: Mapping[str, str]) -> None:
+        """Obey FallbackUrl and StatusCallback of a REST request."""
+        if "FallbackUrl" in values:
+            self.fallback = (values["FallbackUrl"], values.get("FallbackMethod", "POST"))
+        if "StatusCallback" in values:
+            self.callback = (values["StatusCallback"], values.get("StatusCallbackMethod", "POST"))
+
+    # States
 
     def answer(self) -> None:
-        """The first verb but a pause or a rejection answers."""
+        """Answer, unless that is done: the first verb does it that is neither a pause nor a rejection."""
         if self.answered_at is None and self.state != "ended":
             self.status = "in-progress"
             self.answered_at = monotonic()
             self.started = datetime.now(UTC)
             self.note("answered")
             self._exchange.pacer.add(self)
-            self.tell("answered")
+            self.send_status("answered")
 
     def end(self, status: str, *, by: str) -> None:
-        """The leg is over, for whatever reason: the stream ends, and the status callback tells."""
+        """Set the final status: the stream is stopped, and the status callback is sent. Does nothing after the end."""
         if self.state == "ended":
             return
         self.status, self.ended_by = status, by
         self.ended_at = monotonic()
         self.finished = datetime.now(UTC)
         self.note(f"ended by the {by}: {status}")
-        if self._script is not None and self._script is not asyncio.current_task():
-            self._script.cancel()
+        if self._document is not None and self._document is not asyncio.current_task():
+            self._document.cancel()
         self._exchange.pacer.remove(self)
         self.stop_stream()
         self.phone.disconnect(self.ended_at)
-        self.tell("completed")
+        self.send_status("completed")
 
     @property
     def duration(self) -> int:
@@ -182,8 +206,8 @@ class Call(Leg[MediaStream, Faults]):
             return 0
         return round((monotonic() if self.ended_at is None else self.ended_at) - self.answered_at)
 
-    def tell(self, event: str) -> None:
-        """A status callback; inbound calls tell of their end only."""
+    def send_status(self, event: str) -> None:
+        """Send a status callback, if it was asked for; for inbound calls there is one about the end only."""
         url, method = self.callback
         if event not in self.callback_events or not url:
             return
@@ -197,40 +221,25 @@ class Call(Leg[MediaStream, Faults]):
             extra["CallStatus"] = "initiated"
         if event == "completed":
             extra |= {"CallDuration": str(self.duration), "Duration": str(-(-self.duration // 60))}
-        self._exchange.webhooks.tell("status", url, method, self.params(extra), self.faults)
+        self._exchange.webhooks.notify("status", url, method, self.params(extra), self.faults)
 
-    # Sound
+    # Audio
 
     def tick(self, at: float) -> None:
-        """20 ms of the caller's voice. What is said while no stream is up is lost, as in life."""
+        """Move 20 ms of what the human says. What is said while no stream is open is lost, as on a real call."""
         frame = self.phone.next_frame(at)
         if (stream := self.stream) is not None:
             stream.send_caller(frame, at)
 
-    async def say(self, text: str) -> None:
-        self.spoken.append(text)
-        self.note("says something")
-        await self._sound(len(text) * self.timing.speak_s_per_char, SPEECH_HZ)
-
-    async def play(self) -> None:
-        await self._sound(self.timing.playback_s, PLAYBACK_HZ)
-
-    async def _sound(self, seconds: float, hz: float) -> None:
-        line = self.phone.line("carrier")
-        line.play(tone(seconds * 1000, hz), monotonic())
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            line.stop(monotonic())
-
     @property
     def timing(self) -> Timing:
+        """How long the carrier takes."""
         return self._exchange.timing
 
     # The stream
 
     async def connect(self, options: StreamOptions, base: str) -> None:
-        """Blocks as `<Connect>` does, until the stream is over for whatever reason."""
+        """Open a media stream and wait, as `<Connect>` does, until it is over for any reason."""
         stream = MediaStream(
             options,
             account_sid=self._exchange.account_sid,
@@ -268,10 +277,11 @@ class Call(Leg[MediaStream, Faults]):
             self._stream_event(stream, "stream-stopped", "", base)
 
     def stop_stream(self) -> None:
+        """Stop the stream that is open, if there is one."""
         if (stream := self.stream) is not None:
-            told = stream.connected
+            was_connected = stream.connected
             stream.finish()
-            if told:
+            if was_connected:
                 self._stream_event(stream, "stream-stopped", "", self.number.voice_url)
 
     def _stream_event(self, stream: MediaStream, event: str, error: str, base: str) -> None:
@@ -289,4 +299,4 @@ class Call(Leg[MediaStream, Faults]):
         if error:
             params["StreamError"] = error
         url = urljoin(base, options.status_callback)
-        self._exchange.webhooks.tell("stream", url, options.status_method, params, self.faults)
+        self._exchange.webhooks.notify("stream", url, options.status_method, params, self.faults)

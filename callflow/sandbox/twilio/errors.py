@@ -1,4 +1,4 @@
-"""What Twilio calls the things that go wrong: its documentation of errors and warnings."""
+"""Twilio's errors and warnings, with the codes of https://www.twilio.com/docs/api/errors."""
 
 from __future__ import annotations
 
@@ -6,28 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 
-TITLES: Final = {
-    11200: "HTTP retrieval failure",
-    11205: "HTTP connection failure",
-    11750: "TwiML response body too large",
-    12100: "Document parse failure",
-    12200: "Schema validation warning",
-    12300: "Invalid Content-Type",
-    31901: "Stream: connection timeout",
-    31902: "Stream: connection refused",
-    31903: "Stream: broken pipe",
-    31910: "Stream: TLS failure",
-    31920: "Stream: handshake error",
-    31921: "Stream: the server closed the connection",
-    31922: "Stream: unsupported scheme",
-    31923: "Stream: malformed URL",
-    31931: "Stream: invalid media payload",
-    31941: "Stream: invalid configuration",
-    31950: "Stream: malformed message",
-    31951: "Stream: invalid message",
-}
-
-REST: Final = {
+STATUS_ERRORS: Final = {
     400: (20001, "Bad request"),
     401: (20003, "Authenticate"),
     403: (20403, "Forbidden"),
@@ -37,11 +16,12 @@ REST: Final = {
     500: (20500, "Internal Server Error"),
     503: (20503, "Service Unavailable"),
 }
+"""Code and message that go with an HTTP status."""
 
 
 @dataclass(slots=True)
 class TwimlError(Exception):
-    """Why a document cannot be had, or not be played. `warning`: it is played all the same."""
+    """What is wrong with a document, its retrieval, or its stream: Twilio's code and our detail."""
 
     code: int
     detail: str
@@ -49,13 +29,14 @@ class TwimlError(Exception):
 
 @dataclass(slots=True)
 class ApiError(Exception):
-    """A refusal of the REST API."""
+    """A refusal of the REST API: HTTP status, Twilio's code, and the message."""
 
     status: int
     code: int
     message: str
 
     def body(self) -> dict[str, Any]:
+        """Return the JSON body: {"code", "message", "more_info", "status"}."""
         return {
             "code": self.code,
             "message": self.message,
@@ -65,6 +46,6 @@ class ApiError(Exception):
 
 
 def refusal(status: int, code: int | None = None) -> ApiError:
-    """The usual words for an HTTP status."""
-    usual, message = REST.get(status, (20500, "Error"))
+    """Make the refusal that goes with an HTTP status, with another `code` if one is given."""
+    usual, message = STATUS_ERRORS.get(status, (20500, "Error"))
     return ApiError(status, code or usual, message)

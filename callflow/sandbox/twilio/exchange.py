@@ -1,20 +1,14 @@
-"""What all calls of an emulated Twilio share: the account, its numbers, its lines."""
+"""The exchange of the emulated Twilio: the account, its numbers, its webhooks, and its calls."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from callflow.sandbox.common.http_server import Tasks
-from callflow.sandbox.common.pacer import Pacer, Signal
-from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.common import exchange
+from callflow.sandbox.common.exchange import CallT
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.webhooks import Signer, Webhooks
-
-
-if TYPE_CHECKING:
-    from callflow.sandbox.twilio.call import Call
 
 
 @dataclass(slots=True)
@@ -34,43 +28,48 @@ class Number:
     sid: str = field(default_factory=lambda: "PN" + secrets.token_hex(16))
 
 
-@dataclass
-class Exchange:
-    account_sid: str
-    auth_token: str
-    api_key: tuple[str, str]
-    """Id and secret of an API key, which the REST API takes as well."""
-    faults: Faults
-    timing: Timing
-    server: str = ""
-    tasks: Tasks = field(default_factory=lambda: Tasks("twilio sandbox"))
-    changed: Signal = field(default_factory=Signal)
-    calls: dict[str, Call] = field(default_factory=dict)
-    numbers: dict[str, Number] = field(default_factory=dict)
-    """By E.164."""
-    usual: Number = field(default_factory=lambda: Number(""))
-    """What a number is set to that rings for the first time."""
-    phones: dict[str, Phone] = field(default_factory=dict)
-    """Telephones that can be dialled, by number; any other number gets a new one."""
-    callee: str = "answers"
-    """What a dialled phone does: "answers", "busy" or "no-answer"."""
-    webhooks: Webhooks = field(init=False)
-    pacer: Pacer = field(init=False)
+class Exchange(exchange.Exchange[CallT, Faults]):
+    """What all calls share. `callee` may be "answers", "busy" or "no-answer".
 
-    def __post_init__(self) -> None:
-        self.webhooks = Webhooks(self.tasks, Signer(self.auth_token), self.timing, self.changed, self.server)
-        self.pacer = Pacer(self.tasks.failures)
+    Args:
+        api_key: id and secret of an API key, which the REST API accepts beside the account's own credentials.
+        server: where requests to the application's public address are sent, such as "http://127.0.0.1:6000".
+    """
+
+    webhooks: Webhooks
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        api_key: tuple[str, str],
+        faults: Faults,
+        timing: Timing,
+        server: str = "",
+    ) -> None:
+        super().__init__("twilio", faults)
+        self.account_sid = account_sid
+        self.auth_token = auth_token
+        self.api_key = api_key
+        self.timing = timing
+        self.numbers: dict[str, Number] = {}
+        """By E.164 number."""
+        self.default_number = Number("")
+        """The settings of a number that is used for the first time."""
+        self.webhooks = Webhooks(self.tasks, Signer(auth_token), timing, self.changed, server)
 
     @property
     def signer(self) -> Signer:
+        """Signs requests as the carrier does."""
         return self.webhooks.signer
 
     def number(self, phone_number: str) -> Number:
+        """Return a number of the account; it is made when it is asked for the first time."""
         if phone_number not in self.numbers:
             self.numbers[phone_number] = replace(
-                self.usual, phone_number=phone_number, friendly_name=phone_number, sid="PN" + secrets.token_hex(16)
+                self.default_number,
+                phone_number=phone_number,
+                friendly_name=phone_number,
+                sid="PN" + secrets.token_hex(16),
             )
         return self.numbers[phone_number]
-
-    def story(self) -> str:
-        return "; ".join(call.story() for call in self.calls.values()) or "there was no call"

@@ -1,4 +1,4 @@
-"""The media stream: Twilio's frames, and what Twilio does with those of the application."""
+"""The media stream of the emulated Twilio: the frames that it sends, and what it does with the product's."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from callflow.sandbox.common.media_socket import Frame, MediaSocket, b64
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.faults import Faults, Timing
-from callflow.sandbox.twilio.twiml import StreamOptions
+from callflow.sandbox.twilio.frames import StreamOptions, parse
 from callflow.sandbox.twilio.webhooks import Webhooks
 
 
 _SILENCE: Final = b64(SILENT_FRAME)
-_SHAPES: Final[dict[str, dict[str, str]]] = {"media": {"media": "payload"}, "mark": {"mark": "name"}, "clear": {}}
-"""What the application may send: the events, and for each its object and the one field of that."""
 
 
 class MediaStream(MediaSocket):
-    """One WebSocket to the product. `errors`: what Twilio would warn of, code and reason."""
+    """One WebSocket to the product. `errors` holds the code and the reason of what Twilio would warn of."""
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class MediaStream(MediaSocket):
         self._timing = timing
 
     async def connect(self, webhooks: Webhooks) -> None:
-        """Opens the socket and says `connected`. Raises TwimlError with the reason of the stream's failure."""
+        """Open the socket and send `connected`. Raises TwimlError with the code of the stream's failure."""
         faults, url = self._own_faults(), self.options.url
         parts = urlsplit(url)
         if parts.scheme != "wss":
@@ -75,14 +73,14 @@ class MediaStream(MediaSocket):
             raise TwimlError(31901, "no answer to the handshake") from error
         except OSError as error:
             raise TwimlError(31902, f"no connection: {error}") from error
-        except Exception as error:  # whatever else the library finds wrong with an answer
+        except Exception as error:  # anything else that the library finds wrong with the answer
             raise TwimlError(31920, f"the handshake failed: {error!r}") from error
         if opened:
             self.send("connected", '{"event":"connected","protocol":"Call","version":"1.0.0"}')
             self.changed()
 
     def start(self) -> None:
-        """Says `start`; from now on the caller's frames flow."""
+        """Send `start`; from now on the caller's frames are sent."""
         faults = self._own_faults()
         ids = {
             "accountSid": faults.foreign_account_sid or self._ids["accountSid"],
@@ -100,25 +98,28 @@ class MediaStream(MediaSocket):
         self._phone.attach(f"media {self.stream_id}", self.playout)
 
     def stop_fields(self) -> Mapping[str, Any]:
+        """Return accountSid and callSid."""
         return self._ids
 
     # To the product
 
     def send_caller(self, ulaw: bytes, at: float) -> None:
-        """The 20 ms that left the caller's mouth at `at`."""
+        """Send 20 ms that were said at `at`."""
         if not self.started or self.ended:
             return
         self.apply_faults(at)
         if ulaw is SILENT_FRAME and self._own_faults().skip_silence:
-            self.chunks["outbound"] += 1  # time that has passed without a frame
+            self.chunks["outbound"] += 1  # counts the 20 ms that passed without a frame
         else:
             self.send_media("inbound", ulaw)
 
     def send_dtmf(self, digit: str) -> None:
+        """Send a `dtmf` frame."""
         if self.started and not self.ended:
             self.event("dtmf", dtmf={"track": "inbound_track", "digit": digit})
 
     def media_text(self, track: str, chunk: int, ulaw: bytes) -> str:
+        """Encode a `media` frame."""
         payload = _SILENCE if ulaw is SILENT_FRAME else b64(ulaw)
         # Twilio's example begins at 5 ms.
         timestamp = 5 + (chunk - 1 + self.chunks["outbound"]) * FRAME_MS
@@ -128,16 +129,18 @@ class MediaStream(MediaSocket):
         )
 
     def event_text(self, event: str, content: Mapping[str, Any]) -> str:
+        """Encode any other numbered frame."""
         message = {"event": event, "sequenceNumber": str(self.sequence), "streamSid": self.stream_id, **content}
         return msgspec.json.encode(message).decode()
 
     # From the product
 
     def receive(self, message: str | bytes, at: float) -> None:
+        """Act on a message of the product; one that breaks the protocol is ignored and added to `errors`."""
         if self.ended:
             return
         try:
-            event, value = self._parse(message)
+            event, value = parse(message, self.stream_id if self.started else "")
         except TwimlError as error:
             self.errors.append((error.code, error.detail))
             self.changed()
@@ -148,29 +151,6 @@ class MediaStream(MediaSocket):
             self.clear(at)
         else:
             self._play(value, at)
-
-    def _parse(self, message: str | bytes) -> tuple[str, str]:
-        """The event and its one value. Raises TwimlError: the message is ignored."""
-        if isinstance(message, bytes):
-            raise TwimlError(31950, "a binary message")
-        try:
-            frame = msgspec.json.decode(message)
-        except msgspec.DecodeError:
-            raise TwimlError(31951, f"not JSON: {message[:60]!r}") from None
-        event = frame.get("event") if isinstance(frame, dict) else None
-        if event not in _SHAPES:
-            raise TwimlError(31951, f"there is no event {str(event)[:40]!r}")
-        shape = _SHAPES[event]
-        if frame.keys() != {"event", "streamSid", *shape}:
-            raise TwimlError(31951, f"the fields of {event} are event, streamSid{''.join(f', {one}' for one in shape)}")
-        if frame["streamSid"] != self.stream_id or not self.started:
-            raise TwimlError(31951, f"{frame['streamSid']!r} is not this stream")
-        for name, inner in shape.items():
-            value = frame[name]
-            if not isinstance(value, dict) or value.keys() != {inner} or not isinstance(value[inner], str):
-                raise TwimlError(31951, f"{name} must be an object with the text {inner}")
-            return event, value[inner]
-        return event, ""
 
     def _play(self, payload: str, at: float) -> None:
         try:

@@ -1,38 +1,65 @@
-"""Plays documents on a call: one at a time, verb after verb; behind the last one it hangs up."""
+"""Plays TwiML documents on a call, one at a time, verb after verb; after the last verb it hangs up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from urllib.parse import urldefrag, urljoin
 from xml.etree.ElementTree import Element
 
+from callflow.sandbox.common.leg import LegState
 from callflow.sandbox.twilio import twiml
 from callflow.sandbox.twilio.errors import TwimlError
+from callflow.sandbox.twilio.faults import Timing
+from callflow.sandbox.twilio.frames import StreamOptions
+from callflow.sandbox.twilio.speak import Announcer
 
-
-if TYPE_CHECKING:
-    from callflow.sandbox.twilio.call import Call
 
 APPLICATION_ERROR: Final = "We are sorry. An application error has occurred. Goodbye."
 _MOST_DOCUMENTS: Final = 1000
-"""Of one call: a document that redirects to itself must not run for ever."""
+"""The most documents of one call: one that redirects to itself must not run for ever."""
 
 
-class _Elsewhere(Exception):
-    """The document goes on at another URL."""
+class PlayedCall(LegState, Protocol):
+    """The part of a call that its player uses."""
+
+    announcer: Announcer
+    documents: list[str]
+    fallback: tuple[str, str]
+    digits: asyncio.Queue[str]
+
+    @property
+    def timing(self) -> Timing: ...
+
+    def answer(self) -> None: ...
+
+    def end(self, status: str, *, by: str) -> None: ...
+
+    def fail(self, error: TwimlError) -> None: ...
+
+    def warn(self, error: TwimlError) -> None: ...
+
+    async def document(self, url: str, method: str, extra: Mapping[str, str]) -> str: ...
+
+    async def connect(self, options: StreamOptions, base: str) -> None: ...
+
+
+class _Redirect(Exception):
+    """The call goes on with the document at another URL ("": the same one)."""
 
     def __init__(self, url: str, method: str, extra: Mapping[str, str] | None = None) -> None:
         self.url, self.method, self.extra = url, method, extra or {}
 
 
 class Player:
-    def __init__(self, call: Call) -> None:
+    """Runs the documents of one call."""
+
+    def __init__(self, call: PlayedCall) -> None:
         self._call = call
 
     async def fetch(self, url: str, method: str, extra: Mapping[str, str] | None = None) -> None:
-        """Plays what the application answers, until the call is over."""
+        """Request a document and play it, until the call is over."""
         call = self._call
         try:
             if not url:
@@ -44,6 +71,7 @@ class Player:
         await self.play(text, url, method)
 
     async def play(self, text: str, url: str, method: str) -> None:
+        """Play a document, until the call is over. Relative URLs in it are relative to `url`."""
         call = self._call
         if call.state == "ended" or len(call.documents) >= _MOST_DOCUMENTS:
             call.end("failed", by="carrier")
@@ -56,9 +84,9 @@ class Player:
                 await self._verb(verb, url)
                 if call.state == "ended":
                     return
-        except _Elsewhere as other:
-            target = urljoin(urldefrag(url).url, other.url) if other.url else url
-            await self.fetch(target, other.method, other.extra)
+        except _Redirect as redirect:
+            target = urljoin(urldefrag(url).url, redirect.url) if redirect.url else url
+            await self.fetch(target, redirect.method, redirect.extra)
             return
         except TwimlError as error:
             await self._failed(error, url)
@@ -67,7 +95,7 @@ class Player:
         call.end("completed", by="product")
 
     async def _failed(self, error: TwimlError, url: str) -> None:
-        """The fallback URL is asked; without one, or when it fails too, the caller hears of an application error."""
+        """Go on with the fallback URL; without one, or when it fails too, the caller hears APPLICATION_ERROR."""
         call = self._call
         call.fail(error)
         if call.state == "ended":
@@ -77,7 +105,7 @@ class Player:
             await self.fetch(fallback, method, {"ErrorCode": str(error.code), "ErrorUrl": url})
             return
         call.answer()
-        await call.say(APPLICATION_ERROR)
+        await call.announcer.speak(APPLICATION_ERROR)
         call.end("completed", by="carrier")
 
     async def _verb(self, verb: Element, base: str) -> None:
@@ -86,13 +114,13 @@ class Player:
             call.answer()  # a pause before anything else lets the phone ring on
         match verb.tag:
             case "Say":
-                await call.say(verb.text or "")
+                await call.announcer.speak(verb.text or "")
             case "Play":
-                await call.play()
+                await call.announcer.play()
             case "Pause":
                 await asyncio.sleep(int(verb.get("length", "1")) * call.timing.pause_scale)
             case "Redirect":
-                raise _Elsewhere((verb.text or "").strip(), verb.get("method", "POST"))
+                raise _Redirect((verb.text or "").strip(), verb.get("method", "POST"))
             case "Hangup":
                 call.end("completed", by="product")
             case "Reject":
@@ -103,10 +131,10 @@ class Player:
             case "Connect":
                 await call.connect(twiml.stream_of(verb), base)
                 if verb.get("action"):
-                    raise _Elsewhere(verb.get("action", ""), verb.get("method", "POST"))
+                    raise _Redirect(verb.get("action", ""), verb.get("method", "POST"))
 
     async def _gather(self, verb: Element) -> None:
-        """Digits until there are enough, the finishing key, or the timeout."""
+        """Collect digits until there are enough, until the finishing key, or until the timeout."""
         call = self._call
         for inner in verb:
             await self._verb(inner, "")
@@ -122,4 +150,4 @@ class Player:
         except TimeoutError:
             pass
         if digits:
-            raise _Elsewhere(verb.get("action", ""), verb.get("method", "POST"), {"Digits": digits})
+            raise _Redirect(verb.get("action", ""), verb.get("method", "POST"), {"Digits": digits})

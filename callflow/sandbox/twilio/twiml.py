@@ -1,23 +1,23 @@
-"""Documents: what may stand in one, as far as the sandbox plays it. Verbs and attributes are those of Twilio's docs."""
+"""TwiML documents: the verbs and attributes that the sandbox plays (https://www.twilio.com/docs/voice/twiml)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from callflow.sandbox.twilio.errors import TwimlError
+from callflow.sandbox.twilio.frames import StreamOptions
 
 
 MAX_BYTES: Final = 64 * 1024
 MAX_PARAMETER: Final = 500
-"""Twilio docs: name and value of a Parameter are together shorter than that."""
+"""Twilio docs: name and value of a Parameter together have fewer characters."""
 
 _NESTED: Final = ("Say", "Play", "Pause")
-VERBS: Final[dict[str, tuple[str, ...]]] = {
+VERBS: Final[dict[str, tuple[str, ...]]] = {  # verb -> attributes
     "Say": ("voice", "language", "loop"),
     "Play": ("loop", "digits"),
     "Pause": ("length",),
@@ -28,22 +28,14 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {
     "Gather": ("input", "action", "method", "timeout", "finishOnKey", "numDigits", "actionOnEmptyResult", "language"),
 }
 _STREAM: Final = ("url", "name", "track", "statusCallback", "statusCallbackMethod")
-_KNOWN_ELSEWHERE: Final = ("Record", "Dial", "Start", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """The noun `<Stream>` of a `<Connect>`."""
-
-    url: str
-    name: str = ""
-    status_callback: str = ""
-    status_method: str = "POST"
-    parameters: dict[str, str] = field(default_factory=dict)
+_NOT_EMULATED: Final = ("Record", "Dial", "Start", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
 
 
 def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
-    """The verbs of a document. Raises TwimlError, which ends the document; what only earns a warning is told."""
+    """Return the verbs of a document. `warn` is called with what Twilio would only warn of.
+
+    Raises TwimlError for a document that cannot be played.
+    """
     if len(text.encode()) > MAX_BYTES:
         raise TwimlError(11750, f"the document has more than {MAX_BYTES} bytes")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -56,7 +48,7 @@ def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
         raise TwimlError(12100, f"the root is <{root.tag}>, not <Response>")
     verbs = list(root)
     for number, verb in enumerate(verbs):
-        if verb.tag in _KNOWN_ELSEWHERE:
+        if verb.tag in _NOT_EMULATED:
             raise TwimlError(12100, f"the sandbox does not play <{verb.tag}>")
         if verb.tag not in VERBS:
             raise TwimlError(12100, f"there is no verb <{verb.tag}>; they are case-sensitive")
@@ -76,7 +68,7 @@ def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
 
 
 def stream_of(connect: Element, warn: Callable[[TwimlError], None] | None = None) -> StreamOptions:
-    """The stream of a `<Connect>`. Raises TwimlError when there is none that could be opened."""
+    """Return the stream of a `<Connect>`. Raises TwimlError when there is none that could be opened."""
     if len(connect) != 1 or connect[0].tag != "Stream":
         raise TwimlError(12100, "the sandbox plays <Connect> with exactly one <Stream>")
     stream = connect[0]

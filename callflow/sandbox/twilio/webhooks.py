@@ -1,4 +1,4 @@
-"""Signed requests to the application: for documents, and to tell it what has happened."""
+"""Signed requests to the application: for TwiML documents, and callbacks about what has happened."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import contextlib
 import hashlib
 import hmac
 import random
-import ssl
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import httpx
 
+from callflow.sandbox.common.faults import ANY, for_event
 from callflow.sandbox.common.http_server import Tasks
+from callflow.sandbox.common.webhooks import WebhookSender
 from callflow.sandbox.twilio.errors import TwimlError
-from callflow.sandbox.twilio.faults import ANY, Faults, Timing
+from callflow.sandbox.twilio.faults import Faults, Timing
 
 
 _LIMITS: Final = {"ct": (100, 10000, 5000), "rt": (100, 15000, 15000), "tt": (100, 15000, 15000), "rc": (0, 5, 1)}
@@ -29,24 +29,22 @@ _LIMITS: Final = {"ct": (100, 10000, 5000), "rt": (100, 15000, 15000), "tt": (10
 _AS_TWIML: Final = ("text/xml", "application/xml", "text/html")
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Loading the certificates takes longer than most tests: once is enough."""
-    return ssl.create_default_context()
-
-
 class Overrides(NamedTuple):
-    """The fragment of a webhook's URL: never sent, not signed."""
+    """The connection overrides in the fragment of a webhook's URL, which is neither sent nor signed.
+
+    https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+    """
 
     connect_s: float
     read_s: float
     total_s: float
     retries: int
     retried: frozenset[str]
+    """The failures after which there is a retry: "ct", "rt", "4xx", "5xx", "all"."""
 
     @classmethod
-    def of(cls, url: str) -> Overrides:
-        """Raises TwimlError on what Twilio would not take."""
+    def from_url(cls, url: str) -> Overrides:
+        """Read the fragment of a URL. Raises TwimlError for values that Twilio would not accept."""
         given = {name: values[-1] for name, values in parse_qs(urlsplit(url).fragment).items()}
         numbers = {}
         for name, (low, high, usual) in _LIMITS.items():
@@ -60,12 +58,16 @@ class Overrides(NamedTuple):
         return cls(numbers["ct"] / 1000, numbers["rt"] / 1000, numbers["tt"] / 1000, numbers["rc"], reasons)
 
     def retries_on(self, reason: str) -> bool:
+        """Whether there is a retry after that failure ("": there was none)."""
         return reason in self.retried or ("all" in self.retried and bool(reason))
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One attempt at one request. `status` is None until it is answered, and stays so if it never is."""
+    """One attempt at one request. `at` is in monotonic seconds.
+
+    `status` is None until it is answered, and stays so if it never is.
+    """
 
     at: float
     kind: str
@@ -84,11 +86,12 @@ class Delivery:
 
     @property
     def ok(self) -> bool:
+        """Whether the answer was a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def failure(self) -> str:
-        """As the connection overrides name it: "ct", "rt", "4xx", "5xx"; "" for none."""
+        """What failed, as the connection overrides name it: "ct", "rt", "4xx", "5xx", or ""."""
         if self.status is None:
             return "ct" if (self.error or "").startswith("Connect") else "rt"
         return f"{self.status // 100}xx" if self.status >= 400 else ""
@@ -96,15 +99,18 @@ class Delivery:
 
 @dataclass
 class Signer:
-    """Twilio docs: HMAC-SHA1 of the URL and all parameters, keyed by the account's auth token; or, with a shared key,
-    HMAC-SHA256 keyed by its secret."""
+    """Signs requests (https://www.twilio.com/docs/usage/webhooks/webhooks-security).
+
+    Twilio docs: HMAC-SHA1 of the URL and all parameters, keyed by the account's auth token; or, with a shared key,
+    HMAC-SHA256 keyed by its secret.
+    """
 
     auth_token: str
     shared_key: tuple[str, str] | None = None
     """Id and secret; None: the auth token signs."""
 
     def sign(self, url: str, params: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The headers for a POST of these parameters, or for a request without a body."""
+        """Return the headers for a POST of these parameters, or for a request without a body."""
         text = url.partition("#")[0] + "".join(name + value for name, value in sorted((params or {}).items()))
         if self.shared_key is None:
             digest = hmac.new(self.auth_token.encode(), text.encode(), hashlib.sha1).digest()
@@ -117,45 +123,33 @@ class Signer:
         }
 
 
-@dataclass
-class Webhooks:
-    """Asks, tells, and keeps a record of every attempt.
+class Webhooks(WebhookSender[Delivery]):
+    """Requests documents, sends callbacks, and keeps every attempt.
 
-    `server`: where every public host really is, "http://127.0.0.1:6000"; "": where its name says.
+    Args:
+        server: where requests to any host are really sent, such as "http://127.0.0.1:6000"; "": to that host.
     """
 
-    tasks: Tasks
-    signer: Signer
-    timing: Timing
-    changed: Callable[[], None]
-    server: str = ""
-    deliveries: list[Delivery] = field(default_factory=list)
-    _client: httpx.AsyncClient = field(init=False)
+    def __init__(
+        self, tasks: Tasks, signer: Signer, timing: Timing, changed: Callable[[], None], server: str = ""
+    ) -> None:
+        super().__init__(tasks, changed, {"User-Agent": "TwilioProxy/1.1", "Accept": "*/*", "X-Home-Region": "us1"})
+        self.signer = signer
+        self.timing = timing
+        self.server = server
 
-    def __post_init__(self) -> None:
-        self._client = httpx.AsyncClient(
-            verify=_tls(),
-            trust_env=False,
-            timeout=None,  # each attempt has its own limits
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
-            headers={"User-Agent": "TwilioProxy/1.1", "Accept": "*/*", "X-Home-Region": "us1"},
-        )
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    def real(self, url: str) -> tuple[str, str]:
+    def _route(self, url: str) -> tuple[str, str]:
         """Where a request to that URL is sent, and its Host header."""
         parts = urlsplit(url)
         if not self.server:
             return urlunsplit(parts._replace(fragment="")), parts.netloc
         server = urlsplit(self.server)
-        real = parts._replace(scheme=server.scheme, netloc=server.netloc, fragment="")
-        return urlunsplit(real), parts.netloc
+        routed = parts._replace(scheme=server.scheme, netloc=server.netloc, fragment="")
+        return urlunsplit(routed), parts.netloc
 
     async def document(self, url: str, method: str, params: Mapping[str, str], faults: Faults) -> str:
-        """The TwiML that the application answers with. Raises TwimlError."""
-        delivery = await self.ask("voice", url, method, params, faults)
+        """Request a document and return its TwiML. Raises TwimlError."""
+        delivery = await self.request("voice", url, method, params, faults)
         if delivery.status is None:
             raise TwimlError(11205 if delivery.failure == "ct" else 11200, delivery.error or "no answer")
         if not delivery.ok:
@@ -165,35 +159,31 @@ class Webhooks:
             raise TwimlError(12300, f"Content-Type {kind or 'missing'}")
         return delivery.body
 
-    def tell(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
-        """A callback, in the background, as well or as badly as the faults say."""
+    def notify(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
+        """Send a callback in the background, as the faults allow."""
         if url and not ({kind, ANY} & set(faults.webhook_drop)):
-            self.tasks.spawn(self._tell(kind, url, method, params, faults), f"webhook {kind}")
+            self.tasks.spawn(self._notify(kind, url, method, params, faults), f"webhook {kind}")
 
-    async def _tell(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
+    async def _notify(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
         try:
-            await self.ask(kind, url, method, params, faults)
+            await self.request(kind, url, method, params, faults)
         except TwimlError as error:
             self.deliveries.append(Delivery(monotonic(), kind, method, url, params, "", 0, error=error.detail))
 
-    async def ask(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> Delivery:
-        """The last attempt at a request. Raises TwimlError on an URL that nobody could ask."""
+    async def request(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> Delivery:
+        """Make a request, with retries, and return its last attempt. Raises TwimlError for what is no http URL."""
         if urlsplit(url).scheme not in ("http", "https"):
             raise TwimlError(11200, f"{url[:100]!r} is no http URL")
-        overrides = Overrides.of(url)
-
-        def of(table: Mapping[str, float]) -> float:
-            return table.get(kind, table.get(ANY, 0))
-
-        if delay := of(faults.webhook_delay_s):
+        overrides = Overrides.from_url(url)
+        if delay := for_event(faults.webhook_delay_s, kind, 0.0):
             await asyncio.sleep(delay)
         token = "" if faults.no_tokens else str(uuid.uuid4())
-        tokens = [token] * (1 + int(of(faults.webhook_duplicates)))
-        tokens += [str(uuid.uuid4()) for _ in range(int(of(faults.webhook_new_tokens)))]
-        asked = (self._ask(kind, url, method, params, each, overrides, faults) for each in tokens)
-        return (await asyncio.gather(*asked))[-1]
+        tokens = [token] * (1 + for_event(faults.webhook_duplicates, kind, 0))
+        tokens += [str(uuid.uuid4()) for _ in range(for_event(faults.webhook_new_tokens, kind, 0))]
+        requests = (self._request(kind, url, method, params, each, overrides, faults) for each in tokens)
+        return (await asyncio.gather(*requests))[-1]
 
-    async def _ask(
+    async def _request(
         self, kind: str, url: str, method: str, params: Mapping[str, str], token: str, how: Overrides, faults: Faults
     ) -> Delivery:
         over = monotonic() + min(how.total_s, self.timing.webhook_ceiling_s)
@@ -208,19 +198,19 @@ class Webhooks:
             await asyncio.sleep(self.timing.retry_pause_s)
 
     async def _attempt(self, delivery: Delivery, how: Overrides, over: float, faults: Faults) -> None:
-        """One request. The attempt is on record before its answer is."""
+        """Make one request. The attempt is in `deliveries` before it is answered."""
         self.deliveries.append(delivery)
         self.changed()
-        url, host = self.real(delivery.url)
+        url, host = self._route(delivery.url)
         pairs = list(delivery.params.items())
         random.shuffle(pairs)
         headers = {"Host": host, "I-Twilio-Idempotency-Token": delivery.token} if delivery.token else {"Host": host}
         body = None
         if delivery.method == "GET":
-            asked = urlencode(pairs)
-            url += ("&" if urlsplit(url).query else "?") + asked
+            query = urlencode(pairs)
+            url += ("&" if urlsplit(url).query else "?") + query
             signed = delivery.url.partition("#")[0]
-            headers |= self.signer.sign(signed + ("&" if urlsplit(signed).query else "?") + asked)
+            headers |= self.signer.sign(signed + ("&" if urlsplit(signed).query else "?") + query)
         else:
             body = urlencode(pairs).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"

@@ -1,0 +1,38 @@
+"""Text to speech and audio files on a leg: `<Say>` and `<Play>`."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from callflow.sandbox.common.leg import LegState
+from callflow.sandbox.common.phone import PLAYBACK_HZ, SPEECH_HZ, tone
+from callflow.sandbox.twilio.faults import Timing
+
+
+class Announcer:
+    """Plays announcements on a leg; a tone stands for their sound."""
+
+    def __init__(self, leg: LegState, timing: Timing) -> None:
+        self.spoken: list[str] = []
+        """The texts, from when their speech began."""
+        self._leg = leg
+        self._timing = timing
+
+    async def speak(self, text: str) -> None:
+        """Say a text; it takes `Timing.speak_s_per_char` seconds a character."""
+        self.spoken.append(text)
+        self._leg.note("says something")
+        await self._sound(len(text) * self._timing.speak_s_per_char, SPEECH_HZ)
+
+    async def play(self) -> None:
+        """Play an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
+        await self._sound(self._timing.playback_s, PLAYBACK_HZ)
+
+    async def _sound(self, seconds: float, hz: float) -> None:
+        line = self._leg.phone.line("carrier")
+        line.play(tone(seconds * 1000, hz), monotonic())
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            line.stop(monotonic())
