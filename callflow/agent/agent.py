@@ -74,8 +74,7 @@ class Agent:
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         """`post`: an event for the call's machine. `note`: an entry for its journal. `own`: a task of the call's."""
-        self.call, self._config, self._relay = call, config, relay
-        self._post, self._note, self._own = post, note, own
+        self._call, self._relay, self._post, self._note = call, relay, post, note
         self._clock = asyncio.get_running_loop().time
         self.tool_calls = tool_calls
         tool_calls.filler = self._fill_for_tool
@@ -112,7 +111,7 @@ class Agent:
         self._silent_sessions = 0
         self._heard: dict[type, Callable[[Any], None]] = {
             AudioDelta: self._on_audio,
-            AudioDone: self._on_audio_done,
+            AudioDone: lambda heard: self.turns.speech_done(heard, self._key(heard)),
             SpeechStarted: self._on_speech_started,
             SpeechStopped: self._on_speech_stopped,
             ResponseStarted: lambda heard: self.turns.response_began(heard.response),
@@ -154,7 +153,7 @@ class Agent:
 
     def session_context(self, number: int) -> SessionContext:
         return SessionContext(
-            self.call, number, self.tool_calls.definitions, turn_detection=not self.protected_greeting.is_open
+            self._call, number, self.tool_calls.definitions, turn_detection=not self.protected_greeting.is_open
         )
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
@@ -208,9 +207,6 @@ class Agent:
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
         self.protected_greeting.speech(key, heard.audio)
-
-    def _on_audio_done(self, heard: AudioDone) -> None:
-        self.turns.speech_done(heard, self._key(heard))
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self.prompter.somebody_speaks()

@@ -82,6 +82,8 @@ class TurnManager:
         self.reply_ms: list[int] = []
         """From the engine's notice that the caller has stopped to the first audio of the reply on its way."""
         self._noticed: float | None = None
+        self.caller_payload = agent.caller_payload  # fifty a second: straight on
+        self.caller_frame = self.dead_air.hear
         relay.listener = self
 
     # How things are
@@ -270,12 +272,6 @@ class TurnManager:
         return self.conversation.turn(key.item)
 
     # What the media report (`MediaListener`)
-
-    def caller_payload(self, payload: str) -> None:
-        self._agent.caller_payload(payload)
-
-    def caller_frame(self, audio: bytes) -> None:
-        self.dead_air.hear(audio)
 
     def stream_started(self, now: float) -> None:
         self.dead_air.sounds_until(now)

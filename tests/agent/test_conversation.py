@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from callflow.agent.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn, cut_note
 from callflow.contracts.media import Cut, Key
+from callflow.journal import notes
 from callflow.journal.timeline import broke_in
 
 
@@ -47,7 +48,7 @@ def test_what_counts_as_an_interruption(cut: Cut, by_caller: bool, counts: int) 
     talk.interrupted([cut], by_caller=by_caller)
     assert talk.interruptions == counts
     told = cut_note(cut.key.item, cut.heard_ms, cut.received_ms, talk.turn("a"))
-    assert broke_in({"event": "interrupted", "by_caller": by_caller, "cuts": [told]}) == bool(counts)
+    assert broke_in(notes.Interrupted(by_caller=by_caller, cuts=(told,))) == bool(counts)
 
 
 def test_the_last_word_heard_while_the_next_is_thought_of_does_not_end_the_thinking() -> None:
