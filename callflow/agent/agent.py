@@ -94,7 +94,7 @@ class Agent:
         )  # fmt: skip
         self.no_input = NoInputTimer(
             seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds,
-            later=asyncio.get_running_loop().call_later, tell=post,
+            tell=post,
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.dead_air_timer import DeadAirTimer
 from callflow.media.speech_detector import SpeechDetector, Unnoticed
+from callflow.timers import Timers
 
 
 FILLERS: Final = ("one-moment", "still-here")
@@ -20,6 +21,7 @@ _TALKING_SECONDS: Final = 0.3
 """How soon to look again whether the caller, whom the engine cannot hear just now, has stopped speaking."""
 _DOUBT_SECONDS: Final = 2.0
 """How long an engine that has missed the caller's turn has to begin an answer, once it was asked to."""
+_LOOK: Final = "look"
 _LEAST_SECONDS: Final = 0.005
 
 
@@ -66,7 +68,7 @@ class DeadAir:
             patience=config.patience_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
         )
         self.detector = SpeechDetector(config.deaf_after_ms, config.unended_after_ms)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._over = False
 
     @property
@@ -93,7 +95,7 @@ class DeadAir:
     def speaks(self) -> None:
         """The engine is saying something."""
         self._patience.speaks(self._clock())
-        if self._timer is None:
+        if not self._timers.is_running(_LOOK):
             self.look_later()
 
     def sounds_until(self, at: float) -> None:
@@ -118,19 +120,16 @@ class DeadAir:
         self.pause()
 
     def pause(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.stop(_LOOK)
 
     def look_later(self) -> None:
         self.pause()
         at = self._patience.next_look(audible=self._listener.is_flowing)
         if at is not None and not self._over:
-            self._timer = self._loop.call_later(max(at - self._clock(), _LEAST_SECONDS), self._look)
+            self._timers.start(_LOOK, max(at - self._clock(), _LEAST_SECONDS), self._look)
 
     def _look(self) -> None:
         """Has the caller been without a sound for too long, or the engine without a word?"""
-        self._timer = None
         now, patience, listener = self._clock(), self._patience, self._listener
         if patience.is_over(now):
             patience.gave_up()
@@ -141,7 +140,7 @@ class DeadAir:
             if (ends := listener.audible_until(now)) > now:
                 patience.sounded(ends)
             elif self.detector.hears_speech:
-                self._timer = self._loop.call_later(_TALKING_SECONDS, self._look)
+                self._timers.start(_LOOK, _TALKING_SECONDS, self._look)
                 return
             else:
                 listener.filled(now)

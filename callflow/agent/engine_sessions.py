@@ -28,10 +28,12 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.media import Key
 from callflow.contracts.tools import ToolCall
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
 
+_CHANGE: Final = "change of sessions"
 _KEPT_FRAMES: Final = 100
 """2 s of the caller's: what a new session hears of somebody who was speaking when the old one broke."""
 _MOST_KEPT_FRAMES: Final = 300
@@ -93,7 +95,7 @@ class EngineSessions:
         self._spare_number = 0
         self._spare_ready = False
         self._leave_by = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._kept: deque[str] = deque(maxlen=_MOST_KEPT_FRAMES)
         self._keeps_all = False
         self._closed = False
@@ -210,8 +212,7 @@ class EngineSessions:
 
     def stop(self) -> None:
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timers.stop(_CHANGE)
 
     def wind_up(self, late: LateTranscripts, *, speaking: bool) -> bool:
         """The call is over, and the session stays for the words that are still to come: with `speaking`, those of a
@@ -270,12 +271,11 @@ class EngineSessions:
 
     def _change_over(self) -> None:
         """When it is quiet; or when the old session has no time left."""
-        self._timer = None
         if self._spare is None or not self._spare_ready or self._closed:
             return
         quiet = self._listener.is_quiet
         if not quiet and self._loop.time() < self._leave_by:
-            self._later(_LOOK_SECONDS, self._change_over)
+            self._timers.start(_CHANGE, _LOOK_SECONDS, self._change_over)
             return
         old = self.engine
         if quiet:
@@ -284,11 +284,6 @@ class EngineSessions:
         self._adopt_spare()
         self._drop(old)
         self._listener.changed_over(quiet=quiet)
-
-    def _later(self, seconds: float, then: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, then)
 
     def _hear(self, number: int, heard: EngineEvent) -> None:
         if self._late is not None:
@@ -316,4 +311,4 @@ class EngineSessions:
                 self._spare = None
                 log.warning("call %s: the session to take over is lost before it could: %s", self._call, heard.reason)
                 if heard.retry and self._loop.time() < self._leave_by:
-                    self._later(_RETRY_SECONDS, self.rotate)
+                    self._timers.start(_CHANGE, _RETRY_SECONDS, self.rotate)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from callflow.contracts.events import Event, ToolFinished
 from callflow.contracts.tools import ToolAnswer, Toolbox, ToolCall
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ _MOST_CALLS: Final = 1000
 """Remembered, and under way at a time."""
 _AGAIN_SECONDS: Final = 0.3
 """When somebody is speaking just now, how soon to try again to say that a tool is slow."""
+_FILLER: Final = "filler"
 ENDS_CALL: Final = "end_call"
 _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
 _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}', ok=False)
@@ -50,7 +52,7 @@ class PendingToolCalls:
         self._toolbox, self._seconds, self._filler_seconds, self._post = toolbox, seconds, filler_seconds, post
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[str, _Job] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self.filler: Callable[[], bool] = lambda: True
         """Says that a tool is slow; False: not now."""
         self.runs = 0
@@ -74,8 +76,8 @@ class PendingToolCalls:
         if call.id in self._jobs:
             return False
         too_many = len(self._jobs) >= _MOST_CALLS and not self._forget()
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._filler_seconds, self._fill)
+        if not self._timers.is_running(_FILLER):
+            self._timers.start(_FILLER, self._filler_seconds, self._fill)
         self._jobs[call.id] = _Job(call, spoken, too_many)
         return True
 
@@ -120,12 +122,9 @@ class PendingToolCalls:
         return job.call, job.output, not (job.call.name == ENDS_CALL and job.spoken)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.stop(_FILLER)
 
     def _fill(self) -> None:
         """Once for all that run at the time."""
-        self._timer = None
         if self.is_busy and not self.filler():
-            self._timer = self._loop.call_later(_AGAIN_SECONDS, self._fill)
+            self._timers.start(_FILLER, _AGAIN_SECONDS, self._fill)

@@ -1,7 +1,7 @@
 """A call on disk: stereo WAV, the caller left, and right what the caller heard, at the moment when it was heard.
 
-`Tape` is pure: it is told audio and times, and hands out what lies behind. `CallRecorder` writes that away once a second,
-in another thread; its file is whole after every second, whatever becomes of the process. Whatever fails here ends the
+`Tape` is pure: it is given audio and times, and returns what is complete. `CallRecorder` writes that to disk once a
+second, in another thread; its file is valid after every second, even if the process dies. A failure here ends the
 recording, and nothing else.
 """
 

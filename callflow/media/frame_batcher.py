@@ -7,12 +7,12 @@ engine that dislikes a hesitant start gets a firm one. No byte is lost or change
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Callable
 from typing import Final
 
 from callflow.media.g711 import BYTES_PER_MS
+from callflow.timers import Timers
 
 
 _RESIDUE_SECONDS: Final = 0.1
@@ -27,20 +27,18 @@ class FrameBatcher:
         self._wanted = max(self._join, warm_up_ms * BYTES_PER_MS)
         self._patience = warm_up_ms / 1000 + _RESIDUE_SECONDS
         self._audio = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
 
     def add(self, audio: bytes) -> None:
         self._audio += audio
         if len(self._audio) >= self._wanted:
             self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._patience, self.flush)
+        elif not self._timers.is_running("flush"):
+            self._timers.start("flush", self._patience, self.flush)
 
     def flush(self) -> None:
         """What has been collected goes on now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.stop("flush")
         if self._audio:
             joined = base64.b64encode(self._audio).decode("ascii")
             self._audio.clear()

@@ -32,6 +32,7 @@ from callflow.media.malformed_frames import loosely_decoded, shape_of
 from callflow.media.media_config import MediaConfig
 from callflow.media.reorder_buffer import ReorderBuffer
 from callflow.media.socket_writer import SocketWriter
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,7 @@ class MediaStream:
         self._over: asyncio.Future[str] = self._loop.create_future()
         self.gone = asyncio.Event()
         """Set by whoever ran it."""
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._holding: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._alaw = False
         self.started = False
         self._shows = log.isEnabledFor(logging.DEBUG)
@@ -88,18 +88,16 @@ class MediaStream:
         try:
             return await self._over
         finally:
-            for timer in (*self._timers.values(), self._holding):
-                if timer is not None:
-                    timer.cancel()
+            self._timers.close()
             for task in (reading, writing):
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
             await self._close_socket(1000, "")
 
     def await_start(self) -> None:
-        if not self.started and "start" not in self._timers:
+        if not self.started and not self._timers.is_running("start"):
             seconds = self._config.start_frame_seconds
-            self._timers["start"] = self._loop.call_later(seconds, self._refuse, f"no start frame within {seconds:g} s")
+            self._timers.start("start", seconds, self._refuse, f"no start frame within {seconds:g} s")
 
     async def close(self, code: int, reason: str) -> None:
         await self._close_socket(code, reason)
@@ -137,7 +135,7 @@ class MediaStream:
                             ready = self._reorder.push(frame.chunk, frame.payload)
                             for payload in ready:
                                 self._pass_on(payload)
-                            if self._holding is not None or self._reorder.holding:
+                            if self._reorder.holding or self._timers.is_running("holding"):
                                 self._hold(moved=bool(ready))
                     else:
                         self._other(frame)
@@ -175,15 +173,13 @@ class MediaStream:
 
     def _hold(self, *, moved: bool) -> None:
         """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""
-        if self._holding is not None and (moved or not self._reorder.holding):
-            self._holding.cancel()
-            self._holding = None
-        if self._holding is None and self._reorder.holding:
+        if moved or not self._reorder.holding:
+            self._timers.stop("holding")
+        if self._reorder.holding and not self._timers.is_running("holding"):
             wait = self._config.reorder_frames * g711.FRAME_MS / 1000
-            self._holding = self._loop.call_later(wait, self._stop_holding)
+            self._timers.start("holding", wait, self._stop_holding)
 
     def _stop_holding(self) -> None:
-        self._holding = None
         for payload in self._reorder.flush():
             self._pass_on(payload)
 
@@ -226,9 +222,7 @@ class MediaStream:
             return
         self._alaw = start.encoding == "PCMA"
         self.started = True
-        timer = self._timers.pop("start", None)
-        if timer is not None:
-            timer.cancel()
+        self._timers.stop("start")
         self._relay.started(start.stream, start.encoding)
 
     def _refuse(self, reason: str) -> None:

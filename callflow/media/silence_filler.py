@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
+from callflow.timers import Timers
 
 
 _UNTIL_MISSED: Final = 0.6
@@ -28,7 +29,7 @@ class SilenceFiller:
     def __init__(self, is_speaking: Callable[[], bool], append: Callable[[str, bytes], None]) -> None:
         self._is_speaking, self._append = is_speaking, append
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._last = self._loop.time()
         self._made_up = 0.0
         self.seconds = 0.0
@@ -41,16 +42,12 @@ class SilenceFiller:
 
     def watch(self) -> None:
         """The caller has begun to speak."""
-        self.stop()
-        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._timers.start("look", _LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.stop("look")
 
     def _look(self) -> None:
-        self._timer = None
         if not self._is_speaking():
             return
         now = self._loop.time()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from callflow.agent.no_input import NoInputTimer
 from callflow.contracts.events import NoInput
+from callflow.timers import Timers
 
 
 class Clock:
@@ -17,10 +18,10 @@ class Clock:
         self.now = 0.0
         self.timers: list[Any] = []
 
-    def later(self, seconds: float, then: Callable[[], None]) -> asyncio.TimerHandle:
-        timer = Timer(self.now + seconds, then)
+    def call_later(self, seconds: float, then: Callable[..., None], *args: Any) -> Any:
+        timer = Timer(self.now + seconds, lambda: then(*args))
         self.timers.append(timer)
-        return timer  # type: ignore[return-value]
+        return timer
 
     def turn(self, seconds: float) -> None:
         self.now += seconds
@@ -42,7 +43,7 @@ class Timer:
 def silence(**knobs: Any) -> tuple[NoInputTimer, Clock, list[NoInput]]:
     clock, told = Clock(), []  # type: ignore[var-annotated]
     chosen = {"seconds": 10.0, "asks": 2, "hold_seconds": 60.0} | knobs
-    return NoInputTimer(later=clock.later, tell=told.append, **chosen), clock, told
+    return NoInputTimer(timers=Timers(cast(asyncio.AbstractEventLoop, clock)), tell=told.append, **chosen), clock, told
 
 
 def rest(one: NoInputTimer, clock: Clock, seconds: float = 10.0) -> None:

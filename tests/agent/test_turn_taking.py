@@ -118,20 +118,22 @@ def test_whose_turn_it_is_when_an_answer_is_called_for() -> None:
 
 def test_a_turn_is_known_as_audio_only_until_its_words_or_an_answer_have_come() -> None:
     one = TurnTaking()
+
+    def known() -> tuple[bool, bool]:
+        return one.audio_is_needed, one.has_no_item
+
     one.caller_began()
     one.caller_ended(counts=True)
-    assert one.audio_is_needed
-    assert one.has_no_item
+    assert known() == (True, True)
     assert one.caller_item("a")
     assert not one.caller_item("b"), "the first one is theirs"
-    assert one.audio_is_needed
-    assert not one.has_no_item
+    assert known() == (True, False)
     assert not one.transcribed("b")
     assert one.transcribed("a")
-    assert not one.audio_is_needed
+    assert known() == (False, False)
     one.caller_ended(counts=True)
     one.answered()
-    assert not one.audio_is_needed
+    assert known() == (False, False)
 
 
 def test_a_sound_that_stops_nothing_is_no_turn() -> None:
