@@ -255,8 +255,8 @@ def suggestion(name: str, *, among_others: bool = False) -> str | None:
 def problem_of(detail: ErrorDetails, origins: Mapping[str, str], known: secret_text.Secrets = secret_text.NONE) -> str:
     """Return one line for one value that cannot be used: name, value (if it may be shown), origin, what to do.
 
-    `detail`: the error as pydantic reports it. `origins`: where each value came from, by name. `known`: secrets that the
-    line must not contain.
+    `detail`: the error as pydantic reports it. `origins`: where each value came from, by name. `known`: secrets that
+    the line must not contain.
     """
     name, given = str(detail["loc"][0]), detail["input"]
     text = str(given).lower() if isinstance(given, bool) else str(given)

@@ -139,9 +139,9 @@ def test_a_setting_that_conducts_calls_reaches_a_config(name: str) -> None:
 
 
 def test_the_language_of_the_clips_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clips, "load", lambda language: {language: "its clips"})
+    monkeypatch.setattr(clips, "load", lambda language: {f"a clip in {language}": None})
     made = call_configs.call_config(Settings(clip_language="de"), Account())
-    assert dict(made.clips) == {"de": "its clips"}
+    assert list(made.clips) == ["a clip in de"]
 
 
 def test_what_reaches_no_config_is_known_not_to_be_sent() -> None:
