@@ -1,6 +1,6 @@
 """`python -m callflow.cli.diagram`: draws the machine's table into docs/architecture.md again.
 
-What is drawn is read from `callflow.call.machine.machine.TABLE`. The commands of each row are those that it gives in some call:
+What is drawn is read from `callflow.call.machine.table`. The commands of each row are those that it gives in some call:
 every state that a call can reach is visited, and every event let happen to it.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from callflow.call import machine
 from callflow.call.machine import TABLE, Model, Row, Step
-from callflow.call.machine.guards import Condition
+from callflow.call.machine.guards import Guard
 from callflow.contracts import commands, events
 
 
@@ -59,7 +59,7 @@ def render(page: str) -> str:
 
 
 def _conditions(row: Row) -> str:
-    def named(condition: Condition) -> str:
+    def named(condition: Guard) -> str:
         return condition.__name__.replace("_", " ")
 
     return ", ".join([*map(named, row.when), *(f"not {named(condition)}" for condition in row.unless)])

@@ -31,7 +31,7 @@ def test_what_carriers_say_is_told_in_a_sentence(cause: str) -> None:
 
 def test_what_the_machine_says_is_told_in_a_sentence() -> None:
     machine = (ROOT / "callflow/call/machine/table.py").read_text(encoding="utf-8")
-    causes = re.findall(r'because\("(\w+)"\)', machine)
+    causes = re.findall(r'with_cause\("(\w+)"\)', machine)
     assert len(causes) > 3
     for cause in causes:
         assert why(cause) != cause.replace("_", " "), "it has no words of its own"

@@ -45,7 +45,7 @@ def _disarm(model: Model, step: Step, deadline: str) -> None:
         step.commands.append(do.Disarm(deadline=deadline))
 
 
-def pick_up(model: Model, step: Step) -> None:
+def answer_call(model: Model, step: Step) -> None:
     """The engine is called while the phone still rings, so that the first word is not late."""
     model.answer_sent = True
     step.commands.append(do.Answer())
@@ -53,7 +53,7 @@ def pick_up(model: Model, step: Step) -> None:
     _arm(model, step, "ring")
 
 
-def adopt(model: Model, step: Step) -> None:
+def adopt_call(model: Model, step: Step) -> None:
     """Somebody answered this call before we heard of it: take it as it is."""
     model.answer_sent = model.adopted = True
     _connect_engine(model, step)
@@ -80,7 +80,7 @@ def _start_clock(model: Model, step: Step) -> None:
     _arm(model, step, "warning")
 
 
-def last_minute(model: Model, step: Step) -> None:
+def start_last_minute(model: Model, step: Step) -> None:
     _arm(model, step, "call")
 
 
@@ -142,7 +142,7 @@ def connect_again(model: Model, step: Step) -> None:
     step.commands.append(do.ConnectEngine())
 
 
-def rotate(model: Model, step: Step) -> None:
+def rotate_engine(model: Model, step: Step) -> None:
     step.commands.append(do.RotateEngine())
 
 
@@ -159,11 +159,11 @@ def wait_for_stream(model: Model, step: Step) -> None:
     _arm(model, step, "grace")
 
 
-def all_is_well(model: Model, step: Step) -> None:
+def reset_tries(model: Model, step: Step) -> None:
     model.tries = model.streams = 0
 
 
-def take_up(model: Model, step: Step) -> None:
+def resume_conversation(model: Model, step: Step) -> None:
     """Go on where the conversation was."""
     if model.farewell:
         return
@@ -189,13 +189,13 @@ def await_goodbye(model: Model, step: Step) -> None:
     _arm(model, step, "last_words")
 
 
-def insist(model: Model, step: Step) -> None:
+def make_goodbye_final(model: Model, step: Step) -> None:
     """The agent says goodbye already: that is the goodbye, and there is one clock for it."""
     model.farewell = FINAL
-    _one_clock(model, step)
+    _only_farewell_deadline(model, step)
 
 
-def stay(model: Model, step: Step) -> None:
+def call_off_end(model: Model, step: Step) -> None:
     """The end is called off."""
     model.farewell, model.cause = NO, ""
     _disarm(model, step, "last_words")
@@ -217,19 +217,19 @@ def greet_once(model: Model, step: Step) -> None:
         step.commands.append(do.Greet())
 
 
-def part(sentence: str, cause: str = "") -> Action:
+def farewell_with(sentence: str, cause: str = "") -> Action:
     """End the call with this sentence, as soon as and as well as it can be heard."""
 
     def say(model: Model, step: Step) -> None:
         model.sentence, model.cause = sentence, cause or model.cause
-        say_farewell(model, step)
+        start_farewell(model, step)
 
     say.__name__ = f"part_{sentence}"
     say.__doc__ = f"farewell: “{sentence}”"
     return say
 
 
-def say_farewell(model: Model, step: Step) -> None:
+def start_farewell(model: Model, step: Step) -> None:
     if model.media == "open":
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
@@ -240,17 +240,17 @@ def say_farewell(model: Model, step: Step) -> None:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
     model.tries = model.streams = 0  # nothing more is tried
-    _one_clock(model, step)
+    _only_farewell_deadline(model, step)
 
 
-def _one_clock(model: Model, step: Step) -> None:
+def _only_farewell_deadline(model: Model, step: Step) -> None:
     for deadline in DEADLINES:
         if deadline != "farewell":
             _disarm(model, step, deadline)
     _arm(model, step, "farewell")
 
 
-def come_back(model: Model, step: Step) -> None:
+def start_recovery(model: Model, step: Step) -> None:
     """Another process has the call: nothing that was open is open any more. The call's own time goes on."""
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.streams = 0
@@ -267,26 +267,26 @@ def come_back(model: Model, step: Step) -> None:
     _connect_engine(model, step)
 
 
-def answer_again(model: Model, step: Step) -> None:
+def repeat_answer(model: Model, step: Step) -> None:
     """Nobody knows whether the carrier was told. It obeys one command once. (What somebody else answered rings no
     more.)"""
     step.commands.append(do.Answer(again=True))
 
 
-def stream_anew(model: Model, step: Step) -> None:
+def await_stream_again(model: Model, step: Step) -> None:
     _arm(model, step, "stream")
 
 
-def expect_question(model: Model, step: Step) -> None:
+def await_carriers_question(model: Model, step: Step) -> None:
     """The carrier is about to ask what to do; if it does not, we say it."""
     _arm(model, step, "grace")
 
 
-def await_end(model: Model, step: Step) -> None:
+def await_farewell(model: Model, step: Step) -> None:
     _arm(model, step, "farewell")
 
 
-def because(cause: str) -> Action:
+def with_cause(cause: str) -> Action:
     def note(model: Model, step: Step) -> None:
         model.cause = model.cause or cause
 
@@ -294,7 +294,7 @@ def because(cause: str) -> Action:
     return note
 
 
-def as_asked(model: Model, step: Step) -> None:
+def with_requested_cause(model: Model, step: Step) -> None:
     """Whoever wants the end has said why."""
     if isinstance(step.event, (GoodbyeRequested, HangupRequested, EndRequested)):
         model.cause = model.cause or step.event.reason
@@ -315,7 +315,7 @@ def reject(model: Model, step: Step) -> None:
     step.commands.append(do.Reject())
 
 
-def hang_up(model: Model, step: Step) -> None:
+def send_hangup(model: Model, step: Step) -> None:
     step.commands.append(do.Hangup())
 
 

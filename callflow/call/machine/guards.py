@@ -22,7 +22,7 @@ from callflow.contracts.events import (
 )
 
 
-Condition = Callable[[Model, Step], bool]
+Guard = Callable[[Model, Step], bool]
 
 
 def is_gone(model: Model, step: Step) -> bool:
@@ -34,36 +34,36 @@ def still_rings(model: Model, step: Step) -> bool:
     return isinstance(step.event, CallRecovered) and step.event.found == "ringing"
 
 
-def asks(model: Model, step: Step) -> bool:
+def carrier_asks(model: Model, step: Step) -> bool:
     """The carrier wants to know what to do with the caller."""
     return isinstance(step.event, CallRecovered) and step.event.found == "asking"
 
 
-def fresh(model: Model, step: Step) -> bool:
+def not_answered(model: Model, step: Step) -> bool:
     """Nothing has been done for this call yet."""
     return not model.answer_sent
 
 
-def adopted(model: Model, step: Step) -> bool:
+def is_adopted(model: Model, step: Step) -> bool:
     """Somebody else answered it."""
     return model.adopted
 
 
-def parting(model: Model, step: Step) -> bool:
+def in_farewell(model: Model, step: Step) -> bool:
     """The last sentence has been decided on."""
     return bool(model.farewell)
 
 
-def no_room(model: Model, step: Step) -> bool:
+def is_refused_for_room(model: Model, step: Step) -> bool:
     """A call that we did not answer is let go because there are too many, or too many of this caller's."""
-    return isinstance(step.event, GoodbyeRequested) and step.event.reason in NO_ROOM
+    return isinstance(step.event, GoodbyeRequested) and step.event.reason in REFUSED_FOR_ROOM
 
 
-def said_by_carrier(model: Model, step: Step) -> bool:
+def carrier_speaks(model: Model, step: Step) -> bool:
     return model.farewell == SPEAKING
 
 
-def said_by_clip(model: Model, step: Step) -> bool:
+def clip_plays(model: Model, step: Step) -> bool:
     return model.farewell == CLIP
 
 
@@ -71,16 +71,16 @@ def media_is_lost(model: Model, step: Step) -> bool:
     return model.media == "lost"
 
 
-def said_by_agent(model: Model, step: Step) -> bool:
+def agent_says_goodbye(model: Model, step: Step) -> bool:
     return model.farewell in (AGENT, FINAL)
 
 
-def silenced(model: Model, step: Step) -> bool:
+def agent_silenced(model: Model, step: Step) -> bool:
     """The agent has had its last word."""
     return model.farewell in (CLIP, SPEAKING, WANTED)
 
 
-def settled(model: Model, step: Step) -> bool:
+def end_is_settled(model: Model, step: Step) -> bool:
     """The end comes, whatever the caller says."""
     return model.farewell in (CLIP, SPEAKING, WANTED, FINAL)
 
@@ -108,12 +108,12 @@ def never_restreams(model: Model, step: Step) -> bool:
     return model.stream_tries == 0
 
 
-def enough(model: Model, step: Step) -> bool:
+def asked_enough(model: Model, step: Step) -> bool:
     """The caller was asked often enough."""
     return isinstance(step.event, NoInput) and step.event.last
 
 
-def restreaming(model: Model, step: Step) -> bool:
+def stream_requested(model: Model, step: Step) -> bool:
     """Another stream was asked for, and its time is not up."""
     return "restream" in model.armed
 
@@ -126,5 +126,5 @@ def engine_awaited(model: Model, step: Step) -> bool:
     return model.engine == "connecting"
 
 
-NO_ROOM: Final = ("busy", "caller_busy", "caller_limit")
+REFUSED_FOR_ROOM: Final = ("busy", "caller_busy", "caller_limit")
 """Reasons for which a caller hears that the line is busy."""

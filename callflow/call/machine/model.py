@@ -16,7 +16,7 @@ STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 DEADLINES: Final = (
     "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
-"""Each has a setting in seconds: see `callflow.agent.agent_config`."""
+"""Each has a setting in seconds: see `callflow.switchboard.call_configs`."""
 NO, WANTED, SPEAKING, CLIP, AGENT, FINAL = "", "wanted", "speaking", "clip", "agent", "final"
 """How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us; said by the
 agent itself, whom the caller may still keep from it; the same, where somebody else wants the end, too: it comes."""

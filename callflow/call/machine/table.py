@@ -1,25 +1,45 @@
-"""The state machine of a call. Everything that decides a transition lives in this file, and nowhere else.
+"""The state machine of a call: the rows, and how it works.
+
+Theory of operation
+===================
 
     ringing -> answered -> streaming -> hangup
 
-is every call's road; beside it lies `recovering`, where a call waits for an engine or a stream that was lost. `TABLE`
-is the machine: the running code, the diagram in docs/architecture.md and the test that walks every reachable state read
-the same rows. A row whose conditions do not hold is passed over; an event that no row takes is inert: it is recorded,
-and nothing follows from it.
+is the main road of every call. Beside it is `recovering`, where a call waits for an engine or a media stream that was
+lost. Events come in (webhooks, the media stream, the engine, deadlines, operators), one at a time; for each, the first
+row of `TABLE` that fits is taken: same trigger, one of its source states, all guards in `when` true, none in `unless`.
+Its actions run in order, then the state changes. An event that no row takes is inert: it is written to the journal, and
+nothing follows. The running code, the diagram in docs/architecture.md and the test that walks every reachable state
+read these same rows.
 
 The rules that the rows keep:
 
-1. A transition performs nothing. Its actions append commands to the list that the step was given, and note on the small
-   model what has been asked for. No clock, no id, no randomness: those come with the event or are added outside.
-2. Every state but `hangup` has a deadline armed, and a passed deadline is an event like any other.
-3. `hangup` absorbs everything. Entering it releases what the call owned, and hangs up at the carrier unless the carrier
-   itself said that the call is over.
-4. A call that must end while somebody listens ends with a sentence: the agent's own words where it is the agent that
-   ends it, else a clip while the stream lives, else the carrier's own voice. Until that sentence is over the call stays
-   where it is, its `farewell` says so, and a deadline bounds it.
+1. A transition performs nothing. Actions append commands to the step and note on the small model what was requested.
+   There is no clock, no id and no randomness: those come with the event or are added outside (`call.py`).
+2. Every state but `hangup` has a deadline armed, and a deadline that passes is an event like any other.
+3. `hangup` absorbs everything. Entering it releases what the call owned; the carrier is told to hang up unless it said
+   itself that the call is over.
+4. A call that ends while somebody listens ends with a sentence (the *farewell*): the agent's own words where the agent
+   ends it, else a clip while the media stream is up, else the carrier's voice. Until it is over the call stays in its
+   state, `Model.farewell` says how far it is, and one deadline bounds it.
+5. Evidence beats order. Webhooks arrive late, twice or never. Audio of the caller proves that a call is answered
+   whatever the webhooks say, and a call that is found alive is adopted, never answered again.
 
-Evidence beats order. Webhooks arrive late, twice, or never; a caller's audio is proof of an answered call whatever the
-webhooks say, and a call that is found alive is adopted, never answered again.
+Why it is built with `transitions`: the library evaluates guards and runs actions; we give it the functions themselves
+(`step.py`), each called with (model, step). One machine serves all calls; the models are small slotted objects.
+
+Warts, so that nobody has to find them:
+
+- The order of rows matters. A general row above a special one would hide it; the test "every row is of use" finds that.
+- `recovering` says that *something* is being restored; whether it is the engine or the stream, `Model.engine` and
+  `Model.media` say. Two states more would have doubled the rows.
+- `farewell` is a second, small state machine inside the model (six values). As states of the machine it would have
+  multiplied them by four.
+- `media_started` in `ringing` skips `answered`: the webhook that says so may still come, and is inert then.
+- `streams` counts streams that were requested again, `tries` sessions of the engine; both are reset by `agent_heard`,
+  not by the stream or the session coming up: what comes up and breaks at once must not be tried for ever.
+- `Step.after` is set before the row's actions run, because one of them (`start_farewell`) must know whether anybody can
+  hear the call yet.
 """
 
 from __future__ import annotations
@@ -29,69 +49,69 @@ from typing import Final
 
 from callflow.call.machine.actions import (
     Action,
-    adopt,
-    all_is_well,
-    answer_again,
+    adopt_call,
+    answer_call,
     answer_tool,
-    as_asked,
     ask_for_stream,
-    await_end,
+    await_carriers_question,
+    await_farewell,
     await_goodbye,
     await_stream,
-    because,
+    await_stream_again,
+    call_off_end,
     close_media,
-    come_back,
     connect_again,
     engine_is_lost,
     engine_is_ready,
-    expect_question,
+    farewell_with,
     greet_once,
-    hang_up,
-    insist,
-    last_minute,
+    make_goodbye_final,
     no_stream,
     note_failure,
     note_hangup_cause,
-    part,
-    pick_up,
     prompt,
     reconnect,
     reject,
+    repeat_answer,
+    reset_tries,
     restream,
-    rotate,
+    resume_conversation,
+    rotate_engine,
     run_tool,
-    say_farewell,
-    stay,
-    stream_anew,
+    send_hangup,
+    start_farewell,
+    start_last_minute,
+    start_recovery,
     stream_is_gone,
     stream_is_up,
-    take_up,
     wait_for_stream,
+    with_cause,
+    with_requested_cause,
 )
 from callflow.call.machine.guards import (
-    Condition,
-    adopted,
-    asks,
+    Guard,
+    agent_says_goodbye,
+    agent_silenced,
+    asked_enough,
+    carrier_asks,
+    carrier_speaks,
+    clip_plays,
+    end_is_settled,
     engine_awaited,
     engine_expected,
     engine_is_up,
-    enough,
-    fresh,
+    in_farewell,
+    is_adopted,
     is_gone,
+    is_refused_for_room,
     may_reconnect,
     may_restream,
     media_is_lost,
     media_is_open,
     never_restreams,
-    no_room,
-    parting,
-    restreaming,
-    said_by_agent,
-    said_by_carrier,
-    said_by_clip,
-    settled,
-    silenced,
+    not_answered,
     still_rings,
+    stream_requested,
 )
 from callflow.call.machine.model import (
     ANSWERED,
@@ -119,8 +139,8 @@ class Row:
     source: str | tuple[str, ...]
     dest: str | None
     then: tuple[Action, ...] = ()
-    when: tuple[Condition, ...] = ()
-    unless: tuple[Condition, ...] = ()
+    when: tuple[Guard, ...] = ()
+    unless: tuple[Guard, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -136,159 +156,207 @@ BUSY: Final = "busy"
 
 TABLE: Final[tuple[Row, ...]] = (
     # A call arrives. Once it was picked up, the same news again is inert.
-    Row("call_initiated", RINGING, None, (pick_up,), when=(fresh,)),
-    Row("call_refused", RINGING, HANGUP, (reject,), when=(fresh,)),
-    Row("not_ours", LIVE, HANGUP, (because("not_ours"),), when=(adopted,)),
+    Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
+    Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
+    Row("not_ours", LIVE, HANGUP, (with_cause("not_ours"),), when=(is_adopted,)),
     # It is answered: told, or shown by its audio. Somebody who could not hear us yet now can.
-    Row("call_answered", RINGING, ANSWERED, (adopt, await_stream, ask_for_stream), when=(fresh,)),
-    Row("call_answered", RINGING, ANSWERED, (await_stream, say_farewell), when=(parting,)),
+    Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
+    Row("call_answered", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, greet_once)),
-    Row("media_started", RINGING, STREAMING, (adopt, stream_is_up), when=(fresh,)),
-    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up,), when=(said_by_carrier,)),
-    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, say_farewell), when=(parting,)),
+    Row("media_started", RINGING, STREAMING, (adopt_call, stream_is_up), when=(not_answered,)),
+    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up,), when=(carrier_speaks,)),
+    Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, start_farewell), when=(in_farewell,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, greet_once)),
     # The stream is lost: time for the carrier's word on the call, or for a new socket; then we ask for another stream.
-    Row("media_started", FLOWING, STREAMING, (stream_is_up, say_farewell), when=(media_is_lost, said_by_clip)),
-    Row("media_started", RECOVERING, STREAMING, (stream_is_up,), when=(parting,)),
-    Row("media_started", FLOWING, STREAMING, (stream_is_up, take_up), when=(media_is_lost, engine_is_up)),
+    Row("media_started", FLOWING, STREAMING, (stream_is_up, start_farewell), when=(media_is_lost, clip_plays)),
+    Row("media_started", RECOVERING, STREAMING, (stream_is_up,), when=(in_farewell,)),
+    Row("media_started", FLOWING, STREAMING, (stream_is_up, resume_conversation), when=(media_is_lost, engine_is_up)),
     Row("media_started", FLOWING, None, (stream_is_up,)),
     Row("media_lost", HEARD, None, (stream_is_gone,)),
-    Row("grace_deadline", FLOWING, None, (say_farewell,), when=(media_is_lost, said_by_clip)),
-    Row("grace_deadline", FLOWING, None, (part(GOODBYE),), when=(media_is_lost, said_by_agent)),
+    Row("grace_deadline", FLOWING, None, (start_farewell,), when=(media_is_lost, clip_plays)),
+    Row("grace_deadline", FLOWING, None, (farewell_with(GOODBYE),), when=(media_is_lost, agent_says_goodbye)),
     Row(
         "grace_deadline",
         STREAMING,
         HANGUP,
-        (because("stream_lost"), hang_up),
+        (with_cause("stream_lost"), send_hangup),
         when=(media_is_lost, never_restreams),
-        unless=(parting,),
+        unless=(in_farewell,),
     ),
-    Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
+    Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
     Row(
         "grace_deadline",
         HEARD,
         None,
-        (part(SORRY, "stream_lost"),),
+        (farewell_with(SORRY, "stream_lost"),),
         when=(media_is_lost,),
-        unless=(parting,),
+        unless=(in_farewell,),
     ),
     # The carrier asks what to do with a caller whose stream has ended, or who never got our answer.
-    Row("call_resumed", RINGING, ANSWERED, (adopt, await_stream, ask_for_stream), when=(fresh,)),
-    Row("call_resumed", RINGING, ANSWERED, (await_stream, say_farewell), when=(parting,)),
+    Row("call_resumed", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
+    Row("call_resumed", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once)),
-    Row("call_resumed", HEARD, None, (no_stream, say_farewell), when=(said_by_clip,)),
-    Row("call_resumed", HEARD, None, (no_stream, part(GOODBYE)), when=(said_by_agent,)),
-    Row("call_resumed", ANSWERED, None, (ask_for_stream,), unless=(parting,)),
+    Row("call_resumed", HEARD, None, (no_stream, start_farewell), when=(clip_plays,)),
+    Row("call_resumed", HEARD, None, (no_stream, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_resumed", ANSWERED, None, (ask_for_stream,), unless=(in_farewell,)),
     Row(
-        "call_resumed", FLOWING, RECOVERING, (no_stream, restream), when=(may_restream,), unless=(parting, restreaming)
+        "call_resumed",
+        FLOWING,
+        RECOVERING,
+        (no_stream, restream),
+        when=(may_restream,),
+        unless=(in_farewell, stream_requested),
     ),
-    Row("call_resumed", FLOWING, None, (no_stream, part(SORRY, "stream_lost")), unless=(parting, restreaming)),
+    Row(
+        "call_resumed",
+        FLOWING,
+        None,
+        (no_stream, farewell_with(SORRY, "stream_lost")),
+        unless=(in_farewell, stream_requested),
+    ),
     # The process that had the call is gone, and this one takes it back, or finds that it is over.
-    Row("call_recovered", LIVE, HANGUP, (because("interrupted"),), when=(is_gone,)),
-    Row("call_recovered", RINGING, None, (come_back, answer_again), when=(still_rings,), unless=(fresh,)),
-    Row("call_recovered", RINGING, None, (come_back,), when=(asks,), unless=(fresh,)),
-    Row("call_recovered", RINGING, ANSWERED, (come_back, await_stream, say_farewell), when=(parting,)),
-    Row("call_recovered", RINGING, ANSWERED, (come_back, await_stream, ask_for_stream), unless=(fresh,)),
-    Row("call_recovered", HEARD, None, (come_back, await_end), when=(said_by_carrier,)),
-    Row("call_recovered", HEARD, None, (come_back, say_farewell), when=(said_by_clip,)),
-    Row("call_recovered", HEARD, None, (come_back, part(GOODBYE)), when=(said_by_agent,)),
-    Row("call_recovered", ANSWERED, None, (come_back, stream_anew), when=(asks,)),
-    Row("call_recovered", ANSWERED, None, (come_back, stream_anew, ask_for_stream)),
-    Row("call_recovered", FLOWING, HANGUP, (because("interrupted"), hang_up), when=(never_restreams,)),
-    Row("call_recovered", FLOWING, RECOVERING, (come_back, expect_question), when=(asks,)),
-    Row("call_recovered", FLOWING, RECOVERING, (come_back, restream)),
+    Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
+    Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,), unless=(not_answered,)),
+    Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
+    Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
+    Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(not_answered,)),
+    Row("call_recovered", HEARD, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
+    Row("call_recovered", HEARD, None, (start_recovery, start_farewell), when=(clip_plays,)),
+    Row("call_recovered", HEARD, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again), when=(carrier_asks,)),
+    Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again, ask_for_stream)),
+    Row("call_recovered", FLOWING, HANGUP, (with_cause("interrupted"), send_hangup), when=(never_restreams,)),
+    Row("call_recovered", FLOWING, RECOVERING, (start_recovery, await_carriers_question), when=(carrier_asks,)),
+    Row("call_recovered", FLOWING, RECOVERING, (start_recovery, restream)),
     # It cannot be opened, or not be read.
-    Row("stream_failed", (RINGING, ANSWERED), ANSWERED, (part(SORRY, "stream_failed"),), unless=(fresh, parting)),
-    Row("stream_failed", RINGING, ANSWERED, (say_farewell,), unless=(fresh,)),
-    Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(parting,)),
-    Row("stream_deadline", ANSWERED, None, (part(SORRY, "stream_timeout"),), unless=(parting,)),
-    Row("restream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(parting,)),
-    Row("restream_deadline", RECOVERING, None, (part(SORRY, "stream_lost"),), when=(media_is_lost,), unless=(parting,)),
+    Row(
+        "stream_failed",
+        (RINGING, ANSWERED),
+        ANSWERED,
+        (farewell_with(SORRY, "stream_failed"),),
+        unless=(not_answered, in_farewell),
+    ),
+    Row("stream_failed", RINGING, ANSWERED, (start_farewell,), unless=(not_answered,)),
+    Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(in_farewell,)),
+    Row("stream_deadline", ANSWERED, None, (farewell_with(SORRY, "stream_timeout"),), unless=(in_farewell,)),
+    Row("restream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
+    Row(
+        "restream_deadline",
+        RECOVERING,
+        None,
+        (farewell_with(SORRY, "stream_lost"),),
+        when=(media_is_lost,),
+        unless=(in_farewell,),
+    ),
     Row(
         "media_refused",
         (RINGING, *HEARD),
         ANSWERED,
-        (close_media, part(SORRY, "codec_refused")),
-        unless=(fresh, parting),
+        (close_media, farewell_with(SORRY, "codec_refused")),
+        unless=(not_answered, in_farewell),
     ),
-    Row("media_refused", RINGING, ANSWERED, (close_media, say_farewell), unless=(fresh,)),
+    Row("media_refused", RINGING, ANSWERED, (close_media, start_farewell), unless=(not_answered,)),
     # The engine. One that breaks is replaced, as long as that may help; who ends the call by it, ends it with a clip.
     Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
-    Row("engine_ready", RECOVERING, STREAMING, (engine_is_ready, take_up), when=(engine_awaited, media_is_open)),
+    Row(
+        "engine_ready",
+        RECOVERING,
+        STREAMING,
+        (engine_is_ready, resume_conversation),
+        when=(engine_awaited, media_is_open),
+    ),
     Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
-    Row("engine_lost", HEARD, None, (engine_is_lost, part(GOODBYE)), when=(engine_expected, said_by_agent)),
-    Row("engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(parting,)),
-    Row("engine_lost", LIVE, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(parting,)),
+    Row(
+        "engine_lost", HEARD, None, (engine_is_lost, farewell_with(GOODBYE)), when=(engine_expected, agent_says_goodbye)
+    ),
+    Row(
+        "engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)
+    ),
+    Row("engine_lost", LIVE, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)),
     Row(
         "engine_lost",
         LIVE,
         None,
-        (engine_is_lost, part(SORRY, "engine_lost")),
+        (engine_is_lost, farewell_with(SORRY, "engine_lost")),
         when=(engine_expected,),
-        unless=(parting,),
+        unless=(in_farewell,),
     ),
-    Row("backoff_deadline", LIVE, None, (connect_again,), when=(engine_awaited,), unless=(parting,)),
+    Row("backoff_deadline", LIVE, None, (connect_again,), when=(engine_awaited,), unless=(in_farewell,)),
     Row(
         "engine_deadline",
         LIVE,
         None,
-        (engine_is_lost, part(SORRY, "engine_timeout")),
+        (engine_is_lost, farewell_with(SORRY, "engine_timeout")),
         when=(engine_awaited,),
-        unless=(parting,),
+        unless=(in_farewell,),
     ),
-    Row("engine_expiring", STREAMING, None, (rotate,), when=(engine_is_up,), unless=(parting,)),
-    Row("agent_heard", STREAMING, None, (all_is_well,)),
+    Row("engine_expiring", STREAMING, None, (rotate_engine,), when=(engine_is_up,), unless=(in_farewell,)),
+    Row("agent_heard", STREAMING, None, (reset_tries,)),
     # Tools: on record before they run, and before their answers are given.
-    Row("tool_called", LIVE, None, (run_tool,), unless=(silenced,)),
-    Row("tool_finished", LIVE, None, (answer_tool,), unless=(silenced,)),
+    Row("tool_called", LIVE, None, (run_tool,), unless=(agent_silenced,)),
+    Row("tool_finished", LIVE, None, (answer_tool,), unless=(agent_silenced,)),
     # The caller is silent, or the time is nearly up.
     Row(
         "no_input",
         STREAMING,
         None,
-        (because("no_input"), prompt("no_input_goodbye"), await_goodbye),
-        when=(enough, engine_is_up),
-        unless=(parting,),
+        (with_cause("no_input"), prompt("no_input_goodbye"), await_goodbye),
+        when=(asked_enough, engine_is_up),
+        unless=(in_farewell,),
     ),
-    Row("no_input", STREAMING, None, (prompt("no_input"),), when=(engine_is_up,), unless=(parting,)),
+    Row("no_input", STREAMING, None, (prompt("no_input"),), when=(engine_is_up,), unless=(in_farewell,)),
     Row(
         "warning_deadline",
         STREAMING,
         None,
-        (prompt("time_warning"), last_minute),
+        (prompt("time_warning"), start_last_minute),
         when=(engine_is_up,),
-        unless=(parting,),
+        unless=(in_farewell,),
     ),
-    Row("warning_deadline", HEARD, None, (last_minute,)),
+    Row("warning_deadline", HEARD, None, (start_last_minute,)),
     # The agent ends the call: its last words are to be heard, and the caller may have more to say.
-    Row("end_requested", STREAMING, None, (as_asked, await_goodbye), when=(engine_is_up,), unless=(parting,)),
-    Row("end_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(parting,)),
-    Row("goodbye_heard", STREAMING, HANGUP, (hang_up,), when=(said_by_agent,)),
-    Row("goodbye_interrupted", STREAMING, None, (stay,), when=(said_by_agent,), unless=(settled,)),
-    Row("goodbye_interrupted", STREAMING, None, (part(GOODBYE),), when=(said_by_agent,)),
-    Row("last_words_deadline", HEARD, HANGUP, (hang_up,), when=(said_by_agent,)),
+    Row(
+        "end_requested",
+        STREAMING,
+        None,
+        (with_requested_cause, await_goodbye),
+        when=(engine_is_up,),
+        unless=(in_farewell,),
+    ),
+    Row("end_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
+    Row("goodbye_heard", STREAMING, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
+    Row("goodbye_interrupted", STREAMING, None, (call_off_end,), when=(agent_says_goodbye,), unless=(end_is_settled,)),
+    Row("goodbye_interrupted", STREAMING, None, (farewell_with(GOODBYE),), when=(agent_says_goodbye,)),
+    Row("last_words_deadline", HEARD, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
     # The last sentence is over, or nobody can say it, or its time is up.
-    Row("clip_played", HEARD, HANGUP, (hang_up,), when=(said_by_clip,)),
-    Row("speak_ended", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
-    Row("speak_failed", HEARD, HANGUP, (hang_up,), when=(said_by_carrier,)),
-    Row("farewell_deadline", HEARD, HANGUP, (hang_up,), when=(settled,)),
+    Row("clip_played", HEARD, HANGUP, (send_hangup,), when=(clip_plays,)),
+    Row("speak_ended", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("speak_failed", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("farewell_deadline", HEARD, HANGUP, (send_hangup,), when=(end_is_settled,)),
     # Somebody wants it to end.
-    Row("goodbye_requested", RINGING, HANGUP, (as_asked, hang_up)),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(BUSY)), when=(no_room,), unless=(settled,)),
+    Row("goodbye_requested", RINGING, HANGUP, (with_requested_cause, send_hangup)),
+    Row(
+        "goodbye_requested",
+        HEARD,
+        None,
+        (with_requested_cause, farewell_with(BUSY)),
+        when=(is_refused_for_room,),
+        unless=(end_is_settled,),
+    ),
     Row(
         "goodbye_requested",
         STREAMING,
         None,
-        (insist,),
-        when=(said_by_agent, media_is_open, engine_is_up),
-        unless=(settled,),
+        (make_goodbye_final,),
+        when=(agent_says_goodbye, media_is_open, engine_is_up),
+        unless=(end_is_settled,),
     ),
-    Row("goodbye_requested", HEARD, None, (as_asked, part(GOODBYE)), unless=(settled,)),
-    Row("call_deadline", HEARD, None, (part(GOODBYE, "too_long"),), unless=(settled,)),
-    Row("ring_deadline", RINGING, HANGUP, (because("not_answered"), hang_up)),
-    Row("hangup_requested", LIVE, HANGUP, (as_asked, hang_up)),
+    Row("goodbye_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(end_is_settled,)),
+    Row("call_deadline", HEARD, None, (farewell_with(GOODBYE, "too_long"),), unless=(end_is_settled,)),
+    Row("ring_deadline", RINGING, HANGUP, (with_cause("not_answered"), send_hangup)),
+    Row("hangup_requested", LIVE, HANGUP, (with_requested_cause, send_hangup)),
     # The carrier refuses our command for good, or says that there is no call.
-    Row("answer_failed", RINGING, HANGUP, (note_failure, hang_up)),
+    Row("answer_failed", RINGING, HANGUP, (note_failure, send_hangup)),
     Row("answer_gone", LIVE, HANGUP, (note_failure,)),
     Row("stream_gone", LIVE, HANGUP, (note_failure,)),
     Row("speak_gone", LIVE, HANGUP, (note_failure,)),
