@@ -1,16 +1,23 @@
-"""What all tests share: how hard hypothesis looks (`--hypothesis-profile=thorough`: much harder), databases, and a
-machine of one's own for those that need it (`@pytest.mark.alone`)."""
+"""What all tests share: their markers and their order, how hard hypothesis looks (`--hypothesis-profile=thorough`: much
+harder), databases, and a machine of one's own for those that need it (`@pytest.mark.alone`)."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
+import ssl
+import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
+from tests import order
 from tests.history import postgres
 
 
@@ -18,25 +25,104 @@ settings.register_profile("suite", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("suite")
 
+KINDS: Final = ("unit", "e2e", "process")
+FOLDERS: Final = {
+    "tests/e2e": "e2e",
+    "tests/fuzz": "process",
+    "tests/sandbox": "e2e",
+    "tests/test_readme.py": "process",
+}
+"""Where tests are of another kind than `unit` without saying so."""
+_SERVER: Final = "postgresql"
+"""Holds the folder of the PostgreSQL server that all workers share."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("callflow")
+    group.addoption("--fast", action="store_true", help="only tests that start no process and wait for no clock")
     group.addoption("--long", action="store_true", help="run long proofs whole: ten minutes of fuzzing")
+    group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
     group.addoption("--fuzz-surface", action="append", help="fuzz only this: telnyx, twilio, media, engine, operators")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: measures time under a load of its own, so that no test runs beside it")
+# Which tests run, and in what order
+
+
+def kind_of(item: pytest.Item) -> str:
+    """unit, e2e or process: what the test says itself, else where it lies and whether it needs a database server."""
+    said = [kind for kind in KINDS if item.get_closest_marker(kind) is not None]
+    if len(said) > 1:
+        raise pytest.UsageError(f"{item.nodeid} is marked as {' and '.join(said)}")
+    if said:
+        return said[0]
+    path = item.nodeid.partition("::")[0]
+    folder = next((kind for folder, kind in FOLDERS.items() if path == folder or path.startswith(f"{folder}/")), "")
+    if folder:
+        return folder
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    needs = getattr(item, "fixturenames", ())
+    return "process" if "postgresql" in needs or parameters.get("database_url") == "postgresql" else "unit"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    # before the others: `-m unit` looks at these markers
+    for item in items:
+        if item.get_closest_marker(kind := kind_of(item)) is None:
+            item.add_marker(kind)
+    if config.getoption("--fast"):
+        left_out = [item for item in items if item.get_closest_marker("unit") is None]
+        items[:] = [item for item in items if item.get_closest_marker("unit") is not None]
+        config.hook.pytest_deselected(items=left_out)
+    yield
+    order.arrange(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests that stay to the end need not be looked through at every collection of garbage.
+    gc.collect()
+    gc.freeze()
+
+
+_seconds: dict[str, float] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _seconds[report.nodeid] = _seconds.get(report.nodeid, 0.0) + report.duration
+
+
+# While a test runs
+
+
+_running: list[pytest.Item] = []
+
+
+def _no_process(event: str, _arguments: object) -> None:
+    if event in _STARTS and _running and _running[0].get_closest_marker("unit") is not None:
+        raise AssertionError(f"{_running[0].nodeid} starts a process: mark it with @pytest.mark.process")
+
+
+_STARTS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn"})
+sys.addaudithook(_no_process)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    if not hasattr(item.config, "workerinput"):
-        return (yield)
-    shared: Path = getattr(item.config, "_tmp_path_factory").getbasetemp().parent  # noqa: B009 - of all workers
-    with _place(shared, alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+    _running[:] = [item]
+    try:
+        if not hasattr(item.config, "workerinput"):
+            return (yield)
+        with _place(_shared(item.config), alone=item.get_closest_marker("alone") is not None):
+            return (yield)
+    finally:
+        _running.clear()
+
+
+def _shared(config: pytest.Config) -> Path:
+    """A folder of this run, the same for all workers."""
+    base: Path = getattr(config, "_tmp_path_factory").getbasetemp()  # noqa: B009 - private to pytest
+    return base.parent if hasattr(config, "workerinput") else base
 
 
 @contextlib.contextmanager
@@ -45,18 +131,41 @@ def _place(shared: Path, *, alone: bool) -> Iterator[None]:
     import fcntl
 
     with (shared / "door.lock").open("w") as door, (shared / "room.lock").open("w") as room:
-        # Whoever waits for the room keeps the door: else one that wants it for itself might wait for ever.
+        # A test that waits for the room keeps the door: else one that wants it for itself might wait for ever.
         fcntl.flock(door, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_list_of_authorities() -> Iterator[None]:
+    """Reading the certificates of all authorities takes 20 ms, and every HTTP client does so: here it is done once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+# Databases
+
+
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The address of a database of a private PostgreSQL server; `{name}` in it is to be filled in."""
-    with postgres.server() as url:
-        yield url
+def postgresql(request: pytest.FixtureRequest) -> str:
+    """DATABASE_URL of a private PostgreSQL server, which all workers share; `{name}` is to be filled in."""
+    shared = _shared(request.config)
+    with FileLock(shared / f"{_SERVER}.lock"):
+        if not (shared / _SERVER).exists():
+            (shared / _SERVER).write_text(str(postgres.start()), encoding="utf-8")
+    return postgres.address(Path((shared / _SERVER).read_text(encoding="utf-8")))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return
+    if session.config.getoption("--note-durations"):
+        order.write(_seconds)
+    with contextlib.suppress(FileNotFoundError):
+        postgres.stop(Path((_shared(session.config) / _SERVER).read_text(encoding="utf-8")))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -104,6 +104,7 @@ def test_more_calls_than_the_system_has_files_for_are_refused(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.process
 def test_it_measures_with_the_settings_that_everybody_has(tmp_path: Path) -> None:
     """What is set for the owner's server would open a tunnel, fill his record, or keep it from starting."""
     (tmp_path / ".env").write_text("HOST=nowhere.invalid\n")
@@ -129,6 +130,7 @@ def test_a_server_that_does_not_start_is_told_in_one_line(
     assert err.splitlines() == ["no server today", "The server ended before it was ready, for the reason above."]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_it_and_its_server_at_once(number: signal.Signals, tmp_path: Path) -> None:
     with start(tmp_path, "--calls", "2", "--seconds", "60", "--recorded", "0") as process:

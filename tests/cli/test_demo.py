@@ -78,6 +78,7 @@ def spoken_seconds(path: Path) -> tuple[float, float]:
     return caller, agent
 
 
+@pytest.mark.process
 def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path: Path) -> None:
     """About 25 s: the story is told in real time, twice, side by side."""
     recording = tmp_path / "mine.wav"
@@ -104,6 +105,7 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
         assert agent > 3, f"{path.name}: the agent is heard for {agent:.1f} s"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
 def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path) -> None:
     """About 45 s: told in real time, side by side."""
@@ -350,6 +352,7 @@ def test_a_recording_that_cannot_be_kept_is_told(
     assert "as a stereo recording" not in out
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
     with start(tmp_path) as play:
         assert play.stdout is not None
@@ -365,6 +368,7 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_nobody_who_reads_on_ends_it_without_a_word(tmp_path: Path) -> None:
     with start(tmp_path) as play:
         assert play.stdout is not None

@@ -313,6 +313,7 @@ def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
     run(main())
 
 
+@pytest.mark.process
 def test_the_command_says_it_all_and_exits_with_1() -> None:
     async def main() -> None:
         async with python(SERVER, "doctor", env={"PUBLIC_BASE_URL": "http://127.0.0.1:9"}) as one:
@@ -325,6 +326,7 @@ def test_the_command_says_it_all_and_exits_with_1() -> None:
     run(main())
 
 
+@pytest.mark.process
 def test_settings_that_cannot_be_read_exit_with_2() -> None:
     async def main() -> None:
         async with python(SERVER, "doctor", env={"PORT": "many"}) as one:

@@ -73,6 +73,7 @@ def test_what_the_readme_claims_is_five_lines_each_with_its_command() -> None:
     assert INTERRUPTED in DEMOS
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", DEMOS)
 def test_the_demos_that_the_readme_names_show_what_it_claims(command: str, demos: dict[str, Told]) -> None:
     told = demos[command]
@@ -80,6 +81,7 @@ def test_the_demos_that_the_readme_names_show_what_it_claims(command: str, demos
     assert "did not happen" not in told.out
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", [command for command in PROOFS if command not in DEMOS])
 def test_the_other_commands_that_the_readme_names_are_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     program, *words = shlex.split(command)

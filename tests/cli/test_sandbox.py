@@ -33,6 +33,7 @@ def parse(*words: str) -> argparse.Namespace:
     return arguments.parse(["sandbox", *words])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:

@@ -131,6 +131,7 @@ def test_an_override_that_is_no_setting_is_our_own_bug() -> None:
         load({"vioce": "x"})
 
 
+@pytest.mark.process
 def test_importing_the_settings_reads_nothing() -> None:
     script = "import callflow.config.settings, pathlib; pathlib.Path('seen').touch()"
     Path(".env").write_text("PORT=nonsense")

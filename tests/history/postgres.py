@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -39,29 +37,43 @@ def create(url: str, name: str) -> None:
     asyncio.run(main())
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Its DATABASE_URL, without the name of a database. Skips where PostgreSQL is not installed; fails there in CI."""
+def address(folder: Path) -> str:
+    """DATABASE_URL of the server in that folder, with `{name}` for the name of a database."""
+    return f"postgresql://callflow@/{{name}}?host={folder}"
+
+
+def _run(*command: str, folder: Path) -> None:
+    # It refuses to run as root.
+    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    subprocess.run([*prefix, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def start() -> Path:
+    """Start a server. Returns its folder. Skips where PostgreSQL is not installed; fails there in CI."""
     bin_ = programs()
     if bin_ is None:
         if os.environ.get("CI") == "true":
             pytest.fail("PostgreSQL is not installed (Debian: postgresql), and CI=true")
         pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
-    # It refuses to run as root.
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    if prefix:
+    if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    run = {"check": True, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    data = folder / "data"
     try:
-        subprocess.run([*prefix, str(bin_ / "initdb"), "-D", str(data), "-A", "trust", "-U", "callflow"], **run)  # type: ignore[call-overload]
+        data = str(folder / "data")
+        _run(str(bin_ / "initdb"), "-D", data, "-A", "trust", "-U", "callflow", "--no-sync", folder=folder)
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
-        control = [*prefix, str(bin_ / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
-        subprocess.run([*control, "-o", options, "start"], **run)  # type: ignore[call-overload]
-        try:
-            yield f"postgresql://callflow@/{{name}}?host={folder}"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+        _run(str(bin_ / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start", folder=folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def stop(folder: Path) -> None:
+    """Stop the server in that folder, and remove all it holds."""
+    bin_ = programs()
+    assert bin_ is not None
+    try:
+        _run(str(bin_ / "pg_ctl"), "-D", str(folder / "data"), "-w", "-m", "immediate", "stop", folder=folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -235,6 +235,7 @@ def test_patterns_stand_in_the_settings_one_per_line(tmp_path: Path) -> None:
     assert redactor(load(toml=written, env_file=None)).text("no 12 know") == f"{REMOVED} {REMOVED} know"
 
 
+@pytest.mark.process
 def test_re2_is_only_loaded_where_there_are_patterns() -> None:
     script = (
         "import sys; from callflow.config import settings; from callflow.journal import redaction; redaction.Redactor(); settings.Settings();"

@@ -169,6 +169,7 @@ def test_twice_the_text_takes_twice_the_time() -> None:
     assert took(4000) < 8 * took(1000)
 
 
+@pytest.mark.process
 def test_a_pattern_that_only_a_slow_engine_knows_is_given_up_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = Schema({"properties": {"a": {"pattern": "^(?=x|a)(a+)+$"}}})
     assert schema.needs_process

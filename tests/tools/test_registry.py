@@ -288,6 +288,7 @@ def test_a_cancelled_run_is_cancelled_and_nothing_comes_of_it(tmp_path: Path) ->
     asyncio.run(main())
 
 
+@pytest.mark.process
 def test_a_tool_that_hangs_keeps_no_process_from_ending(tmp_path: Path) -> None:
     written(tmp_path, "import time\ndef hangs(): time.sleep(600)\ntools = [hangs]\n")
     program = textwrap.dedent(

@@ -382,6 +382,7 @@ def test_more_than_can_be_under_way_are_told_so(bench: Bench, monkeypatch: pytes
     asyncio.run(main())
 
 
+@pytest.mark.process
 def test_whatever_hangs_keeps_no_process_from_ending(tmp_path: Path) -> None:
     program = textwrap.dedent(
         """
