@@ -11,6 +11,7 @@ twice for the same instant the phone gives the same answer, however late the eve
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import os
 import wave
@@ -61,6 +62,7 @@ def loud_bytes(ulaw: bytes) -> int:
     return sum(len(frame) for frame in frames if is_loud(frame))
 
 
+@functools.lru_cache(maxsize=64)
 def tone(ms: float, hz: float = 440.0, level: float = 0.3) -> bytes:
     """Make a µ-law sine of `ms` milliseconds; `level` 0…1 is its amplitude, 1 is full scale."""
     count = round(ms * BYTES_PER_MS)

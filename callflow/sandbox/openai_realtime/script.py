@@ -168,6 +168,7 @@ PCM: Final = "audio/pcm"
 ODD_DELTA_BYTES: Final = 1001
 
 
+@lru_cache(maxsize=64)
 def tone(seconds: float, hertz: float = 440.0, amplitude: int = 9000) -> bytes:
     """A sine as µ-law; its amplitude is out of 32767."""
     step = 2 * math.pi * hertz / 8000
