@@ -31,20 +31,20 @@ from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.recent_problems import learnt
-from callflow.history.session_overrides import KeptSettings
+from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.recovery import Recovery
-from callflow.switchboard.session_overrides import NOT_KNOWN, Kept
+from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import ToolLoader
 from callflow.web.console.app import create_console
 from callflow.web.listener import Listener
 from callflow.web.public.address import PublicAddress
-from callflow.web.public.webhooks import create_public
+from callflow.web.public.app import create_public
 from callflow.web.side_by_side import SideBySide
 from carriers.registry import make_carriers
 
@@ -140,7 +140,7 @@ class Application:
         return create_console(
             lambda: self.switchboard,
             self.history,
-            self.kept,
+            self.overrides,
             host=self.settings.console_host,
             redact=self.redactor,
             token=self.settings.console_token.get_secret_value(),
@@ -170,9 +170,9 @@ class Application:
             farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
         )
-        self.kept = Kept(self.configs, KeptSettings(self.history.database), self._of_settings)
+        self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.recovery.begin(
-            self.switchboard, self.carriers, self.address.learn, load=self.kept.load, prepare=self.configs.prepare
+            self.switchboard, self.carriers, self.address.learn, load=self.overrides.load, prepare=self.configs.prepare
         )
         self.account.start()
 
@@ -239,7 +239,7 @@ class Application:
 
     async def _told_by_history(self) -> list[str]:
         """What operators keep there and how that goes with the files, and what the last calls have met."""
-        told = [*self.kept.warnings, *self.kept.overridden, *([] if self.kept.is_known else [NOT_KNOWN])]
+        told = [*self.overrides.warnings, *self.overrides.overridden, *([] if self.overrides.is_known else [NOT_KNOWN])]
         if self.journal.trouble:
             name = "DATABASE_URL" if self.settings.database_url else "DATA_DIR"
             trouble = f"({self.journal.trouble}): calls go on without it. Look at {name}."

@@ -21,7 +21,7 @@ _table = kept_settings.c
 _OURS: Final = select(_table.name, _table.value).where(_table.profile == DEFAULT).order_by(_table.name)
 
 
-class KeptSettings:
+class StoredOverrides:
     """By name, each value as JSON. Every method raises what the driver raises."""
 
     def __init__(self, database: Database) -> None:
@@ -78,7 +78,7 @@ async def _look(url: URL) -> dict[str, str]:
     database = Database(url, read_only=True)
     try:
         await database.check()
-        return await KeptSettings(database).read()
+        return await StoredOverrides(database).read()
     except DatabaseError:
         raise
     except Exception as error:

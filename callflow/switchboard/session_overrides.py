@@ -13,7 +13,7 @@ from typing import Any, Final
 from callflow.config import display, session_names, session_overrides
 from callflow.config.call_settings import CallSettings
 from callflow.contracts.errors import SessionRefused, SettingsError
-from callflow.history.session_overrides import DEFAULT, KeptSettings
+from callflow.history.session_overrides import DEFAULT, StoredOverrides
 from callflow.switchboard.call_configs import CallConfigs, Rules
 
 
@@ -23,8 +23,8 @@ _NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 NOT_KNOWN: Final = "What is kept in the database is not known, because it cannot be read: it does not hold."
 
 
-class Kept:
-    def __init__(self, configs: CallConfigs, store: KeptSettings, told: Callable[[], list[str]]) -> None:
+class SessionOverrides:
+    def __init__(self, configs: CallConfigs, store: StoredOverrides, told: Callable[[], list[str]]) -> None:
         """`told`: what the settings ask for and will not get, under what is kept just now."""
         self._configs, self._store, self._told = configs, store, told
         self._one_at_a_time = asyncio.Lock()

@@ -18,7 +18,7 @@ from callflow.sandbox.openai_realtime import Faults as ModelFaults
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.web.public import webhooks
+from callflow.web.public import media_endpoint
 from carriers.twilio.media import TwilioMediaProtocol
 from tests.e2e.media_socket import media_socket, refusal, ring_by_hand
 from tests.e2e.product import PUBLIC, product, run
@@ -110,7 +110,7 @@ def test_a_media_socket_that_is_refused_or_closed_here_is_told_with_the_reason(
     caplog.set_level(logging.INFO, "callflow")
 
     async def main() -> list[str]:
-        monkeypatch.setattr(webhooks, "_refusals", RepeatedWarnings(webhooks.log))
+        monkeypatch.setattr(media_endpoint, "refusals", RepeatedWarnings(logging.getLogger("callflow.web")))
         names = []
         settings = {**FAST, "start_frame_seconds": 0.2}
         async with product(carrier=telnyx(), realtime=model(), **settings) as the:

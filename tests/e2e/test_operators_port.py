@@ -42,7 +42,7 @@ async def ended(the: Product, **ring: Any) -> dict[str, Any]:
 def routes(the: Product) -> list[tuple[str, str]]:
     """Every method and rule of the app, those of the MCP server as well."""
     app = create_console(
-        lambda: the.app.switchboard, the.app.history, the.app.kept, host="localhost", redact=Redactor()
+        lambda: the.app.switchboard, the.app.history, the.app.overrides, host="localhost", redact=Redactor()
     )
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})

@@ -116,8 +116,8 @@ class Client:
         self.server = server
         self.heard: list[EngineEvent] = []
         self.fault: Exception | None = None
-        config = realtime_config(**{"url": server.url, "instructions": "Be brief.", **settings})
-        self.engine = OpenAIRealtime(config, BRIEF, self.hear)
+        self.config = realtime_config(**{"url": server.url, "instructions": "Be brief.", **settings})
+        self.engine = OpenAIRealtime(self.config, BRIEF, self.hear)
         self.running: asyncio.Task[None] | None = None
 
     def hear(self, event: EngineEvent) -> None:

@@ -81,7 +81,7 @@ def test_nothing_of_an_error_is_told_that_repeats_a_secret(
 ) -> None:
     async def work() -> None:
         async with client(on_update=confirm) as one:
-            one.engine = type(one.engine)(_with_query(one), one.engine._brief, one.hear)
+            one.engine = type(one.engine)(_with_query(one), BRIEF, one.hear)
             one.start()
             await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
@@ -101,7 +101,7 @@ def test_nothing_of_an_error_is_told_that_repeats_a_secret(
 def test_a_fatal_error_that_is_cut_off_in_a_secret_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         async with client(on_update=confirm) as one:
-            one.engine = type(one.engine)(_with_query(one), one.engine._brief, one.hear)
+            one.engine = type(one.engine)(_with_query(one), BRIEF, one.hear)
             one.start()
             await one.until(lambda: one.of(SessionReady))
             await fatal(await one.peer(), f"{'x' * 270} {QUERY}")
@@ -120,7 +120,7 @@ def test_nothing_of_a_refused_session_is_told_that_repeats_a_secret(
 
     async def work() -> None:
         async with client(on_update=refuse) as one:
-            one.engine = type(one.engine)(_with_query(one), one.engine._brief, one.hear)
+            one.engine = type(one.engine)(_with_query(one), BRIEF, one.hear)
             one.start()
             assert NOT_SHOWN in await one.lost()
             hides(one, caplog)
@@ -175,4 +175,4 @@ def test_other_errors_are_told_word_by_word() -> None:
 
 
 def _with_query(one: Client) -> Any:
-    return dataclasses.replace(one.engine._config, url=f"{one.server.url}?api-key={quote(QUERY, safe='')}")
+    return dataclasses.replace(one.config, url=f"{one.server.url}?api-key={quote(QUERY, safe='')}")

@@ -191,7 +191,7 @@ def test_the_session_is_asked_for_first() -> None:
             await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             assert peer.events[0]["type"] == "session.update"
-            assert peer.events[0]["session"] == session(one.engine._config, BRIEF)
+            assert peer.events[0]["session"] == session(one.config, BRIEF)
             assert len(peer.of("session.update")) == 1
 
     run(work)
@@ -264,8 +264,8 @@ def test_a_refused_session_is_asked_for_again_with_less(about: str | None) -> No
             await one.until(lambda: one.of(SessionReady))
             peer = await one.peer()
             full, minimal = peer.of("session.update")
-            assert full["session"] == session(one.engine._config, BRIEF)
-            assert minimal["session"] == minimal_session(one.engine._config, BRIEF)
+            assert full["session"] == session(one.config, BRIEF)
+            assert minimal["session"] == minimal_session(one.config, BRIEF)
             assert full["event_id"] != minimal["event_id"]
             (complaint,) = one.of(ErrorReported)
             assert complaint.code == "unknown_parameter"
@@ -554,7 +554,7 @@ def test_closing_takes_half_a_second_at_most_whatever_the_peer_does(busy: bool) 
             peer.stop_reading()
             if busy:
                 one.engine.append("A" * (16 << 20))
-                writer = one.engine._writer
+                writer = one.engine._channel.writer
                 assert writer is not None
                 await asyncio.sleep(0)
                 assert writer.waiting == 0, "the writer has taken it up"

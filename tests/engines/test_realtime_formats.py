@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.engine import AudioDelta, AudioDone, ErrorReported, ResponseDone, SessionReady, SpeechStarted
-from callflow.engines.openai_realtime import adapter
+from callflow.engines.openai_realtime import audio_pipeline
 from callflow.engines.openai_realtime.audio_format import PCM24, ToTelephone
 from callflow.sandbox import voices
 from callflow.sandbox.common.phone import loud_bytes
@@ -103,7 +103,7 @@ def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(size: int
 def test_a_format_that_is_not_confirmed_holds_the_caller_up_for_a_moment_only(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "_FORMATS_SECONDS", 0.2)
+    monkeypatch.setattr(audio_pipeline, "_FORMATS_SECONDS", 0.2)
 
     async def unwilling(peer: Peer, event: dict[str, Any]) -> None:
         if event["event_id"] != "session-formats":

@@ -11,7 +11,7 @@ from callflow.contracts.engine import ErrorReported, SessionContext, SessionLost
 from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.engines.openai_realtime.session_refusal import Memory, Path, culprit, without
+from callflow.engines.openai_realtime.session_refusal import FieldPath, RefusedFields, refused_field, without
 from callflow.sandbox.openai_realtime import Quirks
 from callflow.sandbox.openai_realtime import config as emulated
 from callflow.sandbox.openai_realtime.validation import Refusal
@@ -37,7 +37,7 @@ def full(*tools: dict[str, Any], config: RealtimeConfig = CONFIG) -> dict[str, A
     return copy.deepcopy(session_config.session(config, SessionContext("call", tools=tools or (HANG_UP, SHOP))))
 
 
-NAMED: list[tuple[str, Path]] = [
+NAMED: list[tuple[str, FieldPath]] = [
     ("session.reasoning", ("reasoning",)),
     ("session.reasoning.effort", ("reasoning", "effort")),
     ("reasoning", ("reasoning",)),
@@ -67,15 +67,15 @@ NAMED: list[tuple[str, Path]] = [
 
 
 @pytest.mark.parametrize(("param", "path"), NAMED)
-def test_what_is_named_is_found_by_the_param_and_by_the_message(param: str, path: Path) -> None:
+def test_what_is_named_is_found_by_the_param_and_by_the_message(param: str, path: FieldPath) -> None:
     session = full()
     before = copy.deepcopy(session)
-    assert culprit(session, param, "No.") == path
-    assert culprit(session, None, f"Unknown parameter: '{param}'.") == path
+    assert refused_field(session, param, "No.") == path
+    assert refused_field(session, None, f"Unknown parameter: '{param}'.") == path
     left = without(session, [path])
     assert left != session == before
     assert without(left, [path]) == left, "once is enough"
-    assert culprit(left, param, "No.") != path or path[0] == "tools" or len(path) == 2, "and then it is gone"
+    assert refused_field(left, param, "No.") != path or path[0] == "tools" or len(path) == 2, "and then it is gone"
     assert set(session) - set(left) <= {path[0]}, "the rest stays"
 
 
@@ -97,27 +97,27 @@ UNNAMED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("param", "message"), UNNAMED)
 def test_what_is_not_named_or_cannot_be_missed_stays(param: Any, message: str) -> None:
-    assert culprit(full(), param, message) is None
+    assert refused_field(full(), param, message) is None
 
 
 def test_a_phone_call_has_formats_and_turns_whatever_is_refused() -> None:
     semantic = full(config=realtime_config(turn_detection="semantic_vad"))
-    path = culprit(semantic, "session.audio.input.turn_detection.type", "")
+    path = refused_field(semantic, "session.audio.input.turn_detection.type", "")
     assert path is not None
     left = without(semantic, [path])
     turns = {"type": "server_vad", "create_response": True, "interrupt_response": True}
     assert left["audio"]["input"]["turn_detection"] == turns
-    assert culprit(left, "session.audio.input.turn_detection", "") is None, "there is no other form"
-    path = culprit(left, "session.audio.output.format", "")
+    assert refused_field(left, "session.audio.input.turn_detection", "") is None, "there is no other form"
+    path = refused_field(left, "session.audio.output.format", "")
     assert path is not None
     left = without(left, [path])
     assert left["audio"]["output"]["format"] == session_config.PCM24
     assert left["audio"]["input"]["format"] == session_config.PCMU
-    assert culprit(left, "session.audio.output.format", "") is None
+    assert refused_field(left, "session.audio.output.format", "") is None
 
 
 def test_it_stays_left_out_of_every_part_of_a_session() -> None:
-    paths: list[Path] = [
+    paths: list[FieldPath] = [
         ("audio", "input", "turn_detection", "threshold"),
         ("audio", "output", "format"),
         ("tools", "mcp:shop", "require_approval"),
@@ -174,10 +174,10 @@ def taken_or_refused(session: dict[str, Any]) -> dict[str, Any] | Refusal:
 def test_a_server_takes_the_session_without_what_it_refuses(what: str) -> None:
     session = full()
     FOREIGN[what](session)
-    paths: list[Path] = []
+    paths: list[FieldPath] = []
     taken = taken_or_refused(session)
     while isinstance(taken, Refusal):
-        path = culprit(without(session, paths), taken.param, taken.message)
+        path = refused_field(without(session, paths), taken.param, taken.message)
         assert path is not None, taken.message
         assert path not in paths
         paths.append(path)
@@ -188,38 +188,44 @@ def test_a_server_takes_the_session_without_what_it_refuses(what: str) -> None:
 
 
 def test_memory_is_bounded_and_fades() -> None:
-    memory, session = Memory(), full()
+    now = 0.0
+    memory, session = RefusedFields(lambda: now), full()
     for n in range(1000):
-        memory.keep(str(n), session, [("reasoning",)], float(n))
+        now = float(n)
+        memory.keep(str(n), session, [("reasoning",)])
     assert len(memory._known) == 64
-    assert memory.recall("999", session, 1000) == (("reasoning",),)
-    assert memory.recall("0", session, 1000) == ()
-    assert memory.recall("999", session, 999 + 3600) == ()
-    memory.keep("999", session, [("reasoning",)], 999 + 3600)
-    assert memory.recall("999", session, 999 + 3601) == (("reasoning",),)
-    memory.keep("x", session, (), 0)
-    assert memory.recall("x", session, 0) == ()
+    now = 1000.0
+    assert memory.recall("999", session) == (("reasoning",),)
+    assert memory.recall("0", session) == ()
+    memory.keep("999", session, [("reasoning",)])
+    now = 999.0 + 3600
+    assert memory.recall("999", session) == (), "and it is not kept longer for being refused again"
+    memory.keep("999", session, [("reasoning",)])
+    now += 1
+    assert memory.recall("999", session) == (("reasoning",),)
+    memory.keep("x", session, ())
+    assert memory.recall("x", session) == ()
 
 
 def test_what_is_remembered_is_what_was_refused_and_nothing_else_of_that_name() -> None:
-    paths: list[Path] = [
+    paths: list[FieldPath] = [
         ("tools", "mcp:shop", "foo"),
         ("audio", "input", "transcription"),
         ("audio", "input", "format"),
     ]
-    memory, session = Memory(), full(HANG_UP, {**SHOP, "foo": 1})
-    memory.keep("a", session, paths, 0)
-    assert list(memory.recall("a", full({**SHOP, "foo": 1}), 1)) == paths, "other tools, other places"
-    assert memory.recall("b", session, 1) == ()
+    memory, session = RefusedFields(), full(HANG_UP, {**SHOP, "foo": 1})
+    memory.keep("a", session, paths)
+    assert list(memory.recall("a", full({**SHOP, "foo": 1}))) == paths, "other tools, other places"
+    assert memory.recall("b", session) == ()
     mended = full(SHOP, config=realtime_config(transcription_model="whisper-1", engine_audio="pcm24"))
-    assert memory.recall("a", mended, 1) == ()
+    assert memory.recall("a", mended) == ()
 
 
 # The adapter
 
 
 def with_tools(one: Client, *tools: dict[str, Any]) -> None:
-    one.engine = OpenAIRealtime(one.engine._config, SessionContext("call", tools=tools), one.hear, one.engine._account)
+    one.engine = OpenAIRealtime(one.config, SessionContext("call", tools=tools), one.hear, one.engine._account)
 
 
 async def picky(peer: Peer, event: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def test_responses_that_run_are_cancelled_once_and_not_heard() -> None:
         async with client() as one:
             peer = await ready(one)
             await peer.send("response.created", response={"id": "r1"})
-            await one.until(lambda: one.engine._responses.running)
+            await one.until(lambda: one.engine._responses.queue.running)
             before = len(peer.events)
             one.engine.wind_up(speaking=False)
             await peer.send("response.output_audio.delta", response_id="r1", item_id="a", content_index=0, delta="////")

@@ -334,7 +334,7 @@ async def unharmed(the: World) -> None:
     assert not the.wrong, _story(the, f"{len(the.wrong)} answers of 5xx: {the.wrong[0][:2000]}")
     health = await the.process.health()
     assert health["journal"]["ok"], health
-    lost = {name: health["journal"].get(name, 0) for name in ("lost", "left_out", "failures")}
+    lost = {name: health["journal"].get(name, 0) for name in ("lost", "unwritable", "failures")}
     assert not any(lost.values()), _story(the, f"records are not written: {lost}")
     the.telnyx.exchange.faults = Faults()
     the.realtime.script = Script.tone(0.2)

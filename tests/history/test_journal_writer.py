@@ -200,7 +200,7 @@ def test_a_commit_of_which_nobody_is_told_is_not_made_twice(database_url: str, m
                 one.note(step(3))
                 await until(lambda: not one.waiting, "the journal to go on", 5)
             assert [record.step for record in await store.journal(CALL)] == [0, 1, 2, 3]
-            assert (one.counts["left_out"], one.counts["lost"]) == (0, 0)
+            assert (one.counts["unwritable"], one.counts["lost"]) == (0, 0)
 
     asyncio.run(main())
 
@@ -253,7 +253,7 @@ def test_a_record_that_no_database_takes_is_left_out_alone(database_url: str, ca
             one.note(JournalEntry("x" * 10, 1 << 80, 3.0, {"event": "nonsense"}))
             await one.append(step(1))
             assert [record.step for record in await store.journal(CALL)] == [0, 0, 1]
-            assert (one.counts["left_out"], one.counts["lost"]) == (1, 0)
+            assert (one.counts["unwritable"], one.counts["lost"]) == (1, 0)
             (item,) = await store.items((await store.conversation(CALL) or {})["id"])
             assert item["text"] == "ab ? c"
 

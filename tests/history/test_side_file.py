@@ -98,9 +98,9 @@ def test_poison_is_left_out_and_all_others_are_on_record(
             for call in (CALL, OTHER):
                 assert [record.step for record in await store.journal(call)] == [0, 1, 2, 3, 3]
                 assert (await store.conversation(call) or {})["hangup_cause"] == "normal_clearing"
-            assert (one.counts["left_out"], one.counts["lost"], one.trouble) == (1, 0, "")
+            assert (one.counts["unwritable"], one.counts["lost"], one.trouble) == (1, 0, "")
         (kept,) = [msgspec.json.decode(line) for line in side.read_bytes().splitlines()]
-        assert (kept["call"], bool(kept["because"]), bool(kept["record"])) == (CALL, True, True)
+        assert (kept["call"], bool(kept["because"]), bool(kept["entry"])) == (CALL, True, True)
         assert stat.S_IMODE(side.stat().st_mode) == 0o600
 
     asyncio.run(main())
@@ -111,7 +111,7 @@ def test_poison_alone_in_its_batch_is_no_trouble(database_url: str, tmp_path: Pa
         async with journal(database_url, tmp_path / "side.jsonl") as (one, _):
             one.note(note("tool_called", tool="t"))
             await one.flushed()
-            assert (one.counts["left_out"], one.counts["failures"], one.trouble) == (1, 0, "")
+            assert (one.counts["unwritable"], one.counts["failures"], one.trouble) == (1, 0, "")
 
     asyncio.run(main())
 
@@ -131,7 +131,7 @@ def test_an_error_that_names_nobody_is_the_records_own_once_another_can_be_writt
             await one.append(step(1))
             await until(lambda: not one.waiting, "the others to be written", 10)
             assert [record.step for record in await store.journal(CALL)] == [0, 1]
-            assert one.counts["left_out"] == 1
+            assert one.counts["unwritable"] == 1
 
     asyncio.run(main())
 
@@ -190,7 +190,7 @@ def test_many_of_a_kind_are_summed_up(database_url: str, tmp_path: Path, caplog:
                 one.note(note("tool_called", tool="t"))
             await one.append(step(1))
             await until(lambda: "more like it" in caplog.text, "the rest to be summed up", 5)
-            assert one.counts["left_out"] == 300
+            assert one.counts["unwritable"] == 300
 
     asyncio.run(main())
     assert caplog.text.count("and is left out") == 2

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.errors import CarrierError
+from callflow.journal.notes import Began
 from callflow.switchboard import number_ids
 from callflow.switchboard.number_ids import NumberIds
 
@@ -41,7 +42,7 @@ class Scene:
         self.ids.begin({"twilio": self.carrier})  # type: ignore[dict-item]
 
     def began(self, call: str, to: str = "+15550100002", **more: Any) -> None:
-        self.ids.began(call, {"carrier": "twilio", "to": to, "number": "", **more})
+        self.ids.began(call, Began(carrier="twilio", to_number=to, **more))
 
     async def answered(self) -> None:
         self.carrier.may_answer.set()
@@ -103,8 +104,8 @@ def test_nothing_is_asked_that_is_known_or_is_no_number() -> None:
         the.began("a", number="PN1")
         for to in ("", "1001", "anonymous", "sip:sales@example.com", "+12", "+1555010000200000000", "+1555x"):
             the.began("b", to=to)
-        the.ids.began("c", {"carrier": "nobody", "to": "+15550100002"})
-        the.ids.began("d", {})
+        the.ids.began("c", Began(carrier="nobody", to_number="+15550100002"))
+        the.ids.began("d", Began())
         await the.answered()
         assert (the.carrier.asked, the.told) == ([], [])
 

@@ -24,7 +24,7 @@ from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
-from callflow.switchboard.session_overrides import Kept
+from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.auth import Admission, Entrance
 from callflow.web.console.history import add_history, full, whole_number
@@ -44,7 +44,7 @@ _MOST_WARNINGS: Final = 50
 def create_console(
     switchboard: Callable[[], Switchboard],
     history: History,
-    kept: Kept,
+    kept: SessionOverrides,
     *,
     host: str,
     redact: Redactor,

@@ -10,14 +10,14 @@ from quart import Quart, Response
 
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.history.history import History
-from callflow.switchboard.session_overrides import Kept
+from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.web.responses import answered, not_open, object_of
 
 
 _EXAMPLE: Final = '{"voice": "cedar"}'
 
 
-def add_session(app: Quart, history: History, kept: Kept) -> None:
+def add_session(app: Quart, history: History, kept: SessionOverrides) -> None:
     changes: set[asyncio.Task[Any]] = set()
 
     async def to_its_end(work: Coroutine[Any, Any, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Our public address: as it was set, learnt from a carrier's webhook, or opened by a tunnel."""
+"""Our public address: as it is configured, as a tunnel has it, or as a carrier's webhook was addressed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class PublicAddress:
-    """Where carriers reach us: as configured, else the tunnel, else as the newest verified webhook was addressed."""
+    """Where carriers reach us (http or https, host and port, no path): the address of PUBLIC_BASE_URL, else the
+    tunnel's, else the one that the newest verified webhook was sent to."""
 
     def __init__(self, configured: str, fallback: str) -> None:
+        """`fallback`: as long as nothing else is known."""
         self._configured = configured
         self._learned = fallback
         self.tunnel = ""
@@ -21,12 +23,12 @@ class PublicAddress:
 
     @property
     def known(self) -> str:
-        """What somebody has said it is; "": nobody has."""
+        """The address that is configured or a tunnel's; "": there is neither."""
         return self._configured or self.tunnel
 
     def of(self, host: str, forwarded_proto: str) -> str:
-        """How a request was addressed. What it says itself counts only where nothing is known: in development, behind
-        a tunnel whose address nobody has put into PUBLIC_BASE_URL."""
+        """Return the address that a request was sent to. Its own headers count only where no address is known: in
+        development, behind a tunnel whose address is not in PUBLIC_BASE_URL."""
         if self.known or not host:
             return self()
         local = host.rsplit(":", 1)[0] in _LOCAL
@@ -34,5 +36,5 @@ class PublicAddress:
         return f"{scheme}://{host}"
 
     def learn(self, address: str) -> None:
-        """A verified webhook was addressed like that."""
+        """Take the address that a verified webhook was sent to."""
         self._learned = address

@@ -1,4 +1,4 @@
-"""Where the carriers' media sockets come in: a token in the path, then the call's media stream."""
+"""Where the carriers' media sockets come in: the token in the path says which call a socket belongs to."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from callflow.web.public.request import Gate, read_request, read_to_the_end, ref
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
+"""What stands before the token."""
 
 
 class MediaEndpoint:
-    """ASGI: lends media sockets to their calls, below the web framework, and refuses every other WebSocket."""
+    """ASGI, around the public app: gives media sockets to their calls, and refuses every other WebSocket."""
 
     def __init__(
         self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
     ) -> None:
+        """`inner`: the app that answers everything that is no WebSocket."""
         self._inner, self._switchboard, self._address, self._gate = inner, switchboard, address, gate
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve one request or one WebSocket."""
         if scope["type"] != "websocket":
             await self._inner(scope, *read_to_the_end(receive, send))
             return
-        wire = AsgiWire(receive, send)
+        socket = AsgiWire(receive, send)
         await receive()  # websocket.connect
         await self._gate().hold(None)
         try:
@@ -37,18 +40,19 @@ class MediaEndpoint:
             call = self._switchboard().claim(_token(scope["path"]), handshake)
         except (Refused, Forged) as error:
             refusals.say("media", "media socket refused: %s", error)
-            await wire.refuse()
+            await socket.refuse()
             return
         try:
-            await wire.accept()
+            await socket.accept()
         except BaseException:
             call.unclaim_stream()
             raise
-        await call.attend(wire)
+        await call.attend(socket)
 
 
 def _token(path: str) -> str:
-    for door in MEDIA_PATHS:
-        if path.startswith(door):
-            return path.removeprefix(door)
+    """Return the token of a media path. Raises Refused for any other path."""
+    for start in MEDIA_PATHS:
+        if path.startswith(start):
+            return path.removeprefix(start)
     raise Refused("no such door")

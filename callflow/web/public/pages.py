@@ -1,6 +1,6 @@
-"""The pages of the public listener that are nobody's webhooks: signs of life, and what earlier systems had here.
+"""The pages of the public listener: whether it runs, where it is found, and paths that earlier systems had.
 
-They say nothing about calls. A path that a carrier uses too is shared: see `Door.only_with`.
+They say nothing about calls. A path that a carrier's webhooks use too is shared: see `WebhookRoute.only_with`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quart import Quart, Response, request
 
 Receive = Callable[[], Awaitable[Response]]
 Shared = dict[str, list[tuple[str, Receive]]]
-"""By path: under which parameter of a GET's query it is whose webhook."""
+"""By path: the parameters of a GET's query that make it a webhook, and the handler of that webhook."""
 
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STATUS: Final = """<!doctype html>
@@ -29,11 +29,13 @@ _STATUS: Final = """<!doctype html>
 
 
 class Address(Protocol):
+    """Our public address."""
+
     def __call__(self) -> str: ...
 
 
 def create_pages(app: Quart, address: Address) -> Shared:
-    """Adds them to the app. Returns the paths that a carrier's webhook may share."""
+    """Add the pages to the app. `address`: returns our public address. Returns the paths that webhooks may share."""
     shared: Shared = {"/": []}
     commit = _commit()
 
@@ -46,7 +48,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
     @app.get("/health")
     async def health() -> Response:
-        """OK; and, so that somebody outside can tell that it is this server which answers, the `nonce` of the query."""
+        """Answer OK and, so that a tunnel can be checked from outside, the `nonce` of the query."""
         nonce = request.args.get("nonce", "")
         echo = f" {nonce}" if _NONCE.fullmatch(nonce) else ""
         return Response(f"OK{echo}", content_type="text/plain")
@@ -61,7 +63,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
     @app.get("/api/version")
     async def about() -> dict[str, Any]:
-        """`routes`: the paths of this listener."""
+        """Answer the commit that runs, the time, and the paths of this listener."""
         routes = sorted({rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"})
         return {"ok": True, "commit": commit, "time": datetime.now(UTC).isoformat(), "routes": routes}
 
@@ -69,7 +71,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
 
 def _commit() -> str:
-    """Of the checkout that runs; of an installed package its version."""
+    """Return the commit of the checkout that runs; of an installed package, its version."""
     git = Path(__file__).parents[3] / ".git"
     try:
         head = (git / "HEAD").read_text(encoding="utf-8").strip()

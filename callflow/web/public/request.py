@@ -1,10 +1,13 @@
-"""A request of the public listener, read within bounds of bytes and seconds."""
+"""A request of the public listener, read within bounds of bytes and seconds; and how it is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from typing import Any, Final, Protocol
+
+import msgspec
+from quart import Response
 
 from callflow.contracts.carrier import Request
 from callflow.contracts.events import Signal
@@ -15,35 +18,58 @@ from callflow.web.public.address import PublicAddress
 log = logging.getLogger(__name__)
 
 MOST_BODY: Final = 1 << 20
-"""Bytes of any request; a door may take fewer."""
+"""Bytes of any request; a webhook path may take fewer."""
 BODY_SECONDS: Final = 10
+"""How long a body may take to arrive."""
 _LINGER_SECONDS: Final = 2.0
 """How long a sender that is refused early may take to finish sending."""
 MOST_PATH: Final = 80
+"""Characters of a refused path in the log."""
+_MOST_MESSAGE: Final = 300
+"""Characters of an error: it may quote the request."""
+
+refusals: Final = RepeatedWarnings(log)
+"""Warnings about refused requests. Strangers can cause them, so they are counted rather than repeated."""
 
 
 class Gate(Protocol):
+    """Holds requests back while the server starts, until it is known which calls the process before had."""
+
     async def hold(self, signal: Signal | None) -> None:
-        """Returns when it may be let in (None: a media socket): at once, but for a moment after the start."""
+        """Return when the request may go on: at once, but for a moment after the start. None: it opens a media
+        socket."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:
+    """Make a carrier's request out of an ASGI scope. Its URL is the one that the carrier used, under the public
+    address. `socket`: it opens a media socket, so the URL begins with ws or wss."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     base = address.of(headers.get("host", ""), headers.get("x-forwarded-proto", "").split(",")[0].strip())
     if socket:
         base = "ws" + base.removeprefix("http")
     query = scope["query_string"].decode("latin-1")
-    return Request(method, scope["path"], headers, body, url=base + _target(scope), query=query)
+    return Request(method, scope["path"], headers, body, url=base + target_of(scope), query=query)
 
 
-def _target(scope: Any) -> str:
-    """Path and query as they came: signatures are made over them."""
-    path: bytes = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-    return path.decode("latin-1")
+def target_of(scope: Any) -> str:
+    """Return path and query byte for byte as they came: signatures are made over them."""
+    target: bytes = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    return target.decode("latin-1")
+
+
+def error_response(status: int, message: str) -> Response:
+    """Make the answer to a request that failed: `{"success": false, "error": message}`. With 503 it says when to try
+    again."""
+    body = msgspec.json.encode({"success": False, "error": message[:_MOST_MESSAGE]})
+    response = Response(body, status, content_type="application/json")
+    if status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
 
 
 def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
-    """Hold an early answer back until the request has been read: closing on unread data would destroy the answer."""
+    """Wrap ASGI's `receive` and `send`: an answer waits until the request has been read, because closing a connection
+    with unread data in it destroys the answer."""
     read = asyncio.Event()
 
     async def receiving() -> Any:
@@ -58,11 +84,7 @@ def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
                 async with asyncio.timeout(_LINGER_SECONDS):
                     await read.wait()
             except TimeoutError:
-                pass  # whoever sends for ever loses the answer
+                pass  # a sender that never ends loses the answer
         await send(message)
 
     return receiving, sending
-
-
-refusals: Final = RepeatedWarnings(log)
-"""Anybody can make one."""
