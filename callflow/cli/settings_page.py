@@ -49,8 +49,8 @@ Times are in seconds where a name ends in `_seconds` (fractions are fine), in mi
 _OF_A_CALL: Final = """\
 ## How a call is conducted
 
-These may differ from number to number: a table `[profiles.NAME]` in `settings.toml` lists its `numbers` and what differs
-for them. Operators may change these, and no others, for coming calls and in a live call."""
+These may differ from number to number: a table `[profiles.NAME]` in `settings.toml` lists its `numbers` and what
+differs for them. Operators may change these, and no others, for coming calls and in a live call."""
 _OF_THE_SERVER: Final = """\
 ## The server
 

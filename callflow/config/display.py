@@ -1,7 +1,7 @@
-"""How settings are shown: in `--check`, in what is said about a value that cannot be used, and wherever else. Pure.
+"""How settings are shown: in `--check`, and in messages about a value that cannot be used. Pure.
 
-A secret has at most its last four characters shown, an address its host and path; and any other setting may hold one
-that somebody has put into the wrong place.
+Of a secret at most the last four characters are shown, of an address its host and path. Any other setting may hold a
+secret that was put into the wrong place, so every value is checked before it is shown.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from callflow.contracts.secret_text import Secrets
 _IS_ADDRESS: Final = re.compile(r"_(url|uri|dsn|base|proxy)$")
 _IS_PLACE: Final = re.compile(r"(^|_)host$")
 _PUBLIC: Final = frozenset({"telnyx_public_key"})
-"""Named like secrets, and none."""
+"""Settings whose name looks like a secret's, although their value is public."""
 _MARKED: Final = re.compile("[@?#]")
 _MOST_QUOTED: Final = 80
-"""Characters of a value that is quoted; what is longer is no number and no choice that somebody mistyped."""
+"""Characters of a value that may be quoted in a message; a mistyped number or choice is shorter."""
 
 
 def masked(settings: OriginSettings) -> list[tuple[str, str, str]]:
-    """Name, value and origin of every setting."""
+    """Return name (in capitals), value as it may be shown, and origin of every setting."""
     rows = []
     known = secrets_of(settings)
     for name in type(settings).model_fields:
@@ -43,8 +43,10 @@ def masked(settings: OriginSettings) -> list[tuple[str, str, str]]:
 
 
 def secrets_of(settings: OriginSettings) -> Secrets:
-    """All that is secret in them, each part of a list by itself; but for what is so short, or so plain a word, that any
-    text might hold it."""
+    """Return everything in the settings that is secret: keys, each part of a list, and passwords in addresses.
+
+    A secret that is so short or so plain a word that any text may hold it is left out.
+    """
     found: list[str] = []
     for name in type(settings).model_fields:
         given = getattr(settings, name)
@@ -57,8 +59,10 @@ def secrets_of(settings: OriginSettings) -> Secrets:
 
 
 def misplaced(settings: OriginSettings, origin: str = "") -> list[str]:
-    """A line for each secret in a setting that is none: those are shown, sent and written down. `origin`: where all of
-    them come from; "": each knows."""
+    """Return one line for each secret that stands in a setting that is not for secrets, and so would be shown and sent.
+
+    `origin`: where all values come from; "": each setting has its own origin.
+    """
     texts = {name: getattr(settings, name) for name in type(settings).model_fields if name not in _PUBLIC}
     known = {given.get_secret_value() for given in texts.values() if isinstance(given, SecretStr)}
     return [
@@ -69,7 +73,7 @@ def misplaced(settings: OriginSettings, origin: str = "") -> list[str]:
 
 
 def value(name: str, text: str, known: Secrets) -> str:
-    """The value of a setting that is not secret itself. `known`: the secrets of the others."""
+    """Return the value of a setting as it may be shown. `known`: the secrets of all settings."""
     if is_address(name):
         return addresses.shown(text)
     if name in _PUBLIC:
@@ -82,7 +86,7 @@ def value(name: str, text: str, known: Secrets) -> str:
 
 
 def quoted(name: str, text: str, known: Secrets = secret_text.NONE) -> str:
-    """`="value"` of a setting that cannot be used; "" where the value, or what it was meant to be, may be secret."""
+    """Return `="value"` for a message about a setting; "" when the value, or what it was meant to be, may be secret."""
     if len(text) > _MOST_QUOTED or not text.isprintable() or is_address(name) or _IS_PLACE.search(name):
         return ""
     return (
@@ -91,24 +95,25 @@ def quoted(name: str, text: str, known: Secrets = secret_text.NONE) -> str:
 
 
 def key(name: str) -> str:
-    """A name that is no setting's, in quotes: it may be a secret that stands in the wrong place."""
+    """Return an unknown name in quotes, or words in its place: it may be a secret that stands in the wrong place."""
     is_shown = len(name) <= _MOST_QUOTED and name.isprintable() and not secret_text.may_be_secret(name)
     return f'"{name}"' if is_shown else "that is not shown, because it looks like a secret"
 
 
 def text(given: str) -> str:
-    """What somebody wrote, in quotes, unless it may be a secret."""
+    """Return a text from a file in quotes, or words in its place when it may be a secret."""
     return (
         f'"{given}"' if len(given) <= _MOST_QUOTED and not secret_text.may_be_secret(given) else "one that is not shown"
     )
 
 
 def mask(text: str) -> str:
-    """A secret, fit to be shown: its last four characters, and not even those of a short one."""
+    """Return a secret as it may be shown: `set (…` and its last four characters, of a short one `set`, else `missing`."""
     if not text:
         return "missing"
     return f"set (…{text[-4:]})" if len(text) >= TOKEN_CHARACTERS else "set"
 
 
 def is_address(name: str) -> bool:
+    """Return whether the setting of this name holds an address, which may hold a password."""
     return _IS_ADDRESS.search(name) is not None

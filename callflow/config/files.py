@@ -1,6 +1,6 @@
-"""The two files that settings are in: where they are found, and what stands in them.
+"""The two files that hold settings, `settings.toml` and `.env`: where they are found, and how they are read.
 
-Which names are settings, this file does not know.
+Nothing here depends on which names are settings.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from callflow.contracts import secret_text
 
 
 HOME: Final = Path(__file__).resolve().parents[2]
-"""Where Callflow lies: settings that are not in the current folder are looked for there."""
+"""The folder of `server.py`: a file that is not in the current folder is looked for there."""
 _QUOTES: Final = "“”„‟«»‘’‚"  # noqa: RUF001 - these are meant
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 def find(name: str | Path) -> Path:
-    """The first that is there: in the current folder, beside `server.py`. None is: that in the current folder.
+    """Return the path in the current folder, or the one beside `server.py` if only that one exists.
 
-    An absolute path is only itself.
+    An absolute path is returned as it is.
     """
     here = Path(name)
     there = HOME / name
@@ -37,12 +37,15 @@ def find(name: str | Path) -> Path:
 
 
 def label(path: Path) -> str:
-    """How a file is called in what is said about it: by its name, unless it was not found where somebody would look."""
+    """Return what a message calls this file: its name, or its whole path when it is not in the current folder."""
     return str(path) if path.is_absolute() and path.parent == HOME != Path.cwd() else path.name
 
 
 def read(path: Path, problems: list[str]) -> str | None:
-    """None: it is not there, or cannot be read, which is a problem."""
+    """Return the text of a file, or None when there is no such file or it cannot be read.
+
+    A file that cannot be read adds a line to `problems`.
+    """
     name = label(path)
     try:
         # utf-8-sig: editors on Windows put a byte order mark first.
@@ -71,6 +74,7 @@ def read(path: Path, problems: list[str]) -> str | None:
 
 
 def toml(text: str, name: str, problems: list[str]) -> dict[str, Any]:
+    """Parse TOML. An error adds a line to `problems`, and the result is then empty. `name`: the file's, for that line."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -80,7 +84,11 @@ def toml(text: str, name: str, problems: list[str]) -> dict[str, Any]:
 
 
 def env(text: str, name: str, warnings: list[str]) -> dict[str, str | None]:
-    """The variables of a `.env` file, the last one of each name in any case; what is not of that form is a warning."""
+    """Parse the text of a `.env` file into its variables: the last one of each name, whatever its case.
+
+    Each line that is no `NAME=value`, and each value that looks like a slip, adds a line to `warnings`. `name`: the
+    file's, for those lines.
+    """
     kept: list[str] = []
     lines: dict[str, tuple[str, int]] = {}
     for binding, line in _bindings(text):
@@ -105,8 +113,11 @@ def env(text: str, name: str, warnings: list[str]) -> dict[str, str | None]:
 
 
 def _bindings(text: str) -> Iterator[tuple[Binding, int]]:
-    """Each statement and its line. One that is wrong is its first line alone: the parser would take what follows a
-    quote that is not closed for a part of it."""
+    """Yield each statement and the number of its line.
+
+    A quote that is not closed would swallow the lines after it. So only the first line of such a statement is yielded,
+    as an error, and parsing goes on behind that line.
+    """
     at = 0
     while at < len(text):
         for binding in parse_stream(io.StringIO(text[at:])):

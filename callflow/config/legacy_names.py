@@ -1,6 +1,6 @@
-"""The names of earlier systems: each is understood, or said to be ignored, with the reason.
+"""Names of earlier systems: each is translated to a setting, or a warning says why it is not used.
 
-Our own names win over these in the same layer.
+The settings' own names win over these in the same layer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from callflow.config import display
 
 
 Translate = Callable[[str], dict[str, Any]]
-"""Raises ValueError, with what the value must be, for one that cannot be translated."""
+"""Turns a value into settings by name. Raises ValueError, with what the value must be, when it cannot."""
 _ON: Final = ("1", "true", "yes", "on")
 _OFF: Final = ("0", "false", "no", "off")
 _CHUNK_MS: Final = 50
-"""What one of its chunks was."""
+"""The length of one chunk in the system that counted in chunks."""
 _LEVELS: Final = {"notset": "debug", "trace": "debug", "warn": "warning", "critical": "error", "fatal": "error"}
-"""Of Python's logging and of others, those that are not ours."""
+"""Levels of other systems, in terms of LOG_LEVEL."""
 
 
 def _as(name: str) -> Translate:
@@ -73,7 +73,7 @@ def _log_level(value: str) -> dict[str, Any]:
 
 
 def _realtime_url(value: str) -> dict[str, Any]:
-    """`https://host/v1`, to which its REST paths are added, as the WebSocket beside them."""
+    """Translate the base of the REST API (`https://host/v1`) to the address of the WebSocket beside it."""
     scheme, colon, rest = value.strip().partition("://")
     if scheme.lower() not in ("http", "https") or not colon or "?" in rest or "#" in rest:
         raise ValueError("https://HOST/v1")
@@ -121,7 +121,7 @@ _MEANT: Final[dict[str, Translate]] = {
     "LOGLEVEL": _log_level,
     "SYSTEM_MESSAGE": _as("instructions"),
 }
-"""In this order, so that what switches something off comes after what chooses it."""
+"""How each is translated, in this order: a name that switches something off comes after one that chooses it."""
 
 _LATER: Final = "belongs to a part of Callflow that is not there yet"
 _FOLLOWS: Final = "the address follows from PUBLIC_BASE_URL"
@@ -131,7 +131,7 @@ _RECORD: Final = "calls are kept in DATABASE_URL"
 _KEYS: Final = "keys are never taken from a request"
 _OF_KEY: Final = "an OpenAI key belongs to one project; use that project's OPENAI_API_KEY"
 _NO_CALLS_OUT: Final = "Callflow answers calls, and makes none yet"
-_NOT_USED: Final[dict[str, str]] = {
+_NOT_USED: Final[dict[str, str]] = {  # by name: why it is not used
     "REALTIME_INPUT_AUDIO_RATE": "a telephone line has 8000 Hz, and the interface takes no other rate for it",
     "SAMPLE_RATE": "a telephone line has 8000 Hz, and the interface takes no other rate for it",
     "REALTIME_TRANSCRIPTION_SEGMENTS": "the interface has no such parameter any more",
@@ -174,6 +174,7 @@ _NOT_USED: Final[dict[str, str]] = {
 }
 
 NAMES: Final = frozenset(_MEANT) | frozenset(_NOT_USED)
+"""All names of earlier systems, in capitals."""
 _SETTINGS: Final = {
     "REALTIME_VAD_SEMANTIC": "turn_detection", "REALTIME_TRANSCRIPTION_LOGPROBS": "transcription_logprobs",
     "REALTIME_TRANSCRIPTION_ENABLED": "transcription_model", "REALTIME_TRANSCRIBE_INPUT": "transcription_model",
@@ -181,11 +182,11 @@ _SETTINGS: Final = {
     "TWILIO_STARTUP_BUFFER_CHUNKS": "warm_up_ms", "TWILIO_STARTUP_DELAY_S": "twilio_pause_seconds",
     "CHUNK_LENGTH_S": "join_ms", "OPENAI_BASE_URL": "openai_realtime_url", "OPENAI_API_BASE": "openai_realtime_url",
 }  # fmt: skip
-"""Those that need another value under our name."""
+"""The setting of each name whose values are translated as well."""
 
 
 def setting_of(name: str) -> str | None:
-    """Our name for one of theirs, in any case."""
+    """Return the setting for a name of an earlier system, in any case; None: there is none."""
     translate = _MEANT.get(name.upper())
     if translate is None:
         return None
@@ -193,9 +194,10 @@ def setting_of(name: str) -> str | None:
 
 
 def translated(given: Mapping[str, str], warnings: list[str], where: str = "") -> tuple[dict[str, Any], dict[str, str]]:
-    """What these names say, in our own settings, and as which of them each setting was written.
+    """Translate variables: returns values by setting, and for each setting the name that it was written as.
 
-    `given`: the variables of one layer, `where`, by their names in capitals; none is blank.
+    `given`: the variables of one layer by their names in capitals; none is blank. `where`: the layer, for the lines that
+    are added to `warnings` for each name that is not used.
     """
     found: dict[str, Any] = {}
     written_as: dict[str, str] = {}

@@ -1,6 +1,7 @@
-"""Where settings are read: the layers, from the weakest to the strongest, and what is said about each name in them.
+"""Read the settings: merge the layers, from the weakest to the strongest, and warn of names that are not used.
 
-Whatever somebody has written down is used, or it is said that it is not, and why.
+The layers are `settings.toml`, `.env`, the environment and the command line. Every name in them is used, or a warning
+says that it is not, and why.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ def load(
     toml: str | Path | None = "settings.toml",
     env_file: str | Path | None = ".env",
 ) -> Settings:
-    """Read all settings. A relative path is looked for in the current folder, then beside `server.py`; an absolute one
-    is that file; a file that is nowhere is skipped.
+    """Read all settings.
 
-    `argv_overrides`: what the command line said, by setting name; None means not given. An empty value counts as not
+    A relative path is looked for in the current folder, then beside `server.py`; a file that does not exist is skipped.
+    `argv_overrides`: values of the command line by setting name; None means not given. An empty value counts as not
     given in the environment and in `.env`, but as empty on the command line and in `settings.toml`.
+
     Raises SettingsError with one line for each problem.
     """
     problems: list[str] = []
@@ -71,22 +73,23 @@ _QUOTED: Final = re.compile("(?s)\"[^\"]*\"|'[^']*'")
 
 @dataclass(frozen=True)
 class Layer:
-    """What one source says, by the settings' own names."""
+    """The values of one source, by the settings' own names."""
 
     name: str
     values: dict[str, Any]
     written_as: Mapping[str, str] = field(default_factory=dict)
-    """Under which other name a setting stands there."""
+    """By setting: the other name under which it stands there."""
 
     def origin(self, name: str) -> str:
+        """Return where a value of this layer came from: `.env`, or `.env, as PUBLIC_URL`."""
         other = self.written_as.get(name)
         return f"{self.name}, as {other}" if other else self.name
 
 
 def _named(name: str, variables: Mapping[str, str | None], warnings: list[str]) -> Layer:
-    """The settings among variables, whose names may be in any case; empty values are dropped.
+    """Return the settings among variables, whose names may be in any case; empty values are dropped.
 
-    Of several names for one setting its own wins, and then one that is as good.
+    Of several names for one setting its own name wins, then an alias, then a name of an earlier system.
     """
     given = {key.upper(): value for key, value in variables.items() if value is not None and value.strip()}
     values, written_as = legacy_names.translated(given, warnings, f" ({name})")
@@ -130,9 +133,9 @@ def _env_layer(path: str | Path | None, files: list[Path], problems: list[str], 
 
 
 def _unknown(variables: Mapping[str, str | None], *, among_others: bool = False) -> tuple[list[str], list[str]]:
-    """A line for each name that was meant for us and is none of ours; and the names that are like none of ours.
+    """Return a line for each unknown name that was probably meant for Callflow, and the other unknown names.
 
-    `among_others`: most of them are not for us.
+    `among_others`: most of the names are not for Callflow.
     """
     lines: list[str] = []
     foreign: list[str] = []
@@ -176,7 +179,7 @@ def _toml_layer(path: str | Path | None, files: list[Path], problems: list[str],
 
 
 def _hint(key: str, value: object) -> str:
-    """What may have been meant by a key that is none."""
+    """Return what was probably meant by an unknown key of settings.toml; "": nothing that is known."""
     if suggestions.is_near(key, "profiles") and isinstance(value, dict | list):
         return ' — did you mean "profiles"?'
     if key == "numbers":
@@ -194,7 +197,7 @@ def _hint(key: str, value: object) -> str:
 
 
 def _read(path: str | Path | None, files: list[Path], problems: list[str]) -> tuple[str, str]:
-    """The text of a file, "" if there is none, and how it is called."""
+    """Return the text of a file ("" if there is none) and what messages call it."""
     if path is None:
         return "", ""
     found = settings_files.find(path)

@@ -1,4 +1,4 @@
-"""The files and folders that settings name: whether they are there, and can be used. Looked at once, at start."""
+"""Check at start that the files and folders which settings name exist and can be used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SQLITE: Final = re.compile(r"sqlite:///(.+?)(\?.*)?")
 
 
 def problems(settings: Settings) -> list[str]:
-    """What is named and cannot be used, one line each, with the setting and what to do."""
+    """Return a line for each file or folder that cannot be used, with the setting and what to do."""
     found = [*_tools(settings), *_data(settings)]
     if file := _SQLITE.fullmatch(settings.database_url):
         found += _database(settings, Path(file[1]))
@@ -25,7 +25,7 @@ def problems(settings: Settings) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """A record that would be begun anew, while there is one beside `server.py`."""
+    """Return a line when a new database would be started although there is one beside `server.py`; else nothing."""
     here, home = Path.cwd(), files.HOME
     folder = Path(settings.data_dir)
     if here == home or folder.is_absolute() or settings.database_url:
@@ -40,12 +40,12 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def tools_file(settings: Settings) -> Path:
-    """The file of the tools: in the current folder, else beside `server.py`."""
+    """Return the path of the tools' file: in the current folder, else beside `server.py`."""
     return files.find(settings.tools_file)
 
 
 def cannot_use(settings: Settings, error: OSError) -> str:
-    """What to say when the data folder turned out to be of no use."""
+    """Return the message for a data folder that turned out to be unusable."""
     what = f"{error.strerror}): {_ANOTHER}" if error.strerror else f"{error})"
     return f"{_named(settings, 'data_dir')} cannot be used ({what}"
 
@@ -99,12 +99,12 @@ def _database(settings: Settings, file: Path) -> list[str]:
 
 
 def _of_shell(path: str) -> str:
-    """Only a shell would put a folder in the place of these."""
+    """Return what is wrong with a path that holds `~` or a variable, which only a shell replaces; "": nothing."""
     return "holds ~ or $, which only a shell knows: write the whole path" if re.match(r"~|.*\$\w", path) else ""
 
 
 def _trouble(folder: Path) -> str:
-    """Why this folder cannot be written to, or be made; "": it can."""
+    """Return why this folder cannot be written to, or be made; "": it can."""
     try:
         there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
         if not there.is_dir():
@@ -112,7 +112,7 @@ def _trouble(folder: Path) -> str:
     except OSError as error:
         return str(error.strerror or error)
     try:
-        # Tried, and not asked: for root everything seems to be allowed. Nothing is left of it.
+        # A real try, because permissions say nothing to root. The file is deleted at once.
         with tempfile.TemporaryFile(dir=there):
             return ""
     except OSError:

@@ -1,8 +1,8 @@
-"""Telephone numbers, however a carrier or a person writes them: one form for one number.
+"""Bring telephone numbers, however a carrier or a person writes them, into one form (E.164). Pure.
 
 `+1 (555) 010-0002`, `0015550100002`, `555 010 0002` where numbers are American, `tel:+1-555-010-0002;ext=5`,
 `sip:+15550100002@trunk.example:5060;transport=tls` and `"Ann" <sip:%2B15550100002@…>` are all `+15550100002`. What is
-no number (`1001` of a switchboard, `anonymous`, a name) is only itself.
+not a number (the extension `1001`, `anonymous`, a name) stays as it is.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ _URI: Final = re.compile(r"(?:sips?|tel|callto):([^@>]*)(?:@[^>]*)?", re.IGNOREC
 _EXTENSION: Final = re.compile(
     r"(?:;ext=|[;,]*\s*(?:ext(?:ension)?\.?|x|#)\s*)[0-9]{1,8}$|[,;pw]+[0-9*#,]{1,20}$", re.IGNORECASE
 )
-"""Of a number, or keys that are pressed after a pause."""
+"""The extension of a number, or keys to press after a pause."""
 _DIALLED: Final = re.compile(r"[0-9+*#().\-/\s\u00a0\u2010-\u2015]+")
 _SHORTEST_NATIONAL: Final = 7
-"""Digits; what is shorter and has no `+` is somebody's extension."""
+"""Digits; a shorter number without `+` is an extension."""
 _MOST: Final = 200
 
 
 class Numbers:
-    """`country`: the one whose numbers may be written without `+` and country code, as ISO 3166 (`US`, `DE`)."""
+    """Numbers as they are written in one country."""
 
     def __init__(self, country: str = USUAL_COUNTRY) -> None:
+        """`country`: whose numbers may be written without `+` and country code, as ISO 3166 (`US`, `DE`)."""
         self.country = country
         self.plain("5550100002")  # loads the country's numbering plan now, and not in a call
 
     def plain(self, given: str) -> str:
-        """The one form of this number; of what is none, the text itself without what a URI puts around it."""
+        """Return the number as `+` and digits; of what is not a number, the text without the parts of a URI."""
         text = user_part(given[:_MOST].strip())
         number = _EXTENSION.sub("", text)
         if _E164.fullmatch(number):
@@ -48,7 +49,7 @@ class Numbers:
         return self._parsed(number) or text
 
     def _parsed(self, number: str) -> str:
-        """In the international form; "": it is none."""
+        """Return the number in the international form; "": it is not a number."""
         spelled = f"+{number[2:]}" if number.startswith("00") else number
         for each in dict.fromkeys((spelled, number)):
             try:
@@ -60,20 +61,20 @@ class Numbers:
         return ""
 
     def assumes(self, given: str) -> bool:
-        """Whether it is written without a country code, so that it can only be one of `country`."""
+        """Return whether a number is written without a country code, so that `country` decides what it is."""
         number = _EXTENSION.sub("", user_part(given[:_MOST].strip()))
         digits = [each for each in number if each.isdigit()]
         is_dialled = _DIALLED.fullmatch(number) is not None and len(digits) >= _SHORTEST_NATIONAL
         return is_dialled and not number.startswith(("+", "00"))
 
     def told(self, given: str) -> str:
-        """The one form of a number; what is none stays as it was given."""
+        """Return the number as `+` and digits; what is not a number is returned unchanged."""
         plain = self.plain(given)
         return plain if plain.startswith("+") else given
 
 
 def user_part(text: str) -> str:
-    """Of a SIP or tel URI, with or without a name before it: who is called, and nothing of where."""
+    """Return the user part of a SIP or tel URI, with its extension; a text that is no URI is returned unchanged."""
     found = _URI.search(text)
     if found is None:
         return text
@@ -84,7 +85,7 @@ def user_part(text: str) -> str:
 
 
 def is_like_one(given: str) -> bool:
-    """Whoever wrote this meant a telephone number, and not somebody's extension or name: `+1555`, `1-800-FLOWERS`."""
+    """Return whether a text was meant as a telephone number, not as an extension or name: `+1555`, `1-800-FLOWERS`."""
     text = user_part(given.strip())
     if text.startswith("+") or re.search(r"\s", text):
         return True
@@ -94,13 +95,16 @@ def is_like_one(given: str) -> bool:
 
 
 def lacks_country(given: str, plain: str) -> bool:
-    """Whether a number was written without its country code, and could be another one elsewhere."""
+    """Return whether a number was written without its country code, so that it is another number in other countries.
+
+    `plain`: its form with country code.
+    """
     text = user_part(given.strip())
     return not text.startswith(("+", "00")) and text != plain[1:]
 
 
 def is_possible(plain: str) -> bool:
-    """Whether an international number has as many digits as those of its country have."""
+    """Return whether an international number has as many digits as numbers of its country have."""
     try:
         reason = phonenumbers.is_possible_number_with_reason(phonenumbers.parse(plain, None))
     except phonenumbers.NumberParseException:
@@ -109,7 +113,7 @@ def is_possible(plain: str) -> bool:
 
 
 def country_of(numbers: Iterable[str]) -> str:
-    """The country that most of these international numbers belong to; "": none does."""
+    """Return the country of most of these international numbers, as two letters; "": none has a country."""
     found: Counter[str] = Counter()
     for number in numbers:
         if number.strip().startswith("+"):
@@ -117,7 +121,7 @@ def country_of(numbers: Iterable[str]) -> str:
                 parsed = phonenumbers.parse(number, None)
             except phonenumbers.NumberParseException:
                 continue
-            # Numbers that are possible and not in use have no region: then it is the first of their country code.
+            # A number that is possible but not in use has no region: take the first one of its country code.
             first = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
             region = phonenumbers.region_code_for_number(parsed) or first
             if region not in ("ZZ", "001"):
@@ -126,5 +130,5 @@ def country_of(numbers: Iterable[str]) -> str:
 
 
 def is_country(name: str) -> bool:
-    """Whether there is a numbering plan for it."""
+    """Return whether these two letters are a country that has a numbering plan."""
     return name in phonenumbers.SUPPORTED_REGIONS

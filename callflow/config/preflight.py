@@ -1,4 +1,4 @@
-"""What keeps the server from starting, found in its settings alone."""
+"""Find what keeps the server from starting, in its settings alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from callflow.config.settings import Settings
 
 
 def check_serve(settings: Settings) -> list[str]:
-    """What keeps `serve` from starting, one line each; empty when nothing does."""
+    """Return a line for each problem that keeps `serve` from starting; empty when nothing does."""
     problems: list[str] = []
     if not settings.openai_api_key:
         problems.append(
@@ -28,7 +28,7 @@ def check_serve(settings: Settings) -> list[str]:
 
 
 def _check_carriers(settings: Settings) -> list[str]:
-    """A carrier with none of its keys is off; with only some of them, somebody meant to set it up."""
+    """Return the problems of the carriers. One without any of its keys is off; some of its keys are a mistake."""
     problems: list[str] = []
     telnyx = settings.telnyx_api_key or settings.telnyx_public_key
     twilio = settings.twilio_account_sid or settings.twilio_auth_token

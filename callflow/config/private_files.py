@@ -1,8 +1,8 @@
-"""Folders and files for their owner alone: they hold keys, and what callers have said.
+"""Make folders and files that only their owner can read, because they hold keys and what callers have said.
 
-What Callflow made is narrowed to that where an earlier version, or somebody's umask, has left it open. What others may
-be using as well is left as it is: a folder that is not ours alone, a home, the folder that we were started in. The
-files that we make in such a folder are private nonetheless.
+Folders and files of Callflow that an earlier version, or the umask, has left open to others are narrowed. What others
+may be using as well is left as it is: a folder with files of others, a home, the current folder. The files that
+Callflow makes in such a folder are private nevertheless.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Final
 
 _OTHERS: Final = 0o077
 _INNER: Final = ("recordings",)
-"""Folders that are made in a data folder."""
+"""Folders that Callflow makes in a data folder."""
 _ANYBODYS: Final = frozenset({*_INNER, "lost+found"})
-"""A folder with any other one in it is not a data folder alone."""
+"""A folder that holds any other folder is not used as a data folder only."""
 
 
 def make(folder: Path) -> None:
-    """A folder for its owner alone; one that is there stays as it is. Raises OSError."""
+    """Make a folder that only its owner can read; one that exists stays as it is. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.mkdir(mode=0o700)
@@ -32,7 +32,7 @@ def make(folder: Path) -> None:
 
 
 def make_ours(folder: Path) -> None:
-    """The same for a data folder, or one in it: what is there is narrowed, if it is ours. Raises OSError."""
+    """Make a data folder, or narrow one that exists and is ours, with the files in it. Raises OSError."""
     make(folder)
     for each in (folder, *(folder / name for name in _INNER)):
         with contextlib.suppress(FileNotFoundError):
@@ -40,7 +40,7 @@ def make_ours(folder: Path) -> None:
 
 
 def make_private(file: Path) -> None:
-    """A file that is there becomes its owner's alone, if that is us. Raises OSError."""
+    """Narrow a file that exists and is ours, so that only its owner can read it. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         _narrow_file(file, file.stat())
 
@@ -51,7 +51,7 @@ def _narrow(folder: Path) -> None:
         return
     with contextlib.suppress(PermissionError):  # a file system without modes
         folder.chmod(0o700)
-    # Whoever has them open, or knows of another way to them, could still read these.
+    # The files as well: a process that has the folder open could still read them.
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
@@ -80,5 +80,5 @@ def _is_of_others(folder: Path, status: os.stat_result) -> bool:
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Windows has no such owners, and no such modes."""
+    """Return whether a file belongs to this user; False on Windows, which has no such owners and modes."""
     return hasattr(os, "geteuid") and status.st_uid == os.geteuid()

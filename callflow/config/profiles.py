@@ -1,5 +1,5 @@
-"""What holds for one call: the settings, then the profile of the number that was dialled, then what was asked of this
-call alone. Checked before a call begins, never in one."""
+"""The settings of one call: those of the files, then the profile of the number that was dialled, then changes for this
+call alone. All are checked before a call begins, never during one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _NUMBERS: Final = "numbers"
 
 
 class Profiles:
-    """Raises SettingsError, with a line for each problem, when a profile cannot be used."""
+    """The profiles of settings.toml, each with its settings, found by telephone number."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError, with a line for each problem, when a profile cannot be used."""
         self._settings = settings
         self._by_number: dict[str, tuple[str, Settings]] = {}
         self.warnings: list[str] = []
         problems: list[str] = []
         self.numbers = phone_numbers.Numbers(country(settings))
-        """How numbers are told apart."""
+        """Brings numbers into the form in which they are compared."""
         if not phone_numbers.is_country(self.numbers.country):
             where = settings.origin("default_country")
             problems.append(f"DEFAULT_COUNTRY ({where}): no country has the code {self.numbers.country}")
@@ -36,7 +37,10 @@ class Profiles:
             raise SettingsError(problems, self.warnings)
 
     def for_call(self, to_number: str, override: Mapping[str, Any] | None = None) -> Settings:
-        """The settings of a call to this number. Raises SettingsError when `override` cannot be used."""
+        """Return the settings of a call to this number, with `override` (values by setting) on top.
+
+        Raises SettingsError when `override` cannot be used.
+        """
         _, settings = self._by_number.get(self.numbers.plain(to_number), ("", self._settings))
         if not override:
             return settings
@@ -47,11 +51,11 @@ class Profiles:
         return chosen
 
     def all(self) -> dict[str, Settings]:
-        """By name; "": those of all other numbers."""
+        """Return the settings of each profile by its name; "": those of all other numbers."""
         return {"": self._settings} | dict(self._by_number.values())
 
     def name_for(self, to_number: str) -> str:
-        """ "": the number has no profile of its own."""
+        """Return the name of the number's profile; "": it has none."""
         return self._by_number.get(self.numbers.plain(to_number), ("", self._settings))[0]
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
@@ -80,7 +84,7 @@ class Profiles:
             self._by_number[plain] = (name, settings)
 
     def _listed(self, label: str, listed: object, problems: list[str]) -> list[str]:
-        """The numbers of a profile, as they are written."""
+        """Return the numbers of a profile, as they are written."""
         example = 'such as numbers = ["+15550100002"]'
         if not isinstance(listed, list) or not listed:
             problems.append(f"{label}: numbers must list the numbers that it is for, {example}")
@@ -96,7 +100,7 @@ class Profiles:
         return found
 
     def _about(self, label: str, number: str) -> list[str]:
-        """What is to be said of a number that may not be the one that was meant."""
+        """Return a warning for a number that no call will match, or that may not be the one that was meant."""
         plain = self.numbers.plain(number)
         if not plain.startswith("+") or not plain[1:].isdigit():
             if phone_numbers.is_like_one(number):
@@ -113,7 +117,7 @@ class Profiles:
 
 
 def _no_table(name: str, value: object) -> str:
-    """Of what stands in the place of a profile."""
+    """Return what is wrong with a value that stands in the place of a profile's table."""
     if isinstance(value, list) and all(isinstance(each, Mapping) for each in value) and value:
         return f"settings.toml: a profile is a table [profiles.{name}] in single brackets, and stands there once"
     if name == _NUMBERS or name in Settings.model_fields:
@@ -122,7 +126,7 @@ def _no_table(name: str, value: object) -> str:
 
 
 def _with(settings: Settings, changes: dict[str, Any], label: str, problems: list[str]) -> Settings:
-    """The settings with these changes, checked like any others."""
+    """Return the settings with these changes; what cannot be used adds a line to `problems`."""
     for key in changes:
         if key not in CallSettings.model_fields:
             what = "is no setting" if key not in Settings.model_fields else "holds for all calls, and cannot differ"
@@ -139,12 +143,12 @@ def _with(settings: Settings, changes: dict[str, Any], label: str, problems: lis
 
 
 def country(settings: Settings) -> str:
-    """Of numbers that are written without a country code."""
+    """Return the country (two letters) of numbers that are written without a country code."""
     return settings.default_country or phone_numbers.country_of(_listed(settings)) or phone_numbers.USUAL_COUNTRY
 
 
 def _listed(settings: Settings) -> list[str]:
-    """The numbers of all profiles, as far as they can be read."""
+    """Return the numbers of all profiles, as far as they can be read."""
     tables: list[object] = list(settings.profiles.values())
     found = [table.get(_NUMBERS) for table in tables if isinstance(table, Mapping)]
     return [str(number) for each in found if isinstance(each, list) for number in each]

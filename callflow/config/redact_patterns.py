@@ -1,4 +1,4 @@
-"""The patterns of REDACT_PATTERNS: compiled with RE2, and refused where they cannot be used."""
+"""Compile the patterns of REDACT_PATTERNS with RE2, and say why one cannot be used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def compile_pattern(pattern: str) -> Any:
-    """Make ready a regular expression in the syntax of RE2, which searches in linear time whatever the pattern.
+    """Compile a regular expression in the syntax of RE2, which searches in linear time whatever the pattern.
 
-    Raises ValueError with the reason when RE2 does not take it; no more of the pattern is in it than an operator.
+    Raises ValueError with the reason when RE2 does not accept it; the message quotes at most one operator of it.
     """
-    import re2  # only where there are patterns, and the settings are read before the loop runs
+    import re2  # loaded only when there are patterns; the settings are read before the loop runs
 
     options = re2.Options()
     options.never_capture = True
@@ -26,12 +26,12 @@ def compile_pattern(pattern: str) -> Any:
         if reason.startswith(("invalid perl", "invalid escape")) and re.fullmatch(r"\\[1-9gk]|\(\?P", shown):
             hint = "; it has no back-references"
         raise ValueError(f"RE2 says: {reason} {shown}".rstrip() + hint) from None
-    _ = made.reverseprogramsize  # is compiled when it is first needed, else on the loop
+    _ = made.reverseprogramsize  # compiles that part now; else its first use, on the loop, would
     return made
 
 
 def pattern_problem(pattern: str) -> str:
-    """Why it is no pattern for the settings; "" when it is one."""
+    """Return why a pattern cannot be used in the settings; "": it can."""
     try:
         found = compile_pattern(pattern).search(b"\xff\xff", 1, 1)  # in the middle of what is no character
     except ValueError as error:

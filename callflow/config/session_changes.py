@@ -1,7 +1,7 @@
-"""What somebody wants to be different in a call's session, as an object of JSON: settings by their names. Pure.
+"""Read changes to a call's session from a JSON object: settings by their names. Pure.
 
-What no session has any more, or not here, is left out and said; a value that cannot be is refused, and then nothing of
-the whole is taken.
+What a session does not have, or no longer, is left out with a warning. One value that cannot be used refuses all of the
+changes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from callflow.contracts.realtime_values import UNSENT, VOICES
 
 
 MOST_TEXT: Final = 40_000
-"""Characters of one text: more than the 16,384 tokens that a session of the model takes for all its instructions."""
+"""Characters of one text: more than the 16,384 tokens that a session of the model accepts as instructions."""
 MOST_NAMES: Final = 200
 _MOST_NUMBER: Final = 86_400_000
-"""A day in milliseconds: nothing of a call is larger."""
+"""A day in milliseconds; no value of a call is larger."""
 _MOST_GUESSES: Final = 20
 _LONGEST_NAME: Final = 60
 _LONGEST_SHOWN: Final = 40
@@ -39,17 +39,24 @@ _NOT_SENT: Final = {
 
 
 class Asked(NamedTuple):
+    """What `read` returns."""
+
     taken: dict[str, Any]
-    """By names of settings, in their proper form."""
+    """The changes: values by setting, as the settings have checked them."""
     warnings: list[str]
-    """What is not, and why: a line each."""
+    """A line for each change that is left out."""
 
 
 def read(
     body: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE, *, keeps: frozenset[str] = frozenset()
 ) -> Asked:
-    """`secrets`: those of the settings, which belong into no session. `keeps`: names that are taken, although no live
-    session takes them. Raises Refusal."""
+    """Check changes and return those that can be made.
+
+    `secrets`: those of the settings; a change that holds one is refused. `keeps`: names that are taken although a live
+    session does not accept them.
+
+    Raises SessionRefused with a line for each problem.
+    """
     if len(body) > MOST_NAMES:
         raise SessionRefused([f"A session has no {MOST_NAMES} settings, and {len(body)} are named."])
     wanted: dict[str, Any] = {}
@@ -77,7 +84,7 @@ def read(
             name = str(detail["loc"][0])
             custom = detail["ctx"]["error"] if detail["type"] == "value_error" else ""
             problems.append(f"{name} {custom or _must(name)}{_not(wanted[name])}")
-    if problems:  # then whatever else is wrong is told, too
+    if problems:  # the warnings are told as well, so that one answer names everything
         raise SessionRefused([f"{problem}." for problem in (*problems, *warnings)])
     return Asked(taken, warnings)
 
@@ -90,7 +97,7 @@ def _unknown(name: str, *, guesses: bool) -> str:
 
 
 def _left_out(name: str, value: Any) -> str:
-    """What is accepted and not sent, whatever its value; or a value that no session takes any more. "": it is taken."""
+    """Return the warning for a setting that is never sent, or for a value that sessions no longer accept; "": taken."""
     if name in _NOT_SENT:
         return f"{name} is left out: {_NOT_SENT[name]}"
     if name == "voice" and isinstance(value, str) and value.strip() and not _is_voice(value.strip()):
@@ -113,7 +120,7 @@ def _is_own_profile(value: Any) -> bool:
 
 
 def _wrong(name: str, value: Any, secrets: secret_text.Secrets) -> str:
-    """What JSON itself shows; "": it is for the setting's own rules."""
+    """Return what is wrong before the setting's own rules are asked (type, length, secrets); "": nothing."""
     if not _fits(value, CallSettings.model_fields[name]):
         return f"{name} {_must(name)}{_not(value)}"
     if isinstance(value, str):
@@ -129,7 +136,7 @@ def _wrong(name: str, value: Any, secrets: secret_text.Secrets) -> str:
 
 
 def _fits(value: Any, field: FieldInfo) -> bool:
-    """A number is a number, a text a text."""
+    """Return whether a JSON value has the type of the setting: a number is not written as text."""
     is_union = get_origin(field.annotation) in (Union, UnionType)
     kinds = list(get_args(field.annotation)) if is_union else [field.annotation]
     for kind in kinds:
@@ -169,7 +176,7 @@ def _not(value: Any) -> str:
 
 
 def _shown(value: Any, before: str) -> str:
-    """What was given; "": it is too long, or perhaps secret."""
+    """Return the given value with `before` in front of it; "": it is too long to show, or may be secret."""
     if isinstance(value, list | dict):
         return f"{before}{'a list' if isinstance(value, list) else 'an object'}"
     if isinstance(value, str) and (not value.isprintable() or secret_text.may_be_secret(value)):

@@ -1,4 +1,4 @@
-"""Which setting was meant by a name that is none. Pure."""
+"""Guess which setting was meant by an unknown name. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Final
 
 
 _OURS: Final = "callflow_"
-"""What other programs would put before each of their names."""
+"""A prefix that people put before our names, as other programs have one."""
 _NEAR: Final = 0.75
 _VERY_NEAR: Final = 0.85
 _TESTS: Final = frozenset({"CALLFLOW_SCHEMAS"})
-"""Read by the tests alone."""
+"""Variables that only the tests read."""
 _VENDORS: Final = frozenset(
     {"openai", "telnyx", "twilio", "ngrok", "realtime", "praisonai", "callflow", "console", "vad"}
 )
 _TOLD: Final = _VENDORS - {"ngrok", "console", "vad"}
-"""Nobody else's names begin with these."""
+"""No other program's names begin with these."""
 _LEAST: Final = 5
-"""Letters of a name among many foreign ones: `MODE` is no `MODEL`."""
+"""Letters that a name needs to be guessed at among many foreign ones: `MODE` is not meant as `MODEL`."""
 
 
 def meant(given: str, names: Iterable[str], *, among_others: bool = False) -> str | None:
-    """The name that was probably meant; None for one that is itself known, and for one that is like no other.
+    """Return the name of `names` that was probably meant; None for a known name and for one that is like no other.
 
-    `among_others`: it stands among many that have nothing to do with us, so that it must be nearer.
+    `among_others`: it stands among many names that are not for Callflow, so that it must be more alike.
     """
     known = list(names)
     if given in known:
@@ -49,16 +49,17 @@ def meant(given: str, names: Iterable[str], *, among_others: bool = False) -> st
 
 
 def is_near(given: str, name: str) -> bool:
+    """Return whether one name looks like the other, mistyped."""
     return _likeness(given.lower(), name) >= _NEAR
 
 
 def has_vendor(name: str) -> bool:
-    """Its first word is that of a carrier, of the model's vendor or of Callflow itself."""
+    """Return whether the first word of a name is that of a carrier, of the model's vendor or of Callflow."""
     return name.lower().partition("_")[0] in _VENDORS
 
 
 def is_for_us(name: str) -> bool:
-    """It was meant for Callflow, or for an earlier system, whatever it is."""
+    """Return whether a name was meant for Callflow or an earlier system, even when it is like no setting."""
     first, underscore, _ = name.lower().partition("_")
     return bool(underscore) and first in _TOLD and name.upper() not in _TESTS
 
@@ -72,7 +73,7 @@ def _bare(name: str) -> str:
 
 
 def _shortened(name: str, known: Sequence[str], among_others: bool) -> str | None:
-    """`openai_key` for `openai_api_key`, `silence_ms` for `vad_silence_ms`: some of its words, in their order."""
+    """Return the name that has these words in this order: `openai_key` is short for `openai_api_key`; None: none has."""
     words = name.split("_")
     if len(words) < 2 or (among_others and not has_vendor(name)):
         return None

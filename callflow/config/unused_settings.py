@@ -1,6 +1,6 @@
-"""Settings that somebody has written down and that do nothing, because of what another one says. Pure.
+"""Find settings that have no effect because of the value of another one. Pure.
 
-A value that is the default is not worth a word: `settings.toml` holds them all.
+Only values that differ from the default are mentioned, because `settings.toml` holds all defaults.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from callflow.config.settings import Settings
 
 
 class _Rule(NamedTuple):
-    """These do nothing while that holds."""
+    """The settings `names` have no effect while `holds` is true."""
 
     names: tuple[str, ...]
     holds: Callable[[CallSettings], bool]
@@ -63,7 +63,11 @@ _OF_TELNYX: Final = ("telnyx_connection_id", "telnyx_api_base", "stream_target_l
 
 
 def of_conduct(chosen: CallSettings, written: Collection[str], named: Callable[[str], str] = str.upper) -> list[str]:
-    """A line for each reason. `written`: the settings that somebody chose; `named`: how each is called."""
+    """Return a line for each reason why some settings of calls have no effect.
+
+    `written`: the names of the settings that were set; others are not mentioned. `named`: turns a name into what the
+    line calls it.
+    """
     found = []
     for names, holds, why in _CONDUCT:
         if (idle := _different(chosen, names, written)) and holds(chosen):
@@ -72,7 +76,7 @@ def of_conduct(chosen: CallSettings, written: Collection[str], named: Callable[[
 
 
 def lines(settings: Settings) -> list[str]:
-    """Of all that holds for every call, and of what is for each."""
+    """Return a line for each reason why some settings have no effect, of calls and of the whole server."""
 
     def named(name: str) -> str:
         return f"{name.upper()} ({settings.origin(name)})"
