@@ -1,8 +1,8 @@
-"""HTTP/1.1 as the listeners speak it: Hypercorn's, without what carriers never need and strangers could use.
+"""HTTP/1.1 as the listeners speak it: Hypercorn's, without what carriers never need and attackers could use.
 
-No compression of WebSocket messages (a few kilobytes would become hundreds of megabytes), no HTTP/2 without TLS (header
-compression and streams, before anybody is known), and no request whose length is told twice (RFC 9112 §6.3: whoever is
-in between may have read another one).
+No compression of WebSocket messages (a few kilobytes could become hundreds of megabytes), no HTTP/2 without TLS (header
+compression and many streams before any authentication), and no request that gives its length twice (RFC 9112, 6.3: a
+proxy in between may have read another request).
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from callflow.web.media_pings import PingingStream
 
 _MOST_HEADERS: Final = 100
 _SLICE: Final = 2048
-"""Bytes of a WebSocket; a frame of audio has a few hundred, a ping seven."""
-
+"""Bytes of a WebSocket that are taken at a time; a frame of audio has a few hundred, a ping seven."""
 
 _SENTENCES: Final = {
     400: "This cannot be read as one request of HTTP/1.1: a malformed line or header, no Host, or a length told twice.",
@@ -38,12 +37,13 @@ _SENTENCES: Final = {
 
 
 class StrictHttp1(H11Protocol):
-    """One connection."""
+    """One connection of Hypercorn's."""
 
     _is_head = False
 
     async def handle(self, event: Event) -> None:
-        """Many small frames that come at once are taken a few at a time: everybody else has a turn in between."""
+        """Take bytes of the connection. Many small frames that come at once are taken a few at a time, so that other
+        connections have a turn in between."""
         if not isinstance(event, RawData) or len(event.data) <= _SLICE or isinstance(self.connection, H11Connection):
             await super().handle(event)
             return
@@ -72,7 +72,7 @@ class StrictHttp1(H11Protocol):
         raise RequestRefused
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Like every other error: JSON, and a sentence."""
+        """Answer as with every other error: JSON with one sentence."""
         sentence = _SENTENCES.get(status_code, "The request cannot be used.")
         body = b"" if self._is_head else json.dumps({"error": sentence}).encode()
         headers = [

@@ -15,15 +15,17 @@ from callflow.web.media_pings import ListenerConfig
 
 
 _MOST_FRAME: Final = 512 << 10
-"""Bytes of one WebSocket message from a carrier, which sends a few hundred; more ends that socket."""
+"""Bytes of one WebSocket message. Carriers send a few hundred; a larger message ends its socket."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a listener waits for its connections when it closes."""
 
 
 class Listener:
+    """Serves one app on one port with Hypercorn."""
+
     def __init__(self, bound: socket.socket, app: Quart, *, media_ping_seconds: float) -> None:
-        """`bound`: the socket, which belongs to this listener from now on. `media_ping_seconds`: between two pings on
-        a media socket; 0: none are sent."""
+        """`bound`: a bound socket, which this listener closes in the end. `media_ping_seconds`: between two pings on a
+        media socket; 0: none are sent."""
         http1.install()
         self._app = app
         self._closing = asyncio.Event()
@@ -39,7 +41,7 @@ class Listener:
         self._config.errorlog = logging.getLogger("hypercorn.error")
 
     async def open(self) -> None:
-        """Serve, until `close`; returns when requests are taken. Raises what the app raises while it starts."""
+        """Serve until `close`. Returns as soon as requests are taken; raises what the app raises when it starts."""
         started = asyncio.Event()
 
         @self._app.before_serving
@@ -55,7 +57,7 @@ class Listener:
             self._task.result()
 
     async def close(self) -> None:
-        """Take no more requests, and give the connections a moment; never raises."""
+        """Take no more requests, and give open connections a second to end. Never raises."""
         self._closing.set()
         if self._task is None:
             return

@@ -1,15 +1,14 @@
-"""Pings on the media sockets: what lies between carrier and server closes a connection on which nothing passes.
+"""Pings on the media sockets, because proxies and firewalls close a connection on which nothing passes.
 
-A carrier need not answer them (nothing is known of Telnyx; Twilio sends none itself), and loses nothing by that: a peer
-that has not answered the first is sent no other, and no connection is ever closed for it. Peers that are gone are found
-by the deadline of a write, and by the carrier's word.
+Whether Telnyx answers pings is not known, and Twilio sends none itself. So a peer that has not answered the first ping
+is sent no other, and no connection is ever closed for it: peers that are gone are found by the deadline of a write, and
+by the carrier's webhooks.
 
-Hypercorn's own pings go on for ever, and hold a closed connection until the next one is due.
+Hypercorn's own pings never stop, and keep a closed connection until the next one is due.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Final
@@ -21,32 +20,35 @@ from hypercorn.typing import WebsocketAcceptEvent
 from wsproto.events import Event as FrameEvent
 from wsproto.events import Ping, Pong
 
+from callflow.timers import Timers
+
 
 log = logging.getLogger("callflow.media")
 
 _FIRST_SECONDS: Final = 1.0
-"""After the handshake, until the peer is asked for the first time whether it answers."""
+"""From the handshake to the first ping, which shows whether the peer answers."""
 
 
 class ListenerConfig(Config):
-    """Hypercorn's, with one more setting."""
+    """Hypercorn's configuration, with one more setting."""
 
     media_ping_seconds: float = 0.0
-    """Between two pings on a WebSocket; 0: none are sent."""
+    """Seconds between two pings on a WebSocket; 0: none are sent."""
 
 
 class PingingStream(WSStream):
-    """One WebSocket."""
+    """One WebSocket of Hypercorn's, with these pings instead of Hypercorn's."""
 
-    _timer: asyncio.TimerHandle | None = None
-    _owed = False
-    """A ping has not been answered yet."""
+    _timers: Timers | None = None
+    _unanswered = False
+    """The newest ping was not answered yet."""
     _answers = False
-    """One was."""
+    """The peer has answered a ping."""
 
     async def handle(self, event: Event) -> None:
-        if isinstance(event, StreamClosed):
-            self._stop()
+        """Take an event of the connection."""
+        if isinstance(event, StreamClosed) and self._timers is not None:
+            self._timers.close()
         await super().handle(event)
 
     async def _accept(self, message: WebsocketAcceptEvent) -> None:
@@ -58,31 +60,24 @@ class PingingStream(WSStream):
             def noting() -> Iterator[FrameEvent]:
                 for event in events():
                     if isinstance(event, Pong):
-                        self._answers, self._owed = True, False
+                        self._answers, self._unanswered = True, False
                     yield event
 
             self.connection.events = noting  # type: ignore[assignment,method-assign]
-            self._later(min(_FIRST_SECONDS, seconds), seconds)
+            self._timers = Timers()
+            self._timers.start("ping", min(_FIRST_SECONDS, seconds), self._due, self._timers, seconds)
 
-    def _later(self, wait: float, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait, self._due, seconds)
-
-    def _due(self, seconds: float) -> None:
+    def _due(self, timers: Timers, seconds: float) -> None:
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
             return
-        if self._owed and not self._answers:
+        if self._unanswered and not self._answers:
             log.debug("the peer of a media socket answers no ping: it is sent no other")
             return
-        if not self._owed:
-            self._owed = True
+        if not self._unanswered:
+            self._unanswered = True
             self.task_group.spawn(self._ping)
-        self._later(seconds, seconds)
+        timers.start("ping", seconds, self._due, timers, seconds)
 
     async def _ping(self) -> None:
         if not self.closed and self.state is ASGIWebsocketState.CONNECTED:
             await self.send(Data(stream_id=self.stream_id, data=self.connection.send(Ping())))
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

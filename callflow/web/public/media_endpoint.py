@@ -55,4 +55,4 @@ def _token(path: str) -> str:
     for start in MEDIA_PATHS:
         if path.startswith(start):
             return path.removeprefix(start)
-    raise Refused("no such door")
+    raise Refused("no media socket has this path")

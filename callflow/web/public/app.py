@@ -1,0 +1,72 @@
+"""The public listener: the webhook paths that carriers declare, their media sockets, and a few pages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from quart import Quart, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.printable import line
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public.address import PublicAddress
+from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
+from callflow.web.public.pages import create_pages
+from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, Gate, error_response, refusals
+from callflow.web.public.webhooks import WebhookEndpoint
+from callflow.web.responses import without_kind
+
+
+log = logging.getLogger(__name__)
+
+
+def create_public(
+    carriers: Sequence[Carrier],
+    switchboard: Callable[[], Switchboard],
+    address: PublicAddress,
+    gate: Callable[[], Gate],
+) -> Quart:
+    """Make the app. `switchboard` and `gate` are asked for with each request, because they are made when the server
+    starts."""
+    app = Quart("callflow")
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
+    app.config["BODY_TIMEOUT"] = BODY_SECONDS
+    app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
+    pages = create_pages(app, address)
+    for carrier in carriers:
+        for route in carrier.routes:
+            endpoint = WebhookEndpoint(carrier, route, switchboard, address, gate)
+            methods = list(route.methods)
+            if "GET" in methods and route.path in pages:
+                methods.remove("GET")
+                pages[route.path].append((route.only_with, endpoint))
+            if methods:
+                name = f"{carrier.name}:{route.path}"
+                app.add_url_rule(route.path, name, endpoint.__call__, methods=methods, strict_slashes=True)
+    _answer_errors(app)
+    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, gate)  # type: ignore[method-assign]
+    return app
+
+
+def _answer_errors(app: Quart) -> None:
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response:
+        code = error.code or 400
+        is_media = request.path.startswith(MEDIA_PATHS)  # what follows may be a token
+        where = "a media socket's address" if is_media else line(request.path)[:MOST_PATH]
+        refusals.say(f"HTTP {code}", "a request is refused: HTTP %d to %s %s", code, request.method, where)
+        response = error_response(code, error.description or error.name)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
+
+    @app.errorhandler(Exception)
+    async def our_fault(error: Exception) -> Response:
+        log.error("a web handler failed", exc_info=error)
+        return error_response(503, "a fault of ours; try again")
+
+    @app.after_request
+    async def plain(response: Response) -> Response:
+        return without_kind(response)
