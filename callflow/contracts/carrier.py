@@ -95,14 +95,14 @@ class Carrier(Protocol):
     def parse(self, request: Request) -> list[Signal]:
         """Raises Malformed."""
 
-    def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
+    def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         """The answer to the webhook that brought `event` (None: nothing that concerns a call).
 
         With no orders, a carrier that takes its orders from the answer is told to ask again in a moment; `over`: that
         there is no such call any more.
         """
 
-    async def execute(self, order: CarrierRequest) -> None:
+    async def execute(self, request: CarrierRequest) -> None:
         """Send one command, retrying what may be retried under the same id. Raises CarrierError."""
 
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:

@@ -1,7 +1,8 @@
-"""What a carrier, its media dialect, an engine and a socket must be able to do for the rooms above them.
+"""What a voice model (an *engine*) must be able to do, and what one session of it tells.
 
-The call, the relay and the switchboard know carriers and engines through this file alone. What not every implementation
-can do stands in its capability set, and is asked for there, never by name.
+The rooms above know engines through this file alone. What not every engine can do is named in its capability set
+(`EngineCan`), and is asked for there, never by the engine's name. The events follow OpenAI's Realtime interface, which
+most others copy: https://platform.openai.com/docs/api-reference/realtime
 """
 
 from __future__ import annotations
@@ -13,16 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from callflow.contracts.tools import ToolCall
 
 
-# Signalling
-
-
-# Media
-
-
-# The way in
-
-
-# Engines
+# What a session tells
 
 
 class SessionReady(NamedTuple):
@@ -37,10 +29,12 @@ class SpeechStopped(NamedTuple):
     """The caller has stopped."""
 
     ago_ms: float | None = None
-    """How much caller audio came after the last word, which is how long ago it ended; None: the engine did not say."""
+    """How much caller audio came after the last word, so how long ago it ended; None: the engine did not say."""
 
 
 class ResponseStarted(NamedTuple):
+    """The engine begins a response, of this id."""
+
     response: str
 
 
@@ -54,6 +48,8 @@ class AudioDelta(NamedTuple):
 
 
 class AudioDone(NamedTuple):
+    """All audio of one content part of an item has come."""
+
     response: str
     item: str
     content: int
@@ -76,7 +72,7 @@ class ResponseDone(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """Text of one side: a piece (`final` False), or the whole (`final` True)."""
+    """What one side said, as text: a piece (`final` False), or the whole (`final` True)."""
 
     who: Literal["caller", "agent"]
     item: str
@@ -85,14 +81,14 @@ class Transcript(NamedTuple):
 
 
 class TranscriptFailed(NamedTuple):
-    """What the caller said was heard and answered, and nobody will write it down."""
+    """What the caller said was heard and answered, and no transcript of it will come."""
 
     item: str
     reason: str
 
 
 class McpApproval(NamedTuple):
-    """The engine asked whether it may use a tool that its vendor runs, and was answered by setting."""
+    """The engine asked whether it may use a tool that its vendor runs (MCP); the setting `mcp_approval` answered."""
 
     server: str
     tool: str
@@ -114,13 +110,13 @@ class ToolCalls(NamedTuple):
 
 
 class ResponseFailed(NamedTuple):
-    """The engine owed words, tried as often as it may, and has none: the caller must hear something else."""
+    """The engine owed a response, tried as often as it may, and has none: the caller must hear something else."""
 
     reason: str
 
 
 class SessionExpiring(NamedTuple):
-    """This session ends in so many seconds, whatever anybody does: another one is needed before."""
+    """This session will end in so many seconds: another one is needed before."""
 
     seconds: float
 
@@ -132,7 +128,7 @@ class Usage(NamedTuple):
     usage: Mapping[str, float]
     """Tokens by kind, such as `audio_in` (of which `audio_cached`) and `text_out`; or `seconds`."""
     usd: float | None
-    """None: nobody here knows its price."""
+    """None: its price is not known."""
 
 
 class ErrorReported(NamedTuple):
@@ -143,7 +139,7 @@ class ErrorReported(NamedTuple):
 
 
 class SessionLost(NamedTuple):
-    """The engine is gone for good. `retry`: another session may do better."""
+    """This session is gone for good. `retry`: another one may do better."""
 
     reason: str
     retry: bool = True
@@ -155,6 +151,9 @@ EngineEvent = (
 )  # fmt: skip
 EngineListener = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""
+
+
+# What a session can do, and is told
 
 EngineCan = Literal[
     "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes"
@@ -168,7 +167,7 @@ EngineCan = Literal[
 
 
 class ContextItem(NamedTuple):
-    """Something said before this session began, or a fact about the call."""
+    """Something that was said before this session began, or a fact about the call."""
 
     who: Literal["caller", "agent", "system"]
     text: str
@@ -178,13 +177,14 @@ class Engine(Protocol):
     """One session of a voice model. A call may have several, one after another."""
 
     @property
-    def can(self) -> frozenset[EngineCan]: ...
+    def can(self) -> frozenset[EngineCan]:
+        """What this session can do, as configured."""
 
     async def run(self) -> None:
-        """Connect, configure, and listen until `close`; the end is told as `SessionLost` unless `close` was called."""
+        """Connect, configure and listen until `close`. Its end is told as `SessionLost`, unless `close` was called."""
 
     def append(self, payload: str) -> None:
-        """Caller audio, base64 µ-law. Kept in order until the engine is ready."""
+        """Send caller audio: base64 of µ-law, 8,000 bytes a second. It is kept in order until the session is ready."""
 
     def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
         """Put these into the conversation, in order and before any audio that is appended later.
@@ -193,41 +193,43 @@ class Engine(Protocol):
         """
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
-        """Speak, as soon as that is possible and the caller does not, and once however often it was asked.
+        """Have it speak as soon as that is possible and the caller does not; once, however often it was requested.
 
-        `instructions`: what is wanted of this one response, beside the session's instructions; "": simply answer. It is
-        dropped when the caller speaks before it was begun, unless it is `lasting`. `whole`: where it breaks off it is
-        said anew.
+        `instructions`: for this response alone, beside those of the session; "": simply answer. They are dropped when
+        the caller speaks before the response began, unless they are `lasting`. `whole`: a response that breaks off is
+        begun again.
         """
 
     def finish_turn(self) -> None:
-        """The caller has stopped, although the engine has not noticed: take what was heard for their turn."""
+        """Take what was heard for the caller's turn: they have stopped, although the engine has not noticed."""
 
     def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
-        """The result of one tool call. When the last one of its response is answered, the engine speaks, if any
-        answer wanted that."""
+        """Give it the result of a tool call: JSON text. When the last call of a response is answered, it speaks, if any
+        of the answers had `speak`."""
 
-    def truncate(self, item: str, content: int, heard_ms: int) -> None: ...
+    def truncate(self, item: str, content: int, heard_ms: int) -> None:
+        """Tell it that the caller heard only the first `heard_ms` of an item's audio, so that its memory is true."""
 
-    def cancel(self, response: str) -> None: ...
+    def cancel(self, response: str) -> None:
+        """Stop a response that is under way."""
 
     def set_turn_detection(self, on: bool) -> None:
         """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""
 
     def wind_up(self, *, speaking: bool) -> None:
-        """The call is over: hear nothing and say nothing more, begin no response, and stop those that run. What was
-        heard of the caller is still written down; `speaking`: they had not ended, so take what was heard for a turn."""
+        """End the conversation, because the call is over: hear nothing more, say nothing more, stop what is under way.
+        What was heard of the caller is still transcribed; `speaking`: they had not ended, so take it for a turn."""
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
-        """Change the session now, by the names of settings. Returns what was left out and why, a line each."""
+        """Change the session now, by names of settings. Returns what was left out and why, a line each."""
 
     async def close(self) -> None:
-        """Ends within half a second, whatever the peer does."""
+        """Close the session, within half a second, whatever the peer does."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What one session of an engine has to know of its call."""
+    """What one session of an engine must know of its call."""
 
     call: str
     session: int = 1
@@ -239,7 +241,4 @@ class SessionContext:
 
 
 MakeEngine = Callable[[SessionContext, EngineListener], Engine]
-"""An engine that is configured for one call's number."""
-
-
-# Tools
+"""Makes an engine that is configured for one call's number."""

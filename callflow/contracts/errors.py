@@ -9,7 +9,8 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of the carrier, or the way to it: CarrierError, TunnelError
     ├── of the engine: EngineError (HandshakeError)
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned)
-    ├── of who set it up: SettingsError, CommandLineError (JournalFileError, OutputError, UnreadableRecording, BenchError)
+    ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
+    │                                           OutputError, UnreadableRecording, BenchError)
     └── our own limits, and the database: Overloaded, DatabaseError, JournalError, CannotWrite, McpToolError
 """
 
