@@ -58,7 +58,7 @@ def test_mu_law_passes_untouched_whatever_was_declared(declared: str, size: int)
     ulaw = voices.load("agent/greeting").lstrip(b"\xff")
     way = ToTelephone(declared)
     assert fed(way, ulaw, size) == ulaw
-    assert way.is_odd == (declared == PCM24)
+    assert way.is_unexpected == (declared == PCM24)
 
 
 @pytest.mark.parametrize(("known", "most"), [("", 320), (PCMU, 160)])
@@ -103,7 +103,7 @@ def test_no_byte_of_pcm_is_ever_played_as_mu_law(declared: str, size: int, begin
     assert len(before) <= 24
     assert alike(came[len(before) :], right)
     assert loud_bytes(before) == 0
-    assert (way.format, way.is_odd) == (PCM24, declared == PCMU)
+    assert (way.format, way.is_unexpected) == (PCM24, declared == PCMU)
 
 
 @pytest.mark.parametrize("size", [1, 20, 100_000])
@@ -153,7 +153,7 @@ def test_pcm_is_brought_down_to_the_telephone_whatever_was_declared(declared: st
     came = fed(way, encode(ulaw, "audio/pcm"), size)
     assert abs(len(came) - len(ulaw)) <= 160, "nothing is lost: 20 ms at most"
     assert abs(loud_bytes(came) - loud_bytes(ulaw)) < len(ulaw) * 0.05, "it sounds as loud, and where it did"
-    assert way.is_odd == (declared == PCMU)
+    assert way.is_unexpected == (declared == PCMU)
 
 
 @pytest.mark.parametrize("size", [1, 80, 160, 1000])

@@ -15,7 +15,7 @@ from callflow.contracts.engine import ErrorReported, SessionReady
 from callflow.contracts.secret_text import NOT_SHOWN
 from callflow.engines import breaker
 from tests.configs import realtime_config
-from tests.engines.realtime_server import Client, Peer, client, confirm, run
+from tests.engines.realtime_server import BRIEF, Client, Peer, client, confirm, run
 
 
 KEY = "sk-test"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callflow.engines.openai_realtime.response_endings import Endings
+from callflow.engines.openai_realtime.response_endings import ResponseEndings
 from callflow.sandbox.common.phone import SILENT_FRAME, tone
 
 
@@ -14,9 +14,9 @@ VOICE = tone(100)
 
 
 def test_audio_that_says_of_no_response_belongs_to_the_next_one_that_ends() -> None:
-    endings = Endings()
-    endings.sound("", "i", VOICE)
-    endings.words("", "j")
+    endings = ResponseEndings()
+    endings.add_audio("", "i", VOICE)
+    endings.add_words("", "j")
     ending, items = endings.end("r", "completed", "", [], calls=False)
     assert (ending.sounds, ending.texts, items) == (True, True, ("i", "j"))
     ending, items = endings.end("s", "completed", "", [], calls=False)
@@ -37,16 +37,16 @@ def test_audio_that_says_of_no_response_belongs_to_the_next_one_that_ends() -> N
     ids=["a tone", "30 ms", "nothing", "silence", "an idle line", "a click", "soft"],
 )
 def test_what_counts_as_a_sound(audio: bytes, sounds: bool) -> None:
-    endings = Endings()
-    endings.sound("r", "i", audio)
+    endings = ResponseEndings()
+    endings.add_audio("r", "i", audio)
     assert endings.end("r", "completed", "", [], calls=False)[0].sounds is sounds
 
 
 def test_a_server_that_ends_nothing_and_one_that_lists_for_ever_take_no_room() -> None:
-    endings = Endings()
+    endings = ResponseEndings()
     for number in range(1000):
-        endings.words(f"r{number}", "i")
-        endings.words("r", f"i{number}")
+        endings.add_words(f"r{number}", "i")
+        endings.add_words("r", f"i{number}")
     assert len(endings._tallies) <= 64
     output: list[Any] = [{"type": "message", "id": f"m{number}"} for number in range(1000)]
     assert len(endings.end("r", "completed", "", output, calls=False)[1]) == 64

@@ -8,26 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.engines.openai_realtime.response_queue import GO_ON, SAY_IT, Create, Ending, GiveUp, Responses, RetryIn
+from callflow.engines.openai_realtime.response_queue import (
+    GO_ON,
+    SAY_IT,
+    Create,
+    GiveUp,
+    ResponseEnding,
+    ResponseQueue,
+    RetryIn,
+)
 
 
-ANSWERED = Ending()
-SILENT = Ending(sounds=False)
-CANCELLED = Ending("cancelled", sounds=False)
+ANSWERED = ResponseEnding()
+SILENT = ResponseEnding(sounds=False)
+CANCELLED = ResponseEnding("cancelled", sounds=False)
 
 
-def failed(code: str) -> Ending:
-    return Ending("failed", code, sounds=False)
+def failed(code: str) -> ResponseEnding:
+    return ResponseEnding("failed", code, sounds=False)
 
 
-def opened(**knobs: Any) -> Responses:
-    responses = Responses(**knobs)
+def opened(**knobs: Any) -> ResponseQueue:
+    responses = ResponseQueue(**knobs)
     assert responses.open() == []
     return responses
 
 
 def test_what_is_asked_before_the_session_is_there_goes_out_once_with_it() -> None:
-    responses = Responses()
+    responses = ResponseQueue()
     assert responses.request_response("Greet.") == []
     assert responses.request_response("Greet.") == []
     assert responses.open() == [Create("Greet.")]
@@ -116,7 +124,7 @@ def test_a_refused_request_waits_for_the_end_of_the_response_in_its_way() -> Non
     responses = opened()
     assert responses.request_response("Greet.") == [Create("Greet.")]
     responses.created("vad")
-    assert responses.refused() == [], "what began meanwhile was not ours"
+    assert responses.response_active() == [], "what began meanwhile was not ours"
     assert responses.done("vad", ANSWERED) == [Create("Greet.")]
     responses.created("greeting")
     assert responses.done("greeting", ANSWERED) == []
@@ -128,7 +136,7 @@ def test_a_server_that_says_for_ever_that_it_is_speaking_is_given_up() -> None:
     pauses: list[float] = []
     while not any(isinstance(action, GiveUp) for action in actions):
         assert actions == [Create("Greet.")]
-        (wait,) = responses.refused()
+        (wait,) = responses.response_active()
         if isinstance(wait, GiveUp):
             break
         assert isinstance(wait, RetryIn)
@@ -194,7 +202,7 @@ def test_what_another_try_only_repeats_is_not_tried_again() -> None:
     responses = opened()
     responses.created("r")
     assert responses.done("r", failed("content_filter")) == [GiveUp("content_filter")]
-    blocked = Ending("incomplete", "content_filter", sounds=False)
+    blocked = ResponseEnding("incomplete", "content_filter", sounds=False)
     assert responses.done("never begun", blocked) == [GiveUp("content_filter")]
 
 
@@ -205,18 +213,18 @@ def test_what_another_try_only_repeats_is_not_tried_again() -> None:
     "ending",
     [
         SILENT,
-        Ending(sounds=False, texts=True),
-        Ending("incomplete", "max_output_tokens", sounds=False),
-        Ending("cancelled", "turn_detected", sounds=False),
-        Ending("cancelled", sounds=True),
-        Ending("in_progress", sounds=False),
-        Ending("whatever", sounds=False),
-        Ending("incomplete", "max_output_tokens"),
-        Ending("failed", "server_error"),
+        ResponseEnding(sounds=False, texts=True),
+        ResponseEnding("incomplete", "max_output_tokens", sounds=False),
+        ResponseEnding("cancelled", "turn_detected", sounds=False),
+        ResponseEnding("cancelled", sounds=True),
+        ResponseEnding("in_progress", sounds=False),
+        ResponseEnding("whatever", sounds=False),
+        ResponseEnding("incomplete", "max_output_tokens"),
+        ResponseEnding("failed", "server_error"),
     ],
 )
 @pytest.mark.parametrize("whose", ["the server's", "ours"])
-def test_it_is_asked_for_again_as_often_as_it_may_and_then_given_up(ending: Ending, whose: str) -> None:
+def test_it_is_asked_for_again_as_often_as_it_may_and_then_given_up(ending: ResponseEnding, whose: str) -> None:
     responses = opened(retries=2, retry_seconds=0.5)
     if whose == "ours":
         assert responses.request_response("Greet.") == [Create("Greet.")]
@@ -241,7 +249,7 @@ def test_a_sentence_that_must_be_heard_whole_is_said_anew_where_it_breaks_off() 
     responses = opened()
     responses.request_response("Begin with this.", lasting=True, whole=True)
     responses.created("r")
-    responses.done("r", Ending("incomplete", "max_output_tokens"))
+    responses.done("r", ResponseEnding("incomplete", "max_output_tokens"))
     assert responses.retry() == [Create("Begin with this.")]
     responses.created("r2")
     responses.called("r2", ["tool"])
@@ -278,14 +286,14 @@ def test_a_server_that_runs_tools_of_its_own_goes_on_by_itself_or_is_asked_once(
         running = SILENT._replace(remote="runs")
         assert not responses.is_final(f"r{number}", running)
         assert responses.done(f"r{number}", running) == [RetryIn(10.0)]
-        assert responses.remote_done() == [RetryIn(0.6)]
+        assert responses.remote_tool_done() == [RetryIn(0.6)]
     responses.created("by itself")
     assert responses.retry() == [], "it has gone on"
     assert responses.done("by itself", SILENT._replace(remote="done")) == [RetryIn(0.6)]
     assert responses.retry() == [Create("")]
     responses.created("asked for")
     assert responses.done("asked for", ANSWERED) == []
-    assert responses.remote_done() == []
+    assert responses.remote_tool_done() == []
 
 
 def test_a_server_that_runs_its_tools_for_ever_is_given_up() -> None:
@@ -337,7 +345,7 @@ def test_a_server_that_says_it_is_speaking_and_is_not_is_not_stormed() -> None:
     while actions and not isinstance(actions[0], GiveUp):
         if isinstance(actions[0], Create):
             asked += 1
-            actions = list(responses.refused())
+            actions = list(responses.response_active())
         else:
             assert isinstance(actions[0], RetryIn)
             assert 0.2 <= actions[0].seconds <= 2.0
@@ -350,10 +358,10 @@ def test_a_server_that_says_it_is_speaking_and_is_not_is_not_stormed() -> None:
 def test_a_request_that_is_refused_for_itself_is_a_failed_one() -> None:
     responses = opened(retries=1)
     responses.request_response("Greet.")
-    assert responses.turned_down("invalid_value") == [RetryIn(0.4)]
+    assert responses.request_failed("invalid_value") == [RetryIn(0.4)]
     assert responses.retry() == [Create("Greet.")]
-    assert responses.turned_down("invalid_value") == [GiveUp("invalid_value")]
-    assert responses.turned_down("invalid_value") == [], "what was not asked for cannot be refused"
+    assert responses.request_failed("invalid_value") == [GiveUp("invalid_value")]
+    assert responses.request_failed("invalid_value") == [], "what was not asked for cannot be refused"
 
 
 def test_a_response_that_ends_without_having_begun_was_the_one_asked_for() -> None:
@@ -432,7 +440,7 @@ def test_in_any_order_one_runs_at_a_time_and_no_call_is_answered_twice(steps: li
                 served(responses.done(active.pop(), ending))
             case "refused" if refused:
                 refused -= 1
-                served(responses.refused())
+                served(responses.response_active())
             case "retry":
                 served(responses.retry())
             case "call" if active:

@@ -1,7 +1,7 @@
-"""The vendor's account that all calls share: who may ask it now, and whether it is back.
+"""The vendor's account that all calls share: which call may connect now, and whether a failing vendor has recovered.
 
-The rules are in `callflow.engines.breaker`; here are the clock, the sockets and the one task that probes. Whoever wires
-the house makes one account for each API base and key, starts it with the server, and closes it.
+The rules are in `callflow.engines.breaker`; here are the clock, the sockets and the one task that probes. The
+application makes one account for each API address and key, starts it with the server, and closes it.
 """
 
 from __future__ import annotations
@@ -18,36 +18,41 @@ from websockets.asyncio.client import ClientConnection
 from callflow.contracts.errors import EngineError, HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.breaker import Breaker, Pace
-from callflow.engines.openai_realtime import connection as realtime_socket
-from callflow.engines.openai_realtime import session_refusal
+from callflow.engines.openai_realtime import connection, session_refusal
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
 
 log = logging.getLogger(__name__)
 
 _NO_ANSWER: Final = "no answer came in time"
-_LEAST_HANG: Final = 1.0
-"""Seconds: a handshake that a call's deadline cuts off before that says nothing about the vendor."""
+_SHORTEST_HANG: Final = 1.0
+"""Seconds. A handshake that a call's deadline ends sooner says nothing about the vendor."""
 
 
 class Account:
+    """One API key at one address, as all calls use it: its breaker, its probes, and the fields it refuses."""
+
     def __init__(self) -> None:
         self._breaker = Breaker()
         self._paces: dict[str, Pace] = {}
         self._under_way = 0
-        """Handshakes that have had no answer, and are not late yet."""
-        self._news: asyncio.Future[None] | None = None
-        """Done, and another in its place, whenever somebody who waits may go on."""
+        """Handshakes that have no answer, and are not late yet."""
+        self._changed: asyncio.Future[None] | None = None
+        """Done, and replaced by another, whenever a waiting attempt may go on."""
         self._refused: RealtimeConfig | None = None
-        """What was asked when the breaker opened: the probes ask for the same."""
+        """The configuration that was refused when the breaker opened: the probes connect with the same."""
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
         self._repeats = RepeatedWarnings(log)
-        self.left_out = session_refusal.Memory()
-        """What the vendor refuses of our sessions."""
+        self.refused_fields = session_refusal.RefusedFields()
+        """The fields of our sessions that the vendor refuses."""
 
     def describe(self) -> dict[str, Any]:
-        """For operators: how the account is, since when and why, and when it is asked next."""
+        """Return the account's state, for operators.
+
+        {"state": "closed", "open" or "probing", "since": Unix seconds, "why": text,
+        "next_probe_in": seconds, or None unless it is open}
+        """
         breaker, next_probe = self._breaker, None
         if breaker.state == "open":
             next_probe = round(max(breaker.probe_at - asyncio.get_running_loop().time(), 0.0), 1)
@@ -58,14 +63,15 @@ class Account:
             "next_probe_in": next_probe,
         }
 
-    def say_left_out(self, what: str, why: str) -> None:
+    def warn_left_out(self, what: str, why: str) -> None:
+        """Log once for all calls that a field is left out of sessions. `why`: the vendor's message."""
         self._repeats.say(f"left out {what}", "the engine refuses %s, which is left out from here on: %s", what, why)
 
     async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> ClientConnection:
-        """A connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
+        """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
-        `arrives`: it is the call's first session. Where all are refused such a call is told so at once. Others, whose
-        caller is being talked with or was already waiting, wait out their time: for the vendor, but without asking.
+        `arrives`: it is the call's first session. While the breaker is open such a call is refused at once; the later
+        sessions of a call wait for the vendor until their time has passed, but do not connect.
         """
         if arrives and self._breaker.is_open:
             why = f"the engine refused the connection: {self._breaker.why}; it is not asked again until a probe gets in"
@@ -78,53 +84,59 @@ class Account:
             pace.users -= 1
 
     def start(self) -> None:
-        """Find out from now on when a vendor that refuses is back."""
+        """Start the task that probes while the breaker is open."""
         self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
+        """Stop probing."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
 
-    # What those who open sockets tell and ask
+    # For the attempts to connect
 
     @property
-    def news(self) -> asyncio.Future[None]:
-        if self._news is None or self._news.done():
-            self._news = asyncio.get_running_loop().create_future()
-        return self._news
+    def changed(self) -> asyncio.Future[None]:
+        """Return a future that is done when a waiting attempt should look again."""
+        if self._changed is None or self._changed.done():
+            self._changed = asyncio.get_running_loop().create_future()
+        return self._changed
 
     @property
     def has_room(self) -> bool:
+        """Return whether one more attempt may begin now."""
         return self._breaker.has_room(self._under_way)
 
     @property
     def closed_at(self) -> float:
-        """When calls were last let through again, by the loop's clock; while none is, that may be at any moment."""
+        """Return when the breaker last closed, by the event loop's clock; infinity while it is not closed."""
         return math.inf if self._breaker.is_open else self._breaker.closed_at
 
     def began(self) -> None:
+        """A handshake begins."""
         self._under_way += 1
 
     def answered(self) -> None:
-        """There was an answer, or it is late."""
+        """A handshake has its answer, or is late."""
         self._under_way -= 1
         self._wake()
 
     def succeeded(self) -> None:
+        """A call was connected."""
         if self._breaker.succeeded(_now()):
-            self._tell_closed()
+            self._log_closed()
         self._wake()
 
     def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
+        """A call was refused, or got no answer in time."""
         if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
         self._since, self._refused = time.time(), config
         log.error("the engine refuses calls (%s): none asks it until a probe gets through", error.why)
         self._wake()
 
-    def trouble(self, call: str, error: EngineError) -> None:
-        """It may be tried again; said once for all calls that have the same."""
+    def warn(self, call: str, error: EngineError) -> None:
+        """Log an error after which the call tries again, once for all calls that meet the same."""
         self._repeats.say(str(error), "call %s: %s; it may be asked again", call, error)
 
     # Inside
@@ -136,71 +148,71 @@ class Account:
         return self._paces.setdefault(call, Pace())
 
     async def _probe(self) -> None:
-        """While the breaker is open, ask now and then, one at a time."""
+        """Connect now and then while the breaker is open, one connection at a time."""
         breaker = self._breaker
         while True:
             wait = max(breaker.probe_at - _now(), 0.0) if breaker.is_open else None
             if wait != 0:
-                await asyncio.wait([self.news], timeout=wait)
+                await asyncio.wait([self.changed], timeout=wait)
                 continue
             breaker.probe_began(_now())
             assert self._refused is not None
-            answer = await self._ask(self._refused, breaker.probe_patience)
+            answer = await self._try(self._refused, breaker.probe_patience)
             if isinstance(answer, HandshakeError):
                 closed = breaker.probe_ended(_now(), answer.counts, answer.why, answer.wait, random.random())
             else:
                 closed = breaker.probe_ended(_now(), "")
             if closed:
-                self._tell_closed()
+                self._log_closed()
                 self._wake()
             if isinstance(answer, ClientConnection):
                 await answer.close()
 
-    async def _ask(self, config: RealtimeConfig, seconds: float) -> ClientConnection | HandshakeError:
+    async def _try(self, config: RealtimeConfig, seconds: float) -> ClientConnection | HandshakeError:
         try:
             async with asyncio.timeout(seconds):
-                return await realtime_socket.open_once(config)
+                return await connection.open_once(config)
         except TimeoutError:
             return _late()
         except HandshakeError as error:
             return error
-        except Exception as error:  # a fault of our own: nobody else would ever look after the breaker
+        except Exception as error:  # a fault of our own must not end this task: the breaker would stay open
             log.exception("a probe of the engine failed through a fault of our own")
             why = f"a probe failed: {type(error).__name__}"
             return HandshakeError(why, why, counts="one", retry=True)
 
-    def _tell_closed(self) -> None:
+    def _log_closed(self) -> None:
         log.warning("the engine takes calls again, after %.1f s", time.time() - self._since)
         self._since = time.time()
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
 
 class _Opening:
-    """One session's connection being opened: attempts one after the other, and beside one that hangs."""
+    """Opens one session's connection: attempts one after the other, and a second one beside one that hangs."""
 
     def __init__(self, account: Account, config: RealtimeConfig, call: str, pace: Pace, *, arrives: bool) -> None:
         self._account, self._config, self._call, self._pace = account, config, call, pace
         self._arrives = arrives
         self._deadline = _now() + config.connect_seconds
         self._attempts: dict[asyncio.Task[ClientConnection], float] = {}
-        """When each of those without an answer was begun."""
+        """Attempts without an answer, each with the time when it began."""
         self._late: set[asyncio.Task[ClientConnection]] = set()
-        """Those of them that nobody counts on any more, and that may yet be answered."""
-        self._trouble = "no answer came"
+        """Those of them that hang. They may still succeed."""
+        self._error = "no answer came"
 
     async def run(self) -> ClientConnection:
-        """Raises EngineError."""
+        """Return the first connection that succeeds. Raises EngineError."""
         seconds = self._config.connect_seconds
         try:
             async with asyncio.timeout_at(self._deadline):
                 return await self._open()
         except TimeoutError:
-            for task in self._waiting(_now() - min(_LEAST_HANG, seconds / 2)):
-                self._give_up(task)
-            raise EngineError(f"no connection to the engine within {seconds:g} s; {self._trouble}") from None
+            for task in self._begun_before(_now() - min(_SHORTEST_HANG, seconds / 2)):
+                self._count_late(task)
+            raise EngineError(f"no connection to the engine within {seconds:g} s; {self._error}") from None
         finally:
             await self._drop()
 
@@ -213,30 +225,32 @@ class _Opening:
                 self._begin(now)
                 continue
             if self._arrives and due > self._deadline and not self._attempts:
-                # Nobody waits for an attempt that would come too late. (A live call does: its caller hears a filler,
-                # and its next session in line is not to be given up for it.)
-                raise EngineError(self._trouble, retry=False)
+                # The next attempt would come too late, so the caller hears that now. (In a call that is under way the
+                # caller hears a filler meanwhile, and waiting costs nothing.)
+                raise EngineError(self._error, retry=False)
             times = [due] if due > now else []
             times += [self._attempts[task] + pace.PATIENCE for task in self._attempts.keys() - self._late]
             timeout = max(min(times) - now, 0.0) if times else None
-            ends: set[asyncio.Future[Any]] = {*self._attempts, account.news}
+            ends: set[asyncio.Future[Any]] = {*self._attempts, account.changed}
             await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in self._attempts if task.done()]:
                 if (connection := self._take(task)) is not None:
                     return connection
-            for task in self._waiting(_now() - pace.PATIENCE):
+            for task in self._begun_before(_now() - pace.PATIENCE):
                 pace.hangs(_now())
-                self._give_up(task)
-                account.trouble(self._call, _late())
+                self._count_late(task)
+                account.warn(self._call, _late())
 
     def _begin(self, now: float) -> None:
         self._pace.began(now)
         self._account.began()
-        work = realtime_socket.open_once(self._config)
+        work = connection.open_once(self._config)
         self._attempts[asyncio.create_task(work, name=f"engine-handshake {self._call}")] = now
 
     def _take(self, task: asyncio.Task[ClientConnection]) -> ClientConnection | None:
-        """None: it was refused, and may be tried again. Raises EngineError."""
+        """Return the connection of an attempt that has ended; None: it was refused and may be repeated.
+
+        Raises EngineError."""
         account = self._account
         error = task.exception()
         if error is None:
@@ -248,21 +262,21 @@ class _Opening:
         self._forget(task)
         if not isinstance(error, HandshakeError):
             raise error
-        self._trouble = str(error)
+        self._error = str(error)
         self._pace.refused(_now(), error.wait, random.random())
-        if not was_late:  # else that was counted
+        if not was_late:  # a late one was counted when it became late
             account.failed(self._config, self._call, error)
         if not error.retry:
             raise error
-        account.trouble(self._call, error)
+        account.warn(self._call, error)
         return None
 
-    def _waiting(self, since: float) -> list[asyncio.Task[ClientConnection]]:
-        """The attempts that have had no answer since then."""
-        return [task for task, began in self._attempts.items() if began <= since and task not in self._late]
+    def _begun_before(self, moment: float) -> list[asyncio.Task[ClientConnection]]:
+        """Return the attempts without an answer that began at this time or earlier, except late ones."""
+        return [task for task, began in self._attempts.items() if began <= moment and task not in self._late]
 
-    def _give_up(self, task: asyncio.Task[ClientConnection]) -> None:
-        """It is late. It may be answered all the same, but nothing waits for that."""
+    def _count_late(self, task: asyncio.Task[ClientConnection]) -> None:
+        """Count an attempt that hangs as a failure. It may still succeed, but nothing waits for it."""
         self._late.add(task)
         self._account.answered()
         self._account.failed(self._config, self._call, _late())
@@ -281,7 +295,7 @@ class _Opening:
         await asyncio.gather(*left, return_exceptions=True)
         for task in left:
             if not task.cancelled() and task.exception() is None:
-                task.result().transport.abort()  # another was quicker, or the caller has gone
+                task.result().transport.abort()  # another one was quicker, or the call has ended
 
 
 async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> ClientConnection:

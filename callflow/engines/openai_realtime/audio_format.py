@@ -1,12 +1,13 @@
-"""The engine's audio: which format it really has, and the way from and to the telephone's.
+"""Audio formats of a session: which one the server's audio really has, and the conversion from and to the telephone's.
 
-The telephone speaks µ-law at 8 kHz, and that is what a session is asked for. Some servers confirm it and then send PCM
-at 24 kHz all the same, which a caller hears as static. So the first audio of each response is looked at, not trusted.
+The telephone's format is µ-law at 8 kHz, and a session is asked for that. Some servers confirm it and send PCM at
+24 kHz all the same, which a caller hears as static. So the format of the first audio of each response is detected.
 """
 
 from __future__ import annotations
 
 import binascii
+import threading
 from collections import Counter
 from itertools import pairwise
 from typing import Any, Final
@@ -16,27 +17,27 @@ from callflow.media import g711
 
 PCMU, PCM24 = "pcmu", "pcm24"
 NAMES: Final = {"audio/pcmu": PCMU, "audio/pcm": PCM24}
-"""How the interface names them."""
+"""The interface's names. Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions"""
 LEAST_BYTES: Final = 320
-"""Enough to tell one from the other."""
+"""Enough to tell one format from the other."""
 _KNOWN_BYTES: Final = 160
-"""Enough to find what the session has sent before."""
+"""Enough to recognise the format that the session has sent before."""
 _SURE_BYTES: Final = 960
-"""Enough to contradict what was declared."""
+"""Enough to contradict the declared format."""
 _MOST_BYTES: Final = 2400
-"""Whatever does not tell by then is taken for what was declared: 50 ms of PCM, in which a voice has begun."""
+"""Audio that is still ambiguous then is taken for the declared format: 50 ms of PCM, in which a voice has begun."""
 _END_BYTES: Final = 64
-"""What ends sooner than that tells nothing."""
+"""A shorter stretch of speech is not examined."""
 _SMOOTH: Final = 0.6
-"""Of how much a sample differs from the one before, in parts of its size: speech at 24 kHz stays below."""
-_APART: Final = 0.2
-"""Speech in µ-law stays below, PCM of anything but silence lies above."""
+"""Largest roughness (see `_roughness`) of speech in PCM at 24 kHz."""
+_DIFFERENT: Final = 0.2
+"""Largest difference (see `_difference`) of speech in µ-law; PCM of anything but silence lies above."""
 _QUIET_ULAW: Final = bytes((*range(0x78, 0x80), *range(0xF8, 0x100)))
 _SIGN_BYTES: Final = b"\x00\xff"
 
 
 def looks_like(audio: bytes) -> str | None:
-    """pcmu or pcm24, by the audio itself; None where it does not tell. It has to begin with a sample's first byte."""
+    """Detect the format of audio, which must begin with the first byte of a sample: PCMU or PCM24; None: ambiguous."""
     audio = audio[: len(audio) & ~1][:4800]
     if len(audio) < 2:
         return None
@@ -44,23 +45,23 @@ def looks_like(audio: bytes) -> str | None:
     quiet = len(audio) - len(audio.translate(None, _QUIET_ULAW))
     zeros = audio.count(0)
     if zeros > len(audio) * 0.4:
-        return PCM24  # as µ-law the loudest there is, and standing still
+        return PCM24  # as µ-law, 0 is the loudest sample, and speech does not stay there
     if quiet > len(audio) * 0.9:
         return PCMU
     signs = len(high) - len(high.translate(None, _SIGN_BYTES))
     others = len(low) - len(low.translate(None, _SIGN_BYTES))
     if signs > len(high) * 0.8 and others < len(low) * 0.5 and high.count(0) > len(high) * 0.1:
-        return PCM24  # a quiet voice: its high bytes say little more than the sign
-    if _apart(low, high) < _APART:
-        return PCMU  # every byte is a sample of its own: those in even and in odd places are alike
+        return PCM24  # a quiet voice: its high bytes are little more than the sign
+    if _difference(low, high) < _DIFFERENT:
+        return PCMU  # each byte is a sample: even and odd ones have the same distribution
     as_pcm, as_ulaw = _roughness(memoryview(audio).cast("h")), _roughness(_samples(audio))
     if as_pcm < _SMOOTH and as_pcm * 1.6 < as_ulaw:
         return PCM24
     return PCMU if as_ulaw < as_pcm else None
 
 
-def _apart(low: bytes, high: bytes) -> float:
-    """How differently the bytes in even and in odd places are distributed: 0 alike, 1 nothing in common."""
+def _difference(low: bytes, high: bytes) -> float:
+    """Return how much the distributions of even and odd bytes differ: 0 not at all, 1 entirely."""
     counts = [Counter(byte >> 4 for byte in each) for each in (low, high)]
     return sum(abs(counts[0][nibble] - counts[1][nibble]) for nibble in range(16)) / (2 * len(low))
 
@@ -70,47 +71,48 @@ def _samples(audio: bytes) -> memoryview:
 
 
 def _roughness(samples: Any) -> float:
-    """How much a sample differs from the one before it, in parts of how large it is."""
+    """Return the mean difference of a sample from the one before, divided by the mean size of a sample."""
     size = sum(map(abs, samples)) or 1
     values = samples.tolist()
     return float(sum(abs(after - before) for before, after in pairwise(values)) / size)
 
 
 class ToTelephone:
-    """One stretch of speech of the engine's, of whatever format, as µ-law. `end` when it is complete.
+    """Converts one stretch of the model's speech to µ-law, whatever its format is.
 
-    Nothing is played as long as its format is undecided: it is held back, and then all of it is played in the right
-    one. That takes the first 40 ms of µ-law, or 20 ms where `known` says what the session has sent before; servers send
-    more than that at once. A run of 0xFF is the same silence in both, and passes.
+    Audio is held back until its format is detected. That takes the first 40 ms of µ-law, or 20 ms when `known` is the
+    format that the session has sent before; servers send more than that at once. A run of 0xFF is silence in both
+    formats and passes. Call `end` when the stretch is complete.
     """
 
     def __init__(self, declared: str, known: str = "") -> None:
         self._declared, self._known = declared, known
         self.format = ""
-        """What it turned out to be; "" as long as too little has come."""
-        self.is_proved = False
-        """By its own sound, and not for want of anything better."""
+        """The detected format; "" as long as too little has come."""
+        self.is_detected = False
+        """The audio itself has shown its format; False: it was assumed."""
         self.response = ""
-        """What it is a part of, if the engine says so."""
+        """The response that it is a part of, if the server says so."""
         self._seen = b""
         self._odd = b""
         self._resampler: Any = None
 
     @property
-    def is_odd(self) -> bool:
-        """It is not what was declared."""
+    def is_unexpected(self) -> bool:
+        """Return whether the format is another than the declared one."""
         return bool(self.format) and self.format != self._declared
 
     def declare(self, declared: str) -> None:
-        """The server has confirmed another format: what comes from here on may be in either."""
+        """The server has confirmed another format: audio from here on may be in either of them."""
         if declared == self._declared:
             return
         self._declared = declared
         if self.format not in ("", declared):
             self._seen, self._odd = self._odd, b""
-            self.format, self._known, self.is_proved = "", "", False
+            self.format, self._known, self.is_detected = "", "", False
 
     def feed(self, audio: bytes) -> bytes:
+        """Return µ-law for what was fed so far, as far as its format is known; perhaps nothing."""
         if self.format:
             return self._as(self.format, audio)
         self._seen += audio
@@ -122,7 +124,7 @@ class ToTelephone:
         return silence + self._as(self.format, held)
 
     def end(self) -> bytes:
-        """What is still on its way."""
+        """Return the µ-law that was held back."""
         held, self._seen = self._seen, b""
         if not self.format:
             verdict = looks_like(held) if len(held) >= _END_BYTES else None
@@ -130,7 +132,7 @@ class ToTelephone:
         return self._as(self.format, held) + self._rest()
 
     def _silence(self) -> bytes:
-        """The whole samples of a run of 0xFF at the beginning: as PCM the smallest there is."""
+        """Take a run of 0xFF from the beginning, in whole PCM samples: in PCM that is the smallest amplitude."""
         run = len(self._seen) - len(self._seen.lstrip(b"\xff")) & ~1
         silence, self._seen = self._seen[:run], self._seen[run:]
         return self._as(self._known or self._declared, silence) if silence else b""
@@ -142,7 +144,7 @@ class ToTelephone:
         verdict = looks_like(self._seen)
         expected = self._known or self._declared
         if verdict == expected or (verdict is not None and size >= _SURE_BYTES):
-            self.is_proved = True
+            self.is_detected = True
             return verdict
         return expected if verdict is None and (self._known or size >= _MOST_BYTES) else ""
 
@@ -150,7 +152,7 @@ class ToTelephone:
         return self._rest() + audio if form == PCMU else self._down(audio, last=False)
 
     def _rest(self) -> bytes:
-        """What is left inside the resampler."""
+        """Return what is left in the resampler."""
         if self._resampler is None:
             return b""
         rest, self._resampler, self._odd = self._down(b"", last=True), None, b""
@@ -166,15 +168,17 @@ class ToTelephone:
 
 
 class FromTelephone:
-    """The caller's µ-law as PCM at 24 kHz, frame by frame, base64 in and out. What comes out may be empty."""
+    """Converts the caller's audio from µ-law to PCM at 24 kHz: base64 in, base64 out."""
 
     def __init__(self) -> None:
         self._resampler = _resampler(8000, 24000)
         self._inside = b""
-        """The end of what was fed, of which the resampler still has some."""
+        """The end of what was fed, part of which is still in the resampler."""
         self._fed = self._came = 0
+        """Bytes of µ-law in, bytes of PCM out."""
 
     def feed(self, payload: str) -> str:
+        """Convert one frame. The result may be empty: the resampler delays audio by a few ms."""
         ulaw = binascii.a2b_base64(payload)
         pcm = _resampled(self._resampler, g711.ulaw_to_pcm16(ulaw), last=False)
         self._fed += len(ulaw)
@@ -183,18 +187,36 @@ class FromTelephone:
         return binascii.b2a_base64(pcm, newline=False).decode("ascii")
 
     def rest(self) -> str:
-        """What has not come out, as the µ-law that it was."""
-        left = max(self._fed - self._came // _WIDER, 0)
+        """Return what is left in the resampler, as µ-law."""
+        left = max(self._fed - self._came // _PCM_BYTES, 0)
         return binascii.b2a_base64(self._inside[len(self._inside) - left :], newline=False).decode("ascii")
 
 
-_WIDER: Final = 6
-"""Bytes of PCM at 24 kHz for one of µ-law."""
+_PCM_BYTES: Final = 6
+"""Bytes of PCM at 24 kHz for one byte of µ-law."""
 _MOST_INSIDE: Final = 1600
+"""Bytes of µ-law, more than the resampler ever delays."""
+
+
+_loaded: Final = threading.Event()
+
+
+def load() -> None:
+    """Load what resamples: soxr, and numpy with it. Takes about 0.1 s, so not on the event loop during calls."""
+    import numpy  # noqa: F401
+    import soxr  # noqa: F401
+
+    _loaded.set()
+
+
+def is_loaded() -> bool:
+    """Return whether `load` has been called, and has ended."""
+    return _loaded.is_set()
 
 
 def _resampler(from_hz: int, to_hz: int) -> Any:
-    import soxr  # here, because it brings numpy along, which a line that needs no transcoding never loads
+    load()  # Still on the loop for one server only: one that confirms µ-law and sends PCM.
+    import soxr
 
     return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")
 

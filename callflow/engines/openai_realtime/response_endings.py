@@ -1,6 +1,6 @@
-"""How each response ended: what of it could be heard, what it called, what it left to the server. Pure.
+"""How each response ended: what of it could be heard, which tools it called, what it left to the server. Pure.
 
-The status that a server gives a response does not tell whether a caller has heard an answer. What came of it does.
+The status that a server gives a response does not say whether a caller has heard an answer. Its content does.
 """
 
 from __future__ import annotations
@@ -9,24 +9,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from callflow.engines.openai_realtime.response_queue import Ending
+from callflow.engines.openai_realtime.response_queue import ResponseEnding
 from callflow.media.g711 import ULAW_TO_LINEAR
 
 
 _SILENT: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= 100)
-"""50 dB below full scale and less: an idle line."""
+"""µ-law codes of samples 50 dB below full scale or less, as an idle line has them."""
 _AUDIBLE_BYTES: Final = 160
-"""So much beyond that is a sound: 20 ms."""
+"""µ-law bytes of a response, other than silent ones, that make it audible: 20 ms."""
 _MOST_ITEMS: Final = 64
 """Of one response."""
 _MOST_RESPONSES: Final = 64
 _PROMISES: Final = ("function_call", "mcp_call", "mcp_approval_request")
-"""Items behind which more has to come."""
+"""Types of items after which more has to follow."""
 _REMOTE: Final = ("mcp_call", "mcp_approval_request", "mcp_list_tools")
+"""Types of items about tools that the server runs."""
 
 
-class Asked(NamedTuple):
-    """The server asks whether it may use a tool of its own."""
+class ApprovalRequest(NamedTuple):
+    """The server asks whether it may call a tool of a remote MCP server.
+
+    Vendor: https://platform.openai.com/docs/guides/realtime-mcp
+    """
 
     id: str
     server: str
@@ -35,31 +39,38 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class _Tally:
+    """What has come of one response so far."""
+
     audible: int = 0
+    """µ-law bytes that are not silent, counted up to `_AUDIBLE_BYTES`."""
     texts: bool = False
     items: dict[str, None] = field(default_factory=dict)
+    """Ids of its messages, in order."""
     sounding: set[str] = field(default_factory=set)
     """Those of them that had audio."""
     promises: bool = False
-    """The last thing in it was no sound, but something behind which more has to come."""
+    """After its last audio came an item after which more has to follow."""
     remote: dict[str, bool] = field(default_factory=dict)
-    """Each item that the server works on by itself, and whether that is done."""
+    """Ids of items about tools that the server runs, each with whether that is done."""
 
 
-class Endings:
+class ResponseEndings:
+    """Collects what comes of each response until it ends."""
+
     def __init__(self) -> None:
         self._tallies: dict[str, _Tally] = {}
 
-    def _of(self, response: str) -> _Tally:
+    def _tally(self, response: str) -> _Tally:
         tally = self._tallies.get(response)
         if tally is None:
-            if len(self._tallies) >= _MOST_RESPONSES:  # a server that never ends what it began
+            if len(self._tallies) >= _MOST_RESPONSES:  # a server that never ends its responses
                 del self._tallies[next(iter(self._tallies))]
             tally = self._tallies[response] = _Tally()
         return tally
 
-    def sound(self, response: str, item: str, ulaw: bytes) -> None:
-        tally = self._of(response)
+    def add_audio(self, response: str, item: str, ulaw: bytes) -> None:
+        """Take a piece of audio that the caller could hear."""
+        tally = self._tally(response)
         _note(tally.items, item)
         tally.promises = False
         if len(tally.sounding) < _MOST_ITEMS:
@@ -67,21 +78,27 @@ class Endings:
         if tally.audible < _AUDIBLE_BYTES:
             tally.audible += len(ulaw.translate(None, _SILENT))
 
-    def words(self, response: str, item: str) -> None:
-        tally = self._of(response)
+    def add_words(self, response: str, item: str) -> None:
+        """Take note that an item has text or a transcript."""
+        tally = self._tally(response)
         tally.texts = True
         _note(tally.items, item)
 
-    def item_done(self, response: str, item: Any) -> None:
-        """An item of a response is complete."""
+    def add_item(self, response: str, item: Any) -> None:
+        """Take a complete item of a response, as the server sends it."""
         if isinstance(item, Mapping):
-            self._read(self._of(response), item)
+            self._read(self._tally(response), item)
 
-    def end(self, response: str, status: str, code: str, output: Any, *, calls: bool) -> tuple[Ending, tuple[str, ...]]:
-        """How it ended, and the message items that it had. `calls`: it calls tools that are ours to answer."""
+    def end(
+        self, response: str, status: str, code: str, output: Any, *, calls: bool
+    ) -> tuple[ResponseEnding, tuple[str, ...]]:
+        """End a response. Returns how it ended, and the ids of its messages.
+
+        `output`: the items in `response.done`; `calls`: it has called tools that we still have to answer.
+        """
         tally = self._tallies.pop(response, None) or _Tally()
         nameless = self._tallies.pop("", None)
-        if nameless is not None:  # a server that does not say which response its audio belongs to
+        if nameless is not None:  # some servers do not say which response their audio belongs to
             tally.audible += nameless.audible
             tally.texts |= nameless.texts
             tally.items |= nameless.items
@@ -93,7 +110,7 @@ class Endings:
         if tally.remote:
             remote = "done" if all(tally.remote.values()) else "runs"
         sounds = tally.audible >= _AUDIBLE_BYTES
-        return Ending(status, code, sounds, tally.texts, calls, remote, tally.promises), tuple(tally.items)
+        return ResponseEnding(status, code, sounds, tally.texts, calls, remote, tally.promises), tuple(tally.items)
 
     @staticmethod
     def _read(tally: _Tally, item: Mapping[str, Any]) -> None:
@@ -109,14 +126,14 @@ class Endings:
             tally.remote[str(name)] = done or tally.remote.get(str(name), False)
 
 
-def asked(item: Any) -> Asked | None:
-    """The question in an item that asks for leave; None: it is another."""
+def approval_request(item: Any) -> ApprovalRequest | None:
+    """Return the question that an item asks; None: it is an item of another type."""
     if not isinstance(item, Mapping) or item.get("type") != "mcp_approval_request":
         return None
     name = item.get("id")
     if not isinstance(name, str) or not name:
         return None
-    return Asked(name, str(item.get("server_label") or "")[:200], str(item.get("name") or "")[:200])
+    return ApprovalRequest(name, str(item.get("server_label") or "")[:200], str(item.get("name") or "")[:200])
 
 
 def _note(items: dict[str, None], item: str) -> None:

@@ -1,8 +1,10 @@
-"""What a server refuses of a session is left out of it, and the rest kept. Pure.
+"""Leaves a field that the server refuses out of a session, and keeps the rest. Pure: the clock is an argument.
 
-A server takes a `session.update` as a whole or not at all. It names what it refuses by a path
-(`session.tools[0].foo`), as the error's `param` or in its message. Nothing of a session is named by its place in a
-list: tools go by what they are called, so that what was refused once is found in the next session, too.
+A server accepts a `session.update` as a whole or refuses it as a whole. It names the refused field by a path
+(`session.tools[0].foo`), as the error's `param` or in its message. In our paths a tool stands under its type and name
+instead of its index, so that a field that was refused once is found in the next session, too.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/error
 """
 
 from __future__ import annotations
@@ -10,41 +12,49 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
+from cachetools import TTLCache
 
 from callflow.engines.openai_realtime.session_config import PCM24
 
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
+"""The names on the way to a field of a session: ("tools", "mcp:shop", "headers")."""
 
 MOST_TRIES: Final = 8
-"""Updates in which a session may ask for less and less."""
-_MOST_MEMORIES: Final = 64
-_MEMORY_SECONDS: Final = 3600.0
-"""Then it is asked for again: servers learn."""
+"""Updates of one session with which less and less is requested."""
+_MOST_FIELDS: Final = 64
+"""Refused fields that are kept for one account."""
+_KEPT_SECONDS: Final = 3600.0
+"""Then a field is requested again: servers are updated."""
 
-_NEEDED: Final[frozenset[Path]] = frozenset({(), ("type",), ("instructions",), ("tools",), ("audio",)})
-"""Without these, what remains would be no session, or another agent's."""
+_NEEDED: Final[frozenset[FieldPath]] = frozenset({(), ("type",), ("instructions",), ("tools",), ("audio",)})
+"""Fields that are never left out: the session would be invalid, or another agent's."""
 _TURNS: Final = frozenset({"create_response", "interrupt_response"})
+"""Fields of `turn_detection` that are never left out."""
 _OF_A_TOOL: Final = frozenset(
     {
         *("type", "name", "parameters"),
         *("server_label", "server_url", "connector_id", "tunnel_id", "authorization", "headers"),
-        *("allowed_tools", "allowed_callers"),  # without them it could do more than it may
+        *("allowed_tools", "allowed_callers"),  # without them the model could do more than it is allowed to
     }
 )
-"""Without these it is no tool any more, or another."""
+"""Fields of a tool that are never left out alone: the whole tool is."""
 _OF_AN_OBJECT: Final = frozenset({"type", "model", "id", "name"})
+"""Fields that are never left out alone: the whole object is."""
 _QUOTED: Final = re.compile(r"['\"`]([^'\"`\s]{1,200})['\"`]")
 _STEP: Final = re.compile(r"[^.\[\]/]+")
 
 
-def culprit(session: Mapping[str, Any], param: Any, message: str) -> Path | None:
-    """What to leave out of a session that was refused; None: nothing of it is named, or it cannot be done without."""
+def refused_field(session: Mapping[str, Any], param: Any, message: str) -> FieldPath | None:
+    """Return what to leave out of a session that was refused.
+
+    `param` and `message`: of the error. None: it names no field of the session, or one that is needed.
+    """
     if isinstance(param, str) and (path := _found(session, _steps(param))):
         return _to_leave_out(session, path)
     for name in _QUOTED.findall(message):
@@ -55,8 +65,11 @@ def culprit(session: Mapping[str, Any], param: Any, message: str) -> Path | None
     return None
 
 
-def without(session: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
-    """The session, or a part of one, without those; formats and turns in the form that every server takes."""
+def without(session: dict[str, Any], paths: Iterable[FieldPath]) -> dict[str, Any]:
+    """Return a session, or a part of one, without these fields.
+
+    An audio format or a turn detection is not removed: the form that every server accepts takes its place.
+    """
     left = copy.deepcopy(session)
     for path in paths:
         _leave_out(left, path)
@@ -64,40 +77,40 @@ def without(session: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
 
 
 def functions_only(session: dict[str, Any]) -> dict[str, Any]:
-    """The session without tools that are not run here."""
+    """Return the session without the tools that the server would run."""
     return session | {"tools": [tool for tool in session["tools"] if tool.get("type") == "function"]}
 
 
-def shown(path: Path) -> str:
+def shown(path: FieldPath) -> str:
+    """Return a path as text: "session.tools.mcp:shop.headers"."""
     return ".".join(("session", *path))
 
 
-class Memory:
-    """What was left out of sessions, for others that ask the same account for the same."""
+class RefusedFields:
+    """The fields that one account refuses, for its next sessions."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, Path, str], float] = OrderedDict()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._known: TTLCache[tuple[str, FieldPath, str], None] = TTLCache(_MOST_FIELDS, _KEPT_SECONDS, clock)
+        """Key of the account, path, and digest of the value that was refused."""
 
-    def recall(self, account: str, session: Mapping[str, Any], now: float) -> tuple[Path, ...]:
-        """What of this session was refused before, in the same words. `account`: whom it is asked of."""
-        return tuple(
-            path
-            for (of, path, value), since in self._known.items()
-            if of == account and now - since < _MEMORY_SECONDS and value == _digest(session, path)
-        )
+    def recall(self, account: str, session: Mapping[str, Any]) -> tuple[FieldPath, ...]:
+        """Return the fields of this session that were refused before with the same value.
 
-    def keep(self, account: str, session: Mapping[str, Any], paths: Iterable[Path], now: float) -> None:
+        `account`: identifies the server, the model and the key.
+        """
+        known = list(self._known)
+        return tuple(path for of, path, value in known if of == account and value == _digest(session, path))
+
+    def keep(self, account: str, session: Mapping[str, Any], paths: Iterable[FieldPath]) -> None:
+        """Keep these fields for an hour; one that is kept already is not kept longer."""
         for path in paths:
             key = account, path, _digest(session, path)
-            if now - self._known.get(key, -_MEMORY_SECONDS) >= _MEMORY_SECONDS:
-                self._known[key] = now
-                self._known.move_to_end(key)
-        while len(self._known) > _MOST_MEMORIES:
-            self._known.popitem(last=False)
+            if key not in self._known:
+                self._known[key] = None
 
 
-def _digest(session: Mapping[str, Any], path: Path) -> str:
-    """Of what stands there, as it was wanted; of a tool, all of it. Empty if there is nothing."""
+def _digest(session: Mapping[str, Any], path: FieldPath) -> str:
+    """Return a digest of the value at this path, or of the whole tool that contains it; "" if there is none."""
     at: Any = session
     for step in path[:2] if path[0] == "tools" else path:
         if isinstance(at, list):
@@ -114,10 +127,10 @@ def _steps(name: str) -> list[str]:
     return steps[1:] if steps[:1] == ["session"] else steps
 
 
-def _found(session: Mapping[str, Any], steps: Iterable[str]) -> Path:
-    """As much of the path as there is in the session. What is missing in an object stands for the object."""
+def _found(session: Mapping[str, Any], steps: Iterable[str]) -> FieldPath:
+    """Return as much of the path as the session has: a field that an object lacks stands for the object."""
     at: Any = session
-    path: Path = ()
+    path: FieldPath = ()
     for step in steps:
         if isinstance(at, Mapping) and step in at:
             at, path = at[step], (*path, step)
@@ -130,6 +143,7 @@ def _found(session: Mapping[str, Any], steps: Iterable[str]) -> Path:
 
 
 def _names(tools: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each tool: its type, and its label or name; unique within the list."""
     names: list[str] = []
     for tool in tools:
         name = f"{tool.get('type')}:{tool.get('server_label') or tool.get('name')}"
@@ -137,7 +151,8 @@ def _names(tools: Iterable[Mapping[str, Any]]) -> list[str]:
     return names
 
 
-def _to_leave_out(session: Mapping[str, Any], path: Path) -> Path | None:
+def _to_leave_out(session: Mapping[str, Any], path: FieldPath) -> FieldPath | None:
+    """Return the smallest part around this field that can be left out; None: it is needed."""
     if path in _NEEDED or (path[0] == "audio" and len(path) == 2):
         return None
     if path[0] == "tools":
@@ -155,15 +170,15 @@ def _to_leave_out(session: Mapping[str, Any], path: Path) -> Path | None:
     return path
 
 
-def _default(path: Path, value: Any) -> Any:
-    """What a phone call needs, in the form that every server takes."""
+def _default(path: FieldPath, value: Any) -> Any:
+    """Return a format or a turn detection in the form that every server accepts."""
     if path[2] == "format":
         return PCM24
     turns = value if isinstance(value, Mapping) else {}
     return {"type": "server_vad", **{name: turns[name] for name in sorted(_TURNS & turns.keys())}}
 
 
-def _leave_out(session: dict[str, Any], path: Path) -> None:
+def _leave_out(session: dict[str, Any], path: FieldPath) -> None:
     *above, last = path
     at: Any = session
     way: list[tuple[Any, str]] = []
@@ -173,7 +188,7 @@ def _leave_out(session: dict[str, Any], path: Path) -> None:
             following = at[names.index(step)] if step in names else None
         else:
             following = at.get(step)
-            if path[0] != "tools" and (path[0] != "audio" or n > 1):  # may go when nothing is left of it
+            if path[0] != "tools" and (path[0] != "audio" or n > 1):  # removed when nothing is left in it
                 way.append((at, step))
         if not isinstance(following, dict | list):
             return

@@ -1,0 +1,80 @@
+"""What the parts of one session share: the way to the server, the way to the call, timers, counters, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from callflow.contracts.engine import EngineListener, ErrorReported, SessionLost
+from callflow.contracts.secret_text import Secrets
+from callflow.media.socket_writer import SocketWriter
+from callflow.timers import Timers
+
+
+log = logging.getLogger(__name__)
+
+
+class Channel:
+    """Sends client events to the server and engine events to the call."""
+
+    def __init__(self, call: str, session: int, notify: EngineListener, secrets: Secrets) -> None:
+        """`session`: the number of the session within its call, from 1. `secrets`: what no text may show."""
+        self.call, self.session = call, session
+        self.notify = notify
+        """Tells the call what has happened."""
+        self.secrets = secrets
+        self.writer: SocketWriter | None = None
+        """None before the socket is open and after it was closed."""
+        self.counts: Counter[str] = Counter()
+        """Events received by type, unreadable ones as `malformed`, and harmless errors as `benign:<code>`."""
+        self.is_debugging = log.isEnabledFor(logging.DEBUG)
+        """Every event except audio is logged in a few words."""
+        self.is_over = False
+        """The call has ended. Nothing more is sent, except `response.cancel` for a response that begins by itself."""
+        self.is_closed = False
+        self.lost: asyncio.Future[SessionLost] | None = None
+        """Why the session ended; made when the session begins."""
+        self._timers = Timers()
+
+    def send(self, event: dict[str, Any], *, after_end: bool = False) -> None:
+        """Send a client event. `after_end`: also when the call has ended.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
+        """
+        if self.writer is None or (self.is_over and not after_end):
+            return
+        if self.is_debugging:
+            names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
+            log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
+        self.writer.put(msgspec.json.encode(event).decode())
+
+    def report(self, code: str, message: str) -> None:
+        """Tell the call of an error that does not end the session."""
+        self.notify(ErrorReported(code, message))
+
+    def give_up(self, reason: str, *, retry: bool = True) -> None:
+        """End the session. `retry`: another session may do better. Only the first reason counts."""
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(SessionLost(self.secrets.told(reason), retry))
+
+    def start_timer(self, name: str, seconds: float, callback: Callable[[], object]) -> None:
+        """Start a timer, in place of one of the same name. None is started once the call has ended."""
+        self._timers.start(name, seconds, callback)
+
+    def stop_timer(self, name: str) -> None:
+        self._timers.stop(name)
+
+    def end(self) -> None:
+        """The call has ended: see `is_over`."""
+        self.is_over = True
+        self._timers.close()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.give_up("closed")
+        self._timers.close()

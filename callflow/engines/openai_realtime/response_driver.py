@@ -1,0 +1,300 @@
+"""Turns and responses of one session: does what the response queue decides, and tells the call what came of it.
+
+The rules are pure and stand in `response_queue.py` (when a response is requested) and `response_endings.py` (how one
+ended). Here are the events that they need, the timers, and what is sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from callflow.contracts.engine import (
+    AudioDelta,
+    AudioDone,
+    McpApproval,
+    ResponseDone,
+    ResponseFailed,
+    ResponseStarted,
+    SessionLost,
+    SpeechStopped,
+    ToolCalls,
+    Usage,
+)
+from callflow.contracts.tools import ToolCall
+from callflow.engines import model_catalog
+from callflow.engines.openai_realtime import server_events
+from callflow.engines.openai_realtime.channel import Channel
+from callflow.engines.openai_realtime.response_endings import ResponseEndings, approval_request
+from callflow.engines.openai_realtime.response_queue import Action, Create, GiveUp, ResponseQueue, RetryIn
+from callflow.engines.openai_realtime.server_events import ServerEvent
+from callflow.engines.openai_realtime.session import Session
+
+
+CREATE: Final = "create-"
+"""How the event ids of our `response.create` begin."""
+_APPROVALS: Final = 256
+_START_SECONDS: Final = 5.0
+"""How long the server may take to begin a response that was requested, until others need not wait for it."""
+_OWN_START_SECONDS: Final = 1.5
+"""How long it may take to begin the answer to the caller's turn by itself, until that is requested."""
+_DONE_SECONDS: Final = 2.0
+"""How long it may take after the last sound of a response to say that the response has ended."""
+
+
+class ResponseDriver:
+    """Requests, follows and ends the responses of one session."""
+
+    def __init__(self, session: Session, channel: Channel) -> None:
+        config = session.config
+        self.queue = ResponseQueue(retries=config.response_retries, retry_seconds=config.response_retry_seconds)
+        self.caller_speaks = False
+        """By the server's turn detection."""
+        self._session, self._channel = session, channel
+        self._endings = ResponseEndings()
+        self._requests = 0
+        self._calls: dict[str, list[ToolCall]] = {}
+        """Complete tool calls of responses that have not ended, by response."""
+        self._approved: deque[str] = deque(maxlen=_APPROVALS)
+        """Ids of approval requests that were answered."""
+        self._awaits_done = False
+        """The timer runs that ends a response which the server does not end."""
+
+    # Requests
+
+    def begin(self) -> None:
+        """The session is ready: request what was wanted meanwhile."""
+        self.act(self.queue.open())
+
+    def request(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
+        """See `callflow.contracts.engine.Engine.request_response`."""
+        self.act(self.queue.request_response(instructions, lasting=lasting, whole=whole))
+
+    def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
+        """Send the result of a tool call, unless it has one already.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
+        """
+        is_new, actions = self.queue.answered(call, speak=speak)
+        if is_new:
+            item = {"type": "function_call_output", "call_id": call, "output": output}
+            self._channel.send({"type": "conversation.item.create", "item": item})
+        self.act(actions)
+
+    def cancel(self, response: str) -> None:
+        """Stop a response.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/response/cancel
+        """
+        self.queue.cancelled(response)
+        self._channel.send({"type": "response.cancel", "response_id": response})
+
+    def act(self, actions: Sequence[Action]) -> None:
+        """Carry out what the queue has decided.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/response/create
+        """
+        for action in actions if not self._channel.is_over else ():
+            match action:
+                case Create(instructions=instructions):
+                    self._requests += 1
+                    request: dict[str, Any] = {"type": "response.create", "event_id": f"{CREATE}{self._requests}"}
+                    if instructions:  # they replace the session's instructions, so those are sent with them
+                        both = f"{self._session.config.instructions}\n\n{instructions}".strip()
+                        request["response"] = {"instructions": both}
+                    self._channel.send(request)
+                    self._channel.start_timer("start", _START_SECONDS, self._not_started)
+                case RetryIn(seconds=seconds):
+                    self._channel.start_timer("retry", seconds, lambda: self.act(self.queue.retry()))
+                case GiveUp(reason=reason):
+                    self._channel.notify(ResponseFailed(reason))
+
+    def _not_started(self) -> None:
+        self.act(self.queue.unanswered())
+        if self.queue.is_sent:
+            self._channel.start_timer("start", _START_SECONDS, self._not_started)
+
+    # Turns
+
+    def speech_started(self) -> None:
+        """The server hears the caller begin to speak."""
+        self.caller_speaks = True
+        self._caller_has_turn()
+
+    def turn_detection_resumed(self) -> None:
+        """Turn detection is on again: a caller who speaks just now has the turn."""
+        if self.caller_speaks:
+            self._caller_has_turn()
+
+    def _caller_has_turn(self) -> None:
+        if not self._session.turn_detection:
+            return  # the caller cannot take the turn, so nothing waits for them
+        can = self._session.can
+        self.queue.caller_speaks(interrupts="interrupts_itself" in can, answers="answers_itself" in can)
+        if not self.queue.is_sent:
+            self._channel.stop_timer("start")
+
+    def speech_stopped(self, ago_ms: float | None) -> None:
+        """The caller has stopped. `ago_ms`: how much audio came after the last word; None: not known."""
+        self.caller_speaks = False
+        if self._session.turn_detection:
+            self.queue.caller_stopped(answers="answers_itself" in self._session.can)
+        self._channel.notify(SpeechStopped(ago_ms))
+        if self._session.turn_detection:
+            self.act(self.queue.turn_over())
+            if self.queue.is_awaited:
+                self._channel.start_timer("start", _OWN_START_SECONDS, self._not_started)
+
+    def finish_turn(self) -> None:
+        """The caller has stopped, and the server has not noticed: commit the audio and request the answer.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/input_audio_buffer/commit
+        """
+        self._channel.send({"type": "input_audio_buffer.commit"})
+        self.caller_speaks = False
+        self.queue.caller_stopped(answers=False)
+        self.act(self.queue.request_response())
+        self.act(self.queue.turn_over())
+
+    # Responses
+
+    def created(self, event: ServerEvent) -> None:
+        """A response begins.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
+        """
+        started = server_events.read(event)
+        if not isinstance(started, ResponseStarted):
+            return
+        if self.caller_speaks and self._session.turn_detection and not self.queue.is_sent:
+            self.speech_stopped(None)  # the server has not said so, and answers
+        self.queue.created(started.response)
+        if self._channel.is_over:
+            self._channel.send({"type": "response.cancel", "response_id": started.response}, after_end=True)
+        self._channel.stop_timer("start")
+        self._channel.notify(started)
+
+    def played(self, audio: AudioDelta) -> None:
+        """A piece of a response's audio, as µ-law: pass it on."""
+        if self._awaits_done:
+            self._awaits_done = False
+            self._channel.stop_timer("done")
+        if not self.queue.is_interrupted(audio.response):  # the caller does not hear what comes after that
+            self._endings.add_audio(audio.response, audio.item, audio.audio)
+        self._channel.notify(audio)
+
+    def words(self, response: str, item: str) -> None:
+        """Words of the model have come, as text."""
+        self._endings.add_words(response, item)
+
+    def audio_done(self, event: AudioDone) -> None:
+        """The audio of one content part is complete.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/done
+        """
+        self._channel.notify(event)
+        if event.response:
+            self._awaits_done = True
+            self._channel.start_timer("done", _DONE_SECONDS, lambda: self._not_done(event.response))
+
+    def item_done(self, event: ServerEvent) -> None:
+        """An item of a response is complete.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_item/done
+        """
+        response = event.response_id or ""
+        self._endings.add_item(response, event.item)
+        self._answer_approvals([event.item])
+        calls = self._tool_calls([event.item])
+        if calls and response:
+            self._calls.setdefault(response, []).extend(calls)
+
+    def done(self, event: ServerEvent) -> None:
+        """A response has ended.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
+        """
+        done = server_events.read(event)
+        if isinstance(done, SessionLost):
+            self._channel.give_up(done.reason, retry=done.retry)
+        if not isinstance(done, ResponseDone):
+            return
+        self._stop_awaiting_done()
+        done = done._replace(detail=self._channel.secrets.told(done.detail))
+        response = server_events.response_of(event)
+        output = response.get("output")
+        self._answer_approvals(output)
+        calls = [*self._calls.pop(done.response, []), *self._tool_calls(output)]
+        self.report_usage(self._session.config.model, response.get("usage"))
+        self._end(done, output, calls)
+
+    def request_refused(self, code: str) -> None:
+        """A `response.create` was refused for itself."""
+        self._channel.stop_timer("start")
+        self.act(self.queue.request_failed(code))
+
+    def response_active(self) -> None:
+        """A `response.create` was refused because a response is active already."""
+        self._channel.stop_timer("start")
+        self.act(self.queue.response_active())
+
+    def remote_tool_done(self) -> None:
+        """A tool that the server runs by itself has ended.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/mcp_call/completed
+        """
+        self.act(self.queue.remote_tool_done())
+
+    def report_usage(self, model: str, usage: Any) -> None:
+        """Tell the call what a response or a transcription has used, and what that costs."""
+        used = model_catalog.read_usage(usage)
+        if used:
+            self._channel.notify(Usage(model, used, model_catalog.cost(model, used)))
+
+    def _stop_awaiting_done(self) -> None:
+        self._awaits_done = False
+        self._channel.stop_timer("done")
+
+    def _not_done(self, response: str) -> None:
+        """The server does not end a response whose audio is complete: others need not wait for that."""
+        self._awaits_done = False
+        if response in self.queue.running:
+            self._channel.counts["never ended"] += 1
+            self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []))
+
+    def _end(self, done: ResponseDone, output: Any, calls: Sequence[ToolCall]) -> None:
+        new = self.queue.called(done.response, [call.id for call in calls])
+        awaits_tools = self.queue.awaits_tools(done.response)
+        ending, items = self._endings.end(done.response, done.status, done.detail, output, calls=awaits_tools)
+        final = self.queue.is_final(done.response, ending)
+        self._channel.notify(done._replace(final=final, answered=ending.is_whole, sounds=ending.sounds, items=items))
+        if new:
+            by_id = {call.id: call for call in calls}
+            self._channel.notify(ToolCalls(done.response, tuple(by_id[name] for name in new)))
+        self.act(self.queue.done(done.response, ending))
+
+    # Tools
+
+    def _answer_approvals(self, items: Any) -> None:
+        """Answer the server's questions whether it may use a tool that it runs by itself.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
+        """
+        for item in items if isinstance(items, list) else ():
+            request = approval_request(item)
+            if request is None or request.id in self._approved:
+                continue
+            self._approved.append(request.id)
+            approved = self._session.config.mcp_approval == "approve"
+            answer = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": approved}
+            if not approved:
+                answer["reason"] = "This line does not allow it."
+            self._channel.send({"type": "conversation.item.create", "item": answer})
+            self._channel.notify(McpApproval(request.server, request.tool, approved))
+
+    def _tool_calls(self, items: Any) -> list[ToolCall]:
+        if server_events.has_nameless_calls(items):
+            self._channel.counts["malformed"] += 1
+            self._channel.report("tool_call", "a tool was called without an id or a name that can be answered")
+        return server_events.tool_calls(items)
