@@ -175,7 +175,7 @@ class TurnManager:
     def drop_responses(self) -> None:
         """Nothing of what the engine is saying just now is to be heard any more."""
         for response in self.taking.responses:
-            self._relay.playout.kill_response(response)
+            self._relay.playout.discard_response(response)
             if not self._agent.engine_stops_itself:
                 self._agent.cancel(response)
 
@@ -205,7 +205,7 @@ class TurnManager:
         self.dead_air.begins()
         self.interruption.response_began()
         if not self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself):
-            self._relay.playout.kill_response(response)
+            self._relay.playout.discard_response(response)
             self._agent.cancel(response)
 
     def speech(self, heard: AudioDelta, key: Key) -> bool:

@@ -93,8 +93,8 @@ class Playout:
         self._sequence = 0
         self._broken_off: dict[Key, int] = {}
         """How much of the last stretch that broke off has been heard."""
-        self._dead_responses: dict[str, None] = {}
-        self._dead_items: dict[str, None] = {}
+        self._discarded_responses: dict[str, None] = {}
+        self._discarded_items: dict[str, None] = {}
         self.sending = Key("")
         """What the last audio for the carrier was of."""
         self.generation = 0
@@ -109,7 +109,7 @@ class Playout:
 
     def add(self, key: Key, response: str, audio: bytes) -> bool:
         """Queue audio of one stretch of speech. False: it belongs to something that was interrupted, and is dropped."""
-        if response in self._dead_responses or key.item in self._dead_items:
+        if response in self._discarded_responses or key.item in self._discarded_items:
             self.late_bytes += len(audio)
             return False
         entry = self._entries[-1] if self._entries else None
@@ -279,22 +279,22 @@ class Playout:
                 received = entry.before + entry.received
                 cuts.append(Cut(entry.key, heard // BYTES_PER_MS, received // BYTES_PER_MS))
             if not entry.finished:  # of a finished one nothing comes any more, unless it is said anew
-                _remember(self._dead_responses, entry.response)
-                _remember(self._dead_items, entry.key.item)
+                _remember(self._discarded_responses, entry.response)
+                _remember(self._discarded_items, entry.key.item)
         self._forget()
         return cuts
 
-    def is_dead(self, key: Key) -> bool:
+    def is_discarded(self, key: Key) -> bool:
         """Whether it was cut, so that what still comes for it is dropped."""
-        return key.item in self._dead_items
+        return key.item in self._discarded_items
 
-    def kill_item(self, key: Key) -> None:
+    def discard_item(self, key: Key) -> None:
         """Drop whatever still comes for a stretch that began in an interrupted response after the interruption."""
-        _remember(self._dead_items, key.item)
+        _remember(self._discarded_items, key.item)
 
-    def kill_response(self, response: str) -> None:
+    def discard_response(self, response: str) -> None:
         """Drop whatever still comes for a response of which nothing has come yet."""
-        _remember(self._dead_responses, response)
+        _remember(self._discarded_responses, response)
 
     # Inside
 

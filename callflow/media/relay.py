@@ -266,9 +266,9 @@ class Relay:
     def discard(self, key: Key) -> bool:
         """Drop what more comes of a stretch that began after its response was interrupted. Returns False if it is
         dropped already, or nothing of the agent's is played any more."""
-        if self.is_silenced or self.playout.is_dead(key):
+        if self.is_silenced or self.playout.is_discarded(key):
             return False
-        self.playout.kill_item(key)
+        self.playout.discard_item(key)
         return True
 
     def finish(self, key: Key) -> None:

@@ -251,14 +251,14 @@ def test_late_audio_of_what_was_interrupted_is_dropped_and_that_of_the_next_resp
 
 def test_a_response_can_be_dropped_before_anything_of_it_came() -> None:
     playout = Playout()
-    playout.kill_response("r1")
+    playout.discard_response("r1")
     assert not playout.add(A, "r1", ms(20))
 
 
 def test_the_memory_of_dropped_responses_is_bounded() -> None:
     playout = Playout()
     for number in range(1000):
-        playout.kill_response(f"r{number}")
+        playout.discard_response(f"r{number}")
     assert playout.add(A, "r0", ms(20))
     assert not playout.add(B, "r999", ms(20))
 
@@ -457,11 +457,11 @@ def keys() -> list[Key]:
 def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_many() -> None:
     playout = Playout()
     for number in range(1000):
-        playout.kill_response(f"r{number}")
-        playout.kill_item(Key(f"i{number}"))
+        playout.discard_response(f"r{number}")
+        playout.discard_item(Key(f"i{number}"))
     assert not playout.add(Key("new"), "r900", ms(20))
     assert not playout.add(Key("i900"), "new", ms(20))
-    assert len(playout._dead_responses) == len(playout._dead_items) == 256
+    assert len(playout._discarded_responses) == len(playout._discarded_items) == 256
 
 
 @settings(max_examples=60, deadline=None)
