@@ -108,7 +108,7 @@ def text(given: str) -> str:
 
 
 def mask(text: str) -> str:
-    """Return a secret as it may be shown: `set (…` and its last four characters, of a short one `set`, else `missing`."""
+    """Return a secret as it may be shown: `set (…abcd)` with its last four characters, `set` if short, or `missing`."""
     if not text:
         return "missing"
     return f"set (…{text[-4:]})" if len(text) >= TOKEN_CHARACTERS else "set"

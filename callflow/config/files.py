@@ -74,7 +74,7 @@ def read(path: Path, problems: list[str]) -> str | None:
 
 
 def toml(text: str, name: str, problems: list[str]) -> dict[str, Any]:
-    """Parse TOML. An error adds a line to `problems`, and the result is then empty. `name`: the file's, for that line."""
+    """Parse TOML; an error adds a line to `problems`, and the result is empty. `name`: the file's, for the line."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -196,8 +196,8 @@ def setting_of(name: str) -> str | None:
 def translated(given: Mapping[str, str], warnings: list[str], where: str = "") -> tuple[dict[str, Any], dict[str, str]]:
     """Translate variables: returns values by setting, and for each setting the name that it was written as.
 
-    `given`: the variables of one layer by their names in capitals; none is blank. `where`: the layer, for the lines that
-    are added to `warnings` for each name that is not used.
+    `given`: the variables of one layer by their names in capitals; none is blank. For each name that is not used a line
+    is added to `warnings`; `where` says in it which layer it is.
     """
     found: dict[str, Any] = {}
     written_as: dict[str, str] = {}

@@ -1,8 +1,9 @@
-"""A session as the OpenAI Realtime API writes it, and as our settings name it. Pure.
+"""Translate between a session as the OpenAI Realtime API writes it and the names of the settings. Pure.
 
 `{"audio": {"output": {"voice": "cedar"}}}` is `voice = "cedar"`. The flat names of the API's beta and of earlier
-systems (`turn_detection`, `input_audio_transcription`, `modalities` …) and our own are understood beside them. Whatever
-is said about a value names the place in the body where it stands.
+systems (`turn_detection`, `input_audio_transcription`, `modalities` …) and the names of the settings are accepted as
+well. Every message names the place in the body where the value stands. Vendor: the object `session` of the Realtime
+API's `session.update` (developers.openai.com, API reference, Realtime).
 """
 
 from __future__ import annotations
@@ -26,33 +27,35 @@ _FORMATS: Final = {
     "audio/pcm": "pcm24", "pcm16": "pcm24", "pcm24": "pcm24", "pcm": "pcm24",
 }  # fmt: skip
 _LAST: Final = ("semantic", "enabled")
-"""They say more than what stands beside them, wherever that is."""
+"""Read after the other keys of their object, because they change what those say."""
 _OFF: Final = '; {"type": "none"} switches it off'
 _READ_ONLY: Final = "it is told by the API, and cannot be set"
 
 
 @dataclass
 class Named:
-    """What a body asks for, by our names; None: to be as if it had never been said."""
+    """What a body asks for, by setting. A value of None: the setting is not kept any more."""
 
     values: dict[str, Any] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
-    """Where each of them stands in the body."""
+    """By setting: the place in the body where it stands."""
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _guesses: int = 0
 
     def put(self, name: str, path: str, value: Any) -> None:
+        """Take a value for a setting; another value for the same setting is a problem."""
         if name in self.values and self.values[name] != value:
             self.problems.append(f"{path} and {self.paths[name]} are one setting: give it once")
             return
         self.values[name], self.paths[name] = value, path
 
     def leave(self, path: str, why: str) -> None:
+        """Leave a value out, with a warning."""
         self.warnings.append(f"{path} is left out: {why}")
 
     def unknown(self, path: str, key: str, known: Mapping[str, object]) -> None:
-        """A name that this object does not have."""
+        """Leave an unknown name out, with a warning that names the one that was probably meant."""
         is_top = not path.removeprefix("session.")
         where = "a session has" if is_top else f"{path[:-1]} has"
         self._guesses += 1
@@ -64,19 +67,19 @@ class Named:
 
 
 class _Node(NamedTuple):
-    """One place in the body."""
+    """What may stand at one place in the body."""
 
     names: tuple[str, ...]
-    """What is meant by null there: all of these."""
+    """The settings that null resets there."""
     read: Callable[[Named, str, Any], None]
     off: str = ""
-    """What null does not do here, although it does in the API."""
+    """A warning for null, which switches something off in the API and only resets a setting here."""
     inner: Mapping[str, Any] = {}
-    """The nodes of an object."""
+    """The places within an object."""
 
 
 def named(body: Mapping[str, Any]) -> Named:
-    """`body`: a session, or a `session.update` with one in it."""
+    """Read a body: a session, or an object with a session in it, as in `session.update`."""
     found = Named()
     if "session" not in body:
         _object(found, "", body, SESSION)
@@ -102,7 +105,7 @@ def _object(found: Named, path: str, given: Mapping[str, Any], nodes: Mapping[st
 
 
 def _meant(key: str, known: Mapping[str, Any], *, is_top: bool) -> str:
-    """Where in this object that may stand which it does not have; "": nowhere."""
+    """Return the place within this object that an unknown key was probably meant for; "": none."""
     if key in known:
         return key
     near = difflib.get_close_matches(key, [*known], n=1, cutoff=0.65)
@@ -131,7 +134,7 @@ def _node(found: Named, path: str, value: Any, node: _Node) -> None:
 
 
 def _at(path: str, key: str) -> str:
-    """A name that may hold anything."""
+    """Return the path of a key that may hold any text, as it may be shown."""
     shown = shown_key(key)
     if key.isidentifier() and key.isascii() and shown == f'"{key}"':
         return f"{path}{key}"
@@ -154,7 +157,7 @@ def _ignored() -> _Node:
 
 
 def _of(nodes: Mapping[str, _Node], other: Callable[[Named, str, Any], None] | None = None, off: str = "") -> _Node:
-    """An object; or what is none, if `other` can read it."""
+    """Make the node of an object; `other` reads a value that is no object, if there may be one."""
 
     def read(found: Named, path: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -337,7 +340,10 @@ SESSION: Final[Mapping[str, _Node]] = {
 
 
 def session(settings: CallSettings) -> dict[str, Any]:
-    """These settings as a session of the API, in the form that `named` takes: what is off is said, and not null."""
+    """Return these settings as a session of the API, in the form that `named` reads.
+
+    What is off is written as such (`"none"`, `""`), not as null, because null resets a setting.
+    """
     of_input: dict[str, Any] = {
         "format": _format_of(settings.engine_audio),
         "turn_detection": {

@@ -1,7 +1,6 @@
-"""The settings that operators have changed and the database keeps, between `.env` and settings.toml. Pure.
+"""The settings that operators have changed and the database keeps: stronger than settings.toml, weaker than `.env`.
 
-They say how coming calls are conducted, and nothing of the server itself: only names of `CallSettings`. Profiles of numbers
-lie over them as they lie over settings.toml.
+Only settings of calls can be kept, none of the server. The profiles of numbers are stronger than what is kept. Pure.
 """
 
 from __future__ import annotations
@@ -21,23 +20,29 @@ ORIGIN: Final = "kept in the database"
 NEITHER: Final = "Provide either instructions or a prompt reference."
 _STRONGER: Final = ("command line", "environment", ".env")
 _KEEPS: Final = frozenset({*UNSENT, "model", "engine_audio"})
-"""What a live session does not take, and the settings of coming calls have a place for."""
+"""Settings that a live session does not accept, and that can be kept for coming calls."""
 _MOST_WARNINGS: Final = 50
 
 
 class Wanted(NamedTuple):
+    """What a PATCH of the session asks for."""
+
     values: dict[str, Any]
-    """By names of settings, in their proper form."""
+    """Values to keep, by setting, as the settings have checked them."""
     gone: list[str]
-    """What is not to be kept any more."""
+    """Settings that are not kept any more."""
     warnings: list[str]
-    """In the words of the body."""
+    """A line for each value that is left out; it names the place in the body."""
     paths: dict[str, str]
-    """Where in it each setting stands."""
+    """By setting: the place in the body where it stands, such as `audio.output.voice`."""
 
 
 def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any]) -> Wanted:
-    """What a PATCH asks for. `settings`: those of the files. Raises Refusal, with all that is wrong."""
+    """Check the body of a PATCH and return what it asks for.
+
+    `settings`: those of the files. `kept`: what is kept so far, by setting. Raises SessionRefused with a line for each
+    problem.
+    """
     asked = session_names.named(body)
     problems = [*asked.problems]
     values = {name: value for name, value in asked.values.items() if value is not None}
@@ -49,7 +54,7 @@ def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any])
         taken, told = session_changes.read(values, display.secrets_of(settings), keeps=_KEEPS)
     except SessionRefused as refusal:
         problems += [_in_words_of(line, asked.paths).removesuffix(".") for line in refusal.problems]
-    if problems:  # then whatever else is wrong is told, too
+    if problems:  # the warnings are told as well, so that one answer names everything
         lines = dict.fromkeys([*problems, *asked.warnings])
         raise SessionRefused([line if line == NEITHER else f"{line}." for line in lines])
     warnings = [*asked.warnings, *(_in_words_of(line, asked.paths) for line in told)]
@@ -60,7 +65,10 @@ def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any])
 def _instructions(
     asked: session_names.Named, values: dict[str, Any], gone: list[str], kept: Mapping[str, Any], problems: list[str]
 ) -> None:
-    """Without any a session would be nobody's. A prompt is in effect only in name: then those of the files hold."""
+    """Refuse a session without instructions, unless it names a prompt; then the instructions of the files hold.
+
+    (A prompt is accepted and not sent.)
+    """
     given = values.get("instructions")
     is_blank = isinstance(given, str) and not given.strip()
     has_prompt = bool(str(values.get("prompt_id") or "").strip())
@@ -78,13 +86,13 @@ def _instructions(
 
 
 def _in_words_of(line: str, paths: Mapping[str, str]) -> str:
-    """A line that begins with the name of a setting."""
+    """Return a line that begins with a setting, with the place in the body instead of the setting's name."""
     name, space, rest = line.partition(" ")
     return f"{paths.get(name, name)}{space}{rest}"
 
 
 def effective(settings: Settings, kept: Mapping[str, Any]) -> Settings:
-    """What holds: these settings, with what is kept wherever nothing stronger says otherwise."""
+    """Return the settings that hold: those of the files, with what is kept wherever no stronger layer has a value."""
     chosen = {name: value for name, value in kept.items() if not _overrides(settings, name)}
     if not chosen:
         return settings
@@ -94,7 +102,10 @@ def effective(settings: Settings, kept: Mapping[str, Any]) -> Settings:
 
 
 def overridden(settings: Settings, kept: Mapping[str, Any], paths: Mapping[str, str] | None = None) -> list[str]:
-    """A line for each that is kept and does not hold."""
+    """Return a line for each kept setting that does not hold, because a stronger layer has a value.
+
+    `paths`: what a line calls each setting; None: by its name.
+    """
     found = [(name, (paths or {}).get(name, name)) for name in kept if _overrides(settings, name)]
     return [
         f"{path} is kept, and does not hold: {name.upper()} ({settings.origin(name)}) is stronger"
@@ -107,11 +118,15 @@ def _overrides(settings: Settings, name: str) -> bool:
 
 
 def encode(value: Any) -> str:
+    """Return a kept value as JSON, for the database."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def decode(rows: Mapping[str, str], settings: Settings) -> tuple[dict[str, Any], list[str]]:
-    """What the database keeps, in its proper form; and a line for each that this version cannot use."""
+    """Return what the database keeps, checked by the settings, and a line for each value that cannot be used now.
+
+    `rows`: JSON by setting.
+    """
     kept: dict[str, Any] = {}
     warnings: list[str] = []
     secrets = display.secrets_of(settings)

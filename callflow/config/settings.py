@@ -193,6 +193,7 @@ class Settings(call_settings.CallSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the only source: the arguments of the constructor."""
         # load() merges the layers itself, because it knows the aliases and notes where each value came from.
         return (init_settings,)
 

@@ -73,7 +73,7 @@ def _bare(name: str) -> str:
 
 
 def _shortened(name: str, known: Sequence[str], among_others: bool) -> str | None:
-    """Return the name that has these words in this order: `openai_key` is short for `openai_api_key`; None: none has."""
+    """Return the name that has these words in this order (`openai_key`: `openai_api_key`); None: none has."""
     words = name.split("_")
     if len(words) < 2 or (among_others and not has_vendor(name)):
         return None

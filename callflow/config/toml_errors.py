@@ -1,7 +1,7 @@
-"""What is wrong with a line of settings.toml, and how to put it right: for people who have not learnt TOML. Pure.
+"""Say what is wrong with a line of settings.toml and how to correct it, for people who have not learnt TOML. Pure.
 
-What Python's parser says names a character. Here the line is looked at once more, for the slips that people make.
-Values are not quoted, because they may be secret, except for a plain word.
+Python's parser names a character only. Here the line is searched once more for common mistakes. Values are not quoted,
+because they may be secret, except for a plain word.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRIPLE: Final = re.compile("\"\"\"|'''")
 
 
 def told(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
-    """The line, counted from 1, and what to do about it."""
+    """Return the number of the wrong line, from 1, and what to do about it."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     place = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
     number = min(int(place[1]), len(lines)) if place else len(lines)
@@ -135,7 +135,7 @@ def _table(line: str, message: str) -> str:
 
 
 def _unclosed(lines: list[str], number: int, column: int) -> tuple[int, str]:
-    """Where the bracket was opened that is not closed."""
+    """Return the line where the bracket was opened that is not closed, and what to do about it."""
     begun = next((i for i in range(number, 0, -1) if re.match(_OPENS, lines[i - 1])), number)
     key = _KEY.match(lines[begun - 1])
     setting = _shown(key[1] if key else "")
@@ -149,7 +149,7 @@ def _unclosed(lines: list[str], number: int, column: int) -> tuple[int, str]:
 
 
 def _open_bracket(lines: list[str], number: int) -> int:
-    """The line of a bracket that was opened before this one, and not closed; 0: there is none."""
+    """Return the number of the line with a bracket that is still open in this line; 0: there is none."""
     begun = next((i for i in range(number - 1, 0, -1) if re.match(_OPENS, lines[i - 1])), 0)
     bare = re.sub(_TEXT, "", "\n".join(lines[begun - 1 : number - 1])) if begun else ""
     bare = re.sub("#.*", "", bare)
@@ -157,7 +157,7 @@ def _open_bracket(lines: list[str], number: int) -> int:
 
 
 def _open_text(lines: list[str]) -> tuple[int, str] | None:
-    """A quote that begins in a line and does not end there; for those of three quotes: not in the file."""
+    """Find a quote that is not closed in its line (three quotes: in the file): its line, and what to do about it."""
     inside, begun = "", 0
     for number, line in enumerate(lines, 1):
         at = 0
@@ -204,7 +204,7 @@ def _last_statement(lines: list[str]) -> int:
 
 
 def _without_comment(value: str) -> str:
-    """Only where no quotes are: within them a # is a letter."""
+    """Return a value without its comment. A value with quotes is returned unchanged: within them # is a character."""
     return value if re.search("[\"']", value) else value.partition("#")[0].strip()
 
 

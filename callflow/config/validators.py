@@ -1,8 +1,7 @@
-"""What the value of a setting must look like.
+"""Validators of single settings.
 
-A validator returns the value in its one proper form or raises ValueError; its message continues the line that
-`settings.load` begins with the name and, where that may be shown, the value: `PORT="six" (.env) must be …`. It never
-quotes what it was given.
+A validator returns the value in its normal form or raises ValueError. The message continues a line that begins with the
+name and, where it may be shown, the value: `PORT="six" (.env) must be …`. It never quotes the value itself.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ UNREADABLE: Final = (
     " query must be percent-encoded (%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %20 for a blank)"
 )
 TOKEN_CHARACTERS: Final = 16
-"""The least length of a token that people choose themselves."""
+"""The shortest token that people may choose themselves."""
 
 # SubjectPublicKeyInfo of an Ed25519 key is this, then the 32 raw bytes (RFC 8410, section 4).
 _SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
@@ -35,7 +34,7 @@ _KEY_BYTES: Final = 32
 
 
 def secret(value: SecretStr) -> SecretStr:
-    """A key or token: visible ASCII only, since it is sent in an HTTP header."""
+    """Check a key or token: visible ASCII only, because it is sent in an HTTP header."""
     text = value.get_secret_value()
     if re.search(r"[^!-~]", text):
         raise ValueError("holds a space, a line break or a character that no key has; copy it again")
@@ -45,25 +44,28 @@ def secret(value: SecretStr) -> SecretStr:
 
 
 def secrets(value: SecretStr) -> SecretStr:
-    """Several keys, separated by commas; blanks around them do not count."""
+    """Check several keys, separated by commas; blanks around them are removed."""
     parts = [part.strip() for part in value.get_secret_value().split(",")]
     return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
 
 
 def openai_key(value: SecretStr) -> SecretStr:
+    """Check a key of OpenAI: it must not look like another vendor's."""
     return _other_than(secret(value), "the key of an OpenAI account")
 
 
 def telnyx_key(value: SecretStr) -> SecretStr:
+    """Check a key of Telnyx: it must not look like another vendor's."""
     return _other_than(secret(value), "an API key of Telnyx")
 
 
 def twilio_token(value: SecretStr) -> SecretStr:
+    """Check one or more auth tokens of Twilio: none may look like another vendor's key, or like a SID."""
     return _other_than(secrets(value), "the auth token of Twilio's console")
 
 
 def _other_than(value: SecretStr, what: str) -> SecretStr:
-    """Raises ValueError for a key that is plainly somebody else's, or the name of an account."""
+    """Raise ValueError for a key that is clearly another vendor's, or the SID of an account or key."""
     for whose, form in _KEYS.items():
         if whose not in what and re.fullmatch(form, value.get_secret_value(), re.ASCII):
             raise ValueError(f"must be {what}; this looks like one of {whose}")
@@ -77,12 +79,12 @@ _SID: Final = "(AC|SK)[0-9a-fA-F]{32}"
 
 
 def account_sid(text: str) -> str:
-    """Of Twilio: `AC` and 32 hexadecimal digits; "" stays empty."""
+    """Check the SID of a Twilio account: `AC` and 32 hexadecimal digits, or ""."""
     return _sid(text, "AC", "the Account SID of Twilio's console")
 
 
 def twilio_api_key(text: str) -> str:
-    """Of Twilio: `SK` and 32 hexadecimal digits; "" stays empty."""
+    """Check the SID of an API key of Twilio: `SK` and 32 hexadecimal digits, or ""."""
     return _sid(text, "SK", "the SID of an API key; its secret is TWILIO_API_SECRET")
 
 
@@ -94,7 +96,7 @@ def _sid(text: str, kind: str, what: str) -> str:
 
 
 def ed25519_public_key(text: str) -> str:
-    """Base64 of the 32 raw bytes of the key; an SPKI key (44 bytes) is reduced to that."""
+    """Return base64 of the 32 raw bytes of the key, or ""; an SPKI key (44 bytes) is reduced to that."""
     if not text:
         return text
     wanted = "must be the public key that Telnyx shows under Keys & Credentials: base64 of 32 bytes, 44 characters"
@@ -112,20 +114,20 @@ def ed25519_public_key(text: str) -> str:
 
 
 def websocket_url(text: str) -> str:
-    """`wss://…` (or `ws://…`), with path and query as given."""
+    """Check an address `wss://…` (or `ws://…`); path and query stay as they are."""
     _url(text, "wss", "ws")
     return text
 
 
 def api_base(text: str) -> str:
-    """`https://…` (or `http://…`), with a path, without a query, without the trailing slash."""
+    """Return an address `https://…` (or `http://…`) without its trailing slash; it may have a path, but no query."""
     if _url(text, "https", "http").query:
         raise ValueError("must not have a query (the part from ? on)")
     return text.rstrip("/")
 
 
 def public_url(text: str) -> str:
-    """`https://host[:port]` (or `http://…`) and nothing behind it; "" stays empty."""
+    """Return `https://host[:port]` (or `http://…`), or ""; nothing but a slash may follow."""
     if not text:
         return text
     url = _url(text, "https", "http")
@@ -135,13 +137,14 @@ def public_url(text: str) -> str:
 
 
 def idle_timeout(value: int) -> int:
+    """Check the model's timer for a silent caller: 0, or 5000 to 30000 ms."""
     if value and not 5000 <= value <= 30000:
         raise ValueError("must be 0, or from 5000 to 30000 milliseconds: the model takes no other")
     return value
 
 
 def tokens(value: object) -> object:
-    """A count of tokens, or "inf"."""
+    """Return a number of tokens from 1 to 4096, or "inf"."""
     text = str(value).strip().lower()
     if text in ("inf", ""):
         return "inf"
@@ -151,7 +154,7 @@ def tokens(value: object) -> object:
 
 
 def truncation(value: object) -> object:
-    """ "auto", "disabled", or the share of the conversation that is retained."""
+    """Return "auto", "disabled", or the share of the conversation that is kept, from 0 to 1."""
     text = str(value).strip().lower()
     if text in ("auto", "disabled"):
         return text
@@ -179,7 +182,7 @@ def _url(text: str, *schemes: str) -> SplitResult:
 
 
 def wanted(name: str, field: FieldInfo) -> str:
-    """What a value of this field must be, in words: `a number of seconds above 0, for example 20`."""
+    """Return in words what a value of this field must be: `a number of seconds above 0, for example 20`."""
     bounds: dict[type, Any] = {type(item): item for item in field.metadata}
     if choices := get_args(field.annotation):
         return " or ".join(", ".join(f'"{choice}"' for choice in choices).rsplit(", ", 1))
@@ -199,7 +202,7 @@ def wanted(name: str, field: FieldInfo) -> str:
 
 
 def slip(given: object, field: FieldInfo) -> str:
-    """What was probably meant by a value that is no such thing: `; this is a list`, `; write it without its unit`."""
+    """Return a hint for a value of the wrong kind (`; this is a list`, `; write it without a unit`); "": none."""
     if isinstance(given, dict):
         return "; this is a table"
     if isinstance(given, list):
@@ -216,7 +219,7 @@ def slip(given: object, field: FieldInfo) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on that host."""
+    """Return whether only this machine can reach a listener on that host."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -224,8 +227,11 @@ def is_loopback(host: str) -> bool:
 
 
 def database_url(given: str) -> str:
-    """A file, not SQLite's memory: that would not survive the process. Or a server, whose address can be read in one
-    way only: else part of its password might be taken for its host, and be shown."""
+    """Check the address of a database: a file (not SQLite's memory, which ends with the process), a server, or "".
+
+    A server's address must be readable in one way only; else a part of its password might count as its host, and be
+    shown.
+    """
     if not given:
         return given
     if not re.match(r"sqlite:///(?!:memory:).|postgres(ql)?://", given) or not given.isprintable():
@@ -237,6 +243,7 @@ def database_url(given: str) -> str:
 
 
 def host(given: str) -> str:
+    """Check an IP address or name of this machine, without a port."""
     if not re.fullmatch(r"[\w.:%\[\]-]+", given):
         raise ValueError("must be an IP address of this machine or its name, for example 127.0.0.1")
     if re.fullmatch(r"[^:]+:\d+", given):
@@ -245,7 +252,7 @@ def host(given: str) -> str:
 
 
 def media_signature(value: object) -> object:
-    """It was a yes or no before."""
+    """Return `warn` or `require`; earlier versions had true and false for them."""
     spelled = str(value).strip().lower()
     return {"true": "require", "1": "require", "yes": "require", "false": "warn", "0": "warn", "no": "warn"}.get(
         spelled, spelled
@@ -253,27 +260,28 @@ def media_signature(value: object) -> object:
 
 
 def language(given: str) -> str:
-    """ "" stays empty."""
+    """Check a language such as `en` or `en-US`, or ""."""
     if given and not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", given):
         raise ValueError('must be a language as in "en" or "en-US"')
     return given
 
 
 def key(given: str) -> str:
-    """What ends an entry on a keypad; "": nothing does."""
+    """Check the key that ends an entry on the keypad, or ""."""
     if not re.fullmatch("[0-9*#A-D]{0,4}", given):
         raise ValueError('must be a key of a telephone, such as "#", or ""')
     return given
 
 
 def country(value: str) -> str:
+    """Return a country of two letters in capitals, or ""."""
     if value and not re.fullmatch("[A-Za-z]{2}", value):
         raise ValueError('must be a country of two letters, such as "US" or "DE", or ""')
     return value.upper()
 
 
 def patterns(given: str) -> str:
-    """A regular expression of RE2 per line; empty lines do not count."""
+    """Check the regular expressions of RE2, one a line; empty lines are ignored."""
     for number, line in enumerate(given.splitlines(), start=1):
         if line.strip() and (trouble := redact_patterns.pattern_problem(line)):
             raise ValueError(f"has a regular expression in line {number} that cannot be used ({trouble})")
