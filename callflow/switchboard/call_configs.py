@@ -1,6 +1,7 @@
-"""How calls are conducted: from the settings, what operators have changed since, and the profile of the number dialled.
+"""Make the config of each call: from the settings, what operators have changed since, and the profile of its number.
 
-Which voice model there is, this file knows; which carriers, `carriers/registry.py`.
+The only place that maps settings to the configs of call, agent, media and engine, and that names the engine;
+`carriers/registry.py` does the same for the carriers.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _SEMANTIC_MS: Final = 9000
-"""A model that listens for meaning may think about a pause for eight seconds."""
+"""A model that listens for meaning may consider a pause for eight seconds before it ends the caller's turn."""
 _MOST_EARLIER: Final = 8
+"""Earlier sets of changes that are kept prepared, for calls that began under them."""
 
 
 def realtime_config(settings: Settings) -> RealtimeConfig:
-    """The engine's config: its fields are named like the settings, but for what is secret or ours to decide."""
+    """Return the engine's config; its fields are named like the settings, except for the few that are given here."""
     return from_settings(
         RealtimeConfig,
         settings,
@@ -50,7 +52,7 @@ def realtime_config(settings: Settings) -> RealtimeConfig:
 
 
 def deadline_seconds(settings: Settings) -> dict[str, float]:
-    """How long each deadline of the machine is, by its name in `callflow.call.machine.DEADLINES`."""
+    """Return the length of each deadline of the machine, by its name in `callflow.call.machine.DEADLINES`."""
     return {
         "ring": settings.ring_seconds,
         "stream": settings.stream_seconds,
@@ -68,9 +70,9 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
 def call_config(
     settings: Settings, account: Account, profile: str = "", kept: Mapping[str, Any] | None = None
 ) -> CallConfig:
-    """How a call is conducted under these settings: those of its own number. `kept`: see `CallConfig`.
+    """Return the config of a call under these settings, which are those of its number. `kept`: see `CallConfig`.
 
-    Raises SettingsError where there are no clips in the language that was asked for.
+    Raises SettingsError when there are no clips in the language that the settings name.
     """
     engine = realtime_config(settings)
     announced = settings.record_announcement if settings.record else ""
@@ -109,10 +111,10 @@ def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
 
 @dataclass(frozen=True)
 class Rules:
-    """How calls are conducted under what operators keep just now."""
+    """The configs of calls under one set of changes by operators."""
 
     kept: Mapping[str, Any]
-    """By names of settings, in their proper form: see `callflow.config.session_overrides`."""
+    """The changes, by setting, as the settings have checked them: see `callflow.config.session_overrides`."""
     settings: Settings
     profiles: Profiles
     configs: Mapping[str, CallConfig]
@@ -120,22 +122,27 @@ class Rules:
 
 
 class CallConfigs:
+    """The configs of all calls, under the present changes by operators and under earlier ones.
+
+    Making a config reads files. So all are made at the start and when something changes, never during a call.
+    """
+
     def __init__(self, settings: Settings, account: Account) -> None:
-        """Reads files. Raises SettingsError."""
+        """`settings`: those of the files. `account`: shared by all sessions of the model. Raises SettingsError."""
         self.settings = settings
         self._account = account
         self.rules = self.rules_under({})
         self._earlier: dict[str, Rules] = {}
 
     def rules_under(self, kept: Mapping[str, Any]) -> Rules:
-        """Reads files. Raises SettingsError."""
+        """Make the configs under these changes (values by setting). Reads files. Raises SettingsError."""
         settings = session_overrides.effective(self.settings, kept)
         profiles = Profiles(settings)
         configs = {name: call_config(chosen, self._account, name, kept) for name, chosen in profiles.all().items()}
         return Rules(kept, settings, profiles, configs)
 
     def prepare(self, kept: Mapping[str, Any]) -> None:
-        """For a call that began while this was kept. Reads files."""
+        """Make the configs for a call that began under these changes and is being restored. Reads files."""
         key = json.dumps(kept, sort_keys=True)
         if kept == self.rules.kept or key in self._earlier:
             return
@@ -150,20 +157,22 @@ class CallConfigs:
         self._earlier[key] = rules
 
     def config(self, to_number: str, kept: Mapping[str, Any] | None = None) -> CallConfig:
-        """How a call to this number is conducted. `kept`: what was when it began, if that was prepared; None: what is
-        now."""
+        """Return the config of a call to this number.
+
+        `kept`: the changes by operators under which the call began, if they have been prepared; None: the present ones.
+        """
         rules = self.rules
         if kept is not None and kept != rules.kept:
             rules = self._earlier.get(json.dumps(kept, sort_keys=True), rules)
         return rules.configs[rules.profiles.name_for(to_number)]
 
     def number(self, told: str) -> str:
-        """A telephone number in its one form; what is none, as it is."""
+        """Return a telephone number as `+` and digits; what is not a number is returned unchanged."""
         return self.rules.profiles.numbers.told(told)
 
     @property
     def warnings(self) -> list[str]:
-        """What was asked for and will not be, and models that are about to go; a line each."""
+        """A line for each setting that has no effect, and for each model that its vendor switches off."""
         found = list(self.rules.profiles.warnings)
         today = datetime.now().astimezone().date()
         for name, chosen in self.rules.profiles.all().items():
