@@ -1,4 +1,4 @@
-"""What the checkups of both carriers ask in the same way."""
+"""Checks that are the same for all carriers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from callflow.contracts.errors import CarrierError
 
 
 def refused(error: CarrierError, carrier: str, name: str, remedy: str) -> Finding:
-    """The API has not taken a key, or could not be asked. `name`: the setting that holds the key."""
+    """Return the finding for an API that refused a key, or that could not be asked.
+
+    `carrier`: its name as people write it. `name`: the setting that holds the key. `remedy`: what to do about the key.
+    """
     if error.status in (401, 403):
         return Finding(f"{carrier} key", "wrong", f"{name} is refused (HTTP {error.status})", remedy)
     base = f"{carrier.upper()}_API_BASE"
@@ -16,7 +19,7 @@ def refused(error: CarrierError, carrier: str, name: str, remedy: str) -> Findin
 
 
 async def unsigned(outside: Outside, carrier: str, path: str, body: bytes, content_type: str, remedy: str) -> Finding:
-    """Whether a webhook that nobody signed is refused."""
+    """Send a webhook without a signature, and return whether the running server refuses it (HTTP 403)."""
     about = f"{carrier} signatures"
     status = await outside.post(path, body, {"Content-Type": content_type})
     if status == 403:
@@ -27,6 +30,6 @@ async def unsigned(outside: Outside, carrier: str, path: str, body: bytes, conte
 
 
 def elsewhere(outside: Outside, about: str, path: str, status: int) -> Finding:
-    """Somebody else answers, or nobody."""
+    """Return the finding for an address where another server answers, or none (`status` 0)."""
     what = f"answers HTTP {status}" if status else "does not answer"
     return Finding(about, "wrong", f"{outside.address}{path} {what}", "let the proxy pass all paths on to this server")

@@ -1,8 +1,8 @@
-"""The habits that every carrier's REST API needs: one client, a deadline on each try, and retries that stay harmless.
+"""One HTTP client for a carrier's REST API: a deadline for each try, and retries that do no harm.
 
-Retried are connect failures, lost answers, 408, 429 and 5xx: always the identical request, so the command id in its
-body lets the carrier obey it once. Where obeying it twice would do harm, only what certainly had no effect is retried:
-requests that were never sent, and 429. No other 4xx is ever retried.
+Retried are failed connections, lost answers, 408, 429 and 5xx. The request is identical each time, so a carrier that
+knows its command id executes it once. Where executing it twice would do harm, only what certainly had no effect is
+retried: requests that were never sent, and 429. No other 4xx is retried.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from callflow.contracts.secret_text import Secrets
 log = logging.getLogger(__name__)
 
 _MOST_WAIT = 10.0
-"""Seconds; a carrier that asks for more would keep the caller waiting longer than anybody waits."""
+"""Seconds; no caller waits longer, whatever the carrier asks for."""
 _BACKOFF = wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.1)
 
 ReadError = Callable[[httpx.Response], CarrierError]
-"""Turns an answer that is no success into the error that it means."""
+"""Turns an answer that is no success into a CarrierError."""
 
 
 class Api:
-    """An HTTP API behind one base URL, whose answers are JSON."""
+    """A carrier's REST API: one base URL, and answers in JSON."""
 
     def __init__(
         self,
@@ -45,6 +45,8 @@ class Api:
         seconds: float,
         retries: int,
     ) -> None:
+        """`base`: the address that paths are added to. `auth`: user and password. `read_error`: reads a refusal.
+        `seconds`: for one try. `retries`: further tries after the first."""
         self._read_error = read_error
         self._secrets = Secrets([(headers or {}).get("Authorization", "").rpartition(" ")[2], *(auth or ())[1:]])
         self._seconds = seconds
@@ -59,15 +61,19 @@ class Api:
         self.retried = 0
 
     async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
-        """Send JSON. The decoded answer. Raises CarrierError when the last try failed."""
+        """Send JSON and return the decoded answer. Raises CarrierError when the last try failed.
+
+        `retries`: another number of further tries.
+        """
         return await self.request("POST", path, retries=retries, json=dict(body))
 
     async def request(
         self, method: str, path: str, *, retries: int | None = None, repeatable: bool = True, **content: Any
     ) -> Any:
-        """Send `content` as httpx takes it: `json`, `data` for a form, `params`. Raises CarrierError as `post` does.
+        """Send `content` as httpx takes it (`json`, `data` for a form, `params`) and return the decoded answer.
 
-        Not `repeatable`: the carrier would obey it twice.
+        An answer that is no JSON is `{}`. `repeatable`: the carrier may get the request twice without harm. Raises
+        CarrierError when the last try failed.
         """
         tries = 1 + (self._retries if retries is None else retries)
         async for attempt in AsyncRetrying(
@@ -82,17 +88,18 @@ class Api:
         raise AssertionError("unreachable: the last attempt either returns or raises")
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._client.aclose()
 
     async def _once(self, method: str, path: str, repeatable: bool, content: Mapping[str, Any]) -> Any:
         try:
-            # httpx's own timeouts each bound one step: an answer that drips in would outlast them all
+            # each of httpx's own timeouts bounds one step only, so a very slow answer would pass them all
             async with asyncio.timeout(self._seconds):
                 response = await self._client.request(method, path, **content)
         except (httpx.HTTPError, TimeoutError) as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
-            raise CarrierError(message, retry=repeatable or unsent) from None  # its own words may repeat the request
+            raise CarrierError(message, retry=repeatable or unsent) from None  # httpx's text may hold the request
         log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
         if response.is_success:
             try:
@@ -107,10 +114,10 @@ class Api:
         raise failure
 
     def _failure(self, response: httpx.Response, content: Mapping[str, Any]) -> CarrierError:
-        """What the answer means; without its words if it repeats anything that is secret of the request."""
+        """Read a refusal; its text is left out when it holds a secret of the request."""
         failure = self._read_error(response)
         secrets = self._secrets.plus([*secret_text.sent(content), *content.get("auth", ())[1:]])
-        if secrets.within(response.text):  # all of it: what is cut off in the middle of a key is found no more
+        if secrets.within(response.text):  # the whole text, because a part of a key would not be found
             failure.args = (f"HTTP {failure.status} {secret_text.NOT_SHOWN}",)
             failure.code = secrets.told(failure.code, "")
         return failure
@@ -122,7 +129,7 @@ class Api:
 
 
 def asked_to_wait(headers: httpx.Headers) -> float:
-    """Seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` (seconds) asks for; 0 for neither."""
+    """Return the seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` asks for, 10 at most; 0: none."""
     for name in ("retry-after", "x-ratelimit-reset"):
         text = headers.get(name, "").strip()
         if not text:

@@ -1,4 +1,4 @@
-"""What both media protocol need to read frames that somebody else wrote: leniently, and with bounds."""
+"""Read frames of media streams: leniently in what they hold, strictly in how much."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from callflow.contracts.media import CallerAudio, IgnoredFrame
 
 Parsed = TypeVar("Parsed")
 MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
-"""Base64 characters of 30 s of audio: the most that one frame may hold in either direction."""
+"""Base64 characters of 30 s of µ-law audio at 8 kHz: the most that one frame may hold."""
 _MOST_CHARACTERS: Final = 200
-"""Of a text that is kept: names, ids and causes are far shorter."""
+"""Characters of a text that is kept; names, ids and causes are far shorter."""
 
 
 class Media(Protocol):
@@ -27,7 +27,7 @@ class Media(Protocol):
 
 
 def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
-    """One frame. Raises Malformed for whatever is none."""
+    """Decode one frame. Raises Malformed for bytes, and for text that is no frame."""
     if not isinstance(text, str):
         raise Malformed("a binary frame; carriers send text")
     try:
@@ -37,7 +37,10 @@ def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
 
 
 def heard(media: Media) -> CallerAudio | IgnoredFrame:
-    """The caller's audio. Outbound tracks are not for us: they are our own voice. Raises Malformed."""
+    """Return the caller's audio; a frame of an outbound track is ignored, because it holds our own voice.
+
+    Raises Malformed for a frame of more than 30 s.
+    """
     if len(media.payload) > MOST_PAYLOAD:
         raise Malformed("a media frame of more than 30 s")
     if isinstance(media.track, str) and media.track and not media.track.startswith("inbound"):
@@ -46,8 +49,10 @@ def heard(media: Media) -> CallerAudio | IgnoredFrame:
 
 
 def field(fields: Any, name: str) -> str:
-    """A field as text, cut to 200 characters; empty when it is missing, null, a list or an object, or `fields` is no
-    object."""
+    """Return a field as text of 200 characters at most; "" for one that is missing, null, a list or an object.
+
+    `fields` may be any JSON value.
+    """
     value = fields.get(name) if isinstance(fields, dict) else None
     if isinstance(value, str):
         return value[:_MOST_CHARACTERS]
@@ -55,7 +60,7 @@ def field(fields: Any, name: str) -> str:
 
 
 def number(value: Any) -> int:
-    """A counter, which carriers send as a decimal string; 0 when it is none."""
+    """Return a counter, which carriers send as a decimal string; 0 for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
     if isinstance(value, str) and value.isascii() and len(value) < 24:

@@ -1,9 +1,13 @@
-"""Telnyx, Call Control v2: webhooks in, commands out.
+"""Telnyx, Call Control v2: webhooks come in, commands go out as REST requests.
 
-Facts worth knowing here, all from Telnyx's documentation: the answer to a webhook carries nothing but its status, so
-every command is a POST of its own; webhooks arrive unordered and repeated; `stream_bidirectional_mode` defaults to mp3
-and must be `rtp` to be heard; `stream_codec` defaults to the leg's codec; a `command_id` is obeyed once within 60 s;
-and an error 90018, or 404, says that the call is over.
+Facts from Telnyx's documentation (developers.telnyx.com: Voice API webhooks, Call Control commands, API errors):
+
+- Telnyx reads nothing of the answer to a webhook but its status, so every command is a POST of its own.
+- Webhooks arrive unordered and may be repeated.
+- `stream_bidirectional_mode` defaults to `mp3`, and only `rtp` plays the audio that we send. `stream_codec` defaults to
+  the codec of the leg.
+- A `command_id` is executed once within 60 s.
+- The error 90018, or HTTP 404, means that the call is over.
 """
 
 from __future__ import annotations
@@ -45,16 +49,18 @@ from carriers.telnyx.webhooks import IDS, READERS, text
 log = logging.getLogger(__name__)
 
 TOLERANCE: Final = 300
-"""Seconds that a webhook's timestamp may lie in the past or in the future."""
+"""Seconds by which a webhook's timestamp may lie in the past or in the future; the value of Telnyx's own SDKs."""
 _ENDED: Final = "90018"
+"""The call has ended."""
 _STREAMING: Final = "90045"
-"""To `streaming_start`: the call has a media stream already, as the carrier sees it."""
+"""The answer to `streaming_start` when Telnyx still counts a media stream of this call."""
 _NOT_STREAMING: Final = "90048"
+"""The answer to `streaming_stop` when there is none."""
 _AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
-"""For the commands that end a call: giving up on them leaves somebody on the line."""
+"""For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
-"""Of one page, which is Telnyx's own bound."""
+"""Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}==")
@@ -93,12 +99,15 @@ class TelnyxConfig:
 
 
 class Telnyx:
+    """Telnyx as a `callflow.contracts.carrier.Carrier`."""
+
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request"})
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
 
     def __init__(self, config: TelnyxConfig, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: returns Unix time in seconds, which a webhook's timestamp is compared with."""
         self._config = config
         self._clock = clock
         self._key = Ed25519PublicKey.from_public_bytes(config.public_key) if config.public_key else None
@@ -114,7 +123,10 @@ class Telnyx:
     # Webhooks
 
     def verify(self, request: Request) -> None:
-        """Ed25519 over `timestamp|body`, with both headers as they came and the body as its raw bytes."""
+        """Verify a webhook's signature: Ed25519 over `timestamp|body`, the body as its raw bytes.
+
+        Raises Forged. Vendor: developers.telnyx.com, webhook fundamentals (`telnyx-signature-ed25519`).
+        """
         signature, timestamp = (
             request.headers.get(f"telnyx-{name}", "") for name in ("signature-ed25519", "timestamp")
         )
@@ -138,6 +150,10 @@ class Telnyx:
             raise Forged("the webhook's signature is not Telnyx's") from None
 
     def parse(self, request: Request) -> list[Signal]:
+        """Read a webhook as one event; nothing for one that is about no call. Raises Malformed.
+
+        Vendor: developers.telnyx.com, Voice API webhooks (`webhook_api_version` "2").
+        """
         try:
             document = msgspec.json.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -159,7 +175,7 @@ class Telnyx:
                 self._unknown.add(kind)
                 log.info("Telnyx event %r is only recorded", kind[:80])
             if not ids.known():
-                return []  # a message, a number, an account: no call's
+                return []  # about a message, a number or the account
             event: Event = events.CarrierNotice(kind=kind[:200])
         elif not ids.known():
             raise Malformed(f"{kind} names no call")
@@ -168,21 +184,29 @@ class Telnyx:
         return [Signal(self.name, text(data, "id"), ids, event, text(data, "occurred_at"))]
 
     def verify_stream(self, request: Request) -> str:
-        """Telnyx does not sign the handshake: the token in its path, and the secret in its first frame, must do."""
+        """Return "": Telnyx does not sign the handshake of a media socket.
+
+        The token in its path protects it, and the secret in its first frame.
+        """
         return ""
 
-    def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
-        """Telnyx reads nothing but the status, so every order is left to be sent."""
-        return WebhookReply(_SUCCESS, rest=tuple(orders))
+    def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
+        """Return a plain success; all requests are left to be sent, because Telnyx reads only the status."""
+        return WebhookReply(_SUCCESS, rest=tuple(requests))
 
     # Commands
 
-    async def execute(self, order: CarrierRequest) -> None:
-        if not order.ids.control:
+    async def execute(self, request: CarrierRequest) -> None:
+        """Send one command. Raises CarrierError.
+
+        A command that ends a call succeeds, too, when the call is over already. Vendor: developers.telnyx.com,
+        Call Control commands.
+        """
+        if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
-        action, body, last_word = self._say(order)
-        body = {"command_id": order.id, "client_state": _base64(order.call), **body}
-        path = f"/calls/{quote(order.ids.control, safe='')}/actions"
+        action, body, last_word = self._say(request)
+        body = {"command_id": request.id, "client_state": _base64(request.call), **body}
+        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
@@ -192,7 +216,7 @@ class Telnyx:
                 raise
 
     async def _stream_anew(self, path: str, body: dict[str, Any]) -> None:
-        """Telnyx still counts a stream whose socket is gone: stop that one, then ask again, as another command."""
+        """Stop a stream that Telnyx still counts although its socket is closed, then start one, with a new id."""
         ids = {"command_id": str(uuid.uuid5(_AGAIN, body["command_id"])), "client_state": body["client_state"]}
         try:
             await self.api.post(f"{path}/streaming_stop", ids)
@@ -202,19 +226,19 @@ class Telnyx:
         again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
         await self.api.post(f"{path}/streaming_start", again)
 
-    def _say(self, order: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
-        """Action, body, and whether it is a last word: one that has succeeded when the call is over already."""
-        config, command = self._config, order.command
+    def _say(self, request: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
+        """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
+        config, command = self._config, request.command
         match command:
             case commands.Answer():
                 return "answer", {
-                    **self._stream(order),
+                    **self._stream(request),
                     "send_silence_when_idle": True,
                     "webhook_url": f"{config.address()}{self.routes[0].path}",
                     "webhook_url_method": "POST",
                 }, False  # fmt: skip
             case commands.StartStream():
-                return "streaming_start", {**self._stream(order), "stream_auth_token": order.stream_secret}, False
+                return "streaming_start", {**self._stream(request), "stream_auth_token": request.stream_secret}, False
             case commands.Speak():
                 sentence = config.sentences.get(command.sentence, command.sentence)
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
@@ -224,10 +248,11 @@ class Telnyx:
                 return "hangup", {}, True
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
 
-    def _stream(self, order: CarrierRequest) -> dict[str, Any]:
-        """Every value explicit: the defaults are traps (mp3, the leg's codec, the opposite leg)."""
+    def _stream(self, request: CarrierRequest) -> dict[str, Any]:
+        """Return the parameters of a media stream, all of them: the defaults are unusable (mp3, the leg's codec, the
+        opposite leg). Vendor: developers.telnyx.com/docs/voice/programmable-voice/media-streaming."""
         return {
-            "stream_url": order.stream_url,
+            "stream_url": request.stream_url,
             "stream_track": "inbound_track",
             "stream_codec": "PCMU",
             "stream_bidirectional_mode": "rtp",
@@ -238,8 +263,11 @@ class Telnyx:
     # Questions
 
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:
-        """Telnyx docs: `is_alive` is false before the answer as well, so that only `end_time` says that a call is over;
-        a call that ended more than ten minutes ago is not known any more."""
+        """Ask how a call is. Raises CarrierError.
+
+        Telnyx docs (Retrieve a call status): `is_alive` is false before the answer as well, so only `end_time` says
+        that a call is over. A call that ended more than ten minutes ago is not found.
+        """
         if not ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so it cannot be asked about it")
         try:
@@ -256,6 +284,7 @@ class Telnyx:
         return "answered" if call.get("is_alive") else "ringing"
 
     async def active_calls(self) -> list[LegIds]:
+        """Return the live calls of our application (at most 250); none when its id is not set. Raises CarrierError."""
         connection = self._config.connection_id
         if not connection:
             return []
@@ -269,13 +298,15 @@ class Telnyx:
         ]
 
     async def number_id(self, number: str) -> str:
-        params = {"filter[phone_number]": number, "page[size]": "20"}  # finds also numbers that only hold these digits
+        """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
+        params = {"filter[phone_number]": number, "page[size]": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/phone_numbers", params=params, retries=1)
         numbers = answer.get("data") if isinstance(answer, dict) else None
         found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
         return next((text(one, "id", 64) for one in found if one.get("phone_number") == number), "")
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        """Check the account, see `carriers.telnyx.diagnostics`."""
         config = self._config
         return checkup(
             self.api,
@@ -286,20 +317,25 @@ class Telnyx:
         )
 
     def media_protocol(self) -> TelnyxMediaProtocol:
+        """Make the protocol of one media socket."""
         return TelnyxMediaProtocol()
 
     async def close(self) -> None:
+        """Close the connections to the REST API."""
         await self.api.close()
 
 
 def read_error(response: httpx.Response) -> CarrierError:
-    """Telnyx's error shape: `{"errors": [{"code": "90018", "title": …, "detail": …}]}`, codes as strings."""
+    """Turn an error answer into a CarrierError: `{"errors": [{"code": "90018", "title": …, "detail": …}]}`.
+
+    Vendor: developers.telnyx.com/development/api-fundamentals/api-errors.
+    """
     code = title = ""
     try:
         errors = response.json().get("errors") or [{}]
         code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
     except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
-        pass  # an answer from something in between: the status must do
+        pass  # not Telnyx's own answer, but a proxy's: only the status is known
     status = response.status_code
     gone = status == 404 or (status == 422 and code == _ENDED)
     return CarrierError(

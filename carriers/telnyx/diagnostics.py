@@ -1,7 +1,8 @@
-"""What can be wrong at Telnyx, found through its API: the key, the application, its numbers.
+"""Find what is wrong at Telnyx, through its REST API: the key, the application, its numbers.
 
-Facts: applications that were made by API have `webhook_api_version` "1", whose events are of another shape; without an
-outbound voice profile no call can be made (error 403 / D38).
+Facts from Telnyx's documentation (developers.telnyx.com, Call Control applications): an application that was made by
+API has `webhook_api_version` "1", whose events have another shape. Without an outbound voice profile no call can be
+made (HTTP 403, error D38).
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ _PORTAL = "in portal.telnyx.com under Voice API applications"
 async def checkup(
     api: Api, outside: Outside, *, paths: Sequence[str], connection_id: str, verifies: bool
 ) -> AsyncIterator[Finding]:
-    """`paths`: where we take webhooks. `verifies`: we have the key for that."""
+    """Check the account and yield what was found. Never raises.
+
+    `outside`: the running server as carriers reach it. `paths`: where it takes webhooks. `connection_id`: our
+    application's; "": the only one, or the one that sends its webhooks to us. `verifies`: there is a key to verify them.
+    """
     try:
         answer = await api.request("GET", "/call_control_applications", params={"page[size]": "250"}, retries=1)
     except CarrierError as error:

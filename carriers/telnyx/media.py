@@ -1,7 +1,8 @@
-"""Telnyx's media streaming frames: JSON text both ways, base64 of bare codec bytes, counters as decimal strings.
+"""Telnyx's media streams: frames are JSON text both ways, with base64 of the codec's bytes, without RTP headers.
 
-Telnyx is the WebSocket's client. It sends `connected`, `start`, then `media`; what we send needs no stream id. Frames
-are built by concatenation: every field but the payload is a constant.
+Telnyx is the client of the WebSocket. It sends `connected`, `start`, then `media`; counters are decimal strings. Our
+frames need no stream id, and are built by concatenation, because everything but the payload is constant. Vendor:
+developers.telnyx.com/docs/voice/programmable-voice/media-streaming.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ _decode: Final = msgspec.json.Decoder(_Frame).decode
 
 
 class TelnyxMediaProtocol:
-    """One media socket's frames. Outbound tracks are not for us: with a bidirectional stream they are our own voice."""
+    """The frames of one media socket."""
 
     def decode(self, text: str | bytes) -> Frame:
+        """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
         frame = read(text, _decode)
         if frame.event == "media" and frame.media is not None:
             return heard(frame.media)
@@ -72,12 +74,15 @@ class TelnyxMediaProtocol:
         return IgnoredFrame(frame.event[:40])
 
     def audio(self, payload: str) -> str:
+        """Return a frame that plays audio: base64 of µ-law at 8 kHz, 20 ms to 30 s."""
         return f'{{"event":"media","media":{{"payload":"{payload}"}}}}'
 
     def mark(self, name: str) -> str:
+        """Return a frame that Telnyx sends back when it has played everything before it."""
         return f'{{"event":"mark","mark":{{"name":{msgspec.json.encode(name).decode()}}}}}'
 
     def clear(self) -> str:
+        """Return the frame that drops what is queued; Telnyx then sends back all marks in it at once."""
         return '{"event":"clear"}'
 
 

@@ -1,4 +1,7 @@
-"""Telnyx's webhooks, read: one event of ours for each `event_type` of Call Control v2."""
+"""Read Telnyx's webhooks: one event of ours for each `event_type` of Call Control v2.
+
+Vendor: developers.telnyx.com, Voice API webhooks.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from callflow.contracts.events import Event
 
 
 _MOST_CHARACTERS: Final = 200
-"""Of a text that is kept; numbers, ids and causes are far shorter."""
+"""Characters of a text that is kept; numbers, ids and causes are far shorter."""
 _MOST_ADDRESS: Final = 2000
+"""Characters of a stream's address."""
 IDS: Final = ("call_control_id", "call_leg_id", "call_session_id")
+"""The fields by which a webhook names a call's leg."""
 
 
 def text(fields: Mapping[str, Any], name: str, most: int = _MOST_CHARACTERS) -> str:
-    """Webhooks are read leniently: what is missing, null or of another type is empty."""
+    """Return a field as text of at most `most` characters; "" for one that is missing, null or of another type."""
     value = fields.get(name)
     return value[:most] if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
 
@@ -71,4 +76,7 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
         )
     },
 }
-"""What the machine acts upon, or what belongs to a live call's record; everything else is a notice by its own name."""
+"""How each event type is read that the machine acts on, or that belongs into the journal of a live call.
+
+Every other event type becomes a CarrierNotice of that name.
+"""

@@ -1,10 +1,15 @@
-"""Twilio, Programmable Voice: webhooks in, TwiML and REST out.
+"""Twilio, Programmable Voice: webhooks come in, TwiML and REST requests go out.
 
-Facts worth knowing here, all from Twilio's documentation: the answer to a webhook is the command, so a call is answered
-and its stream opened by the document that its first request gets; a document that comes by REST replaces the one that
-is running, a media stream included; a call whose documents are used up is hung up; requests time out after 15 s and
-have no ids but an idempotency token; status callbacks come in any order; inbound calls tell of their end only where the
-number's StatusCallback is set. An error 20404 or 21220 says that the call is over.
+Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webhooks, /docs/voice/twiml/stream,
+/docs/voice/api/call-resource):
+
+- The answer to a webhook is the command: the document that a call's first request gets answers the call and opens its
+  media stream.
+- A document that is sent by REST replaces the one that is running, including its media stream.
+- A call whose document has come to its end is hung up.
+- Webhooks time out after 15 s, and have no id but an idempotency token.
+- Status callbacks come in any order. The end of an inbound call is told only where the number's StatusCallback is set.
+- The error 20404 or 21220 means that the call is over.
 """
 
 from __future__ import annotations
@@ -53,13 +58,15 @@ log = logging.getLogger(__name__)
 
 _BOTH: Final = ("GET", "POST")
 _GONE: Final = frozenset({"20404", "21220"})
+"""Error codes: there is no such call, or it is not in progress."""
 _ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
-"""Events whose webhook is answered with a document."""
+"""Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
-"""For the commands that end a call: giving up on them leaves somebody on the line."""
+"""For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
+"""Calls on the one page that is asked for."""
 _SPEECH_SECONDS: Final = 0.08
-"""Of a character of text, spoken by the carrier without haste."""
+"""The time that the carrier's voice needs for one character of text, generously."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,8 @@ class TwilioConfig:
 
 
 class Twilio:
+    """Twilio as a `callflow.contracts.carrier.Carrier`."""
+
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request", "answers_in_reply"})
     routes = (
@@ -125,19 +134,25 @@ class Twilio:
 
     @property
     def preamble_seconds(self) -> float:
+        """The time between answer and media stream: the pause, and Twilio's own greeting."""
         return self._config.pause_seconds + len(self._config.greeting_text) * _SPEECH_SECONDS
 
     # Webhooks
 
     def verify(self, request: Request) -> None:
+        """Verify a webhook's signature, see `carriers.twilio.signature`. Raises Forged or Malformed."""
         if HEADER not in request.headers and self._config.allow_unsigned:
             log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Twilio webhook without a signature")
             return
         self._verifier.check(request)
 
     def verify_stream(self, request: Request) -> str:
-        """Twilio docs: the handshake is signed like a webhook, over the `wss` URL. Others have seen it unsigned, or
-        signed over another spelling: the token in its path is the lock, and the signature one more, if asked for."""
+        """Check the signature of a media socket's handshake, and return what is wrong with it; "": nothing.
+
+        Twilio docs (/docs/voice/media-streams): the handshake is signed like a webhook, over the `wss` URL. Some have
+        seen it unsigned, or signed over another spelling of the URL. So the token in the path protects the socket, and
+        the signature is required only when the settings say so. Raises Forged then.
+        """
         is_signed = HEADER in request.headers
         if not is_signed and self._config.allow_unsigned:
             return ""
@@ -151,6 +166,7 @@ class Twilio:
         return ""
 
     def parse(self, request: Request) -> list[Signal]:
+        """Read a webhook as one event. Raises Malformed. Vendor: /docs/usage/webhooks/voice-webhooks."""
         params = {readable(name): readable(value) for name, value in parameters(request)}
         sid = params.get("CallSid", "")
         if not 0 < len(sid) <= 64:
@@ -159,24 +175,27 @@ class Twilio:
         token = request.headers.get("i-twilio-idempotency-token", "")[:100]
         event, key = read_event(path, params)
         if path in VOICE and isinstance(event, CallInitiated):
-            token = ""  # a call is answered once, and in the same way however often it is asked
+            token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
         return [Signal(self.name, delivery, ids, event, params.get("Timestamp", ""))]
 
-    def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
-        """The document that carries the first order; without an order, the caller waits a moment, or it is the end."""
+    def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
+        """Return the TwiML document that carries the first request that a document can carry; the others are left.
+
+        When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
+        """
         if not isinstance(event, _ASKS):
-            return WebhookReply(b"", "text/plain", 204, rest=tuple(orders))
+            return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None
-        for order in orders:
-            document = self._document(order, first=not isinstance(event, CallResumed))
+        for request in requests:
+            document = self._document(request, first=not isinstance(event, CallResumed))
             if document is not None:
-                carried = order
+                carried = request
                 break
         if document is None:
             document = self._goodbye() if over else self._blank().come_back(1)
-        rest = tuple(order for order in orders if order is not carried)
+        rest = tuple(request for request in requests if request is not carried)
         return WebhookReply(document.text().encode(), twiml.CONTENT_TYPE, rest=rest)
 
     # Commands
@@ -187,14 +206,14 @@ class Twilio:
     def _goodbye(self) -> twiml.Document:
         return self._blank().say(self._config.after_text).hang_up()
 
-    def _document(self, order: CarrierRequest, *, first: bool) -> twiml.Document | None:
+    def _document(self, request: CarrierRequest, *, first: bool) -> twiml.Document | None:
         config = self._config
-        match order.command:
+        match request.command:
             case commands.Answer() | commands.StartStream():
                 document = self._blank()
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
-                return document.connect(self._stream(order)).come_back(config.resume_seconds)
+                return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence):
                 return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
             case commands.Reject(cause=cause):
@@ -203,29 +222,29 @@ class Twilio:
                 return self._goodbye()
         return None
 
-    def _stream(self, order: CarrierRequest) -> twiml.Stream:
+    def _stream(self, request: CarrierRequest) -> twiml.Stream:
         about = (
-            ("phoneNumber", order.to_number or "unknown"),
-            ("phoneNumberSid", order.ids.number or "unknown"),
-            ("callerNumber", order.from_number or "unknown"),
+            ("phoneNumber", request.to_number or "unknown"),
+            ("phoneNumberSid", request.ids.number or "unknown"),
+            ("callerNumber", request.from_number or "unknown"),
         )
-        return twiml.Stream(order.stream_url, order.stream_name, f"{self._config.address()}{STREAM}", about)
+        return twiml.Stream(request.stream_url, request.stream_name, f"{self._config.address()}{STREAM}", about)
 
-    async def execute(self, order: CarrierRequest) -> None:
-        """By REST: for what no webhook waits for."""
-        sid = order.ids.control
-        match order.command:
+    async def execute(self, request: CarrierRequest) -> None:
+        """Send one command by REST, when no webhook waits for an answer that could carry it. Raises CarrierError."""
+        sid = request.ids.control
+        match request.command:
             case commands.Answer():
-                return  # no command answers: the document does, for which Twilio asks again in a moment
+                return  # no REST command answers a call: the document does, when Twilio asks again in a second
             case commands.StartStream():
-                # Obeyed twice it would end the stream that it has just opened.
-                await self._push(sid, self._document(order, first=False), repeatable=False)
+                # Executed twice, it would end the stream that it has just opened.
+                await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak():
-                await self._push(sid, self._document(order, first=False))
+                await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup():
                 await self._hang_up(sid)
             case _:
-                raise CarrierError(f"Twilio has no command for {order.command.name!r}")
+                raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
@@ -248,12 +267,15 @@ class Twilio:
         await self.api.request("POST", _call(sid), data=dict(form), **options)
 
     async def look_up(self, sid: str) -> Mapping[str, Any]:
-        """The call as Twilio has it: `status`, `duration` (seconds, as text) and more. Raises CarrierError, `gone` when
-        there is none."""
+        """Return Twilio's call resource: `status`, `duration` (seconds, as text) and more.
+
+        Raises CarrierError, with `gone` when there is no such call. Vendor: /docs/voice/api/call-resource.
+        """
         found = await self.api.request("GET", _call(sid))
         return found if isinstance(found, dict) else {}
 
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:
+        """Ask how a call is. Raises CarrierError."""
         try:
             status = str((await self.look_up(ids.control)).get("status", ""))
         except CarrierError as error:
@@ -263,7 +285,10 @@ class Twilio:
         return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
 
     async def active_calls(self) -> list[LegIds]:
-        """Those of all applications of the account: Twilio does not tell which number's webhook answered a call."""
+        """Return the account's calls in progress (at most 250). Raises CarrierError.
+
+        They are those of all applications, because Twilio does not tell which number's webhook answered a call.
+        """
         params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
         answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
         calls = answer.get("calls") if isinstance(answer, dict) else None
@@ -273,13 +298,15 @@ class Twilio:
         ]
 
     async def number_id(self, number: str) -> str:
-        params = {"PhoneNumber": number, "PageSize": "20"}  # finds also numbers that only hold these digits
+        """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
+        params = {"PhoneNumber": number, "PageSize": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
         numbers = answer.get("incoming_phone_numbers") if isinstance(answer, dict) else None
         found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
+        """Check the account, see `carriers.twilio.diagnostics`."""
         config = self._config
         return checkup(
             self.api,
@@ -292,20 +319,25 @@ class Twilio:
         )
 
     def media_protocol(self) -> TwilioMediaProtocol:
+        """Make the protocol of one media socket."""
         return TwilioMediaProtocol(self._config.account_sid)
 
     async def close(self) -> None:
+        """Close the connections to the REST API."""
         await self.api.close()
 
 
 def read_error(response: httpx.Response) -> CarrierError:
-    """Twilio's error shape: `{"code": 20404, "message": …, "more_info": …, "status": 404}`; 5xx may be HTML."""
+    """Turn an error answer into a CarrierError: `{"code": 20404, "message": …, "status": 404}`; a 5xx may be HTML.
+
+    Vendor: www.twilio.com/docs/errors.
+    """
     code = message = ""
     try:
         error = response.json()
         code, message = str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, AttributeError, RecursionError):
-        pass  # an answer from something in between: the status must do
+        pass  # not Twilio's own answer, but a proxy's: only the status is known
     status = response.status_code
     return CarrierError(
         f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",

@@ -1,8 +1,9 @@
-"""What can be wrong at Twilio: the keys, the numbers' URLs, and whether what Twilio signs verifies here.
+"""Find what is wrong at Twilio: the keys, the numbers' URLs, and whether Twilio's signatures are accepted here.
 
-Facts from Twilio's documentation: a number's TrunkSid overrides all of its voice URLs, its VoiceApplicationSid its
-VoiceUrl; inbound calls tell of their end only by the number's StatusCallback; webhooks are signed with the account's
-auth token even when the REST interface is used with an API key.
+Facts from Twilio's documentation (www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource,
+/docs/usage/webhooks/webhooks-security): a number's TrunkSid overrides all of its voice URLs, its VoiceApplicationSid
+overrides its VoiceUrl. The end of an inbound call is told only to the number's StatusCallback. Webhooks are signed with
+the account's auth token, also when an API key is used for REST.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ _FORM = "application/x-www-form-urlencoded"
 async def checkup(
     api: Api, outside: Outside, *, account: str, token: str, with_key: bool, voice: Sequence[str], status: str
 ) -> AsyncIterator[Finding]:
-    """`with_key`: REST uses an API key, so the auth token has to be tried by itself. `voice`, `status`: our paths."""
+    """Check the account and yield what was found. Never raises.
+
+    `outside`: the running server as carriers reach it. `with_key`: REST uses an API key, so the auth token is tried
+    separately. `voice`, `status`: the paths where the server takes webhooks.
+    """
     if with_key:
         yield await _token(api, account, token)
     name = "TWILIO_API_KEY" if with_key else "TWILIO_AUTH_TOKEN"
@@ -103,7 +108,7 @@ def _number(one: Mapping[str, Any], address: str, voice: Sequence[str], status: 
 
 
 def _form(account: str) -> dict[str, str]:
-    """News of a call that nobody knows: it changes nothing."""
+    """Return a status callback about a call that does not exist, so that it changes nothing."""
     return {
         "AccountSid": account,
         "CallSid": f"CA{secrets.token_hex(16)}",
@@ -114,7 +119,7 @@ def _form(account: str) -> dict[str, str]:
 
 
 async def _probe(outside: Outside, account: str, token: str, path: str) -> Finding:
-    """Signs as Twilio does, over the URL that Twilio would ask, then over those that it is often mistaken for."""
+    """Send a webhook that is signed as Twilio signs it: over the right URL, then over those it is often mistaken for."""
     about = f"{ABOUT} signed probe"
     right, *others = _variants(outside, path)
     for url in (right, *others):
@@ -134,7 +139,7 @@ async def _probe(outside: Outside, account: str, token: str, path: str) -> Findi
 
 
 def _variants(outside: Outside, path: str) -> list[str]:
-    """Ours; that of the running server, which may have been started with other settings; and the usual mistakes."""
+    """Return the URL of the probe: the right one, then that of the running server, then the usual mistakes."""
     parts = urlsplit(outside.address)
     other = {"https": "http", "http": "https"}[parts.scheme]
     bases = [outside.address, outside.believed, f"{other}://{parts.netloc}", f"{parts.scheme}://{parts.hostname}"]

@@ -1,8 +1,8 @@
-"""Twilio's media streams: JSON text both ways, base64 of µ-law at 8 kHz without any header.
+"""Twilio's media streams: frames are JSON text both ways, with base64 of µ-law at 8 kHz without headers.
 
-Twilio is the WebSocket's client. It sends `connected`, `start`, then `media`; counters are decimal strings. Whatever we
-send must name the stream, whose id comes with `start`. Frames are built by concatenation: every field but the payload
-is a constant of the socket.
+Twilio is the client of the WebSocket. It sends `connected`, `start`, then `media`; counters are decimal strings. Each of
+our frames must name the stream, whose id comes with `start`. Frames are built by concatenation, because everything but
+the payload is constant for a socket. Vendor: www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from carriers.common.media_frames import field, heard, number, read
 
 
 _ENCODINGS: Final = {"audio/x-mulaw": "PCMU", "audio/x-alaw": "PCMA", "": "PCMU"}
-"""Twilio docs: always the first; the others cost nothing."""
+"""Twilio documents the first only."""
 
 
 class _Media(msgspec.Struct):
@@ -47,13 +47,15 @@ _decode: Final = msgspec.json.Decoder(_Frame).decode
 
 
 class TwilioMediaProtocol:
-    """One media socket's frames. `account`: the only one whose streams are taken; "": any."""
+    """The frames of one media socket."""
 
     def __init__(self, account: str = "") -> None:
+        """`account`: the SID of the only account whose streams are accepted; "": any."""
         self._account = account
         self._audio = self._mark = self._clear = ""
 
     def decode(self, text: str | bytes) -> Frame:
+        """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
         frame = read(text, _decode)
         if frame.event == "media" and frame.media is not None:
             return heard(frame.media)
@@ -98,10 +100,13 @@ class TwilioMediaProtocol:
         )
 
     def audio(self, payload: str) -> str:
+        """Return a frame that plays audio: base64 of µ-law at 8 kHz."""
         return f'{self._audio}{payload}"}}}}'
 
     def mark(self, name: str) -> str:
+        """Return a frame that Twilio sends back when it has played everything before it."""
         return f"{self._mark}{msgspec.json.encode(name).decode()}}}}}"
 
     def clear(self) -> str:
+        """Return the frame that drops what is queued; Twilio then sends back all marks in it at once."""
         return self._clear

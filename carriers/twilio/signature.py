@@ -1,10 +1,13 @@
-"""How Twilio signs what it sends: HMAC over the URL that it asked for, then every parameter of the form in order.
+"""Verify Twilio's signatures: HMAC over the URL of the request, followed by every parameter of its form.
 
-Facts from Twilio's documentation: the URL is the public one, exactly as configured and still percent-encoded, without
-its fragment; parameters are sorted by name, then by value, each distinct value once, blank ones included; with a JSON
-body the URL carries `bodySHA256` instead. API keys never sign: it is the account's auth token, or in the newer mode a
-shared key, which a second header names. There is no timestamp, so a repeat cannot be told from the first by its
-signature.
+Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/webhooks-security, /webhook-shared-keys):
+
+- The URL is the public one, exactly as configured, still percent-encoded, without its fragment.
+- Parameters are sorted by name, then by value, each distinct value once, blank ones included. With a JSON body the URL
+  has `bodySHA256` instead.
+- The key is the account's auth token, never an API key; in the newer mode it is a shared key, which a second header
+  names.
+- There is no timestamp, so the signature does not show that a request is a repetition.
 """
 
 from __future__ import annotations
@@ -29,15 +32,17 @@ _MOST_PARAMETERS: Final = 1000
 
 _SIP: Final = re.compile(r"sips?(?:%3A|:)[^&]*", re.IGNORECASE)
 _FORM: Final = re.compile(r"[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=")
-"""Base64 of what either hash makes: nothing else is worth the work of comparing it."""
+"""Base64 of either hash; anything else is refused without computing one."""
 
 Parameters = Sequence[tuple[bytes, bytes]]
+"""Names and values, decoded."""
 
 
 def parameters(request: Request) -> Parameters:
-    """Of the form, or of the query of a GET, decoded, as bytes: what is not UTF-8 is signed all the same.
+    """Return the parameters of the form, or of the query of a GET, as bytes, because they need not be UTF-8.
 
-    Raises Malformed. In time that grows with the length, whatever it holds."""
+    Takes time in proportion to the length, whatever the text holds. Raises Malformed for more than 1000 parameters.
+    """
     text = request.body if request.method == "POST" else request.query.encode("latin-1")
     pairs = text.split(b"&", _MOST_PARAMETERS) if text else []
     if len(pairs) > _MOST_PARAMETERS:
@@ -47,15 +52,19 @@ def parameters(request: Request) -> Parameters:
 
 
 class Verifier:
-    """`tokens`: the account's auth tokens, several while they are rotated. `shared`: secrets of shared keys by their
-    ids; under "" one whose id is not known."""
+    """Verifies requests with the keys of one account."""
 
     def __init__(self, tokens: Sequence[str], shared: Mapping[str, str] | None = None) -> None:
+        """`tokens`: the account's auth tokens, several while they are rotated. `shared`: the secrets of shared keys by
+        their ids; under "" one whose id is not known."""
         self._tokens = [token.encode() for token in tokens if token]
         self._shared = {name: secret.encode() for name, secret in (shared or {}).items() if secret}
 
     def check(self, request: Request, *, slash: bool = False) -> None:
-        """Raises Forged. `slash`: the signed path may have a slash more or less at its end, as on media sockets."""
+        """Verify a request. Raises Forged.
+
+        `slash`: the signed path may have one slash more or less at its end, as seen on media sockets.
+        """
         given = request.headers.get(HEADER, "")
         if not given:
             raise Forged("the request carries no X-Twilio-Signature")
@@ -79,7 +88,8 @@ class Verifier:
             raise Forged("the body is not the one that was signed")
 
     def _keys(self, settings: str) -> tuple[list[bytes], str]:
-        """Twilio docs: `key=<id>,algorithm=HMAC_SHA256`; then the key is that shared key's secret."""
+        """Return the possible keys and the algorithm. Twilio docs (/docs/usage/webhooks/webhook-shared-keys): the header
+        `key=<id>,algorithm=HMAC_SHA256` says that a shared key has signed."""
         given = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
         algorithm = given.get("algorithm", "HMAC_SHA1")
         if algorithm not in _HASHES:
@@ -93,12 +103,17 @@ class Verifier:
 
 
 def sign(key: bytes, text: bytes, algorithm: str = "HMAC_SHA1") -> str:
+    """Return the signature of a text in base64."""
     return base64.b64encode(hmac.new(key, text, _HASHES[algorithm]).digest()).decode()
 
 
 def addresses(url: str, *, slash: bool = False, unescaped: bool = False) -> Iterator[str]:
-    """The URL as it may have been signed: Twilio is not consistent about the port, nor about what a caller's SIP
-    address in the query of a GET looks like (`unescaped`: `sip:1001@198.51.100.7`)."""
+    """Yield the URL in each spelling that may have been signed.
+
+    Twilio is not consistent about the port: without one, with the given one, with the default one. `slash`: also with a
+    slash more or less at the path's end. `unescaped`: the query of a GET may have been signed with a caller's SIP
+    address unescaped (`sip:1001@198.51.100.7`).
+    """
     scheme, place, path, query, _ = urlsplit(url)
     host = re.sub(r":\d+$", "", place)
     paths = [path]
@@ -114,7 +129,7 @@ def addresses(url: str, *, slash: bool = False, unescaped: bool = False) -> Iter
 
 
 def spellings(url: str) -> list[str]:
-    """Those that were tried for a media socket, without what follows the path's last slash, which is secret."""
+    """Return the spellings that were tried for a media socket, without the secret token at the path's end."""
     return [f"{each.rstrip('/').rpartition('/')[0]}/" for each in addresses(url)]
 
 
@@ -126,6 +141,6 @@ def _text(params: Parameters) -> bytes:
 
 
 def _body_hash(request: Request) -> bytes:
-    """What the query says of it; b"": nothing."""
+    """Return the hash of the body that the URL names (`bodySHA256`); b"": none."""
     pairs = (pair.partition("=") for pair in request.query.split("&", _MOST_PARAMETERS))
     return next((unquote_to_bytes(value) for name, _, value in pairs if name == "bodySHA256"), b"")

@@ -1,8 +1,8 @@
-"""The documents that Twilio is answered with, and that replace a running one over REST.
+"""Write TwiML: the documents that answer Twilio's webhooks, or replace a running document by REST.
 
-Twilio executes one document at a time, verb after verb, and hangs up behind the last. So a document that opens a media
-stream has a tail: when the stream ends, for whatever reason, the caller is brought back to us. Only the last document
-of a call has none.
+Twilio executes one document at a time, verb after verb, and hangs up after the last verb. So every document that opens a
+media stream ends with a redirect: when the stream ends, Twilio asks us what to do with the caller. Only the last
+document of a call has none. Vendor: www.twilio.com/docs/voice/twiml.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 RESUME: Final = "/twilio/resume"
 _PATIENCE: Final = "#rc=5&rp=all&ct=2000&rt=4000"
-"""Twilio docs: how often and when to try again; a fragment is never sent and not signed. All within 15 s."""
+"""When Twilio tries the redirect again, all within 15 s. Twilio docs (/docs/usage/webhooks/webhooks-connection-overrides):
+this fragment is not sent and not signed."""
 _MOST_VALUE: Final = 400
-"""Twilio docs: name and value of a parameter are together under 500 characters."""
+"""Characters; Twilio docs (/docs/voice/twiml/stream): a parameter has under 500, name and value together."""
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document may hold, not even escaped."""
 _VOICES: Final = ("Polly.", "Google.", "alice", "man", "woman")
@@ -27,43 +28,51 @@ _VOICES: Final = ("Polly.", "Google.", "alice", "man", "woman")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
+    """A media stream to open."""
+
     url: str
     name: str
+    """Comes back in the stream's status callbacks."""
     status_url: str
+    """Where Twilio sends these."""
     parameters: Iterable[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
+    """Twilio's own voice for spoken sentences."""
+
     name: str
     language: str
 
     def attributes(self) -> dict[str, str]:
-        """Other carriers write `AWS.Polly.…`; a voice that Twilio does not have is left to its default."""
+        """Return the attributes of `<Say>`. `AWS.Polly.…` is written `Polly.…`; an unknown voice is left out."""
         name = self.name.removeprefix("AWS.")
         voice = {"voice": name} if name.startswith(_VOICES) else {}
         return voice | ({"language": self.language} if self.language else {})
 
 
 class Document:
-    """One `<Response>`, built verb by verb."""
+    """One `<Response>`, built verb by verb; each method returns the document itself."""
 
     def __init__(self, address: str, voice: Voice) -> None:
         self._address, self._voice = address, voice
         self._root = Element("Response")
 
     def say(self, text: str) -> Document:
+        """Speak a text; nothing for ""."""
         if text:
             SubElement(self._root, "Say", self._voice.attributes()).text = _clean(text)
         return self
 
     def pause(self, seconds: int) -> Document:
-        """As the first verb it lets the call ring on."""
+        """Wait, in whole seconds; nothing for 0. As the first verb of a call it does not answer it."""
         if seconds:
             SubElement(self._root, "Pause", length=str(seconds))
         return self
 
     def connect(self, stream: Stream) -> Document:
+        """Open a media stream; the next verb follows when it ends."""
         about = {"url": stream.url, "name": stream.name, "statusCallback": stream.status_url}
         element = SubElement(SubElement(self._root, "Connect"), "Stream", about)
         for name, value in stream.parameters:
@@ -71,20 +80,23 @@ class Document:
         return self
 
     def come_back(self, seconds: int) -> Document:
-        """The caller waits, and Twilio asks us what to do then."""
+        """Let the caller wait, in whole seconds, and then Twilio ask us what to do."""
         self.pause(seconds)
         SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{_PATIENCE}"
         return self
 
     def hang_up(self) -> Document:
+        """End the call."""
         SubElement(self._root, "Hangup")
         return self
 
     def reject(self, reason: str) -> Document:
+        """Refuse a call that is not answered yet: `busy` or `rejected`."""
         SubElement(self._root, "Reject", reason=reason)
         return self
 
     def text(self) -> str:
+        """Return the document as XML."""
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(self._root, encoding="unicode")
 
 

@@ -1,4 +1,7 @@
-"""Twilio's webhooks, read: the form parameters of a path as one event of ours."""
+"""Read Twilio's webhooks: path and form parameters become one event of ours.
+
+Vendor: www.twilio.com/docs/usage/webhooks/voice-webhooks, /docs/voice/twiml/stream (status callbacks of streams).
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,25 @@ from carriers.twilio import twiml
 
 
 VOICE: Final = ("/", "/incoming-call", "/twiml", "/api/twiml", "/twilio/voice")
-"""What a number's VoiceUrl may be: ours, and those of earlier systems."""
+"""Paths that a number's VoiceUrl may have: ours, and those of earlier systems."""
 ENDED: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""`CallStatus` of a call that is over."""
 UNANSWERED: Final = frozenset({"", "queued", "initiated", "ringing"})
+"""`CallStatus` of a call that is not answered yet."""
 MOST_CHARACTERS: Final = 200
-"""Of a parameter that is kept; numbers, ids and causes are far shorter."""
+"""Characters of a parameter that is kept; numbers, ids and causes are far shorter."""
 
 
 def readable(value: bytes) -> str:
+    """Return a parameter as text of 200 characters at most."""
     return value[: 4 * MOST_CHARACTERS].decode("utf-8", "replace")[:MOST_CHARACTERS]
 
 
 def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
-    """The event, and what makes a second request without a token the same as the first ("": nothing does)."""
+    """Return the event, and a key that is the same when Twilio repeats the request without an idempotency token.
+
+    An empty key: a repetition cannot be recognised. `params`: the form, or the query of a GET.
+    """
     status = params.get("CallStatus", "")
     numbers = {
         "from_number": params.get("Caller") or params.get("From") or "",
