@@ -1,4 +1,4 @@
-"""A call made again from its record, for the process that takes it back. Pure.
+"""Makes a call again from its journal, for the process that goes on with it. Pure.
 
 The machine's part comes from its events, replayed; what the agent must know comes from the notes: who said what, how
 much of it was heard, what tools were asked to do and whether they have answered.
@@ -7,7 +7,7 @@ much of it was heard, what tools were asked to do and whether they have answered
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callflow.agent.agent_state import AgentState
@@ -19,12 +19,15 @@ from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
 from callflow.journal import notes
-from callflow.journal.journal import BEGAN, JournalEntry
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Note, UnknownNote
 from callflow.journal.timeline import broke_in
 
 
 @dataclass(slots=True)
 class RestoredCall:
+    """What the journal says of a call that another process had."""
+
     call: str
     carrier: str
     ids: LegIds
@@ -34,7 +37,7 @@ class RestoredCall:
     model: machine.Model
     steps: int
     at: float = 0.0
-    """When the last of it was written."""
+    """When its last entry was written, in Unix time (seconds)."""
     streams: int = 0
     """How many media streams were asked for."""
     answer: tuple[int, int] = (0, 0)
@@ -42,13 +45,13 @@ class RestoredCall:
     hangup: tuple[int, int] | None = None
     """The same of one that ended it, if the carrier has not confirmed that."""
     armed: dict[str, float] = field(default_factory=dict)
-    """When each deadline was wound up, in Unix time."""
+    """When each deadline was last started, in Unix time (seconds)."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
     opening_in_full: bool = False
     """The caller has heard all of it."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Tool calls that were to run, and of which nobody knows what became of them."""
+    """Tool calls without a known result, by id: the events that asked for them."""
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when it began."""
     changes: dict[str, Any] = field(default_factory=dict)
@@ -59,15 +62,15 @@ class RestoredCall:
     quiet: bool = False
     """And nobody spoke at that moment."""
     first_word_ms: int | None = None
-    """The caller has heard the agent before, so long after the answer."""
+    """From the answer to the agent's first audio, in ms; None: there was none."""
     interruptions: int = 0
     recordings: list[str] = field(default_factory=list)
     address: str = ""
-    """Our own, as the carrier knew it when the call began."""
+    """Our public address, as the carrier knew it when the call began."""
     cuts: list[Turn] = field(default_factory=list)
     """What the agent was saying when the line broke."""
     odd: tuple[int, str] | None = None
-    """How many records make no sense, and what is wrong with the first of them."""
+    """How many entries make no sense, and what is wrong with the first of them."""
 
     @property
     def agent_state(self) -> AgentState:
@@ -83,88 +86,105 @@ class RestoredCall:
         )
 
 
-def restore_call(records: Sequence[JournalEntry]) -> RestoredCall | None:
-    """None: the record does not begin with the call's beginning, so there is nothing to go by."""
-    began = next((record for record in records if record.event.get("event") == BEGAN), None)
-    if began is None:
+def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
+    """Return the call as its entries tell it. None: they do not begin with its beginning, so there is nothing to go by.
+
+    Raises ValueError where the note of its beginning makes no sense. What makes no sense in other entries is passed
+    over, and counted in `odd`.
+    """
+    entries = [entry.renewed() for entry in entries]
+    first = next((entry for entry in entries if entry.name == notes.Began.kind), None)
+    if first is None:
         return None
-    said = began.event
-    done = replay(records, lenient=True)
+    began = first.note
+    if not isinstance(began, notes.Began):
+        raise ValueError("the note of its beginning makes no sense")
+    done = replay(entries, lenient=True)
     call = RestoredCall(
-        began.call, str(said.get("carrier", "")), _ids(said), str(said.get("from", "")), str(said.get("to", "")),
-        began.at, done.model, done.steps,
+        first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
+        kept=began.kept, address=began.address,
     )  # fmt: skip
     talk = _Talk()
-    for record in (each.renewed() for each in records):
+    for entry in entries:
         try:
-            _read(call, talk, record)
-        except Exception as error:  # a caller is waiting: what one record says is worth less than the call
-            count, first = call.odd or (0, f"{type(error).__name__} in {record.event.get('event')!r:.60}")
-            call.odd = count + 1, first
-    call.address = str(said.get("address", ""))
-    kept = said.get("kept")
-    call.kept = kept if isinstance(kept, dict) else {}
+            _read(call, talk, entry)
+        except Exception as error:  # a caller is waiting: what one entry says is worth less than the call
+            count, problem = call.odd or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
+            call.odd = count + 1, problem
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
 
 
-def _read(call: RestoredCall, talk: _Talk, record: JournalEntry) -> None:
-    event = record.event
-    call.at = record.at
-    if record.is_step:
+def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
+    call.at = entry.at
+    if entry.is_step:
+        event = entry.event
         call.handed_over = call.quiet = False
-        for ordinal, command in enumerate(record.commands):
-            _command(call, record, ordinal, command)
+        for ordinal, command in enumerate(entry.commands):
+            _command(call, entry, ordinal, command)
         call.from_number = call.from_number or str(event.get("from_number", ""))
         call.to_number = call.to_number or str(event.get("to_number", ""))
-    match event:
-        case {"event": str(name)} if name == notes.HandedOver.kind:
-            call.handed_over, call.quiet = True, bool(event.get("quiet"))
-        case {"event": "ids"}:
-            call.ids = _ids(event)
-        case {"event": str(name), "number": str(number)} if name == notes.NumberId.kind:
-            call.ids = replace(call.ids, number=number)
-        case {"event": "command_done", "command": "hangup" | "reject"}:
+    note = entry.note
+    if note is None:
+        _event(call, talk, entry)
+    else:
+        _note(call, talk, entry.at, note)
+
+
+def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
+    match entry.event:
+        case {"event": "command_done" | "command_failed", "command": "hangup" | "reject"}:
             call.hangup = None
-        case {"event": "command_failed", "command": "hangup" | "reject"}:
-            call.hangup = None
-        case {"event": "tool_called", "id": name} if record.taken:
-            call.unanswered[name] = event
+        case {"event": "tool_called", "id": name} if entry.taken:
+            call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:
-            asked = call.unanswered.pop(name, event)
-            talk.fact(record.at, tool_answered(*_asked(asked), str(event.get("output", ""))))
-        case {"event": "protected"}:
-            call.opening_is_over = True
-            call.opening_in_full = bool(event.get("in_full"))
-        case {"event": "session_changed", "changes": dict(changes)}:
-            call.changes |= changes
-        case {"event": "usage"}:
-            call.usage = dict(event.get("total", {}))
-        case {"event": "first_word"}:
-            call.first_word_ms = int(event.get("ms", 0))
-        case {"event": "recording", "file": str(name)}:
-            call.recordings = name.split(",")
+            asked = call.unanswered.pop(name, entry.event)
+            talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
+        case {"event": "dtmf", "digit": str(digit)} if digit != MASK:
+            talk.typed(digit)
+
+
+def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) -> None:
+    match note:
+        case notes.HandedOver():
+            call.handed_over, call.quiet = True, note.quiet
+        case notes.Ids():
+            call.ids = _ids(note)
+        case notes.NumberId():
+            call.ids = replace(call.ids, number=note.number)
+        case notes.Protected():
+            call.opening_is_over, call.opening_in_full = True, note.in_full
+        case notes.SessionChanged():
+            call.changes |= note.changes
+        case notes.Usage():
+            call.usage = dict(note.total)
+        case notes.FirstWord():
+            call.first_word_ms = int(note.ms)
+        case notes.Recording():
+            call.recordings = note.file.split(",")
+        case UnknownNote() if note.why:
+            raise ValueError(note.why)
         case _:
-            talk.read(record.at, event)
-            call.interruptions += broke_in(event)
+            talk.read(at, note)
+            call.interruptions += broke_in(note)
 
 
-def _command(call: RestoredCall, record: JournalEntry, ordinal: int, command: Mapping[str, Any]) -> None:
+def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Mapping[str, Any]) -> None:
     match command:
         case {"command": commands.Answer.name} if not command.get("again"):
             call.streams += 1
-            call.answer = (record.step, ordinal)
+            call.answer = (entry.step, ordinal)
         case {"command": commands.StartStream.name}:
             call.streams += 1
         case {"command": commands.Hangup.name | commands.Reject.name}:
-            call.hangup = (record.step, ordinal)
+            call.hangup = (entry.step, ordinal)
         case {"command": commands.Arm.name, "deadline": str(name)}:
-            call.armed[name] = record.at
+            call.armed[name] = entry.at
 
 
-def _ids(event: Mapping[str, Any]) -> LegIds:
-    return LegIds(**{each.name: str(event.get(each.name, "")) for each in fields(LegIds)})
+def _ids(note: notes.Began | notes.Ids) -> LegIds:
+    return LegIds(control=note.control, leg=note.leg, session=note.session, number=note.number)
 
 
 def _asked(tool: Mapping[str, Any]) -> tuple[str, str]:
@@ -177,32 +197,34 @@ class _Talk:
     def __init__(self) -> None:
         self._turns: list[tuple[float, Turn]] = []
         self._items: dict[str, Turn] = {}
-        self._heard: dict[str, Mapping[str, Any]] = {}
+        self._heard: dict[str, notes.Heard] = {}
         self._typed = ""
 
     def fact(self, at: float, words: str) -> None:
         self._turns.append((at, Turn("system", "", words)))
 
-    def read(self, at: float, event: Mapping[str, Any]) -> None:
-        match event:
-            case {"event": "turn", "who": "caller" | "agent" as who, "item": str(item), "text": str(words)}:
-                turn = self._item(at - event.get("ago_ms", 0) / 1000, who, item)
-                turn.text, turn.is_complete = words, bool(event.get("whole", True))
-            case {"event": "heard", "item": str(item)}:
-                self._heard[item] = event
-                turn = self._item(at, "agent", item)
-                turn.text = turn.text if turn.is_complete else str(event.get("so_far") or turn.text)
-                turn.is_heard = bool(event.get("done"))
-            case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
-                for cut in cuts:
-                    turn = self._item(at, "agent", str(cut.get("item", "")))
-                    turn.cut(int(cut.get("heard_ms", 0)), int(cut.get("received_ms", 0)))
-                    turn.text = turn.text or f"{cut.get('heard_text', '')} {cut.get('unheard_text', '')}".strip()
-            case {"event": "told", "text": str(words)}:
-                self.fact(at, words)
+    def typed(self, digit: str) -> None:
+        """A key of the caller's, of which the agent is told when the entry is complete."""
+        self._typed += digit
+
+    def read(self, at: float, note: Note | UnknownNote) -> None:
+        match note:
+            case notes.Turn(who="caller" | "agent" as who):
+                turn = self._item(at - note.ago_ms / 1000, who, note.item)
+                turn.text, turn.is_complete = note.text, note.whole
+            case notes.Heard():
+                self._heard[note.item] = note
+                turn = self._item(at, "agent", note.item)
+                turn.text = turn.text if turn.is_complete else note.so_far or turn.text
+                turn.is_heard = note.done
+            case notes.Interrupted() | notes.CutOff():
+                for cut in note.cuts:
+                    turn = self._item(at, "agent", cut.item)
+                    turn.cut(cut.heard_ms, cut.received_ms)
+                    turn.text = turn.text or f"{cut.heard_text} {cut.unheard_text}".strip()
+            case notes.Told():
+                self.fact(at, note.text)
                 self._typed = ""
-            case {"event": "dtmf", "digit": str(digit)} if digit != MASK:
-                self._typed += digit
 
     def _item(self, at: float, who: Any, item: str) -> Turn:
         if item not in self._items:
@@ -211,14 +233,14 @@ class _Talk:
         return self._items[item]
 
     def turns(self) -> tuple[list[Turn], list[Turn]]:
-        """All of them, and those that nobody heard to their end before the line broke: they were heard as far as it was
-        last noted."""
+        """Return all turns, and those that were not heard to their end before the line broke: they were heard as far as
+        it was last noted."""
         cuts = []
         for item, turn in self._items.items():
             if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:
                 continue
-            heard = self._heard.get(item, {})
-            turn.break_off(int(heard.get("ms", 0)), int(heard.get("of_ms", 0)) if turn.is_complete else 0)
+            heard = self._heard.get(item, notes.Heard(item=item))
+            turn.break_off(heard.ms, heard.of_ms if turn.is_complete else 0)
             cuts.append(turn)
         if self._typed:
             self.fact(float("inf"), typed(" ".join(self._typed)))

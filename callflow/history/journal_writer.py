@@ -1,9 +1,9 @@
-"""The durable journal: one writer that batches whatever has come in since its last commit into the next one.
+"""The durable journal: one writer that batches all entries that came in since its last commit into the next one.
 
-While the database is in trouble (a full disk, a lock, no connection), records are kept and tried again, up to a bound;
-what is over the bound is counted as lost. Steps then do not wait for their records, and say so: a live call goes on.
+While the database is in trouble (a full disk, a lock, no connection), entries are kept and tried again, up to a bound;
+what is over the bound is counted as lost. Steps then do not wait for their entries, and say so: a live call goes on.
 
-A record that cannot be written although the database is well is left out and kept in a side file: it holds up no other.
+An entry that cannot be written although the database works is left out and kept in a side file: it delays no other.
 """
 
 from __future__ import annotations
@@ -24,38 +24,40 @@ from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
 from callflow.history.write_errors import unless_of_the_database, whose_fault
-from callflow.journal.journal import BEGAN, JournalEntry, MemoryJournal
+from callflow.journal.journal import JournalEntry, MemoryJournal
+from callflow.journal.notes import Began
 
 
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 500
-"""Records of one transaction at most."""
+"""Entries of one transaction at most."""
 _MOST_WAITING: Final = 50_000
 _MOST_NOTES: Final = 5_000
 """Of one call that wait: what one call notes, however fast, leaves room for the others."""
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)
 _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
-"""How long the end of the process waits for the last records."""
+"""How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
 _SAY_EVERY_SECONDS: Final = 5.0
 
-Entry = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
+Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
+"""An entry that is to be written: its key, itself, and the future of the step that waits for it."""
 
 
 class DurableJournal(MemoryJournal):
     """Keeps the newest calls in memory beside, for those who look at them while the database is in trouble."""
 
     def __init__(self, *, most_waiting: int = _MOST_WAITING, side_file: SideFile | None = None) -> None:
-        """`side_file`: where to keep the records that cannot be written; None: nowhere."""
+        """`side_file`: where to keep the entries that cannot be written; None: nowhere."""
         super().__init__(calls=100, steps=1000)
         self._most_waiting = most_waiting
         self._side_file = side_file
         self._of_call: Counter[str] = Counter()
-        """How many records of each call wait."""
+        """How many entries of each call wait."""
         self._odd = RepeatedWarnings(log, logging.ERROR)
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         """Somebody waits for the next commit."""
@@ -67,52 +69,52 @@ class DurableJournal(MemoryJournal):
         self._forgotten: dict[str, None] = {}
         self._said = -_SAY_EVERY_SECONDS
         self._said_opening = False
-        self.on_began: Callable[[JournalEntry], None] = lambda record: None
-        """Told of each call that begins. Never waits."""
+        self.on_began: Callable[[str, Began], None] = lambda call, began: None
+        """Called for each call that begins. Must not wait."""
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
-        """Records: `written`, `lost` (no room for them), `dropped` (notes of a call that has too many waiting),
-        `left_out` (not fit to be written); `failures` and `batches`."""
+        """Entries: `written`, `lost` (no room for them), `dropped` (notes of a call that has too many waiting),
+        `unwritable` (no database takes them); `failures` and `batches`."""
 
     # For calls
 
-    async def append(self, record: JournalEntry) -> None:
-        super().note(record)
+    async def append(self, entry: JournalEntry) -> None:
+        super().note(entry)
         if self.trouble:
-            self._put(record, None)
+            self._put(entry, None)
             raise JournalError(self.trouble)
         if self._database is None:  # it is being opened: callers are served meanwhile, and nothing is wrong
-            self._put(record, None)
+            self._put(entry, None)
             self._say_opening()
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(record, done)
+        self._put(entry, done)
         await done
 
-    def note(self, record: JournalEntry) -> None:
-        super().note(record)
-        if record.is_step or self._of_call[record.call] < _MOST_NOTES:
-            self._put(record, None)
+    def note(self, entry: JournalEntry) -> None:
+        super().note(entry)
+        if entry.is_step or self._of_call[entry.call] < _MOST_NOTES:
+            self._put(entry, None)
         else:
             self.counts["dropped"] += 1
-        if record.event.get("event") == BEGAN:
-            self.on_began(record)
+        if entry.name == Began.kind and isinstance(began := entry.note, Began):
+            self.on_began(entry.call, began)
 
-    def add(self, record: JournalEntry) -> None:
-        """A note about a call that may be long over."""
-        if record.call in self._calls:
-            super().note(record)
-        if record.call not in self._forgotten:
-            self._put(record, None)
+    def add(self, entry: JournalEntry) -> None:
+        """Write down a note about a call that may be long over."""
+        if entry.call in self._calls:
+            super().note(entry)
+        if entry.call not in self._forgotten:
+            self._put(entry, None)
 
     def _say_opening(self) -> None:
         if not self._said_opening:
             self._said_opening = True
-            log.warning("the record is not open yet: what happens meanwhile is written as soon as it is")
+            log.warning("the history is not open yet: what happens meanwhile is written as soon as it is")
 
     def forget(self, call: str) -> None:
-        """Somebody deleted it: nothing more is written about it, should it still be going on."""
+        """Write nothing more about this call, which was deleted."""
         self._forgotten[call] = None
         if len(self._forgotten) > _FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
@@ -122,16 +124,16 @@ class DurableJournal(MemoryJournal):
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def _put(self, record: JournalEntry, done: asyncio.Future[None] | None) -> None:
+    def _put(self, entry: JournalEntry, done: asyncio.Future[None] | None) -> None:
         if len(self._waiting) >= self._most_waiting:
             self.counts["lost"] += 1
             if done is not None:
-                done.set_exception(JournalError("too many records wait to be written"))
+                done.set_exception(JournalError("too many entries wait to be written"))
             return
         # Ids follow the order of happening, also over several processes, as far as clocks allow.
         self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
-        self._waiting.append((self._last, record, done))
-        self._of_call[record.call] += 1
+        self._waiting.append((self._last, entry, done))
+        self._of_call[entry.call] += 1
         self._wake.set()
         if done is not None:
             self._urgent.set()
@@ -140,13 +142,13 @@ class DurableJournal(MemoryJournal):
     # The writer
 
     def open(self, database: Database) -> None:
-        """The database is there, and its schema is ours: write."""
+        """Begin to write: the database is there, and its schema is this version's."""
         self._database = database
         self._projection = Projection("sqlite" if database.is_sqlite else "postgresql")
         self._task = asyncio.create_task(self._run(database), name="journal writer")
 
     async def flushed(self) -> None:
-        """Until all that was recorded so far is written."""
+        """Wait until all entries so far are written."""
         await self._idle.wait()
 
     async def close(self) -> None:
@@ -155,7 +157,7 @@ class DurableJournal(MemoryJournal):
                 await self._idle.wait()
         except TimeoutError:
             self.counts["lost"] += len(self._waiting)
-            log.error("the journal closes with %d records that could not be written", len(self._waiting))
+            log.error("the journal closes with %d entries that could not be written", len(self._waiting))
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -181,13 +183,13 @@ class DurableJournal(MemoryJournal):
                 failures += 1
                 continue
             if failures:
-                log.warning("the journal is written again; %d records had to wait", len(self._waiting))
+                log.warning("the journal is written again; %d entries had to wait", len(self._waiting))
             failures, self.trouble = 0, ""
             for _ in batch:
-                _, record, done = self._waiting.popleft()
-                self._of_call[record.call] -= 1
-                if not self._of_call[record.call]:
-                    del self._of_call[record.call]
+                _, entry, done = self._waiting.popleft()
+                self._of_call[entry.call] -= 1
+                if not self._of_call[entry.call]:
+                    del self._of_call[entry.call]
                 if done is not None and not done.done():
                     done.set_result(None)
 
@@ -202,31 +204,30 @@ class DurableJournal(MemoryJournal):
             pass
         self._urgent.clear()
 
-    def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
+    def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
         what = self._database.trouble(error) if self._database is not None else ""
         self.trouble = f"{type(error).__name__}: {what}"
         now = time.monotonic()
         if now - self._said >= _SAY_EVERY_SECONDS:
             self._said = now
             log.error(
-                "THE JOURNAL CANNOT BE WRITTEN (%s): calls go on without it; %d records wait, %d are lost",
+                "THE JOURNAL CANNOT BE WRITTEN (%s): calls go on without it; %d entries wait, %d are lost",
                 self.trouble, len(self._waiting), self.counts["lost"],
             )  # fmt: skip
-        for entry in self._waiting:
-            done = entry[2]
+        for _, _, done in self._waiting:
             if done is not None and not done.done():
                 done.set_exception(JournalError(self.trouble))
                 done.exception()  # its step may have gone on already
 
-    async def _unwritten(self, database: Database, batch: Sequence[Entry]) -> list[Entry]:
+    async def _unwritten(self, database: Database, batch: Sequence[Waiting]) -> list[Waiting]:
         """Without those whose commit succeeded, although we were never told."""
         keys = [key for key, _, _ in batch]
         async with database.engine.connect() as connection:
             found = await connection.execute(select(steps.c.id).where(steps.c.id.in_(keys)))
             there = set(found.scalars())
-        return [entry for entry in batch if entry[0] not in there]
+        return [each for each in batch if each[0] not in there]
 
-    async def _write(self, database: Database, batch: Sequence[Entry]) -> None:
+    async def _write(self, database: Database, batch: Sequence[Waiting]) -> None:
         """Returns when each of them is written or left out. Raises while the database is in trouble."""
         try:
             await self._commit(database, batch)
@@ -235,46 +236,46 @@ class DurableJournal(MemoryJournal):
                 raise
             await self._write_each(database, batch)
 
-    async def _write_each(self, database: Database, batch: Sequence[Entry]) -> None:
+    async def _write_each(self, database: Database, batch: Sequence[Waiting]) -> None:
         """Not all of these can be written: each is tried alone.
 
-        An error that does not say whose fault it is, is the record's own where another record can be written, and else
-        the database's."""
+        An error that does not say whose fault it is, is the entry's own where another entry can be written, and
+        otherwise the database's."""
         odd: list[tuple[JournalEntry, Exception]] = []
         doubts: list[Exception] = []
-        for entry in batch:
+        for each in batch:
             try:
-                await self._commit(database, [entry])
+                await self._commit(database, [each])
             except Exception as error:
                 fault = whose_fault(error)
                 if fault == "database":
                     raise
-                odd.append((entry[1], error))
+                odd.append((each[1], error))
                 if fault == "unknown":
                     doubts.append(error)
         if doubts and len(odd) == len(batch):
             raise doubts[0]
-        for record, why in odd:
-            await self._leave_out(record, why)
+        for entry, why in odd:
+            await self._leave_out(entry, why)
 
-    async def _leave_out(self, record: JournalEntry, error: Exception) -> None:
-        self.counts["left_out"] += 1
+    async def _leave_out(self, entry: JournalEntry, error: Exception) -> None:
+        self.counts["unwritable"] += 1
         cause = error.why if isinstance(error, CannotWrite) else error
-        what = f"{type(cause).__name__}, {str(record.event.get('event', ''))[:40]!r}"
+        what = f"{type(cause).__name__}, {str(entry.event.get('event', ''))[:40]!r}"
         kept = "it is kept nowhere"
         if self._side_file is not None:
             try:
-                await asyncio.to_thread(self._side_file.add, record, cause)
+                await asyncio.to_thread(self._side_file.add, entry, cause)
                 kept = f"it is kept in {self._side_file.path}"
             except OSError as trouble:
                 kept = f"it could not be kept in {self._side_file.path} ({trouble.strerror})"
         self._odd.say(
-            what, "a record of call %s cannot be written (%s) and is left out; %s", record.call, what, kept,
+            what, "an entry of call %s cannot be written (%s) and is left out; %s", entry.call, what, kept,
             exc_info=cause,
         )  # fmt: skip
 
-    async def _commit(self, database: Database, batch: Sequence[Entry]) -> None:
-        wanted = [(key, record) for key, record, _ in batch if record.call not in self._forgotten]
+    async def _commit(self, database: Database, batch: Sequence[Waiting]) -> None:
+        wanted = [(key, entry) for key, entry, _ in batch if entry.call not in self._forgotten]
         if not wanted:
             return
         try:
@@ -287,24 +288,24 @@ class DurableJournal(MemoryJournal):
 
     def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> None:
         with unless_of_the_database():
-            connection.execute(_INSERT, [_row(key, record) for key, record in wanted])
-            for _, record in wanted:
-                self._projection.apply(connection, record)
+            connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
+            for _, entry in wanted:
+                self._projection.apply(connection, entry)
             self._projection.finish(connection)
 
 
 _INSERT: Final = insert(steps)
 
 
-def _row(key: int, record: JournalEntry) -> dict[str, Any]:
+def _row(key: int, entry: JournalEntry) -> dict[str, Any]:
     return {
         "id": key,
-        "call": record.call,
-        "step": record.step,
-        "at": record.at,
-        "event": json_of(record.event),
-        "before": record.before,
-        "after": record.after,
-        "taken": record.taken,
-        "commands": json_of(list(record.commands)) if record.commands else "[]",
+        "call": entry.call,
+        "step": entry.step,
+        "at": entry.at,
+        "event": json_of(entry.event),
+        "before": entry.before,
+        "after": entry.after,
+        "taken": entry.taken,
+        "commands": json_of(list(entry.commands)) if entry.commands else "[]",
     }

@@ -1,7 +1,7 @@
-"""From the journal to the tables that people read: what each record says about its conversation.
+"""From the journal to the tables that people read: what each entry says about its conversation.
 
-Written in the same transaction as the record itself, so that neither can be there without the other. A record of a call
-that is not on record as begun changes nothing.
+Written in the same transaction as the entry itself, so that neither can be there without the other. An entry of a call
+that has no note of its beginning changes nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from sqlalchemy import (
     update,
 )
 
+from callflow.contracts import events
 from callflow.contracts.printable import whole
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
 from callflow.journal import notes
-from callflow.journal.journal import BEGAN, ENDED, JournalEntry
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import UnknownNote
 from callflow.journal.timeline import broke_in
 
 
@@ -97,12 +99,21 @@ class Projection:
             set_={"status": status, **{name: getattr(statement.excluded, name) for name in fields}},
         )
 
-    def apply(self, connection: Connection, record: JournalEntry) -> None:
-        if record.is_step and record.before != record.after:
-            self._move(connection, record)
-        reader = _READERS.get(record.event.get("event", ""))
-        if reader is not None and (record.taken or not record.is_step):
-            reader(self, connection, record, record.event)
+    def apply(self, connection: Connection, entry: JournalEntry) -> None:
+        """Bring the tables up to date. Raises ValueError, or what an odd value leads to, for an entry that makes no
+        sense."""
+        if entry.is_step and entry.before != entry.after:
+            self._move(connection, entry)
+        if not isinstance(entry.event.get("event", ""), str):
+            raise ValueError("the name of an event or note is text")
+        on_event, on_note = _EVENTS.get(entry.name), _NOTES.get(entry.name)
+        if on_event is not None and (entry.taken or not entry.is_step):
+            on_event(self, connection, entry, entry.event)
+        elif on_note is not None and not entry.is_step:
+            note = entry.note
+            if isinstance(note, UnknownNote):
+                raise ValueError(note.why)
+            on_note(self, connection, entry, note)
 
     def finish(self, connection: Connection) -> None:
         """What is the same however often a conversation changed in this transaction."""
@@ -119,160 +130,166 @@ class Projection:
         self._changed.clear()
         self._worded.clear()
 
-    # What the records say
+    # What the entries say
 
-    def _began(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _began(self, connection: Connection, entry: JournalEntry, note: notes.Began) -> None:
         connection.execute(
             self._begin,
             {
-                "stream_sid": record.call,
-                "call_id": record.call,
-                "phone_number": clean(event.get("to", "")),
-                "phone_number_sid": clean(event.get("number") or None),
-                "caller_number": clean(event.get("from") or None),
-                "started_at": iso(record.at),
-                "created_at": iso(record.at),
+                "stream_sid": entry.call,
+                "call_id": entry.call,
+                "phone_number": clean(note.to_number),
+                "phone_number_sid": clean(note.number or None),
+                "caller_number": clean(note.from_number or None),
+                "started_at": iso(entry.at),
+                "created_at": iso(entry.at),
                 "message_count": 0,
-                "carrier": event.get("carrier"),
-                "carrier_call_id": clean(event.get("control")),
-                "carrier_leg_id": clean(event.get("leg")),
-                "carrier_session_id": clean(event.get("session")),
-                "direction": event.get("direction"),
-                "profile": clean(event.get("profile") or None),
+                "carrier": note.carrier or None,
+                "carrier_call_id": clean(note.control),
+                "carrier_leg_id": clean(note.leg),
+                "carrier_session_id": clean(note.session),
+                "direction": note.direction,
+                "profile": clean(note.profile or None),
                 "state": "ringing",
                 "interruptions": 0,
             },
         )
 
-    def _move(self, connection: Connection, record: JournalEntry) -> None:
-        connection.execute(_STATE, {"call": record.call, "new_state": record.after})
+    def _move(self, connection: Connection, entry: JournalEntry) -> None:
+        connection.execute(_STATE, {"call": entry.call, "new_state": entry.after})
         connection.execute(
             self._transition,
             {
-                "call": record.call,
-                "at": iso(record.at),
-                "event": record.event.get("event", ""),
-                "before": record.before,
-                "after": record.after,
+                "call": entry.call,
+                "at": iso(entry.at),
+                "event": entry.event.get("event", ""),
+                "before": entry.before,
+                "after": entry.after,
             },
         )
 
-    def _ended(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        until = event.get("until", record.at)
-        began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": record.call}).scalar()
+    def _ended(self, connection: Connection, entry: JournalEntry, note: notes.Ended) -> None:
+        until = entry.at if note.until is None else note.until
+        began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": entry.call}).scalar()
         connection.execute(
             _END,
             {
-                "call": record.call,
+                "call": entry.call,
                 "ended": iso(until),
                 "seconds": _seconds_between(began, until),
-                "cause": clean(event.get("cause") or None),
+                "cause": clean(note.cause or None),
             },
         )
-        connection.execute(_STOP_ITEMS, {"call": record.call})
-        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(until), "why": "the call is over"})
-        self._changed[record.call] = self._worded[record.call] = None
+        connection.execute(_STOP_ITEMS, {"call": entry.call})
+        connection.execute(_STOP_STREAM, {"call": entry.call, "ended": iso(until), "why": "the call is over"})
+        self._changed[entry.call] = self._worded[entry.call] = None
 
-    def _number_id(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(_NUMBER_ID, {"call": record.call, "number": clean(event.get("number") or None)})
+    def _number_id(self, connection: Connection, entry: JournalEntry, note: notes.NumberId) -> None:
+        connection.execute(_NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
 
-    def _hung_up(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(_SOURCE, {"call": record.call, "source": clean(event.get("source") or None)})
+    def _hung_up(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
+        connection.execute(_SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
 
-    def _stream_began(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _stream_began(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")
         if not name:
             return
-        connection.execute(self._stream, {"call": record.call, "stream_sid": name, "started_at": iso(record.at)})
-        connection.execute(_NAME, {"call": record.call, "name": name})
+        connection.execute(self._stream, {"call": entry.call, "stream_sid": name, "started_at": iso(entry.at)})
+        connection.execute(_NAME, {"call": entry.call, "name": name})
 
-    def _stream_ended(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _stream_ended(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         why = clean(event.get("reason", ""))
-        connection.execute(_STOP_STREAM, {"call": record.call, "ended": iso(record.at), "why": why})
+        connection.execute(_STOP_STREAM, {"call": entry.call, "ended": iso(entry.at), "why": why})
 
     def _say(
-        self, connection: Connection, record: JournalEntry, item: str, role: str, words: str, status: str = "completed"
+        self,
+        connection: Connection,
+        entry: JournalEntry,
+        item: str,
+        role: str,
+        words: str,
+        status: str = "completed",
+        *,
+        ago_ms: float = 0,
     ) -> None:
         words = clean(words)
-        at = iso(record.at - record.event.get("ago_ms", 0) / 1000)
+        at = iso(entry.at - ago_ms / 1000)
         connection.execute(
             self._message,
             {
-                "call": record.call, "item_id": clean(item), "item_type": "message", "status": status,
+                "call": entry.call, "item_id": clean(item), "item_type": "message", "status": status,
                 "timestamp": at, "created_at": at, "role": role, "content": words_of(words), "text": words,
             },
         )  # fmt: skip
-        self._changed[record.call] = self._worded[record.call] = None
+        self._changed[entry.call] = self._worded[entry.call] = None
 
-    def _turn(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        if event.get("text", "").strip():
-            role = {"caller": "user", "agent": "assistant"}.get(event["who"], "system")
-            status = "completed" if event.get("whole", True) else _STOPPED
-            self._say(connection, record, event["item"], role, event["text"], status)
+    def _turn(self, connection: Connection, entry: JournalEntry, note: notes.Turn) -> None:
+        if note.text.strip():
+            role = {"caller": "user", "agent": "assistant"}.get(note.who, "system")
+            status = "completed" if note.whole else _STOPPED
+            self._say(connection, entry, note.item, role, note.text, status, ago_ms=note.ago_ms)
 
-    def _not_transcribed(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        words = f"(not transcribed: {event.get('reason', '')})"
-        self._say(connection, record, event["item"], "user", words, _STOPPED)
+    def _not_transcribed(self, connection: Connection, entry: JournalEntry, note: notes.NotTranscribed) -> None:
+        words = f"(not transcribed: {note.reason})"
+        self._say(connection, entry, note.item, "user", words, _STOPPED, ago_ms=note.ago_ms)
 
-    def _told(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _told(self, connection: Connection, entry: JournalEntry, note: notes.Told) -> None:
         """A fact that the model was told: what was typed on the keypad, say."""
-        self._say(connection, record, f"told_{record.step}_{round(record.at * 1000)}", "system", event["text"])
+        self._say(connection, entry, f"told_{entry.step}_{round(entry.at * 1000)}", "system", note.text)
 
-    def _heard(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _heard(self, connection: Connection, entry: JournalEntry, note: notes.Heard) -> None:
         """How far the caller is in what the agent says; its words, as long as they are not all known."""
-        if event.get("so_far"):
-            self._say(connection, record, event["item"], "assistant", event["so_far"], "in_progress")
-        elif not event.get("done"):
+        if note.so_far:
+            self._say(connection, entry, note.item, "assistant", note.so_far, "in_progress")
+        elif not note.done:
             return  # how far somebody is just now, the journal knows; here the end of it will stand
         connection.execute(
             _HEARD,
             {
-                "call": record.call,
-                "item": clean(event["item"]),
-                "heard": event.get("ms"),
-                "of": event.get("of_ms"),
+                "call": entry.call,
+                "item": clean(note.item),
+                "heard": note.ms,
+                "of": note.of_ms,
             },
         )
 
-    def _interrupted(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        if broke_in(event):
-            connection.execute(_INTERRUPTED, {"call": record.call})
-        for cut in event["cuts"]:
-            words = f"{cut['heard_text']} {cut['unheard_text']}".strip()
+    def _interrupted(self, connection: Connection, entry: JournalEntry, note: notes.Interrupted | notes.CutOff) -> None:
+        if broke_in(note):
+            connection.execute(_INTERRUPTED, {"call": entry.call})
+        for cut in note.cuts:
+            words = f"{cut.heard_text} {cut.unheard_text}".strip()
             if words:
-                self._say(connection, record, cut["item"], "assistant", words, _STOPPED)
+                self._say(connection, entry, cut.item, "assistant", words, _STOPPED)
             connection.execute(
                 _CUT,
                 {
-                    "call": record.call, "item": clean(cut["item"]), "heard": cut["heard_ms"],
-                    "of": cut["received_ms"], "words": clean(cut["heard_text"]),
+                    "call": entry.call, "item": clean(cut.item), "heard": cut.heard_ms, "of": cut.received_ms,
+                    "words": clean(cut.heard_text),
                 },
             )  # fmt: skip
 
-    def _first_word(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(_FIRST_WORD, {"call": record.call, "first_word": event.get("ms")})
+    def _first_word(self, connection: Connection, entry: JournalEntry, note: notes.FirstWord) -> None:
+        connection.execute(_FIRST_WORD, {"call": entry.call, "first_word": note.ms})
 
-    def _latency(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        parts = {name: value for name, value in event.items() if name not in ("event", "item")}
-        connection.execute(
-            _LATENCY, {"call": record.call, "item": clean(event.get("item", "")), "parts": json_of(parts)}
-        )
+    def _latency(self, connection: Connection, entry: JournalEntry, note: notes.Latency) -> None:
+        parts = {name: value for name, value in notes.to_json(note).items() if name not in ("event", "item")}
+        connection.execute(_LATENCY, {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)})
 
-    def _tool_called(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        self._do_tool(connection, record, event, "function_call", "assistant", "running", event.get("arguments", ""))
+    def _tool_called(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
+        self._do_tool(connection, entry, event, "function_call", "assistant", "running", event.get("arguments", ""))
 
-    def _tool_finished(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
+    def _tool_finished(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         asked = select(items.c.function_params).where(
             items.c.conversation_id == _OURS, items.c.item_id == bindparam("item")
         )
-        arguments = connection.execute(asked, {"call": record.call, "item": clean(event["id"])}).scalar() or ""
+        arguments = connection.execute(asked, {"call": entry.call, "item": clean(event["id"])}).scalar() or ""
         for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
-            self._do_tool(connection, record, event, kind, role, "completed", arguments, event.get("output", ""))
+            self._do_tool(connection, entry, event, kind, role, "completed", arguments, event.get("output", ""))
 
     def _do_tool(
         self,
         connection: Connection,
-        record: JournalEntry,
+        entry: JournalEntry,
         event: Mapping[str, Any],
         kind: str,
         role: str,
@@ -280,48 +297,46 @@ class Projection:
         arguments: str,
         output: str | None = None,
     ) -> None:
-        at = iso(record.at)
+        at = iso(entry.at)
         connection.execute(
             self._tool,
             {
-                "call": record.call, "item_id": clean(event["id"] + ("" if kind == "function_call" else "_output")),
+                "call": entry.call, "item_id": clean(event["id"] + ("" if kind == "function_call" else "_output")),
                 "item_type": kind, "status": status, "timestamp": at, "created_at": at, "role": role, "content": "[]",
                 "call_id": clean(event["id"]), "function_name": clean(event.get("tool", "")),
                 "function_params": clean(arguments), "function_output": clean(output),
             },
         )  # fmt: skip
 
-    def _usage(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(
-            _USAGE, {"call": record.call, "used": json_of(event.get("total", {})), "cost": event.get("usd")}
-        )
+    def _usage(self, connection: Connection, entry: JournalEntry, note: notes.Usage) -> None:
+        connection.execute(_USAGE, {"call": entry.call, "used": json_of(note.total), "cost": note.usd})
 
-    def _recorded(self, connection: Connection, record: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(_RECORDING, {"call": record.call, "file": clean(event.get("file"))})
+    def _recorded(self, connection: Connection, entry: JournalEntry, note: notes.Recording) -> None:
+        connection.execute(_RECORDING, {"call": entry.call, "file": clean(note.file)})
 
 
-Reader = Callable[[Projection, Connection, JournalEntry, Mapping[str, Any]], None]
-_READERS: Final[dict[str, Reader]] = {
-    BEGAN: Projection._began,
-    ENDED: Projection._ended,
-    notes.NumberId.kind: Projection._number_id,
-    "call_hangup": Projection._hung_up,
-    "media_started": Projection._stream_began,
-    "media_lost": Projection._stream_ended,
-    "turn": Projection._turn,
-    "told": Projection._told,
-    "not_transcribed": Projection._not_transcribed,
-    "heard": Projection._heard,
-    "interrupted": Projection._interrupted,
-    "cut_off": Projection._interrupted,
-    "first_word": Projection._first_word,
-    "latency": Projection._latency,
-    "tool_called": Projection._tool_called,
-    "tool_finished": Projection._tool_finished,
-    "usage": Projection._usage,
-    "recording": Projection._recorded,
+_EVENTS: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Mapping[str, Any]], None]]] = {
+    events.CallHangup.name: Projection._hung_up,
+    events.MediaStarted.name: Projection._stream_began,
+    events.MediaLost.name: Projection._stream_ended,
+    events.ToolCalled.name: Projection._tool_called,
+    events.ToolFinished.name: Projection._tool_finished,
 }
-"""By the name of the event or note."""
+_NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], None]]] = {
+    notes.Began.kind: Projection._began,
+    notes.Ended.kind: Projection._ended,
+    notes.NumberId.kind: Projection._number_id,
+    notes.Turn.kind: Projection._turn,
+    notes.Told.kind: Projection._told,
+    notes.NotTranscribed.kind: Projection._not_transcribed,
+    notes.Heard.kind: Projection._heard,
+    notes.Interrupted.kind: Projection._interrupted,
+    notes.CutOff.kind: Projection._interrupted,
+    notes.FirstWord.kind: Projection._first_word,
+    notes.Latency.kind: Projection._latency,
+    notes.Usage.kind: Projection._usage,
+    notes.Recording.kind: Projection._recorded,
+}
 
 
 def _insert_of(insert: Any, table: Table, *names: str) -> Any:

@@ -8,29 +8,32 @@ from typing import Final
 from callflow.agent.late_transcripts import TOO_LATE
 from callflow.contracts.diagnostics import Finding
 from callflow.history.store import Store
-from callflow.journal.journal import JournalEntry
+from callflow.journal import notes
 
 
 _CALLS: Final = 20
 
 
 async def learnt(store: Store) -> list[Finding]:
-    """A line for each kind of thing. Raises what the database raises."""
-    met = await store.lately(("media_signature", "not_transcribed"), calls=_CALLS)
-    found = [(_kind(kind, record), record) for kind, records in met.items() for record in records]
-    kinds = dict.fromkeys(kind for kind, _ in found)
-    return [_told(kind, [record for its, record in found if its == kind]) for kind in kinds]
+    """Return a finding for each kind of problem. Raises what the database raises."""
+    met = await store.lately((notes.MediaSignature.kind, notes.NotTranscribed.kind), calls=_CALLS)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in met:
+        note = entry.note
+        if isinstance(note, notes.MediaSignature):
+            found.setdefault(note.kind, []).append((entry.call, note.odd))
+        elif isinstance(note, notes.NotTranscribed):
+            # What can be done about it depends on whether the words never came, or came too late.
+            kind = "too_late" if note.reason == TOO_LATE else note.kind
+            found.setdefault(kind, []).append((entry.call, note.reason))
+    return [_told(kind, cases) for kind, cases in found.items()]
 
 
-def _kind(name: str, record: JournalEntry) -> str:
-    """What is to be done about it depends on whether the words never came, or nobody waited for them."""
-    return "too_late" if record.event.get("reason") == TOO_LATE else name
-
-
-def _told(kind: str, records: Sequence[JournalEntry]) -> Finding:
+def _told(kind: str, cases: Sequence[tuple[str, str]]) -> Finding:
+    """`cases`: the call and the reason of each."""
     about, what, remedy = _TOLD[kind]
-    calls = len({record.call for record in records})
-    why = str(records[-1].event.get("reason") or records[-1].event.get("odd") or "")[:200]
+    calls = len({call for call, _ in cases})
+    why = cases[-1][1][:200]
     many = f"in {calls} of the last {_CALLS} calls" if calls > 1 else f"in one of the last {_CALLS} calls"
     return Finding(about, "note", f"{what} {many}{f': {why}' if why else ''}", remedy)
 

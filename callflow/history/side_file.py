@@ -1,6 +1,6 @@
-"""The side file of the record: what could not be written, for a person to look at. A JSON object per line.
+"""The side file of the journal: entries that could not be written, for a person to look at. A JSON object per line.
 
-It holds what the record would have held, so that it is as private, and is deleted together with its call.
+It holds what the journal would have held, so that it is as private, and is deleted together with its call.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class SideFile:
         self.path = path
         self._lock = threading.Lock()
 
-    def add(self, record: JournalEntry, error: Exception) -> None:
-        """Append the record as far as it can be told, and why it was left out. Raises OSError."""
-        line = _line(record, error)
+    def add(self, entry: JournalEntry, error: Exception) -> None:
+        """Append the entry as far as it can be told, and why it was left out. Raises OSError."""
+        line = _line(entry, error)
         with self._lock:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
@@ -67,20 +67,20 @@ class SideFile:
                 beside.replace(self.path)
 
 
-def _line(record: JournalEntry, error: Exception) -> bytes:
+def _line(entry: JournalEntry, error: Exception) -> bytes:
     about = {
         "left_out_at": time.time(),
         "because": f"{type(error).__name__}: {printable.whole(_words(error))}"[:500],
-        "call": printable.whole(str(record.call))[:200],
+        "call": printable.whole(str(entry.call))[:200],
     }
     shapes: tuple[Callable[[], Any], ...] = (
-        lambda: dataclasses.asdict(record),
-        lambda: repr(record)[:_MOST_LINE],
-        lambda: f"an event {record.event.get('event', '')!r:.100} that cannot be shown",
+        lambda: dataclasses.asdict(entry),
+        lambda: repr(entry)[:_MOST_LINE],
+        lambda: f"an event {entry.event.get('event', '')!r:.100} that cannot be shown",
     )
     for shape in shapes:
         try:
-            line = printable.json_of({**about, "record": shape()}) + b"\n"
+            line = printable.json_of({**about, "entry": shape()}) + b"\n"
         except Exception:
             continue
         if len(line) <= _MOST_LINE:

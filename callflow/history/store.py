@@ -129,11 +129,11 @@ class Store:
     # The journal
 
     async def journal(self, call: str) -> list[JournalEntry]:
-        """Every record of one call, in order."""
+        """Return every entry of one call, in order."""
         if not can_be_on_record(call):
             return []
         rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
-        return await asyncio.to_thread(lambda: [record_of(row) for row in rows])
+        return await asyncio.to_thread(lambda: [entry_of(row) for row in rows])
 
     async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
         """The conversation that has this id, or else those for which the id of the call or of a stream begins like
@@ -151,17 +151,14 @@ class Store:
         wanted = select(conversations).where(or_(*alike)).order_by(conversations.c.id.desc())
         return [dict(row._mapping) for row in await self._rows(wanted.limit(most))]
 
-    async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> dict[str, list[JournalEntry]]:
-        """Of the newest calls, the notes of these kinds, by kind: what went wrong in them, say."""
+    async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> list[JournalEntry]:
+        """Return the events and notes of these names in the newest calls: what went wrong in them, say."""
         newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None))
         newest = newest.order_by(conversations.c.id.desc()).limit(calls)
         names = [name for kind in kinds for name in names_of(kind)]
         alike = or_(*(steps.c.event.startswith(f'{{"event":"{name}"', autoescape=True) for name in names))
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
-        found: dict[str, list[JournalEntry]] = {}
-        for record in map(record_of, rows):
-            found.setdefault(record.event["event"], []).append(record)
-        return found
+        return list(map(entry_of, rows))
 
     async def unfinished(self) -> list[str]:
         """The calls that no process has let go of, oldest first."""
@@ -211,7 +208,7 @@ class Store:
             return list((await connection.execute(wanted)).all())
 
 
-def record_of(row: Row[Any]) -> JournalEntry:
+def entry_of(row: Row[Any]) -> JournalEntry:
     """One that cannot be read any more takes its place all the same: the others of its call are worth having."""
     try:
         event, wanted = msgspec.json.decode(row.event), msgspec.json.decode(row.commands)

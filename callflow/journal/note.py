@@ -57,6 +57,8 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True, slots=True)
 class _Field:
+    """One field of a kind."""
+
     name: str
     key: str
     """Its name in JSON."""
@@ -101,6 +103,8 @@ def _types(hint: Any) -> tuple[type, ...]:
     if isinstance(hint, UnionType):
         return tuple(one for each in typing.get_args(hint) for one in _types(each))
     origin = typing.get_origin(hint) or hint
+    if origin is typing.Literal:
+        return tuple({type(each) for each in typing.get_args(hint)})
     if origin is Any or not isinstance(origin, type):
         return (object,)
     if origin in (int, float):
@@ -160,6 +164,7 @@ def _value(each: _Field, value: Any) -> Any:
         raise ValueError(f"{each.key} is {type(value).__name__}")
     if each.part is None:
         return value
-    if not all(isinstance(one, Mapping) for one in value):
+    parts = typing.cast(list[Any], value)
+    if not all(isinstance(one, Mapping) for one in parts):
         raise ValueError(f"{each.key} holds something else than objects")
-    return tuple(read_as(each.part, one) for one in value)
+    return tuple(read_as(each.part, one) for one in parts)

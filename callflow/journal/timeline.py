@@ -1,4 +1,4 @@
-"""The record of a call in words for people, a line for each thing that happened. Pure."""
+"""The journal of a call in words for people, a line for each thing that happened. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Note, UnknownNote
 
 
 _PLAIN: Final = frozenset({"event", "leg"})
@@ -46,38 +48,39 @@ def _said(item: Mapping[str, Any]) -> str:
     return f"{_WHO.get(item['role'], item['role'] or item['type'])}: {words}" if words else ""
 
 
-def told(record: JournalEntry) -> str:
-    """One record in a line; "": nothing that people would look for."""
-    event = record.event
-    name = event.get("event", "")
-    match event:
-        case {"event": "turn", "who": who, "text": text}:
-            return f"{who}: {text}" + ("" if event.get("whole", True) else " …")
-        case {"event": "not_transcribed"}:
-            return f"caller: (not transcribed: {event.get('reason', '')})"
-        case {"event": "cut_off", "cuts": list(cuts)} if not any(cut["received_ms"] for cut in cuts):
-            return "; ".join(f"agent: (not heard: {cut['unheard_text']})" for cut in cuts)
-        case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
-            how = "the caller breaks in" if broke_in(event) else "the agent is cut off"
-            if event.get("by_caller") and how != "the caller breaks in":
+def told(entry: JournalEntry) -> str:
+    """Return one entry in a line; "": nothing that people would look for."""
+    note = entry.note
+    match note:
+        case notes.Turn():
+            return f"{note.who}: {note.text}" + ("" if note.whole else " …")
+        case notes.NotTranscribed():
+            return f"caller: (not transcribed: {note.reason})"
+        case notes.CutOff() if not any(cut.received_ms for cut in note.cuts):
+            return "; ".join(f"agent: (not heard: {cut.unheard_text})" for cut in note.cuts)
+        case notes.Interrupted() | notes.CutOff():
+            how = "the caller breaks in" if broke_in(note) else "the agent is cut off"
+            if note.by_caller and not broke_in(note):
                 how = "the caller speaks at its end"
-            heard = [f"heard {cut['heard_ms']} of {cut['received_ms']} ms: {cut['heard_text']}" for cut in cuts]
+            heard = [f"heard {cut.heard_ms} of {cut.received_ms} ms: {cut.heard_text}" for cut in note.cuts]
             return f"{how}, {'; '.join(heard)}"
-        case {"event": "heard" | "usage" | "agent_speaks" | "caller_speaks" | "caller_pauses"}:
+        case notes.Heard() | notes.Usage() | notes.AgentSpeaks() | notes.CallerSpeaks() | notes.CallerPauses():
             return ""
-    shown = [(key, value) for key, value in event.items() if key not in _PLAIN and value not in ("", None)]
+    shown = [(key, value) for key, value in entry.event.items() if key not in _PLAIN and value not in ("", None)]
     details = ", ".join(f"{key} {round(value, 3) if isinstance(value, float) else value}" for key, value in shown)
-    if not record.is_step:
+    name = entry.event.get("event", "")
+    if not entry.is_step:
         return f"({name}{': ' if details else ''}{details[:300]})"
-    moved = f"   {record.before} -> {record.after}" if record.before != record.after else ""
-    wanted = [each["command"] for each in record.commands if each["command"] not in ("arm", "disarm")]
+    moved = f"   {entry.before} -> {entry.after}" if entry.before != entry.after else ""
+    wanted = [each["command"] for each in entry.commands if each["command"] not in ("arm", "disarm")]
     does = f"   => {', '.join(wanted)}" if wanted else ""
-    inert = "" if record.taken else "   (inert)"
+    inert = "" if entry.taken else "   (inert)"
     return f"{name}{': ' if details else ''}{details[:200]}{moved}{does}{inert}"
 
 
-def broke_in(event: Mapping[str, Any]) -> bool:
-    """Whether a note tells of an interruption: the caller broke into something, and did not hear the rest of it. What
-    the end of the call or of its audio cut off is none."""
-    cuts = event.get("cuts") or ()
-    return bool(event.get("by_caller")) and any(cut["received_ms"] > cut["heard_ms"] for cut in cuts)
+def broke_in(note: Note | UnknownNote | None) -> bool:
+    """Whether this is an interruption: the caller broke into something, and did not hear the rest of it. What the end
+    of the call or of its audio cut off is none."""
+    if not isinstance(note, (notes.Interrupted, notes.CutOff)):
+        return False
+    return note.by_caller and any(cut.received_ms > cut.heard_ms for cut in note.cuts)

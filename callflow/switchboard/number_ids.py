@@ -12,12 +12,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from cachetools import TLRUCache
 
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import CarrierError
+from callflow.journal.notes import Began
 
 
 log = logging.getLogger(__name__)
@@ -64,13 +65,10 @@ class NumberIds:
         """Set the carriers, by name."""
         self._carriers = carriers
 
-    def began(self, call: str, event: Mapping[str, Any]) -> None:
-        """Tell a call that has begun the id of its number, now or when the carrier has answered. Never waits.
-
-        `event`: the note of its beginning: `carrier`, `to` (the number) and, if a webhook had it, `number` (its id).
-        """
-        key = (str(event.get("carrier") or ""), str(event.get("to") or ""))
-        if event.get("number") or key[0] not in self._carriers or not _NUMBER.fullmatch(key[1]):
+    def began(self, call: str, began: Began) -> None:
+        """Tell a call that has begun the id of its number, now or when the carrier has answered. Never waits."""
+        key = (began.carrier, began.to_number)
+        if began.number or key[0] not in self._carriers or not _NUMBER.fullmatch(key[1]):
             return
         known = self._known.get(key)
         if known is not None:
@@ -93,7 +91,7 @@ class NumberIds:
                 found = await self._carriers[name].number_id(number)
             seconds = _KNOWN_SECONDS if found else _UNKNOWN_SECONDS
             if not found:
-                log.info("%s has no number %s of ours, so the record of its calls has no id of it", name, number)
+                log.info("%s has no number %s of ours, so its calls have no id of it in the history", name, number)
         except (CarrierError, TimeoutError) as error:
             log.info("%s does not say which id %s has: %s", name, number, str(error) or "no answer in time")
         except Exception:

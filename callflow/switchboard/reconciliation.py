@@ -75,7 +75,7 @@ class Reconciliation:
         if row["ended_at"] is None:
             call = await self._bring_back(name)
             if call is not None:
-                log.warning("call %s is unfinished on record and nobody's: it is taken back", name)
+                log.warning("call %s is unfinished in the history and nobody's: it is taken back", name)
                 await self._ask_about(call)
             return
         log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)

@@ -55,7 +55,7 @@ class Recovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._questions = asyncio.Semaphore(_QUESTIONS)
         self._number_ids = NumberIds(self._note_number_id)
-        history.journal.on_began = lambda record: self._number_ids.began(record.call, record.event)
+        history.journal.on_began = self._number_ids.began
 
     def begin(
         self,
@@ -171,7 +171,7 @@ class Recovery:
                         call = await self._bring_back(name)
                     except (SQLAlchemyError, OSError):
                         raise
-                    except Exception:  # whatever its record holds: the others are taken back
+                    except Exception:  # whatever its journal holds: the others are taken back
                         log.exception("call %s cannot be taken back through a fault of our own", name)
                         continue
                     if call is not None:
@@ -187,27 +187,28 @@ class Recovery:
         return back
 
     async def _bring_back(self, name: str) -> Call | None:
-        """An unfinished call, made again from its record; what became of it, its carrier is asked later."""
+        """An unfinished call, made again from its journal; what became of it, its carrier is asked later."""
         if self._switchboard.is_live(name):
             return None
-        records = await self._history.store.journal(name)
+        entries = await self._history.store.journal(name)
         try:
-            old = restore_call(records)
+            old = restore_call(entries)
         except Exception:
-            log.exception("the record of call %s makes no sense", name)
+            log.exception("the journal of call %s makes no sense", name)
             old = None
         if old is not None and old.odd:
-            log.error("call %s: %d records make no sense, and are passed over; the first: %s", name, *old.odd)
+            log.error("call %s: %d journal entries make no sense, and are passed over; the first: %s", name, *old.odd)
         carrier = self._carriers.get(old.carrier) if old is not None else None
         if old is None or carrier is None:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
-            at = records[-1].at if records else self._history.now()
+            at = entries[-1].at if entries else self._history.now()
             ended = notes.Ended(cause="interrupted", until=at)
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
         await asyncio.to_thread(self._prepare, old.kept)
-        self._history.journal.seed(records)
-        self._number_ids.began(name, {"carrier": old.carrier, "to": old.to_number, "number": old.ids.number})
+        self._history.journal.seed(entries)
+        began = notes.Began(carrier=old.carrier, to_number=old.to_number, number=old.ids.number)
+        self._number_ids.began(name, began)
         if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
             self._learn(old.address)
         return self._switchboard.restore(carrier, old)

@@ -98,7 +98,7 @@ def test_a_call_can_be_made_again_from_any_point_of_its_record(path: Path) -> No
         events = [record.event for record in records[:length]]
         first = [event["ms"] for event in events if event["event"] == "first_word"]
         assert call.first_word_ms == (first[0] if first else None)
-        assert call.interruptions == sum(broke_in(event) for event in events)
+        assert call.interruptions == sum(broke_in(entry.note) for entry in records[:length])
         for turn in call.turns:
             assert turn.heard_ms is None or 0 <= turn.heard_ms <= (turn.spoken_ms or 0)
 

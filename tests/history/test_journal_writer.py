@@ -297,5 +297,5 @@ def test_while_the_record_is_being_opened_no_step_waits_and_none_is_lost(
         await database.close()
 
     asyncio.run(main())
-    assert caplog.text.count("the record is not open yet") == 1
+    assert caplog.text.count("the history is not open yet") == 1
     assert "ERROR" not in caplog.text
