@@ -129,7 +129,7 @@ class Api:
 
 
 def asked_to_wait(headers: httpx.Headers) -> float:
-    """Return the seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` asks for, 10 at most; 0: none."""
+    """Return the seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` asks for, 10 at most, or 0."""
     for name in ("retry-after", "x-ratelimit-reset"):
         text = headers.get(name, "").strip()
         if not text:

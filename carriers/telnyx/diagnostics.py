@@ -29,7 +29,8 @@ async def checkup(
     """Check the account and yield what was found. Never raises.
 
     `outside`: the running server as carriers reach it. `paths`: where it takes webhooks. `connection_id`: our
-    application's; "": the only one, or the one that sends its webhooks to us. `verifies`: there is a key to verify them.
+    application's; "": the only one, or the one that sends its webhooks to us. `verifies`: there is a key to verify
+    webhooks.
     """
     try:
         answer = await api.request("GET", "/call_control_applications", params={"page[size]": "250"}, retries=1)

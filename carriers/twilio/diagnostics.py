@@ -119,7 +119,7 @@ def _form(account: str) -> dict[str, str]:
 
 
 async def _probe(outside: Outside, account: str, token: str, path: str) -> Finding:
-    """Send a webhook that is signed as Twilio signs it: over the right URL, then over those it is often mistaken for."""
+    """Send a webhook that is signed as Twilio signs it: over the right URL, then over common mistakes for it."""
     about = f"{ABOUT} signed probe"
     right, *others = _variants(outside, path)
     for url in (right, *others):

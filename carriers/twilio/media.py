@@ -1,8 +1,8 @@
 """Twilio's media streams: frames are JSON text both ways, with base64 of µ-law at 8 kHz without headers.
 
-Twilio is the client of the WebSocket. It sends `connected`, `start`, then `media`; counters are decimal strings. Each of
-our frames must name the stream, whose id comes with `start`. Frames are built by concatenation, because everything but
-the payload is constant for a socket. Vendor: www.twilio.com/docs/voice/media-streams/websocket-messages.
+Twilio is the client of the WebSocket. It sends `connected`, `start`, then `media`; counters are decimal strings. Each
+of our frames must name the stream, whose id comes with `start`. Frames are built by concatenation, because everything
+but the payload is constant for a socket. Vendor: www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from __future__ import annotations

@@ -88,8 +88,11 @@ class Verifier:
             raise Forged("the body is not the one that was signed")
 
     def _keys(self, settings: str) -> tuple[list[bytes], str]:
-        """Return the possible keys and the algorithm. Twilio docs (/docs/usage/webhooks/webhook-shared-keys): the header
-        `key=<id>,algorithm=HMAC_SHA256` says that a shared key has signed."""
+        """Return the possible keys and the algorithm.
+
+        Twilio docs (/docs/usage/webhooks/webhook-shared-keys): the header `key=<id>,algorithm=HMAC_SHA256` says that a
+        shared key has signed.
+        """
         given = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
         algorithm = given.get("algorithm", "HMAC_SHA1")
         if algorithm not in _HASHES:

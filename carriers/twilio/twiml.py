@@ -1,6 +1,6 @@
 """Write TwiML: the documents that answer Twilio's webhooks, or replace a running document by REST.
 
-Twilio executes one document at a time, verb after verb, and hangs up after the last verb. So every document that opens a
+Twilio executes one document at a time, verb after verb, and hangs up after the last one. So every document that opens a
 media stream ends with a redirect: when the stream ends, Twilio asks us what to do with the caller. Only the last
 document of a call has none. Vendor: www.twilio.com/docs/voice/twiml.
 """
@@ -17,8 +17,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 RESUME: Final = "/twilio/resume"
 _PATIENCE: Final = "#rc=5&rp=all&ct=2000&rt=4000"
-"""When Twilio tries the redirect again, all within 15 s. Twilio docs (/docs/usage/webhooks/webhooks-connection-overrides):
-this fragment is not sent and not signed."""
+"""When Twilio tries the redirect again, all within 15 s. The fragment is not sent and not signed. Twilio docs:
+/docs/usage/webhooks/webhooks-connection-overrides."""
 _MOST_VALUE: Final = 400
 """Characters; Twilio docs (/docs/voice/twiml/stream): a parameter has under 500, name and value together."""
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
