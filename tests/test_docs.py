@@ -161,7 +161,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOR_OPERATORS = pytest.mark.parametrize("text", [README, OPERATIONS], ids=["README", "operations"])
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
 _OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID", "SIGTERM", "SIGINT"}
-_NO_SETTINGS = {"next_probe_in", "lost_hangups", "late_replies", "odd_media_signatures", "left_out", "phone_number_sid"}
+_NO_SETTINGS = {
+    "next_probe_in",
+    "lost_hangups",
+    "late_replies",
+    "odd_media_signatures",
+    "left_out",
+    "phone_number_sid",
+    "taken_back",
+}
 """Fields of answers."""
 
 
