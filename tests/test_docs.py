@@ -166,7 +166,6 @@ _NO_SETTINGS = {
     "lost_hangups",
     "late_replies",
     "odd_media_signatures",
-    "left_out",
     "phone_number_sid",
     "taken_back",
 }
