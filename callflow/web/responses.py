@@ -1,4 +1,4 @@
-"""What the operators' listener answers: JSON that is safe to be printed, and every error in one shape,
+"""Requests and answers of the operators' listener, in JSON that is safe to print. Every error has one shape,
 `{"error": "one sentence"}`, with `"problems": [...]` where there are several."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from callflow.contracts.printable import json_of, line, quoted
 log = logging.getLogger(__name__)
 
 _LONGEST: Final = 300
-"""Characters of a sentence: it may quote what somebody sent."""
+"""Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
 _SENTENCES: Final = {
     404: "There is nothing at this path; GET / shows what there is.",
@@ -32,61 +32,65 @@ _SENTENCES: Final = {
 }
 
 
-def encoded(value: Any) -> bytes:
-    """As JSON; what was recorded with half a surrogate pair in it is told with it."""
+def to_json(value: Any) -> bytes:
+    """Encode as JSON. A text with half a surrogate pair in it, as a model may write it, is encoded with that."""
     try:
         return json_of(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
 
 
-def answered(body: Any, status: int = 200) -> Response:
-    return Response(encoded(body), status, content_type="application/json")
+def json_response(body: Any, status: int = 200) -> Response:
+    """Make an answer with this JSON body."""
+    return Response(to_json(body), status, content_type="application/json")
 
 
 def error_body(sentence: str, problems: Sequence[str] = ()) -> bytes:
+    """Make the body of an error. `problems`: what is wrong with the request, where that is more than one thing."""
     told: dict[str, Any] = {"error": line(sentence)[:_LONGEST]}
     if len(problems) > 1:
         told["problems"] = [line(each)[:_LONGEST] for each in problems[:_MOST_PROBLEMS]]
     return json_of(told)
 
 
-def refused(status: int, sentence: str, problems: Sequence[str] = (), **headers: str) -> Response:
-    """`headers` by their names with `_` for `-`."""
+def error_response(status: int, sentence: str, problems: Sequence[str] = (), **headers: str) -> Response:
+    """Make the answer to a request that failed. `headers`: by their names, with `_` in place of `-`."""
     response = Response(error_body(sentence, problems), status, content_type="application/json")
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value
     return response
 
 
-def not_open() -> Response:
-    return refused(
+def history_not_open() -> Response:
+    """Make the answer for the moment after the start in which the history cannot be read yet."""
+    return error_response(
         503, "The record is not open yet: try again in a second; the server's log says why.", Retry_After="1"
     )
 
 
-# What a request brings
+# Requests
 
 View = TypeVar("View", bound=Callable[..., Any])
 _KINDS: Final = {list: "a list", str: "a text", int: "a number", float: "a number"}
 _LARGE: Final = 64 << 10
-"""Bytes of a body; what is larger is read in another thread."""
+"""Bytes of a body; a larger one is parsed in another thread."""
 _LONGEST_SHOWN: Final = 40
 _MOST_GUESSES: Final = 20
 
 
-def takes(*names: str) -> Callable[[View], View]:
-    """These parameters of a query, each once; every other one is refused. Stands below the route."""
+def query_parameters(*names: str) -> Callable[[View], View]:
+    """Mark a handler: its query may have these parameters, each once, and no others. The decorator stands below the
+    route's."""
 
     def mark(view: View) -> View:
-        cast(Any, view).takes = names
+        cast(Any, view).query_parameters = names
         return view
 
     return mark
 
 
-def meant(name: str, names: Iterable[str]) -> str:
-    """`: did you mean limit?`, or else which there are."""
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: `: did you mean limit?`, or which names there are."""
     known = list(names)
     near = difflib.get_close_matches(name[:_LONGEST_SHOWN].lower(), known, n=1)
     if near:
@@ -94,25 +98,27 @@ def meant(name: str, names: Iterable[str]) -> str:
     return f": there is {', '.join(known)}." if known else ": this path takes none."
 
 
-def unknown_parameters() -> list[str]:
-    """What is wrong with the names in the request's query, a sentence each."""
+def parameter_problems() -> list[str]:
+    """Return what is wrong with the names in the request's query, a sentence each."""
     if request.url_rule is None or request.method == "OPTIONS":
         return []
-    known = getattr(current_app.view_functions.get(request.url_rule.endpoint), "takes", ())
+    known = getattr(current_app.view_functions.get(request.url_rule.endpoint), "query_parameters", ())
     found = []
     for name in request.args:
         if name in known:
             if len(request.args.getlist(name)) > 1:
                 found.append(f"{name} must be given once.")
         elif len(found) < _MOST_GUESSES:
-            found.append(f"There is no parameter {quoted(name)} here{meant(name, known)}")
+            found.append(f"There is no parameter {quoted(name)} here{suggestion(name, known)}")
     return found
 
 
-async def object_of(example: str, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The JSON object that the request brings. `example`: one, for whoever brings something else.
+async def json_object(example: str, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """Return the JSON object in the body of the request. `example`: one, for the error that is answered otherwise.
+    `may_be_empty`: an empty body is an empty object.
 
-    Raises Unfit or NotPlain."""
+    Raises BadRequest, or OutOfBounds for JSON that is too deep or has numbers that are too large.
+    """
     body = cast(bytes, await request.get_data())
     if not body.strip():
         if may_be_empty:
@@ -137,7 +143,7 @@ def _read(body: bytes) -> tuple[Any, list[str]]:
 
 
 def _twice(body: bytes) -> list[str]:
-    """The names that the object itself has more than once: which of their values is meant, nobody knows."""
+    """Return the names that the object itself has more than once: which of their values is meant cannot be known."""
     outermost: list[tuple[str, Any]] = []
 
     def pairs(found: list[tuple[str, Any]]) -> None:
@@ -152,17 +158,17 @@ def _twice(body: bytes) -> list[str]:
 
 
 class Printable(JSONProvider):
-    """How the app encodes what a handler returns as a dict."""
+    """Encodes the dicts that handlers return."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return encoded(obj).decode()
+        return to_json(obj).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return json.loads(s)
 
 
-def without_kind(response: Response) -> Response:
-    """What the framework answers to OPTIONS has nothing in it, and is no HTML."""
+def without_content_type(response: Response) -> Response:
+    """Turn the framework's empty HTML answer to OPTIONS into 204 without a content type."""
     if request.method == "OPTIONS" and response.status_code == 200:
         response.status_code = 204
         for name in ("Content-Type", "Content-Length"):
@@ -170,47 +176,47 @@ def without_kind(response: Response) -> Response:
     return response
 
 
-def answer_errors(app: Quart) -> None:
-    """Every one of the app's, in that shape."""
+def install_error_handlers(app: Quart) -> None:
+    """Give every error of the app this shape, and check the parameters of every query."""
     app.json = Printable(app)
 
     @app.before_request
     async def known_parameters() -> None:
-        if problems := unknown_parameters():
+        if problems := parameter_problems():
             raise BadRequest(400, *problems)
 
     @app.errorhandler(BadRequest)
     async def unfit(error: BadRequest) -> Response:
         several = f"{len(error.problems)} things are wrong with this request."
-        return refused(error.status, error.problems[0] if len(error.problems) == 1 else several, error.problems)
+        return error_response(error.status, error.problems[0] if len(error.problems) == 1 else several, error.problems)
 
     @app.errorhandler(BadQuery)
     async def bad_query(error: BadQuery) -> Response:
         sentence = str(error)
-        return refused(400, sentence if sentence.endswith((".", "?")) else f"{sentence}.")
+        return error_response(400, sentence if sentence.endswith((".", "?")) else f"{sentence}.")
 
     @app.errorhandler(OutOfBounds)
     async def not_plain(error: OutOfBounds) -> Response:
-        return refused(400, f"The body cannot be read as JSON: {error}.")
+        return error_response(400, f"The body cannot be read as JSON: {error}.")
 
     @app.errorhandler(HTTPException)
     async def http(error: HTTPException) -> Response:
         status = error.code or 400
         if isinstance(error, MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            return refused(405, f"{request.method[:20]} is not possible here, but {allowed}.", Allow=allowed)
-        return refused(status, _SENTENCES.get(status, f"{error.name}."))
+            return error_response(405, f"{request.method[:20]} is not possible here, but {allowed}.", Allow=allowed)
+        return error_response(status, _SENTENCES.get(status, f"{error.name}."))
 
     @app.after_request
     async def plain(response: Response) -> Response:
-        """An answer without a body has no kind, and none of them is for others to keep."""
+        """Let no cache keep an answer."""
         response.headers.setdefault("Cache-Control", "no-store")
-        return without_kind(response)
+        return without_content_type(response)
 
     async def no_record(error: Exception) -> Response:
         log.error("the record could not be read or changed", exc_info=error)
         sentence = "The record cannot be used at the moment: try again; the server's log says why."
-        return refused(503, sentence, Retry_After="2")
+        return error_response(503, sentence, Retry_After="2")
 
     for kind in (SQLAlchemyError, OSError, TimeoutError):
         app.register_error_handler(kind, no_record)
@@ -218,4 +224,4 @@ def answer_errors(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
         log.error("%s %s failed through a fault of our own", request.method, line(request.path)[:200], exc_info=error)
-        return refused(500, "A fault of ours; the server's log says which.")
+        return error_response(500, "A fault of ours; the server's log says which.")

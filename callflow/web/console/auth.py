@@ -1,7 +1,7 @@
-"""The entrance of the operators' listener, in front of all that it serves: who is let in, and how much they may bring.
+"""Access to the operators' listener, checked in front of all that it serves: who may ask, and how much they may send.
 
-What is refused here costs nothing further: no handler, no framework and no database sees it. A body is read to its end
-or to its bound before anybody is given it.
+A request that is refused here costs nothing further: no handler, no framework and no database sees it. A body is read
+to its end or to its bound before it is handed over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from callflow.web.responses import error_body
 log = logging.getLogger(__name__)
 
 MOST_BODY: Final = 64 << 10
-"""Bytes of a request's body; those of MOST are larger."""
+"""Bytes of a request's body, except on the paths of MOST."""
 MOST: Final = (
     (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
     (re.compile(r"/mcp/?"), 1 << 20),
@@ -33,7 +33,8 @@ _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""
 _BODY_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 2.0
-"""How long a sender that is refused early may take to finish sending: closing on unread data destroys the answer."""
+"""How long a sender that is refused early may take to finish sending: closing a connection with unread data in it
+destroys the answer."""
 _LONGEST_NAME: Final = 60
 _GIVE_TOKEN: Final = "send the header Authorization: Bearer TOKEN, with the server's CONSOLE_TOKEN."
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -43,15 +44,16 @@ Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 
 
-class Admission:
-    """Who is let in. `host`: a name of the listener, beside this machine's own; without a token no other is taken."""
+class AccessPolicy:
+    """Who may ask: with a token, clients that know it; without one, clients that ask this machine by its own name."""
 
     def __init__(self, host: str, token: str) -> None:
+        """`host`: a name of the listener, beside localhost and the loopback addresses. `token`: "": there is none."""
         self._hosts = _LOCAL | {host.lower()}
         self._token = token.encode("utf-8", "surrogateescape")
 
     def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Raises AccessRefused."""
+        """Check the headers of a request. Raises AccessRefused."""
         hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
         asked = hosts[0].lower() if len(hosts) == 1 else b""
         if not self._token and _name_of(asked) not in self._hosts:
@@ -62,7 +64,7 @@ class Admission:
             raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", {"WWW-Authenticate": "Bearer"})
 
     def _wrong(self, tokens: Sequence[bytes]) -> str:
-        """ "": the token is right, and stands there once."""
+        """Return what is wrong with the token; "": it is right, and given once."""
         if not tokens:
             return "A token is needed, and there is no Authorization header:"
         if len(tokens) > 1:
@@ -85,7 +87,7 @@ def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 
 def _name_of(host: bytes) -> str:
-    """Of a Host header, without its port; "": it is none."""
+    """Return the host of a Host header, without its port; "": it is not a valid one."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).decode("latin-1") if found else ""
 
@@ -99,33 +101,34 @@ def _bearer(value: bytes) -> bytes:
     return token.strip(b" ") if scheme.lower() == b"bearer" else b""
 
 
-class Entrance:
-    """ASGI. What lies behind it is given the whole body in one message."""
+class AccessMiddleware:
+    """ASGI, around the operators' app, which gets each body whole, in one message."""
 
-    def __init__(self, inner: Any, admission: Admission) -> None:
-        self._inner, self._admission = inner, admission
+    def __init__(self, inner: Any, policy: AccessPolicy) -> None:
+        self._inner, self._policy = inner, policy
         self._refusals = RepeatedWarnings(log)
-        """Anybody who reaches the listener can make one."""
+        """Whoever reaches the listener can cause them, so they are counted rather than repeated."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one request."""
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
         if scope["type"] == "websocket":
             await receive()
             self._refusals.say("websocket", "operators' port: a WebSocket is refused: there is none here")
-            await answer(send, AccessRefused(403, "There is no WebSocket here."), kind="websocket.http.response")
+            await send_refusal(send, AccessRefused(403, "There is no WebSocket here."), kind="websocket.http.response")
             return
         reading = _Reading(receive)
         try:
-            self._admission.check(scope["headers"])
+            self._policy.check(scope["headers"])
             _check_target(scope)
             body = await reading.body(_most(scope))
         except AccessRefused as refused:
             what = "operators' port: a request is refused: HTTP %d: %s"
             self._refusals.say(str(refused.status), what, refused.status, refused.sentence)
             await reading.linger()
-            await answer(send, refused)
+            await send_refusal(send, refused)
             return
         except ConnectionAbortedError:
             return
@@ -142,14 +145,15 @@ class Entrance:
         try:
             await self._inner(scope, receive, sending)
         except AccessRefused as refused:
-            await answer(send, refused)
+            await send_refusal(send, refused)
         except Exception:
             log.exception("a request failed through a fault of our own")
             if not began:
-                await answer(send, AccessRefused(500, "A fault of ours; the server's log says which."))
+                await send_refusal(send, AccessRefused(500, "A fault of ours; the server's log says which."))
 
 
-async def answer(send: Send, refused: AccessRefused, kind: str = "http.response") -> None:
+async def send_refusal(send: Send, refused: AccessRefused, kind: str = "http.response") -> None:
+    """Answer a request that is refused. `kind`: of ASGI's messages."""
     body = error_body(refused.sentence)
     headers = {
         "Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store",
@@ -161,7 +165,7 @@ async def answer(send: Send, refused: AccessRefused, kind: str = "http.response"
 
 
 def _check_target(scope: Any) -> None:
-    """Raises AccessRefused for a path or a query that no text is behind."""
+    """Raise AccessRefused for a path or a query that is too long or cannot be read as text."""
     path, query = scope["raw_path"], scope["query_string"]
     if len(path) + len(query) > _MOST_TARGET:
         raise AccessRefused(414, f"Path and query are longer than {_MOST_TARGET} bytes.")
@@ -190,7 +194,7 @@ class _Reading:
         self._over = False
 
     async def body(self, most: int) -> bytes:
-        """Raises AccessRefused, or ConnectionAbortedError when the sender is gone."""
+        """Read the body, of `most` bytes. Raises AccessRefused, or ConnectionAbortedError when the sender is gone."""
         read = bytearray()
         try:
             async with asyncio.timeout(_BODY_SECONDS):
@@ -203,7 +207,7 @@ class _Reading:
         return bytes(read)
 
     async def linger(self) -> None:
-        """Until the rest has come, or long enough."""
+        """Wait until the rest has come, but no longer than two seconds."""
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
                 while not self._over:
@@ -212,6 +216,7 @@ class _Reading:
             pass
 
     def replay(self, body: bytes) -> Receive:
+        """Return an ASGI `receive` that has the whole body in its first message."""
         told = False
 
         async def receive() -> Any:

@@ -1,7 +1,7 @@
-"""The record of the calls over HTTP, for operators: the six routes of an earlier system as they were, then search,
-paging, export and deletion beside them.
+"""The routes for the history on the operators' listener: six of an earlier system, kept as they were, and search,
+paging, export and deletion.
 
-What the old routes answer has exactly the fields that it always had; all that is known of a call: `/api/calls/<id>`.
+The old routes answer exactly the fields that they always had; `/api/calls/<id>` answers all that is known of a call.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
 from callflow.history.views import UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
-from callflow.web.responses import answered, encoded, not_open, refused, takes
+from callflow.web.responses import error_response, history_not_open, json_response, query_parameters, to_json
 
 
 _NOT_FOUND: Final = "Conversation not found"
 _MOST_ROW: Final = (1 << 31) - 1
-"""Of the ids in every database."""
+"""Of an id, in every database."""
 _FILTERS: Final = {
     "number": ("number",),
     "caller": ("caller", "callerNumber"),
@@ -44,7 +44,7 @@ _FILTERS: Final = {
     "since": ("from", "since", "start", "startDate"),
     "until": ("to", "until", "end", "endDate"),
 }
-"""Fields of a query, and the parameters that say them."""
+"""Fields of a `Query`, and the parameters that set them."""
 _PAGE: Final = (*(name for names in _FILTERS.values() for name in names), "live", "limit", "before", "offset")
 """All the parameters of a query."""
 _CSV: Final = (
@@ -53,22 +53,25 @@ _CSV: Final = (
     "profile", "recording", "phone_number_sid", "ended_because",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@")
-"""What a spreadsheet would run, also behind spaces and in wide letters; but for a `+` before a number."""
+"""Beginnings of a cell that a spreadsheet would run as a formula, also behind spaces and as full-width characters. A
+telephone number with its `+` is none."""
 
 
 def add_history(app: Quart, history: History, redact: Redactor) -> None:
+    """Add the routes to the app. `redact`: what is posted goes through it."""
     store = history.store
     one_at_a_time = asyncio.Lock()
-    """Whoever posts the largest bodies all at once waits, and no call does."""
+    """Large bodies that are posted at the same time wait for each other, so that no call waits for them."""
 
     @app.before_request
     async def wait_for_the_record() -> Response | None:
         needs_it = request.path.startswith("/api/conversations") and request.url_rule is not None
-        return not_open() if needs_it and not history.is_readable else None
+        return history_not_open() if needs_it and not history.is_readable else None
 
     def query(default: int, **fixed: Any) -> Query:
-        """Raises BadQuery."""
-        asked = {name: given(*spellings) for name, spellings in _FILTERS.items()}
+        """Read the query of the request. `default`: of its limit. `fixed`: fields that the path sets. Raises
+        BadQuery."""
+        asked = {name: parameter(*spellings) for name, spellings in _FILTERS.items()}
         live = {"": None, "true": True, "false": False}[one_of("live", "true", "false")]
         page = {
             "limit": whole_number("limit", default, 1, MOST),
@@ -79,7 +82,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
 
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)
-        response = answered([earlier(row) for row in found])
+        response = json_response([earlier(row) for row in found])
         if len(found) == min(wanted.limit, MOST):
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
@@ -87,25 +90,25 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response if found else await say_what_was_assumed(response, wanted)
 
     async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
-        """Nothing was found: `Warning` says so where a number was taken for one of our own country."""
+        """Where nothing was found: the header `Warning` says that a number was read as one of our own country."""
         note = await asyncio.to_thread(store.assumed, wanted)
         if note:
             response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'
         return response
 
     @app.get("/api/conversations")
-    @takes(*_PAGE)
+    @query_parameters(*_PAGE)
     async def conversations() -> Response:
-        """Newest first. `Link: <…>; rel="next"` leads to the next page."""
+        """List conversations, the newest first. `Link: <…>; rel="next"` leads to the next page."""
         return await rows(query(100))
 
     @app.get("/api/conversations/phone/<path:number>")
-    @takes(*_PAGE)
+    @query_parameters(*_PAGE)
     async def of_number(number: str) -> Response:
         return await rows(query(50, called=number))
 
     @app.get("/api/conversations/phone-sid/<sid>")
-    @takes(*_PAGE)
+    @query_parameters(*_PAGE)
     async def of_number_id(sid: str) -> Response:
         return await rows(query(50, called_id=sid))
 
@@ -113,11 +116,11 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     async def conversation(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return refused(404, _NOT_FOUND)
+            return error_response(404, _NOT_FOUND)
         items = await store.items(row["id"])
 
         def told() -> Response:
-            return answered({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
+            return json_response({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
 
         return await asyncio.to_thread(told)
 
@@ -125,36 +128,36 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     async def delete(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return refused(404, _NOT_FOUND)
+            return error_response(404, _NOT_FOUND)
         await history.delete([row["id"]])
-        return answered({"success": True})
+        return json_response({"success": True})
 
     @app.post("/api/conversations/stream/<sid>/items")
     async def add(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return refused(404, _NOT_FOUND)
+            return error_response(404, _NOT_FOUND)
         body = cast(bytes, await request.get_data())
         now = iso(datetime.now(UTC).timestamp())
         async with one_at_a_time:
             items = await asyncio.to_thread(posted_items.rows, body, redact, now)
             is_there = await store.add_items(row["id"], items)
-        return answered({"success": True}) if is_there else refused(404, _NOT_FOUND)
+        return json_response({"success": True}) if is_there else error_response(404, _NOT_FOUND)
 
     @app.delete("/api/conversations")
-    @takes("all", "before")
+    @query_parameters("all", "before")
     async def delete_many() -> Response:
-        """Those that began before a date, or all of them; calls that are going on stay."""
-        all_, date = one_of("all", "true"), given("before")
+        """Delete the conversations that began before a date, or all; those of live calls stay."""
+        all_, date = one_of("all", "true"), parameter("before")
         if bool(all_) == bool(date):
             raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
         before = datetime.now(UTC).timestamp() + 1 if all_ else datetime.fromisoformat(moment(date)).timestamp()
-        return answered({"success": True, "deleted": await history.expire(before)})
+        return json_response({"success": True, "deleted": await history.expire(before)})
 
     @app.get("/api/conversations/export")
-    @takes(*_PAGE, "format")
+    @query_parameters(*_PAGE, "format")
     async def export() -> Response:
-        """All that the query finds: `format=json` with everything known of each, or `format=csv`, a row each."""
+        """Answer all that the query finds: `format=json`, all that is known of each, or `format=csv`, a row each."""
         wanted = query(MOST)
         found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":
@@ -168,8 +171,8 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response if found else await say_what_was_assumed(response, wanted)
 
 
-async def full(history: History, row: Mapping[str, Any]) -> dict[str, Any]:
-    """All that is known of a conversation."""
+async def conversation_details(history: History, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that is known of a conversation, in the shape of `GET /api/calls/<id>`. `row`: of the store."""
     items = await history.store.items(row["id"])
     details = await history.store.details(row["id"])
     return await asyncio.to_thread(_full, row, items, details)
@@ -194,7 +197,8 @@ def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
-    """As the earlier system tells it. Of what broke off, the words that were not heard are a part of their own."""
+    """Return an item in the shape of the earlier system. Where the caller broke in, the words that were not heard are a
+    part of their own."""
     heard, unheard = heard_of(item)
     parts = [{"type": "text", "text": heard}] if heard else []
     return {
@@ -218,7 +222,7 @@ async def _json(history: History, wanted: Query) -> AsyncIterator[bytes]:
     yield b"["
     async for page in history.store.pages(wanted):
         for row in page:
-            told = await asyncio.to_thread(encoded, await full(history, row))
+            told = await asyncio.to_thread(to_json, await conversation_details(history, row))
             yield (b"\n" if first else b",\n") + told
             first = False
     yield b"\n]\n"
@@ -245,11 +249,11 @@ def _cell(value: Any) -> Any:
     return f"'{shown}" if begins.startswith(_FORMULA) else shown
 
 
-# What the parameters of a query are
+# The parameters of a query
 
 
-def given(*names: str) -> str:
-    """One parameter under any of its names; "": it is not there. Raises BadQuery."""
+def parameter(*names: str) -> str:
+    """Return one parameter, under any of its names; "": it is not there. Raises BadQuery."""
     found = [value.strip() for name in names for value in request.args.getlist(name) if value.strip()]
     if len(found) > 1:
         raise BadQuery(f"{' or '.join(names)} must be given once")
@@ -257,16 +261,16 @@ def given(*names: str) -> str:
 
 
 def one_of(name: str, *possible: str) -> str:
-    """One of these words, in any case, or "". Raises BadQuery."""
-    found = given(name).lower()
+    """Return a parameter that is one of these words, in lower case; "": it is not there. Raises BadQuery."""
+    found = parameter(name).lower()
     if found and found not in possible:
         raise BadQuery(f"{name} must be {' or '.join(possible)}")
     return found
 
 
 def whole_number(name: str, default: int, least: int, most: int) -> int:
-    """In ASCII digits. Raises BadQuery."""
-    found = given(name)
+    """Return a parameter that is a number in ASCII digits, within bounds. Raises BadQuery."""
+    found = parameter(name)
     if not found:
         return default
     if not re.fullmatch("[0-9]{1,20}", found) or not least <= int(found) <= most:

@@ -1,4 +1,4 @@
-"""What is at the root of the operators' listener: a page that says what there is, as HTML or, for who takes no HTML, as
+"""The page at the root of the operators' listener: which paths there are, as HTML or, for clients that ask for it, as
 JSON. It loads nothing and runs nothing."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from quart import Quart, Response, request
 
-from callflow.web.responses import answered
+from callflow.web.responses import json_response
 
 
 _LINKS: Final = (
@@ -50,16 +50,16 @@ _HEADERS: Final = {
 
 
 def add_index(app: Quart) -> None:
-    """`version` is looked up now: it is read from files."""
+    """Add the page to the app. The version is read from files, so it is looked up now and not with each request."""
     number = _version()
 
     @app.get("/")
     async def index() -> Response:
-        """What there is at this listener."""
+        """Answer which paths this listener has."""
         routes = {rule.rule for rule in app.url_map.iter_rules()}
         links = [(path, what) for path, what in _LINKS if path.partition("?")[0] in routes]
         if _takes_json_only():
-            answer = answered({"name": "Callflow", "version": number, "routes": _told(links)})
+            answer = json_response({"name": "Callflow", "version": number, "routes": _told(links)})
         else:
             answer = Response(_page(number, links), content_type="text/html; charset=utf-8")
         answer.headers.update(_HEADERS)

@@ -1,24 +1,57 @@
-"""A recording as the body of an answer: a file of which a part may be asked for, read in another thread."""
+"""The route for recordings on the operators' listener. A file is read in another thread, and parts of it can be had."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from quart import Response
+from quart import Quart, Response, send_from_directory
 from quart.wrappers.response import FileBody
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
+
+from callflow.history.history import History
+from callflow.web.console.history import whole_number
+from callflow.web.responses import error_response, history_not_open, query_parameters
 
 
-class Recording(FileBody):
-    """Closed whenever the asking ends, also in the middle of opening it."""
+def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], bool]) -> None:
+    """Add the route to the app. `is_live`: returns whether a call is live, so that its recording still grows."""
+
+    @app.get("/api/calls/<call>/recording")
+    @query_parameters("part")
+    async def recording(call: str) -> Response:
+        """Answer the recording of a call, stereo WAV; `?part=2` is the second of a call that was recorded in parts."""
+        if not history.is_readable:
+            return history_not_open()
+        part = whole_number("part", 1, 0, 1 << 31)
+        row = await history.store.conversation(call)
+        parts = (row["recording"] or "").split(",") if row is not None else []
+        if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
+            return error_response(404, "There is no such recording.")
+        grows = row["ended_at"] is None or is_live(row["call_id"])
+        try:
+            answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=True)
+        except RequestedRangeNotSatisfiable:
+            size = (history.recordings / parts[part - 1]).stat().st_size
+            sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
+            return error_response(416, sentence, Content_Range=f"bytes */{size}")
+        if answer.status_code == 412:
+            return error_response(412, "The recording is another one than If-Match asks for.")
+        answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
+        return answer
+
+
+class RecordingBody(FileBody):
+    """A file as the body of an answer. It is closed whenever the request ends, also while it is being opened."""
 
     buffer_size = 64 << 10
 
-    async def __aenter__(self) -> Recording:
+    async def __aenter__(self) -> RecordingBody:
         opening = asyncio.ensure_future(asyncio.to_thread(self._open, Path(self.file_path)))
         try:
-            self._sound = await asyncio.shield(opening)
+            self._file = await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(_close)
             raise
@@ -26,25 +59,25 @@ class Recording(FileBody):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._sound.close)))
+        await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._file.close)))
 
     async def __anext__(self) -> bytes:
-        some = await asyncio.to_thread(self._sound.read, min(self.buffer_size, self.end - self._at))
+        some = await asyncio.to_thread(self._file.read, min(self.buffer_size, self.end - self._at))
         self._at += len(some)
         if not some:
             raise StopAsyncIteration
         return some
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """The last bytes can be asked for as well: `Range: bytes=-500` begins at -500."""
+        """Send only these bytes. Also the last ones: `Range: bytes=-500` begins at -500."""
         if begin < 0:
             begin, end = max(self.size + begin, 0), None
         return await super().make_conditional(begin, end)
 
     def _open(self, path: Path) -> BinaryIO:
-        sound = path.open("rb")
-        sound.seek(self.begin)
-        return sound
+        file = path.open("rb")
+        file.seek(self.begin)
+        return file
 
 
 def _close(opening: asyncio.Future[BinaryIO]) -> None:
@@ -53,4 +86,6 @@ def _close(opening: asyncio.Future[BinaryIO]) -> None:
 
 
 class RecordingResponse(Response):
-    file_body_class = Recording
+    """An answer of the operators' app."""
+
+    file_body_class = RecordingBody

@@ -1,4 +1,4 @@
-"""How a live call can be ended, and how whoever asks for it stands on record."""
+"""How a live call can be ended, and by whom, in the words of the API and of the journal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Final
 
 
 WAYS: Final = ("goodbye", "now")
-"""The caller hears a goodbye out first; or at once. The first one is meant where none is said."""
+"""After a goodbye that the caller hears, or at once. The first one holds where a request names none."""
 ASKED_BY: Final = "Callflow-Asked-By"
-"""A header by which our own command line names itself; no other name is taken from it."""
+"""The header by which our own command line names itself; other values of it are ignored."""
 COMMAND_LINE: Final = "command line"
 CONSOLE: Final = "console"
-"""Somebody with CONSOLE_TOKEN."""
+"""A client that knows CONSOLE_TOKEN."""
 OPERATOR: Final = "operator"
-"""Somebody on this machine, where no token is set."""
+"""A client on this machine, where no token is set."""

@@ -16,7 +16,7 @@ from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
 from callflow.web.public.pages import create_pages
 from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, Gate, error_response, refusals
 from callflow.web.public.webhooks import WebhookEndpoint
-from callflow.web.responses import without_kind
+from callflow.web.responses import without_content_type
 
 
 log = logging.getLogger(__name__)
@@ -69,4 +69,4 @@ def _answer_errors(app: Quart) -> None:
 
     @app.after_request
     async def plain(response: Response) -> Response:
-        return without_kind(response)
+        return without_content_type(response)

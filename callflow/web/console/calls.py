@@ -1,0 +1,129 @@
+"""The routes for calls on the operators' listener: list them, look at one, change its session, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, cast
+
+from quart import Quart, Response, request
+
+from callflow.config.session_changes import Asked
+from callflow.contracts.errors import BadRequest, SessionRefused
+from callflow.contracts.printable import quoted
+from callflow.history.history import History
+from callflow.history.query import Query
+from callflow.journal.journal import JournalEntry
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.history import conversation_details
+from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
+from callflow.web.responses import error_response, history_not_open, json_object, json_response, suggestion
+
+
+_END_EXAMPLE: Final = '{"when": "goodbye"}'
+_OVER: Final = "This call is over already."
+_SESSION_EXAMPLE: Final = '{"speed": 0.9}'
+_MOST_WARNINGS: Final = 50
+
+
+def add_calls(
+    app: Quart,
+    switchboard: Callable[[], Switchboard],
+    history: History,
+    *,
+    has_token: bool,
+    checked: Callable[[Mapping[str, Any]], Asked],
+) -> None:
+    """Add the routes to the app. `has_token`: operators have to know CONSOLE_TOKEN. `checked`: reads the changes that
+    a request wants of a session, as `session_changes.read` does."""
+    journal = history.journal
+
+    @app.get("/api/calls")
+    async def calls() -> dict[str, Any]:
+        """List the live calls, and the ids of the newest calls of the history, newest last."""
+        recorded = journal.calls()
+        if history.is_readable and not journal.trouble:
+            rows = await history.store.find(Query(limit=100))
+            names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
+            recorded = [*names, *(name for name in recorded if name not in names)]  # those are written in a moment
+        return {"live": [call.describe() for call in switchboard().calls], "recorded": recorded}
+
+    @app.get("/api/calls/<call>")
+    async def timeline(call: str) -> Response:
+        """Answer every step of one call in order (time, event, transition, commands), the notes in between, and its
+        conversation."""
+        is_in_history = history.is_readable and not journal.trouble
+        row = await history.store.conversation(call) if is_in_history else None
+        if row is not None:  # a conversation of an earlier system has no call of ours, and no journal
+            call = row["call_id"] or row["stream_sid"]
+        entries = journal.read(call)
+        if is_in_history and (not entries or journal.is_full(call)):
+            entries = await history.store.journal(call) or entries
+        if not entries and row is None:
+            return _no_call(call) if history.is_readable else history_not_open()
+        conversation = await conversation_details(history, row) if row is not None else None
+        return await asyncio.to_thread(_timeline, call, entries, conversation)
+
+    @app.post("/api/calls/<call>/session")
+    async def change(call: str) -> Response:
+        """Change the session of a live call, by names of settings. The answer says what was left out."""
+        asked = await _session_changes(checked)
+        live = switchboard().live(call)
+        if live is None:
+            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls lists them.")
+        left_out = live.agent.update(asked.taken) if asked.taken else []
+        return json_response({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})
+
+    @app.post("/api/calls/<call>/hangup")
+    async def hang_up(call: str) -> Response:
+        """End a live call: `{"when": "goodbye"}`, after a goodbye that the caller hears; `{"when": "now"}`: at once."""
+        when, by = _way_to_end(await json_object(_END_EXAMPLE, may_be_empty=True)), _requester(has_token=has_token)
+        live = switchboard().live(call)
+        if live is not None and live.hang_up(when, by):
+            return json_response({"call": call, "when": when, "by": by})
+        if live is not None or journal.read(call):
+            return error_response(409, _OVER)
+        if not history.is_readable:
+            return history_not_open()
+        if await history.store.journal(call) or await history.store.conversation(call):
+            return error_response(409, _OVER)
+        return _no_call(call)
+
+
+def _no_call(call: str) -> Response:
+    return error_response(404, f"There is no call {quoted(call)}; GET /api/calls lists them.")
+
+
+def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
+    records = [dataclasses.asdict(entry) for entry in entries]
+    return json_response({"call": call, "records": records, "conversation": conversation})
+
+
+def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
+    """Read how a call is to be ended. Raises BadRequest."""
+    if unknown := [name for name in body if name != "when"]:
+        raise BadRequest(
+            400, *(f"There is no {quoted(name)} in this body{suggestion(name, ['when'])}" for name in unknown[:20])
+        )
+    when = body.get("when", WAYS[0])
+    if isinstance(when, str) and when in WAYS:
+        return cast(Literal["goodbye", "now"], when)
+    given = f", not {quoted(when)}" if isinstance(when, str) else ""
+    raise BadRequest(400, f'when must be "goodbye" or "now"{given}.')
+
+
+def _requester(*, has_token: bool) -> str:
+    """Return who asks, for the journal of the call."""
+    if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
+        return COMMAND_LINE
+    return CONSOLE if has_token else OPERATOR
+
+
+async def _session_changes(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
+    """Read what the body wants of a session. Raises BadRequest or OutOfBounds."""
+    body = await json_object(_SESSION_EXAMPLE)
+    try:
+        return await asyncio.to_thread(checked, body)
+    except SessionRefused as refusal:
+        raise BadRequest(400, *refusal.problems) from None
