@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from tests import order
 from tests.history import postgres
+from tests.sample import Sample
 
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -28,9 +29,13 @@ settings.load_profile("suite")
 KINDS: Final = ("unit", "e2e", "process")
 FOLDERS: Final = {
     "tests/e2e": "e2e",
-    "tests/fuzz": "process",
+    "tests/engines/test_account.py": "e2e",
     "tests/sandbox": "e2e",
+    "tests/cli/test_tunnel.py": "process",
+    "tests/fuzz": "process",
     "tests/test_readme.py": "process",
+    "tests/test_runtime.py": "process",
+    "tests/test_scripts.py": "process",
 }
 """Where tests are of another kind than `unit` without saying so."""
 _SERVER: Final = "postgresql"
@@ -40,7 +45,7 @@ _SERVER: Final = "postgresql"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("callflow")
     group.addoption("--fast", action="store_true", help="only tests that start no process and wait for no clock")
-    group.addoption("--long", action="store_true", help="run long proofs whole: ten minutes of fuzzing")
+    group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
     group.addoption("--fuzz-surface", action="append", help="fuzz only this: telnyx, twilio, media, engine, operators")
@@ -56,6 +61,8 @@ def kind_of(item: pytest.Item) -> str:
         raise pytest.UsageError(f"{item.nodeid} is marked as {' and '.join(said)}")
     if said:
         return said[0]
+    if item.get_closest_marker("alone") is not None:
+        return "e2e"
     path = item.nodeid.partition("::")[0]
     folder = next((kind for folder, kind in FOLDERS.items() if path == folder or path.startswith(f"{folder}/")), "")
     if folder:
@@ -136,6 +143,12 @@ def _place(shared: Path, *, alone: bool) -> Iterator[None]:
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
         yield
+
+
+@pytest.fixture(scope="session")
+def some(pytestconfig: pytest.Config) -> Sample:
+    """`some(cases, 4)`: every fourth of many cases; all of them with --long."""
+    return Sample(whole=pytestconfig.getoption("--long"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,7 @@ def diagram() -> str:
     return "\n".join(["```mermaid", "stateDiagram-v2", start, *lines, end, "```"])
 
 
+@cache
 def rows() -> str:
     """Every row in its order, as a Markdown table."""
     given = _commands()

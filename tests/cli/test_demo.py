@@ -125,6 +125,7 @@ def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path) -> None:
         assert ("has warned in its log" in out) >= (name in ("tools", "engine-drop")), out
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_that_does_not_happen_fails(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -232,6 +233,19 @@ def test_a_recording_that_is_no_voice_is_refused_in_one_line_before_the_call(
     assert not (tmp_path / "demo.wav").exists()
 
 
+def test_without_the_package_that_reads_sound_files_the_demo_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "find_spec", lambda name: None)
+    path = tmp_path / "mine.wav"
+    write(path, VOICE)
+    assert server.main(["demo", "--wav", str(path), "--out", str(tmp_path / "demo.wav")]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "scripts/setup wav" in said.err
+    assert not (tmp_path / "demo.wav").exists()
+
+
 def stereo(left: Any, right: Any) -> Any:
     return numpy.stack([left, right], axis=1)
 
@@ -324,6 +338,7 @@ def test_odd_words_are_refused_in_one_line(words: tuple[str, ...], capsys: pytes
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.e2e
 def test_the_recordings_lie_where_the_command_was_started_and_overwrite_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

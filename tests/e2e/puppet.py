@@ -129,13 +129,19 @@ class Puppet:
 
 
 @contextlib.asynccontextmanager
-async def puppet(*, greeted: bool = True, **settings: Any) -> AsyncIterator[Puppet]:
-    """A call that is greeted and quiet; or one whose greeting is asked for just now."""
+async def puppet(
+    *, greeted: bool = True, others: asyncio.Barrier | None = None, **settings: Any
+) -> AsyncIterator[Puppet]:
+    """A call that is greeted and quiet; or one whose greeting is asked for just now.
+
+    `others`: of scenes that are played together, whose servers are to be up before anybody calls."""
     greeting = saying(tone(200, 900.0))
     realtime = Realtime(
         script=Script.of(*([greeting] if greeted else []), otherwise=Turn.silence()), pace=Pace.instant()
     )
     async with product(realtime=realtime, **{**QUICK, **settings}) as the:
+        if others is not None:
+            await asyncio.wait_for(others.wait(), 30)
         call = await the.carrier.ring()
         await call.wait_streaming()
         one = Puppet(the, call, await the.realtime.wait_session())

@@ -39,6 +39,7 @@ from tests.e2e.product import product, run, together
 from tests.e2e.scenes import tell
 from tests.e2e.talk import noise
 from tests.e2e.test_process import free_port
+from tests.sample import Sample
 
 
 ENCODED: Final = quote(PASSWORD, safe="")
@@ -85,7 +86,7 @@ def test_the_keys_are_those_of_all_secret_settings_and_differ_from_their_beginni
 # Commands and refusals
 
 
-def test_check_shows_no_key() -> None:
+def test_check_shows_no_key(some: Sample) -> None:
     async def main() -> None:
         evidence = Evidence()
 
@@ -93,8 +94,8 @@ def test_check_shows_no_key() -> None:
             said = await told(evidence, f"--check {what}", "--check", *arguments, code=code, **more)
             assert ("DATA_DIR" in said) == (code == 0), said
 
-        scenes = {name: check(name, 0, DATABASE_URL=addressed(form)) for name, form in READABLE.items()}
-        for name, form in DOUBTFUL.items():
+        scenes = {name: check(name, 0, DATABASE_URL=addressed(form)) for name, form in some(READABLE.items(), 2)}
+        for name, form in some(DOUBTFUL.items(), 2):
             scenes[name] = check(name, 2, DATABASE_URL=addressed(form))
         query = f"user:{ENCODED}@peer.example/v1?api-key={quote(QUERY, safe='')}"
         scenes["addresses"] = check(
@@ -109,7 +110,7 @@ def test_check_shows_no_key() -> None:
     run(main())
 
 
-def test_a_refusal_to_start_shows_no_key() -> None:
+def test_a_refusal_to_start_shows_no_key(some: Sample) -> None:
     doubtful = {name.upper(): f"https://user:12/{ENCODED}@peer.example" for name in ADDRESSES}
     anything: Mapping[str, tuple[list[str], dict[str, Any], dict[str, str]]] = {
         "keys as ports": ([], {"PORT": KEYS["console_token"], "CONSOLE_PORT": QUERY}, {}),
@@ -141,7 +142,7 @@ def test_a_refusal_to_start_shows_no_key() -> None:
             assert "Traceback" not in said, said
             assert all(setting in said for setting in env if setting != "OPENAI_APIKEY"), said
 
-        await together({name: refused(name, *rest) for name, rest in anything.items()})
+        await together({name: refused(name, *rest) for name, rest in some(anything.items(), 2)})
         evidence.holds_none_of(ALL)
 
     run(main())
@@ -325,7 +326,7 @@ def _asked(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield f"a stream's token ({where})", token.decode()
 
 
-def test_a_database_in_trouble_makes_no_password_known() -> None:
+def test_a_database_in_trouble_makes_no_password_known(some: Sample) -> None:
     """It cannot be reached; or it says what password it was given, and that it does not like it."""
 
     async def scene(evidence: Evidence, name: str, form: str, port: int) -> None:
@@ -351,7 +352,7 @@ def test_a_database_in_trouble_makes_no_password_known() -> None:
         evidence = Evidence()
         async with talkative_database() as port:
             forms = [("nobody there", READABLE["in the query and the user's part"], 9)]
-            forms += [(name, form, port) for name, form in READABLE.items()]
+            forms += [(name, form, port) for name, form in some(READABLE.items(), 2)]
             await together({name: scene(evidence, name, form, where) for name, form, where in forms})
         for where in (9, port):
             host = f"postgresql://127.0.0.1:{where}/calls"

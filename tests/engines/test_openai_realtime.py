@@ -77,6 +77,7 @@ def test_a_refusal_that_may_pass_is_tried_again(status: int) -> None:
     run(work)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("after", [("Retry-After", "0.3"), ("retry-after-ms", "300")])
 def test_a_wait_that_was_asked_for_is_kept(after: tuple[str, str]) -> None:
     async def work() -> None:

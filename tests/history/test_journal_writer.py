@@ -128,6 +128,7 @@ def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url: str) 
     asyncio.run(main())
 
 
+@pytest.mark.e2e
 def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         url = f"sqlite:///{tmp_path}/callflow.db"
@@ -220,6 +221,7 @@ def test_what_one_call_notes_leaves_room_for_the_others() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.e2e
 def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))

@@ -127,6 +127,7 @@ SHAPES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_reader_sees_the_same_as_the_server_and_changes_nothing(shape: str, tmp_path: Path) -> None:
     folder, twin = tmp_path / "folder", tmp_path / "twin"
@@ -146,6 +147,7 @@ def test_a_reader_sees_the_same_as_the_server_and_changes_nothing(shape: str, tm
     assert asyncio.run(all_of(url(again))) == read, "brought up to date, it tells something else"
 
 
+@pytest.mark.process
 def test_it_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
     for number, make in enumerate(SHAPES.values()):
         folder = tmp_path / str(number)

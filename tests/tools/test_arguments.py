@@ -97,6 +97,7 @@ FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("schema", "given", "fits"), FITS, ids=range(len(FITS)))
 def test_a_schema_means_what_it_says(schema: dict[str, Any], given: dict[str, Any], fits: bool) -> None:
     assert Draft202012Validator(schema).is_valid(given) is fits, "this case is wrong itself"
