@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from cachetools import FIFOCache
+
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
 from callflow.config import session_overrides
@@ -132,7 +134,7 @@ class CallConfigs:
         self.settings = settings
         self._account = account
         self.rules = self.rules_under({})
-        self._earlier: dict[str, Rules] = {}
+        self._earlier: FIFOCache[str, Rules] = FIFOCache(maxsize=_MOST_EARLIER)
 
     def rules_under(self, kept: Mapping[str, Any]) -> Rules:
         """Make the configs under these changes (values by setting). Reads files. Raises SettingsError."""
@@ -152,8 +154,6 @@ class CallConfigs:
         except SettingsError as error:
             log.error("what was kept when a call began cannot be used any more: %s", error)
             rules = self.rules
-        while len(self._earlier) >= _MOST_EARLIER:
-            self._earlier.pop(next(iter(self._earlier)))
         self._earlier[key] = rules
 
     def config(self, to_number: str, kept: Mapping[str, Any] | None = None) -> CallConfig:

@@ -1,0 +1,109 @@
+"""How calls are conducted: by number, by what operators have changed, and by what held when a call began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.call import machine
+from callflow.config.loader import load
+from callflow.config.settings import Settings
+from callflow.contracts.errors import SettingsError
+from callflow.engines.openai_realtime.account import Account
+from callflow.switchboard import call_configs
+from callflow.switchboard.call_configs import CallConfigs
+
+
+SALES, OTHER = "+15550100002", "+15550100009"
+PROFILES = f"""
+stream_tries = 5
+[profiles.sales]
+numbers = ["{SALES}"]
+engine_tries = 1
+"""
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> CallConfigs:
+    (tmp_path / "settings.toml").write_text(PROFILES, encoding="utf-8")
+    return CallConfigs(load(toml=tmp_path / "settings.toml", env_file=None), Account())
+
+
+def made(**settings: Any) -> CallConfigs:
+    return CallConfigs(Settings(**settings), Account())
+
+
+def test_a_number_has_the_config_of_its_profile(configs: CallConfigs) -> None:
+    sales, other = configs.config(SALES), configs.config(OTHER)
+    assert (sales.profile, sales.engine_tries, sales.stream_tries) == ("sales", 1, 5)
+    assert (other.profile, other.engine_tries, other.stream_tries) == ("", 3, 5)
+    assert configs.config("(555) 010-0002") is sales, "however the carrier writes the number"
+    assert configs.number("(555) 010-0002") == SALES
+    assert configs.number("anonymous") == "anonymous"
+
+
+def test_what_operators_change_holds_for_coming_calls_and_a_profile_is_stronger(configs: CallConfigs) -> None:
+    configs.rules = configs.rules_under({"engine_tries": 7, "stream_tries": 2})
+    sales, other = configs.config(SALES), configs.config(OTHER)
+    assert (sales.engine_tries, sales.stream_tries) == (1, 2)
+    assert (other.engine_tries, other.stream_tries) == (7, 2)
+    assert sales.kept == {"engine_tries": 7, "stream_tries": 2}
+
+
+def test_a_call_goes_on_under_what_held_when_it_began() -> None:
+    configs = made()
+    began = {"engine_tries": 7}
+    assert configs.config(OTHER, began).engine_tries == 3, "not prepared: as it is now"
+    configs.prepare(began)
+    assert configs.config(OTHER, began).engine_tries == 7
+    assert configs.config(OTHER, {}).engine_tries == configs.config(OTHER).engine_tries == 3
+
+
+def test_only_so_many_earlier_rules_are_kept_and_the_oldest_goes_first() -> None:
+    configs = made()
+    for tries in range(10, 20):
+        configs.prepare({"engine_tries": tries})
+    found = [configs.config(OTHER, {"engine_tries": tries}).engine_tries for tries in range(10, 20)]
+    assert found == [3, 3, *range(12, 20)]
+
+
+def test_earlier_rules_that_cannot_be_used_any_more_give_way_to_the_present_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    configs = made()
+    configs.prepare({"clip_language": "xx"})
+    assert configs.config(OTHER, {"clip_language": "xx"}) is configs.config(OTHER)
+    assert "cannot be used any more" in caplog.text
+
+
+def test_clips_that_are_not_there_are_an_error_before_any_call(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r'^CLIP_LANGUAGE="xx" \(default\): there are no clips in that language'):
+        made(clip_language="xx")
+    (tmp_path / "settings.toml").write_text(f'{PROFILES}clip_language = "xx"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="profile sales"):
+        CallConfigs(load(toml=tmp_path / "settings.toml", env_file=None), Account())
+
+
+def test_every_deadline_of_the_machine_has_a_length() -> None:
+    assert call_configs.deadline_seconds(Settings()).keys() == set(machine.DEADLINES)
+    seconds = call_configs.deadline_seconds(Settings(max_call_seconds=100, max_call_warning_seconds=30))
+    assert (seconds["warning"], seconds["call"]) == (70, 30)
+    seconds = call_configs.deadline_seconds(Settings(max_call_seconds=20, max_call_warning_seconds=30))
+    assert (seconds["warning"], seconds["call"]) == (0, 20)
+
+
+def test_an_announcement_is_said_first_and_only_where_a_call_is_recorded() -> None:
+    with_both = {"record_announcement": "We record.", "disclosure": "I am a machine."}
+    recorded, other = made(record=True, **with_both).config(OTHER), made(**with_both).config(OTHER)
+    assert (recorded.agent.disclosure, recorded.record_after_opening) == ("We record. I am a machine.", True)
+    assert (other.agent.disclosure, other.record_after_opening) == ("I am a machine.", False)
+
+
+def test_what_is_not_sent_and_models_that_end_are_warned_of_once() -> None:
+    assert made().warnings == []
+    (line,) = made(temperature=0.3).warnings
+    assert line.startswith("temperature is not sent")
+    (line,) = made(model="gpt-realtime").warnings
+    assert line.startswith("gpt-realtime w")
