@@ -43,4 +43,4 @@ class SideBySide:
 
 
 def _is_of_the_console(path: str) -> bool:
-    return path.startswith(_CONSOLE) and not path.startswith(_PUBLIC_API)
+    return path.startswith(_CONSOLE) and path.rstrip("/") not in _PUBLIC_API
