@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 OLDEST = (3, 11)
 PACKAGES = (
-    "aiosqlite", "alembic", "asyncpg", "cryptography", "dotenv", "httpx", "hypercorn", "jsonschema", "mcp", "msgspec",
-    "phonenumbers", "pydantic", "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soundfile", "soxr",
-    "sqlalchemy", "tenacity", "transitions", "websockets",
+    "aiosqlite", "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
+    "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "pydantic", "pydantic_settings", "pyngrok", "quart",
+    "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions", "websockets",
 )  # fmt: skip
 """What is imported of the packages that pyproject.toml names."""
 INTERRUPTED = 130

@@ -92,10 +92,12 @@ def test_setup_installs_once_and_then_not_again(tmp_path: Path) -> None:
     assert "-m venv --clear .venv" in first
     assert "--editable .\n" in first
     assert calls() == "", "nothing is run when everything is there"
+    assert "--editable .[wav]\n" in calls("wav")
+    assert calls("wav") == calls() == "", "what a sound file needs is beside what the server needs"
     with_tests = calls("test")
     assert "-m venv" not in with_tests
     assert "--editable .[test]\n" in with_tests
-    assert calls("test") == calls() == "", "what the tests need holds what the server needs"
+    assert calls("test") == calls("wav") == calls() == "", "what the tests need holds what the server needs"
     (root / "constraints.txt").write_text("a==1")
     assert "--editable .\n" in calls(), "a changed list is installed"
 
@@ -111,9 +113,31 @@ def test_setup_makes_a_half_made_environment_anew(tmp_path: Path) -> None:
     assert setup(root, LOG=str(log)).returncode == 0, "as when the python it pointed to is gone"
 
 
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [((), ""), (("--scenario", "tools"), ""), (("--wav", "a b.wav"), "wav"), (("--keep", "--wav=a.wav"), "wav")],
+)
+def test_the_demo_installs_what_reads_a_sound_file_when_it_is_given_one(
+    words: tuple[str, ...], extra: str, tmp_path: Path
+) -> None:
+    root = a_copy(tmp_path, "exit 1")
+    shutil.copy(ROOT / "scripts" / "demo", root / "scripts")
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    for path, name in ((root / "scripts" / "setup", "setup"), (python, "python")):
+        path.write_text(f'#!/bin/sh\nfor word in {name} "$@"; do echo "$word" >>"$LOG"; done\n')
+        path.chmod(0o755)
+    log = tmp_path / "log"
+    environment = {"PATH": str(tmp_path / "bin"), "LOG": str(log)}
+    subprocess.run([str(root / "scripts" / "demo"), *words], env=environment, check=True, timeout=60)
+    setup_words = ["setup", extra] if extra else ["setup"]
+    assert log.read_text().splitlines() == [*setup_words, "python", str(root / "server.py"), "demo", *words]
+
+
 def test_setup_refuses_an_unknown_word(tmp_path: Path) -> None:
     done = setup(a_copy(tmp_path, "exit 1"), "everything")
-    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [test|dev]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [wav|test|dev]\n")
 
 
 # --- What is installed
@@ -131,14 +155,12 @@ def test_everything_that_the_project_names_is_pinned_once() -> None:
     pinned = [normal(pin.partition("==")[0]) for pin in pins]
     named = [
         *project["dependencies"],
-        *project["optional-dependencies"]["test"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
         "hatchling",
         "editables",
-        "ruff",
-        "mypy",
     ]
     assert len(set(pinned)) == len(pinned)
-    assert {normal(re.split(r"[<>=;\[]", name)[0]) for name in named} <= set(pinned)
+    assert {normal(re.split(r"[<>=;\[]", name)[0]) for name in named} - {"callflow"} <= set(pinned)
 
 
 @pytest.mark.parametrize(

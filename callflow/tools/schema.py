@@ -1,4 +1,4 @@
-"""What a function says of itself, as the schema that a model is given: from its type hints and its docstring."""
+"""Describes a function to the model: what it does and its parameters, from its docstring and its type hints."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import docstring_parser
 from pydantic import Field, TypeAdapter, create_model
 
 
 CONTEXT: Final = "call"
-"""A parameter of this name is no part of the schema: it is given the `ToolContext`."""
-_SECTION: Final = re.compile(r"^\s*(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
-_OTHER_SECTION: Final = re.compile(r"^\s*(returns?|raises?|yields?|examples?|notes?)\s*:?\s*$", re.IGNORECASE)
-_GOOGLE: Final = re.compile(r"^\s+(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
-_SPHINX: Final = re.compile(r"^\s*:param\s+(?:[\w\[\]., |]+\s+)?(\w+)\s*:\s*(.*)$")
+"""A parameter of this name is not part of the schema: it receives the `ToolContext`."""
+_SECTION: Final = re.compile(
+    r"^\s*(args|arguments|parameters|params)\s*:?[ \t]*$(?!\n\s*-)", re.IGNORECASE | re.MULTILINE
+)
+"""A heading "Args:" in the forms in which people write it, but not that of NumPy's style."""
+_CONTINUED: Final = re.compile(r"^[ \t]+(?=[^\s:][^:\n]*$)", re.MULTILINE)
+"""The indentation of a line that begins no parameter."""
 
 
 def describe(function: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
-    """Description and JSON schema of the parameters. Raises TypeError for a signature that a model cannot fill in."""
+    """Return the description and the JSON schema of a function's parameters.
+
+    The docstring may be in Google's, Sphinx's, NumPy's or Epytext's style. Raises TypeError for a signature that a
+    model cannot fill in, and whatever evaluating the type hints raises.
+    """
     text, of_parameters = _docstring(inspect.getdoc(function) or "")
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
@@ -39,23 +46,15 @@ def describe(function: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _docstring(text: str) -> tuple[str, Mapping[str, str]]:
-    """The first paragraph, and what is said of each parameter."""
-    first = text.strip().split("\n\n", 1)[0]
-    parameters: dict[str, str] = {}
-    inside, last = False, ""
-    for line in text.splitlines():
-        if _SECTION.match(line):
-            inside, last = True, ""
-        elif _OTHER_SECTION.match(line):
-            inside = False
-        elif sphinx := _SPHINX.match(line):
-            last = sphinx[1]
-            parameters[last] = sphinx[2].strip()
-        elif inside and (google := _GOOGLE.match(line)):
-            last = google[1]
-            parameters[last] = google[2].strip()
-        elif inside and last and line.strip():
-            parameters[last] = f"{parameters[last]} {line.strip()}"
-    if ":param" in first:
-        first = first.split(":param", 1)[0]
+    """Return the first paragraph, and the description of each parameter, each on one line."""
+    # The parser knows one spelling of the heading, and a continued line without indentation costs it all parameters.
+    text = _CONTINUED.sub(lambda indentation: indentation[0] * 2, _SECTION.sub("Args:", text))
+    try:
+        parsed = docstring_parser.parse(text)
+    except Exception:  # it fails on a few texts that are in no style, such as ": :"
+        return " ".join(text.split("\n\n", 1)[0].split()), {}
+    first = parsed.short_description or ""
+    if not parsed.blank_after_short_description:
+        first += " " + (parsed.long_description or "").split("\n\n", 1)[0]
+    parameters = {each.arg_name.strip(): " ".join((each.description or "").split()) for each in parsed.params}
     return " ".join(first.split()), parameters

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,11 @@ def load(path: Path) -> bytes:
     Raises UnreadableRecording.
     """
     _look_at(path)
+    if find_spec("soundfile") is None:
+        raise UnreadableRecording(
+            f"{path} cannot be read: the package soundfile is not installed. Run `scripts/setup wav` once, then start"
+            " this again."
+        )
     heard = bytearray()
     try:
         with _hushed():
@@ -80,7 +86,7 @@ def _reason(error: OSError) -> str:
 
 def _seconds(path: Path) -> Iterator[bytes]:
     """The recording, about a second at a time."""
-    import soundfile  # here, because it brings numpy along, which nothing else needs at start-up
+    import soundfile  # an optional package; it and soxr load numpy, which nothing else needs
     import soxr
 
     with soundfile.SoundFile(path) as file:
