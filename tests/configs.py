@@ -1,4 +1,4 @@
-"""Configs for tests: the defaults of the settings, except for what a test names."""
+"""Configs for tests, and what is made of them: the defaults of the settings, except for what a test names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import dataclasses
 from typing import Any
 
 from callflow.config.settings import Settings
+from callflow.engines.openai_realtime.response_queue import ResponseQueue
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.media.playout import Playout
 from callflow.switchboard import call_configs
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
@@ -31,3 +33,16 @@ def telnyx_config(**changes: Any) -> TelnyxConfig:
 def twilio_config(**changes: Any) -> TwilioConfig:
     """Make Twilio's config. Raises TypeError for a field that it does not have."""
     return dataclasses.replace(_TWILIO, **changes)
+
+
+def make_response_queue(**changes: Any) -> ResponseQueue:
+    """Make a queue with the retries of the settings."""
+    settings = Settings()
+    chosen = {"retries": settings.response_retries, "retry_seconds": settings.response_retry_seconds, **changes}
+    return ResponseQueue(**chosen)
+
+
+def make_playout(**changes: Any) -> Playout:
+    """Make a playout with the lead and the marks of the settings, in ms."""
+    settings = Settings()
+    return Playout(**{"lead_ms": settings.carrier_lead_ms, "mark_every_ms": settings.mark_every_ms, **changes})

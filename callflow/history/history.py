@@ -33,8 +33,8 @@ class History:
         url: URL,
         *,
         recordings: Path,
-        retention_days: float = 0,
-        country: str = "US",
+        retention_days: float,
+        country: str,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`recordings`: their folder; the side file lies beside it. `retention_days` 0: calls are kept for ever.

@@ -75,7 +75,7 @@ class _Entry:
 class Playout:
     """The ledger and the pacer of one media stream."""
 
-    def __init__(self, *, lead_ms: int = 400, mark_every_ms: int = 200) -> None:
+    def __init__(self, *, lead_ms: int, mark_every_ms: int) -> None:
         self.lead_ms = lead_ms
         self._lead = max(lead_ms * BYTES_PER_MS, FRAME_BYTES)
         self._mark_every = mark_every_ms * BYTES_PER_MS // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES

@@ -15,7 +15,7 @@ _RESTART: Final = 50
 
 
 class ReorderBuffer:
-    def __init__(self, window: int = 3) -> None:
+    def __init__(self, window: int) -> None:
         self._window = window
         self._next = 0
         self._held: dict[int, str] = {}

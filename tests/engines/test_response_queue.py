@@ -17,6 +17,7 @@ from callflow.engines.openai_realtime.response_queue import (
     ResponseQueue,
     RetryIn,
 )
+from tests.configs import make_response_queue
 
 
 ANSWERED = ResponseEnding()
@@ -29,13 +30,13 @@ def failed(code: str) -> ResponseEnding:
 
 
 def opened(**knobs: Any) -> ResponseQueue:
-    responses = ResponseQueue(**knobs)
+    responses = make_response_queue(**knobs)
     assert responses.open() == []
     return responses
 
 
 def test_what_is_asked_before_the_session_is_there_goes_out_once_with_it() -> None:
-    responses = ResponseQueue()
+    responses = make_response_queue()
     assert responses.request_response("Greet.") == []
     assert responses.request_response("Greet.") == []
     assert responses.open() == [Create("Greet.")]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from callflow.contracts.media import Cut, Heard, Key
 from callflow.media.playout import Mark, Playout, Send
+from tests.configs import make_playout
 
 
 A, B, C = Key("item_a"), Key("item_b"), Key("item_c")
@@ -77,7 +78,7 @@ class Line:
     def __init__(
         self, playout: Playout | None = None, carrier: Carrier | None = None, *, link: int = 0, late: int = 0
     ) -> None:
-        self.playout, self.carrier = playout or Playout(), carrier or Carrier()
+        self.playout, self.carrier = playout or make_playout(), carrier or Carrier()
         self.link, self.late = link, late
         """`late`: by how many milliseconds a pump comes after the time that `wake_at` gave."""
         self.now = 0
@@ -155,7 +156,7 @@ class Line:
 
 
 def test_audio_goes_out_in_whole_frames_up_to_the_lead() -> None:
-    playout = Playout(lead_ms=400, mark_every_ms=200)
+    playout = make_playout(lead_ms=400, mark_every_ms=200)
     playout.add(A, "r", ms(1000))
     out = list(playout.due(0.0))
     assert [len(each.audio) // 8 if isinstance(each, Send) else each.name for each in out] == [
@@ -171,7 +172,7 @@ def test_audio_goes_out_in_whole_frames_up_to_the_lead() -> None:
 
 
 def test_odd_sizes_are_cut_into_frames_and_only_the_end_is_padded() -> None:
-    playout = Playout()
+    playout = make_playout()
     sent = b""
     for size in (100, 59, 1, 161, 7):
         playout.add(A, "r", bytes([1]) * size)
@@ -186,7 +187,7 @@ def test_odd_sizes_are_cut_into_frames_and_only_the_end_is_padded() -> None:
 
 
 def test_a_stretch_that_ends_on_a_frame_still_gets_its_mark() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r", ms(40))
     assert list(playout.due(0.0)) == [Send(ms(40))]
     playout.finish(A)
@@ -196,7 +197,7 @@ def test_a_stretch_that_ends_on_a_frame_still_gets_its_mark() -> None:
 
 
 def test_a_pause_of_the_engine_is_used_to_learn_where_the_caller_is() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r", ms(40))
     list(playout.due(0.0))
     wake = playout.wake_at(0.0)
@@ -208,7 +209,7 @@ def test_a_pause_of_the_engine_is_used_to_learn_where_the_caller_is() -> None:
 @pytest.mark.parametrize("mark_every", [20, 30, 190, 200, 1000])
 def test_no_stretch_between_marks_is_longer_than_asked(mark_every: int) -> None:
     """Up to twice as much lay between two marks, where a batch began shortly before a mark was due."""
-    playout = Playout(mark_every_ms=mark_every)
+    playout = make_playout(mark_every_ms=mark_every)
     now, since, most = 0.0, 0, 0
     for _ in range(300):
         playout.add(A, "r", ms(11))
@@ -220,7 +221,7 @@ def test_no_stretch_between_marks_is_longer_than_asked(mark_every: int) -> None:
 
 
 def test_what_was_heard_is_counted_by_the_clock_between_marks() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r", ms(1000))
     list(playout.due(5.0))
     assert [playout.heard_ms(A, 5.0 + t) for t in (0, 0.0301, 0.2501, 0.4001, 9)] == [0, 30, 250, 400, 400]
@@ -228,7 +229,7 @@ def test_what_was_heard_is_counted_by_the_clock_between_marks() -> None:
 
 
 def test_an_interruption_cuts_what_is_heard_now_and_everything_behind_it_at_zero() -> None:
-    playout = Playout()
+    playout = make_playout()
     for key in (A, B, C):
         playout.add(key, "r", ms(300))
     list(playout.due(0.0))
@@ -239,7 +240,7 @@ def test_an_interruption_cuts_what_is_heard_now_and_everything_behind_it_at_zero
 
 
 def test_late_audio_of_what_was_interrupted_is_dropped_and_that_of_the_next_response_is_not() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r1", ms(300))
     list(playout.due(0.0))
     playout.interrupt(0.1)
@@ -250,13 +251,13 @@ def test_late_audio_of_what_was_interrupted_is_dropped_and_that_of_the_next_resp
 
 
 def test_a_response_can_be_dropped_before_anything_of_it_came() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.discard_response("r1")
     assert not playout.add(A, "r1", ms(20))
 
 
 def test_the_memory_of_dropped_responses_is_bounded() -> None:
-    playout = Playout()
+    playout = make_playout()
     for number in range(1000):
         playout.discard_response(f"r{number}")
     assert playout.add(A, "r0", ms(20))
@@ -264,7 +265,7 @@ def test_the_memory_of_dropped_responses_is_bounded() -> None:
 
 
 def test_marks_that_a_clear_returns_never_count() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r1", ms(400))
     names = [out.name for out in playout.due(0.0) if isinstance(out, Mark)]
     playout.interrupt(0.05)
@@ -277,7 +278,7 @@ def test_marks_that_a_clear_returns_never_count() -> None:
 
 def test_a_sentence_that_was_cut_off_can_be_said_again() -> None:
     """It was taken for late audio of itself, and the caller heard nothing."""
-    playout = Playout()
+    playout = make_playout()
     for generation in (1, 2):
         assert playout.add(A, "clip", ms(300))
         playout.finish(A)
@@ -288,7 +289,7 @@ def test_a_sentence_that_was_cut_off_can_be_said_again() -> None:
 
 def test_what_the_engine_has_begun_and_not_ended_is_not_played_yet() -> None:
     """An interruption in a pause of the engine found nothing to cut, and what came after the pause was dropped."""
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r", ms(100))
     list(playout.due(0.0))
     assert playout.is_unplayed(1.0)
@@ -298,7 +299,7 @@ def test_what_the_engine_has_begun_and_not_ended_is_not_played_yet() -> None:
 
 def test_audio_that_comes_for_an_earlier_stretch_does_not_hold_up_the_later_one() -> None:
     """The earlier one counted as unfinished again, and the later one waited for an end that had been told already."""
-    playout = Playout(lead_ms=2000)
+    playout = make_playout(lead_ms=2000)
     playout.add(A, "r", ms(100, 1))
     playout.add(B, "r", ms(100, 2))
     playout.add(A, "r", ms(100, 1))
@@ -307,7 +308,7 @@ def test_audio_that_comes_for_an_earlier_stretch_does_not_hold_up_the_later_one(
 
 
 def test_nothing_is_asked_of_the_clock_when_there_is_nothing_to_do() -> None:
-    playout = Playout()
+    playout = make_playout()
     assert playout.wake_at(0.0) is None
     assert list(playout.due(0.0)) == []
     assert playout.interrupt(0.0) == []
@@ -357,7 +358,7 @@ def test_an_end_that_was_heard_but_not_yet_confirmed_is_no_cut() -> None:
 @pytest.mark.parametrize("late", [0, 5, 20])
 @pytest.mark.parametrize("lead", [100, 200, 400, 1000])
 def test_the_carrier_never_runs_dry_and_never_holds_more_than_the_lead(lead: int, late: int) -> None:
-    line = Line(Playout(lead_ms=lead), late=late)
+    line = Line(make_playout(lead_ms=lead), late=late)
     line.say(A, ms(6010))
     line.finish(A)
     line.run(6100)
@@ -425,7 +426,7 @@ def test_a_carrier_that_echoes_marks_at_once_is_not_believed() -> None:
 
 def test_a_carrier_that_hands_audio_on_a_little_early_is_not_flooded() -> None:
     """Every mark that came 60 ms early moved the pacer's clock by as much, for good."""
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "r", ms(30_000))
     now, most = 0.0, 0.0
     marks: list[tuple[float, str]] = []
@@ -455,7 +456,7 @@ def keys() -> list[Key]:
 
 
 def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_many() -> None:
-    playout = Playout()
+    playout = make_playout()
     for number in range(1000):
         playout.discard_response(f"r{number}")
         playout.discard_item(Key(f"i{number}"))
@@ -475,7 +476,7 @@ def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_
 def test_every_byte_arrives_once_in_order_and_is_heard(
     speech: list[list[Delta]], link: int, lead: int, mark_every: int, late: int
 ) -> None:
-    line = Line(Playout(lead_ms=lead, mark_every_ms=mark_every), link=link, late=late)
+    line = Line(make_playout(lead_ms=lead, mark_every_ms=mark_every), link=link, late=late)
     byte = itertools.cycle(range(SILENCE))
     said = b""
     lengths = {}
@@ -591,7 +592,7 @@ def test_a_long_queue_costs_no_more_than_a_short_one() -> None:
     """All that waited was counted again for each frame."""
 
     def seconds(queued: int) -> float:
-        playout = Playout()
+        playout = make_playout()
         for _ in range(queued * 50):
             playout.add(A, "r", ms(20))
         now = 0.0
@@ -609,7 +610,7 @@ def test_a_long_queue_costs_no_more_than_a_short_one() -> None:
 
 
 def test_an_engine_that_names_no_responses_is_heard_again_after_an_interruption() -> None:
-    playout = Playout()
+    playout = make_playout()
     playout.add(A, "", ms(1000))
     list(playout.due(0.0))
     playout.interrupt(0.2)

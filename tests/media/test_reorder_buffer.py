@@ -105,7 +105,7 @@ def test_without_a_window_frames_are_taken_as_they_come() -> None:
 
 
 def test_what_was_held_when_counting_began_anew_is_old() -> None:
-    order = ReorderBuffer()
+    order = ReorderBuffer(3)
     for chunk in (1, 2, 3, 5):
         order.push(chunk, f"old {chunk}")
     passed = [order.push(2, "new") for _ in range(51)]

@@ -130,7 +130,7 @@ class _Request:
 class ResponseQueue:
     """The requests of one session, and the responses that run."""
 
-    def __init__(self, *, retries: int = 2, retry_seconds: float = 0.4) -> None:
+    def __init__(self, *, retries: int, retry_seconds: float) -> None:
         """`retries`: how often an answer that was not heard is requested again, first after `retry_seconds`."""
         self._retries, self._retry_seconds = retries, retry_seconds
         self._is_open = False
