@@ -244,7 +244,11 @@ async def record(one: Puppet) -> list[dict[str, Any]]:
 
 def test_a_protected_sentence_that_is_never_heard_ends_the_call_and_nothing_is_recorded() -> None:
     async def main() -> None:
-        settings: dict[str, Any] = {"record": True, "record_announcement": "This call is recorded.", "response_retries": 2}
+        settings: dict[str, Any] = {
+            "record": True,
+            "record_announcement": "This call is recorded.",
+            "response_retries": 2,
+        }
         async with puppet(greeted=False, response_retry_seconds=0.1, **settings) as one:
             for _ in range(3):
                 assert "This call is recorded." in (await one.asked())

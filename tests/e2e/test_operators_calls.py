@@ -8,12 +8,15 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from callflow.contracts.events import LegIds
 from callflow.history.posted_items import MOST_ITEMS
 from callflow.switchboard.switchboard import call_id
 from tests.e2e.hostile import battle
 from tests.e2e.operators_port import JSON, MCP_HEADERS, Answer, Port
 from tests.e2e.product import run
+from tests.sample import Sample
 
 
 LARGE = 4 << 20
@@ -30,7 +33,8 @@ async def twice(attack: Callable[[], Coroutine[Any, Any, Answer]]) -> list[Answe
     return list(await asyncio.gather(attack(), attack()))
 
 
-def test_the_largest_requests_to_the_operators_port_delay_no_frame() -> None:
+@pytest.mark.alone
+def test_the_largest_requests_to_the_operators_port_delay_no_frame(some: Sample) -> None:
     async def main() -> None:
         async with battle() as the:
             it = Port(await the.process.console_port(), token="")
@@ -59,7 +63,7 @@ def test_the_largest_requests_to_the_operators_port_delay_no_frame() -> None:
                 "the whole call": (lambda: it.ask("GET", f"/api/calls/{call}"), 200),
                 "everything": (lambda: it.ask("GET", "/api/conversations/export"), 200),
             }  # fmt: skip
-            for what, (attack, status) in attacks.items():
+            for what, (attack, status) in some(attacks.items(), 3):
                 answers = await the.unharmed(what, functools.partial(twice, attack))
                 assert {answer.status for answer in answers} == {status}, f"{what}: {answers[0]}"
 
