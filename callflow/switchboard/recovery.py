@@ -44,7 +44,7 @@ _YOUNG_SECONDS: Final = 10.0
 
 
 class Recovery:
-    def __init__(self, history: History, *, reconcile_seconds: float = 60) -> None:
+    def __init__(self, history: History, *, reconcile_seconds: float) -> None:
         """`reconcile_seconds`: how often our calls are compared with the carriers' (0: never)."""
         self._history = history
         self._ownership = Ownership(history.database)

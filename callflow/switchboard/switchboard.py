@@ -54,7 +54,7 @@ class Switchboard:
         make_services: Callable[[Switchboard], CallServices],
         *,
         max_calls: int,
-        farewell_seconds: float = 8.0,
+        farewell_seconds: float,
         callers: CallerLimits | None = None,
     ) -> None:
         """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
