@@ -1,4 +1,4 @@
-"""How one call is conducted: what the settings of its number say, in the words of the rooms that act on them.
+"""How one call is conducted: the settings for its number, sorted by the packages that use them.
 
 `callflow.switchboard.call_configs` makes one for each profile. Nothing in here is specific to a carrier or an engine.
 """
@@ -16,34 +16,37 @@ from callflow.media.media_config import MediaConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallConfig:
+    """The config of one call."""
+
     agent: AgentConfig
     media: MediaConfig
     clips: Mapping[str, Clip]
     """Our own recorded sentences, by name, in the language of this call."""
     deadline_seconds: Mapping[str, float]
-    """By the names in `callflow.call.machine.DEADLINES`."""
+    """Seconds, by the names in `callflow.call.machine.DEADLINES`."""
     profile: str
     """The profile of the number that was dialled; "": it has none."""
     kept: Mapping[str, Any]
-    """What operators had changed when the call began, by names of settings: it goes on under it after a crash, too."""
+    """Settings that operators had changed when the call began, by name. They hold for the whole call, also when another
+    process goes on with it."""
 
     record: bool
     """The call is recorded, in stereo, from its first sound on."""
     record_after_opening: bool
-    """Not before the protected sentence was heard in full: it says so."""
+    """The recording begins when the protected greeting, which announces it, was heard in full."""
 
     engine_tries: int
-    """New sessions of the engine that are tried after one broke."""
+    """How many new sessions of the engine are tried after one was lost."""
     stream_tries: int
-    """New media streams that are tried after one was lost."""
+    """How many new media streams are tried after one was lost."""
 
     tool_timeout_seconds: float
     tool_filler_after_ms: int
-    """After so long the agent says that it is still busy with a tool."""
+    """Milliseconds after which the agent says that it is still busy with a tool."""
 
     dtmf_pause_seconds: float
-    """After the last digit, before the digits go to the agent."""
+    """Seconds after the last digit, before the digits go to the agent."""
     dtmf_end: str
     """The digit that ends an entry at once; "": none does."""
     dtmf_sensitive: bool
-    """Digits are given to the agent and written down nowhere."""
+    """Digits are given to the agent, and written down nowhere."""

@@ -1,4 +1,4 @@
-"""What all calls share: made once, by the composition root."""
+"""What all calls share. The composition root (`callflow/app.py`) makes it once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from callflow.journal.redaction import Redactor
 
 @dataclass(frozen=True, slots=True)
 class CallServices:
+    """What a call needs and does not own."""
+
     journal: Journal
     live: LiveFeed
     config: Callable[[str, Mapping[str, Any] | None], CallConfig]
-    """How a call to this number is to be conducted; with what operators kept when it began, or None: keep now."""
+    """Returns how a call to this number is conducted. The second argument: settings that operators had changed when the
+    call began, by name; None: those that are changed now."""
     make_toolbox: MakeToolbox
     stream_tokens: StreamTokens
     journal_seconds: float
-    """How long a step waits for its record; then it goes on, loudly."""
+    """How long a step waits until it is in the journal; then the call goes on, with an error in the log."""
     address: Callable[[], str]
-    """Our public address, http or https, without a path."""
+    """Returns our public address, http or https, without a path."""
     now: Callable[[], float]
-    """Unix time, for the record."""
+    """Returns Unix time in seconds, for the journal."""
     outlive: Callable[[Coroutine[Any, Any, None]], object]
-    """Run something that must be finished although its call is over; bounded by its own deadlines."""
+    """Runs something that has to be finished although its call is over. It must be bounded in time by itself."""
     number: Callable[[str], str]
-    """A telephone number in its one form; what is none, as it is."""
+    """Returns a telephone number in its international form; a text that is no number, as it is."""
     redact: Redactor
-    """Takes out of the record what nobody is to read."""
+    """Takes private data out of what is written into the journal."""
     recordings: Path
     """The folder of the recordings."""

@@ -1,8 +1,11 @@
 """The tokens in the paths of media sockets.
 
-A token is HMAC-SHA256 over (call, ordinal) under a secret that is kept in the data folder: it can be made again after a
-restart and is never stored. It stands in the path because carriers drop or mangle query strings, and it names its call,
-so that finding the call and comparing the secret part are two things, the second in constant time.
+A token is HMAC-SHA256 over (call, ordinal) under a secret in the data folder: it can be made again after a restart, and
+is never stored. It is in the path because carriers drop or change query strings. It names its call, so that the call is
+looked up by its id, and the secret part is only compared, in constant time.
+
+This is not itsdangerous' `Signer`, although that makes the same signature: it also accepts three other spellings of each
+one (base64 leaves two bits of the last character unused), so the whole token would have to be compared all the same.
 """
 
 from __future__ import annotations
@@ -26,18 +29,23 @@ _SECRET_BYTES = 32
 
 
 class StreamToken(NamedTuple):
+    """What a token is for."""
+
     call: str
     ordinal: int
-    """Which of the call's streams."""
+    """Which of the call's streams, from 1."""
 
 
 class StreamTokens:
+    """Makes and reads the tokens of one data folder."""
+
     def __init__(self, secret: bytes) -> None:
+        """`secret`: 32 bytes."""
         self._secret = secret
 
     @classmethod
     def in_folder(cls, folder: Path) -> StreamTokens:
-        """The secret of this data folder, made on first use, readable by its owner only.
+        """Use the secret of this data folder. It is made on first use, and only its owner can read it.
 
         Raises OSError where the folder cannot be written.
         """
@@ -52,15 +60,15 @@ class StreamTokens:
         return cls(secret)
 
     def path_token(self, call: str, ordinal: int) -> str:
-        """url-safe, about 80 characters. `call` is a UUID."""
+        """Make the token of a stream, about 80 characters that are safe in a path. `call`: a UUID."""
         return f"{UUID(call).hex}.{ordinal}.{self._mac('path', call, ordinal)}"
 
     def header_token(self, call: str, ordinal: int) -> str:
-        """A second secret for the same stream, for carriers that send one in a header."""
+        """Make a second secret of the same stream, for carriers that send one in a header: 43 characters."""
         return self._mac("header", call, ordinal)
 
     def read(self, token: str) -> StreamToken:
-        """Which stream a path token is for. Raises Refused unless it is one of ours."""
+        """Return the stream that a path token is for. Raises Refused unless it is one of ours."""
         try:
             given = token.encode()
             name, number, _ = token.split(".")
@@ -78,7 +86,7 @@ class StreamTokens:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """All of it or nothing, and never over what is there: two servers may start in the same folder at the same time."""
+    """Write the file whole, and never over another: two servers may start in the same folder at the same time."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # readable by its owner only
     try:
         with os.fdopen(handle, "wb") as file:

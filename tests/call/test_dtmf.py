@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.call.dtmf import KeyBuffer, Source, key_rate_limit
+from callflow.call.dtmf import MASK, DtmfCollector, KeyBuffer, Source, key_rate_limit
+from callflow.contracts.events import CarrierNotice, Dtmf, Event
 from callflow.contracts.rate_limit import RateLimit
 
 
@@ -126,3 +128,94 @@ def test_after_a_flood_keys_are_taken_again() -> None:
     taken(keys, *[1.0] * 1000)
     assert not keys.take(1.0)
     assert keys.take(1.1)
+
+
+# What the caller of a call types
+
+
+class Typing:
+    """A collector, whose timers are a loop's."""
+
+    def __init__(self, *, end: str = "#", pause_seconds: float = 60.0, sensitive: bool = False) -> None:
+        self.entries: list[str] = []
+        self.dropped = 0
+        self.collector = DtmfCollector(
+            "c1",
+            end=end,
+            pause_seconds=pause_seconds,
+            sensitive=sensitive,
+            entered=self.entries.append,
+            dropped=self.drop,
+        )
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+    def press(self, digits: str, source: Source = "stream", *, over: bool = False) -> list[Event | None]:
+        return [self.collector.receive(Dtmf(digit=digit, source=source), over=over) for digit in digits]
+
+
+def test_the_end_key_ends_an_entry_at_once_and_a_pause_ends_one_without_it() -> None:
+    async def main() -> None:
+        typing = Typing()
+        typing.press("12#")
+        assert typing.entries == [], "not within the same tick"
+        await asyncio.sleep(0.001)
+        assert typing.entries == ["12"]
+        typing = Typing(pause_seconds=0.02)
+        typing.press("34")
+        await asyncio.sleep(0.001)
+        assert typing.entries == []
+        await asyncio.sleep(0.05)
+        assert typing.entries == ["34"]
+
+    asyncio.run(main())
+
+
+def test_each_key_begins_the_pause_anew() -> None:
+    async def main() -> None:
+        typing = Typing(pause_seconds=0.05)
+        for digit in "123":
+            typing.press(digit)
+            await asyncio.sleep(0.03)
+        assert typing.entries == []
+        await asyncio.sleep(0.08)
+        assert typing.entries == ["123"]
+
+    asyncio.run(main())
+
+
+def test_what_may_be_written_down_of_a_key() -> None:
+    async def main() -> None:
+        assert Typing().press("7") == [Dtmf(digit="7", source="stream")]
+        assert Typing(sensitive=True).press("7") == [Dtmf(digit=MASK, source="stream")]
+        assert Typing().press("7", over=True) == [Dtmf(digit=MASK, source="stream")]
+        typing = Typing()
+        typing.press("7")
+        (second,) = typing.press("7", "")
+        assert isinstance(second, CarrierNotice), "the same press, from the other source"
+
+    asyncio.run(main())
+
+
+def test_keys_that_come_too_fast_are_dropped_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        typing = Typing()
+        seen = typing.press("1" * 200)
+        assert seen[:60] == [Dtmf(digit="1", source="stream")] * 60
+        assert (seen[-1], typing.dropped) == (None, seen.count(None))
+
+    asyncio.run(main())
+    assert sum("faster than anybody can type" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_after_closing_no_entry_is_told() -> None:
+    async def main() -> None:
+        typing = Typing(pause_seconds=0.0)
+        typing.press("1")
+        typing.collector.close()
+        typing.press("2#")
+        await asyncio.sleep(0.005)
+        assert typing.entries == []
+
+    asyncio.run(main())

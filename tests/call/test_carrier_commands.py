@@ -1,0 +1,148 @@
+"""Commands become requests under ids of their own; whatever comes of one is an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+import pytest
+
+from callflow.call.carrier_commands import CarrierCommands
+from callflow.call.stream_lease import StreamLease
+from callflow.call.stream_tokens import StreamTokens
+from callflow.contracts import commands, events
+from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
+from callflow.contracts.commands import Command, command_id
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.events import Event, LegIds
+
+
+CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
+IDS = LegIds("control", "leg")
+
+
+class FakeCarrier:
+    """Renders what it is told to into replies, and fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.renders: tuple[type[Command], ...] = ()
+        self.error: Exception | None = None
+        self.executed: list[CarrierRequest] = []
+
+    def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
+        rest = tuple(order for order in orders if not isinstance(order.command, self.renders))
+        return WebhookReply(b"over" if over else b"", rest=rest)
+
+    async def execute(self, order: CarrierRequest) -> None:
+        self.executed.append(order)
+        if self.error is not None:
+            raise self.error
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.carrier, self.posted = FakeCarrier(), list[Event]()
+        self.owned: list[str] = []
+        self.outliving = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        self.streams = StreamLease(CALL, StreamTokens(bytes(32)), lambda: "https://phone.example")
+        self.commands = CarrierCommands(
+            CALL, cast(Carrier, self.carrier), self.streams, post=self.posted.append, own=self.own, outlive=self.outlive
+        )
+
+    def own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.owned.append(name)
+        self.tasks.append(asyncio.ensure_future(work))
+
+    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+        self.outliving += 1
+        self.tasks.append(asyncio.ensure_future(work))
+
+    def request(self, command: Command, step: int = 3, ordinal: int = 0) -> CarrierRequest:
+        numbers = {"from_number": "+15550100001", "to_number": "+15550100002"}
+        return self.commands.request(command, step, ordinal, ids=IDS, **numbers)
+
+    async def sent(self, command: Command) -> list[Event]:
+        self.commands.send(self.request(command))
+        await asyncio.gather(*self.tasks)
+        return self.posted
+
+
+def play(main: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+    async def begin() -> None:
+        await main(Scene())
+
+    asyncio.run(begin())
+
+
+def test_the_id_of_a_request_follows_from_call_step_and_place() -> None:
+    scene = Scene()
+    one = scene.request(commands.Hangup(), 3, 1)
+    assert one.id == command_id(CALL, 3, 1) == scene.request(commands.Hangup(), 3, 1).id
+    assert len({scene.request(commands.Hangup(), step, place).id for step in range(3) for place in range(3)}) == 9
+    assert (one.call, one.ids, one.from_number, one.to_number) == (CALL, IDS, "+15550100001", "+15550100002")
+    assert (one.stream_url, one.stream_secret, one.stream_name) == ("", "", "")
+
+
+@pytest.mark.parametrize("command", [commands.Answer(), commands.StartStream()])
+def test_a_command_that_asks_for_a_stream_opens_another_one(command: Command) -> None:
+    scene = Scene()
+    first, second = scene.request(command), scene.request(command, 4)
+    assert (first.stream_name, second.stream_name) == ("stream-1", "stream-2")
+    assert "/media-stream/" in first.stream_url != second.stream_url
+    assert first.stream_secret != second.stream_secret
+
+
+def test_an_answer_that_is_repeated_is_the_same_command_for_the_same_stream() -> None:
+    scene = Scene()
+    first = scene.request(commands.Answer(), 2, 1)
+    scene.commands.answered_by = (2, 1)
+    again = scene.request(commands.Answer(again=True), 9, 0)
+    assert (again.id, again.stream_url) == (first.id, first.stream_url)
+
+
+def test_what_a_reply_carries_counts_as_done_and_the_rest_is_left() -> None:
+    scene = Scene()
+    scene.carrier.renders = (commands.Answer,)
+    requests = [scene.request(commands.Answer()), scene.request(commands.Speak(), 3, 1)]
+    reply = scene.commands.reply(events.CallInitiated(), requests, over=False)
+    assert list(reply.rest) == requests[1:]
+    assert scene.posted == [events.CommandDone(command="answer"), events.CallAnswered()]
+
+
+def test_a_reply_that_carries_nothing_posts_nothing() -> None:
+    scene = Scene()
+    requests = [scene.request(commands.Answer())]
+    assert scene.commands.reply(events.CallInitiated(), requests, over=True).body == b"over"
+    assert scene.posted == []
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [
+        (None, events.CommandDone(command="speak")),
+        (CarrierError("busy"), events.CommandFailed(command="speak", reason="busy")),
+        (
+            CarrierError("gone", gone=True),
+            events.CommandFailed(command="speak", gone=True, reason="gone"),
+        ),
+        (KeyError("ours"), events.CommandFailed(command="speak", reason="KeyError")),
+    ],
+)
+def test_whatever_comes_of_a_request_is_an_event(error: Exception | None, event: Event) -> None:
+    async def main(the: Scene) -> None:
+        the.carrier.error = error
+        assert await the.sent(commands.Speak()) == [event]
+        assert (the.owned, the.outliving) == (["speak"], 0)
+
+    play(main)
+
+
+@pytest.mark.parametrize("command", [commands.Hangup(), commands.Reject()])
+def test_the_end_of_a_call_is_sent_although_the_call_is_over(command: Command) -> None:
+    async def main(the: Scene) -> None:
+        await the.sent(command)
+        assert (the.owned, the.outliving, len(the.carrier.executed)) == ([], 1, 1)
+
+    play(main)

@@ -1,0 +1,97 @@
+"""The mailbox of a call: first come, first served, but for the end of the call."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from callflow.call import mailbox
+from callflow.call.mailbox import Mailbox
+from callflow.contracts import events
+from callflow.contracts.events import Event
+
+
+ENDS = (events.CallHangup(), events.HangupRequested())
+
+
+def order(box: Mailbox) -> list[Event]:
+    return [one.event for one in box.take_rest()]
+
+
+def test_events_are_taken_in_the_order_of_their_arrival() -> None:
+    async def main() -> None:
+        box, given = Mailbox(), [events.Dtmf(digit=digit) for digit in "123"]
+        for event in given:
+            box.put(event)
+        taken = [await box.next() for _ in given]
+        assert [one.event for one in taken if one] == given
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_the_call_goes_before_all_that_waits(end: Event) -> None:
+    box = Mailbox()
+    box.put(events.Dtmf(digit="1"))
+    box.put(end)
+    box.put(events.Dtmf(digit="2"))
+    assert order(box) == [end, events.Dtmf(digit="1"), events.Dtmf(digit="2")]
+
+
+def test_what_is_put_first_is_taken_first() -> None:
+    box = Mailbox()
+    box.put(events.Dtmf(digit="1"))
+    box.put(events.CallRecovered(), first=True)
+    assert order(box) == [events.CallRecovered(), events.Dtmf(digit="1")]
+    assert order(box) == [], "they were taken"
+
+
+def test_a_reply_stays_with_its_event() -> None:
+    async def main() -> None:
+        box = Mailbox()
+        reply = asyncio.get_running_loop().create_future()
+        box.put(events.CallAnswered(), reply)
+        taken = await box.next()
+        assert taken is not None
+        assert taken.reply is reply
+
+    asyncio.run(main())
+
+
+def test_a_full_mailbox_still_takes_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox, "_MOST", 2)
+    box = Mailbox()
+    for _ in range(2):
+        assert not box.is_full_for(events.Dtmf())
+        box.put(events.Dtmf())
+    assert box.is_full_for(events.Dtmf())
+    assert not any(box.is_full_for(end) for end in ENDS)
+
+
+def test_has_tells_kinds_apart() -> None:
+    box = Mailbox()
+    box.put(events.GoodbyeRequested())
+    assert box.has(events.GoodbyeRequested)
+    assert not box.has(events.HangupRequested)
+
+
+def test_next_waits_for_an_event_and_until_the_mailbox_is_closed() -> None:
+    async def main() -> None:
+        box = Mailbox()
+        waiting = asyncio.create_task(box.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        box.put(events.CallAnswered())
+        first = await waiting
+        assert first is not None
+        assert first.event == events.CallAnswered()
+        waiting = asyncio.create_task(box.next())
+        await asyncio.sleep(0)
+        box.close()
+        assert await waiting is None
+        box.put(events.Dtmf())
+        last = await box.next()
+        assert last is not None, "what came after closing is not lost"
+
+    asyncio.run(main())
