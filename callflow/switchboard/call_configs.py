@@ -25,7 +25,7 @@ from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime, prepare
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig
@@ -77,6 +77,7 @@ def call_config(
     Raises SettingsError when there are no clips in the language that the settings name.
     """
     engine = realtime_config(settings)
+    prepare(engine)
     announced = settings.record_announcement if settings.record else ""
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"

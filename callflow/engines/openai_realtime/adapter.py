@@ -36,7 +36,7 @@ from callflow.contracts.engine import (
 from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines.openai_realtime import event_summary, server_events
+from callflow.engines.openai_realtime import audio_format, event_summary, server_events
 from callflow.engines.openai_realtime.account import Account, open_socket
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.channel import Channel
@@ -58,6 +58,12 @@ _MOST_TYPES: Final = 200
 """Types of events that are counted separately."""
 _TURN_SECONDS: Final = 0.002
 """How long the events of one session may be handled before other calls get their turn on the event loop."""
+
+
+def prepare(config: RealtimeConfig) -> None:
+    """Load what sessions of this configuration need, so that no call waits for it; the first time takes about 0.1 s."""
+    if config.engine_audio == audio_format.PCM24:
+        audio_format.load()
 
 
 class OpenAIRealtime:

@@ -1,4 +1,4 @@
-"""The audio of one session, both ways: caller audio out to the server, the model's audio in, transcoded where it must be.
+"""The audio of one session: the caller's to the server, the model's to the call, transcoded where necessary.
 
 The telephone's format is µ-law at 8 kHz, and a session is asked for that. Caller audio waits in a bounded queue until
 the server has confirmed a format: audio that arrives earlier is read as the server's default format.
