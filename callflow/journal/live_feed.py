@@ -1,6 +1,6 @@
-"""What happens, told to whoever watches.
+"""The live feed: what happens to the calls, told to those who watch at that moment. Nothing is kept.
 
-Never a reason to wait: a slow watcher loses the oldest news, and can see how many.
+Telling never waits: a slow watcher loses the oldest news, and can see how many.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from callflow.journal import notes
+from callflow.journal.notes import Note, UnknownNote
+
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
@@ -19,7 +22,14 @@ class LiveEvent:
     """Unix time, seconds."""
     call: str
     kind: str
+    """`step`, or the kind of a note."""
     data: dict[str, Any] = field(default_factory=dict)
+    """Of a step: event, before, after, commands, cause and the numbers of both sides. Of a note: its fields."""
+
+    @property
+    def note(self) -> Note | UnknownNote | None:
+        """Read the note that it tells. None: it tells a step."""
+        return None if self.kind == "step" else notes.read({"event": self.kind, **self.data})
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""The record's part of `python server.py bench`: steps journalled, how long a step waits, search in many calls.
+"""The journal's part of `python server.py bench`: steps written, how long a step waits, search in many calls.
 
 In this process and on a database in a temporary folder; made-up words in the frequencies of a language.
 """
@@ -21,7 +21,8 @@ from callflow.history.projection import words_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import SEARCH, conversations, iso, items
-from callflow.journal.journal import BEGAN, JournalEntry
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
 
 
 _CALLS: Final = 100
@@ -52,8 +53,8 @@ async def _journal(database: Database, seconds: float) -> dict[str, Any]:
     journal.open(database)
     names = [str(uuid.uuid4()) for _ in range(_CALLS)]
     for name in names:
-        event = {"event": BEGAN, "carrier": "telnyx", "from": "+15550100001", "to": "+15550100002"}
-        journal.note(JournalEntry(name, 0, time.time(), event))
+        note = notes.Began(carrier="telnyx", from_number="+15550100001", to_number="+15550100002")
+        journal.note(JournalEntry.of(note, call=name, at=time.time()))
     await journal.flushed()
     waits: list[float] = []
 
@@ -63,8 +64,8 @@ async def _journal(database: Database, seconds: float) -> dict[str, Any]:
         while time.monotonic() < until:
             step += 1
             if step % 5 == 0:
-                turn = {"event": "turn", "who": "agent", "item": f"item_{step}", "text": "So it is, as I said before."}
-                journal.note(JournalEntry(name, step, time.time(), turn))
+                turn = notes.Turn(who="agent", item=f"item_{step}", text="So it is, as I said before.")
+                journal.note(JournalEntry.of(turn, call=name, at=time.time(), step=step))
             began = time.monotonic()
             await journal.append(
                 JournalEntry(
@@ -87,7 +88,7 @@ async def _journal(database: Database, seconds: float) -> dict[str, Any]:
         "steps_per_second": round(steps / took),
         "step_wait_p50_ms": round(1000 * waits[len(waits) // 2], 1),
         "step_wait_p99_ms": round(1000 * waits[int(len(waits) * 0.99)], 1),
-        "records_lost": journal.counts["lost"],
+        "entries_lost": journal.counts["lost"],
     }
 
 

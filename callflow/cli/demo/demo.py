@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -30,8 +30,9 @@ from callflow.cli.demo.scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo.story import Caller, Outcome, Stage, Story, whole_call
 from callflow.cli.terminal import Screen
 from callflow.config.settings import Settings
-from callflow.contracts import errors
+from callflow.contracts import errors, events
 from callflow.history.history import History
+from callflow.journal import notes
 from callflow.journal.live_feed import LiveEvent, LiveFeed
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
@@ -266,7 +267,7 @@ def _record(story: Story, out: Path) -> Path | None:
 
 
 def _ended(news: list[LiveEvent]) -> bool:
-    return any(one.kind == "ended" for one in news)
+    return any(one.kind == notes.Ended.kind for one in news)
 
 
 async def _watch(watcher: Any, news: list[LiveEvent], tell: Teller) -> None:
@@ -279,65 +280,76 @@ async def _watch(watcher: Any, news: list[LiveEvent], tell: Teller) -> None:
 
 def _line(one: LiveEvent) -> tuple[str, str] | None:
     """Who and what, for the news that a person wants to follow."""
-    data = one.data
-    match one.kind:
-        case "step" if data["event"]["event"] == "call_initiated":
-            return "line", f"rings: {data['from_number']} calls {data['to_number']}"
-        case "step" if data["before"] != data["after"]:
-            why = f" ({data['cause']})" if data["after"] == "hangup" else ""
-            return "line", f"{data['before']} → {data['after']}{why}"
-        case "turn":
-            return data["who"], f"“{data['text']}”"
-        case "interrupted":
-            heard = sum(cut["heard_ms"] for cut in data["cuts"]) / 1000
-            received = sum(cut["received_ms"] for cut in data["cuts"]) / 1000
-            words = " ".join(cut["heard_text"] for cut in data["cuts"] if cut["heard_text"])
+    note = one.note
+    match note:
+        case None:
+            return _line_of_step(one.data)
+        case notes.Turn():
+            return note.who, f"“{note.text}”"
+        case notes.Interrupted():
+            heard = sum(cut.heard_ms for cut in note.cuts) / 1000
+            received = sum(cut.received_ms for cut in note.cuts) / 1000
+            words = " ".join(cut.heard_text for cut in note.cuts if cut.heard_text)
             return "interrupted", f"the caller had heard {heard:.1f} s of {received:.1f} s: “{words} …”"
-        case "filler":
-            return "agent", f"(fills the silence: {data['clip']})"
-        case "digits":
-            return "caller", f"has typed {data['digits']}"
-        case "engine_rotated":
-            return "line", f"the model's session was replaced by number {data['session']}"
-        case "protected":
-            return "line", f"protected sentence heard: {data['heard_ms']} of {data['of_ms']} ms"
-        case "step" if data["event"]["event"] == "tool_called":
-            return "agent", f"calls {data['event'].get('tool')}({data['event'].get('arguments')})"
-        case "step" if data["event"]["event"] == "tool_finished":
-            how = "answered in" if data["event"].get("ok", True) else "failed after"
-            return "line", f"{data['event'].get('tool')} {how} {data['event'].get('ms')} ms"
-        case "caller_speaks" | "agent_speaks":
-            return one.kind.removesuffix("_speaks"), "…"
+        case notes.Filler():
+            return "agent", f"(fills the silence: {note.clip})"
+        case notes.Digits():
+            return "caller", f"has typed {note.digits}"
+        case notes.EngineRotated():
+            return "line", f"the model's session was replaced by number {note.session}"
+        case notes.Protected():
+            return "line", f"protected sentence heard: {note.heard_ms} of {note.of_ms} ms"
+        case notes.CallerSpeaks():
+            return "caller", "…"
+        case notes.AgentSpeaks():
+            return "agent", "…"
     return None
 
 
-def _waits(news: list[LiveEvent]) -> list[dict[str, Any]]:
-    return [one.data for one in news if one.kind == "latency"]
+def _line_of_step(step: Mapping[str, Any]) -> tuple[str, str] | None:
+    event = step["event"]
+    name = event["event"]
+    if name == events.CallInitiated.name:
+        return "line", f"rings: {step['from_number']} calls {step['to_number']}"
+    if step["before"] != step["after"]:
+        why = f" ({step['cause']})" if step["after"] == "hangup" else ""
+        return "line", f"{step['before']} → {step['after']}{why}"
+    if name == events.ToolCalled.name:
+        return "agent", f"calls {event.get('tool')}({event.get('arguments')})"
+    if name == events.ToolFinished.name:
+        how = "answered in" if event.get("ok", True) else "failed after"
+        return "line", f"{event.get('tool')} {how} {event.get('ms')} ms"
+    return None
+
+
+def _waits(news: list[LiveEvent]) -> list[notes.Latency]:
+    return [note for one in news if isinstance(note := one.note, notes.Latency)]
 
 
 _WATERFALL_COLUMNS = 76
 _PARTS = (("noticed", "detection_ms"), ("model", "engine_ms"), ("Callflow", "own_ms"), ("carrier", "carrier_ms"))
 
 
-def _waterfall(waits: list[dict[str, Any]]) -> Table:
+def _waterfall(waits: list[notes.Latency]) -> Table:
     """How long the caller waited for each answer, from their last word to the first sound, and for what."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="")
     for name in ("answer", *(part for part, _ in _PARTS), "in all", ""):
         table.add_column(name, justify="left" if not name else "right", style="dim" if not name else "")
-    longest = max(wait["total_ms"] for wait in waits)
+    longest = max(wait.total_ms for wait in waits)
     for number, wait in enumerate(waits, 1):
         bar = "".join(
-            shade * round(20 * wait[key] / max(longest, 1)) for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
+            shade * round(20 * getattr(wait, key) / max(longest, 1))
+            for shade, (_, key) in zip("░█▓▒", _PARTS, strict=True)
         )
-        figures = [f"{wait[key]} ms" for _, key in _PARTS]
-        table.add_row(str(number), *figures, f"{wait['total_ms']} ms", bar)
+        figures = [f"{getattr(wait, key)} ms" for _, key in _PARTS]
+        table.add_row(str(number), *figures, f"{wait.total_ms} ms", bar)
     return table
 
 
-def _waits_in_words(waits: list[dict[str, Any]]) -> str:
+def _waits_in_words(waits: list[notes.Latency]) -> str:
     """The same where a table has no room."""
     return "\n".join(
-        f"{number}. {wait['total_ms']} ms: " + ", ".join(f"{name} {wait[key]}" for name, key in _PARTS)
+        f"{number}. {wait.total_ms} ms: " + ", ".join(f"{name} {getattr(wait, key)}" for name, key in _PARTS)
         for number, wait in enumerate(waits, 1)
     )
 
@@ -346,7 +358,7 @@ def _report(
     console: Screen,
     warnings: list[str],
     outcome: Outcome,
-    waits: list[dict[str, Any]],
+    waits: list[notes.Latency],
     kept: Path | None,
     drawn: Path | None,
 ) -> None:

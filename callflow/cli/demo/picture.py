@@ -13,7 +13,7 @@ from typing import Final
 
 from callflow.cli import output_file
 from callflow.cli.demo.story import Story
-from callflow.cli.picture.data import Note, picture_of
+from callflow.cli.picture.data import Told, picture_of
 from callflow.cli.picture.drawing import draw
 from callflow.contracts import printable
 from callflow.journal.live_feed import LiveEvent
@@ -63,7 +63,7 @@ class Artist:
             path = Path(folder) / "call.wav"
             story.phone.write_wav(path)
             recording = io.BytesIO(path.read_bytes())
-        return draw(picture_of([_note(one) for one in news], [(began, recording)], made_by=self._made_by))
+        return draw(picture_of([_told(one) for one in news], [(began, recording)], made_by=self._made_by))
 
 
 def _beside(recording: Path) -> Path:
@@ -74,5 +74,5 @@ def _beside(recording: Path) -> Path:
     return _NAME if is_device else recording.with_suffix(".svg")
 
 
-def _note(one: LiveEvent) -> Note:
+def _told(one: LiveEvent) -> Told:
     return one.at, one.data["event"] if one.kind == "step" else {"event": one.kind, **one.data}

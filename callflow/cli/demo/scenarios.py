@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from callflow.cli.arguments import SCENARIOS as STORIES
 from callflow.cli.demo.story import Story
+from callflow.journal import notes
 from callflow.sandbox import voices
 from callflow.sandbox.openai_realtime.script import Call as ToolCall
 from callflow.sandbox.openai_realtime.script import Say, Turn
@@ -83,7 +84,7 @@ async def tools(story: Story) -> None:
     phone, expect = story.phone, story.outcome.expect
     order = Turn((Say(*story.line("agent/lookup")), ToolCall("track_order", {"order": "4711"}, "call_order")))
     await story.say("caller/order", order, Turn.voice("agent/looking"), Turn.voice("agent/order"))
-    await story.until(lambda: story.happened("filler_wish") or story.answers("call_order"), "the tool's answer")
+    await story.until(lambda: story.answers("call_order"), "the tool's answer")
     await story.until(lambda: story.answers("call_order"), "the tool's answer")
     await story.until(lambda: story.said("agent/order"), "the answer to the caller")
     await phone.hears_silence(700, story.seconds)
@@ -124,7 +125,7 @@ async def engine_drop(story: Story) -> None:
     expect("the call went through recovering and back", story.passed("streaming", "recovering", "streaming"))
     expect("the caller was never without a sound for 3 s", quiet < 3.0)
     expect("the new session was told what had been said", voices.TEXTS["caller/hours"] in texts)
-    expect("in between it heard that we are there", story.happened("filler"))
+    expect("in between it heard that we are there", story.noted(notes.Filler))
     expect("nobody greeted a second time", story.count_said("agent/greeting") == 1)
     story.outcome.figures.append(("longest silence while the model was away", f"{quiet:.1f} s"))
     await story.say("caller/thanks", Turn.voice("agent/goodbye"))
@@ -139,7 +140,7 @@ async def rotation(story: Story) -> None:
     await phone.hears(0.8, story.seconds)
     await phone.hears_silence(700, story.seconds)
     heard = phone.loud_ms()
-    await story.until(lambda: story.happened("engine_rotated"), "the change of sessions")
+    await story.until(lambda: story.noted(notes.EngineRotated), "the change of sessions")
     await asyncio.sleep(0.3)
     expect("the caller heard nothing of it", phone.loud_ms() == heard)
     expect("the new session was open before the old one was left", story.overlapped(0, 1))

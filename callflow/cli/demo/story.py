@@ -11,15 +11,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from callflow.journal import notes
 from callflow.journal.live_feed import LiveEvent
+from callflow.journal.notes import Note
 from callflow.media.g711 import pcm16_to_ulaw
 from callflow.sandbox import telnyx, twilio, voices
 from callflow.sandbox.common.phone import Phone, loud_bytes
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.openai_realtime.script import Script, Turn
 
+
+N = TypeVar("N", bound=Note)
 
 _STEP_SECONDS = 12.0
 """No step of the story takes longer, unless the caller speaks longer."""
@@ -184,24 +188,32 @@ class Story:
         """The words of a recording, and the recording."""
         return voices.TEXTS[name], voices.load(name)
 
-    def happened(self, kind: str) -> list[dict[str, Any]]:
-        return [one.data for one in self.news if one.kind == kind]
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The machine's steps, as the live feed tells them."""
+        return [one.data for one in self.news if one.kind == "step"]
+
+    def noted(self, kind: type[N]) -> list[N]:
+        """The notes of that kind."""
+        return [note for one in self.news if isinstance(note := one.note, kind)]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The machine's events of that name."""
-        return [step["event"] for step in self.happened("step") if step["event"]["event"] == name]
+        return [step["event"] for step in self.steps if step["event"]["event"] == name]
 
     def passed(self, *states: str) -> bool:
         """Whether the call went through these states, one after another."""
-        path = [step["before"] for step in self.happened("step")] + [self.happened("step")[-1]["after"]]
+        path = [step["before"] for step in self.steps] + [self.steps[-1]["after"]]
         changes = [state for n, state in enumerate(path) if n == 0 or path[n - 1] != state]
         return any(tuple(changes[n : n + len(states)]) == states for n in range(len(changes)))
 
     def cause(self) -> str:
-        return str(self.happened("ended")[-1].get("cause", "")) if self.happened("ended") else ""
+        ended = self.noted(notes.Ended)
+        return ended[-1].cause if ended else ""
 
     def count_said(self, name: str) -> int:
-        return sum(1 for turn in self.happened("turn") if turn["who"] == "agent" and turn["text"] == voices.TEXTS[name])
+        turns = self.noted(notes.Turn)
+        return sum(1 for turn in turns if turn.who == "agent" and turn.text == voices.TEXTS[name])
 
     def said(self, name: str) -> bool:
         """Whether the agent has begun to say that line, and the caller to hear it."""
@@ -209,7 +221,7 @@ class Story:
 
     def was_understood(self, words: str) -> bool:
         """Whether these words of the caller have reached the model and came back as a turn of the conversation."""
-        return any(turn["who"] == "caller" and turn["text"] == words for turn in self.happened("turn"))
+        return any(turn.who == "caller" and turn.text == words for turn in self.noted(notes.Turn))
 
     def model_hears(self) -> bool:
         """Whether the caller's audio arrives at the model."""
@@ -229,8 +241,8 @@ class Story:
         return self.realtime.sessions[self._sessions :]
 
     @property
-    def cuts(self) -> list[dict[str, Any]]:
-        return [cut for data in self.happened("interrupted") for cut in data["cuts"]]
+    def cuts(self) -> list[notes.Cut]:
+        return [cut for note in self.noted(notes.Interrupted) for cut in note.cuts]
 
     def truncations(self) -> list[tuple[float, float]]:
         """For each interrupted item: what the model was told of it, and how much of its recording came out of the
@@ -278,14 +290,14 @@ class Story:
         return max(longest, until - start)
 
     def record(self) -> str:
-        """All that was told of the call, as it would be written down."""
+        """All that was told of the call, as it would be written into the journal."""
         return json.dumps([one.data for one in self.news], default=str)
 
     def _measure(self) -> None:
-        ended = (self.happened("ended") or [{}])[-1]
-        if ended.get("first_word_ms") is not None:
-            self.outcome.figures.append(("answer to first word", f"{ended['first_word_ms']:.0f} ms"))
-        self.outcome.figures.append(("caller frames passed on", str(ended.get("frames_in", 0))))
+        ended = (self.noted(notes.Ended) or [notes.Ended()])[-1]
+        if ended.first_word_ms is not None:
+            self.outcome.figures.append(("answer to first word", f"{ended.first_word_ms:.0f} ms"))
+        self.outcome.figures.append(("caller frames passed on", str(ended.frames_in)))
 
 
 def _heard_ms(ear: bytes, audio: bytes) -> float:
@@ -316,10 +328,10 @@ async def whole_call(story: Story, caller: Caller) -> None:
     expect("the caller was answered", story.heard_of("agent/hours", asked))
 
     broke_in = time.monotonic()
-    cuts = len(story.happened("interrupted"))
+    cuts = len(story.noted(notes.Interrupted))
     answer = Turn.voice("agent/tomorrow")
     await story.speak(caller.interruption, caller.words["interruption"], answer, wait=False)
-    await story.until(lambda: len(story.happened("interrupted")) > cuts, "the interruption")
+    await story.until(lambda: len(story.noted(notes.Interrupted)) > cuts, "the interruption")
     stopped = time.monotonic()
     await phone.spoken(story.seconds)
     expect("the agent stopped when it was interrupted", phone.loud_ms(stopped + 0.1, stopped + 0.4) < 40)

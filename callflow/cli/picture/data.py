@@ -1,4 +1,4 @@
-"""What a picture of a call shows: read from the notes about the call, and from its recording."""
+"""What a picture of a call shows: read from its journal, and from its recording."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any, BinaryIO, Final
 
 from callflow.agent.conversation import Turn
 from callflow.cli.picture.drawing import COLUMNS, CallPicture, Exchange, Wait, Words
-from callflow.contracts import printable
+from callflow.contracts import events, printable
 from callflow.contracts.hangup_causes import why
+from callflow.journal import aliases, notes
+from callflow.journal.notes import Note, UnknownNote
 
 
 _MOST_EXCHANGES: Final = 40
 _MOST_TEXT: Final = 400
 """Characters of one turn, or of either part of one that was cut off."""
-Note = tuple[float, Mapping[str, Any]]
-"""When, in Unix time, and the event of a journal's record."""
+Told = tuple[float, Mapping[str, Any]]
+"""When, in Unix time (seconds), and the event or note of a journal entry, as plain data."""
 Part = tuple[float, BinaryIO]
 """A recording of the call, as WAV, and the Unix time of its first sample. A call has several after a server died."""
 
@@ -32,7 +34,7 @@ class _Said:
     text: str = ""
     is_whole: bool = True
     wait: Wait | None = None
-    cut: dict[str, Any] | None = None
+    cut: notes.Cut | None = None
     cut_at: float = 0.0
     by_caller: bool = False
     heard_ms: int = 0
@@ -52,8 +54,8 @@ class _Said:
             return Words(at, heard, unheard, ended, heard_ms=self.played_ms)
         return Words(
             at,
-            _end(self.cut["heard_text"]),
-            _beginning(self.cut["unheard_text"]),
+            _end(self.cut.heard_text),
+            _beginning(self.cut.unheard_text),
             round(self.cut_at - zero, 3),
             self.by_caller,
             self.heard_ms,
@@ -61,11 +63,11 @@ class _Said:
         )
 
 
-def picture_of(notes: Iterable[Note], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
+def picture_of(told: Iterable[Told], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
     """The axis begins with the first part of the recording. Raises wave.Error or EOFError."""
     seconds, caller, agent = loudness(parts)
     reader = _Reader(parts[0][0])
-    for at, event in notes:
+    for at, event in told:
         reader.read(at, event)
     exchanges = reader.exchanges()
     return CallPicture(
@@ -133,55 +135,62 @@ class _Reader:
         self._lost = False
 
     def read(self, at: float, event: Mapping[str, Any]) -> None:
-        match event:
-            case {"event": "began", "carrier": str(carrier)}:
-                self.carrier = carrier
-            case {"event": "caller_speaks"}:
+        event = aliases.event(dict(event))
+        if event.get("event") in events.KINDS:
+            self._event(at, event)
+        else:
+            self._read_note(at, notes.read(event))
+
+    def _read_note(self, at: float, note: Note | UnknownNote) -> None:
+        match note:
+            case notes.Began() if note.carrier:
+                self.carrier = note.carrier
+            case notes.CallerSpeaks():
                 self._spoke = at if self._spoke is None else self._spoke
-            case {"event": "turn", "who": "caller", "text": str(text)}:
-                begins = min(self._spoke or at, at - event.get("ago_ms", 0) / 1000)
-                self._caller.append(Words(self._at(begins), _beginning(text)))
+            case notes.Turn(who="caller"):
+                begins = min(self._spoke or at, at - note.ago_ms / 1000)
+                self._caller.append(Words(self._at(begins), _beginning(note.text)))
                 self._spoke = None
-            case {"event": "turn", "who": "agent", "item": str(item), "text": str(text)}:
-                said = self._item(item, at - event.get("ago_ms", 0) / 1000)
-                said.text, said.is_whole = text, bool(event.get("whole", True))
-            case {"event": "heard", "item": str(item), "ms": int(ms)}:
-                said = self._item(item, at - ms / 1000)
-                said.played_ms = max(said.played_ms, ms)
-            case {"event": "latency", "item": str(item)}:
-                parts = (event["detection_ms"], event["engine_ms"], event["own_ms"], event["carrier_ms"])
-                self._item(item, at).wait = Wait(*parts)
-            case {"event": "interrupted" | "cut_off", "cuts": list(cuts)}:
-                for cut in cuts:
-                    self._cut(at, cut, bool(event.get("by_caller")), late=event["event"] == "cut_off")
-            case _:
-                self._happened(at, event)
+            case notes.Turn(who="agent"):
+                said = self._item(note.item, at - note.ago_ms / 1000)
+                said.text, said.is_whole = note.text, note.whole
+            case notes.Heard():
+                said = self._item(note.item, at - note.ms / 1000)
+                said.played_ms = max(said.played_ms, note.ms)
+            case notes.Latency():
+                parts = (note.detection_ms, note.engine_ms, note.own_ms, note.carrier_ms)
+                self._item(note.item, at).wait = Wait(*parts)
+            case notes.Interrupted() | notes.CutOff():
+                for cut in note.cuts:
+                    self._cut(at, cut, note.by_caller, late=isinstance(note, notes.CutOff))
+            case notes.Ended() if not self.ended:
+                self.ended = why(note.cause, None)
+            case notes.Digits():
+                self._caller.append(Words(self._at(at), _beginning(f"keys: {note.digits}"), is_note=True))
+            case notes.Filler() | notes.Clip():
+                self._note(at, f"a recorded sentence: {note.clip.replace('-', ' ')}")
+            case notes.EngineRotated():
+                self._note(at, "the model's session is replaced")
 
-    def _cut(self, at: float, cut: dict[str, Any], by_caller: bool, *, late: bool) -> None:
+    def _cut(self, at: float, cut: notes.Cut, by_caller: bool, *, late: bool) -> None:
         """`late`: it is told afterwards, perhaps by another process, that the line broke."""
-        if late and cut["item"] in self._items:
-            at = min(at, min(self._items[cut["item"]].begins) + cut["heard_ms"] / 1000)
-        said = self._item(cut["item"], at - cut["heard_ms"] / 1000)
+        if late and cut.item in self._items:
+            at = min(at, min(self._items[cut.item].begins) + cut.heard_ms / 1000)
+        said = self._item(cut.item, at - cut.heard_ms / 1000)
         said.cut, said.cut_at, said.by_caller = cut, at, by_caller
-        said.heard_ms += cut["heard_ms"]
-        said.of_ms += cut["received_ms"]
+        said.heard_ms += cut.heard_ms
+        said.of_ms += cut.received_ms
 
-    def _happened(self, at: float, event: Mapping[str, Any]) -> None:
+    def _event(self, at: float, event: Mapping[str, Any]) -> None:
         match event:
-            case {"event": "call_hangup" | "ended", "cause": str(cause)} if not self.ended:
+            case {"event": "call_hangup", "cause": str(cause)} if not self.ended:
                 self.ended = why(cause, event.get("source"))
-            case {"event": "digits", "digits": str(digits)}:
-                self._caller.append(Words(self._at(at), _beginning(f"keys: {digits}"), is_note=True))
-            case {"event": "filler" | "clip", "clip": str(clip)}:
-                self._note(at, f"a recorded sentence: {clip.replace('-', ' ')}")
             case {"event": "engine_lost"}:
                 self._lost = True
                 self._note(at, "the model's connection is lost")
             case {"event": "engine_ready"} if self._lost:
                 self._lost = False
                 self._note(at, "another session of the model takes over")
-            case {"event": "engine_rotated"}:
-                self._note(at, "the model's session is replaced")
             case {"event": "tool_called", "tool": str(tool)}:
                 self._note(at, f"calls {tool}")
             case {"event": "tool_finished", "tool": str(tool)}:
