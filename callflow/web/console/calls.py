@@ -42,12 +42,14 @@ def add_calls(
     @app.get("/api/calls")
     async def calls() -> dict[str, Any]:
         """List the live calls, and the ids of the newest calls of the history, newest last."""
-        recorded = journal.calls()
+        newest = journal.calls()
         if history.is_readable and not journal.trouble:
             rows = await history.store.find(Query(limit=100))
             names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
-            recorded = [*names, *(name for name in recorded if name not in names)]  # those are written in a moment
-        return {"live": [call.describe() for call in switchboard().calls], "recorded": recorded}
+            newest = [*names, *(name for name in newest if name not in names)]  # those are written in a moment
+        live = [call.describe() for call in switchboard().calls]
+        # `recorded` is the name of before: the same list, for one more version.
+        return {"live": live, "history": newest, "recorded": newest}
 
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> Response:
@@ -96,8 +98,9 @@ def _no_call(call: str) -> Response:
 
 
 def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
-    records = [dataclasses.asdict(entry) for entry in entries]
-    return json_response({"call": call, "records": records, "conversation": conversation})
+    told = [dataclasses.asdict(entry) for entry in entries]
+    # `records` is the name of before: the same list, for one more version.
+    return json_response({"call": call, "entries": told, "records": told, "conversation": conversation})
 
 
 def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
