@@ -99,7 +99,7 @@ class Battle:
                 await asyncio.sleep(0.02)  # another process has no event for us
                 answer = await client.get(f"{base}/api/calls/{call}")
                 if answer.status_code == 200 and answer.json()["conversation"]:
-                    kinds = {record["event"]["event"] for record in answer.json()["records"]}
+                    kinds = {record["event"]["event"] for record in answer.json()["entries"]}
 
     async def raw(self, data: bytes, *, answer: bool = True) -> bytes:
         """Bytes to the carriers' port; what came back."""

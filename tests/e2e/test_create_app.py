@@ -103,7 +103,7 @@ def test_beside_the_public_app_the_console_asks_for_its_token(tmp_path: Path) ->
             assert refused.status_code == 401
             (name,) = (await ask.get("/api/calls", headers=BEARER)).json()["recorded"]
             told = (await ask.get(f"/api/calls/{name}", headers=BEARER)).json()
-            assert told["records"][0]["event"]["event"] == "began"
+            assert told["entries"][0]["event"]["event"] == "began"
             assert (await ask.get("/tools", headers=BEARER)).status_code == 200
 
     run(main())

@@ -285,7 +285,7 @@ def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -> None
                 answer = await client.get(f"/api/calls/{name}")
                 assert answer.status_code == 200, f"{name} is listed, and denied"
                 told = answer.json()
-                assert (told["call"], told["records"]) == (name, [])
+                assert (told["call"], told["entries"], told["records"]) == (name, [], [])
                 assert told["conversation"]["ended_because"] == why
             assert (await client.get("/api/calls/MZold")).status_code == 404
             table = (await client.get("/api/conversations/export?format=csv")).text.splitlines()

@@ -93,7 +93,7 @@ class Places:
             assert len(
                 (await asked(self.mcp, "get_conversation_details", streamSid=row["stream_sid"]))["items"]
             ) == len(stream["items"])
-            self._compare_notes(full, whole["records"], steps)
+            self._compare_notes(full, whole["entries"], steps)
             all_.append(full)
         return all_
 

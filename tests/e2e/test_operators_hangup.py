@@ -87,7 +87,7 @@ def test_the_caller_hears_a_goodbye_first(body: Any) -> None:
             assert len(the.actions("hangup")) == 1
             answer = await hang_up(it, name, body)
             assert (answer.status, answer.json()["error"]) == (409, "This call is over already.")
-            told = (await it.ask("GET", f"/api/calls/{name}")).json()["records"]
+            told = (await it.ask("GET", f"/api/calls/{name}")).json()["entries"]
             assert [each["event"]["by"] for each in told if each["event"]["event"] == "goodbye_requested"] == [
                 "operator"
             ]

@@ -47,9 +47,7 @@ def add_calls(
             rows = await history.store.find(Query(limit=100))
             names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             newest = [*names, *(name for name in newest if name not in names)]  # those are written in a moment
-        live = [call.describe() for call in switchboard().calls]
-        # `recorded` is the name of before: the same list, for one more version.
-        return {"live": live, "history": newest, "recorded": newest}
+        return {"live": [call.describe() for call in switchboard().calls], "recorded": newest}
 
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> Response:
