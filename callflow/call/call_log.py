@@ -55,13 +55,11 @@ class CallLog:
         self._lines: dict[str, RateLimit] = {}
         self._dropped = 0
 
-    def note(self, given: Note | UnknownNote | str, **fields: Any) -> None:
+    def note(self, note: Note | UnknownNote) -> None:
         """Write down something worth remembering that decides nothing.
 
-        `given`: the note; or, as before there were classes of notes, its kind, with its `fields`. What comes faster
-        than a conversation makes it (an engine that complains without end) is only counted.
+        What comes faster than a conversation makes it (an engine that complains without end) is only counted.
         """
-        note = notes.read({"event": given, **fields}) if isinstance(given, str) else given
         kind = note.kind
         if log.isEnabledFor(level := _level(kind)) and self._may_tell(kind):
             log.log(level, "call %s: %s", self._call, in_words(self._redacted(note)))

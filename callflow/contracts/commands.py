@@ -116,10 +116,6 @@ class AwaitGoodbye(LocalCommand):
     name: ClassVar[str] = "await_goodbye"
 
 
-LastWords = AwaitGoodbye
-"""The name of before, for modules that are being rewritten."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayClip(LocalCommand):
     """Say one of our own recorded sentences; it silences the agent for the rest of the call."""

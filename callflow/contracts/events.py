@@ -362,10 +362,6 @@ class CallRecovered(Event):
     """The other process let go of it at a moment of its own choice."""
 
 
-LastWordsHeard, LastWordsInterrupted = GoodbyeHeard, GoodbyeInterrupted
-"""Names of before, for modules that are being rewritten."""
-
-
 def to_record(event: Event) -> dict[str, Any]:
     """The event as plain data for the journal: its name, and every field that says something."""
     fields = dataclasses.asdict(event)
