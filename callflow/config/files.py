@@ -78,7 +78,7 @@ def toml(text: str, name: str, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line, what = toml_errors.told(text, error)
+        line, what = toml_errors.explain(text, error)
         problems.append(f"{name}, line {line}: {what}")
         return {}
 

@@ -35,9 +35,9 @@ class Numbers:
     def __init__(self, country: str = USUAL_COUNTRY) -> None:
         """`country`: whose numbers may be written without `+` and country code, as ISO 3166 (`US`, `DE`)."""
         self.country = country
-        self.plain("5550100002")  # loads the country's numbering plan now, and not in a call
+        self.normal("5550100002")  # loads the country's numbering plan now, and not in a call
 
-    def plain(self, given: str) -> str:
+    def normal(self, given: str) -> str:
         """Return the number as `+` and digits; of what is not a number, the text without the parts of a URI."""
         text = user_part(given[:_MOST].strip())
         number = _EXTENSION.sub("", text)
@@ -60,16 +60,16 @@ class Numbers:
                 return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
         return ""
 
-    def assumes(self, given: str) -> bool:
+    def assumes_country(self, given: str) -> bool:
         """Return whether a number is written without a country code, so that `country` decides what it is."""
         number = _EXTENSION.sub("", user_part(given[:_MOST].strip()))
         digits = [each for each in number if each.isdigit()]
         is_dialled = _DIALLED.fullmatch(number) is not None and len(digits) >= _SHORTEST_NATIONAL
         return is_dialled and not number.startswith(("+", "00"))
 
-    def told(self, given: str) -> str:
+    def e164_or_same(self, given: str) -> str:
         """Return the number as `+` and digits; what is not a number is returned unchanged."""
-        plain = self.plain(given)
+        plain = self.normal(given)
         return plain if plain.startswith("+") else given
 
 
@@ -84,7 +84,7 @@ def user_part(text: str) -> str:
     return f"{name.strip()};{extension}" if extension else name.strip()
 
 
-def is_like_one(given: str) -> bool:
+def looks_like_number(given: str) -> bool:
     """Return whether a text was meant as a telephone number, not as an extension or name: `+1555`, `1-800-FLOWERS`."""
     text = user_part(given.strip())
     if text.startswith("+") or re.search(r"\s", text):

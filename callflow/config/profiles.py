@@ -41,7 +41,7 @@ class Profiles:
 
         Raises SettingsError when `override` cannot be used.
         """
-        _, settings = self._by_number.get(self.numbers.plain(to_number), ("", self._settings))
+        _, settings = self._by_number.get(self.numbers.normal(to_number), ("", self._settings))
         if not override:
             return settings
         problems: list[str] = []
@@ -56,7 +56,7 @@ class Profiles:
 
     def name_for(self, to_number: str) -> str:
         """Return the name of the number's profile; "": it has none."""
-        return self._by_number.get(self.numbers.plain(to_number), ("", self._settings))[0]
+        return self._by_number.get(self.numbers.normal(to_number), ("", self._settings))[0]
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
         label = f"settings.toml, profile {display.key(name)[1:-1]}"
@@ -77,7 +77,7 @@ class Profiles:
         settings = _with(self._settings, wanted, label, problems)
         self.warnings += [f"{label}: {line}" for line in unused_settings.of_conduct(settings, wanted)]
         for number in self._listed(label, table.get(_NUMBERS), problems):
-            plain = self.numbers.plain(number)
+            plain = self.numbers.normal(number)
             owner = self._by_number.get(plain, (name, settings))[0]
             if owner != name:
                 problems.append(f"{label}: {number} belongs to profile {owner} already")
@@ -90,7 +90,7 @@ class Profiles:
             problems.append(f"{label}: numbers must list the numbers that it is for, {example}")
             return []
         odd = [each for each in listed if isinstance(each, bool) or not isinstance(each, str | int)]
-        odd += [each for each in listed if isinstance(each, str) and not self.numbers.plain(each)]
+        odd += [each for each in listed if isinstance(each, str) and not self.numbers.normal(each)]
         if odd:
             problems.append(f"{label}: numbers must list the numbers that it is for, each in quotes, {example}")
             return []
@@ -101,9 +101,9 @@ class Profiles:
 
     def _about(self, label: str, number: str) -> list[str]:
         """Return a warning for a number that no call will match, or that may not be the one that was meant."""
-        plain = self.numbers.plain(number)
+        plain = self.numbers.normal(number)
         if not plain.startswith("+") or not plain[1:].isdigit():
-            if phone_numbers.is_like_one(number):
+            if phone_numbers.looks_like_number(number):
                 what = f"{display.text(number)} is no telephone number that can be called, and no call will match it"
                 return [f"{label}: {what}; write it with + and its country code, such as +15550100002"]
         elif not phone_numbers.is_possible(plain):

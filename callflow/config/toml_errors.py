@@ -21,7 +21,7 @@ _TEXT: Final = "\"(?:[^\"\\\\\n]|\\\\.)*\"|'[^'\n]*'"
 _TRIPLE: Final = re.compile("\"\"\"|'''")
 
 
-def told(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
+def explain(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
     """Return the number of the wrong line, from 1, and what to do about it."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     place = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))

@@ -155,7 +155,7 @@ def numbers_like(number: str, country: str) -> list[str]:
     from callflow.config.phone_numbers import Numbers  # large tables: for those who search
 
     given = number.strip()
-    found = {given, Numbers(country).told(given)}
+    found = {given, Numbers(country).e164_or_same(given)}
     digits = "".join(each for each in given if each in "0123456789")
     if digits:
         found.add(f"+{digits.removeprefix('00')}")

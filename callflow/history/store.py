@@ -60,7 +60,7 @@ class Store:
         from callflow.config.phone_numbers import Numbers  # large tables: for those who search
 
         asked = (query.number, query.caller, query.called)
-        given = next((each for each in asked if Numbers(self.country).assumes(each)), "")
+        given = next((each for each in asked if Numbers(self.country).assumes_country(each)), "")
         if not given:
             return ""
         return (

@@ -167,9 +167,9 @@ class CallConfigs:
             rules = self._earlier.get(json.dumps(kept, sort_keys=True), rules)
         return rules.configs[rules.profiles.name_for(to_number)]
 
-    def number(self, told: str) -> str:
+    def number(self, given: str) -> str:
         """Return a telephone number as `+` and digits; what is not a number is returned unchanged."""
-        return self.rules.profiles.numbers.told(told)
+        return self.rules.profiles.numbers.e164_or_same(given)
 
     @property
     def warnings(self) -> list[str]:

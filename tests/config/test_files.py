@@ -248,7 +248,7 @@ def test_whatever_cannot_be_read_is_told_in_one_line(here: Here) -> None:
             try:
                 tomllib.loads(text)
             except tomllib.TOMLDecodeError as error:
-                line, what = toml_errors.told(text, error)
+                line, what = toml_errors.explain(text, error)
                 assert 1 <= line <= len(text.splitlines())
                 assert what
                 assert "\n" not in what
