@@ -1,0 +1,226 @@
+"""One call without a socket: events go in one at a time, and what it wants of its carrier comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from callflow.call import machine, mailbox
+from callflow.call.call import Call
+from callflow.call.restore import RestoredCall
+from callflow.call.services import CallServices
+from callflow.contracts import events
+from callflow.contracts.errors import CarrierError, Overloaded, Refused
+from callflow.contracts.events import LegIds
+from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
+
+
+NAME = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
+IDS = LegIds("control", "leg", "session")
+RINGS = events.CallInitiated(from_number="+15550100001", to_number="+15550100002")
+
+
+@dataclass
+class Stage:
+    call: Call
+    carrier: FakeCarrier
+    services: CallServices
+    running: asyncio.Task[None]
+
+    async def ask(self, event: events.Event) -> str:
+        """The body of the answer to a webhook."""
+        return (await asyncio.wait_for(self.call.request_reply(event), 5)).body.decode()
+
+    def happened(self) -> list[str]:
+        return events_of(self.call, self.services)
+
+
+@contextlib.asynccontextmanager
+async def stage(*can: str, restored: RestoredCall | None = None, **config: Any) -> AsyncIterator[Stage]:
+    carrier, shared = FakeCarrier(*can), services(**config)
+    call = Call(NAME, as_carrier(carrier), IDS, shared, restored=restored)
+    running = asyncio.create_task(call.run())
+    try:
+        yield Stage(call, carrier, shared, running)
+    finally:
+        call.post(events.CallHangup())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main())
+
+
+def test_a_call_that_rings_is_answered_and_its_numbers_are_known() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            assert await the.ask(RINGS) == "call_initiated"
+            await until(the.carrier.names)
+            assert the.carrier.names() == ["answer"]
+            assert the.carrier.executed[0].stream_url.startswith("wss://phone.example/media-stream/")
+            told = the.call.describe()
+            assert (told["from"], told["to"], told["state"]) == ("+15550100001", "+15550100002", the.call.model.state)
+            assert the.happened()[:2] == ["began", "call_initiated"]
+
+    play(main)
+
+
+def test_a_carrier_that_answers_in_its_reply_has_answered() -> None:
+    async def main() -> None:
+        async with stage("answers_in_reply") as the:
+            await the.ask(RINGS)
+            await until(lambda: the.call.model.state == machine.ANSWERED)
+            assert the.carrier.names() == []
+
+    play(main)
+
+
+def test_the_end_releases_everything_and_what_comes_later_is_only_written_down() -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with stage() as the:
+            await the.ask(RINGS)
+            assert await the.ask(events.CallHangup(cause="normal_clearing")) == "over call_hangup"
+            await asyncio.wait_for(the.running, 5)
+            assert machine.is_over(the.call.model)
+            assert the.happened()[-1] == "ended"
+            assert await the.ask(events.StreamAnnounced()) == "over stream_announced"
+            the.call.post(events.Dtmf(digit="7"))
+            assert the.happened()[-2:] == ["stream_announced", "dtmf"]
+            assert "7" not in str(the.services.journal.read(NAME)[-1].event), "nobody knows whose digit that was"
+        await until(lambda: asyncio.all_tasks() <= before)
+
+    play(main)
+
+
+def test_a_call_with_too_much_to_do_refuses_a_webhook_but_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            monkeypatch.setattr(mailbox, "_MOST", 0)
+            with pytest.raises(Overloaded):
+                the.call.request_reply(events.Dtmf(digit="1"))
+            assert await the.ask(events.CallHangup()) == "over call_hangup"
+
+    play(main)
+
+
+def test_a_fault_of_ours_ends_this_call_and_hangs_it_up(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            with mock.patch.object(machine, "take", side_effect=ZeroDivisionError):
+                assert await the.ask(RINGS) == "over call_initiated", "the sender is not kept waiting"
+            await asyncio.wait_for(the.running, 5)
+            await until(the.carrier.names)
+            assert (the.carrier.names(), the.call.model.cause) == (["hangup"], "our_fault")
+            assert the.happened()[-1] == "ended"
+
+    play(main)
+    assert "a fault of our own ends it" in caplog.text
+
+
+def test_a_command_that_fails_is_an_event() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            the.carrier.error = CarrierError("no such call", gone=True)
+            await the.ask(RINGS)
+            await until(lambda: "command_failed" in the.happened())
+            await asyncio.wait_for(the.running, 5)
+            assert machine.is_over(the.call.model)
+
+    play(main)
+
+
+def test_an_operator_ends_it_once_however_often_they_ask() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            assert the.call.hang_up("now", "console")
+            assert the.call.hang_up("now", "console")
+            await asyncio.wait_for(the.running, 5)
+            assert the.happened().count("hangup_requested") == 1
+            assert not the.call.hang_up("now", "console"), "it is over"
+
+    play(main)
+
+
+def test_only_a_live_call_of_this_process_takes_media_sockets() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(the.carrier.names)
+            the.call.claim_stream(1)
+            the.call.unclaim_stream()
+            with pytest.raises(Refused, match="replaced by another"):
+                the.call.claim_stream(2)
+            await the.ask(events.CallHangup())
+            with pytest.raises(Refused, match="used up"):
+                the.call.claim_stream(1)
+
+    play(main)
+
+
+def test_a_call_that_is_handed_over_ends_nowhere() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            assert the.call.is_handed_over
+            assert (the.happened()[-1], machine.is_over(the.call.model)) == ("handed_over", False)
+            assert await the.ask(events.Dtmf(digit="1")) == "dtmf", "not over: the next process answers"
+            assert "hangup" not in the.carrier.names()
+
+    play(main)
+
+
+def restored(state: str = machine.ANSWERED, **more: Any) -> RestoredCall:
+    model = machine.Model()
+    model.state = state
+    return RestoredCall(NAME, "fake", IDS, "+15550100001", "+15550100002", 100.0, model, 7, **{"at": 150.0, **more})
+
+
+def test_a_restored_call_waits_and_then_goes_on_where_the_other_process_was() -> None:
+    async def main() -> None:
+        async with stage(restored=restored()) as the:
+            await asyncio.sleep(0.01)
+            assert the.call.awaits_return
+            assert the.happened() == []
+            the.call.take_back("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            assert not the.call.awaits_return
+            entry = the.services.journal.read(NAME)[-1]
+            assert "began" not in the.happened(), "it stands in the journal already"
+            assert the.services.journal.read(NAME)[0].step == 8 <= entry.step
+
+    play(main)
+
+
+def test_a_restored_call_that_is_over_has_its_hang_up_sent_again_and_ended_when_it_was_last_written_to() -> None:
+    async def main() -> None:
+        async with stage(restored=restored(machine.HANGUP, hangup=(5, 1))) as the:
+            the.call.take_back("answered")
+            await asyncio.wait_for(the.running, 5)
+            await until(the.carrier.names)
+            assert the.carrier.names() == ["hangup"]
+            assert the.services.journal.read(NAME)[-1].event["until"] == 150.0
+
+    play(main)
+
+
+def test_a_restored_call_that_is_never_taken_back_stays_as_it_is() -> None:
+    async def main() -> None:
+        async with stage(restored=restored()) as the:
+            await asyncio.sleep(0.01)
+            the.running.cancel()
+            await asyncio.gather(the.running, return_exceptions=True)
+            assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
+
+    play(main)

@@ -1,0 +1,94 @@
+"""Who gets in, in which order the reasons count, and how a refused call begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from callflow.call.call import Call
+from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, Event, GoodbyeRequested
+from callflow.switchboard.admission import Admission
+from callflow.switchboard.limits import CallerLimits
+
+
+RINGS = CallInitiated(from_number="+15550100001", to_number="+15550100002")
+
+
+@dataclass
+class FakeCall:
+    id: str
+    from_number: str = "+15550100001"
+    posted: list[Event] = field(default_factory=list)
+
+    def post(self, event: Event) -> None:
+        self.posted.append(event)
+
+
+class Scene:
+    def __init__(self, max_calls: int = 10, **limits: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.admission = Admission(max_calls, CallerLimits(**limits), self.counts)
+
+    def admit(self, call: FakeCall, event: Event = RINGS, live: int = 1) -> Event:
+        return self.admission.admit(cast(Call, call), event, live)
+
+
+def refusal(reason: str, why: str = "") -> CallRefused:
+    return CallRefused(reason=reason, why=why, from_number="+15550100001", to_number="+15550100002")
+
+
+@pytest.mark.parametrize(
+    ("live", "is_open", "event"),
+    [(10, True, RINGS), (11, True, refusal("busy")), (1, False, refusal("draining")), (11, False, refusal("busy"))],
+)
+def test_no_more_than_are_allowed_and_none_while_the_server_drains(live: int, is_open: bool, event: Event) -> None:
+    async def main() -> None:
+        scene = Scene()
+        if not is_open:
+            scene.admission.close()
+        assert scene.admit(FakeCall("c1"), live=live) == event
+        assert scene.counts == Counter(calls=1, refused=int(event is not RINGS))
+
+    asyncio.run(main())
+
+
+def test_no_more_of_one_caller_until_one_of_them_has_ended() -> None:
+    async def main() -> None:
+        scene, first = Scene(at_once=1), FakeCall("c1")
+        assert scene.admit(first) is RINGS
+        assert scene.admit(FakeCall("c2")) == refusal("caller_busy", "this caller has 1 call already")
+        assert scene.admit(FakeCall("c3", "+15550100009")) is RINGS
+        scene.admission.ended(cast(Call, first))
+        assert scene.admit(FakeCall("c4")) is RINGS
+
+    asyncio.run(main())
+
+
+def test_a_call_of_the_process_before_counts_for_its_caller() -> None:
+    async def main() -> None:
+        scene = Scene(per_hour=1)
+        scene.admission.count_restored(cast(Call, FakeCall("c1")), 3500.0)
+        assert scene.admit(FakeCall("c2")) == refusal(
+            "caller_limit", "this caller has had 1 call within an hour already"
+        )
+        scene = Scene(per_hour=1)
+        scene.admission.count_restored(cast(Call, FakeCall("c1")), 3601.0)
+        assert scene.admit(FakeCall("c2")) is RINGS
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_answered_already_is_told_goodbye() -> None:
+    async def main() -> None:
+        scene, call, event = Scene(), FakeCall("c1"), CallAnswered()
+        scene.admission.close()
+        assert scene.admit(call, event) is event
+        assert call.posted == [], "not before its first event"
+        await asyncio.sleep(0)
+        assert call.posted == [GoodbyeRequested(reason="draining")]
+
+    asyncio.run(main())

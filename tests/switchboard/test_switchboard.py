@@ -1,0 +1,247 @@
+"""Which call a webhook is about, without a socket: repeats, late ones, ids that come later, and calls of others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from callflow.call.services import CallServices
+from callflow.contracts import events
+from callflow.contracts.carrier import Request
+from callflow.contracts.errors import Overloaded, Refused
+from callflow.contracts.events import Event, LegIds, Signal
+from callflow.switchboard import switchboard as rooms
+from callflow.switchboard.switchboard import Switchboard, call_id
+from tests.call.offline import FakeCarrier, as_carrier, services, until
+
+
+IDS = LegIds("control", "leg", "session")
+RINGS = events.CallInitiated(from_number="+15550100001", to_number="+15550100002")
+NAME = call_id("fake", IDS)
+HANDSHAKE = Request("GET", "/media-stream/x", {}, b"")
+
+
+class Stage:
+    def __init__(self, *can: str, max_calls: int = 10) -> None:
+        self.carrier = FakeCarrier(*can)
+        self.services: CallServices
+        self.board = Switchboard(self._services, max_calls=max_calls, farewell_seconds=0.05)
+        self.deliveries = 0
+
+    def _services(self, board: Switchboard) -> CallServices:
+        self.services = services(outlive=board.outlive)
+        return self.services
+
+    async def tell(self, event: Event, ids: LegIds = IDS, delivery: str | None = None) -> str:
+        """The body that a webhook is answered with."""
+        self.deliveries += 1
+        signal = Signal("fake", f"d{self.deliveries}" if delivery is None else delivery, ids, event)
+        return (await self.board.dispatch(as_carrier(self.carrier), signal)).body.decode()
+
+    def written(self, name: str = NAME) -> list[dict[str, Any]]:
+        return [entry.event for entry in self.services.journal.read(name)]
+
+
+@contextlib.asynccontextmanager
+async def stage(*can: str, **settings: int) -> AsyncIterator[Stage]:
+    the = Stage(*can, **settings)
+    try:
+        yield the
+    finally:
+        await the.board.stop()
+
+
+def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main())
+
+
+def test_our_id_follows_from_the_carriers_also_after_a_restart() -> None:
+    assert call_id("telnyx", LegIds("any", "leg")) == call_id("telnyx", LegIds("", "leg", "s"))
+    assert call_id("telnyx", LegIds("control")) != call_id("twilio", LegIds("control"))
+
+
+def test_a_call_that_rings_is_opened_once_and_known_by_all_its_names() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await the.tell(RINGS, LegIds("", "leg"))
+            assert [call.id for call in the.board.calls] == [NAME]
+            assert the.board.knows("fake", LegIds("control"))
+            assert not the.board.knows("another", LegIds("control"))
+            assert the.board.live(NAME) is the.board.calls[0]
+            assert the.board.is_live(NAME)
+
+    play(main)
+
+
+def test_ids_that_a_webhook_tells_first_are_learned() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS, LegIds("", "leg"))
+            await the.tell(events.CallAnswered(), LegIds("control", "leg"))
+            assert the.board.calls[0].ids == LegIds("control", "leg")
+            assert the.board.knows("fake", LegIds("control"))
+
+    play(main)
+
+
+def test_a_repeated_webhook_gets_the_first_answer_and_does_nothing() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            first = await the.tell(RINGS, delivery="d")
+            assert await the.tell(RINGS, delivery="d") == first
+            assert the.board.counts["repeats"] == 1
+            assert [one["event"] for one in the.written()].count("call_initiated") == 1
+
+    play(main)
+
+
+def test_a_webhook_that_comes_after_the_end_opens_no_call() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await the.tell(events.CallHangup())
+            await until(lambda: not the.board.calls)
+            assert await the.tell(events.CallAnswered()) == "over call_answered"
+            assert await the.tell(RINGS) == "over call_initiated"
+            assert (the.board.calls, the.board.counts["strays"], the.board.counts["calls"]) == ([], 2, 1)
+            assert the.board.knows("fake", IDS)
+
+    play(main)
+
+
+@pytest.mark.parametrize(
+    ("event", "opens"),
+    [
+        (events.CallAnswered(), True),
+        (events.CallResumed(), True),
+        (RINGS, True),
+        (events.CallInitiated(direction="outgoing"), False),
+        (events.CallHangup(), False),
+        (events.StreamAnnounced(), False),
+    ],
+)
+def test_which_events_open_a_call_that_nobody_knows(event: Event, opens: bool) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(event)
+            assert bool(the.board.calls) is opens
+            assert the.board.counts["strays"] == int(not opens)
+            assert event.name in [one["event"] for one in the.written()], "it stands in the journal either way"
+
+    play(main)
+
+
+def test_an_event_of_no_call_is_written_down_without_its_secrets() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(events.Dtmf(digit="7"))
+            token = the.services.stream_tokens.path_token(NAME, 1)
+            await the.tell(events.StreamFailed(reason=f"no route to {token}", address=f"wss://x/media-stream/{token}"))
+            assert "7" not in str(the.written()[0].get("digit"))
+            assert token not in str(the.written())
+
+    play(main)
+
+
+def test_a_leg_that_turns_out_to_be_outgoing_is_not_ours() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(events.CallAnswered())
+            await the.tell(events.CallInitiated(direction="outgoing"))
+            await until(lambda: not the.board.calls)
+            assert "not_ours" in [one["event"] for one in the.written()]
+
+    play(main)
+
+
+def test_one_call_too_many_is_a_call_that_is_refused() -> None:
+    async def main() -> None:
+        async with stage(max_calls=1) as the:
+            await the.tell(RINGS)
+            other = LegIds("c2", "l2")
+            await the.tell(RINGS, other)
+            await until(lambda: "reject" in the.carrier.names())
+            assert the.written(call_id("fake", other))[1]["event"] == "call_refused"
+            assert the.board.counts["refused"] == 1
+
+    play(main)
+
+
+def test_a_reply_that_comes_late_is_given_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            monkeypatch.setattr(rooms, "_REPLY_SECONDS", 0.01)
+            monkeypatch.setattr(the.board.calls[0], "request_reply", lambda event: asyncio.Future())
+            assert await the.tell(events.StreamAnnounced()) == "stream_announced"
+            assert the.board.counts["late_replies"] == 1
+
+    play(main)
+
+
+def test_a_webhook_that_is_refused_for_now_is_no_repeat_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            with monkeypatch.context() as patch:
+                patch.setattr("callflow.call.mailbox._MOST", 0)
+                with pytest.raises(Overloaded):
+                    await the.tell(events.Dtmf(digit="1"), delivery="d")
+            assert await the.tell(events.Dtmf(digit="1"), delivery="d") == "dtmf"
+            assert the.board.counts["repeats"] == 0
+
+    play(main)
+
+
+@pytest.mark.parametrize("can", ["", "answers_in_reply"])
+def test_a_new_call_during_a_hand_over_is_for_the_next_process(can: str) -> None:
+    async def main() -> None:
+        async with stage(can) as the:
+            await the.board.hand_over(0.01)
+            assert not the.board.is_accepting
+            if can:
+                assert await the.tell(RINGS) == "call_initiated", "asked to come again, and not told that it is over"
+            else:
+                with pytest.raises(Overloaded):
+                    await the.tell(RINGS)
+            assert (the.board.calls, the.board.counts["calls"]) == ([], 0)
+
+    play(main)
+
+
+# Media sockets
+
+
+def test_a_media_socket_joins_the_call_of_its_token() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await until(the.carrier.names)
+            token = the.carrier.executed[0].stream_url.rpartition("/")[2]
+            assert the.board.claim(token, HANDSHAKE) is the.board.calls[0]
+            with pytest.raises(Refused):
+                the.board.claim(token, HANDSHAKE)
+            with pytest.raises(Refused, match="no live call"):
+                the.board.claim(the.services.stream_tokens.path_token(call_id("fake", LegIds("x")), 1), HANDSHAKE)
+            with pytest.raises(Refused):
+                the.board.claim("nonsense", HANDSHAKE)
+
+    play(main)
+
+
+def test_an_odd_signature_of_a_media_socket_is_counted_and_noted() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await until(the.carrier.names)
+            the.carrier.odd = "its signature is of another address"
+            the.board.claim(the.carrier.executed[0].stream_url.rpartition("/")[2], HANDSHAKE)
+            assert the.board.counts["odd_media_signatures"] == 1
+            assert the.written()[-1]["event"] == "media_signature"
+
+    play(main)
