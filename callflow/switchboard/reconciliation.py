@@ -19,10 +19,12 @@ from callflow.switchboard.switchboard import Switchboard, call_id
 log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS: Final = 30.0
-"""So old is a call before anybody doubts it: carriers' lists lag behind their calls."""
+"""How old a call is before it is doubted: carriers' lists lag behind their calls."""
 
 
 class Reconciliation:
+    """Compares the live calls and the history with what the carriers have on the line."""
+
     def __init__(
         self,
         history: History,
@@ -32,13 +34,13 @@ class Reconciliation:
         bring_back: Callable[[str], Awaitable[Call | None]],
         ask_about: Callable[[Call], Awaitable[None]],
     ) -> None:
-        """`questions`: how many carriers are asked at the same time. `bring_back` and `ask_about`: for a call that is
-        unfinished in the history and nobody's, and what its carrier knows of it."""
+        """`questions`: bounds how many requests to carriers run at the same time. `bring_back`: makes an unfinished
+        call again from the history. `ask_about`: asks its carrier how it is."""
         self._history, self._switchboard, self._carriers = history, switchboard, carriers
         self._questions, self._bring_back, self._ask_about = questions, bring_back, ask_about
 
     async def run_once(self) -> None:
-        """Ask about every live call, then take every call that the carriers list into account."""
+        """Ask the carriers about every live call, and look for every call that they list."""
         await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
         for carrier in self._carriers.values():
             try:
@@ -57,7 +59,7 @@ class Reconciliation:
                 if await call.carrier.call_status(call.ids) != "gone":
                     return
         except CarrierError:
-            return  # no news
+            return  # not known: the call goes on
         except Exception:
             log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
             return
@@ -71,7 +73,7 @@ class Reconciliation:
         name = call_id(carrier.name, ids)
         row = await self._history.store.conversation(name)
         if row is None:
-            return  # never ours: of somebody else who shares the account
+            return  # never ours: another program uses the same account
         if row["ended_at"] is None:
             call = await self._bring_back(name)
             if call is not None:
@@ -82,4 +84,4 @@ class Reconciliation:
         self._switchboard.counts["orphans"] += 1
         await carrier.execute(
             CarrierRequest(Hangup(), command_id(name, 0, 0), name, ids)
-        )  # no step's, so of no other command
+        )  # steps count from 1, so no other command has this id

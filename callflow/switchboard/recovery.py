@@ -1,6 +1,6 @@
-"""Brings back the calls of the process before this one, from the history, and lets no other process do so meanwhile.
+"""Brings back the calls of the process before this one, from the history, and keeps other processes from doing so.
 
-Everything here goes on while callers are served.
+All of it happens while callers are served.
 """
 
 from __future__ import annotations
@@ -34,23 +34,27 @@ log = logging.getLogger(__name__)
 
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
-"""Since the start, both: see `hold`."""
+"""Both from the start of the process: see `hold`."""
 _LOCK_SECONDS: Final = 0.2
+"""How often to look whether the other process still has the history."""
 _CLOSE_SECONDS: Final = 3.0
 _MOST_LOADS: Final = 1000
 _QUESTIONS: Final = 20
-"""To carriers, at the same time."""
+"""Requests to carriers at the same time."""
 _YOUNG_SECONDS: Final = 10.0
+"""A call that began no longer ago may not be in its carrier's list yet."""
 
 
 class Recovery:
+    """Opens the history, and goes on with the calls that are unfinished in it."""
+
     def __init__(self, history: History, *, reconcile_seconds: float) -> None:
-        """`reconcile_seconds`: how often our calls are compared with the carriers' (0: never)."""
+        """`reconcile_seconds`: how often our calls are compared with those of the carriers; 0: never."""
         self._history = history
         self._ownership = Ownership(history.database)
         self._reconcile_seconds = reconcile_seconds
         self.opened = asyncio.Event()
-        """The history is open, and the calls of the process before are known."""
+        """Set when the history is open and the calls of the process before are known."""
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -66,10 +70,10 @@ class Recovery:
         load: Callable[[], Awaitable[None]] | None = None,
         prepare: Callable[[Mapping[str, Any]], None] = lambda kept: None,
     ) -> None:
-        """Open the history, and bring back what it says is unfinished; returns at once.
+        """Begin to open the history and to bring back its unfinished calls. Returns at once.
 
-        `learn`: told our public address, as the process before knew it. `load`: reads what else is kept in the
-        database. `prepare`: told what operators had changed when a call began that is brought back.
+        `learn`: takes our public address, as the process before knew it. `load`: reads what else the database has for
+        this process. `prepare`: takes the settings that operators had changed when such a call began.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
         self._carriers = {carrier.name: carrier for carrier in carriers}
@@ -83,7 +87,7 @@ class Recovery:
         self._history.journal.add(JournalEntry.of(notes.NumberId(number=number), call=call, at=self._history.now()))
 
     async def is_open(self, seconds: float) -> bool:
-        """Wait for `opened`, but no longer than that. Returns whether it is."""
+        """Wait for `opened`, but no longer than that. Returns whether it is set."""
         try:
             async with asyncio.timeout(seconds):
                 await self.opened.wait()
@@ -92,9 +96,10 @@ class Recovery:
         return True
 
     async def hold(self, signal: events.Signal | None) -> None:
-        """At start: whatever may be about a call of the process before (None: a media socket) waits for it to be known.
+        """Wait, after the start, until the calls of the process before are known: a request may be about one of them.
 
-        A caller who is on the line with nobody to speak to waits longest: hanging up on them would be worse.
+        None: a media socket. Requests wait for a second, and webhooks that ask what to do with a caller who is on the
+        line for ten, because the answer would otherwise be to hang up.
         """
         if self.opened.is_set() or (signal is not None and self._switchboard.has(signal)):
             return
@@ -103,8 +108,8 @@ class Recovery:
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
 
     async def close(self) -> None:
-        """Write the last journal entries, and only then let another process have the calls."""
-        # A driver that is stopped in the middle of something may wait for itself for ever.
+        """Write the last journal entries, and then let another process have the history."""
+        # A database driver that is cancelled while it connects may never return.
         await self.is_open(_CLOSE_SECONDS if not self._history.journal.trouble else 0.0)
         for task in self._tasks:
             task.cancel()
@@ -127,7 +132,7 @@ class Recovery:
                 await self.reconciliation.run_once()
 
     async def _try_to_load(self) -> None:
-        """Once; if that fails, again beside everything else."""
+        """Read what else the database has, once. If that fails, try again in a task of its own."""
         if self._load is None:
             return
         try:
@@ -146,7 +151,7 @@ class Recovery:
                 return
 
     async def _take_charge(self) -> None:
-        """Nobody but this process looks after the calls of this history."""
+        """Return when this process is the only one that looks after the calls of this history."""
         while not await self._is_in_charge():
             if not self.opened.is_set():
                 log.warning("another Callflow serves with this history: its calls are left alone until it ends")

@@ -1,6 +1,6 @@
-"""The session of coming calls as operators keep it: read from the database at start, changed one change at a time.
+"""The session of coming calls as operators have changed it: read from the database at start, one change at a time.
 
-What is changed holds from the next call on; a call that has begun goes on under what it began with.
+A change holds from the next call on; a call that has begun goes on under what it began with.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ NOT_KNOWN: Final = "What is kept in the database is not known, because it cannot
 
 
 class SessionOverrides:
+    """The settings of coming calls that operators have changed."""
+
     def __init__(self, configs: CallConfigs, store: StoredOverrides, told: Callable[[], list[str]]) -> None:
-        """`told`: what the settings ask for and will not get, under what is kept just now."""
+        """`told`: returns a line for each thing that the present settings ask for and do not get."""
         self._configs, self._store, self._told = configs, store, told
         self._one_at_a_time = asyncio.Lock()
         self.is_known = False
-        """It was read."""
+        """The database was read."""
         self._odd: list[str] = []
         self._secrets = display.secrets_of(configs.settings)
 
     async def load(self) -> None:
-        """Raises what the driver raises."""
+        """Read the database. Raises what the driver raises."""
         async with self._one_at_a_time:
             before = self._configs.rules.kept
             await self._adopt(await self._store.read())
@@ -42,7 +44,10 @@ class SessionOverrides:
             log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(kept))
 
     async def change(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer. Raises Refusal, or what the driver raises; then nothing has changed."""
+        """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back.
+
+        Returns what `describe` does. Raises SessionRefused, or what the driver raises; then nothing has changed.
+        """
         async with self._one_at_a_time:
             now = self._configs.rules.kept
             asked = await asyncio.to_thread(session_overrides.wanted, body, self._configs.settings, now)
@@ -55,7 +60,7 @@ class SessionOverrides:
         return await self.describe([*asked.warnings, *new], said=asked.values)
 
     async def forget(self) -> dict[str, Any]:
-        """Back to the files. Raises what the driver raises."""
+        """Go back to the settings of the files. Raises what the driver raises."""
         async with self._one_at_a_time:
             await self._store.clear()
             await self._adopt({})
@@ -64,7 +69,11 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """All that holds for coming calls, and where it comes from. `said`: what the warnings are about already."""
+        """Return all that holds for coming calls, and where it comes from: `profile`, `session` (as in the Realtime API),
+        `settings` (value and origin, by name), `kept` (what operators have changed) and `warnings`.
+
+        `warnings`: those of the change that was made. `said`: settings that they are about.
+        """
         return await asyncio.to_thread(self._described, warnings or [], said or {})
 
     def _described(self, warnings: list[str], said: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,15 +95,16 @@ class SessionOverrides:
 
     @property
     def warnings(self) -> list[str]:
-        """What is kept and cannot be used, or is not sent."""
+        """What operators have changed that cannot be used or is not sent to the engine, a line each."""
         return [*self._odd, *self._told()]
 
     @property
     def overridden(self) -> list[str]:
+        """What operators have changed that a profile sets otherwise, a line each."""
         return session_overrides.overridden(self._configs.settings, self._configs.rules.kept)
 
     async def _try(self, asked: session_overrides.Wanted, now: Mapping[str, Any]) -> None:
-        """Whether calls can be conducted under it. Raises Refusal."""
+        """Raise SessionRefused unless calls can be conducted under the change."""
         after = {name: value for name, value in now.items() if name not in asked.gone} | asked.values
         try:
             await asyncio.to_thread(self._configs.rules_under, after)
@@ -121,7 +131,7 @@ class SessionOverrides:
 
 
 def _in_words_of(asked: session_overrides.Wanted, line: str) -> str:
-    """Of a line that begins with a setting's name in capitals."""
+    """Name the setting, with which a line of problems begins in capitals, as the request did."""
     name, equals, rest = line.partition("=")
     path = asked.paths.get(name.lower())
     return f"{path}{equals}{rest}".replace(f" ({session_overrides.ORIGIN})", "") if path else line
