@@ -1,13 +1,13 @@
-"""How often a vendor is asked that refuses: by one call, and by all the calls of one account. Nothing but rules here.
+"""How often to connect to a vendor that refuses: one call (`Pace`), and all calls of one account (`Breaker`). Pure.
 
-Time, and jitter between 0 and 1, come as arguments; the sockets and clocks are in `callflow.engines.openai_realtime.account`.
+Time in seconds, and jitter between 0 and 1, are arguments; the sockets and clocks are in `openai_realtime/account.py`.
 
-A call asks at once, and then after pauses of up to three seconds (`Pace`): an engine that recovers while a caller waits
-is asked again soon. All that a call's sessions ask counts together, so that a call whose sessions break one after the
-other asks no more often than another.
+A call connects at once, and then after pauses of up to three seconds, so that a vendor that recovers while a caller
+waits is soon noticed. The attempts of all sessions of a call count together: a call whose sessions break one after the
+other connects no more often than another.
 
-An account refuses all its calls alike. What says so again and again opens its `Breaker`: then no call asks any more,
-and one connection now and then finds out whether the vendor is back.
+What refuses one call of an account often refuses all of them. Repeated refusals open the account's breaker: then no
+call connects, and one probe now and then finds out whether the vendor has recovered.
 """
 
 from __future__ import annotations
@@ -23,28 +23,32 @@ from callflow.contracts.errors import RefusalCounts as Counts
 
 
 MOST_WAIT: Final = 60.0
-"""Seconds of a `Retry-After` that are believed; whoever asks for a day would shut the line for a day."""
+"""Seconds of a `Retry-After` that are respected at most: one of a day must not close the line for a day."""
 
 
-# What the vendor says
+# What an answer means
 
 
-def counts(status: int, code: str = "", param: str = "") -> Counts:
-    """What an HTTP answer to a handshake says about the account; `code` and `param`: of the error in its body."""
+def refusal_counts(status: int, code: str = "", param: str = "") -> Counts:
+    """Return what an HTTP answer to a handshake says about the account: see `RefusalCounts`.
+
+    `code` and `param`: of the error in its body.
+    """
     if status == 401 or (status == 403 and "model" not in f"{code} {param}" and not param.startswith("session")):
         return "at once"
-    return "one" if may_pass(status) else ""
+    return "one" if is_temporary(status) else ""
 
 
-def may_pass(status: int) -> bool:
-    """The same question may be answered otherwise in a moment."""
+def is_temporary(status: int) -> bool:
+    """Return whether the same request may succeed in a moment."""
     return status in (408, 429) or status >= 500
 
 
-def asked_to_wait(after: Sequence[str], now: float, *, milliseconds: Sequence[str] = (), date: str = "") -> float:
-    """The seconds that `Retry-After` asks for, in any of its forms, or `retry-after-ms`; 0: it does not say.
+def retry_after(after: Sequence[str], now: float, *, milliseconds: Sequence[str] = (), date: str = "") -> float:
+    """Return the seconds that an answer asks us to wait; 0: it does not say.
 
-    `date`: the answer's own; by its clock the time is meant, and by ours (`now`, Unix time) if it has none.
+    `after`: its `Retry-After` headers, in any form (RFC 9110, 10.2.3); `milliseconds`: its `retry-after-ms` headers;
+    `date`: its `Date` header, by whose clock a time is meant; without it, by ours (`now`, Unix time).
     """
     found = [float(text) / 1000 for text in map(str.strip, milliseconds) if _NUMBER.fullmatch(text)]
     for text in map(str.strip, after):
@@ -72,69 +76,74 @@ def _unix(text: str) -> float | None:
 
 
 class Pace:
-    """When one call may ask: over all its sessions."""
+    """When one call may connect, over all its sessions."""
 
     MOST: Final = 5
-    MOST_HAD: Final = 10
+    """Attempts without success within `WITHIN`."""
+    MOST_OPENED: Final = 10
+    """Successful attempts within `WITHIN`."""
     WITHIN: Final = 15.5
-    """Fifteen seconds as the vendor counts, whom one question may reach later than another."""
+    """Seconds: fifteen by the vendor's clock, which one attempt may reach later than another."""
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
-    """After the first refusal, the second, …: five attempts within ten seconds, for who waits as long (three within the
-    four that a call waits by default), and no gap of three seconds among them."""
+    """Seconds after the first refusal, the second, …: five attempts in ten seconds (three in the four seconds that a
+    call waits by default), and never three seconds without an attempt."""
     PATIENCE: Final = 2.9
-    """For one handshake. After that another is tried beside it: an engine that hangs and recovers does not always
-    remember what it was asked before."""
+    """Seconds for one handshake. Then another is tried beside it: a server that hangs and recovers may have lost the
+    first one."""
     _JITTER: Final = 0.15
-    """So much of a pause is left away at most. It is never longer: see PAUSES."""
+    """The largest part by which a pause is shortened. It is never made longer: see `PAUSES`."""
     _JITTER_SECONDS: Final = 0.3
-    """What is added at most to a wait that was asked for: it is the same for many, and never cut short."""
+    """Seconds added at most to a wait that the vendor asked for: many calls get the same, and it is never shortened."""
 
     def __init__(self) -> None:
         self._begun: deque[float] = deque(maxlen=self.MOST)
-        self._had: deque[float] = deque(maxlen=self.MOST_HAD)
-        """When those began that were let in."""
+        self._opened: deque[float] = deque(maxlen=self.MOST_OPENED)
+        """When each successful attempt began."""
         self._refusals = 0
         self._next = 0.0
         self._refused_at = 0.0
         self.users = 0
-        """How many sessions ask by it now."""
+        """Sessions that are connecting now."""
 
     def may_begin_at(self, now: float, closed_at: float) -> float:
-        """When the next attempt is due. `closed_at`: when the breaker last closed; what was asked of us before that,
-        and our own pauses, are settled by it. How often a call asks is not."""
+        """Return when the next attempt may begin.
+
+        `closed_at`: when the breaker last closed. Pauses from before that do not count any more; the limits do.
+        """
         due = now if closed_at > self._refused_at else max(now, self._next)
         if len(self._begun) == self.MOST:
             due = max(due, self._begun[0] + self.WITHIN)
-        if len(self._had) == self.MOST_HAD:
-            due = max(due, self._had[0] + self.WITHIN)
+        if len(self._opened) == self.MOST_OPENED:
+            due = max(due, self._opened[0] + self.WITHIN)
         return due
 
     def began(self, now: float) -> None:
+        """An attempt begins."""
         self._begun.append(now)
         self._refused_at = now
         self._next = now + self.PATIENCE
 
     def refused(self, now: float, wait: float, jitter: float) -> None:
-        """The vendor's word goes before our wish to ask again within three seconds: `wait` is kept whatever it is."""
+        """An attempt was refused. `wait`: the seconds that the vendor asked for, which go before our own pauses."""
         pause = self.PAUSES[min(self._refusals, len(self.PAUSES) - 1)] * (1 - self._JITTER * jitter)
         self._refusals += 1
         self._refused_at = now
         self._next = now + max(pause, wait + self._JITTER_SECONDS * jitter if wait else 0.0)
 
     def hangs(self, now: float) -> None:
-        """There is no answer yet; the pause has been."""
+        """An attempt has no answer after `PATIENCE`, which takes the place of a pause."""
         self._refusals += 1
         self._next = min(self._next, now)
 
     def opened(self) -> None:
-        """It was let in. Sessions that are had do not use up the attempts, as long as they are not many."""
+        """An attempt was successful: it counts towards `MOST_OPENED` instead of `MOST`."""
         self._refusals, self._next = 0, 0.0
         if self._begun:
-            self._had.append(self._begun.pop())
+            self._opened.append(self._begun.pop())
 
-    def is_forgotten(self, now: float) -> bool:
-        """It says no more than a new one."""
-        last = max(*self._begun, *self._had, float("-inf"), float("-inf"))
+    def is_outdated(self, now: float) -> bool:
+        """Return whether a new pace would say the same."""
+        last = max(*self._begun, *self._opened, float("-inf"), float("-inf"))
         return not self.users and now - last >= self.WITHIN
 
 
@@ -142,20 +151,21 @@ class Pace:
 
 
 class Breaker:
-    """Whether the calls of one account may ask at all.
+    """Whether the calls of one account may connect.
 
-    closed -> open -> probing -> closed, or open again. Failures count while it is closed, and a success closes it.
+    closed -> open -> probing -> closed, or open again. Failures count while it is closed; a success closes it.
     """
 
     FAILURES: Final = 5
-    """In a row, over all calls, with no success among them. One call alone asks no more often than that anyway, and
-    what it meets may be its own (its model's limit): another has to have met it too."""
+    """Failures in a row, of all calls, with no success among them, that open it. They must be of two calls at least: a
+    single call may fail for a reason of its own, such as its model's limit."""
     WITHIN: Final = 10.0
+    """Seconds within which these failures come."""
     PROBES: Final = (1.0, 2.0, 2.5, 2.5, 2.5, 2.5, 5.0, 10.0, 20.0, 30.0)
-    """Seconds from one probe's beginning to the next. As long as a caller may still wait they are less than three."""
+    """Seconds from the beginning of one probe to the next. While a caller may still wait they are less than three."""
     _JITTER: Final = 0.2
     _MOST_AT_ONCE: Final = 12
-    """Handshakes under way to a vendor of whom nobody knows whether it takes any."""
+    """Handshakes at the same time while the last one has failed, or none has ended."""
 
     def __init__(self) -> None:
         self.state: Literal["closed", "open", "probing"] = "closed"
@@ -169,29 +179,34 @@ class Breaker:
         self._probes = 0
         self._probe_began = 0.0
         self._is_trusted = False
-        """The last call that asked was let in."""
+        """The last attempt was successful."""
 
     @property
     def is_open(self) -> bool:
+        """Return whether calls may not connect, also while a probe is under way."""
         return self.state != "closed"
 
     @property
     def probe_patience(self) -> float:
-        """How long a probe may take. Later ones may take longer: an engine that is slow is better than none."""
+        """Return how many seconds a probe may take. Later ones may take longer: a slow vendor is better than none."""
         return min(max(self._delay(0.0), 2.5), 10.0)
 
     def has_room(self, under_way: int) -> bool:
-        """Whether one more call may ask beside those whose question is `under_way`.
+        """Return whether one more handshake may begin beside those that are under way.
 
-        Else those who come at the same moment would all have asked before the first is refused."""
+        Otherwise all calls that arrive together would have connected before the first one is refused.
+        """
         return not self.is_open and (self._is_trusted or under_way < self._MOST_AT_ONCE)
 
     def failed(self, now: float, call: str, kind: Counts, why: str, wait: float = 0.0, jitter: float = 0.0) -> bool:
-        """A call was refused, or got no answer. True: that has opened it."""
+        """A call was refused, or got no answer. Returns whether that opens the breaker.
+
+        `kind`: what the refusal says about the account; `why`: for operators; `wait`: as the vendor asked, in seconds.
+        """
         if not kind:
             return False
         self._is_trusted = False
-        if self.is_open:  # it was asked before that; its later word holds
+        if self.is_open:  # begun before it opened; the latest wait holds
             self.probe_at = max(self.probe_at, now + wait) if wait else self.probe_at
             return False
         self._failures.append((now, call))
@@ -204,19 +219,22 @@ class Breaker:
         return True
 
     def succeeded(self, now: float) -> bool:
-        """A call was let in. True: that has closed it."""
+        """A call was connected. Returns whether that closes the breaker."""
         self._is_trusted = True
         return self._close(now)
 
     def probe_began(self, now: float) -> None:
+        """A probe begins."""
         self.state, self._probe_began = "probing", now
         self._probes += 1
 
     def probe_ended(self, now: float, kind: Counts, why: str = "", wait: float = 0.0, jitter: float = 0.0) -> bool:
-        """True: that has closed it. So does an answer that is about one model or one session: the vendor answers.
+        """A probe has ended. Returns whether that closes the breaker.
 
-        What is closed by a probe lets calls in a few at a time, until one is let in."""
-        if not self.is_open:  # a call was let in meanwhile
+        `kind` "": it was successful, or the refusal is about one model or one session, so the vendor is back. Calls
+        then connect a few at a time until one is successful.
+        """
+        if not self.is_open:  # a call was connected meanwhile
             return False
         if not kind:
             return self._close(now)
@@ -236,8 +254,8 @@ class Breaker:
 
 
 def error_of(body: Any) -> tuple[str, str]:
-    """Code and parameter of the error that a parsed body tells; "" for what it does not."""
+    """Return code and parameter of the error in the parsed body of an HTTP answer; "" for what it lacks."""
     error = body.get("error") if isinstance(body, dict) else None
-    told = error if isinstance(error, dict) else {}
-    code, param = told.get("code"), told.get("param")
+    fields = error if isinstance(error, dict) else {}
+    code, param = fields.get("code"), fields.get("param")
     return (code if isinstance(code, str) else "", param if isinstance(param, str) else "")

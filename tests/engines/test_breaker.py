@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import RefusalCounts as Counts
-from callflow.engines.breaker import MOST_WAIT, Breaker, Pace, asked_to_wait, counts, error_of, may_pass
+from callflow.engines.breaker import MOST_WAIT, Breaker, Pace, error_of, is_temporary, refusal_counts, retry_after
 
 
 NOW = 784111777.0
@@ -42,8 +42,8 @@ ANSWERS: dict[tuple[int, str, str], Counts] = {
 
 @pytest.mark.parametrize(("answer", "kind"), ANSWERS.items())
 def test_what_an_answer_says_about_the_account(answer: tuple[int, str, str], kind: Counts) -> None:
-    assert counts(*answer) == kind
-    assert may_pass(answer[0]) == (kind == "one")
+    assert refusal_counts(*answer) == kind
+    assert is_temporary(answer[0]) == (kind == "one")
 
 
 BODIES: list[tuple[Any, tuple[str, str]]] = [
@@ -92,25 +92,25 @@ WAITS: dict[str, tuple[list[str], float]] = {
 @pytest.mark.parametrize("name", WAITS)
 def test_how_long_an_answer_asks_to_wait(name: str) -> None:
     after, seconds = WAITS[name]
-    assert asked_to_wait(after, NOW) == seconds
+    assert retry_after(after, NOW) == seconds
 
 
 def test_a_date_is_meant_by_the_clock_of_the_answer() -> None:
     after, date = ["Sun, 06 Nov 1994 09:00:05 GMT"], "Sun, 06 Nov 1994 09:00:00 GMT"
-    assert asked_to_wait(after, NOW, date=date) == 5.0
-    assert asked_to_wait(after, NOW + 3600, date=date) == 5.0
-    assert asked_to_wait(["Sun, 06 Nov 1994 08:49:47 GMT"], NOW, date="who knows") == 10.0
+    assert retry_after(after, NOW, date=date) == 5.0
+    assert retry_after(after, NOW + 3600, date=date) == 5.0
+    assert retry_after(["Sun, 06 Nov 1994 08:49:47 GMT"], NOW, date="who knows") == 10.0
 
 
 def test_milliseconds() -> None:
-    assert asked_to_wait([], NOW, milliseconds=["1500"]) == 1.5
-    assert asked_to_wait(["2"], NOW, milliseconds=["1500"]) == 2.0
-    assert asked_to_wait([], NOW, milliseconds=["soon"]) == 0.0
+    assert retry_after([], NOW, milliseconds=["1500"]) == 1.5
+    assert retry_after(["2"], NOW, milliseconds=["1500"]) == 2.0
+    assert retry_after([], NOW, milliseconds=["soon"]) == 0.0
 
 
 @given(st.lists(st.text(max_size=80), max_size=3), st.lists(st.text(max_size=80), max_size=3), st.text(max_size=80))
 def test_whatever_the_headers_say_it_is_a_wait_with_a_bound(after: list[str], ms: list[str], date: str) -> None:
-    assert 0 <= asked_to_wait(after, NOW, milliseconds=ms, date=date) <= MOST_WAIT
+    assert 0 <= retry_after(after, NOW, milliseconds=ms, date=date) <= MOST_WAIT
 
 
 # One call
@@ -195,16 +195,16 @@ def test_when_the_breaker_has_closed_a_call_asks_at_once_unless_it_has_asked_eno
     assert pace.may_begin_at(5.0, 5.0) == 15.5
 
 
-def test_a_pace_is_forgotten_when_it_says_no_more_than_a_new_one() -> None:
+def test_a_pace_is_outdated_when_it_says_no_more_than_a_new_one() -> None:
     pace = Pace()
-    assert pace.is_forgotten(0.0)
+    assert pace.is_outdated(0.0)
     pace.users += 1
-    assert not pace.is_forgotten(0.0)
+    assert not pace.is_outdated(0.0)
     pace.began(0.0)
-    assert not pace.is_forgotten(20.0)
+    assert not pace.is_outdated(20.0)
     pace.users -= 1
-    assert not pace.is_forgotten(15.0)
-    assert pace.is_forgotten(15.5)
+    assert not pace.is_outdated(15.0)
+    assert pace.is_outdated(15.5)
 
 
 # All calls

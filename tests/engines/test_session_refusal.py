@@ -14,7 +14,7 @@ from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.engines.openai_realtime.session_refusal import FieldPath, RefusedFields, refused_field, without
 from callflow.sandbox.openai_realtime import Quirks
 from callflow.sandbox.openai_realtime import config as emulated
-from callflow.sandbox.openai_realtime.validation import Refusal
+from callflow.sandbox.openai_realtime.errors import Refusal
 from tests.configs import realtime_config
 from tests.engines.realtime_server import Client, Peer, client, confirm, run
 

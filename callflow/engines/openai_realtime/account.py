@@ -143,7 +143,7 @@ class Account:
 
     def _pace(self, call: str) -> Pace:
         now = _now()
-        for name in [name for name, pace in self._paces.items() if pace.is_forgotten(now)]:
+        for name in [name for name, pace in self._paces.items() if pace.is_outdated(now)]:
             del self._paces[name]
         return self._paces.setdefault(call, Pace())
 

@@ -1,4 +1,7 @@
-"""The WebSocket to OpenAI Realtime: one handshake, and what its failure says. How often: `callflow.engines.openai_realtime.account`."""
+"""Opens one WebSocket to OpenAI Realtime, and says what a failed handshake means.
+
+How often to try is decided in `account.py`. Vendor: https://platform.openai.com/docs/guides/realtime-websocket
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,19 @@ from callflow.engines.openai_realtime.session_config import RealtimeConfig, sess
 
 
 CLOSE_SECONDS: Final = 0.3
+"""How long the closing handshake may take."""
 _MOST_MESSAGE: Final = 4 << 20
-"""Bytes of one server event: a minute of PCM in one audio delta, which are far smaller."""
+"""Bytes of one server event: a minute of PCM in one audio delta. Real ones are far smaller."""
 _RECEIVE_BYTES: Final = 32 << 10
-"""A second of the model's audio is 11 kB as µ-law, 64 kB as PCM."""
+"""Bytes of the socket's receive buffer. A second of the model's audio is 11 kB as µ-law and 64 kB as PCM."""
 _PING_SECONDS: Final = 3.0
-"""A peer that hangs is noticed within twice that."""
+"""A server that hangs is noticed within twice this time."""
 _MOST_BODY: Final = 64 << 10
+"""Bytes of a refusal that are read."""
 
 
 async def open_once(config: RealtimeConfig) -> ClientConnection:
-    """Raises HandshakeError. Without a deadline: whoever asks has one."""
+    """Open a connection, without a time limit of its own. Raises HandshakeError."""
     try:
         connection = await connect(
             session_url(config),
@@ -39,15 +44,16 @@ async def open_once(config: RealtimeConfig) -> ClientConnection:
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
         )
-        # What the kernel hands over at once is taken apart at once, and all calls wait for that.
+        # Small, because what the kernel hands over at once is parsed at once, and all calls wait for that.
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
     except InvalidStatus as error:
         raise _refusal(error) from None
     except (OSError, EOFError, WebSocketException) as error:
-        # The rest of WebSocketException are addresses that no second try can mend.
+        # The other WebSocketExceptions are invalid addresses, for which trying again does not help.
         retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
-        why = f"the engine cannot be reached: {type(error).__name__}"  # its own words may hold the address
+        # Without the message of the error, which may contain the address and a key in it.
+        why = f"the engine cannot be reached: {type(error).__name__}"
         raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None
 
 
@@ -61,9 +67,9 @@ def _refusal(error: InvalidStatus) -> HandshakeError:
     return HandshakeError(
         f"the engine refused the connection: HTTP {response.status_code}",
         f"HTTP {response.status_code}",
-        counts=breaker.counts(response.status_code, *breaker.error_of(body)),
-        retry=breaker.may_pass(response.status_code),
-        wait=breaker.asked_to_wait(
+        counts=breaker.refusal_counts(response.status_code, *breaker.error_of(body)),
+        retry=breaker.is_temporary(response.status_code),
+        wait=breaker.retry_after(
             headers.get_all("Retry-After"),
             time.time(),
             milliseconds=headers.get_all("retry-after-ms"),

@@ -1,7 +1,7 @@
-"""A server event in a few words, for the log at the level debug. Pure.
+"""Summarises a server event for the log at the level debug. Pure.
 
-Audio is a number of bytes and whatever was said a number of characters. Instructions, tools, their arguments and
-results are left out. Nothing is cut here: half a secret is no longer known as one.
+Audio is shown as a number of bytes and transcripts as a number of characters. Instructions, tools, their arguments and
+results are left out. Nothing is shortened here, because half a secret would no longer be recognised and hidden.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _AUDIO: Final = "response.output_audio.delta"
 
 
 def in_short(event: ServerEvent) -> str:
+    """Return the event in one line: "response.done response resp_1 completed usage 12 30"."""
     return " ".join([event.type, *_details(event)])
 
 

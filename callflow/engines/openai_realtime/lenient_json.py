@@ -1,7 +1,7 @@
-"""What an engine says in JSON that a strict reader refuses, read as far as it can be read. Pure.
+"""Reads JSON that the strict decoder refuses, as far as it can be read. Pure.
 
-Half a surrogate pair in a name, bytes that are no UTF-8, NaN, a line break inside a string, a number where text is due:
-none of them is worth a sentence of the caller's. Asked only once the fast reader has failed.
+Half a surrogate pair in a name, bytes that are not UTF-8, NaN, a line break inside a string or a number in place of
+text must not cost the caller a sentence. It is slow, and used only when the strict decoder has failed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _MOST_INTEGER: Final = 1 << 63
 
 
 def read(message: bytes | str) -> dict[str, Any]:
-    """An object without lone surrogates, NaN and endless numbers, within the bounds of `plain_json`.
+    """Read a JSON object without lone surrogates, NaN and infinite numbers, within the bounds of `bounded_json`.
 
-    Raises ValueError or RecursionError."""
+    Raises ValueError or RecursionError.
+    """
     text = message.decode("utf-8-sig", "replace") if isinstance(message, bytes) else message
     value = json.loads(text, strict=False, parse_constant=lambda _: None)
     if not isinstance(value, dict):
@@ -32,7 +33,7 @@ def read(message: bytes | str) -> dict[str, Any]:
 
 
 def text(value: Any) -> str | None:
-    """Text, or a number as text; of anything else nothing."""
+    """Return text, or a number as text; None for anything else."""
     if isinstance(value, str):
         return value
     found = number(value)
@@ -40,7 +41,7 @@ def text(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """A number, or text that says one."""
+    """Return a number, or the number that a text contains; None for anything else."""
     if isinstance(value, str) and len(value) <= _MOST_DIGITS:
         try:
             value = float(value)
@@ -52,12 +53,13 @@ def number(value: Any) -> float | None:
 
 
 def integer(value: Any) -> int | None:
+    """Return a whole number, as `number`; None for anything else."""
     found = number(value)
     return int(found) if found is not None and found == int(found) else None
 
 
 def _whole(value: Any) -> Any:
-    """`plain_json` has bounded how deep this goes."""
+    """Replace what JSON does not allow. `bounded_json` limits how deep this goes."""
     match value:
         case str():
             return whole(value)

@@ -1,7 +1,9 @@
-"""What OpenAI Realtime says, turned into the engine-neutral words of `callflow.contracts.engine`. Pure: no I/O, no clock.
+"""Decodes the events of OpenAI Realtime, and says what they mean for the call (`callflow.contracts.engine`). Pure.
 
-Unknown events and fields are ignored, malformed ones raise Malformed and end nothing. The names of the retired beta are
-read as their GA successors, because other vendors still send them.
+Unknown events and fields are ignored; a malformed event raises Malformed and does not end the session. The event names
+of the beta interface are read as those of the GA interface, because servers of other vendors still send them.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ BETA_NAMES: Final = {
     "response.text.done": "response.output_text.done",
     "conversation.item.created": "conversation.item.added",
 }
+"""Names of the beta interface, each with its name in the GA interface."""
 
 FATAL_CODES: Final = frozenset(
     {
@@ -52,9 +55,9 @@ FATAL_CODES: Final = frozenset(
         "session_expired",
     }
 )
-"""Error codes after which this session will say nothing more."""
+"""Error codes after which this session gives no more answers."""
 EXPIRED: Final = "session_expired"
-"""The only one of them after which a new session does better."""
+"""The only one of them after which a new session helps."""
 
 BENIGN_CODES: Final = frozenset(
     {
@@ -64,13 +67,14 @@ BENIGN_CODES: Final = frozenset(
         "item_truncate_invalid_item_id",
     }
 )
-"""What two who speak at the same time cannot always avoid: counted, and nothing else."""
+"""Errors that follow from messages that cross on the wire. They are harmless: the call is told, and nothing more."""
 ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
 _SHORTER: Final = "is already shorter than"
+"""In the message of the harmless error after `conversation.item.truncate` behind the end of an item's audio."""
 
 
 class ServerEvent(msgspec.Struct):
-    """The fields of all events that we read. What an event lacks, or sends as null, is None."""
+    """The fields that we read, of all events together. None: the event does not have it, or sends null."""
 
     type: str
     delta: str | None = None
@@ -89,7 +93,7 @@ class ServerEvent(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    """Of a long event nothing but audio is made into objects."""
+    """What is decoded of an event above `_MOST_BYTES`: only audio may be that long."""
 
     type: str
     delta: str
@@ -101,16 +105,18 @@ class _Delta(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
 _MOST_BYTES: Final = 1 << 20
-"""Of an event that is no audio."""
+"""Bytes of an event other than audio."""
 _MOST_NAME: Final = 200
-"""Characters of an id, a code or a status; real ones have 40 at most."""
+"""Characters of an id, a code or a status; the vendor's have 40 at most."""
 _MOST_MESSAGE: Final = 2000
+"""Characters of an error's message."""
 _MOST_MS: Final = 1e9
 _MOST_CONTENT: Final = 1_000_000
+"""The largest content index."""
 
 
 def decode(message: bytes | str) -> ServerEvent:
-    """Raises Malformed."""
+    """Decode an event. Raises Malformed."""
     try:
         event = _decode(message) if len(message) <= _MOST_BYTES else _long(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -120,7 +126,7 @@ def decode(message: bytes | str) -> ServerEvent:
         if name is not None and not _is_id(name):
             raise Malformed(f"{event.type} with an id of {len(name)} characters")
     if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
-        event.audio_end_ms = None  # no call lasts that long: what happened counts all the same
+        event.audio_end_ms = None  # no call lasts that long; the event itself is still of use
     if event.content_index is not None and not 0 <= event.content_index <= _MOST_CONTENT:
         event.content_index = None
     return event
@@ -134,7 +140,7 @@ def _long(message: bytes | str) -> ServerEvent:
 
 
 def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
-    """One that the strict reader refuses, without what cannot be read of it."""
+    """Decode an event that the strict decoder refuses, without the fields that cannot be read."""
     if len(message) > _MOST_BYTES:
         raise Malformed(f"not a Realtime event: {refusal}") from None
     try:
@@ -145,7 +151,7 @@ def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
 
 
 def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
-    """Each field as the type that is expected of it, or None."""
+    """Return an event with each field in the type that it should have, or None."""
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise Malformed("an event without a type")
@@ -163,13 +169,16 @@ def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
 
 
 def read(event: ServerEvent) -> EngineEvent | None:
-    """None: nothing for the rooms above. Raises Malformed for an event whose parts make no sense."""
+    """Return what an event means for the call; None: nothing. Raises Malformed for a field that makes no sense."""
     reader = _READERS.get(event.type)
     return reader(event) if reader is not None else None
 
 
 def error_of(event: ServerEvent) -> tuple[str, str, str]:
-    """Code, message and the client event id (often missing) of an `error` event."""
+    """Return code, message and the id of the client event that failed, which is often missing ("").
+
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/error
+    """
     error = event.error if isinstance(event.error, dict) else {}
     code = error.get("code") or error.get("type") or "unknown"
     return _name(code), str(error.get("message") or "")[:_MOST_MESSAGE], _name(error.get("event_id"))
@@ -180,11 +189,12 @@ def _is_id(value: Any) -> TypeGuard[str]:
 
 
 def _name(value: Any) -> str:
-    """Of something: text, whatever it is, and short."""
+    """Return a value as short text; "" for an object or a list."""
     return str(value)[:_MOST_NAME] if isinstance(value, (str, int, float)) else ""
 
 
-def _speech(event: ServerEvent) -> EngineEvent | None:
+def _audio_delta(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/delta"""
     if not event.delta or not event.item_id:
         return None
     try:
@@ -194,33 +204,39 @@ def _speech(event: ServerEvent) -> EngineEvent | None:
     return AudioDelta(event.response_id or "", event.item_id, event.content_index or 0, audio)
 
 
-def _agent_words(event: ServerEvent) -> EngineEvent | None:
+def _agent_delta(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio_transcript/delta"""
     return Transcript("agent", event.item_id, event.delta, final=False) if event.item_id and event.delta else None
 
 
-def _agent_words_done(event: ServerEvent) -> EngineEvent | None:
+def _agent_done(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio_transcript/done"""
     words = event.transcript if event.transcript is not None else event.text
     return Transcript("agent", event.item_id, words, final=True) if event.item_id and words is not None else None
 
 
-def _caller_words(event: ServerEvent) -> EngineEvent | None:
+def _caller_delta(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/conversation/item/input_audio_transcription/delta"""
     return Transcript("caller", event.item_id, event.delta, final=False) if event.item_id and event.delta else None
 
 
-def _caller_words_done(event: ServerEvent) -> EngineEvent | None:
+def _caller_done(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/conversation/item/input_audio_transcription/completed"""
     if not event.item_id or event.transcript is None:
         return None
     return Transcript("caller", event.item_id, event.transcript, final=True)
 
 
-def _not_transcribed(event: ServerEvent) -> EngineEvent | None:
+def _caller_failed(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/conversation/item/input_audio_transcription/failed"""
     if not event.item_id:
         return None
     code, message, _ = error_of(event)
     return TranscriptFailed(event.item_id, f"{code}: {message}"[:300] if message else code)
 
 
-def _item(event: ServerEvent) -> EngineEvent | None:
+def _item_added(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/conversation/item/added"""
     item = event.item if isinstance(event.item, dict) else {}
     who = {"user": "caller", "assistant": "agent"}.get(str(item.get("role")))
     name = item.get("id")
@@ -230,10 +246,12 @@ def _item(event: ServerEvent) -> EngineEvent | None:
 
 
 def response_of(event: ServerEvent) -> dict[str, Any]:
+    """Return the `response` object of an event; {} if it has none."""
     return event.response if isinstance(event.response, dict) else {}
 
 
 def _response_started(event: ServerEvent) -> EngineEvent | None:
+    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created"""
     name = response_of(event).get("id")
     return ResponseStarted(name) if _is_id(name) else None
 
@@ -246,6 +264,10 @@ def _response_done(event: ServerEvent) -> EngineEvent:
 
 
 def response_done(event: ServerEvent) -> ResponseDone:
+    """Return id, status and the reason for it. A server that gives no status means `completed`.
+
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
+    """
     response = response_of(event)
     details = response.get("status_details")
     details = details if isinstance(details, dict) else {}
@@ -259,9 +281,9 @@ def response_done(event: ServerEvent) -> ResponseDone:
 
 
 def tool_calls(items: Any) -> list[ToolCall]:
-    """The function calls among these items that are complete and can be answered.
+    """Return the function calls among these items that are complete and can be answered.
 
-    The arguments of those that are not complete may break off anywhere. A server that gives no status means complete.
+    The arguments of an incomplete call may break off anywhere. A server that gives no status means complete.
     """
     return [
         ToolCall(item["call_id"], item["name"], _arguments(item.get("arguments")))
@@ -271,7 +293,7 @@ def tool_calls(items: Any) -> list[ToolCall]:
 
 
 def has_nameless_calls(items: Any) -> bool:
-    """Whether there are function calls that cannot be answered: without an id, without a name, or with endless ones."""
+    """Return whether there are function calls that cannot be answered: id or name are missing or too long."""
     return not all(map(_can_be_answered, _complete_calls(items)))
 
 
@@ -288,17 +310,21 @@ def _can_be_answered(call: Mapping[str, Any]) -> bool:
 
 
 def _arguments(given: Any) -> str:
-    """JSON text; some servers send the object itself. Of more than a tool is run with, no more than shows that."""
+    """Return the arguments as JSON text: some servers send the object itself.
+
+    Text that is too long is cut one character above the limit, so that the tool refuses it.
+    """
     text = given or ""
     if not isinstance(text, str):
         try:
             text = msgspec.json.encode(given).decode()
         except RecursionError:
-            text = "["  # a tool is not run with what is no JSON
+            text = "["  # not valid JSON, so the tool refuses it
     return text[: MOST_ARGUMENTS + 1]
 
 
 def is_benign(code: str, message: str) -> bool:
+    """Return whether an error is harmless: see `BENIGN_CODES`."""
     return code in BENIGN_CODES or (code == "invalid_value" and _SHORTER in message)
 
 
@@ -310,18 +336,18 @@ def _error(event: ServerEvent) -> EngineEvent:
 
 
 _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
-    "response.output_audio.delta": _speech,
+    "response.output_audio.delta": _audio_delta,
     "response.output_audio.done": lambda event: AudioDone(
         event.response_id or "", event.item_id or "", event.content_index or 0
     ),
-    "response.output_audio_transcript.delta": _agent_words,
-    "response.output_audio_transcript.done": _agent_words_done,
-    "response.output_text.delta": _agent_words,
-    "response.output_text.done": _agent_words_done,
-    "conversation.item.input_audio_transcription.delta": _caller_words,
-    "conversation.item.input_audio_transcription.completed": _caller_words_done,
-    "conversation.item.input_audio_transcription.failed": _not_transcribed,
-    "conversation.item.added": _item,
+    "response.output_audio_transcript.delta": _agent_delta,
+    "response.output_audio_transcript.done": _agent_done,
+    "response.output_text.delta": _agent_delta,
+    "response.output_text.done": _agent_done,
+    "conversation.item.input_audio_transcription.delta": _caller_delta,
+    "conversation.item.input_audio_transcription.completed": _caller_done,
+    "conversation.item.input_audio_transcription.failed": _caller_failed,
+    "conversation.item.added": _item_added,
     "input_audio_buffer.speech_started": lambda event: SpeechStarted(),
     "input_audio_buffer.speech_stopped": lambda event: SpeechStopped(),
     "response.created": _response_started,

@@ -1,8 +1,10 @@
-"""How a session of OpenAI Realtime is configured: our settings in, a GA `session.update` out.
+"""Turns our settings into the `session` of a `session.update` (GA interface). Pure.
 
-Only names of the GA interface are ever sent, and every value that decides how a phone line sounds is explicit: the
-server's defaults (PCM at 24 kHz, a voice, how long a pause ends a turn) are not ours. What is asked for and cannot be
-sent is left out and said (`warnings`): the server would refuse the whole update for it.
+Every value that decides how a call sounds is sent explicitly, because the server's defaults (PCM at 24 kHz, a voice,
+the pause that ends a turn) are not ours. A setting that cannot be sent is left out, with a warning (`warnings`): the
+server would refuse the whole update.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from callflow.engines import model_catalog as models
 
 
 PCMU: Final = {"type": "audio/pcmu"}
-"""8 kHz is implied: a `rate` is refused."""
+"""µ-law at 8 kHz; the server refuses a `rate`."""
 PCM24: Final = {"type": "audio/pcm", "rate": 24000}
 FORMATS: Final = {"pcmu": PCMU, "pcm24": PCM24}
 
 _RETIRED_VOICES: Final = ("fable", "nova", "onyx")
 _VOICE: Final = "marin"
-"""In place of one that no session takes."""
+"""In place of a voice that no session accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +76,27 @@ class RealtimeConfig:
     session_seconds: float
     rotation_seconds: float
     connect_seconds: float
-    """The time that one attempt to open the WebSocket may take."""
+    """The time that opening the WebSocket may take, all attempts together."""
     write_seconds: float
     buffer_seconds: float
     """How much caller audio may wait for the engine before the session counts as lost."""
 
     @property
     def interrupts_itself(self) -> bool:
-        """The server stops its own response when it hears the caller. Not when the caller must speak for a while first:
-        then that is decided here."""
+        """Return whether the server stops its own response when it hears the caller.
+
+        It does not when the caller must speak for a minimum time first: that is decided by us.
+        """
         return self.turn_detection != "none" and self.vad_interrupt_response and not self.min_interruption_ms
 
     @property
     def answers_itself(self) -> bool:
+        """Return whether the server begins a response when the caller has stopped."""
         return self.turn_detection != "none" and self.vad_create_response and not self.min_interruption_ms
 
 
 def session_url(config: RealtimeConfig) -> str:
-    """The URL with exactly one `model`: one that the setting brings along is kept, unless it is empty."""
+    """Return the WebSocket address with exactly one `model`: that of the setting `url`, if it has one."""
     parts = urlsplit(config.url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     models = [value for name, value in query if name == "model" and value]
@@ -99,12 +104,12 @@ def session_url(config: RealtimeConfig) -> str:
     return urlunsplit(parts._replace(query=urlencode([*others, ("model", (models or [config.model])[0])])))
 
 
-def session(config: RealtimeConfig, brief: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
-    """`explicit`: also what is as it would be without a word, for a session in which it may be different."""
-    full = minimal_session(config, brief)
+def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
+    """Return the whole session. `explicit`: with values that equal the server's defaults, to compare two sessions."""
+    full = minimal_session(config, context)
     full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
     full["audio"]["output"]["voice"] = _voice(config)
-    full["tool_choice"] = _tool_choice(config, brief)
+    full["tool_choice"] = _tool_choice(config, context)
     if explicit or config.speed != 1.0:
         full["audio"]["output"]["speed"] = config.speed
     if explicit or config.max_output_tokens != "inf":
@@ -123,41 +128,43 @@ def session(config: RealtimeConfig, brief: SessionContext, *, explicit: bool = F
     return full
 
 
-def minimal_session(config: RealtimeConfig, brief: SessionContext) -> dict[str, Any]:
-    """What a phone call cannot do without; the way out when the full session is refused (all or nothing)."""
+def minimal_session(config: RealtimeConfig, context: SessionContext) -> dict[str, Any]:
+    """Return only what a phone call needs, for when the server refuses the whole session."""
     audio = FORMATS[config.engine_audio]
     return {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": config.instructions,
         "audio": {
-            "input": {"format": audio, "turn_detection": _turn_detection(config, brief.turn_detection)},
+            "input": {"format": audio, "turn_detection": _turn_detection(config, context.turn_detection)},
             "output": {"format": audio},
         },
-        "tools": [dict(tool) for tool in brief.tools],
+        "tools": [dict(tool) for tool in context.tools],
     }
 
 
 def turns(config: RealtimeConfig, on: bool) -> dict[str, Any]:
-    """The part of a session that says whether the caller interrupts and is answered."""
+    """Return the part of a session with the turn detection. `on` False: the caller neither interrupts nor is answered."""
     return {"type": "realtime", "audio": {"input": {"turn_detection": _turn_detection(config, on)}}}
 
 
 def formats(audio: str) -> dict[str, Any]:
-    """The part of a session that says how audio is coded, both ways: "pcmu" or "pcm24"."""
+    """Return the part of a session with the audio formats, both ways. `audio`: "pcmu" or "pcm24"."""
     both = {"format": FORMATS[audio]}
     return {"type": "realtime", "audio": {"input": both, "output": both}}
 
 
 _LOCKED: Final = ("model", "api_key", "url", "engine_audio")
+"""Settings that a session keeps from its beginning to its end."""
 
 
 def changed(
-    config: RealtimeConfig, brief: SessionContext, changes: Mapping[str, Any], *, spoken: bool
+    config: RealtimeConfig, context: SessionContext, changes: Mapping[str, Any], *, spoken: bool
 ) -> tuple[dict[str, Any], RealtimeConfig, list[str]]:
-    """A change in mid-call: the part of the session that is different, what holds from then on, and what was left out.
+    """Change a configuration in the middle of a call, by names of settings.
 
-    Another voice is never sent once the session has `spoken`: the server would refuse the whole update for it.
+    Returns the part of the session that differs, the new configuration, and a line for each change that is left out.
+    The voice is not changed once the session has `spoken`: the server would refuse the whole update.
     """
     names = {field.name for field in fields(RealtimeConfig)}
     left_out = [f"{name} is left out: it is decided when a call begins" for name in changes if name not in names]
@@ -169,12 +176,12 @@ def changed(
     new = replace(config, **wanted)
     old = warnings(config)
     left_out += [line for line in warnings(new) if line not in old or line.partition(" ")[0] in wanted]
-    before, after = (session(one, brief, explicit=True) for one in (config, new))
+    before, after = (session(one, context, explicit=True) for one in (config, new))
     return _difference(before, after), new, left_out
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Only what is different, each value whole below the objects that a session is made of."""
+    """Return the fields that differ; of `audio`, `input` and `output` only the fields in them that do."""
     found: dict[str, Any] = {"type": "realtime"}
     for name, value in new.items():
         before = old.get(name)
@@ -188,7 +195,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def warnings(config: RealtimeConfig) -> list[str]:
-    """What was asked for and is not sent, a line each."""
+    """Return a line for each setting that cannot be sent to the server as it is."""
     found = []
     if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
         found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
@@ -256,10 +263,10 @@ def _turn_detection(config: RealtimeConfig, on: bool) -> dict[str, Any] | None:
     }
 
 
-def _tool_choice(config: RealtimeConfig, brief: SessionContext) -> Any:
+def _tool_choice(config: RealtimeConfig, context: SessionContext) -> Any:
     if config.tool_choice in ("auto", "none", "required"):
         return config.tool_choice
-    known = any(tool.get("name") == config.tool_choice for tool in brief.tools)
+    known = any(tool.get("name") == config.tool_choice for tool in context.tools)
     return {"type": "function", "name": config.tool_choice} if known else "auto"
 
 
