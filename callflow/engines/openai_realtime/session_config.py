@@ -144,7 +144,7 @@ def minimal_session(config: RealtimeConfig, context: SessionContext) -> dict[str
 
 
 def turns(config: RealtimeConfig, on: bool) -> dict[str, Any]:
-    """Return the part of a session with the turn detection. `on` False: the caller neither interrupts nor is answered."""
+    """Return the part of a session with the turn detection. `on` False: it neither interrupts nor answers."""
     return {"type": "realtime", "audio": {"input": {"turn_detection": _turn_detection(config, on)}}}
 
 
