@@ -58,9 +58,13 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import hangup
 
         return hangup.run(chosen)
+    if chosen.command == "replay":
+        from callflow.cli import replay
+
+        return runtime.run_interruptible(replay.run_replay(chosen))
     from callflow.cli import calls
 
-    return runtime.run_interruptible(calls.run_calls(chosen) if chosen.command == "calls" else calls.run_replay(chosen))
+    return runtime.run_interruptible(calls.run_calls(chosen))
 
 
 def start(*command: str) -> None:

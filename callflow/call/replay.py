@@ -1,77 +1,102 @@
-"""The record of a call, run through the machine once more. Pure.
+"""Runs the journal of a call through the machine once more, and tells what comes out otherwise. Pure.
 
 The machine decides by its table alone, so that the same events give the same transitions and commands: for ever where
-the table is the same, and where it has changed, the first difference says what such a call would be like today.
+the table is the same, and where it has changed, the differences say what such a call would be like today.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from callflow.call import machine
 from callflow.contracts import commands, events
-from callflow.journal.journal import BEGAN, JournalEntry
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where the record and the machine part."""
+    """A step that comes out otherwise than it stands in the journal."""
 
     step: int
     what: str
     """event, before, after, taken, commands, or missing."""
     recorded: Any
+    """What the journal says."""
     replayed: Any
+    """What comes out now."""
+    event: str = ""
+    """The name of the event that was taken."""
 
     def __str__(self) -> str:
-        return f"step {self.step}, {self.what}: on record {self.recorded!r}, replayed {self.replayed!r}"
+        return f"step {self.step}, {self.what}: in the journal {self.recorded!r}, replayed {self.replayed!r}"
 
 
 @dataclass(slots=True)
 class Replay:
+    """What came of a replay."""
+
     model: machine.Model
     steps: int = 0
     """The number of the last step."""
-    divergence: Divergence | None = None
-    """The first one."""
+    taken: int = 0
+    """How many steps were replayed."""
+    divergences: list[Divergence] = field(default_factory=list)
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """The first one."""
+        return self.divergences[0] if self.divergences else None
 
 
-def replay(records: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
-    """`lenient`: go on after a divergence, from the state that is on record."""
-    done = Replay(_model(records))
-    for record in (each.renewed() for each in records):
-        if not record.is_step or record.before == machine.HANGUP:  # a note, or what came after the end
+def replay(entries: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
+    """Replay the steps of one call, up to the first divergence.
+
+    `lenient`: go on after a divergence, from the state that stands in the journal. Raises ValueError where the note of
+    the call's beginning makes no sense.
+    """
+    done = Replay(_model(entries))
+    for entry in (each.renewed() for each in entries):
+        if not entry.is_step or entry.before == machine.HANGUP:  # a note, or what came after the end
             continue
-        found = None
-        if record.step != done.steps + 1:
-            found = Divergence(done.steps + 1, "missing", "not written at the time", None)
-        done.steps = record.step
-        taken = _take(done.model, record)
-        found = found or taken
-        done.divergence = done.divergence or found
-        if found is not None:
+        found = []
+        if entry.step != done.steps + 1:
+            found.append(Divergence(done.steps + 1, "missing", "not written at the time", None))
+        done.steps = entry.step
+        done.taken += 1
+        taken = _take(done.model, entry)
+        if taken is not None:
+            found.append(taken)
+        done.divergences += found
+        if found:
             if not lenient:
                 return done
-            done.model.state = record.after
+            done.model.state = entry.after
     return done
 
 
-def _model(records: Sequence[JournalEntry]) -> machine.Model:
-    began = next((record.event for record in records if record.event.get("event") == BEGAN), {})
-    tries = {name: int(began[name]) for name in ("engine_tries", "stream_tries") if name in began}
-    return machine.Model(**tries)
+def _model(entries: Sequence[JournalEntry]) -> machine.Model:
+    first = next((entry for entry in entries if entry.name == notes.Began.kind), None)
+    if first is None:
+        return machine.Model()
+    began = first.note
+    if not isinstance(began, notes.Began):
+        raise ValueError("the note of its beginning makes no sense")
+    tries = {"engine_tries": began.engine_tries, "stream_tries": began.stream_tries}
+    return machine.Model(**{name: int(count) for name, count in tries.items() if count is not None})
 
 
-def _take(model: machine.Model, record: JournalEntry) -> Divergence | None:
+def _take(model: machine.Model, entry: JournalEntry) -> Divergence | None:
     try:
-        event = events.from_record(record.event)
+        event = events.from_record(entry.event)
     except (KeyError, TypeError):
-        return Divergence(record.step, "event", record.event, "an event that this version does not know")
+        unknown = "an event that this version does not know"
+        return Divergence(entry.step, "event", entry.event, unknown, entry.name)
     step = machine.take(model, event)
     commanded = [commands.to_record(command) for command in step.commands]
-    recorded = [dict(each) for each in record.commands]
+    recorded = [dict(each) for each in entry.commands]
     if len(commanded) == len(recorded):
         commanded = [_like(each, old) for each, old in zip(commanded, recorded, strict=True)]
     replayed = {
@@ -81,13 +106,13 @@ def _take(model: machine.Model, record: JournalEntry) -> Divergence | None:
         "commands": commanded,
     }
     for name, value in replayed.items():
-        on_record = recorded if name == "commands" else getattr(record, name)
-        if on_record != value:
-            return Divergence(record.step, name, on_record, value)
+        in_journal = recorded if name == "commands" else getattr(entry, name)
+        if in_journal != value:
+            return Divergence(entry.step, name, in_journal, value, entry.name)
     return None
 
 
 def _like(command: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that commands did not have when the record was written, where they say nothing new."""
+    """Leave out the fields that commands did not have when the entry was written, where they say nothing new."""
     plain = {key: value for key, value in command.items() if key in old or value}
     return plain if command["command"] == old.get("command") else command

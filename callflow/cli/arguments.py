@@ -222,9 +222,8 @@ def make_parser() -> Parser:
         help="look at keys, public address and the carriers' settings, and say what to do",
         description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
     )
-    _calls(commands.add_parser("calls", help="list the calls on record, or show one and why it ended"))
-    replay = commands.add_parser("replay", help="run a call's record through the machine again and compare")
-    replay.add_argument("call", help="its id (the beginning is enough), or a file that `calls --save` wrote")
+    _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
+    _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
     return parser
@@ -288,7 +287,7 @@ def _demo(parser: Parser) -> None:
 
 def _calls(parser: Parser) -> None:
     parser.description = (
-        "Exit code 0: there is an answer; 1: there is no such call; 2: the words or the record cannot be used."
+        "Exit code 0: there is an answer; 1: there is no such call; 2: the words or the history cannot be used."
     )
     parser.add_argument("call", nargs="?", help="its id (the beginning is enough), or the id of one of its streams")
     parser.add_argument("--number", help="only calls from or to this number (default: all)")
@@ -301,7 +300,7 @@ def _calls(parser: Parser) -> None:
     )
     parser.add_argument("--limit", type=whole(1, 500), default=20, metavar="N", help="how many calls")
     parser.add_argument(
-        "--save", metavar="FILE", help="write the call's record into a file, a JSON object per line (default: no file)"
+        "--save", metavar="FILE", help="write the call's journal into a file, a JSON object per line (default: no file)"
     )
     parser.add_argument(
         "--picture",
@@ -315,6 +314,24 @@ def _calls(parser: Parser) -> None:
         const="goodbye",
         metavar="goodbye|now",
         help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
+    )
+
+
+def _replay(parser: Parser) -> None:
+    parser.description = (
+        "Prints each decision that comes out otherwise than it stands in the journal. Exit code 0: none does; 1: one"
+        " does, or there is no such call; 2: the words or a journal cannot be used."
+    )
+    parser.add_argument(
+        "call",
+        nargs="?",
+        help="the id of a call (the beginning is enough), a file that `calls --save` wrote, or a folder of such files",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="DATE|DURATION",
+        help="all calls of the history that began then or later: 2026-01-31 (in UTC), or 90s, 30m, 12h, 7d, 2w ago"
+        " (default: the one call, file or folder)",
     )
 
 
@@ -380,7 +397,7 @@ def _bench(parser: Parser) -> None:
         type=whole(0, 10_000_000),
         default=100_000,
         metavar="N",
-        help="how many calls on record to search in; 0: leave that out",
+        help="how many calls in the history to search in; 0: leave that out",
     )
     parser.add_argument(
         "--json",

@@ -1,7 +1,7 @@
-"""`server.py calls` and `server.py replay`: the record of the calls, read in the terminal. Nothing in it is changed.
+"""`server.py calls`: the history of the calls, read in the terminal. Nothing in it is changed.
 
-Exit codes: 0, there is an answer; 1, what was asked for is not there, or a replay comes out otherwise; 2, the words of
-the command or the record cannot be used.
+Exit codes: 0, there is an answer; 1, what was asked for is not there; 2, the words of the command or the history cannot
+be used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from callflow.call.replay import Replay, replay
-from callflow.cli.journal_file import is_file_name, read_history, write_history
+from callflow.cli.journal_file import write_history
 from callflow.cli.picture import from_journal
 from callflow.cli.terminal import Screen
 from callflow.config.loader import load
@@ -50,7 +49,7 @@ async def run_calls(arguments: argparse.Namespace) -> int:
             return await _show(arguments)
         return await _list(arguments)
     except (JournalFileError, BadQuery) as error:
-        return _sorry(error)
+        return refuse(error)
 
 
 async def _list(arguments: argparse.Namespace) -> int:
@@ -65,11 +64,11 @@ async def _list(arguments: argparse.Namespace) -> int:
     wanted = Query(
         number=asked["number"], words=asked["text"], since=asked["since"], until=asked["until"], limit=arguments.limit
     )
-    async with _store() as store:
+    async with open_store() as store:
         rows = await store.find(wanted)
     if not rows:
         note = store.assumed(wanted)
-        print(f"No such calls are on record.{f' {note}' if note else ''}")
+        print(f"No such calls are in the history.{f' {note}' if note else ''}")
         return 0
     table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("began", "call", "from", "length", "turns", "cost"):
@@ -94,28 +93,28 @@ async def _show(arguments: argparse.Namespace) -> int:
     given = [f"--{name}" for name in _FILTERS if getattr(arguments, name) is not None]
     if given:
         raise JournalFileError(f"{', '.join(given)}: this chooses among the calls; leave it out to see a single one.")
-    async with _store() as store:
-        row, records = await _find(store, arguments.call)
-        items = [] if records else [plain(item) for item in await store.items(row["id"])]
+    async with open_store() as store:
+        row, entries = await find_call(store, arguments.call)
+        items = [] if entries else [plain(item) for item in await store.items(row["id"])]
     name = row["call_id"] or row["stream_sid"]
     if arguments.picture is not None:
-        if not records:
+        if not entries:
             raise JournalFileError(
                 f"Of call {name} there is no journal: an earlier system kept none. Nothing is drawn."
             )
-        kept = from_journal.keep(records, Path(load().data_dir) / "recordings", arguments.picture, call=name)
+        kept = from_journal.keep(entries, Path(load().data_dir) / "recordings", arguments.picture, call=name)
         print(f"The call as a picture: {printable.line(str(kept.resolve()))}")
         if arguments.save is None:
             return 0
     if arguments.save is not None:
         if not arguments.save.strip():
             raise JournalFileError("--save is empty: say into which file.")
-        if not records:
+        if not entries:
             raise JournalFileError(
                 f"Of call {name} there is no journal: an earlier system kept none. Nothing is saved."
             )
-        write_history(Path(arguments.save), records)
-        print(f"{len(records)} records of call {name} are in {arguments.save}")
+        write_history(Path(arguments.save), entries)
+        print(f"{len(entries)} journal entries of call {name} are in {arguments.save}")
         return 0
     carrier = row["carrier"] or "of an earlier system"
     print(f"call {name}, {carrier}, from {row['caller_number'] or '–'} to {row['phone_number'] or '–'}")
@@ -125,50 +124,16 @@ async def _show(arguments: argparse.Namespace) -> int:
     )
     print(f"ended: {ended(row)}" if row["ended_at"] else ended(row))
     print()
-    for at, line in timeline.lines(records, row["started_at"], items):
+    for at, line in timeline.lines(entries, row["started_at"], items):
         print(f"{at:9.3f} s  {printable.line(line)}")
     return 0
 
 
-async def run_replay(arguments: argparse.Namespace) -> int:
-    """0: every transition and command is as recorded. 1: the first divergence is shown, or there is no such record."""
-    name = arguments.call
-    try:
-        if is_file_name(name):
-            records = read_history(Path(name))
-            about = name
-        else:
-            async with _store() as store:
-                row, records = await _find(store, name)
-            about = f"call {row['call_id'] or row['stream_sid']}"
-        if not any(record.is_step for record in records):
-            raise JournalFileError(f"There is no step in the record of {about}, so there is nothing to replay.")
-        done = _replayed(records, about)
-    except JournalFileError as error:
-        return _sorry(error)
-    call = records[0].call
-    if done.divergence is None:
-        print(f"call {call}: {done.steps} steps, every transition and command as recorded")
-        return 0
-    print(f"call {call} diverges at step {done.divergence.step}, in what is called {done.divergence.what}:")
-    print(f"  on record  {done.divergence.recorded}")
-    print(f"  replayed   {done.divergence.replayed}")
-    return 1
-
-
-def _replayed(records: list[JournalEntry], about: str) -> Replay:
-    """Raises RecordError."""
-    try:
-        return replay(records)
-    except Exception as error:  # whatever a file holds that looks like a record
-        raise JournalFileError(f"The record of {about} makes no sense ({type(error).__name__}).") from None
-
-
 @asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    """The record as the settings name it, to be read only. Raises RecordError.
+async def open_store() -> AsyncIterator[Store]:
+    """Open the history that the settings name, to read it only. Raises JournalFileError.
 
-    Nothing else belongs into its block: what goes wrong there is told as the database's."""
+    Nothing else belongs into its block: errors there are told as the database's."""
     try:
         settings = load()
         url = url_of(settings.database_url, settings.data_dir)
@@ -183,18 +148,20 @@ async def _store() -> AsyncIterator[Store]:
     except DatabaseError as error:
         raise JournalFileError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
     except (SQLAlchemyError, OSError) as error:
-        raise JournalFileError(f"The record in {database.name} cannot be read: {database.trouble(error)}.") from None
+        raise JournalFileError(f"The history in {database.name} cannot be read: {database.trouble(error)}.") from None
     finally:
         await database.close()
 
 
-async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[JournalEntry]]:
-    """The one conversation that is meant, and its journal. Raises RecordError."""
+async def find_call(store: Store, beginning: str) -> tuple[dict[str, Any], list[JournalEntry]]:
+    """Return the one conversation that is meant, and its journal. Raises JournalFileError."""
     if not beginning.strip():
         raise JournalFileError("The id of the call is empty. `python server.py calls` lists them.")
     found = await store.like(beginning.strip(), most=_MOST_ALIKE + 1)
     if not found:
-        raise CallNotFound(f'No call on record begins with "{beginning[:80]}". `python server.py calls` lists them.')
+        raise CallNotFound(
+            f'No call in the history begins with "{beginning[:80]}". `python server.py calls` lists them.'
+        )
     if len(found) > 1:
         many = f"More than {_MOST_ALIKE}" if len(found) > _MOST_ALIKE else str(len(found))
         names = ", ".join(row["call_id"] or row["stream_sid"] for row in found[:_MOST_ALIKE])
@@ -204,9 +171,9 @@ async def _find(store: Store, beginning: str) -> tuple[dict[str, Any], list[Jour
 
 
 async def id_of(beginning: str) -> str:
-    """Of the one call on record that is meant. Raises RecordError."""
-    async with _store() as store:
-        row, _ = await _find(store, beginning)
+    """Return the id of the one call of the history that is meant. Raises JournalFileError."""
+    async with open_store() as store:
+        row, _ = await find_call(store, beginning)
     return str(row["call_id"] or row["stream_sid"])
 
 
@@ -228,7 +195,8 @@ def _dollars(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:.4f}"
 
 
-def _sorry(error: Exception) -> int:
+def refuse(error: Exception) -> int:
+    """Print why a command cannot do what it was asked for. Returns the exit code."""
     text = str(error)
     print(text if text.endswith((".", "?")) else f"{text}.", file=sys.stderr)
     return 1 if isinstance(error, CallNotFound) else 2

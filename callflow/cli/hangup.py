@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _asked(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Which call, and how. Raises RecordError."""
+    """Which call, and how. Raises JournalFileError."""
     name, when = arguments.call, arguments.hangup
     if name is None and when not in WAYS:  # `--hangup ID`
         name, when = when, WAYS[0]
@@ -59,7 +59,7 @@ def _asked(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 def _settings() -> Settings:
-    """Raises RecordError."""
+    """Raises JournalFileError."""
     try:
         return load()
     except SettingsError as error:
@@ -81,7 +81,7 @@ class _Port:
         self.name = f"http://{host}:{self._port}"
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Status, and the object that was answered. Raises RecordError."""
+        """Status, and the object that was answered. Raises JournalFileError."""
         headers = {ASKED_BY: COMMAND_LINE}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -112,7 +112,7 @@ class _Port:
 
 
 def _named(port: _Port, beginning: str) -> str:
-    """The id of the one call that is meant: a live one, or else one on record. Raises RecordError."""
+    """The id of the one call that is meant: a live one, or else one of the history. Raises JournalFileError."""
     status, told = port.ask("GET", "/api/calls")
     if status != 200 or "live" not in told:
         raise JournalFileError(f"{port.name} cannot say which calls are live: {told.get('error') or f'HTTP {status}'}")

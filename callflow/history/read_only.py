@@ -18,7 +18,7 @@ from callflow.contracts.errors import DatabaseError
 _HEAD: Final = b"SQLite format 3\x00"
 _WAL_MODE: Final = b"\x02\x02"
 _WANTS_TO_WRITE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
-WHERE: Final = "say where the record is: DATABASE_URL, or DATA_DIR"
+WHERE: Final = "say where the history is: DATABASE_URL, or DATA_DIR"
 START: Final = f"start Callflow's server once, or {WHERE}"
 
 
@@ -43,7 +43,7 @@ class Untouched:
             is_whole = not beside["-journal"] or self._opens()
             return f"{(self._path if is_whole else self._copy('-journal')).as_uri()}?mode=ro"
         except OSError as error:
-            raise DatabaseError(f"the record in {self._path} cannot be read: {error.strerror}: {WHERE}") from None
+            raise DatabaseError(f"the history in {self._path} cannot be read: {error.strerror}: {WHERE}") from None
 
     def _beside(self, ending: str) -> Path:
         return self._path.with_name(self._path.name + ending)
@@ -53,9 +53,9 @@ class Untouched:
             with self._path.open("rb") as file:
                 head = file.read(20)
         except (FileNotFoundError, NotADirectoryError):
-            raise DatabaseError(f"there is no record in {self._path}: {START}") from None
+            raise DatabaseError(f"there is no history in {self._path}: {START}") from None
         if not head:
-            raise DatabaseError(f"there is no record in {self._path} yet, which is empty: {START}")
+            raise DatabaseError(f"there is no history in {self._path} yet, which is empty: {START}")
         if not head.startswith(_HEAD):
             raise DatabaseError(f"{self._path} is no SQLite database: {WHERE}")
         return head

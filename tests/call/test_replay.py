@@ -78,7 +78,7 @@ def test_a_history_survives_its_file(tmp_path: Path) -> None:
     write_history(tmp_path / "x.jsonl", history())
     assert read_history(tmp_path / "x.jsonl") == history()
     (tmp_path / "y.jsonl").write_text("{}")
-    with pytest.raises(JournalFileError, match="not a record"):
+    with pytest.raises(JournalFileError, match="not a journal"):
         read_history(tmp_path / "y.jsonl")
 
 

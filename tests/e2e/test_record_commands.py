@@ -113,12 +113,13 @@ def test_odd_words_have_one_line_and_their_exit_code(recorded: Commands) -> None
     call, folder = recorded.call, recorded.folder
     (folder / "notes.txt").write_text("my own notes")
     (folder / "empty.jsonl").touch()
+    (folder / "nothing").mkdir()
     for code, sentence, words in (
-        (1, 'No call on record begins with "nope"', ["calls", "nope"]),
-        (1, 'No call on record begins with "nope"', ["replay", "nope"]),
-        (1, "No call on record begins with", ["calls", "é\u202e%_" * 300]),
-        (1, "No call on record begins with", ["calls", "%"]),
-        (1, "No call on record begins with", ["calls", "_" * 8]),
+        (1, 'No call in the history begins with "nope"', ["calls", "nope"]),
+        (1, 'No call in the history begins with "nope"', ["replay", "nope"]),
+        (1, "No call in the history begins with", ["calls", "é\u202e%_" * 300]),
+        (1, "No call in the history begins with", ["calls", "%"]),
+        (1, "No call in the history begins with", ["calls", "_" * 8]),
         (2, "is empty", ["calls", ""]), (2, "is empty", ["calls", "  "]), (2, "is empty", ["replay", ""]),
         (2, "is no date: write 2026-01-31", ["calls", "--since", "tomorrow"]),
         (2, "is no date", ["calls", "--until", "2026-13-01"]), (2, "is no date", ["calls", "--since", "2026-1-1"]),
@@ -134,13 +135,16 @@ def test_odd_words_have_one_line_and_their_exit_code(recorded: Commands) -> None
         (2, "cannot be written: Is a directory", ["calls", call, "--save", str(folder)]),
         (2, "cannot be written: Not a directory", ["calls", call, "--save", "notes.txt/x"]),
         (2, "cannot be written: No space left", ["calls", call, "--save", "/dev/full"]),
-        (2, "no record of a call: choose another name", ["calls", call, "--save", "notes.txt"]),
+        (2, "no journal of a call: choose another name", ["calls", call, "--save", "notes.txt"]),
         (1, "There is no file none.jsonl", ["replay", "none.jsonl"]),
         (1, "There is no file", ["replay", "no/such/file"]),
-        (2, "is a folder", ["replay", f"{folder}/"]), (2, "is a device", ["replay", "/dev/zero"]),
+        (2, "is a device", ["replay", "/dev/zero"]), (2, "ends in .jsonl", ["replay", "nothing"]),
         (2, "line 1", ["replay", "notes.txt"]), (2, "nothing to replay", ["replay", "empty.jsonl"]),
-        (2, "not a record that `calls --save` wrote", ["replay", "ours.db"]),
-        (2, "", ["replay"]), (2, "", ["calls", "a", "b"]),
+        (2, "not a journal that `calls --save` wrote", ["replay", "ours.db"]),
+        (2, "Say what to replay", ["replay"]), (2, "Say what to replay", ["replay", call, "--since", "7d"]),
+        (2, "is no date", ["replay", "--since", "soon"]), (2, "90s, 30m", ["replay", "--since", "7x"]),
+        (2, "--since is empty", ["replay", "--since", " "]), (2, "calendar", ["replay", "--since", "999999w"]),
+        (2, "", ["calls", "a", "b"]),
     ):  # fmt: skip
         recorded.refused(code, sentence, *words)
     assert (folder / "notes.txt").read_text() == "my own notes"
@@ -155,6 +159,51 @@ def test_what_is_saved_is_private_and_replays(recorded: Commands) -> None:
     again = recorded.answers("replay", "call.jsonl")
     assert again == recorded.answers("replay", recorded.call)
     assert "every transition and command as recorded" in again
+
+
+def test_a_folder_and_the_calls_since_a_day_are_replayed_with_one_summary(recorded: Commands) -> None:
+    folder = recorded.folder / "kept"
+    folder.mkdir()
+    calls = sorted(line.split()[2] for line in recorded.answers("calls").splitlines() if line.startswith(" 20"))
+    assert len(calls) == 2
+    for number, call in enumerate(calls):
+        recorded.answers("calls", call, "--save", str(folder / f"{number}.jsonl"))
+    whole = recorded.answers("replay", str(folder))
+    steps = sum(_steps(path) for path in folder.iterdir())
+    assert whole == f"2 calls, {steps} steps, 0 differ\n"
+    for since in ("1h", "90s", "2w", "1.5d", "2020-01-31", "2020-01-31T12:00:00Z"):
+        assert recorded.answers("replay", "--since", since) == whole, since
+    for since in ("0s", "2100-01-01"):
+        assert recorded.answers("replay", "--since", since) == "0 calls, 0 steps, 0 differ\n"
+
+    path = folder / "1.jsonl"
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    odd = [one for one in kept if one["before"] == "streaming" == one["after"] and one["commands"]]
+    for one in odd:
+        one["commands"] = []
+    kept[-1]["at"] += 1
+    path.write_text("".join(json.dumps(each) + "\n" for each in kept))
+    (folder / "2.jsonl").write_text("{}")
+    code, out, err = recorded.run("replay", str(folder))
+    assert code == 1
+    assert len(odd) > 0
+    assert out.splitlines()[-1] == f"2 calls, {steps} steps, {len(odd)} differ"
+    assert "2.jsonl is not a journal" in err
+    for one in odd:
+        line = (
+            f"call {one['call']} diverges at step {one['step']} ({one['event']['event']}), in what is called commands:"
+        )
+        place = out.splitlines().index(line)
+        assert out.splitlines()[place + 1] == "  in the journal  []"
+        assert out.splitlines()[place + 2].startswith("  comes out now  [{'command':")
+    path.unlink()
+    code, out, err = recorded.run("replay", str(folder))
+    assert (code, out.split(",")[0]) == (2, "1 call"), "one of the files cannot be used"
+
+
+def _steps(path: Path) -> int:
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return sum(1 for one in entries if one["before"] not in ("", "hangup"))
 
 
 def _without_step(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -206,12 +255,12 @@ def test_a_number_of_another_country_is_not_missed_in_silence(
     recorded: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = recorded.answers("calls", "--number", "030 12345678")
-    assert "No such calls are on record." in told
+    assert "No such calls are in the history." in told
     assert "looked for as a number of US (default_country)" in told
     monkeypatch.setenv("DEFAULT_COUNTRY", "DE")
     assert "looked for as a number of DE" in recorded.answers("calls", "--number", "030 12345678")
     for number in ("+49 30 12345678", "0049 30 12345678", "anonymous", "1001", "sip:+493012345678@trunk.example"):
-        assert recorded.answers("calls", "--number", number) == "No such calls are on record.\n", number
+        assert recorded.answers("calls", "--number", number) == "No such calls are in the history.\n", number
     assert "country" not in recorded.answers("calls", "--text", "nobody-said-that")
 
 
@@ -248,7 +297,7 @@ def test_a_full_disk_and_closed_streams_are_no_fault_of_the_record(recorded: Com
         ("", ">/dev/full", 2, "What there is to print cannot be written: No space left on device.\n"),
         (recorded.call, ">/dev/full", 2, "What there is to print cannot be written: No space left on device.\n"),
         ("", ">&-", 0, ""), ("", ">/dev/null <&-", 0, ""), (recorded.call, "<&- >&- 2>&-", 0, ""),
-        ("nope", "2>&-", 1, ""), ("nope", ">&-", 1, 'No call on record begins with "nope".'),
+        ("nope", "2>&-", 1, ""), ("nope", ">&-", 1, 'No call in the history begins with "nope".'),
     ):  # fmt: skip
         shell = ["sh", "-c", f"exec {command} {words} {streams}"]
         done = subprocess.run(shell, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
