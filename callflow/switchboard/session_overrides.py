@@ -69,8 +69,8 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return all that holds for coming calls, and where it comes from: `profile`, `session` (as in the Realtime API),
-        `settings` (value and origin, by name), `kept` (what operators have changed) and `warnings`.
+        """Return all that holds for coming calls, and where it comes from: `profile`, `session` (as in the Realtime
+        API), `settings` (value and origin, by name), `kept` (what operators have changed) and `warnings`.
 
         `warnings`: those of the change that was made. `said`: settings that they are about.
         """
@@ -100,7 +100,7 @@ class SessionOverrides:
 
     @property
     def overridden(self) -> list[str]:
-        """What operators have changed that a profile sets otherwise, a line each."""
+        """What operators have changed that does not hold, because a stronger layer sets it, a line each."""
         return session_overrides.overridden(self._configs.settings, self._configs.rules.kept)
 
     async def _try(self, asked: session_overrides.Wanted, now: Mapping[str, Any]) -> None:
