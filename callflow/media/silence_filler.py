@@ -29,7 +29,7 @@ class SilenceFiller:
     def __init__(self, is_speaking: Callable[[], bool], append: Callable[[str, bytes], None]) -> None:
         self._is_speaking, self._append = is_speaking, append
         self._loop = asyncio.get_running_loop()
-        self._timers = Timers()
+        self._timers = Timers(self._loop)
         self._last = self._loop.time()
         self._made_up = 0.0
         self.seconds = 0.0
