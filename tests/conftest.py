@@ -72,6 +72,12 @@ def kind_of(item: pytest.Item) -> str:
     return "process" if "postgresql" in needs or parameters.get("database_url") == "postgresql" else "unit"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --fast, what holds no such test is not even imported."""
+    inside = str(collection_path.relative_to(config.rootpath)) if config.getoption("--fast") else ""
+    return True if inside in FOLDERS else None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     # before the others: `-m unit` looks at these markers

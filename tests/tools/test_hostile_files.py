@@ -19,7 +19,7 @@ from callflow.tools import registry as tools_module
 from callflow.tools import runner
 from callflow.tools.loader import load
 from callflow.tools.registry import ToolContext, ToolResult, Tools, from_definition
-from callflow.tools.results import let_go, written
+from callflow.tools.results import release, to_json_text
 
 
 def written_file(folder: Path, source: str) -> Path:
@@ -283,7 +283,7 @@ def test_arguments_are_checked_beside_the_servers_loop_and_no_longer_than_anybod
         assert "did not answer within 0.3 seconds" in (await running).output
         assert turns > 20, "the server's loop stood still"
         async with asyncio.timeout(10):
-            while any(each.call == "slow" for each in runner.usual.gate.holders()):  # noqa: ASYNC110 - a thread's
+            while any(each.call == "slow" for each in runner.default_runner.gate.holders()):  # noqa: ASYNC110 - a thread's
                 await asyncio.sleep(0.005)
 
     asyncio.run(main())
@@ -413,19 +413,21 @@ HUGE: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", HUGE)
 def test_writing_what_is_huge_lets_other_threads_run(name: str) -> None:
     """As opposed to the usual way, which does it in one go."""
     result = HUGE[name]()
-    ours, usual = stretch(lambda box: written(box[0]), result), stretch(lambda box: to_json(box[0]), result)
+    ours, usual = stretch(lambda box: to_json_text(box[0]), result), stretch(lambda box: to_json(box[0]), result)
     assert ours < usual / 10, f"nothing else can run for {ours:.2f} ms; in one go that is {usual:.1f} ms"
 
 
+@pytest.mark.e2e
 def test_freeing_what_is_huge_lets_other_threads_run() -> None:
     def numbers() -> list[float]:
         return [n + 0.5 for n in range(2_000_000)]
 
-    ours, usual = stretch(let_go, numbers()), stretch(lambda box: box.clear(), numbers())
+    ours, usual = stretch(release, numbers()), stretch(lambda box: box.clear(), numbers())
     assert ours < usual / 3, f"nothing else can run for {ours:.2f} ms; in one go that is {usual:.1f} ms"
 
 
