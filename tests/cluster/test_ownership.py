@@ -48,6 +48,7 @@ def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.process
 def test_a_process_that_is_killed_lets_go_of_it(database_url: str) -> None:
     async def main() -> None:
         database = Database(url_of(database_url, "data"))

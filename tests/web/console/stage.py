@@ -1,0 +1,124 @@
+"""The operators' app over a history of its own, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from quart import Quart
+
+from callflow.config.settings import Settings
+from callflow.engines.openai_realtime.account import Account
+from callflow.history.database import url_of
+from callflow.history.history import History
+from callflow.history.session_overrides import StoredOverrides
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Began, Ended, Note
+from callflow.journal.redaction import Redactor
+from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.app import create_console
+from tests.web.asgi import Answer, ask
+
+
+CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
+
+
+@dataclass
+class FakeCall:
+    """A live call."""
+
+    id: str
+    is_over: bool = False
+    hung_up: list[tuple[str, str]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        return {"id": self.id, "state": "streaming"}
+
+    def hang_up(self, when: str, by: str) -> bool:
+        self.hung_up.append((when, by))
+        return not self.is_over
+
+    @property
+    def agent(self) -> Any:
+        return SimpleNamespace(update=self._update)
+
+    def _update(self, changes: dict[str, Any]) -> list[str]:
+        self.updates.append(changes)
+        return ["left out"]
+
+
+class Stage:
+    def __init__(self, history: History, *, token: str = "") -> None:
+        self.history = history
+        self.calls: dict[str, FakeCall] = {}
+        self.headers = {"authorization": f"Bearer {token}"} if token else {}
+        configs = CallConfigs(Settings(), Account())
+        self.app: Quart = create_console(
+            lambda: cast(Switchboard, self.board),
+            history,
+            SessionOverrides(configs, StoredOverrides(history.database), list),
+            host="localhost",
+            redact=Redactor(),
+            token=token,
+            tools=lambda: [{"name": "end_call"}],
+            engine=lambda: {"ok": True},
+        )
+
+    @property
+    def board(self) -> Any:
+        return SimpleNamespace(
+            calls=list(self.calls.values()), live=self.calls.get, is_live=self.calls.__contains__, is_accepting=True,
+            counts={"calls": 3},
+        )  # fmt: skip
+
+    def live(self, name: str = CALL, **more: Any) -> FakeCall:
+        self.calls[name] = FakeCall(name, **more)
+        return self.calls[name]
+
+    async def write(self, *notes: Note, call: str = CALL, at: float = 1_700_000_000.0) -> None:
+        """Into the history: what a call has noted."""
+        for number, note in enumerate(notes):
+            self.history.journal.note(JournalEntry.of(note, call=call, at=at + number))
+        async with asyncio.timeout(10):
+            while self.history.journal.waiting:  # noqa: ASYNC110 - the writer has no event for that
+                await asyncio.sleep(0.002)
+
+    async def write_call(self, call: str = CALL, at: float = 1_700_000_000.0, **began: Any) -> None:
+        """A call that is over."""
+        numbers = {"from_number": "+15550100001", "to_number": "+15550100002"}
+        await self.write(Began(carrier="telnyx", **{**numbers, **began}), Ended(cause="hangup"), call=call, at=at)
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        return await ask(self.app, "GET", path, **{**self.headers, **headers})
+
+    async def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        given = {"content_type": "application/json", **self.headers, **headers}
+        return await ask(self.app, method, path, body=body, **given)
+
+
+@contextlib.asynccontextmanager
+async def stage(folder: Path, *, opened: bool = True, token: str = "") -> AsyncIterator[Stage]:
+    history = History(url_of("", str(folder)), recordings=folder / "recordings", retention_days=0, country="")
+    if opened:
+        await history.open()
+    try:
+        yield Stage(history, token=token)
+    finally:
+        await history.journal.close()
+        await history.close()
+
+
+def play(folder: Path, main: Callable[[Stage], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    async def begin() -> None:
+        async with stage(folder, **settings) as the:
+            await main(the)
+
+    asyncio.run(begin())

@@ -1,0 +1,127 @@
+"""The history over HTTP: search, paging, export and deletion, without a socket."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from callflow.web.console.history import _cell
+from tests.web.console.stage import Stage, play
+
+
+CALLS = ["c1", "c2", "c3"]
+
+
+async def written(the: Stage) -> None:
+    for number, call in enumerate(CALLS):
+        await the.write_call(call, at=1_700_000_000.0 + number * 86400, from_number=f"+1555010000{number}")
+
+
+async def names(the: Stage, path: str) -> list[str]:
+    answer = await the.get(path)
+    assert answer.status == 200, answer.body
+    return [row["caller_number"][-1] for row in answer.json()]
+
+
+def test_conversations_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        assert await names(the, "/api/conversations") == ["2", "1", "0"]
+        page = await the.get("/api/conversations?limit=2")
+        assert 'rel="next"' in page.headers["link"]
+        following = page.headers["link"].split(">")[0].removeprefix("<")
+        assert await names(the, following) == ["0"]
+
+    play(tmp_path, main)
+
+
+def test_a_search_by_number_and_time(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        assert await names(the, "/api/conversations?caller=%2B15550100001") == ["1"]
+        assert await names(the, "/api/conversations?callerNumber=%2B15550100001") == ["1"], "its older name"
+        assert await names(the, "/api/conversations?from=2023-11-15T12:00:00Z") == ["2", "1"]
+        assert await names(the, "/api/conversations/phone/+15550100002?limit=1") == ["2"]
+
+    play(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "live=perhaps", "caller=1&callerNumber=2", "since=yesterday", "limitt=1"]
+)
+def test_a_query_that_makes_no_sense_is_refused(tmp_path: Path, query: str) -> None:
+    async def main(the: Stage) -> None:
+        answer = await the.get(f"/api/conversations?{query}")
+        assert (answer.status, "error" in answer.json()) == (400, True)
+
+    play(tmp_path, main)
+
+
+def test_one_conversation_is_read_added_to_and_deleted(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        (row, *_) = (await the.get("/api/conversations")).json()
+        path = f"/api/conversations/stream/{row['stream_sid']}"
+        item = {"id": "i1", "type": "message", "role": "user", "content": [{"type": "text", "text": "Hello"}]}
+        assert (await the.send("POST", f"{path}/items", json.dumps({"items": [item]}).encode())).json() == {
+            "success": True
+        }
+        assert (await the.get(path)).json()["items"][0]["content"][0]["text"] == "Hello"
+        assert (await the.send("DELETE", path)).json() == {"success": True}
+        for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/items")):
+            assert (await the.send(method, path + suffix)).json() == {"error": "Conversation not found"}
+
+    play(tmp_path, main)
+
+
+def test_many_are_deleted_only_when_it_is_said_which(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        for query in ("", "?all=true&before=2026-01-01", "?all=yes"):
+            assert (await the.send("DELETE", f"/api/conversations{query}")).status == 400, query
+        assert (await the.send("DELETE", "/api/conversations?before=2023-11-16")).json()["deleted"] == 2
+        assert (await the.send("DELETE", "/api/conversations?all=true")).json()["deleted"] == 1
+        assert await names(the, "/api/conversations") == []
+
+    play(tmp_path, main)
+
+
+def test_an_export_has_all_as_json_or_as_a_table(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        found = await the.get("/api/conversations/export?format=json")
+        assert [row["call_id"] for row in found.json()] == ["c3", "c2", "c1"]
+        table = await the.get("/api/conversations/export?format=csv")
+        assert 'filename="calls.csv"' in table.headers["content-disposition"]
+        rows = list(csv.DictReader(io.StringIO(table.body.decode())))
+        assert [row["call_id"] for row in rows] == ["c3", "c2", "c1"]
+
+    play(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("  @x", "'  @x"),
+        ("-2", "'-2"),
+        ("\uff1d1", "'\uff1d1"),
+        ("+15550100001", "+15550100001"),
+        (7, 7),
+        ("a", "a"),
+    ],
+)
+def test_a_cell_runs_no_formula(value: object, cell: object) -> None:
+    assert _cell(value) == cell
+
+
+def test_a_history_that_is_not_open_says_to_come_again(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        answer = await the.get("/api/conversations")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+    play(tmp_path, main, opened=False)

@@ -1,0 +1,75 @@
+"""Recordings over HTTP: whole or in part, one part of a call at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from callflow.journal.notes import Began, Ended, Recording
+from tests.web.console.stage import CALL, Stage, play
+
+
+SOUND = bytes(range(256)) * 4
+PATH = f"/api/calls/{CALL}/recording"
+
+
+async def recorded(the: Stage, *, over: bool = True) -> None:
+    the.history.recordings.mkdir()
+    (the.history.recordings / f"{CALL}.wav").write_bytes(SOUND)
+    (the.history.recordings / f"{CALL}-2.wav").write_bytes(b"second")
+    end = [Ended(cause="hangup")] if over else []
+    await the.write(
+        Began(carrier="telnyx"), Recording(file=f"{CALL}.wav,{CALL}-2.wav,{CALL}-3.wav", announced=False), *end
+    )
+
+
+def test_a_recording_is_answered_whole_and_each_part_by_its_number(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await recorded(the)
+        whole = await the.get(PATH)
+        assert (whole.status, whole.body) == (200, SOUND)
+        assert whole.headers["cache-control"] == "private, max-age=600"
+        assert (await the.get(f"{PATH}?part=2")).body == b"second"
+        for part in ("0", "3", "4"):
+            assert (await the.get(f"{PATH}?part={part}")).status == 404, part
+        assert (await the.get(f"{PATH}?part=x")).status == 400
+
+    play(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("span", "status", "body"),
+    [("bytes=0-9", 206, SOUND[:10]), ("bytes=1000-", 206, SOUND[1000:]), ("bytes=-5", 206, SOUND[-5:]),
+     ("bytes=9999-", 416, None)],
+)  # fmt: skip
+def test_a_part_of_the_bytes_can_be_had(tmp_path: Path, span: str, status: int, body: bytes | None) -> None:
+    async def main(the: Stage) -> None:
+        await recorded(the)
+        answer = await the.get(PATH, range=span)
+        assert answer.status == status
+        assert body is None or answer.body == body
+
+    play(tmp_path, main)
+
+
+def test_a_recording_that_still_grows_is_kept_by_no_cache(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await recorded(the, over=False)
+        assert (await the.get(PATH)).headers["cache-control"] == "private, no-store"
+
+    play(tmp_path, main)
+
+
+def test_a_call_without_one_and_a_history_that_is_not_open(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call()
+        assert (await the.get(PATH)).status == 404
+        assert (await the.get("/api/calls/nobody/recording")).status == 404
+
+    play(tmp_path, main)
+
+    async def closed(the: Stage) -> None:
+        assert (await the.get(PATH)).status == 503
+
+    play(tmp_path / "another", closed, opened=False)

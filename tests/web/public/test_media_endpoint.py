@@ -1,0 +1,97 @@
+"""Media sockets at the web server's seam: let in by their token, or refused before they are open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from callflow.contracts.errors import Forged, Refused
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public.address import PublicAddress
+from callflow.web.public.media_endpoint import MediaEndpoint
+from tests.web.asgi import ask, scope
+
+
+class FakeCall:
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    async def attend(self, socket: Any) -> None:
+        self.did.append("attended")
+
+    def unclaim_stream(self) -> None:
+        self.did.append("given back")
+
+
+class Scene:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.call, self.error = FakeCall(), error
+        self.claimed: list[tuple[str, str]] = []
+        self.inner: list[str] = []
+        self.sent: list[str] = []
+        self.fails = False
+        self.endpoint = MediaEndpoint(
+            self.app, lambda: cast(Switchboard, self), PublicAddress("https://phone.example", ""), lambda: self
+        )
+
+    async def hold(self, signal: Any) -> None:
+        assert signal is None
+
+    def claim(self, token: str, handshake: Any) -> Any:
+        self.claimed.append((token, handshake.url))
+        if self.error is not None:
+            raise self.error
+        return self.call
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.inner.append(scope["type"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def joins(self, path: str) -> None:
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            if self.fails:
+                raise ConnectionResetError
+            self.sent.append(message["type"])
+
+        await self.endpoint(cast(Any, scope("GET", path, kind="websocket")), receive, send)
+
+
+@pytest.mark.parametrize("path", ["/media-stream/token", "/call/token"])
+def test_a_socket_joins_the_call_of_its_token(path: str) -> None:
+    the = Scene()
+    asyncio.run(the.joins(path))
+    assert the.claimed == [("token", f"wss://phone.example{path}")]
+    assert (the.sent, the.call.did, the.inner) == (["websocket.accept"], ["attended"], [])
+
+
+@pytest.mark.parametrize("error", [Refused("used up"), Forged("not signed")])
+def test_a_socket_that_is_refused_is_never_open(error: Exception) -> None:
+    the = Scene(error)
+    asyncio.run(the.joins("/call/token"))
+    assert (the.sent, the.call.did) == (["websocket.close"], [])
+
+
+@pytest.mark.parametrize("path", ["/", "/webhooks", "/api/calls", "/media-stream"])
+def test_there_is_no_other_websocket(path: str) -> None:
+    the = Scene()
+    asyncio.run(the.joins(path))
+    assert (the.sent, the.claimed) == (["websocket.close"], [])
+
+
+def test_a_reservation_is_given_back_when_the_socket_does_not_open() -> None:
+    the = Scene()
+    the.fails = True
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(the.joins("/call/token"))
+    assert the.call.did == ["given back"]
+
+
+def test_everything_else_is_the_apps() -> None:
+    the = Scene()
+    assert asyncio.run(ask(cast(Any, the.endpoint), "GET", "/call/token")).status == 204
+    assert the.inner == ["http"]
