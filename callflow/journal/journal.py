@@ -61,9 +61,10 @@ class JournalEntry:
     def renewed(self) -> JournalEntry:
         """Return the entry under present names (`aliases`): the same object where nothing in it has another name."""
         event = aliases.event(self.event)
-        commands = [aliases.command(each) for each in self.commands]
-        is_old = any(new is not old for new, old in zip(commands, self.commands, strict=True))
-        if event is self.event and not is_old:
+        commands: Sequence[dict[str, Any]] = [aliases.command(each) for each in self.commands]
+        if all(new is old for new, old in zip(commands, self.commands, strict=True)):
+            commands = self.commands
+        if event is self.event and commands is self.commands:
             return self
         return replace(self, event=event, commands=commands)
 

@@ -21,6 +21,7 @@ from callflow.call.replay import replay
 from callflow.config.settings import Settings
 from callflow.history.database import Database, url_of
 from callflow.journal.journal import BEGAN
+from callflow.journal.notes import UnknownNote
 from callflow.sandbox.common.pacer import Pacer
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Faults, Telnyx
@@ -124,6 +125,15 @@ def replayed(line: Application) -> None:
             assert divergence is None, f"call {name}: {divergence}"
 
 
+def in_schema(line: Application) -> None:
+    """Every note that a test's calls have written must be one of the schema, with the fields of the schema."""
+    for name in line.journal.calls():
+        for entry in line.journal.read(name):
+            note = entry.note
+            assert not isinstance(note, UnknownNote), f"call {name}: {note}"
+            assert note is None or not note.more, f"call {name}: {note}"
+
+
 async def settled(carrier: Exchange) -> None:
     """Until every call that is over has said so: a webhook that is cut off on its way leaves its connection open."""
 
@@ -202,6 +212,7 @@ async def product(
                     await call.hang_up()
                 await settled(carrier)
                 replayed(line)
+                in_schema(line)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
