@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,13 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_every_page_that_llms_txt_names_is_there() -> None:
+    page = ROOT / "docs" / "llms.txt"
+    named = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert named
+    assert [target for target in named if not (page.parent / target).exists()] == []
 
 
 def test_the_console_command_and_the_types_are_part_of_the_package() -> None:
