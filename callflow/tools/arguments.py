@@ -1,9 +1,9 @@
-"""What a model asks a tool for: text into a dict that fits the tool's JSON schema, or a sentence that says what is
-wrong. A schema is prepared once, when its tool is read.
+"""Reads the arguments that a model gives a tool: JSON text into a dict that fits the tool's JSON schema.
 
-A tool's schema may be anybody's, so nothing in it may take for ever. Patterns are matched by an engine whose time grows
-with the text only (Python's own takes exponential time for some, and no other thread of the process runs meanwhile).
-The few that need another engine are checked in a process of their own, which can be ended.
+A schema is prepared once, when its tool is loaded. Schemas are not trusted to be fast: patterns are matched by an
+engine whose time grows linearly with the text (Python's own takes exponential time for some patterns, and blocks all
+threads meanwhile). The few patterns that this engine does not know are checked in a separate process, which can be
+killed.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ from callflow.tools.results import never
 
 
 _MOST_ERRORS: Final = 50
-"""So many misfits are compared for the one that says most."""
-_MOST_COMPLAINT: Final = 500
+"""Errors of which the most relevant one is chosen."""
+_MOST_MESSAGE: Final = 500
+"""Characters of an error's message."""
 _PROCESS_SECONDS: Final = 5.0
 _PROCESS: Final = "from callflow.tools.arguments import _check_stdin; _check_stdin()"
 _watch: Final = threading.local()
-"""`is_over` of the check that this thread makes."""
+"""`is_over` of the check that runs in this thread."""
 
 
 class Schema:
-    """A JSON schema, ready to check arguments with. Raises TypeError for one that is none."""
+    """A JSON schema (draft 2020-12), prepared to check arguments."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Raises TypeError if it is not a valid JSON schema."""
         try:
             self._schema = dict(schema)
             Draft202012Validator.check_schema(self._schema)
@@ -55,22 +57,28 @@ class Schema:
         except (re.error, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise TypeError(str(error)) from None
         self.needs_process = not _is_linear(self._schema)
-        """Its patterns need an engine that may take for ever."""
+        """Its patterns need an engine that may take exponential time."""
         self._validator = _Timed(self._schema, registry=Registry())
 
-    def misfit(self, given: Mapping[str, Any], is_over: Callable[[], bool] = never) -> str:
-        """What is wrong with these arguments, in one sentence; "" when nothing is. Raises Abandoned."""
+    def violation(self, given: Mapping[str, Any], is_over: Callable[[], bool] = never) -> str:
+        """Return what is wrong with these arguments, in one sentence; "" if they fit.
+
+        `is_over`: whether nobody waits for the result any more; then Abandoned is raised.
+        """
         if self.needs_process:
-            return _checked_apart(self._encoded, given)
+            return _check_in_process(self._encoded, given)
         _watch.is_over = is_over
         try:
-            return _complaint(self._validator.iter_errors(given))
+            return _message(self._validator.iter_errors(given))
         except RecursionError:
             return "the arguments are nested too deeply"
 
 
 def read(text: str, schema: Schema, is_over: Callable[[], bool] = never) -> dict[str, Any]:
-    """The arguments that a model has written as JSON; none at all means an empty object. Raises Unfit, Abandoned."""
+    """Read the arguments that a model has written as JSON; empty text means no arguments.
+
+    Raises ArgumentsError, whose message is for the model, and Abandoned (see `Schema.violation`).
+    """
     if len(text) > MOST_ARGUMENTS:
         raise ArgumentsError(f"the arguments are too long: more than {MOST_ARGUMENTS} characters")
     try:
@@ -81,21 +89,21 @@ def read(text: str, schema: Schema, is_over: Callable[[], bool] = never) -> dict
         raise ArgumentsError("the arguments are not valid JSON") from None
     if not isinstance(given, dict):
         raise ArgumentsError("the arguments must be a JSON object")
-    problem = schema.misfit(given, is_over)
+    problem = schema.violation(given, is_over)
     if problem:
         raise ArgumentsError(problem)
     return given
 
 
-def _complaint(errors: Iterator[ValidationError]) -> str:
+def _message(errors: Iterator[ValidationError]) -> str:
     worst = best_match(islice(errors, _MOST_ERRORS))
     if worst is None:
         return ""
     where = ".".join(str(part) for part in worst.absolute_path)
-    return f"the arguments do not fit{f' at {where}' if where else ''}: {worst.message}"[:_MOST_COMPLAINT]
+    return f"the arguments do not fit{f' at {where}' if where else ''}: {worst.message}"[:_MOST_MESSAGE]
 
 
-# Keywords that take time in proportion, and stop when nobody waits
+# Keywords of JSON Schema that take linear time, and stop when nobody waits
 
 
 def _timed(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
@@ -135,7 +143,7 @@ def _unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
 
 
 def _frozen(value: Any) -> Any:
-    """Equal and hashed alike for what JSON Schema takes for equal: 1 and 1.0 are, 1 and true are not."""
+    """Return a hashable value, equal for values that are equal in JSON Schema: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, dict):
         return "object", frozenset((name, _frozen(each)) for name, each in value.items())
     if isinstance(value, list):
@@ -160,12 +168,15 @@ _Timed: Final = extend(  # type: ignore[no-untyped-call]
 
 @lru_cache(maxsize=1000)
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a text holds a match. Raises NoPattern for what this engine, which never goes back, cannot do."""
+    """Return a function that says whether a text contains a match.
+
+    Raises NoPattern for a pattern that this engine, which does not backtrack, does not know.
+    """
     return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).isinstance_python
 
 
 def _is_linear(schema: Any) -> bool:
-    """Prepares the schema's patterns. False: one of them cannot be matched like that, or would not be."""
+    """Prepare the schema's patterns. Returns whether all of them can be matched in linear time."""
     patterns = list(_patterns(schema))
     try:
         for pattern in patterns:
@@ -176,7 +187,7 @@ def _is_linear(schema: Any) -> bool:
 
 
 def _patterns(schema: Any) -> Iterator[str]:
-    """Of a schema and all that it holds; and perhaps texts that only stand where a pattern would."""
+    """Yield the patterns of a schema and of all schemas in it, and perhaps texts that only look like patterns."""
     if isinstance(schema, Mapping):
         if isinstance(schema.get("pattern"), str):
             yield schema["pattern"]
@@ -186,10 +197,10 @@ def _patterns(schema: Any) -> Iterator[str]:
         yield from _patterns(each)
 
 
-# In a process of its own
+# In a separate process
 
 
-def _checked_apart(schema: bytes, given: Mapping[str, Any]) -> str:
+def _check_in_process(schema: bytes, given: Mapping[str, Any]) -> str:
     try:
         ended = subprocess.run(
             [sys.executable, "-c", _PROCESS],
@@ -207,4 +218,4 @@ def _checked_apart(schema: bytes, given: Mapping[str, Any]) -> str:
 def _check_stdin() -> None:
     schema, given = msgspec.json.decode(sys.stdin.buffer.read())
     errors = Draft202012Validator(schema, registry=Registry()).iter_errors(given)
-    sys.stdout.buffer.write(_complaint(errors).encode())
+    sys.stdout.buffer.write(_message(errors).encode())

@@ -1,4 +1,4 @@
-"""The tools of one call: those of the file, and the few that every agent has."""
+"""The tools of one call: those of `tools.py`, and the few that every agent has."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from callflow.tools.registry import Tool, ToolContext, Tools, from_function
 
 
 class CallToolset:
-    """Fulfils `callflow.contracts.engine.Toolbox`. `acts`: what the agent may do to its own call, by name."""
+    """The tools of one call: see `callflow.contracts.tools.Toolbox`."""
 
-    def __init__(self, tools: Tools, caller: Caller, acts: Mapping[str, Callable[..., Any]]) -> None:
-        self._tools = tools.plus(_built_in(acts))
+    def __init__(self, tools: Tools, caller: Caller, call_actions: Mapping[str, Callable[..., Any]]) -> None:
+        """`call_actions`: what the agent may do to its own call, by the name of the built-in tool."""
+        self._tools = tools.plus(_built_in(call_actions))
         self._caller = caller
         self._definitions = self._tools.definitions
 
@@ -26,10 +27,11 @@ class CallToolset:
 
     @property
     def shown(self) -> Sequence[Mapping[str, Any]]:
-        """The definitions, fit for people."""
+        """Return the definitions without keys, to be shown to people."""
         return self._tools.shown
 
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        """Run a tool within this time limit: see `Tools.run`."""
         caller = self._caller
         context = ToolContext(caller.call, caller.from_number, caller.to_number, f"{caller.call}:{call.id}")
         result = await self._tools.run(call.name, call.arguments, context, seconds=seconds)
@@ -50,7 +52,12 @@ def get_current_time(timezone: str = "") -> dict[str, str]:
     }
 
 
+# Each of these makes a tool out of an action on a call. The docstring of the inner function is what the model reads.
+
+
 def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    """Make the tool that ends the call. `act(reason)` requests that."""
+
     def end_call(reason: str = "") -> dict[str, Any]:
         """End the telephone call. Only when the caller has said goodbye or has asked to end it, and nothing is left to
         do: never because of silence, noise or an answer that is hard to understand. Say goodbye first.
@@ -65,6 +72,8 @@ def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def transfer_call(act: Callable[[str], Any]) -> Callable[..., Any]:
+    """Make the tool that transfers the call. `act(destination)` requests that."""
+
     def transfer_call(destination: str) -> dict[str, Any]:
         """Connect the caller with a person. Tell the caller first.
 
@@ -78,6 +87,8 @@ def transfer_call(act: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
+    """Make the tool that sends keypad tones. `act(digits)` requests that."""
+
     def send_dtmf(digits: str) -> dict[str, Any]:
         """Press keys of the telephone keypad, for a machine at the other end.
 
@@ -90,14 +101,18 @@ def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
     return send_dtmf
 
 
-_OF_ANYBODY: Final = from_function(get_current_time)
+_GET_CURRENT_TIME: Final = from_function(get_current_time)
 _OF_THIS_CALL: Final = {
     name: (make, replace(from_function(make(print)), on_loop=True))
     for name, make in {"end_call": end_call, "transfer_call": transfer_call, "send_dtmf": send_dtmf}.items()
 }
-"""Prepared once; each call puts its own act into them."""
+"""Read once; each call gets a copy with its own action."""
 
 
-def _built_in(acts: Mapping[str, Callable[..., Any]]) -> list[Tool]:
-    own = [replace(tool, function=make(acts[name])) for name, (make, tool) in _OF_THIS_CALL.items() if name in acts]
-    return [_OF_ANYBODY, *own]
+def _built_in(call_actions: Mapping[str, Callable[..., Any]]) -> list[Tool]:
+    own = [
+        replace(tool, function=make(call_actions[name]))
+        for name, (make, tool) in _OF_THIS_CALL.items()
+        if name in call_actions
+    ]
+    return [_GET_CURRENT_TIME, *own]

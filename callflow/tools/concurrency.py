@@ -1,6 +1,6 @@
-"""Who may run a tool now: bounds for each call and each tool, and a reserve for calls that have nothing yet. Pure.
+"""Whether a tool may run now: limits for each call and each tool, and a reserve for calls that run none. Pure.
 
-Whoever keeps what they took (a tool that hangs) is counted until it is given back, and can so take a share only.
+A tool that hangs keeps its slot until it ends, so that one call or one tool can use up its own share only.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from callflow.contracts.errors import ToolLimit
 
 
 _NAMED: Final = 6
-"""So many groups of holders stand in one line of a log."""
+"""Groups of holders in one line of a log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many places there are, and who may have how many."""
+    """How many slots there are, and how many of them a call or a tool may hold."""
 
     most: int
     per_call: int
     per_tool: int
     reserve: int
-    """While no more than so many are free, only calls that hold none get one."""
+    """While no more slots than this are free, only calls that hold none get one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """One that is taken. Two of the same call and tool are different."""
+class Slot:
+    """One slot that is taken. Two of the same call and tool are different."""
 
     call: str
     tool: str
     since: float
-    """Seconds, by the clock of whoever took it."""
+    """When it was taken, in seconds."""
 
 
-class Held(NamedTuple):
-    """The places of one tool in one call."""
+class Holder(NamedTuple):
+    """The slots that one tool holds in one call."""
 
     tool: str
     call: str
@@ -47,20 +47,22 @@ class Held(NamedTuple):
     """How long the oldest of them has been held."""
 
 
-class Places:
+class Slots:
+    """The slots of one kind, and what holds them."""
+
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._taken: set[Place] = set()
+        self._taken: set[Slot] = set()
         self._calls: Counter[str] = Counter()
         self._tools: Counter[str] = Counter()
 
     @property
     def free(self) -> int:
-        """Negative while more are taken than there should be."""
+        """Return how many slots are free; negative while more are taken than there should be."""
         return self.bounds.most - len(self._taken)
 
     def refusal(self, call: str, tool: str) -> ToolLimit:
-        """Whether this call may take a place for this tool, and if not, why."""
+        """Return why this call may not take a slot for this tool; "" if it may."""
         bounds, held = self.bounds, self._calls[call]
         if self.free <= 0:
             return "all"
@@ -70,33 +72,33 @@ class Places:
             return "tool"
         return "reserve" if held and self.free <= bounds.reserve else ""
 
-    def take(self, call: str, tool: str, now: float) -> Place:
-        """Take one, whether `refusal` allows it or not: what cannot wait is counted as well."""
-        place = Place(call, tool, now)
-        self._taken.add(place)
+    def take(self, call: str, tool: str, now: float) -> Slot:
+        """Take a slot, even when `refusal` forbids it: work that cannot wait is counted as well."""
+        slot = Slot(call, tool, now)
+        self._taken.add(slot)
         self._calls[call] += 1
         self._tools[tool] += 1
-        return place
+        return slot
 
-    def give_back(self, place: Place) -> None:
-        """Raises KeyError for one that was given back already."""
-        self._taken.remove(place)
-        for counted, name in ((self._calls, place.call), (self._tools, place.tool)):
+    def give_back(self, slot: Slot) -> None:
+        """Free a slot. Raises KeyError for one that is free already."""
+        self._taken.remove(slot)
+        for counted, name in ((self._calls, slot.call), (self._tools, slot.tool)):
             counted[name] -= 1
             if not counted[name]:
                 del counted[name]
 
-    def holders(self, now: float) -> list[Held]:
-        """Who holds the places: most of them first, then the longest."""
+    def holders(self, now: float) -> list[Holder]:
+        """Return what holds the slots: those with the most runs first, then those that have held one for longest."""
         groups: dict[tuple[str, str], list[float]] = {}
-        for place in self._taken:
-            groups.setdefault((place.tool, place.call), []).append(now - place.since)
-        held = [Held(tool, call, len(times), max(times)) for (tool, call), times in groups.items()]
+        for slot in self._taken:
+            groups.setdefault((slot.tool, slot.call), []).append(now - slot.since)
+        held = [Holder(tool, call, len(times), max(times)) for (tool, call), times in groups.items()]
         return sorted(held, key=lambda each: (-each.runs, -each.seconds, each.tool, each.call))
 
 
-def named(holders: list[Held]) -> str:
-    """The holders in words, for a log: "look 8 times in call c (12 s), …"."""
+def describe_holders(holders: list[Holder]) -> str:
+    """Return the holders as text for a log: "look 8 times in call c (12 s), …"."""
     shown = [
         f"{each.tool} {each.runs} time{'s' * (each.runs > 1)} in call {each.call or '-'} ({each.seconds:.0f} s)"
         for each in holders[:_NAMED]

@@ -1,4 +1,4 @@
-"""Reads a `tools.py`: every form in which people write a tool, and again when the file has changed."""
+"""Loads a `tools.py` with tools in any of their forms (see `registry.py`), and again when the file has changed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from callflow.tools.registry import (
     MARK,
     Tool,
     Tools,
-    check_written,
+    check_encodable,
     checked,
+    describe_error,
     from_definition,
     from_function,
     log,
-    said_of,
 )
 
 
 def load(path: Path) -> Tools:
-    """The tools of a file; none if there is no such file. Raises ToolsError."""
+    """Load the tools of a file; none if there is no such file. Raises ToolsError."""
     if not path.exists():
         return Tools()
     module = _imported(path)
@@ -43,7 +43,7 @@ def load(path: Path) -> Tools:
     except TypeError as error:
         raise ToolsError(f"{path}: {' '.join(str(error).split())}") from None
     except Exception as error:
-        raise ToolsError(f"{path}: {said_of(error)}") from None
+        raise ToolsError(f"{path}: {describe_error(error)}") from None
     return Tools(local, remote)
 
 
@@ -53,8 +53,9 @@ def _imported(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ToolsError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # type hints are looked up there
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a file that changes twice a second is read twice
+    sys.modules[name] = module  # where type hints are looked up
+    # Bytecode is cached by the second, which would hide a second change of the file.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -64,14 +65,14 @@ def _imported(path: Path) -> ModuleType:
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
-        raise ToolsError(f"{path}{where}: {said_of(error)}") from None
+        raise ToolsError(f"{path}{where}: {describe_error(error)}") from None
     finally:
         sys.dont_write_bytecode = writes
     return module
 
 
 def _entries(module: ModuleType) -> list[Any]:
-    """What the list `tools` holds, then what is marked as a tool and stands in the module itself."""
+    """Return the entries of the list `tools`, then the functions of the module that are marked as tools."""
     listed = getattr(module, "tools", [])
     if not isinstance(listed, (list, tuple)):
         raise TypeError("`tools` must be a list")
@@ -100,29 +101,33 @@ def _read(entry: Any) -> Tool | Mapping[str, Any]:
 
 
 def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A server whose tools the model's vendor runs (`mcp_server` is an older name of the same)."""
+    """Return the definition of an MCP server whose tools the model's vendor runs. Raises TypeError.
+
+    `mcp_server` is an older name of the type `mcp`.
+    """
     if entry.get("type") not in ("mcp", "mcp_server"):
-        what = entry.get("name") or f"of {', '.join(map(str, entry))}"[:80]  # not its values: keys may be among them
+        what = entry.get("name") or f"of {', '.join(map(str, entry))}"[:80]  # not its values, which may be keys
         raise TypeError(f"a definition without a function: {what}")
     if not entry.get("server_label"):
         raise TypeError("an MCP server needs a server_label")
-    check_written(entry, f"MCP server {entry['server_label']}")
+    check_encodable(entry, f"MCP server {entry['server_label']}")
     return {**entry, "type": "mcp"}
 
 
 class ToolLoader:
-    """The tools of a file, read again whenever it has changed. What is running goes on with what it began with."""
+    """The tools of a file, which is loaded again when it has changed. A tool that runs keeps its version."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ToolsError."""
+        """Load the file. Raises ToolsError."""
         self._path = path
-        self._seen = self._stamp()
+        self._loaded_stamp = self._stamp()
         self._tools = load(path)
 
     def current(self) -> Tools:
+        """Return the tools. If a changed file cannot be loaded, they stay as they were, and the log says why."""
         stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
+        if stamp != self._loaded_stamp:
+            self._loaded_stamp = stamp
             try:
                 self._tools = load(self._path)
                 log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
@@ -131,6 +136,7 @@ class ToolLoader:
         return self._tools
 
     def _stamp(self) -> tuple[int, int] | None:
+        """Return the time of the last change and the size; None: there is no such file."""
         try:
             status = self._path.stat()
         except OSError:

@@ -1,5 +1,7 @@
-"""The loops that asynchronous tools run on: usually one. A tool that holds up its loop (a `time.sleep` in it) holds up
-those that run on it already, and nobody else: whatever comes later goes to another loop.
+"""The event loops that asynchronous tools run on: usually one.
+
+A tool that blocks its loop (with `time.sleep`, say) delays the tools that run on this loop already, and no others: a
+tool that begins later runs on another loop.
 """
 
 from __future__ import annotations
@@ -17,29 +19,30 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from callflow.contracts.errors import TooManyTools
-from callflow.tools.concurrency import Bounds, Held, Place, Places
+from callflow.tools.concurrency import Bounds, Holder, Slot, Slots
 
 
 log = logging.getLogger(__name__)
 
 _BEGIN_SECONDS: Final = 0.25
-"""A loop that has not begun a coroutine after so long is held up."""
+"""A loop that does not begin a coroutine within this time is blocked."""
 _LOOPS: Final = Bounds(most=8, per_call=2, per_tool=4, reserve=2)
-"""Who may hold up how many; whoever has, waits for these to go on."""
+"""How many loops may be blocked; a call or tool that has blocked its share waits until they go on."""
 _JOBS: Final = Bounds(most=1000, per_call=200, per_tool=500, reserve=200)
-"""Coroutines under way, also those whose time has passed and that do not end."""
+"""Coroutines that run, including those whose time limit has passed and that do not end."""
 _MOST_THREADS: Final = 256
-"""For what asynchronous tools hand to threads themselves (`asyncio.to_thread`), all together."""
+"""For `asyncio.to_thread` in asynchronous tools, all together."""
 _NESTED: Final = 10
-"""So many times a result may be awaitable itself."""
+"""How often the result of an awaitable may be awaitable itself."""
 
-_whose: Final[ContextVar[Job | None]] = ContextVar("whose", default=None)
+_current_job: Final[ContextVar[Job | None]] = ContextVar("current_job", default=None)
 
 
 class Job:
-    """An awaitable that is begun once, by whichever loop comes to it first, or never.
+    """One run of an asynchronous tool. It begins once, on the first loop that is free, or never.
 
-    `ended` is told its result, in a list of one, or what it raised; not when it was dropped before it began.
+    `ended` is called with its result, in a list of one, or the exception that it raised, on the loop it ran on. It is
+    not called when the job was dropped before it began.
     """
 
     def __init__(
@@ -47,19 +50,20 @@ class Job:
     ) -> None:
         self.call, self.tool = call, tool
         self.settled = threading.Event()
-        """It has begun, or never will."""
+        """It has begun, or will never begin."""
         self._work: Awaitable[Any] | None = work
         self._ended = ended
         self._lock = threading.Lock()
         self._task: asyncio.Task[Any] | None = None
-        self.place: Place | None = None
+        self.slot: Slot | None = None
 
     @property
     def has_begun(self) -> bool:
+        """Return whether it runs, or has run."""
         return self._task is not None
 
     def drop(self) -> bool:
-        """Nobody waits for it any more: it is cancelled, or (False) never begins. From any thread."""
+        """Cancel it, or keep it from beginning. May be called from any thread. Returns whether it had begun."""
         with self._lock:
             work, self._work = self._work, None
             self.settled.set()
@@ -74,14 +78,14 @@ class Job:
         return True
 
     async def run(self) -> None:
-        """On one of the loops."""
+        """Run on the present loop."""
         with self._lock:
             work, self._work = self._work, None
             if work is None:
                 return
             self._task = asyncio.current_task()
             self.settled.set()
-        _whose.set(self)
+        _current_job.set(self)
         box: list[Any] = []
         error: BaseException | None = None
         try:
@@ -90,139 +94,145 @@ class Job:
                 if not inspect.isawaitable(box[0]):
                     break
                 box.append(await box.pop())
-        except BaseException as raised:  # also its own CancelledError or SystemExit: it has failed, and nothing else
+        except BaseException as raised:  # also its own CancelledError or SystemExit: only the tool has failed
             error = raised
         self._ended(box, error)
 
 
 class Loops:
+    """The loops of one process, and which of them are blocked."""
+
     bounds: Final = _JOBS
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        """The server's loop takes it too: nobody holds it for longer than a look at these takes."""
-        self._making = threading.Lock()
+        """The server's loop takes it, too, so it is held only for looking at the fields below."""
+        self._choosing = threading.Lock()
         self._loops: list[_Loop] = []
-        self._held_up = Places(_LOOPS)
-        self._jobs = Places(_JOBS)
+        self._blocked_slots = Slots(_LOOPS)
+        self._jobs = Slots(_JOBS)
         self._waiting: dict[Job, None] = {}
         self._executor = _DaemonThreads(max_workers=_MOST_THREADS)
 
     def start(self, job: Job) -> None:
-        """Returns when it has begun, was dropped, or waits for a loop to go on. Not for a thread with a loop.
+        """Begin a job. Returns when it has begun, was dropped, or waits for a loop that is blocked.
 
-        Raises Crowded."""
+        Not for a thread that runs an event loop, which would be blocked. Raises TooManyTools.
+        """
         with self._lock:
             if job.settled.is_set():
                 return
             reason = self._jobs.refusal(job.call, job.tool)
             if reason:
                 raise TooManyTools(reason)
-            job.place = self._jobs.take(job.call, job.tool, time.monotonic())
+            job.slot = self._jobs.take(job.call, job.tool, time.monotonic())
         while not job.settled.is_set():
             loop = self._choose(job)
             if loop is None:
                 return
             loop.begin(job)
             if not job.settled.wait(_BEGIN_SECONDS):
-                self._held(loop)
+                self._note_blocked(loop)
 
     def end(self, job: Job) -> None:
-        """It is over, whether it ever began or not."""
+        """Free what a job holds. It has ended, or was dropped."""
         with self._lock:
             self._waiting.pop(job, None)
-            if job.place is not None:
-                self._jobs.give_back(job.place)
-                job.place = None
+            if job.slot is not None:
+                self._jobs.give_back(job.slot)
+                job.slot = None
 
-    def holders(self) -> list[Held]:
-        """Who holds up loops."""
+    def holders(self) -> list[Holder]:
+        """Return which tools block loops."""
         with self._lock:
-            return self._held_up.holders(time.monotonic())
+            return self._blocked_slots.holders(time.monotonic())
 
     def _choose(self, job: Job) -> _Loop | None:
-        """The first loop that goes on. None: the job waits for one that does not."""
-        with self._making:
+        """Return the first loop that is not blocked. None: the job waits for one that is."""
+        with self._choosing:
             with self._lock:
                 if job.settled.is_set():
                     return None
-                if self._held_up.refusal(job.call, job.tool):
+                if self._blocked_slots.refusal(job.call, job.tool):
                     self._waiting[job] = None
                     return None
-                found = next((loop for loop in self._loops if loop.held_up is None), None)
+                found = next((loop for loop in self._loops if loop.blocked_by is None), None)
             if found is None:
                 found = _Loop(self._executor)
                 with self._lock:
                     self._loops.append(found)
             return found
 
-    def _held(self, loop: _Loop) -> None:
+    def _note_blocked(self, loop: _Loop) -> None:
         with self._lock:
-            if loop.held_up is not None:
+            if loop.blocked_by is not None:
                 return
             by = loop.present()
             call, tool = (by.call, by.tool) if by is not None else ("", "a callback")
-            loop.held_up = self._held_up.take(call, tool, time.monotonic())
+            loop.blocked_by = self._blocked_slots.take(call, tool, time.monotonic())
         log.warning("call %s: asynchronous tool %s holds up its loop: others begin on another one", call, tool)
         loop.call(lambda: self._goes_on(loop))
 
     def _goes_on(self, loop: _Loop) -> None:
         with self._lock:
-            if loop.held_up is not None:
-                self._held_up.give_back(loop.held_up)
-                loop.held_up = None
+            if loop.blocked_by is not None:
+                self._blocked_slots.give_back(loop.blocked_by)
+                loop.blocked_by = None
         self._take_waiting(loop)
 
     def _take_waiting(self, loop: _Loop) -> None:
-        """One of those that wait begins here; the next one only when the loop has gone on behind it."""
+        """Begin one of the waiting jobs on this loop, and the next one only when the loop has gone on after it."""
         with self._lock:
-            job = next((each for each in self._waiting if not self._held_up.refusal(each.call, each.tool)), None)
-            if job is None or loop.held_up is not None:
+            job = next((each for each in self._waiting if not self._blocked_slots.refusal(each.call, each.tool)), None)
+            if job is None or loop.blocked_by is not None:
                 return
             del self._waiting[job]
         loop.begin(job)
-        loop.call(lambda: loop.call(lambda: self._take_waiting(loop)))  # its first step lies between these two
+        loop.call(lambda: loop.call(lambda: self._take_waiting(loop)))  # the job's first step runs between these two
 
 
 class _Loop:
+    """One event loop in a thread of its own."""
+
     def __init__(self, executor: ThreadPoolExecutor) -> None:
-        self.held_up: Place | None = None
-        """Whose fault it is that it does not go on."""
-        self._whose: WeakKeyDictionary[asyncio.Task[Any], Job] = WeakKeyDictionary()
+        self.blocked_by: Slot | None = None
+        """The slot of the job that blocks it; None: it goes on."""
+        self._jobs_of_tasks: WeakKeyDictionary[asyncio.Task[Any], Job] = WeakKeyDictionary()
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(self._task)
         self._loop.set_default_executor(executor)
         threading.Thread(target=self._run, name="tools", daemon=True).start()
 
     def begin(self, job: Job) -> None:
+        """Begin a job. May be called from any thread."""
         self.call(lambda: self._begin(job))
 
     def call(self, function: Callable[[], Any]) -> None:
-        """From any thread."""
+        """Call a function on this loop. May be called from any thread."""
         try:
             self._loop.call_soon_threadsafe(function)
         except RuntimeError:
-            pass  # a tool has closed it: what was on it is answered when its time has passed
+            pass  # a tool has closed it: its jobs end by their time limits
 
     def present(self) -> Job | None:
-        """The job that runs at this moment. From any thread."""
+        """Return the job that runs at this moment. May be called from any thread."""
         task = asyncio.current_task(self._loop)
-        return self._whose.get(task) if task is not None else None
+        return self._jobs_of_tasks.get(task) if task is not None else None
 
     def _begin(self, job: Job) -> None:
         task = self._loop.create_task(job.run(), name=f"tool {job.tool}")
-        self._whose[task] = job
+        self._jobs_of_tasks[task] = job
 
     def _task(self, loop: asyncio.AbstractEventLoop, work: Any, **others: Any) -> asyncio.Task[Any]:
-        """What a tool begins beside itself is still the tool."""
+        """Make a task; one that a tool begins belongs to the job of that tool."""
         task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **others)
-        job = _whose.get()
+        job = _current_job.get()
         if job is not None:
-            self._whose[task] = job
+            self._jobs_of_tasks[task] = job
         return task
 
     def _run(self) -> None:
-        """A tool that stops the loop, or ends it with SystemExit in a task of its own, ends nothing."""
+        """Run the loop for ever: also when a tool stops it, or raises SystemExit in a task of its own."""
         while not self._loop.is_closed():
             try:
                 self._loop.run_forever()
@@ -231,13 +241,13 @@ class _Loop:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """As many threads as are asked for, up to a bound. Unlike its parent's, they keep no process from ending."""
+    """A pool of daemon threads, which do not keep the process from ending. It grows up to a limit."""
 
     def __init__(self, max_workers: int) -> None:
         super().__init__(max_workers)
         self._left = max_workers
         self._idle = self._behind = 0
-        """Threads that nothing was given to yet; work that none of them will take at once."""
+        """Threads that are free; work that no free thread will take at once."""
         self._count = threading.Lock()
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
 
@@ -260,7 +270,7 @@ class _DaemonThreads(ThreadPoolExecutor):
                 try:
                     future.set_result(function())
                 except StopIteration as error:
-                    future.set_exception(RuntimeError(repr(error)))  # no future of asyncio takes it
+                    future.set_exception(RuntimeError(repr(error)))  # which a future of asyncio does not accept
                 except BaseException as error:
                     future.set_exception(error)
             del future, function

@@ -1,4 +1,4 @@
-"""What the agent can do: functions in a `tools.py`, in any of the forms in which people write them.
+"""Tools of the agent: what a tool is, and the forms in which a `tools.py` may define one.
 
     @tool
     def opening_hours(day: str) -> str:
@@ -12,8 +12,8 @@
     function.definition = {…}                                                     a function that carries its own
     tools = [{"type": "mcp", "server_label": …, "server_url": …}]                 run by the model's vendor, not here
 
-Functions may be plain or asynchronous. Whatever goes wrong when one runs is an answer to the model, never a silence. A
-result that is too long is shortened, with a note that says so.
+Functions may be plain or asynchronous. Whatever goes wrong when one runs is told to the model as its result. A result
+that is too long is shortened, with a note that says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from callflow.contracts.errors import ArgumentsError, NoOutcome, NotJson
 from callflow.contracts.printable import whole
 from callflow.tools import runner
 from callflow.tools.arguments import Schema, read
-from callflow.tools.results import let_go, never, written
+from callflow.tools.results import never, release, to_json_text
 from callflow.tools.runner import Pending
 from callflow.tools.schema import CONTEXT, describe
 
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MARK: Final = "__callflow_tool__"
+"""The attribute that `tool` sets on a function."""
 _MOST_SECONDS: Final = 86_400
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,17 +51,19 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Whom a tool is run for. A function gets it by a parameter named `call`."""
+    """The call that a tool is run for. A function receives it as its parameter `call`."""
 
     call: str = ""
+    """Callflow's id of the telephone call."""
     from_number: str = ""
+    """The caller's number, as +15550100001."""
     to_number: str = ""
     idempotency_key: str = ""
-    """The same for a repeat of this very call, so that whatever it orders is ordered once."""
+    """The same when this tool call is repeated, so that a function can avoid doing its work twice."""
 
 
-class Ready(NamedTuple):
-    """What need not be found out anew for each run of a tool."""
+class Prepared(NamedTuple):
+    """What is found out once for all runs of a tool."""
 
     schema: Schema
     takes_context: bool
@@ -68,29 +71,35 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
+    """A function that the model can call."""
+
     name: str
     description: str
     parameters: Mapping[str, Any]
     """A JSON schema of type object."""
     function: Callable[..., Any]
     seconds: float | None = None
-    """Its own time limit; None: that of the settings."""
+    """Its own time limit in seconds; None: that of the settings."""
     on_loop: bool = False
-    """One of our own, which runs on the server's loop and never waits."""
-    ready: Ready | None = field(default=None, repr=False, compare=False)
-    """Set when it is read from a file; else prepared for each run."""
+    """It runs on the server's event loop and never waits: only for built-in tools."""
+    ready: Prepared | None = field(default=None, repr=False, compare=False)
+    """Set by `checked`; None: prepared for each run."""
 
     @property
     def definition(self) -> dict[str, Any]:
+        """Return `{"type": "function", "name": …, "description": …, "parameters": <JSON schema>}`."""
         about = {"description": self.description} if self.description else {}
         return {"type": "function", "name": self.name, **about, "parameters": dict(self.parameters)}
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
+    """What a run of a tool gave."""
+
     output: str
     """JSON, encoded once."""
     ok: bool
+    """False: `output` describes an error."""
     trouble: str = ""
     """For the log: what went wrong, and where."""
 
@@ -102,7 +111,8 @@ def tool(*, name: str = "", description: str = "", seconds: float | None = None)
 def tool(
     function: Function | None = None, *, name: str = "", description: str = "", seconds: float | None = None
 ) -> Function | Callable[[Function], Function]:
-    """Makes a function a tool; name, description and parameters come from the function where they are not given."""
+    """Mark a function as a tool. Name, description and time limit (`seconds`) come from the function and the settings
+    where they are not given."""
 
     def mark(marked: Function) -> Function:
         setattr(marked, MARK, {"name": name, "description": description, "seconds": seconds})
@@ -111,22 +121,25 @@ def tool(
     return mark if function is None else mark(function)
 
 
-def from_function(function: Callable[..., Any], **said: Any) -> Tool:
-    """A tool as the function describes itself. Raises TypeError."""
-    said = {**getattr(function, MARK, {}), **said}
-    name = str(said.get("name") or getattr(function, "__name__", ""))
+def from_function(function: Callable[..., Any], **given: Any) -> Tool:
+    """Make a tool of a function, by its docstring and type hints. Raises TypeError.
+
+    `given`: name, description or seconds, which go before what the function says.
+    """
+    given = {**getattr(function, MARK, {}), **given}
+    name = str(given.get("name") or getattr(function, "__name__", ""))
     try:
         text, parameters = describe(function)
     except TypeError:
         raise
     except Exception as error:
-        raise TypeError(f"tool {name}: its parameters cannot be read: {said_of(error)}") from None
-    about = str(said.get("description") or text)
-    return checked(Tool(name, about, parameters, function, said.get("seconds")))
+        raise TypeError(f"tool {name}: its parameters cannot be read: {describe_error(error)}") from None
+    about = str(given.get("description") or text)
+    return checked(Tool(name, about, parameters, function, given.get("seconds")))
 
 
 def from_definition(definition: Mapping[str, Any], function: Callable[..., Any]) -> Tool:
-    """A tool as somebody has described it, flat or nested under `function`. Raises TypeError."""
+    """Make a tool of a definition as the vendor's API has it, flat or nested under `function`. Raises TypeError."""
     inner = definition.get("function")
     flat = {**definition, **inner} if isinstance(inner, Mapping) else definition
     parameters = flat.get("parameters") or {"type": "object", "properties": {}}
@@ -134,7 +147,7 @@ def from_definition(definition: Mapping[str, Any], function: Callable[..., Any])
 
 
 def checked(tool: Tool) -> Tool:
-    """The same, ready to run. Raises TypeError."""
+    """Check a tool, and return it prepared to run. Raises TypeError."""
     if not _NAME.fullmatch(tool.name):
         raise TypeError(f"{tool.name!r} is no name for a tool: letters, digits, _ and -, at most 64 of them")
     if not callable(tool.function):
@@ -143,12 +156,12 @@ def checked(tool: Tool) -> Tool:
     if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= _MOST_SECONDS):
         raise TypeError(f"tool {tool.name}: its seconds must be a number above 0, and {_MOST_SECONDS} at most")
     ready = _prepared(tool)
-    check_written(tool.definition, f"tool {tool.name}")
+    check_encodable(tool.definition, f"tool {tool.name}")
     return replace(tool, ready=ready)
 
 
-def _prepared(tool: Tool) -> Ready:
-    """Raises TypeError."""
+def _prepared(tool: Tool) -> Prepared:
+    """Prepare a tool's schema. Raises TypeError."""
     try:
         schema = Schema(tool.parameters)
     except TypeError as error:
@@ -157,13 +170,13 @@ def _prepared(tool: Tool) -> Ready:
         log.warning("tool %s: a pattern with look-around or the like makes checking its arguments slow", tool.name)
     try:
         takes_context = CONTEXT in inspect.signature(tool.function).parameters
-    except Exception:  # not every callable can tell: then it takes what its definition says
+    except Exception:  # some callables have no signature: they get what their definition says
         takes_context = False
-    return Ready(schema, takes_context)
+    return Prepared(schema, takes_context)
 
 
-def check_written(definition: Mapping[str, Any], what: str) -> None:
-    """Raises TypeError for what could not be sent to the model."""
+def check_encodable(definition: Mapping[str, Any], what: str) -> None:
+    """Check that a definition can be sent to the model. Raises TypeError."""
     try:
         msgspec.json.encode(definition)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -172,26 +185,30 @@ def check_written(definition: Mapping[str, Any], what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """A set of tools. Those that the model's vendor runs (`remote`) are passed on as they stand."""
+    """A set of tools. Definitions of MCP servers, whose tools the model's vendor runs (`remote`), are passed on."""
 
     local: Mapping[str, Tool] = field(default_factory=dict)
     remote: Sequence[Mapping[str, Any]] = ()
 
     @property
     def definitions(self) -> list[dict[str, Any]]:
+        """Return what the model is told of the tools: see `Tool.definition`."""
         return [*(tool.definition for tool in self.local.values()), *(dict(each) for each in self.remote)]
 
     @property
     def shown(self) -> list[dict[str, Any]]:
-        """The definitions, fit for people: without the keys of remote ones."""
+        """Return the definitions without keys, to be shown to people."""
         return [*(tool.definition for tool in self.local.values()), *map(remote_tools.shown, self.remote)]
 
     def plus(self, more: Iterable[Tool]) -> Tools:
-        """With these, which do not replace any of the same name."""
+        """Return these tools and more; one with a name that exists already is left out."""
         return Tools({tool.name: tool for tool in more} | dict(self.local), self.remote)
 
     async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float) -> ToolResult:
-        """Never raises but CancelledError: whatever goes wrong is an answer, within the tool's time."""
+        """Run a tool within its time limit, or within `seconds`. `arguments`: JSON, as the model wrote it.
+
+        Whatever goes wrong is a result that describes the error; only CancelledError is raised.
+        """
         tool = self.local.get(name)
         if tool is None:
             return _error(f"there is no tool {name!r:.100}")
@@ -201,7 +218,7 @@ class Tools:
                 result = this.at_once()
             else:
                 limit = tool.seconds or seconds
-                result = await runner.usual.run(context.call, name, limit, this.begin, this.finish)
+                result = await runner.default_runner.run(context.call, name, limit, this.begin, this.finish)
         except NoOutcome as why:
             return _error(f"{name} {why}")
         except Exception as error:
@@ -212,7 +229,7 @@ class Tools:
 
 
 class _Run:
-    """One run of a tool, in the parts that `tool_runner` asks for. What goes wrong in any of them is a result."""
+    """One run of a tool, in the parts that `Runner.run` needs. What goes wrong in a part is its result."""
 
     def __init__(self, tool: Tool, arguments: str, context: ToolContext) -> None:
         self._tool, self._arguments, self._context = tool, arguments, context
@@ -231,16 +248,16 @@ class _Run:
         except BaseException as error:
             return self.failed(error)
         finally:
-            let_go(box)
+            release(box)
 
     def finish(self, box: list[Any], error: BaseException | None, is_over: Callable[[], bool]) -> ToolResult:
         try:
             return self._written(box, is_over) if error is None else self.failed(error)
         finally:
-            let_go(box)
+            release(box)
 
     def at_once(self) -> ToolResult:
-        """Of a tool of our own, which answers at once."""
+        """Run a built-in tool on the server's event loop."""
         result = self.begin(never)
         return result if isinstance(result, ToolResult) else _error(f"{self._tool.name} has no answer")
 
@@ -249,22 +266,22 @@ class _Run:
 
     def _written(self, box: list[Any], is_over: Callable[[], bool]) -> ToolResult:
         try:
-            return ToolResult(written(box[0], is_over), True)
+            return ToolResult(to_json_text(box[0], is_over), True)
         except BaseException as error:
             why = str(error) if isinstance(error, NotJson) else type(error).__name__
             return _error(f"the result of {self._tool.name} cannot be written as JSON: {why:.200}", _where(error))
 
 
 def _where(error: BaseException) -> str:
-    """What went wrong and where, in one line."""
+    """Return what went wrong and where, in one line."""
     frames = traceback.extract_tb(error.__traceback__, limit=-50)
     last = next((frame for frame in reversed(frames) if __package__.replace(".", "/") not in frame.filename), None)
     place = f" ({Path(last.filename).name}, line {last.lineno})" if last is not None else ""
-    return f"{said_of(error)[:400]}{place}"[:500]
+    return f"{describe_error(error)[:400]}{place}"[:500]
 
 
-def said_of(error: BaseException) -> str:
-    """An exception in one line, whatever its own code makes of that."""
+def describe_error(error: BaseException) -> str:
+    """Return an exception as one line, even when its own `__str__` fails."""
     try:
         text = f": {error}"[:1000]
     except BaseException:
@@ -274,6 +291,3 @@ def said_of(error: BaseException) -> str:
 
 def _error(message: str, trouble: str = "") -> ToolResult:
     return ToolResult(msgspec.json.encode({"error": whole(message)}).decode(), False, trouble)
-
-
-# Reading a tools.py

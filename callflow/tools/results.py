@@ -1,8 +1,8 @@
-"""What a tool answers with, as the JSON that the model is given.
+"""Writes the result of a tool as JSON for the model.
 
-A result may be of any size and shape, and its parts may be code of the tool's author. So it is walked part by part, no
-further than the model is shown, and nothing here does a long piece of work at a stretch: while one call of a built-in
-function lasts, no other thread of this process runs, also not the one with the callers' audio.
+A result may have any size and shape, and may run code of the tool's author while it is read. So it is walked part by
+part, no further than the model is shown, and never in one long step: while one call of a built-in function runs, no
+other thread of this process does, not even the one with the callers' audio.
 """
 
 from __future__ import annotations
@@ -32,35 +32,37 @@ from callflow.contracts.printable import whole
 
 
 MOST_CHARACTERS: Final = 100_000
-"""Of one result: a model reads no more, and each is paid for with every answer that follows."""
+"""Characters of one result: every later answer of the model is paid for by what it has read before."""
 NOTE: Final = "This result is too long or too deeply nested: only a part of it is given here."
 _MOST_DEPTH: Final = 100
 _MOST_BITS: Final = 3300
-"""Of a whole number, about a thousand digits: writing one takes time that grows with their square."""
+"""Bits of an integer, about 1000 digits: the time to write it grows with the square of their number."""
 _SPARE: Final = 2000
-"""Characters kept for the note, for a last number, and for closing what is open."""
+"""Characters reserved for the note, for a last number, and for closing brackets."""
 _LOOKS: Final = 64
-"""After so many parts it is asked whether anybody still waits."""
+"""Parts between two looks at whether anybody still waits."""
 _PIECE: Final = 2000
+"""Parts that are freed, or characters that are written, in one step."""
 
 _SINGLE: Final = (
     date, time, timedelta, Decimal, UUID, Fraction, complex, re.Pattern, Url, MultiHostUrl,
     IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
 )  # fmt: skip
-"""Values that have no parts, and become text or a number."""
+"""Types of values without parts, which become text or a number."""
 
 
 def never() -> bool:
-    """Say that somebody still waits."""
+    """Return False: somebody still waits."""
     return False
 
 
-def written(result: Any, is_over: Callable[[], bool] = never) -> str:
-    """JSON of at most `MOST_CHARACTERS`, encoded once: text that is a JSON object or array already is left as it is.
+def to_json_text(result: Any, is_over: Callable[[], bool] = never) -> str:
+    """Return a result as JSON of at most `MOST_CHARACTERS`. Text that is a JSON object or array already stays as it is.
 
-    What is too long or too deep comes as `{"note": …, "result": …}` with as much of it as there is room for. Half a
-    surrogate pair becomes a question mark; NaN and the infinities become text. Raises Unwritable; Abandoned when
-    `is_over`; and whatever the code of its parts raises.
+    A result that is too long or too deeply nested becomes `{"note": …, "result": …}` with as much of it as fits. Half a
+    surrogate pair becomes a question mark; NaN and the infinities become text.
+
+    Raises NotJson; Abandoned when `is_over` says that nobody waits any more; and whatever the code of its parts raises.
     """
     if isinstance(result, str) and str.__len__(result) <= MOST_CHARACTERS and _is_document(_exact(result)):
         return _exact(result)
@@ -71,6 +73,8 @@ def written(result: Any, is_over: Callable[[], bool] = never) -> str:
 
 
 class _Walk:
+    """Writes one result into `out`, piece by piece, within so many characters."""
+
     def __init__(self, room: int, is_over: Callable[[], bool]) -> None:
         self.out: list[str] = []
         self.is_cut = False
@@ -114,7 +118,7 @@ class _Walk:
         else:
             raise NotJson(f"it holds a value of type {kind.__name__:.80}")
 
-    # What has parts
+    # Values with parts
 
     def _array(self, items: Iterable[Any], whose: Any, depth: int) -> None:
         with self._entered(whose, depth) as is_near:
@@ -144,7 +148,7 @@ class _Walk:
 
     @contextmanager
     def _entered(self, whose: Any, depth: int) -> Iterator[bool]:
-        """False: this is too deep to be shown."""
+        """Guard a value with parts against containing itself. Yields False if it is nested too deep to be shown."""
         if id(whose) in self._inside:
             raise NotJson("it contains itself")
         self._inside.add(id(whose))
@@ -154,7 +158,7 @@ class _Walk:
         self._inside.discard(id(whose))
 
     def _name(self, key: Any) -> str:
-        """Of a member, as pydantic makes them of values that are no text."""
+        """Return the name of an object's member for a key of any type, as pydantic writes it."""
         if isinstance(key, (str, PurePath)):
             return _exact(str(key))
         if isinstance(key, int) and not isinstance(key, bool):
@@ -166,7 +170,7 @@ class _Walk:
         raise NotJson(f"it has a key of type {type(key).__name__:.80}")
 
     def _model(self, value: Any, depth: int) -> None:
-        """As it writes itself, if that is a short piece of work."""
+        """Write a pydantic model: by its own serializer if that takes little time, else by its fields."""
         parts = _fields(value)
         if not _is_small(parts, self._room):
             self._object(parts, value, depth)
@@ -179,7 +183,7 @@ class _Walk:
         else:
             self._object(parts, value, depth)
 
-    # What has none
+    # Values without parts
 
     def _text(self, text: str) -> None:
         length, room = str.__len__(text), max(self._room, 2)
@@ -230,14 +234,14 @@ class _Walk:
 
 
 def _fields(value: Any) -> Any:
-    """Of a model or a dataclass: names and values."""
+    """Return names and values of a model or a dataclass."""
     if dataclasses.is_dataclass(type(value)):
         return [(each.name, getattr(value, each.name)) for each in dataclasses.fields(value)]
     return list({**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}.items())
 
 
 def _is_small(value: Any, most: int) -> bool:
-    """Whether all of this is finite, and about so many characters at most. Looks at no more than that."""
+    """Return whether a value has at most about so many characters. Looks at no more of it than that."""
     waiting, seen = [value], 0
     while waiting and seen + len(waiting) <= most:
         each = waiting.pop()
@@ -261,7 +265,7 @@ def _is_small(value: Any, most: int) -> bool:
 
 
 def _exact(text: str, length: int = MOST_CHARACTERS) -> str:
-    """The beginning of a text, whatever its own class makes of it."""
+    """Return the beginning of a text as a plain `str`, without calling methods of a subclass."""
     return str.__getitem__(text, slice(length))
 
 
@@ -284,7 +288,7 @@ def _is_document(text: str) -> bool:
     return True
 
 
-# Freeing what is large
+# Freeing large results
 
 
 def _references(box: list[Any]) -> int:
@@ -295,10 +299,10 @@ def _references(box: list[Any]) -> int:
 _ALONE: Final = _references([[]])
 
 
-def let_go(box: list[Any]) -> None:
-    """Empty this list, and free what it held piece by piece: freeing ten million numbers at once holds up all threads.
+def release(box: list[Any]) -> None:
+    """Empty a list, and free what it contained piece by piece: to free ten million numbers at once blocks all threads.
 
-    Only lists and dicts that nobody else refers to are taken apart.
+    Only lists and dicts without other references are taken apart.
     """
     while box:
         is_ours = _references(box) == _ALONE

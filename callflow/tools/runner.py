@@ -1,11 +1,11 @@
-"""Where tools run: never on the loop that carries the audio.
+"""Runs tools in threads, never on the event loop that carries the audio.
 
-A run has two or three parts, and each ends in one outcome. In a thread of its own, arguments are read, the function is
-called and its result is written. What is awaitable is awaited on a loop beside the server's (`tool_loops.py`), and its
-result is written in another thread. The server's loop waits for the outcome, and touches no result.
+In a thread of its own the arguments are read, the function is called, and its result is written as JSON. An awaitable
+result is awaited on a separate event loop (`loops.py`), and written in another thread. The server's loop only waits for
+the outcome.
 
-Threads are shared out (`tool_places.py`), because one whose tool hangs is gone until that ends, if ever. All of them
-are daemons: a tool that hangs keeps no process from ending.
+The number of threads is limited (`concurrency.py`), because a tool that hangs keeps its thread until it ends, if ever.
+All threads are daemons, so a tool that hangs does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from callflow.contracts.errors import NoOutcome, ToolLimit, TooManyTools
 from callflow.contracts.rate_limit import RateLimit
-from callflow.tools.concurrency import Bounds, Held, Place, Places, named
+from callflow.tools.concurrency import Bounds, Holder, Slot, Slots, describe_holders
 from callflow.tools.loops import Job, Loops
 
 
@@ -29,29 +29,32 @@ log = logging.getLogger(__name__)
 
 _THREADS: Final = Bounds(most=64, per_call=8, per_tool=32, reserve=16)
 _WARN_SECONDS: Final = 5.0
-"""Who holds the threads is told once in so long."""
+"""The shortest time between two log lines about what holds the threads."""
 
 Outcome = TypeVar("Outcome")
 
 
 class Pending(NamedTuple):
-    """What a function has answered with is still to be awaited."""
+    """The function has returned an awaitable, which is still to be awaited."""
 
     work: Awaitable[Any]
 
 
 class _Waiter:
+    """One run that waits for a slot, on the event loop that it was made on."""
+
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self.loop.create_future()
-        self.place: Place | None = None
+        self.slot: Slot | None = None
 
-    def let_in(self, place: Place) -> None:
-        self.place = place
+    def give(self, slot: Slot) -> None:
+        """Give it a slot. May be called from any thread."""
+        self.slot = slot
         try:
             self.loop.call_soon_threadsafe(self._settle)
         except RuntimeError:
-            pass  # its server has ended
+            pass  # that loop has ended
 
     def _settle(self) -> None:
         if not self.future.done():
@@ -59,65 +62,68 @@ class _Waiter:
 
 
 class Gate:
-    """Lets runs in while there are places for them, the others as soon as one is given back; calls take turns."""
+    """Admits runs while slots are free. The others wait for one, and calls and tools that wait take turns."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self._places = Places(bounds)
+        self._slots = Slots(bounds)
         self._waiting: OrderedDict[tuple[str, str], OrderedDict[_Waiter, None]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def bounds(self) -> Bounds:
-        return self._places.bounds
+        return self._slots.bounds
 
-    async def enter(self, call: str, tool: str) -> Place:
+    async def enter(self, call: str, tool: str) -> Slot:
+        """Wait for a slot."""
         key = (call, tool)
         with self._lock:
-            if key not in self._waiting and not self._places.refusal(call, tool):
-                return self._places.take(call, tool, time.monotonic())
+            if key not in self._waiting and not self._slots.refusal(call, tool):
+                return self._slots.take(call, tool, time.monotonic())
             waiter = _Waiter()
             self._waiting.setdefault(key, OrderedDict())[waiter] = None
         try:
             await waiter.future
         except asyncio.CancelledError:
             with self._lock:
-                if waiter.place is not None:
-                    self._leave(waiter.place)
+                if waiter.slot is not None:
+                    self._leave(waiter.slot)
                 else:
                     self._forget(key, waiter)
             raise
-        assert waiter.place is not None
-        return waiter.place
+        assert waiter.slot is not None
+        return waiter.slot
 
-    def take(self, call: str, tool: str) -> Place:
-        """At once, whatever the bounds say."""
+    def take(self, call: str, tool: str) -> Slot:
+        """Take a slot at once, even when there is none."""
         with self._lock:
-            return self._places.take(call, tool, time.monotonic())
+            return self._slots.take(call, tool, time.monotonic())
 
-    def leave(self, place: Place) -> None:
-        """From any thread."""
+    def leave(self, slot: Slot) -> None:
+        """Free a slot. May be called from any thread."""
         with self._lock:
-            self._leave(place)
+            self._leave(slot)
 
     def refusal(self, call: str, tool: str) -> ToolLimit:
+        """See `Slots.refusal`."""
         with self._lock:
-            return self._places.refusal(call, tool)
+            return self._slots.refusal(call, tool)
 
-    def holders(self) -> list[Held]:
+    def holders(self) -> list[Holder]:
+        """See `Slots.holders`."""
         with self._lock:
-            return self._places.holders(time.monotonic())
+            return self._slots.holders(time.monotonic())
 
-    def _leave(self, place: Place) -> None:
-        self._places.give_back(place)
+    def _leave(self, slot: Slot) -> None:
+        self._slots.give_back(slot)
         for key in list(self._waiting):
-            if self._places.free <= 0:
+            if self._slots.free <= 0:
                 break
-            if not self._places.refusal(*key):
+            if not self._slots.refusal(*key):
                 waiter = next(iter(self._waiting[key]))
                 self._forget(key, waiter)
                 if key in self._waiting:
                     self._waiting.move_to_end(key)
-                waiter.let_in(self._places.take(*key, time.monotonic()))
+                waiter.give(self._slots.take(*key, time.monotonic()))
 
     def _forget(self, key: tuple[str, str], waiter: _Waiter) -> None:
         del self._waiting[key][waiter]
@@ -126,7 +132,7 @@ class Gate:
 
 
 class _Starter:
-    """Starts threads from one of its own: to start one is to wait for it, for as long as other threads are busy."""
+    """Starts threads from a thread of its own: starting one blocks while other threads are busy."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -151,6 +157,8 @@ class _Starter:
 
 
 class _Run(Generic[Outcome]):
+    """One run of a tool: see `Runner.run`."""
+
     def __init__(
         self,
         runner: Runner,
@@ -167,15 +175,16 @@ class _Run(Generic[Outcome]):
         self._lock = threading.Lock()
         self._job: Job | None = None
 
-    def start(self, place: Place) -> None:
+    def start(self, slot: Slot) -> None:
         self.has_thread = True
-        self._runner.starter.start(lambda: self._first(place), lambda why: self._no_thread(why, place))
+        self._runner.starter.start(lambda: self._first(slot), lambda why: self._no_thread(why, slot))
 
     def is_over(self) -> bool:
-        """Nobody waits for the outcome any more."""
+        """Return whether nobody waits for the outcome any more."""
         return self._over
 
     def give_up(self) -> None:
+        """Nobody waits any more: cancel what can be cancelled."""
         with self._lock:
             self._over, job = True, self._job
         if job is not None and not job.drop():
@@ -183,11 +192,12 @@ class _Run(Generic[Outcome]):
 
     @property
     def waits_for_loop(self) -> bool:
+        """Return whether it waits for a loop that is blocked."""
         return self._job is not None and not self._job.has_begun
 
     # In threads
 
-    def _first(self, place: Place) -> None:
+    def _first(self, slot: Slot) -> None:
         try:
             if self._over:
                 return
@@ -199,7 +209,7 @@ class _Run(Generic[Outcome]):
         except BaseException as error:
             self._fail(_failed(error))
         finally:
-            self._runner.gate.leave(place)
+            self._runner.gate.leave(slot)
 
     def _await(self, work: Awaitable[Any]) -> None:
         job = Job(self._call, self._tool, work, self._ended)
@@ -215,27 +225,27 @@ class _Run(Generic[Outcome]):
             self._fail(f"could not begin: {_why(crowded.reason, self._runner.loops.bounds)}")
 
     def _ended(self, box: list[Any], error: BaseException | None) -> None:
-        """On a loop of the tools. What is ready is written, however many threads there are."""
+        """Write the result in another thread, even when there is no slot. Runs on the loop of the tool."""
         assert self._job is not None
-        job, place = self._job, self._runner.gate.take(self._call, self._tool)
+        job, slot = self._job, self._runner.gate.take(self._call, self._tool)
         self._runner.starter.start(
-            lambda: self._last(job, place, box, error), lambda why: self._no_thread(why, place, job)
+            lambda: self._last(job, slot, box, error), lambda why: self._no_thread(why, slot, job)
         )
 
-    def _last(self, job: Job, place: Place, box: list[Any], error: BaseException | None) -> None:
+    def _last(self, job: Job, slot: Slot, box: list[Any], error: BaseException | None) -> None:
         try:
             self._tell(self._finish(box, error, self.is_over))
         except BaseException as raised:
             self._fail(_failed(raised))
         finally:
             self._runner.loops.end(job)
-            self._runner.gate.leave(place)
+            self._runner.gate.leave(slot)
 
-    def _no_thread(self, why: str, place: Place, job: Job | None = None) -> None:
+    def _no_thread(self, why: str, slot: Slot, job: Job | None = None) -> None:
         self._fail(why)
         if job is not None:
             self._runner.loops.end(job)
-        self._runner.gate.leave(place)
+        self._runner.gate.leave(slot)
 
     def _fail(self, why: str) -> None:
         self._tell(NoOutcome(why))
@@ -266,12 +276,14 @@ class Runner:
         begin: Callable[[Callable[[], bool]], Outcome | Pending],
         finish: Callable[[list[Any], BaseException | None, Callable[[], bool]], Outcome],
     ) -> Outcome:
-        """The outcome of `begin`, or that of `finish` for what `begin` had pending: its result in a list of one, which
-        is to be emptied, or what it raised. Both run in threads, and are given a function that says whether nobody
-        waits any more.
+        """Run a tool within a time limit of `seconds`, and return its outcome.
 
-        Raises NoOutcome. When this is cancelled, or its time has passed, asynchronous work is cancelled, and nobody
-        hears of what a thread still does.
+        `begin` calls the tool; it returns an outcome or `Pending`. `finish` is then given the result of the awaitable,
+        in a list of one that it should empty, or the exception. Both run in threads, and are given a function that says
+        whether nobody waits any more.
+
+        Raises NoOutcome. When this is cancelled, or the time has passed, asynchronous work is cancelled, and what a
+        thread still does is ignored.
         """
         this = _Run(self, call, tool, begin, finish)
         try:
@@ -298,12 +310,12 @@ class Runner:
             what, why = "thread", _why(self.gate.refusal(call, tool), self.gate.bounds)
             holders = self.gate.holders()
         if self._warnings.take(time.monotonic()):
-            log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, named(holders))
+            log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, describe_holders(holders))
         return f"could not begin within {seconds:g} seconds: {why}"
 
 
-usual: Final = Runner()
-"""That of this process."""
+default_runner: Final = Runner()
+"""The runner of this process."""
 
 
 def _why(reason: ToolLimit, bounds: Bounds) -> str:

@@ -117,7 +117,7 @@ ARGUMENTS: dict[str, tuple[Call, str]] = {
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with these tools, and threads and loops that no other test has used."""
-    monkeypatch.setattr(runner, "usual", Runner())
+    monkeypatch.setattr(runner, "default_runner", Runner())
     (tmp_path / "tools.py").write_text(SOURCE)
     return tmp_path
 
@@ -134,7 +134,7 @@ def began(number: int) -> bool:
 
 
 async def threads_end() -> None:
-    await until(lambda: not runner.usual.gate.holders(), "the threads to be given back", 10)
+    await until(lambda: not runner.default_runner.gate.holders(), "the threads to be given back", 10)
 
 
 def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:

@@ -101,15 +101,15 @@ FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 @pytest.mark.parametrize(("schema", "given", "fits"), FITS, ids=range(len(FITS)))
 def test_a_schema_means_what_it_says(schema: dict[str, Any], given: dict[str, Any], fits: bool) -> None:
     assert Draft202012Validator(schema).is_valid(given) is fits, "this case is wrong itself"
-    misfit = Schema(schema).misfit(given)
-    assert (misfit == "") is fits, misfit
-    assert fits or misfit.startswith("the arguments do not fit")
+    violation = Schema(schema).violation(given)
+    assert (violation == "") is fits, violation
+    assert fits or violation.startswith("the arguments do not fit")
 
 
 def test_the_sentence_says_where_and_is_short() -> None:
     schema = Schema({"properties": {"a": {"type": "array", "items": {"type": "object", "required": ["name"]}}}})
-    assert "at a.1: 'name' is a required property" in schema.misfit({"a": [{"name": 1}, {}]})
-    assert len(schema.misfit({"a": ["long " * 10_000] * 10})) <= 500
+    assert "at a.1: 'name' is a required property" in schema.violation({"a": [{"name": 1}, {}]})
+    assert len(schema.violation({"a": ["long " * 10_000] * 10})) <= 500
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ SLOW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_no_schema_takes_for_ever(name: str) -> None:
     """The usual way takes longer than anybody has for each of these: that this ends at all is the test."""
     schema, given = SLOW[name]
-    Schema(schema).misfit(given)
+    Schema(schema).violation(given)
 
 
 def test_twice_the_text_takes_twice_the_time() -> None:
@@ -163,7 +163,7 @@ def test_twice_the_text_takes_twice_the_time() -> None:
         given = {"a": "a" * (size * 10) + "!", "b": [[n, {"n": str(n)}] for n in range(size)]}
         for _ in range(5):
             began = time.thread_time()
-            assert schema.misfit(given)
+            assert schema.violation(given)
             times.append(time.thread_time() - began)
         return min(times)
 
@@ -174,23 +174,23 @@ def test_twice_the_text_takes_twice_the_time() -> None:
 def test_a_pattern_that_only_a_slow_engine_knows_is_given_up_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = Schema({"properties": {"a": {"pattern": "^(?=x|a)(a+)+$"}}})
     assert schema.needs_process
-    assert schema.misfit({"a": "aaaa"}) == ""
+    assert schema.violation({"a": "aaaa"}) == ""
     monkeypatch.setattr("callflow.tools.arguments._PROCESS_SECONDS", 0.5)
-    assert "took too long" in schema.misfit({"a": "a" * 50 + "!"})
+    assert "took too long" in schema.violation({"a": "a" * 50 + "!"})
 
 
 def test_checking_ends_when_nobody_waits_any_more() -> None:
     schema = Schema({"properties": {"a": {"items": {"type": "integer"}}}})
     looks = itertools.count()
     with pytest.raises(Abandoned):
-        schema.misfit({"a": list(range(10_000))}, lambda: next(looks) > 100)
+        schema.violation({"a": list(range(10_000))}, lambda: next(looks) > 100)
     assert next(looks) < 110
 
 
 def test_no_schema_is_fetched_from_anywhere() -> None:
     schema = Schema({"$ref": "http://127.0.0.1:9/schema.json"})
     with pytest.raises(Unresolvable):
-        schema.misfit({})
+        schema.violation({})
 
 
 def test_a_tool_can_have_any_arguments_that_json_can_have() -> None:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.tools.concurrency import Bounds, Held, Place, Places, named
+from callflow.tools.concurrency import Bounds, Holder, Slot, Slots, describe_holders
 
 
 BOUNDS = Bounds(most=64, per_call=8, per_tool=32, reserve=16)
 
 
-def holding(*groups: tuple[int, str, str], bounds: Bounds = BOUNDS) -> Places:
+def holding(*groups: tuple[int, str, str], bounds: Bounds = BOUNDS) -> Slots:
     """So many places each, for a tool in a call."""
-    places = Places(bounds)
+    places = Slots(bounds)
     for number, tool, call in groups:
         for _ in range(number):
             places.take(call, tool, 0.0)
@@ -55,7 +55,7 @@ def test_who_may_take_a_place(held: list[tuple[int, str, str]], call: str, tool:
 
 
 def test_what_is_given_back_can_be_taken_again() -> None:
-    places = Places(BOUNDS)
+    places = Slots(BOUNDS)
     taken = [places.take("a", "look", 0.0) for _ in range(8)]
     assert places.refusal("a", "look") == "call"
     places.give_back(taken[3])
@@ -66,17 +66,17 @@ def test_what_is_given_back_can_be_taken_again() -> None:
 
 
 def test_the_holders_are_named_by_tool_and_call_with_how_many_and_for_how_long() -> None:
-    places = Places(BOUNDS)
+    places = Slots(BOUNDS)
     for since, tool, call in [(0.0, "look", "a"), (5.0, "look", "a"), (2.0, "look", "b"), (1.0, "add", "b")]:
         places.take(call, tool, since)
     holders = places.holders(10.0)
-    assert holders == [Held("look", "a", 2, 10.0), Held("add", "b", 1, 9.0), Held("look", "b", 1, 8.0)]
-    assert named(holders).startswith("look 2 times in call a (10 s), add 1 time in call b (9 s)")
-    assert named([]) == "nobody"
+    assert holders == [Holder("look", "a", 2, 10.0), Holder("add", "b", 1, 9.0), Holder("look", "b", 1, 8.0)]
+    assert describe_holders(holders).startswith("look 2 times in call a (10 s), add 1 time in call b (9 s)")
+    assert describe_holders([]) == "nobody"
 
 
 def test_a_line_of_a_log_stays_one() -> None:
-    line = named(holding(*spread(60)).holders(1.0))
+    line = describe_holders(holding(*spread(60)).holders(1.0))
     assert len(line) < 400
     assert line.endswith("54 others")
 
@@ -84,8 +84,8 @@ def test_a_line_of_a_log_stays_one() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("xyz"), st.booleans()), max_size=60))
 def test_whoever_obeys_never_passes_a_bound(wishes: list[tuple[str, str, bool]]) -> None:
     bounds = Bounds(most=10, per_call=4, per_tool=6, reserve=3)
-    places = Places(bounds)
-    taken: list[Place] = []
+    places = Slots(bounds)
+    taken: list[Slot] = []
     for call, tool, returns in wishes:
         if returns and taken:
             places.give_back(taken.pop(0))

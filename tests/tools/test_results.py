@@ -27,7 +27,7 @@ from pydantic_core import to_json
 
 from callflow.contracts.errors import Abandoned, NotJson
 from callflow.tools import results
-from callflow.tools.results import MOST_CHARACTERS, let_go, written
+from callflow.tools.results import MOST_CHARACTERS, release, to_json_text
 
 
 _ZONE = datetime.timezone(datetime.timedelta(hours=5))
@@ -103,7 +103,7 @@ AS_PYDANTIC_WRITES: list[Any] = [
 
 @pytest.mark.parametrize("value", AS_PYDANTIC_WRITES, ids=lambda value: f"{value!r:.40}")
 def test_a_short_result_is_written_as_pydantic_writes_it(value: object) -> None:
-    assert json.loads(written(value)) == json.loads(to_json(value))
+    assert json.loads(to_json_text(value)) == json.loads(to_json(value))
 
 
 JSON = st.recursive(
@@ -115,21 +115,21 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_json_comes_out_as_it_went_in(value: Any) -> None:
-    assert json.loads(written([value])) == [value]
+    assert json.loads(to_json_text([value])) == [value]
 
 
 @given(st.text(st.characters(codec=None)))  # halves of surrogate pairs, too
 def test_any_text_can_be_sent(text: str) -> None:
-    told = written({"a": text, text: 1})
+    told = to_json_text({"a": text, text: 1})
     assert msgspec.json.encode(told), "what cannot be encoded ends the session"
     assert json.loads(told)["a"] == text.encode("utf-8", "replace").decode()
 
 
 def test_text_that_is_a_document_is_left_as_it_is() -> None:
     for document in ('{"already": "JSON"}', " [1, 2]\n", "{}", '{"a": "ä"}'):
-        assert written(document) == document
+        assert to_json_text(document) == document
     for text in ("plain", "17", '"quoted"', "[", "[1,", "[" * 5000, "[" * 5000 + "]" * 5000, '{"a": NaN}', "{\ud800}"):
-        assert json.loads(written(text)) == text.encode("utf-8", "replace").decode(), f"{text:.20}"
+        assert json.loads(to_json_text(text)) == text.encode("utf-8", "replace").decode(), f"{text:.20}"
 
 
 class Sub(str):
@@ -156,7 +156,7 @@ NOT_OF_JSON: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("value", "told"), NOT_OF_JSON, ids=range(len(NOT_OF_JSON)))
 def test_what_json_has_no_word_for_is_told_in_another(value: Any, told: Any) -> None:
-    text = written(value)
+    text = to_json_text(value)
     assert json.loads(text) == told
     msgspec.json.decode(text)  # which takes no NaN
 
@@ -218,7 +218,7 @@ TOO_MUCH: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_what_is_too_much_is_shortened_and_the_model_is_told(name: str) -> None:
-    text = written(TOO_MUCH[name]())
+    text = to_json_text(TOO_MUCH[name]())
     assert len(text) <= MOST_CHARACTERS
     told = json.loads(text)
     assert list(told) == ["note", "result"]
@@ -228,10 +228,10 @@ def test_what_is_too_much_is_shortened_and_the_model_is_told(name: str) -> None:
 
 
 def test_what_is_shortened_begins_as_the_result_does() -> None:
-    told = json.loads(written({"name": "Ann", "list": HUNDRED, "late": 1}))["result"]
+    told = json.loads(to_json_text({"name": "Ann", "list": HUNDRED, "late": 1}))["result"]
     assert list(told) == ["name", "list"]
     assert told["list"] == HUNDRED[: len(told["list"])]
-    assert json.loads(written("y" * 200_000))["result"].strip("y") == ""
+    assert json.loads(to_json_text("y" * 200_000))["result"].strip("y") == ""
 
 
 def test_no_more_of_a_result_is_looked_at_than_is_told() -> None:
@@ -242,7 +242,7 @@ def test_no_more_of_a_result_is_looked_at_than_is_told() -> None:
         for looked in itertools.count():  # noqa: B007 - counted for the test
             yield 0
 
-    told = json.loads(written(parts()))["result"]
+    told = json.loads(to_json_text(parts()))["result"]
     assert looked <= len(told) + 1
 
 
@@ -263,7 +263,7 @@ def test_ten_times_the_result_takes_no_longer(name: str) -> None:
         times = []
         for _ in range(5):
             began = time.thread_time()
-            written(result)
+            to_json_text(result)
             times.append(time.thread_time() - began)
         return min(times)
 
@@ -300,14 +300,14 @@ UNWRITABLE: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_cannot_be_written_is_said_to_be_so(name: str) -> None:
     make, why = UNWRITABLE[name]
     with pytest.raises(NotJson, match=why) as caught:
-        written(make())
+        to_json_text(make())
     assert len(str(caught.value)) < 200
 
 
 def test_writing_ends_when_nobody_waits_any_more() -> None:
     looks = iter([False] * 10)
     with pytest.raises(Abandoned):
-        written(itertools.count(), lambda: next(looks, True))
+        to_json_text(itertools.count(), lambda: next(looks, True))
 
 
 # Freeing what is large
@@ -327,7 +327,7 @@ class Loud:
 def test_a_large_result_is_freed_in_pieces(make: Callable[[list[Any]], Any]) -> None:
     freed: list[str] = []
     box = [make([Loud(freed) for _ in range(20_000)])]
-    let_go(box)
+    release(box)
     assert box == []
     assert len(freed) == 20_000
 
@@ -336,7 +336,7 @@ def test_what_the_tool_keeps_is_left_alone() -> None:
     kept = list(range(20_000))
     members = dict.fromkeys(range(20_000))
     for result in (kept, members, [kept] * 5000, dict.fromkeys(range(5000), kept), (kept, members)):
-        let_go([result])
+        release([result])
         del result
     assert kept == list(range(20_000))
     assert len(members) == 20_000

@@ -70,11 +70,11 @@ class Bench:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(runner, "usual", Runner())
+    monkeypatch.setattr(runner, "default_runner", Runner())
     bench = Bench()
     yield bench
     bench.let_go.set()
-    wait_for(lambda: not runner.usual.gate.holders(), "all threads to be given back")
+    wait_for(lambda: not runner.default_runner.gate.holders(), "all threads to be given back")
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -125,7 +125,7 @@ async def calls(bench: Bench) -> AsyncIterator[Calls]:
 
 
 def held() -> int:
-    return sum(each.runs for each in runner.usual.gate.holders())
+    return sum(each.runs for each in runner.default_runner.gate.holders())
 
 
 # Threads
@@ -213,7 +213,7 @@ def test_a_call_that_ends_while_its_tools_wait_for_threads_leaves_nothing_behind
             bench.let_go.set()
             await until(lambda: held() == 0, "the threads to be given back")
             assert bench.began["hangs"] == 8, "what waited has never begun"
-            assert not runner.usual.gate._waiting
+            assert not runner.default_runner.gate._waiting
 
     asyncio.run(main())
 
@@ -283,8 +283,9 @@ def test_one_call_cannot_hold_up_all_loops(bench: Bench) -> None:
             late = await they.one("bad", "quick_async", seconds=0.5)
             assert "could not begin within 0.5 seconds: asynchronous tools do not let go" in late.output
             assert bench.began["quick 0"] == 0
-            assert {job.tool for job in runner.usual.loops._waiting} <= {"blocks"}, "what is over waits no more"
-            assert {each.tool for each in runner.usual.loops._jobs.holders(0)} == {"blocks"}
+            waiting = {job.tool for job in runner.default_runner.loops._waiting}
+            assert waiting <= {"blocks"}, "what is over waits no more"
+            assert {each.tool for each in runner.default_runner.loops._jobs.holders(0)} == {"blocks"}
             bench.let_go.set()
             answers = await asyncio.gather(*they.tasks)
             assert [each.output for each in answers] == ['"at last"'] * 30, "the others begin when the loops go on"
@@ -365,7 +366,7 @@ def test_asynchronous_tools_have_many_threads_of_their_own(bench: Bench) -> None
 
 def test_more_than_can_be_under_way_are_told_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callflow.tools.loops._JOBS", Bounds(10, 5, 10, 2))
-    monkeypatch.setattr(runner, "usual", Runner())
+    monkeypatch.setattr(runner, "default_runner", Runner())
 
     async def main() -> None:
         async with calls(bench) as they:
@@ -376,7 +377,7 @@ def test_more_than_can_be_under_way_are_told_so(bench: Bench, monkeypatch: pytes
             assert (await they.one("b", "quick_async")).ok
             for task in they.tasks:
                 task.cancel()
-            await until(lambda: not runner.usual.loops._jobs.holders(0), "the cancelled ones to end")
+            await until(lambda: not runner.default_runner.loops._jobs.holders(0), "the cancelled ones to end")
             assert (await they.one("a", "quick_async")).ok
 
     asyncio.run(main())
