@@ -172,12 +172,14 @@ class Application:
         )
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.recovery.begin(
-            self.switchboard, self.carriers, self.address.learn, load=self.overrides.load, prepare=self.configs.prepare
-        )
+            self.switchboard, self.carriers, self.address.relearn,
+            load=self.overrides.load, prepare=self.configs.prepare,
+        )  # fmt: skip
         self.account.start()
 
     async def leave(self) -> None:
-        """End the calls as DRAIN says: with a goodbye, or left to the next process, which needs the history for that."""
+        """End the calls as DRAIN says: with a goodbye, or by leaving them to the next process, for which the history has
+        to be open."""
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:

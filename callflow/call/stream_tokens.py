@@ -4,8 +4,8 @@ A token is HMAC-SHA256 over (call, ordinal) under a secret in the data folder: i
 is never stored. It is in the path because carriers drop or change query strings. It names its call, so that the call is
 looked up by its id, and the secret part is only compared, in constant time.
 
-This is not itsdangerous' `Signer`, although that makes the same signature: it also accepts three other spellings of each
-one (base64 leaves two bits of the last character unused), so the whole token would have to be compared all the same.
+This is not itsdangerous' `Signer`, although that makes the same signature: it also accepts three other spellings of
+each one (base64 leaves two bits of the last character unused), so that the whole token would have to be compared again.
 """
 
 from __future__ import annotations

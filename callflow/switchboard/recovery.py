@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,7 +17,6 @@ from callflow.call.call import Call
 from callflow.call.machine import RINGING
 from callflow.call.restore import restore_call
 from callflow.cluster.ownership import Ownership
-from callflow.config.validators import is_loopback
 from callflow.contracts import events
 from callflow.contracts.carrier import Carrier, CarrierCallStatus
 from callflow.contracts.errors import CarrierError
@@ -214,7 +212,7 @@ class Recovery:
         self._history.journal.seed(entries)
         began = notes.Began(carrier=old.carrier, to_number=old.to_number, number=old.ids.number)
         self._number_ids.began(name, began)
-        if old.address and not is_loopback(urlsplit(old.address).hostname or ""):
+        if old.address:
             self._learn(old.address)
         return self._switchboard.restore(carrier, old)
 

@@ -191,11 +191,10 @@ def test_a_restored_call_waits_and_then_goes_on_where_the_other_process_was() ->
     async def main() -> None:
         async with stage(restored=restored()) as the:
             await asyncio.sleep(0.01)
-            assert the.call.awaits_return
-            assert the.happened() == []
+            assert (the.call.awaits_return, the.happened()) == (True, [])
             the.call.take_back("answered")
             await until(lambda: "call_recovered" in the.happened())
-            assert not the.call.awaits_return
+            assert (the.call.awaits_return, the.running.done()) == (False, False)
             entry = the.services.journal.read(NAME)[-1]
             assert "began" not in the.happened(), "it stands in the journal already"
             assert the.services.journal.read(NAME)[0].step == 8 <= entry.step

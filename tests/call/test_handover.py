@@ -36,12 +36,10 @@ def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> None:
         handover = Handover(restored(handed_over=True))
         waiting = asyncio.create_task(handover.wait())
         await asyncio.sleep(0)
-        assert handover.awaits_return
-        assert not waiting.done()
+        assert (handover.awaits_return, waiting.done()) == (True, False)
         assert handover.take_back("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
         await asyncio.wait_for(waiting, 1)
-        assert not handover.awaits_return
-        assert handover.take_back("gone") is None
+        assert (handover.awaits_return, handover.take_back("gone")) == (False, None)
 
     asyncio.run(main())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
+
+from callflow.config.validators import is_loopback
 
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
@@ -38,3 +41,8 @@ class PublicAddress:
     def learn(self, address: str) -> None:
         """Take the address that a verified webhook was sent to."""
         self._learned = address
+
+    def relearn(self, address: str) -> None:
+        """Take the address that the process before knew, unless that is this machine's own."""
+        if not is_loopback(urlsplit(address).hostname or ""):
+            self.learn(address)

@@ -97,7 +97,7 @@ class Stage:
         await self.write(Began(carrier="telnyx", **{**numbers, **began}), Ended(cause="hangup"), call=call, at=at)
 
     async def get(self, path: str, **headers: str) -> Answer:
-        return await ask(self.app, "GET", path, **{**self.headers, **headers})
+        return await ask(self.app, "GET", path, body=b"", **{**self.headers, **headers})
 
     async def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         given = {"content_type": "application/json", **self.headers, **headers}

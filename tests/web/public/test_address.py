@@ -39,3 +39,18 @@ def test_what_was_said_goes_before_what_a_request_says() -> None:
     said.tunnel = "https://tunnel.example"
     said.learn("https://learned.example")
     assert (said(), said.of("evil.example", "http"), said.known) == ("https://said.example",) * 3
+
+
+@pytest.mark.parametrize(
+    ("before", "address"),
+    [
+        ("https://phone.example", "https://phone.example"),
+        ("http://127.0.0.1:6000", "http://here"),
+        ("http://localhost:6000", "http://here"),
+        ("http://[::1]:6000", "http://here"),
+    ],
+)
+def test_what_the_process_before_knew_is_believed_unless_it_is_this_machine(before: str, address: str) -> None:
+    found = PublicAddress("", "http://here")
+    found.relearn(before)
+    assert found() == address
