@@ -140,6 +140,33 @@ def test_setup_refuses_an_unknown_word(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [wav|test|dev]\n")
 
 
+def test_a_test_that_had_to_be_repeated_is_noted_and_one_that_is_noted_twice_fails(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / ".ci" / "repeated.py", tmp_path / ".ci")
+    noted, failed = tmp_path / "tests" / "repeated.txt", tmp_path / "lastfailed"
+    noted.write_text("# date, name\n")
+    failed.write_text('{"tests/test_a.py::test_b[with a space]": true}')
+
+    def repeated(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(tmp_path / ".ci" / "repeated.py"), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert repeated("check").returncode == 0
+    first = repeated("note", str(failed))
+    assert first.returncode == 0
+    assert "tests/test_a.py::test_b[with a space]" in first.stdout
+    second = repeated("note", str(failed))
+    assert second.returncode == 1
+    assert "mend it" in second.stderr
+    assert repeated("check").returncode == 1
+    assert len(noted.read_text().splitlines()) == 3
+
+
+def test_no_test_had_to_be_repeated_twice() -> None:
+    assert subprocess.run([sys.executable, str(ROOT / ".ci" / "repeated.py"), "check"], check=False).returncode == 0
+
+
 # --- What is installed
 
 
