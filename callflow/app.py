@@ -178,8 +178,8 @@ class Application:
         self.account.start()
 
     async def leave(self) -> None:
-        """End the calls as DRAIN says: with a goodbye, or by leaving them to the next process, for which the history has
-        to be open."""
+        """End the calls as DRAIN says: with a goodbye, or by leaving them to the next process (if the history is
+        open, from which that process takes them)."""
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
