@@ -192,7 +192,7 @@ class Switchboard:
             restored.call, carrier, restored.ids, self._services,
             from_number=restored.from_number, to_number=restored.to_number, restored=restored,
         )  # fmt: skip
-        self.counts["taken_back"] += 1
+        self.counts["recovered"] += 1
         self._admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
         self._begin(call)
         return call
