@@ -26,6 +26,7 @@ from tests.e2e.process import ROOT
 from tests.e2e.product import product, run
 from tests.e2e.talk import talk
 from tests.history.test_database import EARLIER
+from tests.sample import Sample
 
 
 OLD = ["get_conversations", "get_conversation_details", "search_conversations", "search_conversations_by_caller"]
@@ -251,11 +252,12 @@ def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Path) -> 
     run(main())
 
 
-def test_a_client_that_is_gone_leaves_no_traceback(earlier: Path) -> None:
+def test_a_client_that_is_gone_leaves_no_traceback(earlier: Path, some: Sample) -> None:
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
     variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{earlier}/callflow.db"}
-    for streams, code in ((">/dev/full", 1), (">&-", 0), ("<&- >/dev/null", 0), ("| head -c 1 >/dev/null", 0)):
+    ways = ((">/dev/full", 1), (">&-", 0), ("<&- >/dev/null", 0), ("| head -c 1 >/dev/null", 0))
+    for streams, code in some(ways, 2):
         shell = ["sh", "-c", f"{sys.executable} -m callflow.mcp {streams}"]
         done = subprocess.run(
             shell, input=body + "\n", capture_output=True, text=True, env=variables, cwd=ROOT, check=False
