@@ -47,8 +47,8 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_later(self, seconds: float, then: Callable[[], None]) -> mock.Mock:
-        self.due.append((self.now + seconds, then))
+    def call_later(self, seconds: float, then: Callable[..., None], *given: object) -> mock.Mock:
+        self.due.append((self.now + seconds, lambda: then(*given)))
         return mock.Mock()
 
     def run(self, seconds: float) -> None:
