@@ -177,7 +177,7 @@ _CONNECTION: Final = ("worker_serve.<locals>._server_callback", "TCPServer._idle
 """The tasks of one idle HTTP connection in Hypercorn. A media socket has the first, and not the second."""
 _OTHERS: Final = (
     "raise_shutdown", "Lifespan.handle_lifespan",  # the listeners
-    "Server.conn_handler", "serve.<locals>.protocol_handler", "Wire.write",  # the emulated model
+    "Server.conn_handler", "serve.<locals>.protocol_handler", "Connection.write",  # the emulated model
 )  # fmt: skip
 
 

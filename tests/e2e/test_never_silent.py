@@ -40,7 +40,7 @@ async def question(one: Talk) -> float:
 
 async def asked_and(name: str, before: dict[str, Any], during: dict[str, Any], act: str, seconds: float) -> None:
     realtime = office()
-    realtime.faults = Faults.of(before)
+    realtime.faults = Faults.from_json(before)
     async with product(realtime=realtime) as the:
         one = await talk(the) if not before else None
         if one is None:

@@ -353,7 +353,7 @@ def test_no_session_is_changed_while_somebody_speaks() -> None:
 async def in_the_wrong_format(faults: dict[str, Any], settings: dict[str, Any], complains: bool) -> None:
     greeting, answer = voices.load("agent/greeting"), voices.load("agent/tomorrow")
     script = Script.of(Turn.voice("agent/greeting"), Turn.voice("agent/tomorrow"))
-    realtime = Realtime(script=script, pace=Pace(speed=8, jitter=0), faults=Faults.of(faults))
+    realtime = Realtime(script=script, pace=Pace(speed=8, jitter=0), faults=Faults.from_json(faults))
     async with product(realtime=realtime, **{**MENDING, "vad_silence_ms": 500, **settings}) as the:
         one = await talk(the)
         await one.phone.hears(loud_bytes(greeting) / 8000 * 0.9, timeout=8)

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from callflow.sandbox import voices
 from callflow.sandbox.openai_realtime import Faults, Pace, Quirks, Realtime, Script, Session, Turn, serve
-from callflow.sandbox.openai_realtime.control import Control
+from callflow.sandbox.openai_realtime.control_api import ControlServer
 from callflow.sandbox.openai_realtime.script import encode, tone
 from tests.sandbox.test_openai_realtime import VAD, Client, connected, hold, in_order
 
@@ -301,7 +301,7 @@ def test_faults_over_http() -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(asyncio.timeout(8))
             realtime = await stack.enter_async_context(Realtime(pace=Pace.instant()))
-            control = await stack.enter_async_context(Control(realtime, "127.0.0.1", 0))
+            control = await stack.enter_async_context(ControlServer(realtime, "127.0.0.1", 0))
             web = await stack.enter_async_context(httpx.AsyncClient(base_url=control.url, trust_env=False))
             client = await stack.enter_async_context(connected(realtime))
             answer = await web.put("/sandbox/faults", json={"rate_limit_next": 1, "only_connections": [1]})
@@ -315,7 +315,7 @@ def test_faults_over_http() -> None:
             log = (await web.get("/sandbox/log")).json()
             assert log["sessions"][0]["received"] == {"response.create": 1}
             assert log["sessions"][0]["responses"][0]["status"] == "failed"
-            assert (await web.delete("/sandbox/faults")).json() == Faults().as_dict()
+            assert (await web.delete("/sandbox/faults")).json() == Faults().to_json()
             assert (await web.post("/sandbox/drop")).json() == {"dropped": 1}
             await client.socket.wait_closed()
 

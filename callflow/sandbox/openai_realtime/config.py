@@ -1,4 +1,4 @@
-"""The `session` object of the emulated OpenAI Realtime server: its defaults and the rules of `session.update`."""
+"""The `session` object: its defaults, and the rules of `session.update`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import copy
 from typing import Any, Final
 
 from callflow.sandbox.openai_realtime import validation as check
+from callflow.sandbox.openai_realtime.errors import Refusal
 from callflow.sandbox.openai_realtime.faults import Quirks
-from callflow.sandbox.openai_realtime.validation import Refusal
 
 
 INSTRUCTIONS: Final = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but remember that "
     "you aren't a human and that you can't do human things in the real world."
 )
-"""A default text stands in `session.created` when nothing was set; the real one is longer."""
+"""The default instructions in `session.created`; the real ones are longer."""
 
 TRANSCRIBERS: Final = (
     "gpt-transcribe",
@@ -26,8 +26,9 @@ TRANSCRIBERS: Final = (
     "gpt-4o-transcribe-diarize",
     "whisper-1",
 )
+"""The models that can transcribe the caller."""
 _ANY_TEXT: Final = check.text()
-_PAUSES: Final[dict[str, check.Check]] = {
+_ANY_DETECTION: Final[dict[str, check.Check]] = {
     "type": check.anything,
     "create_response": check.flag,
     "interrupt_response": check.flag,
@@ -36,14 +37,14 @@ _TURN_DETECTION: Final = check.by_type(
     {
         "server_vad": check.object_of(
             {
-                **_PAUSES,
+                **_ANY_DETECTION,
                 "threshold": check.number(0, 1),
                 "prefix_padding_ms": check.number(0, integer=True),
                 "silence_duration_ms": check.number(0, integer=True),
                 "idle_timeout_ms": check.nullable(check.number(5000, 30000, integer=True)),
             }
         ),
-        "semantic_vad": check.object_of({**_PAUSES, "eagerness": check.one_of("low", "medium", "high", "auto")}),
+        "semantic_vad": check.object_of({**_ANY_DETECTION, "eagerness": check.one_of("low", "medium", "high", "auto")}),
     }
 )
 _INPUT: Final = check.object_of(
@@ -124,6 +125,7 @@ _SESSION: Final = {
 
 
 def server_vad(quirks: Quirks) -> dict[str, Any]:
+    """Return the default turn detection."""
     return {
         "type": "server_vad",
         "threshold": 0.5,
@@ -136,7 +138,7 @@ def server_vad(quirks: Quirks) -> dict[str, Any]:
 
 
 def defaults(session_id: str, model: str, expires_at: int, quirks: Quirks, *, transcription: bool) -> dict[str, Any]:
-    """The session as `session.created` shows it."""
+    """Return the session object as `session.created` shows it. `expires_at` is in Unix seconds."""
     pcm = {"type": "audio/pcm", "rate": 24000}
     audio_in = {
         "format": dict(pcm),
@@ -173,7 +175,7 @@ def defaults(session_id: str, model: str, expires_at: int, quirks: Quirks, *, tr
 
 
 def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locked: bool) -> dict[str, Any]:
-    """The session after `session.update`. Raises Refusal, and then nothing of the update is to be applied."""
+    """Return the session object after a `session.update`; `session` itself is not changed. Raises Refusal."""
     if not isinstance(update, dict):
         raise check.wrong_type("session", "an object", update)
     if "type" not in update:
@@ -198,14 +200,14 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
     detection = result["audio"]["input"]["turn_detection"]
     if detection is not None:
         result["audio"]["input"]["turn_detection"] = _complete(detection, quirks)
-    _transcription(result["audio"]["input"])
+    _check_transcription(result["audio"]["input"])
     if session["type"] == "realtime" and voice_locked and _voice(result) != _voice(session):
         raise Refusal("Cannot update a conversation's voice if assistant audio is present.", "cannot_update_voice")
     return result
 
 
 def needs_reasoning_model(model: str, name: str) -> None:
-    """Only 2.x models reason and call tools in parallel; the refusal names neither the event nor the parameter."""
+    """Refuse `name` for models before 2.x. OpenAI's refusal names neither the event nor the parameter."""
     if not model.startswith("gpt-realtime-2") or model.startswith("gpt-realtime-2025"):
         raise Refusal(
             f"Unsupported parameter: '{name}' is not supported with this model.",
@@ -219,7 +221,7 @@ def _voice(session: dict[str, Any]) -> Any:
 
 
 _WHOLE: Final = ("format", "tools", "truncation", "tool_choice", "tracing", "prompt", "voice", "include")
-"""Values that are replaced, never merged."""
+"""Objects that an update replaces; all others are merged."""
 
 
 def _merge(into: dict[str, Any], update: dict[str, Any]) -> None:
@@ -235,7 +237,7 @@ def _merge(into: dict[str, Any], update: dict[str, Any]) -> None:
 
 
 def _complete(detection: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
-    """Turn detection with the defaults of its kind."""
+    """Return turn detection with the defaults of its kind."""
     if detection["type"] == "server_vad":
         return server_vad(quirks) | detection
     return {
@@ -246,8 +248,8 @@ def _complete(detection: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
     } | detection
 
 
-def _transcription(audio_in: dict[str, Any]) -> None:
-    """Which transcription model takes which setting."""
+def _check_transcription(audio_in: dict[str, Any]) -> None:
+    """Refuse settings that the transcription model does not accept."""
     settings = audio_in["transcription"]
     path = "session.audio.input.transcription"
     if settings is None:

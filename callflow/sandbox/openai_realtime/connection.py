@@ -1,4 +1,4 @@
-"""One socket of the emulated OpenAI Realtime server: what was received and sent, in which order, and broken how."""
+"""One socket of the emulated OpenAI Realtime server: what it sends and receives, and its faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALPHABET: Final = string.ascii_letters + string.digits
 
 
 class ReceivedEvent(NamedTuple):
-    """A client event. Those of audio are kept without it: `event` has no `audio`, `bytes` tells its decoded size."""
+    """A client event. Audio is not kept: `event` has no `audio`, and `bytes` is its decoded size."""
 
     at: float
     """Seconds on the event loop's clock."""
@@ -31,9 +31,10 @@ class ReceivedEvent(NamedTuple):
 
 
 class SentEvent(NamedTuple):
-    """A server event as it was queued for the socket. Audio deltas are kept without `delta`; `bytes` is its size."""
+    """A server event as it was queued for the socket. Audio is not kept: it has no `delta`, `bytes` is its size."""
 
     at: float
+    """Seconds on the event loop's clock."""
     type: str
     event: dict[str, Any]
     bytes: int
@@ -45,16 +46,18 @@ class _Close(NamedTuple):
     reason: str
 
 
-class Wire:
-    """Sends in order without ever making its caller wait, remembers both directions, lets tests await them."""
+class Connection:
+    """Queues what is to be sent, so that no caller waits; keeps both directions, and lets tests wait for events."""
 
     def __init__(self, socket: ServerConnection, number: int, faults: Callable[[], Faults]) -> None:
         self.number = number
         self.received: list[ReceivedEvent] = []
+        """Every client event, in order."""
         self.sent: list[SentEvent] = []
+        """Every server event, in order."""
         self.closed = False
         self.close_code: int | None = None
-        """What the closing handshake said; 1006 = there was none."""
+        """The code of the closing handshake; 1006: there was none."""
         self.frames_sent = 0
         self._socket = socket
         self._faults = faults
@@ -70,23 +73,26 @@ class Wire:
 
     @property
     def faults(self) -> Faults:
-        """The server's faults as far as they concern this connection."""
+        """The server's faults, or none if `only_connections` leaves this one out."""
         faults = self._faults()
         return faults if faults.hits(self.number) else NO_FAULTS
 
     def new_id(self, prefix: str) -> str:
+        """Make an id such as "item_…", which is unique among all connections."""
         self._ids += 1
         return f"{prefix}_{self._tail}{self._ids:07d}"
 
     # -- what happened
 
     def note(self, event: dict[str, Any], size: int = 0) -> None:
+        """Add a client event to `received`; `size` is that of its audio in bytes."""
         received = ReceivedEvent(self._loop.time(), event, size)
         self.received.append(received)
         self._received_by_type.setdefault(str(event.get("type")), []).append(received)
         self.notify()
 
     def notify(self) -> None:
+        """Wake up everything that waits for a condition."""
         for watcher in self._watchers:
             if not watcher.done():
                 watcher.set_result(None)
@@ -100,7 +106,10 @@ class Wire:
         *,
         where: Callable[[dict[str, Any]], bool] | None = None,
     ) -> ReceivedEvent:
-        """The `count`-th client event of that type (of those for which `where` holds), from the session's start."""
+        """Wait for the `count`-th client event of that type since the session's start and return it.
+
+        Only events for which `where` holds are counted. Raises TimeoutError or ConnectionError.
+        """
         received: ReceivedEvent = await self._nth(self._received_by_type, event_type, count, timeout, where)
         return received
 
@@ -112,14 +121,15 @@ class Wire:
         *,
         where: Callable[[dict[str, Any]], bool] | None = None,
     ) -> SentEvent:
-        """The `count`-th server event of that type, counted like `wait_for` does."""
+        """Wait for the `count`-th server event of that type and return it, as `wait_for` does."""
         sent: SentEvent = await self._nth(self._sent_by_type, event_type, count, timeout, where)
         return sent
 
     async def wait_until(self, condition: Callable[[], T | None], timeout: float = 10.0, what: str = "it") -> T:
-        """Whatever `condition` returns once that is neither None nor False; tried after every event, both ways.
+        """Wait until `condition` returns something other than None and False, and return that.
 
-        Raises TimeoutError, or ConnectionError when the session ended before.
+        It is tried after every event in either direction. Raises TimeoutError, or ConnectionError when the session
+        ended before; `what` stands in their messages.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -141,7 +151,7 @@ class Wire:
             ) from None
 
     async def wait_closed(self, timeout: float = 10.0) -> int | None:
-        """The close code, once the session is over."""
+        """Wait until the session is over and return the close code."""
         await self.wait_until(lambda: self.closed, timeout, "the end of the session")
         return self.close_code
 
@@ -164,34 +174,34 @@ class Wire:
     # -- sending
 
     def emit(self, event_type: str, **fields: Any) -> None:
-        """Send an event; values may be changed afterwards, they are encoded at once."""
+        """Send an event. It is encoded at once, so its values may be changed afterwards."""
         self.send({"type": event_type, "event_id": self.new_id("event"), **fields})
 
     def send(self, event: dict[str, Any]) -> None:
-        """Send any event, known or not (for tests that need one no fault makes)."""
+        """Send any event, also one that is not OpenAI's."""
         faults = self.faults
         if faults is not NO_FAULTS:
-            event = broken(event, faults)
+            event = with_faults(event, faults)
         frame = msgspec.json.encode(event).decode()
-        self._record(msgspec.json.decode(frame), 0)
+        self._add_sent(msgspec.json.decode(frame), 0)
         self._enqueue(frame)
 
     def send_frame(self, frame: str | bytes) -> None:
-        """Send a frame as it is, valid or not."""
+        """Send a frame unchanged, also one that is not JSON."""
         self._outgoing.append(frame)
         self._more.set()
 
     def emit_audio(self, place: dict[str, Any], delta: Delta) -> None:
-        """Send `response.output_audio.delta` for that place (response, item, indexes): the frame is put together."""
+        """Send `response.output_audio.delta`. `place`: response_id, item_id, output_index and content_index."""
         event_type = "response.output_audio.delta"
         if self.faults.beta_names:
             event_type = _BETA_TYPES[event_type]
         event = {"type": event_type, "event_id": self.new_id("event"), **place}
         frame = f'{msgspec.json.encode(event)[:-1].decode()},"delta":"{delta.base64}"}}'
-        self._record(event, delta.size)
+        self._add_sent(event, delta.size)
         self._enqueue(frame)
 
-    def _record(self, event: dict[str, Any], size: int) -> None:
+    def _add_sent(self, event: dict[str, Any], size: int) -> None:
         sent = SentEvent(self._loop.time(), str(event["type"]), event, size)
         self.sent.append(sent)
         self._sent_by_type.setdefault(sent.type, []).append(sent)
@@ -210,21 +220,21 @@ class Wire:
         self.send_frame(frame)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close once everything before is sent."""
+        """Close the socket after everything before has been sent."""
         self._outgoing.append(_Close(code, reason))
         self._more.set()
 
     def drop(self) -> None:
-        """Reset the TCP connection now: no close frame, and what was not sent is lost."""
+        """Reset the TCP connection now, without a close frame; what was not sent is lost."""
         self._socket.transport.abort()
 
     def freeze(self) -> None:
-        """Hang: the socket stays open, and nothing is read or sent on it from now on."""
+        """Read and send nothing more, and leave the socket open."""
         self._frozen = True
         self._socket.transport.pause_reading()
 
     async def write(self) -> None:
-        """The only writer of the socket; runs until the socket closes."""
+        """Send what is queued until the socket closes. Nothing else writes to it."""
         try:
             while True:
                 while self._outgoing and not self._frozen:
@@ -244,13 +254,15 @@ class Wire:
             return
 
     async def end_by_fault(self) -> None:
+        """End the connection as `close_code` and `close_reason` of the faults say."""
         faults = self.faults
         if faults.close_code is None:
             self.drop()
         else:
             await self._socket.close(faults.close_code, faults.close_reason)
 
-    def ended(self) -> None:
+    def set_closed(self) -> None:
+        """Note that the socket is closed, and with which code."""
         self.closed = True
         self.close_code = self._socket.close_code
         self.notify()
@@ -272,8 +284,8 @@ _NULLED: Final = frozenset(
 )
 
 
-def broken(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
-    """The event with those faults that change its fields."""
+def with_faults(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
+    """Return the event with those faults that change its fields."""
     if faults.beta_names:
         event = _renamed(event)
     if faults.null_fields:

@@ -1,4 +1,7 @@
-"""The eleven client events of OpenAI Realtime: how a frame becomes one, and when it is refused."""
+"""The eleven client events of OpenAI Realtime: parsed from a frame, and validated.
+
+https://platform.openai.com/docs/api-reference/realtime-client-events
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from callflow.sandbox.openai_realtime import validation as check
-from callflow.sandbox.openai_realtime.validation import Refusal
+from callflow.sandbox.openai_realtime.errors import Refusal
 
 
 _ANY_TEXT: Final = check.text()
 _EVENT_ID: Final = check.nullable(check.text(longest=512))
 _POSITION: Final = check.number(0, integer=True)
 
-# type -> (required fields, optional fields) beside `type` and `event_id`. Large values are checked by who uses them.
+# type -> (required fields, optional fields) beside `type` and `event_id`. The session object is checked by config.py.
 CLIENT_EVENTS: Final[dict[str, tuple[dict[str, check.Check], dict[str, check.Check]]]] = {
     "session.update": ({"session": check.plain_object}, {}),
     "input_audio_buffer.append": ({"audio": _ANY_TEXT}, {}),
@@ -34,7 +37,7 @@ CLIENT_EVENTS: Final[dict[str, tuple[dict[str, check.Check], dict[str, check.Che
 
 
 def parse(frame: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text frame. Raises Refusal."""
+    """Return the JSON object in a text frame. Raises Refusal."""
     if isinstance(frame, bytes):
         raise Refusal("Binary messages are not supported.", "invalid_event")
     try:
@@ -47,7 +50,7 @@ def parse(frame: str | bytes) -> dict[str, Any]:
 
 
 def validate(event: dict[str, Any]) -> None:
-    """Raises Refusal unless it is a client event of a known type with the right fields."""
+    """Check that it is a client event of a known type with the right fields. Raises Refusal."""
     if "type" not in event:
         raise Refusal("The 'type' field is missing.", "invalid_event")
     check.one_of(*CLIENT_EVENTS)(event["type"], "type")

@@ -1,4 +1,4 @@
-"""What can go wrong with the emulated OpenAI Realtime server, and what its documentation leaves open."""
+"""The faults that the emulated OpenAI Realtime server can show, and choices where the documentation is silent."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 
 @dataclass(slots=True)
 class Faults:
-    """Every field may be changed while the server runs; the next thing that happens obeys it.
+    """All faults are off by default. Every field may be changed while the server runs and counts from then on.
 
     Counters ("the next n") go down as they are used; -1 means without end.
     """
 
     only_connections: list[int] | None = None
-    """Numbers (1 = the first attempt since the start) of the connections that misbehave; None = all."""
+    """Numbers of the connections that the faults apply to (1 = the first attempt since the start); None = all."""
 
     # -- the opening handshake
     refuse_next: int = 0
@@ -23,14 +23,15 @@ class Faults:
     refuse_status: int = 503
     """401 bad key, 403 no access, 429 limit, 500 and 503 theirs."""
     refuse_code: str | None = None
-    """The code of the error in their bodies; None = the one that goes with the status."""
+    """The code of the error in the body; None = the one that goes with the status."""
     retry_after: str | None = None
-    """Their `Retry-After`, whatever it says, and with any status; None = "1" with 429 and 503; "" = none."""
+    """The `Retry-After` header, with any status; None = "1" with 429 and 503; "" = none."""
     hang_next: int = 0
     """The next n handshakes get no answer at all."""
 
     # -- the session's beginning
     no_session_created: bool = False
+    """`session.created` is not sent."""
     no_session_updated: bool = False
     """A valid `session.update` is applied but never confirmed."""
     refuse_session_update: int = 0
@@ -42,17 +43,18 @@ class Faults:
 
     # -- the connection's end
     drop_after_s: float | None = None
-    """The connection ends that long after it opened (read when it opens)."""
+    """The connection ends so many seconds after it opened (read when it opens)."""
     drop_after_events: int | None = None
-    """The connection ends once n frames were sent on it."""
+    """The connection ends when n frames were sent on it."""
     close_code: int | None = None
-    """How the two above end it: None = the TCP connection is reset without a close frame."""
+    """The close code with which the two above end it; None = the TCP connection is reset without a close frame."""
     close_reason: str = ""
+    """The reason that goes with `close_code`."""
     freeze_after_s: float | None = None
-    """The peer hangs that long after the connection opened (read when it opens): the socket stays open, and nothing is
-    read or sent on it any more, not even a pong."""
+    """The server hangs so many seconds after the connection opened (read when it opens): the socket stays open, and
+    nothing is read or sent on it any more, not even a pong."""
     stop_reading_after: int | None = None
-    """From the n-th client event on nothing more is read from the socket (0 = from the start): a stuck peer."""
+    """After n client events nothing more is read from the socket (0 = from the start)."""
 
     # -- replies
     mute: bool = False
@@ -64,27 +66,27 @@ class Faults:
     skip_response_created: int = 0
     """The next n responses come without `response.created` (seen around interruptions)."""
     messages_per_response: int = 1
-    """Every spoken answer comes as so many assistant message items (2.x models do that)."""
+    """Every spoken answer comes as n assistant message items (2.x models do that)."""
     first_byte_ms: float | None = None
-    """Overrides `Pace.first_byte_ms`."""
+    """Replaces `Pace.first_byte_ms`."""
     transcription_fails: bool = False
-    """The caller's turns bring `…transcription.failed` in place of their words."""
+    """The caller's turns end with `…transcription.failed` instead of a transcript."""
     late_deltas: int = 0
-    """That many audio deltas still arrive after `speech_started` or a cancel, before the response is ended."""
+    """After `speech_started` or a cancel n more audio deltas are sent before the response ends."""
 
     # -- audio
     oversized_deltas: bool = False
     """The whole answer in one delta."""
     odd_deltas: bool = False
-    """Deltas that are no multiple of 160 bytes (nor of one 16-bit sample)."""
+    """Deltas are no multiple of 160 bytes, nor of one 16-bit sample."""
     wrong_output_format: bool = False
     """PCM16 at 24 kHz is sent although the session confirmed a telephone format."""
     wrong_formats_echoed: bool = False
-    """Whatever was asked for, the session confirms PCM16 at 24 kHz both ways, and means it."""
+    """The session confirms and uses PCM16 at 24 kHz in both directions, whatever was asked for."""
 
     # -- frames
     error_event_id_null: bool = False
-    """No `error` says which client event it answers."""
+    """The `event_id` of every `error` is null, so it does not say which client event it answers."""
     unknown_events: bool = False
     """Before every event comes one of an unknown type, and every event has an unknown field."""
     invalid_json: bool = False
@@ -92,22 +94,23 @@ class Faults:
     binary_frames: bool = False
     """Before every event comes a binary frame."""
     null_fields: bool = False
-    """Strings that say something are null: transcripts, text deltas, messages, `previous_item_id`, voices, …"""
+    """Strings that have a meaning are null: transcripts, text deltas, messages, `previous_item_id`, voices, …"""
     beta_names: bool = False
     """Output events carry the names of the retired beta interface (`response.audio.delta`, …)."""
 
     def hits(self, connection: int) -> bool:
+        """Whether the faults apply to the connection of that number."""
         return self.only_connections is None or connection in self.only_connections
 
     def take(self, counter: str) -> bool:
-        """Whether one of the next n is due; counts it."""
+        """Whether a counter ("the next n") is not 0; counts it down."""
         left = int(getattr(self, counter))
         if left > 0:
             setattr(self, counter, left - 1)
         return left != 0
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Sets the named fields. Raises ValueError for an unknown name or a wrong type, and then sets nothing."""
+        """Set the named fields. Raises ValueError for an unknown name or a wrong type, and then sets nothing."""
         kinds = {field.name: str(field.type) for field in fields(self)}
         for name, value in values.items():
             if name not in kinds:
@@ -118,13 +121,16 @@ class Faults:
             setattr(self, name, value)
 
     def reset(self) -> None:
+        """Turn all faults off."""
         self.set(asdict(Faults()))
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
+        """Return all faults by name."""
         return asdict(self)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Make faults from their names and values. Raises ValueError as `set` does."""
         faults = cls()
         faults.set(values)
         return faults
@@ -147,12 +153,12 @@ def _fits(value: object, kind: str) -> bool:
 
 
 NO_FAULTS = Faults()
-"""What a connection sees that is not among `only_connections`. Not to be changed."""
+"""The faults of a connection that is not among `only_connections`. Not to be changed."""
 
 
 @dataclass(slots=True)
 class Quirks:
-    """Choices where OpenAI's documentation is silent, contradicts captures, or differs between models."""
+    """Choices where OpenAI's documentation is silent, contradicts captures of real sessions, or models differ."""
 
     truncate_overrun: Literal["reject", "reject_then_clamp"] = "reject"
     """`audio_end_ms` beyond the audio: only the error, or the error and then a truncation at the real end."""
@@ -163,15 +169,16 @@ class Quirks:
     obfuscation: bool = True
     """The `obfuscation` string on transcript deltas: in captures, absent from the models."""
     turn_while_active: Literal["drop", "queue"] = "drop"
-    """A caller's turn that ends while a response runs and `interrupt_response` is false."""
+    """What becomes of a caller's turn that ends while a response runs and `interrupt_response` is false."""
     default_voice: str = "alloy"
+    """The voice of a session that chose none."""
     default_silence_ms: int = 200
-    """200 in captures of `session.created`, 500 in the documentation."""
+    """`silence_duration_ms` of a new session: 200 in captures of `session.created`, 500 in the documentation."""
     session_seconds: float = 3600.0
-    """A session's longest life: 60 minutes at OpenAI, 30 at Azure."""
+    """The longest that a session lasts: 60 minutes at OpenAI, 30 at Azure."""
     idle_speed: float = 1.0
-    """How many times sooner than asked an idle timeout fires: at least 5 s may be asked for, tests want less."""
+    """Divides the idle timeout: a client cannot ask for less than 5 s, and tests should not wait that long."""
     expires_at_in: float | None = None
-    """What `expires_at` promises, in seconds from the beginning; None = the truth."""
+    """`expires_at`, in seconds from the session's beginning; None = the real end."""
     expiry: Literal["error_and_close", "error", "close"] = "error_and_close"
     """What announces the end of a session: a `session_expired` error, close code 1001, or both."""

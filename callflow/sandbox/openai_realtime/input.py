@@ -1,35 +1,50 @@
-"""The caller's side of an emulated session: input buffer, turn detection, commits, transcripts, idle timeout."""
+"""The caller's side of a session: the input audio buffer, turn detection, commits, transcripts, the idle timeout."""
 
 from __future__ import annotations
 
 import asyncio
 import binascii
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from callflow.sandbox.openai_realtime.errors import Refusal
 from callflow.sandbox.openai_realtime.items import Item
 from callflow.sandbox.openai_realtime.script import words
+from callflow.sandbox.openai_realtime.state import SessionState
 from callflow.sandbox.openai_realtime.vad import BYTES_PER_MS, Vad
-from callflow.sandbox.openai_realtime.validation import Refusal
 
-
-if TYPE_CHECKING:
-    from callflow.sandbox.openai_realtime.session import Session
 
 MOST_BYTES: Final = 15 * 1024 * 1024
-"""What one `input_audio_buffer.append` may carry."""
+"""The most audio of one `input_audio_buffer.append`, in bytes."""
 LEAST_COMMIT_MS: Final = 100
+"""The least audio that can be committed."""
 _BY_MINUTE: Final = ("gpt-transcribe", "gpt-live-transcribe", "gpt-realtime-whisper", "whisper-1")
 """Transcription models billed by duration; the others by tokens."""
 
 
 class CallerAudio:
-    """All audio of the caller, and the clock of the speech events: audio written since the session began, in ms."""
+    """The caller's audio and the turns in it.
 
-    def __init__(self, session: Session, *, keep: bool) -> None:
+    Args:
+        keep: whether `audio` keeps all of it.
+        on_interruption: called when the caller begins to speak and `interrupt_response` is on.
+        on_turn: called when a turn is to be answered: after the caller's speech, or after the idle timeout.
+    """
+
+    def __init__(
+        self,
+        session: SessionState,
+        *,
+        keep: bool,
+        on_interruption: Callable[[], None],
+        on_turn: Callable[[], None],
+    ) -> None:
         self.audio = bytearray()
         self.clock_ms = 0.0
+        """The clock of the speech events: the length of all audio since the session began, in ms."""
         self._session = session
         self._keep = keep
+        self._on_interruption, self._on_turn = on_interruption, on_turn
         self._settings: dict[str, Any] = {}
         self._vad: Vad | None = None
         self._speech: tuple[str, int] | None = None
@@ -37,13 +52,14 @@ class CallerAudio:
         self._buffer_from_ms = 0.0
         self._format_since = (0, 0.0)
         """Byte and ms at which the present format began."""
-        self._unheard = b""
+        self._appended = b""
+        """What was appended last, for `listen`."""
         self._turns = 0
         self._idle: asyncio.TimerHandle | None = None
         self.configure()
 
     def configure(self) -> None:
-        """Obey the session's input settings. Speech under way is forgotten only if they changed."""
+        """Apply the session's input settings. Speech under way is forgotten only if they changed."""
         wanted = self._session.config["audio"]["input"]
         settings = {"format": wanted["format"], "turn_detection": wanted["turn_detection"]}
         if settings == self._settings:
@@ -69,7 +85,7 @@ class CallerAudio:
     # -- client events
 
     def append(self, base64: str) -> int:
-        """The number of bytes in it; the turns in it are found by `listen`."""
+        """Add audio and return its number of bytes; call `listen` then to find the turns in it. Raises Refusal."""
         session = self._session
         if session.script.echo and not self._keep:
             return len(base64) // 4 * 3 - base64[-2:].count("=")
@@ -86,20 +102,21 @@ class CallerAudio:
         if self._keep:
             self.audio += audio
         self.clock_ms += len(audio) / self._bytes_per_ms
-        self._unheard = audio
+        self._appended = audio
         return len(audio)
 
     def listen(self) -> None:
         """Find the turns in the audio just appended."""
         if self._vad is None:
             return
-        for edge in self._vad.feed(self._unheard):
+        for edge in self._vad.feed(self._appended):
             if edge.edge == "started":
                 self._started(edge.at_ms)
             else:
                 self._stopped(edge.at_ms)
 
     def commit(self) -> None:
+        """Make an item of what is in the buffer. Raises Refusal when that is too short."""
         length = self.clock_ms - self._buffer_from_ms
         if length < LEAST_COMMIT_MS:
             raise Refusal(
@@ -111,6 +128,7 @@ class CallerAudio:
         self._reset_vad()
 
     def clear(self) -> None:
+        """Drop what is in the buffer."""
         self._buffer_from_ms = self.clock_ms
         self._reset_vad()
         self._session.emit("input_audio_buffer.cleared")
@@ -127,7 +145,7 @@ class CallerAudio:
         self._speech = (session.new_id("item"), at_ms)
         session.emit("input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._speech[0])
         if self._detection["interrupt_response"]:
-            session.interrupt("turn_detected")
+            self._on_interruption()
 
     def _stopped(self, at_ms: int) -> None:
         session = self._session
@@ -138,7 +156,7 @@ class CallerAudio:
         session.emit("input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=item_id)
         self._commit(item_id, start, at_ms)
         if self._detection["create_response"]:
-            session.answer_turn()
+            self._on_turn()
 
     def _commit(self, item_id: str, start_ms: float, end_ms: float, *, said: bool = True) -> None:
         session = self._session
@@ -166,7 +184,7 @@ class CallerAudio:
                 session.spawn(self._transcribe(item, text, settings["model"]))
 
     async def _transcribe(self, item: Item, text: str, model: str) -> None:
-        """Runs beside the response: its events come before, within or after it."""
+        """Send the transcript. It runs beside the response: its events come before, within or after it."""
         session = self._session
         await asyncio.sleep(session.pace.transcription_ms / 1000)
         kind = "conversation.item.input_audio_transcription"
@@ -195,7 +213,7 @@ class CallerAudio:
     # -- idle timeout
 
     def arm_idle(self, playback_s: float) -> None:
-        """Begin to wait for the caller; the timer counts from when the model's audio has been played."""
+        """Start the idle timer; it counts from the end of the model's audio, `playback_s` seconds from now."""
         self.disarm_idle()
         limit = self._detection.get("idle_timeout_ms")
         if limit is not None:
@@ -205,6 +223,7 @@ class CallerAudio:
             )
 
     def disarm_idle(self) -> None:
+        """Stop the idle timer."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -222,4 +241,4 @@ class CallerAudio:
             item_id=item_id,
         )
         self._commit(item_id, self.clock_ms, self.clock_ms, said=False)
-        session.answer_turn()
+        self._on_turn()

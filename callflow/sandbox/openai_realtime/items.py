@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from callflow.sandbox.openai_realtime.validation import Refusal
+from callflow.sandbox.openai_realtime.errors import Refusal
 
 
 @dataclass(slots=True, eq=False)
@@ -26,15 +26,16 @@ class Item:
 
     @property
     def spoken(self) -> bool:
-        """Whether it is a message with the model's own audio, the only kind that can be truncated."""
+        """Whether it is a message with the model's audio, the only kind that can be truncated."""
         content = self.data.get("content") or [{}]
         return self.data.get("role") == "assistant" and content[0].get("type") == "output_audio"
 
     def public(self) -> dict[str, Any]:
+        """Return a copy of the item as clients see it."""
         return copy.deepcopy(self.data)
 
     def with_audio(self) -> dict[str, Any]:
-        """As `conversation.item.retrieved` shows it."""
+        """Return the item with its audio, as `conversation.item.retrieved` shows it."""
         data = self.public()
         for part in data.get("content", ()):
             if part.get("type") in ("input_audio", "output_audio"):
@@ -42,14 +43,14 @@ class Item:
         return data
 
     def truncate(self, audio_end_ms: int) -> None:
-        """Forgets the audio behind it and all of the transcript: OpenAI keeps no partial one."""
+        """Drop the audio after `audio_end_ms` and the whole transcript: OpenAI keeps no partial one."""
         self.audio_ms = min(self.audio_ms, float(audio_end_ms))
         del self.audio[audio_end_ms * self.bytes_per_ms :]
         self.data["content"][0]["transcript"] = ""
 
     @property
     def tokens(self) -> Tokens:
-        """Text is about four characters a token; a caller's audio 10 tokens a second, the model's 20."""
+        """An estimate: four characters of text are a token; a caller's audio has 10 tokens a second, the model's 20."""
         data = self.data
         text = "".join(str(part.get("text") or "") for part in data.get("content", ()))
         text += str(data.get("arguments") or "") + str(data.get("output") or "")
@@ -61,6 +62,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
+    """A number of text and of audio tokens."""
+
     text: int = 0
     audio: int = 0
 
@@ -69,29 +72,36 @@ class Tokens:
 
     @property
     def total(self) -> int:
+        """The sum of both."""
         return self.text + self.audio
 
 
 class Conversation:
+    """The items of a session, in order."""
+
     def __init__(self) -> None:
         self.items: list[Item] = []
 
     def find(self, item_id: str) -> Item | None:
+        """Return the item of that id, or None."""
         return next((item for item in self.items if item.id == item_id), None)
 
     def get(self, item_id: str, act: str) -> Item:
-        """Raises Refusal with the code for that act ("truncate", "retrieve", "delete")."""
+        """Return the item of that id. Raises Refusal with the code for `act`: "truncate", "retrieve" or "delete"."""
         item = self.find(item_id)
         if item is None:
             raise Refusal(f"Item with item_id not found: {item_id}", f"item_{act}_invalid_item_id", "item_id")
         return item
 
     def append(self, item: Item) -> str | None:
-        """The id of the item before."""
+        """Add an item at the end and return the id of the one before it."""
         return self.insert(item, None)
 
     def insert(self, item: Item, after: str | None) -> str | None:
-        """Inserts behind `after` (None = at the end, "root" = first); the id of the item before, None for the first."""
+        """Insert an item after the one with the id `after` (None: at the end, "root": at the start).
+
+        Returns the id of the item before it, or None. Raises Refusal when there is no item `after`.
+        """
         if after is None:
             place = len(self.items)
         elif after == "root":
@@ -105,20 +115,23 @@ class Conversation:
         return self.items[place - 1].id if place else None
 
     def previous(self, item: Item) -> str | None:
+        """Return the id of the item before, or None."""
         if item not in self.items:
             return None
         place = self.items.index(item)
         return self.items[place - 1].id if place else None
 
     def knows_call(self, call_id: str) -> bool:
+        """Whether there is a function call of that id."""
         return any(item.data["type"] == "function_call" and item.data.get("call_id") == call_id for item in self.items)
 
     def tokens(self) -> Tokens:
+        """Count the tokens of all items."""
         return sum((item.tokens for item in self.items), Tokens())
 
 
 def usage(taken: Tokens, cached: Tokens, given: Tokens) -> dict[str, Any]:
-    """`response.usage`. The cached tokens are part of the input tokens."""
+    """Return the `usage` object of a response that took and gave so many tokens; `cached` is a part of `taken`."""
     return {
         "total_tokens": taken.total + given.total,
         "input_tokens": taken.total,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from callflow.sandbox.openai_realtime.items import Item, Tokens, usage
 from callflow.sandbox.openai_realtime.script import PCM, Call, Delta, Say, Turn, deltas, encode, tone, words
+from callflow.sandbox.openai_realtime.state import SessionState
 
-
-if TYPE_CHECKING:
-    from callflow.sandbox.openai_realtime.session import Session
 
 _ARGUMENT_PIECE: Final = 12
 """Characters in one delta of function call arguments."""
@@ -30,7 +29,22 @@ class _Open:
 
 
 class Response:
-    def __init__(self, session: Session, turn: Turn, params: dict[str, Any]) -> None:
+    """A response under way or done.
+
+    Args:
+        turn: what the script says.
+        params: the `response` object of `response.create`; {}: a response that turn detection creates.
+        on_end: called with the response and the tokens of the conversation after it.
+    """
+
+    def __init__(
+        self,
+        session: SessionState,
+        turn: Turn,
+        params: dict[str, Any],
+        *,
+        on_end: Callable[[Response, Tokens], None],
+    ) -> None:
         config = session.config
         asked = (params.get("audio") or {}).get("output") or {}
         self.id = session.new_id("resp")
@@ -40,25 +54,28 @@ class Response:
         self.usage: dict[str, Any] | None = None
         self.items: list[Item] = []
         self.in_conversation = params.get("conversation", "auto") == "auto"
-        """Whether it is of the default conversation: one such response at a time, and only those are interrupted."""
+        """Whether it belongs to the default conversation: one such runs at a time, and only those are interrupted."""
         self.format: dict[str, Any] = asked.get("format") or config["audio"]["output"]["format"]
         self.voice = asked.get("voice") or config["audio"]["output"]["voice"]
         self.modalities: list[str] = params.get("output_modalities") or config["output_modalities"]
         self.max_output_tokens = params.get("max_output_tokens", config["max_output_tokens"])
         self.metadata = params.get("metadata")
         self.audio_ms = 0.0
-        """Audio sent so far."""
+        """Length of the audio sent so far, in ms."""
         self.first_audio_at: float | None = None
         self._session = session
+        self._on_end = on_end
         self._taken = session.input_tokens(params)
         self._open: _Open | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def active(self) -> bool:
+        """Whether it is under way."""
         return self.status == "in_progress"
 
     def public(self) -> dict[str, Any]:
+        """Return the response object as clients see it."""
         return {
             "object": "realtime.response",
             "id": self.id,
@@ -76,6 +93,7 @@ class Response:
     # -- its life
 
     def start(self) -> None:
+        """Send `response.created` and begin to generate."""
         session = self._session
         if not session.faults.take("skip_response_created"):
             session.emit("response.created", response=self.public())
@@ -84,12 +102,12 @@ class Response:
         self._task = session.spawn(self._run())
 
     def start_echo(self) -> None:
-        """Open one message that only `echo` fills and only a cancel ends."""
+        """Open one message without an end, which `echo` fills; only a cancel ends it."""
         self._session.emit("response.created", response=self.public())
         self._open_message("")
 
     def echo(self, base64: str, size: int) -> None:
-        """Send the caller's audio back as it came."""
+        """Send the caller's audio back unchanged."""
         current = self._open
         if current is not None:
             self._send(current, Delta(size / current.item.bytes_per_ms, size, base64))
@@ -130,21 +148,21 @@ class Response:
     async def _wait(self, seconds: float) -> None:
         pace = self._session.pace
         if seconds > 0 and pace.jitter:
-            seconds *= 1 + pace.jitter * self._session.clock.uniform(-1, 1)
+            seconds *= 1 + pace.jitter * self._session.jitter.uniform(-1, 1)
         await asyncio.sleep(seconds)
 
     def _finish(self, status: str, details: dict[str, Any] | None) -> None:
         session = self._session
         self.status, self.details = status, details
         given = sum((item.tokens for item in self.items), Tokens())
-        self.usage = usage(self._taken, session.cached(self._taken), given)
+        self.usage = usage(self._taken, session.cached_tokens(self._taken), given)
         limits = session.quirks.rate_limits
         if limits == "before_done":
             session.emit_rate_limits(self.usage["total_tokens"])
         session.emit("response.done", response=self.public())
         if limits == "after_done":
             session.emit_rate_limits(self.usage["total_tokens"])
-        session.response_ended(self, self._taken + given)
+        self._on_end(self, self._taken + given)
 
     # -- messages
 

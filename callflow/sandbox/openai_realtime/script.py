@@ -1,4 +1,4 @@
-"""What the emulated model says and does, and how fast: scripts, turns, pace."""
+"""What the emulated model says and calls (scripts, turns), and how fast (pace); audio deltas are made here."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from callflow.sandbox import voices
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """One assistant message: the words and their recording (µ-law, 8 kHz)."""
+    """One assistant message: its words and their audio (µ-law, 8 kHz; empty: a tone stands for it)."""
 
     text: str
     audio: bytes = b""
     phase: Literal["", "commentary", "final_answer"] = ""
-    """2.x models mark a preamble as commentary; the field is in no typed model, so clients have to ignore it."""
+    """2.x models mark a preamble as commentary. The field is in no typed model, so clients must accept it unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One function call. `arguments` may be a string to send what is not valid JSON."""
+    """One function call. `arguments` may be a string, to send what is not valid JSON."""
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
@@ -36,6 +36,7 @@ class Call:
 
     @property
     def json(self) -> str:
+        """The arguments as they are sent."""
         return self.arguments if isinstance(self.arguments, str) else json.dumps(dict(self.arguments))
 
 
@@ -52,35 +53,40 @@ class Turn:
     mute: bool = False
     """The request is never answered, not even with `response.created`."""
     first_byte_ms: float | None = None
+    """Replaces `Pace.first_byte_ms` for this turn."""
 
     @classmethod
     def say(cls, text: str, audio: bytes = b"") -> Turn:
+        """Make a turn of one message."""
         return cls((Say(text, audio),))
 
     @classmethod
     def voice(cls, *names: str) -> Turn:
-        """The recordings of those names (see `voices.TEXTS`), one message item each."""
+        """Make a turn of those recordings (see `voices.TEXTS`), one message item each."""
         return cls(tuple(Say(voices.TEXTS[name], voices.load(name)) for name in names))
 
     @classmethod
     def call(cls, name: str, /, **arguments: Any) -> Turn:
+        """Make a turn of one function call."""
         return cls((Call(name, arguments),))
 
     @classmethod
     def rate_limited(cls) -> Turn:
+        """Make a turn that fails with a rate limit."""
         return cls(status="failed", error_code="inference_rate_limit_exceeded")
 
     @classmethod
     def silence(cls) -> Turn:
+        """Make a turn that is never answered."""
         return cls(mute=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Which turn answers which response: `turns` in order, then `otherwise` for ever. Each session begins anew.
+    """What the model answers: `turns` in order, one a response, then always `otherwise`. Each session starts again.
 
-    A response outside of the conversation (`conversation: "none"`) gets `aside` and uses up no turn. A turn is used up
-    by a response that begins, whether it is interrupted or not; one that a fault made fail is said when asked again.
+    A response outside of the conversation (`conversation: "none"`) gets `aside` and uses no turn. A turn is used by a
+    response that begins, whether it is interrupted or not; if a fault makes the response fail, the next one gets it.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -90,18 +96,18 @@ class Script:
     """What the caller's turns are transcribed as, in order; then `heard_otherwise`. "" is an empty transcript."""
     heard_otherwise: str = "I have a question."
     echo: bool = False
-    """For benchmarks: what is appended comes back at once as a delta of one endless response. No turn detection."""
+    """For benchmarks: appended audio comes back at once as a delta of one endless response, without turn detection."""
     on_echo: Callable[[str], None] | None = None
-    """For benchmarks: told the base64 of what was appended, as it comes in."""
+    """For benchmarks: called with the base64 of appended audio when it arrives."""
 
     @classmethod
     def of(cls, *turns: Turn, otherwise: Turn | None = None, heard: Sequence[str] = ()) -> Script:
-        """Those turns; then `otherwise`, by default the last of them."""
+        """Make a script of those turns, then `otherwise`, by default the last of them."""
         return cls(turns, otherwise or (turns[-1] if turns else Turn()), heard=tuple(heard))
 
     @classmethod
     def office(cls) -> Script:
-        """The default: greets, then tells the opening hours, answers about tomorrow, says goodbye, then asks again."""
+        """Make the default script: a greeting, opening hours, tomorrow, a goodbye, then "please repeat"."""
         return cls(
             tuple(Turn.voice(f"agent/{name}") for name in ("greeting", "hours", "tomorrow", "goodbye")),
             otherwise=Turn.voice("agent/repeat"),
@@ -110,24 +116,25 @@ class Script:
 
     @classmethod
     def tone(cls, seconds: float, *, hertz: float = 440.0) -> Script:
-        """Every answer is a tone of that length."""
+        """Make a script whose every answer is a tone of that length."""
         return cls(otherwise=Turn.say("A tone.", tone(seconds, hertz)))
 
     @classmethod
     def silent(cls) -> Script:
-        """A model that never answers."""
+        """Make a script that never answers."""
         return cls(otherwise=Turn.silence())
 
     @classmethod
     def echoing(cls, on_echo: Callable[[str], None] | None = None) -> Script:
+        """Make the script for benchmarks: see `echo` and `on_echo`."""
         return cls(echo=True, on_echo=on_echo)
 
     def turn(self, number: int) -> Turn:
-        """The turn for the conversation's response with that number (from 0)."""
+        """Return the turn for the conversation's response with that number, from 0."""
         return self.turns[number] if number < len(self.turns) else self.otherwise
 
     def transcript(self, number: int) -> str:
-        """The words of the caller's turn with that number (from 0)."""
+        """Return the transcript of the caller's turn with that number, from 0."""
         return self.heard[number] if number < len(self.heard) else self.heard_otherwise
 
 
@@ -138,26 +145,27 @@ class Pace:
     first_byte_ms: float = 200.0
     """From the request (or the end of the caller's turn) to the first output."""
     delta_ms: list[int] = field(default_factory=lambda: [60, 120, 200, 400])
-    """Length of the first audio deltas; the last repeats. OpenAI specifies none, and they vary."""
+    """Length of the first audio deltas in ms; the last repeats. OpenAI specifies no length, and it varies."""
     speed: float = 6.0
-    """Audio seconds generated in a second; infinite = at once."""
+    """Seconds of audio that are generated in a second; infinite: all at once."""
     jitter: float = 0.2
-    """Every wait is multiplied by something between 1 - jitter and 1 + jitter."""
+    """Every wait is multiplied by a random factor between 1 - jitter and 1 + jitter."""
     seed: int = 1
     transcription_ms: float = 300.0
     """From the commit of the caller's turn to its transcript: before, within or after the response."""
 
     @classmethod
     def instant(cls, **others: Any) -> Pace:
+        """Make a pace without any waits, for tests; `others` replace fields."""
         return cls(**{"first_byte_ms": 0.0, "speed": math.inf, "jitter": 0.0, "transcription_ms": 0.0} | others)
 
-    def clock(self, number: int) -> random.Random:
-        """The jitter of the connection with that number: the same in every run."""
+    def jitter_source(self, number: int) -> random.Random:
+        """Return the random numbers for the jitter of a connection: the same in every run."""
         return random.Random(f"{self.seed}/{number}")
 
 
 class Delta(NamedTuple):
-    """One piece of audio, ready to send."""
+    """One piece of audio, ready to send: its length in ms and in bytes, and the base64 of it."""
 
     ms: float
     size: int
@@ -166,11 +174,12 @@ class Delta(NamedTuple):
 
 PCM: Final = "audio/pcm"
 ODD_DELTA_BYTES: Final = 1001
+"""The size of deltas that are no multiple of a frame or a sample (a fault)."""
 
 
 @lru_cache(maxsize=64)
 def tone(seconds: float, hertz: float = 440.0, amplitude: int = 9000) -> bytes:
-    """A sine as µ-law; its amplitude is out of 32767."""
+    """Make a sine as µ-law; `amplitude` is 0…32767."""
     step = 2 * math.pi * hertz / 8000
     return pcm16_to_ulaw(
         array("h", (round(amplitude * math.sin(step * n)) for n in range(round(seconds * 8000)))).tobytes()
@@ -179,7 +188,7 @@ def tone(seconds: float, hertz: float = 440.0, amplitude: int = 9000) -> bytes:
 
 @lru_cache(maxsize=64)
 def encode(ulaw: bytes, audio_format: str) -> bytes:
-    """The recording in a session's output format: audio/pcmu, audio/pcma, or audio/pcm (16 bit, 24 kHz)."""
+    """Encode µ-law in a session's output format: audio/pcmu, audio/pcma, or audio/pcm (16 bit, 24 kHz)."""
     if audio_format == "audio/pcmu":
         return ulaw
     if audio_format == "audio/pcma":
@@ -195,7 +204,7 @@ def encode(ulaw: bytes, audio_format: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def deltas(ulaw: bytes, audio_format: str, sizes_ms: tuple[int, ...], odd: bool) -> tuple[Delta, ...]:
-    """The recording cut into deltas; no sizes = all in one. `odd` makes them no multiple of a frame or a sample."""
+    """Cut a recording into deltas of those sizes; no sizes: all in one. `odd`: of ODD_DELTA_BYTES each."""
     audio = encode(ulaw, audio_format)
     per_ms = 48 if audio_format == PCM else 8
     cut: list[Delta] = []
@@ -214,7 +223,7 @@ def deltas(ulaw: bytes, audio_format: str, sizes_ms: tuple[int, ...], odd: bool)
 
 
 def words(text: str, pieces: int) -> list[str]:
-    """The text cut into at most so many transcript deltas, at word borders; joined they are the text again."""
+    """Cut a text into at most `pieces` transcript deltas, at word borders; joined they are the text."""
     parts = [part if n == 0 else f" {part}" for n, part in enumerate(text.split(" "))] if text else []
     each = max(1, math.ceil(len(parts) / max(pieces, 1)))
     return ["".join(parts[n : n + each]) for n in range(0, len(parts), each)]

@@ -1,12 +1,10 @@
-"""One session of the emulated OpenAI Realtime server: its state, and what each client event does to it."""
+"""One session of the emulated OpenAI Realtime server: its life, and what each client event does to it."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import logging
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -14,24 +12,22 @@ from websockets.exceptions import ConnectionClosed
 
 from callflow.sandbox.openai_realtime import config as settings
 from callflow.sandbox.openai_realtime import validation as check
-from callflow.sandbox.openai_realtime.connection import Wire
+from callflow.sandbox.openai_realtime.errors import Refusal
 from callflow.sandbox.openai_realtime.events import parse, validate
 from callflow.sandbox.openai_realtime.faults import Faults, Quirks
 from callflow.sandbox.openai_realtime.input import CallerAudio
-from callflow.sandbox.openai_realtime.items import Conversation, Item, Tokens
+from callflow.sandbox.openai_realtime.items import Item, Tokens
 from callflow.sandbox.openai_realtime.response import RATE_LIMITED, Response
 from callflow.sandbox.openai_realtime.script import Pace, Script, Turn
-from callflow.sandbox.openai_realtime.validation import Refusal
+from callflow.sandbox.openai_realtime.state import SessionState
 
 
-log = logging.getLogger(__name__)
+class Session(SessionState):
+    """A session, with what the client sent and got: `received`, `sent`, `wait_for`, `wait_sent` (see `Connection`).
 
-TOKENS_A_MINUTE = 40000
-"""What `rate_limits.updated` counts down from."""
-
-
-class Session(Wire):
-    """What a client sent and got (`received`, `sent`, `wait_for`, `wait_sent`, see `Wire`) and what came of it."""
+    Args:
+        keep_audio: whether `audio_in` keeps what the caller says.
+    """
 
     def __init__(
         self,
@@ -46,35 +42,32 @@ class Session(Wire):
         faults: Callable[[], Faults],
         keep_audio: bool,
     ) -> None:
-        super().__init__(socket, number, faults)
-        self.id = self.new_id("sess")
-        self.conversation_id = self.new_id("conv")
-        self.script = script
-        self.pace = pace
-        self.quirks = quirks
-        self.clock = pace.clock(number)
-        promised = quirks.session_seconds if quirks.expires_at_in is None else quirks.expires_at_in
-        expires_at = int(time.time() + promised)
-        self.config: dict[str, Any] = settings.defaults(self.id, model, expires_at, quirks, transcription=transcription)
-        """The effective session object, as `session.updated` shows it."""
+        super().__init__(
+            socket,
+            number,
+            model=model,
+            transcription=transcription,
+            script=script,
+            pace=pace,
+            quirks=quirks,
+            faults=faults,
+        )
         self.updates = 0
         """How many `session.update` were applied."""
-        self.conversation = Conversation()
         self.responses: list[Response] = []
+        """All that were ever created, in order."""
         self.violations: list[str] = []
         """Everything that the client did and was refused for, as "event type: message"."""
-        self.generated: dict[str, bytearray] = {}
-        """All audio that was sent of each assistant item, in the session's format, also of what was truncated later."""
         self.tool_outputs: dict[str, list[str]] = {}
         """What the client answered to each tool call, in order."""
-        self.voice_locked = False
-        """Set by the first audio of the model; from then on the voice cannot change."""
-        self.caller = CallerAudio(self, keep=keep_audio)
+        self.caller = CallerAudio(
+            self,
+            keep=keep_audio,
+            on_interruption=lambda: self.interrupt("turn_detected"),
+            on_turn=self.answer_turn,
+        )
         self._turns_used = 0
         self._queued_turn = False
-        self._told = Tokens()
-        """The conversation as the last response left it: what the next one finds in the cache."""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._events_read = 0
 
@@ -84,21 +77,14 @@ class Session(Wire):
         return self.caller.audio
 
     @property
-    def items(self) -> list[Item]:
-        return self.conversation.items
-
-    @property
     def active(self) -> Response | None:
         """The response under way in the default conversation."""
         return next((one for one in reversed(self.responses) if one.active and one.in_conversation), None)
 
-    def now(self) -> float:
-        return self._loop.time()
-
     # -- life
 
     async def run(self) -> None:
-        """Serve the socket until it closes."""
+        """Serve the socket until it closes, then end everything that belongs to the session."""
         writer = asyncio.create_task(self.write())
         try:
             self._begin()
@@ -109,11 +95,8 @@ class Session(Wire):
             self.caller.disarm_idle()
             for timer in self._timers:
                 timer.cancel()
-            tasks = [writer, *self._tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.ended()
+            await self.cancel_tasks(writer)
+            self.set_closed()
 
     async def _read(self) -> None:
         while True:
@@ -148,22 +131,6 @@ class Session(Wire):
             self.fail("session_expired", message)
         if self.quirks.expiry != "error":
             self.close(1001, message)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run beside the session, and end with it."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("sandbox session %d: a task failed", self.number, exc_info=task.exception())
-
-    def fail(self, code: str, message: str, *, kind: str = "invalid_request_error") -> None:
-        """Send an `error` that answers no client event."""
-        self.emit("error", error=Refusal(message, code, kind=kind).error(None))
 
     # -- client events
 
@@ -314,7 +281,7 @@ class Session(Wire):
     # -- responses
 
     def respond(self, params: dict[str, Any]) -> None:
-        """Answer as the script and the faults say."""
+        """Create a response, as the script and the faults say."""
         faults = self.faults
         if faults.fatal_error:
             kind = "insufficient_quota" if faults.fatal_error == "insufficient_quota" else "invalid_request_error"
@@ -332,7 +299,7 @@ class Session(Wire):
         if turn.mute:
             return
         self.caller.disarm_idle()
-        response = Response(self, turn, params)
+        response = Response(self, turn, params, on_end=self._response_ended)
         self.responses.append(response)
         if self.script.echo and not aside:
             response.start_echo()
@@ -340,7 +307,7 @@ class Session(Wire):
             response.start()
 
     def answer_turn(self) -> None:
-        """The caller has finished (or been silent for too long) and turn detection creates the response."""
+        """Create the response to a caller who has finished, or has been silent for too long."""
         if self.config["type"] == "transcription":
             return
         if self.active is not None:
@@ -349,14 +316,15 @@ class Session(Wire):
         self.respond({})
 
     def interrupt(self, reason: str) -> None:
+        """Cancel the response under way: "turn_detected" or "client_cancelled"."""
         if self.active is not None:
             self.active.stop(reason)
 
-    def response_ended(self, response: Response, told: Tokens) -> None:
+    def _response_ended(self, response: Response, tokens: Tokens) -> None:
         if not response.in_conversation:
             return
         if response.status == "completed":
-            self._told = told
+            self._cached = tokens
         played = 0.0 if response.first_audio_at is None else self.now() - response.first_audio_at
         self.caller.arm_idle(max(0.0, response.audio_ms / 1000 - played))
         if self._queued_turn:
@@ -371,34 +339,9 @@ class Session(Wire):
         if self.active is not None:
             self.active.echo(base64, size)
 
-    def input_tokens(self, params: dict[str, Any]) -> Tokens:
-        """What the model reads for a response: instructions, tools and the whole conversation, every time anew."""
-        instructions = params.get("instructions", self.config["instructions"])
-        tools = str(params.get("tools", self.config["tools"]) or "")
-        context = self.conversation.tokens() if "input" not in params else Tokens()
-        return Tokens(-(-(len(instructions) + len(tools)) // 4)) + context
-
-    def cached(self, taken: Tokens) -> Tokens:
-        """The part of it that the last response already had, in blocks of 64."""
-        return Tokens(
-            min(taken.text, self._told.text) // 64 * 64,
-            min(taken.audio, self._told.audio) // 64 * 64,
-        )
-
-    def emit_rate_limits(self, tokens: int) -> None:
-        if self.quirks.rate_limits == "never":
-            return
-        limits = {
-            "name": "tokens",
-            "limit": TOKENS_A_MINUTE,
-            "remaining": max(0, TOKENS_A_MINUTE - tokens),
-            "reset_seconds": round(tokens / TOKENS_A_MINUTE * 60, 3),
-        }
-        self.emit("rate_limits.updated", rate_limits=[limits])
-
 
 def _odd(config: dict[str, Any]) -> dict[str, Any]:
-    """The session with defaults that no documentation promises."""
+    """Return the session with other defaults than documented."""
     odd = copy.deepcopy(config)
     odd["horoscope"] = {"sign": None}
     odd["instructions"] = ""

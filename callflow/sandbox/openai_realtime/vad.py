@@ -1,4 +1,4 @@
-"""When somebody speaks: turn detection of the emulated model by the energy of 20 ms frames."""
+"""Turn detection of the emulated model, by the energy of 20 ms frames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from callflow.media.g711 import ALAW_TO_LINEAR, ULAW_TO_LINEAR
 
 FRAME_MS: Final = 20
 ONSET_FRAMES: Final = 3
-"""60 ms above the threshold are speech; less is a click."""
+"""So many frames (60 ms) above the threshold are speech; less is a click."""
 _FULL_SCALE: Final = 32768.0**2
 _ULAW_SQUARES: Final = tuple(sample * sample for sample in ULAW_TO_LINEAR)
 _ALAW_SQUARES: Final = tuple(sample * sample for sample in ALAW_TO_LINEAR)
 _SEMANTIC_SILENCE_MS: Final = {"high": 400, "medium": 800, "auto": 800, "low": 1600}
-"""The real semantic_vad listens to the words and waits at most 2 s, 4 s or 8 s; this is its usual pace."""
+"""Silence that ends a turn, by eagerness. The real semantic_vad uses the words and waits at most 2 s, 4 s or 8 s."""
 
 
 def _of_ulaw(frame: bytes) -> float:
@@ -49,17 +49,23 @@ def _energy_at(decibels: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A caller starts or stops. `at_ms` counts the audio written to the input buffer since the session began."""
+    """The caller starts or stops speaking; `at_ms` counts all input audio since the session's start."""
 
     edge: Literal["started", "stopped"]
     at_ms: int
 
 
 class Vad:
-    """Fed with the caller's audio, yields the edges of speech.
+    """Finds where speech starts and stops.
 
-    `threshold` 0…1 maps to -55…-30 dB below full scale (0.5: -42.5 dB), so that a line's comfort noise (-60…-50 dB) is
-    silence and telephone speech (about -35…-15 dB) is speech. A noise floor that is louder is learnt: it rises 2 dB/s.
+    `threshold` 0…1 is mapped to -55…-30 dBFS (0.5: -42.5 dBFS), so that a line's comfort noise (-60…-50 dBFS) is
+    silence and telephone speech (about -35…-15 dBFS) is speech. The noise floor adapts to louder noise, by 2 dB a
+    second.
+
+    Args:
+        turn_detection: of the session object, with all defaults.
+        audio_format: a key of BYTES_PER_MS.
+        clock_ms: the time on the session's input clock at which the audio begins.
     """
 
     def __init__(self, turn_detection: dict[str, Any], audio_format: str, *, clock_ms: float = 0.0) -> None:
@@ -79,11 +85,12 @@ class Vad:
         self._rest = b""
         self._clock_ms = clock_ms
         self._earliest_ms = clock_ms
-        """Where the turn before ended: padding never reaches back beyond it."""
+        """The end of the turn before, which the next one's padding does not reach."""
         self._loud_frames = 0
         self._quiet_ms = 0.0
 
     def feed(self, audio: bytes) -> Iterator[Speech]:
+        """Take more audio and yield the starts and stops of speech in it."""
         audio = self._rest + audio
         size = self._frame_bytes
         whole = len(audio) - len(audio) % size

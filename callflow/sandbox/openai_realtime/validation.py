@@ -1,4 +1,8 @@
-"""What OpenAI Realtime refuses: the rules for values inside client events, and the words of a refusal."""
+"""The rules for values inside client events, with OpenAI's words for a refusal.
+
+A rule is a function of a value and its path, which raises Refusal. Rules are built from smaller ones: `object_of` of
+`text`, `number`, `array_of`, … OpenAI refuses unknown keys, and so do they. Only the first mistake is reported.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-
-class Refusal(Exception):
-    """An `error` event in the making. `param` is the path of the culprit; `anonymous` = its event_id stays null."""
-
-    def __init__(
-        self,
-        message: str,
-        code: str | None = None,
-        param: str | None = None,
-        *,
-        kind: str = "invalid_request_error",
-        anonymous: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.param = param
-        self.kind = kind
-        self.anonymous = anonymous
-
-    def error(self, event_id: str | None) -> dict[str, Any]:
-        return {
-            "type": self.kind,
-            "code": self.code,
-            "message": self.message,
-            "param": self.param,
-            "event_id": None if self.anonymous else event_id,
-        }
+from callflow.sandbox.openai_realtime.errors import Refusal
 
 
 Check = Callable[[Any, str], None]
@@ -41,19 +18,23 @@ Check = Callable[[Any, str], None]
 
 
 def unknown(path: str) -> Refusal:
+    """Make the refusal of a key that is not known."""
     return Refusal(f"Unknown parameter: '{path}'.", "unknown_parameter", path)
 
 
 def missing(path: str) -> Refusal:
+    """Make the refusal for a key that is missing."""
     return Refusal(f"Missing required parameter: '{path}'.", "missing_required_parameter", path)
 
 
 def wrong_type(path: str, expected: str, value: object) -> Refusal:
+    """Make the refusal of a value of the wrong type; `expected` is such as "a string"."""
     got = _kind(value)
     return Refusal(f"Invalid type for '{path}': expected {expected}, but got {got} instead.", "invalid_type", path)
 
 
 def unsupported(value: object, supported: Iterable[str], path: str) -> Refusal:
+    """Make the refusal of a string that is not among those `supported`."""
     names = [f"'{name}'" for name in supported]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
     if len(names) == 2:
@@ -80,6 +61,8 @@ def _kind(value: object) -> str:
 
 
 def one_of(*supported: str) -> Check:
+    """One of those strings."""
+
     def check(value: Any, path: str) -> None:
         if not isinstance(value, str):
             raise wrong_type(path, f"one of {', '.join(repr(name) for name in supported)}", value)
@@ -90,6 +73,8 @@ def one_of(*supported: str) -> Check:
 
 
 def text(*, longest: int | None = None, pattern: str | None = None) -> Check:
+    """A string of at most `longest` characters that matches `pattern`."""
+
     def check(value: Any, path: str) -> None:
         if not isinstance(value, str):
             raise wrong_type(path, "a string", value)
@@ -112,11 +97,13 @@ def text(*, longest: int | None = None, pattern: str | None = None) -> Check:
 
 
 def flag(value: Any, path: str) -> None:
+    """A boolean."""
     if not isinstance(value, bool):
         raise wrong_type(path, "a boolean", value)
 
 
 def number(lowest: float | None = None, highest: float | None = None, *, integer: bool = False) -> Check:
+    """A number from `lowest` to `highest`."""
     kind = "integer" if integer else "decimal"
 
     def check(value: Any, path: str) -> None:
@@ -138,15 +125,18 @@ def number(lowest: float | None = None, highest: float | None = None, *, integer
 
 
 def anything(value: Any, path: str) -> None:
-    """No rule known."""
+    """Any value: no rule is known."""
 
 
 def plain_object(value: Any, path: str) -> None:
+    """An object with any keys."""
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
 
 
 def nullable(inner: Check) -> Check:
+    """Null, or a value that obeys the other rule."""
+
     def check(value: Any, path: str) -> None:
         if value is not None:
             inner(value, path)
@@ -155,6 +145,8 @@ def nullable(inner: Check) -> Check:
 
 
 def array_of(inner: Check, *, most: int | None = None) -> Check:
+    """An array of at most `most` values that obey the other rule."""
+
     def check(value: Any, path: str) -> None:
         if not isinstance(value, list):
             raise wrong_type(path, "an array", value)
@@ -172,7 +164,7 @@ def array_of(inner: Check, *, most: int | None = None) -> Check:
 
 
 def object_of(fields: Mapping[str, Check], *, required: Iterable[str] = ()) -> Check:
-    """An object with no other keys than those: OpenAI refuses unknown ones."""
+    """An object with no other keys than `fields`, and all of those that are `required`."""
     needed = tuple(required)
 
     def check(value: Any, path: str) -> None:
@@ -190,7 +182,7 @@ def object_of(fields: Mapping[str, Check], *, required: Iterable[str] = ()) -> C
 
 
 def by_type(kinds: Mapping[str, Check], *, key: str = "type") -> Check:
-    """An object whose `type` decides which rules it obeys."""
+    """An object whose `type` (or another `key`) decides which rule it obeys."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -204,6 +196,7 @@ def by_type(kinds: Mapping[str, Check], *, key: str = "type") -> Check:
 
 
 def string_or(strings: Iterable[str], inner: Check) -> Check:
+    """One of those strings, or no string and a value that obeys the other rule."""
     allowed = one_of(*strings)
 
     def check(value: Any, path: str) -> None:
@@ -285,7 +278,7 @@ REASONING: Final = nullable(object_of({"effort": one_of("minimal", "low", "mediu
 
 
 def modalities(value: Any, path: str) -> None:
-    """["audio"] or ["text"]; both at once was possible in the beta only."""
+    """["audio"] or ["text"]: both at once was possible in the beta interface only."""
     array_of(one_of("text", "audio"))(value, path)
     if len(value) != 1:
         raise Refusal(
@@ -294,6 +287,7 @@ def modalities(value: Any, path: str) -> None:
 
 
 def metadata(value: Any, path: str) -> None:
+    """Null, or an object of at most 16 strings of at most 512 characters."""
     if value is None:
         return
     plain_object(value, path)
@@ -307,6 +301,7 @@ def metadata(value: Any, path: str) -> None:
 
 
 def duplicate_labels(tools: list[dict[str, Any]], path: str) -> None:
+    """Refuse two MCP servers of the same label among tools that obey TOOLS."""
     seen: set[str] = set()
     for n, tool in enumerate(tools):
         label = tool.get("server_label") if tool["type"] == "mcp" else None
@@ -332,7 +327,7 @@ _CONTENT: Final = {
         }
     ),
     "system": by_type({"input_text": object_of({"type": anything, "text": _ANY_TEXT}, required=("text",))}),
-    # A client cannot put words into the model's mouth as audio: history is replayed as text.
+    # A client cannot add the model's audio, so history is replayed as text.
     "assistant": by_type({"output_text": object_of({"type": anything, "text": _ANY_TEXT}, required=("text",))}),
 }
 _COMMON: Final[dict[str, Check]] = {

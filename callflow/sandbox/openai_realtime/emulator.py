@@ -1,0 +1,281 @@
+"""The emulated OpenAI Realtime server as a whole: its port, the opening handshake, its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from callflow.sandbox.common.http_server import in_url
+from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
+from callflow.sandbox.openai_realtime.script import Pace, Script
+from callflow.sandbox.openai_realtime.session import Session
+
+
+log = logging.getLogger(__name__)
+
+PATH: Final = "/v1/realtime"
+MODELS: Final = "/v1/models"
+MAX_FRAME_BYTES: Final = 24 * 1024 * 1024
+"""15 MiB of audio in base64, and some JSON."""
+_CLOSE_S: Final = 0.3
+"""Seconds that a peer may take for its part of a closing handshake."""
+BETA_CODE: Final = "beta_api_shape_disabled"
+BETA_MESSAGE: Final = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
+
+
+def _tracking(opened: set[ServerConnection]) -> type[ServerConnection]:
+    """Make a class of connections that add themselves to `opened` when the TCP connection opens.
+
+    A connection that never finishes its handshake can be closed then.
+    """
+
+    class TrackedConnection(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            opened.add(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            opened.discard(self)
+            super().connection_lost(exc)
+
+    return TrackedConnection
+
+
+class Realtime:
+    """The server. `script`, `faults`, `pace` and `quirks` may be replaced or changed while it runs.
+
+    Args:
+        port: 0 takes any free one.
+        api_key: the bearer token that clients have to send.
+        keep_audio: whether sessions keep what the caller says (8 kB a second); without, `audio_in` stays empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str = "sk-sandbox",
+        script: Script | None = None,
+        faults: Faults | None = None,
+        pace: Pace | None = None,
+        quirks: Quirks | None = None,
+        keep_audio: bool = True,
+    ) -> None:
+        self.script = script or Script.office()
+        self.faults = faults or Faults()
+        self.pace = pace or Pace()
+        self.quirks = quirks or Quirks()
+        self.api_key = api_key
+        self.sessions: list[Session] = []
+        """All sessions that were ever opened, in order."""
+        self.connections_attempted = 0
+        """How many opening handshakes were tried, with those that were refused or never answered."""
+        self.attempted_at: deque[float] = deque(maxlen=10_000)
+        """The times of the handshakes, in monotonic seconds."""
+        self._host = host
+        self._port = port
+        self._keep_audio = keep_audio
+        self._server: Server | None = None
+        self._connections: set[ServerConnection] = set()
+        self._numbers: dict[ServerConnection, int] = {}
+        self._closing = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    @property
+    def url(self) -> str:
+        """The application's OPENAI_REALTIME_URL; the client adds `?model=`."""
+        return f"ws://{in_url(self._host)}:{self._port}{PATH}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self._closing.clear()
+        self._server = await serve_websockets(
+            self._handle,
+            self._host,
+            self._port,
+            process_request=self._admit,
+            select_subprotocol=_subprotocol,
+            create_connection=_tracking(self._connections),
+            compression=None,
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=_CLOSE_S,
+            max_size=MAX_FRAME_BYTES,
+            logger=log.getChild("websockets"),
+        )
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+
+    async def close(self) -> None:
+        """End every session (close code 1001) and everything else that belongs to the server, within a second."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._closing.set()
+        server.close()
+        for connection in list(self._connections):
+            # A peer that is not read, or that never finished its handshake, does not answer a close.
+            stuck = connection.protocol.state is State.CONNECTING or not connection.transport.is_reading()
+            if stuck:
+                connection.transport.abort()
+        try:
+            async with asyncio.timeout(2 * _CLOSE_S):
+                await asyncio.shield(server.wait_closed())
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.transport.abort()
+            await server.wait_closed()
+
+    async def wait_session(self, count: int = 1, timeout: float = 10.0) -> Session:
+        """Wait for the `count`-th session since the start and return it. Raises TimeoutError."""
+        await self._until(lambda: len(self.sessions), count, "sessions opened", timeout)
+        return self.sessions[count - 1]
+
+    async def wait_attempt(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until `count` handshakes were tried, also those that get no answer. Raises TimeoutError."""
+        await self._until(lambda: self.connections_attempted, count, "handshakes tried", timeout)
+
+    async def _until(self, reached: Callable[[], int], count: int, what: str, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(lambda: reached() >= count)
+        except TimeoutError:
+            raise TimeoutError(f"{reached()} of {count} {what} within {timeout} s") from None
+
+    # -- the opening handshake
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        address = urlsplit(request.path)
+        query = parse_qs(address.query)
+        if address.path.startswith(f"{MODELS}/"):
+            return self._model(request, address.path.removeprefix(f"{MODELS}/"))
+        if address.path.rstrip("/") != PATH:
+            return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
+        self.connections_attempted += 1
+        self.attempted_at.append(time.monotonic())
+        number = self.connections_attempted
+        await self._notify()
+        faults = self.faults if self.faults.hits(number) else NO_FAULTS
+        if faults.take("hang_next"):
+            await self._closing.wait()
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", None)
+        if faults.take("refuse_next"):
+            message, code = _STATUS_WORDS.get(faults.refuse_status, ("", None))
+            code = code if faults.refuse_code is None else faults.refuse_code
+            return _refusal(HTTPStatus(faults.refuse_status), message, code, faults.retry_after)
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        if "call_id" in query:
+            # A sideband socket of a SIP or WebRTC call: there are none here. The real 404 has no body.
+            return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+        if not query.get("model") and query.get("intent") != ["transcription"]:
+            message = "You must provide a model parameter."
+            return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
+        self._numbers[connection] = number
+        return None
+
+    def _model(self, request: Request, name: str) -> Response:
+        """Answer `GET /v1/models/{name}`: all models of the Realtime API exist."""
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        if not name.startswith("gpt-realtime"):
+            return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
+        body = json.dumps({"id": name, "object": "model", "created": 0, "owned_by": "system"}).encode()
+        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
+        return Response(200, "OK", headers, body)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _handle(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        query = parse_qs(urlsplit(socket.request.path).query)
+        session = Session(
+            socket,
+            self._numbers.pop(socket),
+            model=query.get("model", [""])[0],
+            transcription=query.get("intent") == ["transcription"],
+            script=self.script,
+            pace=self.pace,
+            quirks=self.quirks,
+            faults=lambda: self.faults,
+            keep_audio=self._keep_audio,
+        )
+        if _wants_beta(socket.request.headers):
+            await _end_beta(socket, session)
+            return
+        self.sessions.append(session)
+        await self._notify()
+        await session.run()
+
+
+_STATUS_WORDS: Final[dict[int, tuple[str, str | None]]] = {
+    401: ("Incorrect API key provided. You can find your API key in the platform's settings.", "invalid_api_key"),
+    403: ("Project does not have access to the model.", "model_not_found"),
+    429: ("Rate limit reached for requests.", "rate_limit_exceeded"),
+    500: ("The server had an error while processing your request.", None),
+    503: ("The server is currently overloaded. Please try again later.", None),
+}
+
+
+def _refusal(status: HTTPStatus, message: str, code: str | None, retry_after: str | None = None) -> Response:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    if retry_after is None and status in (429, 503):
+        retry_after = "1"
+    if retry_after:
+        headers["Retry-After"] = retry_after
+    return Response(status.value, status.phrase, headers, body)
+
+
+def _offered(headers: Headers) -> list[str]:
+    return [name.strip() for line in headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
+
+
+def _key(headers: Headers) -> str | None:
+    """The key in the bearer token or, as browsers send it, in the offered subprotocols."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    prefix = "openai-insecure-api-key."
+    return next((name.removeprefix(prefix) for name in _offered(headers) if name.startswith(prefix)), None)
+
+
+def _subprotocol(connection: ServerConnection, offered: Any) -> Subprotocol | None:
+    return Subprotocol("realtime") if "realtime" in offered else None
+
+
+def _wants_beta(headers: Headers) -> bool:
+    """Whether the client asks for the beta interface, which was switched off in May 2026: that is an error event."""
+    asked = any(value.startswith("realtime=") for value in headers.get_all("OpenAI-Beta"))
+    return asked or any(name.startswith("openai-beta.realtime") for name in _offered(headers))
+
+
+async def _end_beta(socket: ServerConnection, session: Session) -> None:
+    kind = "invalid_request_error"
+    error = {"type": kind, "code": BETA_CODE, "message": BETA_MESSAGE, "param": None, "event_id": None}
+    await socket.send(json.dumps({"type": "error", "event_id": session.new_id("event"), "error": error}))
+    await socket.close(4000, f"{kind}.{BETA_CODE}")

@@ -1,0 +1,46 @@
+"""The `error` events with which OpenAI Realtime refuses a client event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A client event is refused; the session answers it with an `error` event.
+
+    Args:
+        message: in OpenAI's words.
+        code: such as "invalid_value"; None: the error has none.
+        param: the path of the field that is at fault, such as "session.audio.input.format".
+        kind: the error's `type`.
+        anonymous: whether the error's `event_id` is null, as some of OpenAI's are.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        *,
+        kind: str = "invalid_request_error",
+        anonymous: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.kind = kind
+        self.anonymous = anonymous
+
+    def error(self, event_id: str | None) -> dict[str, Any]:
+        """Return the `error` object: {"type", "code", "message", "param", "event_id"}.
+
+        https://platform.openai.com/docs/api-reference/realtime-server-events/error
+        """
+        return {
+            "type": self.kind,
+            "code": self.code,
+            "message": self.message,
+            "param": self.param,
+            "event_id": None if self.anonymous else event_id,
+        }
