@@ -198,8 +198,8 @@ class Call:
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
-        record = await self._log.step(step)
-        self._log.tell(record, self.model, from_number=self.from_number, to_number=self.to_number)
+        entry = await self._log.step(step)
+        self._log.tell(entry, self.model, from_number=self.from_number, to_number=self.to_number)
         requests = {
             id(command): self._request(command, ordinal)
             for ordinal, command in enumerate(step.commands)

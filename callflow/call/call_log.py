@@ -99,11 +99,11 @@ class CallLog:
             self._call,
             self.steps,
             self._services.now(),
-            self._services.redact.fields(events.to_record(step.event)),
+            self._services.redact.fields(events.to_json(step.event)),
             step.before,
             step.after,
             step.taken,
-            [commands.to_record(command) for command in step.commands],
+            [commands.to_json(command) for command in step.commands],
         )
         await self.commit(entry)
         return entry
@@ -120,7 +120,7 @@ class CallLog:
 
     def late(self, event: Event, state: str) -> None:
         """Write down what came after the end."""
-        told = self._services.redact.fields(events.to_record(event))
+        told = self._services.redact.fields(events.to_json(event))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("call %s: %s, when it is over", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))

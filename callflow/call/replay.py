@@ -90,12 +90,12 @@ def _model(entries: Sequence[JournalEntry]) -> machine.Model:
 
 def _take(model: machine.Model, entry: JournalEntry) -> Divergence | None:
     try:
-        event = events.from_record(entry.event)
+        event = events.from_json(entry.event)
     except (KeyError, TypeError):
         unknown = "an event that this version does not know"
         return Divergence(entry.step, "event", entry.event, unknown, entry.name)
     step = machine.take(model, event)
-    commanded = [commands.to_record(command) for command in step.commands]
+    commanded = [commands.to_json(command) for command in step.commands]
     recorded = [dict(each) for each in entry.commands]
     if len(commanded) == len(recorded):
         commanded = [_like(each, old) for each, old in zip(commanded, recorded, strict=True)]

@@ -134,7 +134,7 @@ async def examine(
 
 
 async def _from_the_record(settings: Settings) -> list[Finding]:
-    """What the last calls have met; nothing where there is no record that can be read."""
+    """What the last calls have met; nothing where there is no history that can be read."""
     try:
         url = url_of(settings.database_url, settings.data_dir)
     except DatabaseError:

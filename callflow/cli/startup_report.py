@@ -71,7 +71,7 @@ def start_table(
         *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
         ("tools", tools(settings)),
         ("data", data),
-        ("record", shown["DATABASE_URL"] or f"{data}/callflow.db"),
+        ("history", shown["DATABASE_URL"] or f"{data}/callflow.db"),
     )
     todo = [*warnings, *to_do(settings, address)]
     if todo:

@@ -157,5 +157,6 @@ def command_id(call: str, step: int, ordinal: int) -> str:
     return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))
 
 
-def to_record(command: Command) -> dict[str, Any]:
+def to_json(command: Command) -> dict[str, Any]:
+    """Return the command as plain data for the journal: its name, and all its fields."""
     return {"command": command.name, **dataclasses.asdict(command)}

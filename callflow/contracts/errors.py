@@ -222,7 +222,7 @@ class JournalFileError(CommandLineError):
 
 
 class CallNotFound(JournalFileError):
-    """The call that was asked for is not on record."""
+    """The call that was asked for is not in the history."""
 
 
 class OutputError(CommandLineError, BrokenPipeError):

@@ -70,7 +70,7 @@ class CallInitiated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRefused(Event):
-    """A call that arrived and that we do not take: it stands in the record in place of its `CallInitiated`."""
+    """A call that arrived and that we do not take: it stands in the journal in place of its `CallInitiated`."""
 
     name: ClassVar[str] = "call_refused"
     reason: str = field(default="busy", metadata=PRIVATE)
@@ -155,7 +155,7 @@ class Dtmf(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierNotice(Event):
-    """Anything else that the carrier tells (recordings, costs, detections, types of next year): for the record."""
+    """Anything else that the carrier tells (recordings, costs, detections, types of next year): for the journal."""
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
@@ -175,7 +175,7 @@ class MediaStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRefused(Event):
-    """A stream that we cannot read (another codec, another call's id): closed, with the reason on record."""
+    """A stream that we cannot read (another codec, another call's id): closed, with the reason in the journal."""
 
     name: ClassVar[str] = "media_refused"
     reason: str = field(default="", metadata=PRIVATE)
@@ -362,8 +362,8 @@ class CallRecovered(Event):
     """The other process let go of it at a moment of its own choice."""
 
 
-def to_record(event: Event) -> dict[str, Any]:
-    """The event as plain data for the journal: its name, and every field that says something."""
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the event as plain data for the journal: its name, and every field that says something."""
     fields = dataclasses.asdict(event)
     for each in dataclasses.fields(event):
         if fields[each.name] == each.default == "":  # empty where something else is the default says something
@@ -371,9 +371,12 @@ def to_record(event: Event) -> dict[str, Any]:
     return {"event": event.name, **fields}
 
 
-def from_record(record: dict[str, Any]) -> Event:
-    """The inverse of `to_record`. Raises KeyError for an event that this version does not know."""
-    fields = dict(record)
+def from_json(written: dict[str, Any]) -> Event:
+    """Read what `to_json` has written.
+
+    Raises KeyError for an event that this version does not know, TypeError for a field that it does not know.
+    """
+    fields = dict(written)
     return KINDS[fields.pop("event")](**fields)
 
 

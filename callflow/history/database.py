@@ -114,7 +114,7 @@ class Database:
         found = _all(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in found}
         if not names >= {"conversations", "conversation_items"}:
-            raise DatabaseError(f"{self.name} is a database of something else, and no record of calls: {WHERE}")
+            raise DatabaseError(f"{self.name} is a database of something else, and no history of calls: {WHERE}")
         revision = ""
         if "alembic_version" in names:
             revision = str(next(iter(_all(connection, "SELECT version_num FROM alembic_version")), [""])[0])
@@ -150,7 +150,7 @@ class Database:
                 yield name
 
     async def check(self) -> None:
-        """Whether the record can be read. Raises DatabaseError."""
+        """Check that the history can be read. Raises DatabaseError."""
         try:
             async with self.engine.connect() as connection:
                 if not self.is_sqlite:
@@ -159,15 +159,15 @@ class Database:
             raise
         except Exception as error:
             what = f"{self.name} cannot be read: {self.trouble(error)}"
-            raise DatabaseError(f"the record in {what}: is DATABASE_URL right, and is it there?") from None
+            raise DatabaseError(f"the history in {what}: is DATABASE_URL right, and is it there?") from None
 
     def _check_schema(self, connection: Connection) -> None:
         if connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None:
-            raise DatabaseError(f"there is no record in {self.name} yet: {START}")
+            raise DatabaseError(f"there is no history in {self.name} yet: {START}")
         found = _revision(connection)
         self._check_revision(found)
         if found != HEAD:
-            raise DatabaseError(f"the record in {self.name} is of an earlier version: start the server once")
+            raise DatabaseError(f"the history in {self.name} is of an earlier version: start the server once")
 
     def _check_revision(self, found: str) -> None:
         if found > HEAD:

@@ -1,4 +1,4 @@
-"""Items that somebody else kept, as they are posted: read, and made fit for the record. Pure.
+"""Items that somebody else kept, as they are posted: read, and made fit for the history. Pure.
 
 What nobody is to read is taken out of them as out of everything else: words, names, arguments, outputs, and whatever
 the parts of a content hold.
@@ -79,7 +79,7 @@ def _row(item: _Item, redact: Redactor, now: str) -> dict[str, Any]:
         raise BadQuery(f"its content, arguments and output are larger than {MOST_ITEM} bytes")
     for name in (item.id, item.call_id or ""):
         if redact.text(name) != name:
-            raise BadQuery("an id must not hold what is taken out of the record, such as a card number")
+            raise BadQuery("an id must not hold what is taken out of the history, such as a card number")
     parts, words = _content(content, redact)
     return {
         "item_id": clean(item.id),

@@ -151,7 +151,7 @@ def tsquery(words: str) -> str:
 
 
 def numbers_like(number: str, country: str) -> list[str]:
-    """The number as it was given, and in the form in which calls have it on record."""
+    """Return the number as it was given, and in the form in which the history has it."""
     from callflow.config.phone_numbers import Numbers  # large tables: for those who search
 
     given = number.strip()

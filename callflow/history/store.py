@@ -1,4 +1,4 @@
-"""What is on record, read: conversations and their items, the journal of a call, search, deletion.
+"""Reads the history: conversations and their items, the journal of a call, search, deletion.
 
 Numbers are found however they are written (`+1 (415) 555-0100`); dates without a time mean the whole day, in UTC.
 """

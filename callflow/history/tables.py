@@ -1,4 +1,4 @@
-"""The tables of the record. `steps` is the journal; the others are what people read, written in the same transaction.
+"""The tables of the history. `steps` is the journal; the others are what people read, written in the same transaction.
 
 `conversations` and `conversation_items` are those of an earlier system, column for column, with more beside them: a
 database of that system is opened and goes on. Times in them are ISO 8601 in UTC, `2026-01-31T12:00:00.000Z`, as text of

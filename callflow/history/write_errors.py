@@ -1,6 +1,6 @@
 """Whose fault it is that something could not be written: the database's, or that of what was to be written. Pure.
 
-A database in trouble is waited for; a record that no database takes must not be. The databases say which it is: SQLite
+A database in trouble is waited for; an entry that no database takes must not be. The databases say which it is: SQLite
 by its result codes (https://sqlite.org/rescode.html), PostgreSQL by SQLSTATE (its manual, appendix A).
 """
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from callflow.contracts.errors import CannotWrite
 
 
-Fault = Literal["record", "database", "unknown"]
+Fault = Literal["entry", "database", "unknown"]
 
 _SQLITE_TROUBLE: Final = frozenset({3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 22, 23, 26})
 """PERM, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOLFS, AUTH, NOTADB."""
@@ -48,19 +48,19 @@ def _cause(error: DBAPIError) -> BaseException | None:
 def whose_fault(error: Exception) -> Fault:
     """unknown: it may be either's."""
     if isinstance(error, CannotWrite):
-        return "record"
+        return "entry"
     if not isinstance(error, StatementError):
         return "database"
     if not isinstance(error, DBAPIError):
-        return "record"  # a value that the driver was never given
+        return "entry"  # a value that the driver was never given
     if error.connection_invalidated:
         return "database"
     if isinstance(error, (DataError, IntegrityError)) or isinstance(_cause(error), _PYTHONS):
-        return "record"
+        return "entry"
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return "database" if code & 0xFF in _SQLITE_TROUBLE else "unknown"
     state = str(getattr(error.orig, "sqlstate", "") or "")
     if state[:2] in _SQLSTATE_DATA:
-        return "record"
+        return "entry"
     return "unknown" if not state or state[:2] in _SQLSTATE_UNKNOWN else "database"

@@ -16,20 +16,23 @@ _WHO: Final = {"user": "caller", "assistant": "agent"}
 
 
 def lines(
-    records: Sequence[JournalEntry], began: str, items: Iterable[Mapping[str, Any]] = ()
+    entries: Sequence[JournalEntry], began: str, items: Iterable[Mapping[str, Any]] = ()
 ) -> list[tuple[float, str]]:
-    """What happened, with the seconds since it began. Of a call without a journal, as an earlier system kept them, what
-    was said: `items`, as `history.shown.plain` tells them."""
-    if records:
-        first = records[0].at
-        found = [(round(record.at - first, 3), told(record)) for record in records]
+    """Return what happened, with the seconds since the call began.
+
+    Of a call without a journal, as an earlier system kept them, it is what was said: `items`, as `history.views.plain`
+    tells them. `began`: ISO 8601.
+    """
+    if entries:
+        first = entries[0].at
+        found = [(round(entry.at - first, 3), told(entry)) for entry in entries]
     else:
         found = [(_seconds(began, item["timestamp"]), _said(item)) for item in items]
     return [(at, line) for at, line in found if line]
 
 
 def local(at: str) -> str:
-    """A moment on record in the time of this machine; what is no moment, as it stands there."""
+    """Return a moment of the history in the time of this machine; what is no moment, as it stands there."""
     try:
         return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (TypeError, ValueError, OverflowError):  # what an earlier system wrote, or the ends of time

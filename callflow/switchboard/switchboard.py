@@ -180,7 +180,7 @@ class Switchboard:
         elif isinstance(event, events.StreamFailed):
             reason = secret_text.NOT_SHOWN if secret_text.sent(event.reason) else event.reason
             event = events.StreamFailed(reason=reason)
-        self._services.journal.note(JournalEntry(name, 0, self._services.now(), events.to_record(event)))
+        self._services.journal.note(JournalEntry(name, 0, self._services.now(), events.to_json(event)))
 
     # The life of a call
 

@@ -64,7 +64,7 @@ def error_response(status: int, sentence: str, problems: Sequence[str] = (), **h
 def history_not_open() -> Response:
     """Make the answer for the moment after the start in which the history cannot be read yet."""
     return error_response(
-        503, "The record is not open yet: try again in a second; the server's log says why.", Retry_After="1"
+        503, "The history is not open yet: try again in a second; the server's log says why.", Retry_After="1"
     )
 
 
@@ -214,8 +214,8 @@ def install_error_handlers(app: Quart) -> None:
         return without_content_type(response)
 
     async def no_record(error: Exception) -> Response:
-        log.error("the record could not be read or changed", exc_info=error)
-        sentence = "The record cannot be used at the moment: try again; the server's log says why."
+        log.error("the history could not be read or changed", exc_info=error)
+        sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")
 
     for kind in (SQLAlchemyError, OSError, TimeoutError):

@@ -53,9 +53,9 @@ def test_every_event_is_known_by_a_name_of_its_own() -> None:
 def test_an_event_survives_its_record(kind: type[Event]) -> None:
     @given(_any_of(kind))
     def check(event: Event) -> None:
-        record = json.loads(json.dumps(events.to_record(event)))
+        record = json.loads(json.dumps(events.to_json(event)))
         assert record["event"] == kind.name
-        back = events.from_record(record)
+        back = events.from_json(record)
         assert back == event
         assert type(back) is type(event)
         assert back.trigger == event.trigger
@@ -64,29 +64,29 @@ def test_an_event_survives_its_record(kind: type[Event]) -> None:
 
 
 def test_a_record_holds_what_says_something_and_no_more() -> None:
-    assert events.to_record(events.CallAnswered(to_number="+2")) == {
+    assert events.to_json(events.CallAnswered(to_number="+2")) == {
         "event": "call_answered",
         "leg": CALLER,
         "to_number": "+2",
     }
-    failed = events.to_record(events.CommandFailed(command="answer"))
+    failed = events.to_json(events.CommandFailed(command="answer"))
     assert failed == {"event": "command_failed", "leg": CALLER, "command": "answer", "gone": False}
 
 
 def test_an_empty_value_in_place_of_another_default_is_kept() -> None:
     for event in (events.GoodbyeRequested(reason=""), events.CallRefused(reason=""), events.MediaStarted(encoding="")):
-        assert events.from_record(events.to_record(event)) == event
+        assert events.from_json(events.to_json(event)) == event
 
 
 def test_reading_a_record_leaves_it_as_it_was() -> None:
-    record = events.to_record(events.Dtmf(digit="1"))
-    events.from_record(record)
+    record = events.to_json(events.Dtmf(digit="1"))
+    events.from_json(record)
     assert record == {"event": "dtmf", "leg": CALLER, "digit": "1"}
 
 
 def test_a_record_of_another_version_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        events.from_record({"event": "of_next_year"})
+        events.from_json({"event": "of_next_year"})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_leg_is_known_by_its_own_names_and_not_by_its_session() -> None:
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.name)
 def test_a_command_has_a_record(kind: type[commands.Command]) -> None:
     command = kind()
-    record = json.loads(json.dumps(commands.to_record(command)))
+    record = json.loads(json.dumps(commands.to_json(command)))
     assert record.pop("command") == kind.name
     assert kind(**record) == command
 

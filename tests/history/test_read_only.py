@@ -204,7 +204,7 @@ def test_what_is_no_record_is_told_with_what_to_do_and_nothing_is_made(tmp_path:
         "none.db": "there is no history in", "no/folder/none.db": "there is no history in",
         "empty.db": "which is empty",
         "garbage.db": "is no SQLite database", "torn.db": "cannot be read", "folder.db": "cannot be read",
-        "other.db": "no record of calls", "newer.db": "newer Callflow",
+        "other.db": "no history of calls", "newer.db": "newer Callflow",
     }.items():  # fmt: skip
         told = asyncio.run(refused(name))
         assert what in told, name

@@ -66,9 +66,9 @@ def _goodbye(*, old: bool) -> list[JournalEntry]:
     entries = [JournalEntry.of(notes.Began(carrier="telnyx"), call="call", at=0.0)]
     for number, event in enumerate(told, 1):
         step = machine.take(model, event)
-        said = events.to_record(event)
+        said = events.to_json(event)
         said["event"] = new_to_old.get(said["event"], said["event"])
-        wanted = [commands.to_record(command) for command in step.commands]
+        wanted = [commands.to_json(command) for command in step.commands]
         for each in wanted:
             each["command"] = new_to_old.get(each["command"], each["command"])
         entries.append(JournalEntry("call", number, float(number), said, step.before, step.after, step.taken, wanted))

@@ -238,7 +238,8 @@ def test_patterns_stand_in_the_settings_one_per_line(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_re2_is_only_loaded_where_there_are_patterns() -> None:
     script = (
-        "import sys; from callflow.config import settings; from callflow.journal import redaction; redaction.Redactor(); settings.Settings();"
+        "import sys; from callflow.config import settings; from callflow.journal import redaction;"
+        "redaction.Redactor(); settings.Settings();"
         "assert 're2' not in sys.modules; settings.Settings(redact_patterns='a');"
         "assert 're2' in sys.modules, 'it would be loaded on the loop'"
     )

@@ -112,8 +112,8 @@ def test_a_body_is_read_also_if_it_is_large() -> None:
     [
         (BadRequest(422, "Not so."), 422, "Not so."),
         (BadQuery("limit is odd"), 400, "limit is odd."),
-        (OperationalError("SELECT", {}, Exception("secret")), 503, "The record cannot be used at the moment"),
-        (OSError("disk"), 503, "The record cannot be used at the moment"),
+        (OperationalError("SELECT", {}, Exception("secret")), 503, "The history cannot be used at the moment"),
+        (OSError("disk"), 503, "The history cannot be used at the moment"),
         (ZeroDivisionError("secret"), 500, "A fault of ours"),
     ],
 )

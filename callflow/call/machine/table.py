@@ -292,7 +292,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row("engine_expiring", STREAMING, None, (rotate_engine,), when=(engine_is_up,), unless=(in_farewell,)),
     Row("agent_heard", STREAMING, None, (reset_tries,)),
-    # Tools: on record before they run, and before their answers are given.
+    # Tools: in the journal before they run, and before their answers are given.
     Row("tool_called", LIVE, None, (run_tool,), unless=(agent_silenced,)),
     Row("tool_finished", LIVE, None, (answer_tool,), unless=(agent_silenced,)),
     # The caller is silent, or the time is nearly up.

@@ -64,7 +64,7 @@ def create_console(
 
     async def store() -> Store:
         if not history.is_readable:
-            raise BadQuery("the record is not open yet: try again in a second")
+            raise BadQuery("the history is not open yet: try again in a second")
         return history.store
 
     mcp = McpEndpoint(app.asgi_app, store)

@@ -15,8 +15,8 @@ from callflow.web.responses import json_response
 
 
 _LINKS: Final = (
-    ("/api/calls", "the calls that are live, and the newest on record"),
-    ("/api/conversations", "the record of the calls, newest first: what was said in each"),
+    ("/api/calls", "the calls that are live, and the newest of the history"),
+    ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
     ("/tools", "what the agent can do, as the model is told"),
@@ -29,8 +29,8 @@ _OTHERS: Final = (
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
     ("DELETE /api/session", "goes back to the settings of the files"),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
-    ("DELETE /api/conversations/stream/ID", "takes a call off the record"),
-    ("POST /mcp", "the record for a model's tools, over MCP"),
+    ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
+    ("POST /mcp", "the history for a model's tools, over MCP"),
 )
 _STYLE: Final = (
     ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
@@ -85,7 +85,7 @@ def _page(number: str, links: list[tuple[str, str]]) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>Callflow: operators</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Callflow</h1>\n<p>Version {html.escape(number)}. This port is for operators; carriers have another one."
-        " What each answer means is told in README.md, under “Look inside” and “The record”.</p>\n"
+        " What each answer means is told in README.md, under “Look inside”.</p>\n"
         f"<h2>To look at</h2>\n<dl>\n{chr(10).join(shown)}\n</dl>\n"
         f"<h2>For programs</h2>\n<dl>\n{chr(10).join(others)}\n</dl>\n</body>\n</html>\n"
     )
