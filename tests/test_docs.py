@@ -167,7 +167,6 @@ _NO_SETTINGS = {
     "late_replies",
     "odd_media_signatures",
     "phone_number_sid",
-    "taken_back",
 }
 """Fields of answers."""
 
