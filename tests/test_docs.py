@@ -239,3 +239,13 @@ def test_every_option_that_is_named_exists(text: str, capsys: pytest.CaptureFixt
 def test_every_setting_that_is_named_exists(text: str) -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`", text))
     assert named - set(Settings.model_fields) - _NO_SETTINGS == set()
+
+
+def test_every_line_of_the_log_that_is_quoted_is_in_the_code() -> None:
+    section = OPERATIONS.split("## When something is wrong")[1].split("\n## ")[0]
+    quoted = re.findall(r"^\| `([^`]+)`(?: in the log| at start)? \|", section, re.MULTILINE)
+    assert len(quoted) >= 7
+    code = "".join(
+        path.read_text(encoding="utf-8") for top in ("callflow", "carriers") for path in (ROOT / top).rglob("*.py")
+    )
+    assert [part for line in quoted for part in line.split(" … ") if part not in code] == []
