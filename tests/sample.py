@@ -19,5 +19,12 @@ class Sample:
     def __call__(self, cases: Iterable[Case], every: int) -> list[Case]:
         """Every n-th of these, others from day to day. All of them with --long."""
         found = list(cases)
-        today = datetime.datetime.now(datetime.UTC).date().toordinal()
-        return found if self._whole else found[today % every :: every]
+        return found if self._whole else found[_today() % every :: every]
+
+    def is_due(self, number: int, every: int) -> bool:
+        """Whether this is the day of the case with that number, one day of so many."""
+        return self._whole or (number + _today()) % every == 0
+
+
+def _today() -> int:
+    return datetime.datetime.now(datetime.UTC).date().toordinal()

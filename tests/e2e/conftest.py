@@ -1,17 +1,18 @@
 """The carriers over which a module's tests run: `CARRIERS = ("telnyx", "twilio")` at its top; Telnyx alone without.
 
-A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`.
+A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`. In a module that is about the
+model and not about carriers (`SAMPLED = True`) each test runs over the first of them every day, over the others on one
+day of three; over all with --long.
 """
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from tests.e2e import product
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "carrier(name): the only carrier that this test is about")
+from tests.sample import Sample
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,7 +20,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if carriers is None:
         return
     only = metafunc.definition.get_closest_marker("carrier")
-    metafunc.parametrize("carrier", only.args if only is not None else carriers, indirect=True)
+    if only is not None:
+        carriers = only.args
+    elif getattr(metafunc.module, "SAMPLED", False):
+        turn = zlib.crc32(metafunc.function.__name__.encode())
+        carriers = carriers if Sample(whole=metafunc.config.getoption("--long")).is_due(turn, 3) else carriers[:1]
+    metafunc.parametrize("carrier", carriers, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from tests.sample import Sample
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 WRITTEN = "Yes, until four."
 BROKEN = "We open at nine and then"

@@ -26,6 +26,7 @@ from tests.e2e.talk import FAST, Talk, noise, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 NEVER = 60_000
 WORDS = "I will come at nine."
 

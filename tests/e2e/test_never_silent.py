@@ -14,6 +14,7 @@ from tests.e2e.test_recovery import longest_silence
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 
 MOST_SILENCE = 3.0

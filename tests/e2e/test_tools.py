@@ -17,6 +17,7 @@ from tests.e2e.talk import FAST, Talk, goodbye, noise, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 SOURCE = '''
 import asyncio

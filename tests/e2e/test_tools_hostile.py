@@ -22,6 +22,7 @@ from tests.e2e.test_tools import ANSWER, answered, ask, model, settings
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 SOURCE = '''
 import asyncio

@@ -19,6 +19,7 @@ from tests.e2e.talk import FAST, goodbye, noise, saying, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 
 QUIET: dict[str, Any] = {**FAST, "no_input_seconds": 0, "patience_seconds": 30}
