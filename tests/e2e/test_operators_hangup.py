@@ -82,7 +82,7 @@ def test_the_caller_hears_a_goodbye_first(body: Any) -> None:
             answer = await hang_up(it, name, body)
             assert (answer.status, answer.json()) == (200, {"call": name, "when": "goodbye", "by": "operator"})
             await over(the, one.call)
-            assert CLIPS["goodbye"].audio in one.phone.heard_between(0.0, monotonic()), "the goodbye was not heard to its end"
+            assert CLIPS["goodbye"].audio in one.phone.heard_between(0.0, monotonic()), "not heard to its end"
             assert (cause(the), asked(the)) == ("operator", [("goodbye_requested", "operator")])
             assert len(the.actions("hangup")) == 1
             answer = await hang_up(it, name, body)
