@@ -148,7 +148,7 @@ class Call:
             leaving = self._handover.is_leaving
             if not leaving:
                 self._log.late(event, self.model.state)
-            if reply is not None:
+            if reply is not None and not reply.done():  # its sender may have given up
                 reply.set_result(self.carrier.reply(event, (), over=not leaving))
             return
         self._mailbox.put(event, reply)
