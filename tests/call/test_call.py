@@ -82,6 +82,19 @@ def test_a_carrier_that_answers_in_its_reply_has_answered() -> None:
     play(main)
 
 
+def test_a_webhook_whose_sender_gave_up_while_the_call_was_released_is_no_error() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            ended = the.call.request_reply(events.CallHangup(cause="normal_clearing"))
+            given_up = the.call.request_reply(events.CallAnswered())
+            given_up.cancel()
+            await ended
+            await asyncio.wait_for(the.running, 5)
+
+    play(main)
+
+
 def test_the_end_releases_everything_and_what_comes_later_is_only_written_down() -> None:
     async def main() -> None:
         before = asyncio.all_tasks()
