@@ -1,4 +1,4 @@
-"""`python -m callflow.mcp`: the record of the calls as an MCP server on standard input and output."""
+"""`python -m callflow.mcp`: the history of the calls as an MCP server on standard input and output."""
 
 from __future__ import annotations
 

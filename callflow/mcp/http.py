@@ -1,7 +1,8 @@
-"""The MCP server over HTTP, at `/mcp` of the operators' listener, behind its entrance.
+"""The MCP server over HTTP, at `/mcp` of the operators' listener, behind its checks of host, origin and token.
 
-It is loaded when it is first asked for, because it is large and most servers never are. Each request is complete in
-itself: there is no stream to be opened (GET) and no session to be ended (DELETE).
+It is loaded with the first request, because it is large and rarely used. Each request is complete in itself: there is
+no stream to open (GET) and no session to end (DELETE).
+Protocol: https://modelcontextprotocol.io/specification (Streamable HTTP)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _PARSE_ERROR: Final = -32700
 _LARGE: Final = 64 << 10
-"""Bytes; what is larger is read and written in another thread."""
+"""Bytes; larger bodies are read and written in another thread."""
 
 
 Send = Callable[[Any], Awaitable[None]]
@@ -33,11 +34,13 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 class McpEndpoint:
-    """ASGI, around the operators' app, behind their entrance: that brings a body in one message, and answers for
-    whatever is raised as AccessRefused here."""
+    """An ASGI app around the operators' app, which answers `/mcp` itself.
+
+    Its caller, the operators' entrance, passes each body as one message, and turns AccessRefused into an answer.
+    """
 
     def __init__(self, inner: Any, store: Callable[[], Awaitable[Store]]) -> None:
-        """`store`: as for `mcp_server.make_server`."""
+        """`store`: as for `callflow.mcp.server.make_server`."""
         self._inner, self._store = inner, store
         self._manager: Any = None
         self._opening: asyncio.Lock = asyncio.Lock()
@@ -54,13 +57,13 @@ class McpEndpoint:
         try:
             await _in_time(read, message["body"])
         except OutOfBounds as error:
-            told = {"code": _PARSE_ERROR, "message": f"The body cannot be read as JSON: {line(str(error))[:200]}."}
-            await _send(send, 400, [], json_of({"jsonrpc": "2.0", "id": None, "error": told}))
+            problem = {"code": _PARSE_ERROR, "message": f"The body cannot be read as JSON: {line(str(error))[:200]}."}
+            await _send(send, 400, [], json_of({"jsonrpc": "2.0", "id": None, "error": problem}))
             return
         await _send(send, *await self._ask(scope, message, receive))
 
     async def _ask(self, scope: Any, message: Any, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        """Status, headers and body of the answer. Raises AccessRefused."""
+        """Return status, headers and body of the answer. Raises AccessRefused."""
         waiting, body = [message], bytearray()
         start: dict[str, Any] = {"status": 0, "headers": []}
 
@@ -111,6 +114,7 @@ class McpEndpoint:
             self._manager = manager
 
     async def close(self) -> None:
+        """Stop the server, if it was loaded."""
         self._closing.set()
         if self._running is not None:
             with suppress(Exception):
@@ -118,7 +122,7 @@ class McpEndpoint:
 
 
 def _check(scope: Any) -> None:
-    """Raises AccessRefused for what is no request of the kind that is served here."""
+    """Check method, query and content type. Raises AccessRefused."""
     if scope["method"] != "POST":
         sentence = f"{line(scope['method'])[:20]} is not possible here, but POST: there is no stream and no session."
         raise AccessRefused(405, sentence, {"Allow": "POST"})

@@ -1,5 +1,9 @@
-"""The record of the calls for language models: an MCP server with the tools and resources of an earlier system, by
-their names, and two tools more. It reads and changes nothing.
+"""An MCP server with which language models read the history of the calls. It changes nothing.
+
+Its tools and resources have the names and arguments of an earlier system; two tools are new. It is built on the
+low-level server of the package `mcp`: the high-level one adds titles to the schemas, words errors in its own way, and
+announces prompts that do not exist.
+Protocol: https://modelcontextprotocol.io/specification
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from callflow.journal.timeline import lines, local
 log = logging.getLogger(__name__)
 
 NAME: Final = "twilio-conversations"
-"""What its clients' configurations have called it since that earlier system."""
+"""The name in the configurations of its clients since that earlier system."""
 VERSION: Final = "1.0.0"
 _LIMIT: Final = 50
 _RESOURCES: Final = 100
@@ -41,7 +45,7 @@ Tool = Callable[[Store, Arguments], Awaitable[Any]]
 
 
 def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
-    """`open_store` raises ToolError or BadQuery where there is no record to be read."""
+    """Make the server. `open_store` raises McpToolError or BadQuery when there is no history to read."""
 
     async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[tool for tool, _ in _TOOLS.values()])
@@ -109,7 +113,7 @@ def _result(text: str, note: str = "", *, is_error: bool = False) -> types.CallT
 
 
 class _Nothing(list[Any]):
-    """Nothing was found, and what is to be said about that beside the empty list."""
+    """An empty list of results, and a note that explains how the query was read."""
 
     note = ""
 
@@ -133,7 +137,7 @@ def _resource(row: Mapping[str, Any]) -> types.Resource:
     )
 
 
-# What the arguments are
+# Arguments
 
 
 def _text(arguments: Arguments, name: str, *, needed: bool = False) -> str:
@@ -154,7 +158,7 @@ def _limit(arguments: Arguments) -> int:
     return int(min(max(value, 1), MOST))
 
 
-# The tools
+# Tools
 
 
 async def _conversations(store: Store, arguments: Arguments) -> Any:

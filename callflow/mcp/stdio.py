@@ -1,10 +1,11 @@
-"""What `python -m callflow.mcp` starts: the record of the calls as an MCP server on standard input and output.
+"""What `python -m callflow.mcp` runs: the history of the calls as an MCP server on standard input and output.
 
-Clients start it anywhere. Where a record or the settings of Callflow lie, settings are read as the server reads them
-that is started there; elsewhere a `.env` is another program's, and only what lies beside `server.py` is read.
+Clients start it in any folder. In a folder with Callflow's settings or database, settings are read from there, as by a
+server that is started there. In any other folder a `.env` belongs to another program: only the files beside
+`server.py` are read.
 
-The database is only read: nothing in it is changed and nothing is made beside it, also where it is of an earlier system
-or version.
+The database is opened to be read only: nothing in it is changed and no file is made beside it, also when it is of an
+earlier system or version.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from callflow.runtime import interruptible
 
 
 class Reader:
-    """Opens the record when it is first asked for, and looks at it before each question: it may come into being later
-    than this process, or be brought up to date by a server."""
+    """Opens the database when it is first needed, and checks it before each query: it may be made, or migrated by a
+    server, while this process runs."""
 
     def __init__(self, url: URL, country: str) -> None:
         self._store = Store(Database(url, read_only=True), country=country)
 
     async def store(self) -> Store:
-        """Raises ToolError."""
+        """Return the store. Raises McpToolError when the database cannot be used."""
         try:
             await self._store.database.check()
         except DatabaseError as error:
@@ -52,19 +53,19 @@ class Reader:
 
 
 def home() -> Path:
-    """Where Callflow is set up."""
+    """Return the folder with Callflow's settings and database: the present one, or that of `server.py`."""
     here = Path.cwd()
     set_up = any((here / name).exists() for name in ("settings.toml", "data/callflow.db"))
     return here if set_up else HOME
 
 
 def settings_of(folder: Path) -> Settings:
-    """As the server reads them that is started in that folder. Raises SettingsError."""
+    """Read the settings as a server that is started in this folder. Raises SettingsError."""
     return load() if folder == Path.cwd() else load(toml=folder / "settings.toml", env_file=folder / ".env")
 
 
 def record_url(folder: Path) -> URL:
-    """Raises SettingsError, DatabaseError."""
+    """Return the address of the database. Raises SettingsError, DatabaseError."""
     settings = settings_of(folder)
     url = url_of(settings.database_url, settings.data_dir)
     if url.get_backend_name() == "sqlite":
@@ -76,6 +77,7 @@ def record_url(folder: Path) -> URL:
 
 
 async def serve(url: URL, country: str) -> None:
+    """Serve one client until its input ends. `country`: of telephone numbers without a country code, as "DE"."""
     reader = Reader(url, country)
     server = make_server(reader.store)
     print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
@@ -87,6 +89,7 @@ async def serve(url: URL, country: str) -> None:
 
 
 def main() -> int:
+    """Run the command. Returns its exit code: 2 when the settings or the database cannot be used."""
     handler = logging.StreamHandler(sys.stderr)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     folder = home()
