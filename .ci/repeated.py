@@ -1,7 +1,7 @@
 """Keeps tests/repeated.txt, the list of tests that failed beside others and passed alone.
 
-    .ci/repeated.py check           fails when a test stands there twice
-    .ci/repeated.py note FAILED     adds the tests of pytest's cache file FAILED, with today's date; then checks
+.ci/repeated.py check           fails when a test stands there twice
+.ci/repeated.py note FAILED     adds the tests of pytest's cache file FAILED, with today's date; then checks
 """
 
 from __future__ import annotations
