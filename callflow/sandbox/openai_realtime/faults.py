@@ -62,7 +62,7 @@ class Faults:
     rate_limit_next: int = 0
     """The next n responses fail with `inference_rate_limit_exceeded`, seen only in `response.done`."""
     fatal_error: str = ""
-    """Code (insufficient_quota, invalid_api_key, …): the first response brings this `error`, then the socket closes."""
+    """Code (insufficient_quota, invalid_api_key, …): the first response gets this `error`, then the socket closes."""
     skip_response_created: int = 0
     """The next n responses come without `response.created` (seen around interruptions)."""
     messages_per_response: int = 1

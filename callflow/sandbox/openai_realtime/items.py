@@ -22,6 +22,7 @@ class Item:
 
     @property
     def id(self) -> str:
+        """The item's id, unique in its session."""
         return str(self.data["id"])
 
     @property

@@ -57,7 +57,7 @@ class Session(SessionState):
         self.responses: list[Response] = []
         """All that were ever created, in order."""
         self.violations: list[str] = []
-        """Everything that the client did and was refused for, as "event type: message"."""
+        """Every refusal of what the client sent, as "event type: message"."""
         self.tool_outputs: dict[str, list[str]] = {}
         """What the client answered to each tool call, in order."""
         self.caller = CallerAudio(

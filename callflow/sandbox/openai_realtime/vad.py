@@ -102,7 +102,7 @@ class Vad:
 
     def _frame(self, energy: float) -> Speech | None:
         self._clock_ms += FRAME_MS
-        # 0.925 % a frame are 2 dB/s; the first pause between words brings the floor down again.
+        # 0.925 % a frame are 2 dB/s; the floor is lowered at the first pause between words.
         self._floor = max(_energy_at(-75.0), min(energy, self._floor * 1.00925, self._level * 4))
         loud_above = max(self._level, self._floor * 8)
         if not self.speaking:

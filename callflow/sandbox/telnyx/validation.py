@@ -31,7 +31,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def check(command: str, body: Mapping[str, Any]) -> None:
-    """Raises ApiError (422) for the first thing in the body that the command does not allow."""
+    """Check a request body. Raises ApiError (422) for the first thing that the command does not allow."""
     specs = COMMANDS[command]
     for name, spec in specs.items():
         if spec.startswith("!") and body.get(name) in (None, ""):
@@ -91,6 +91,7 @@ def _check_numbers(name: str, value: str | list[Any]) -> None:
 
 
 def is_base64(text: str) -> bool:
+    """Whether a text is valid base64 with its padding."""
     try:
         base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):

@@ -30,7 +30,7 @@ TEXTS: Final = MappingProxyType(_texts())
 
 @cache
 def load(name: str) -> bytes:
-    """The µ-law bytes of a recording, by its name in `TEXTS`. Raises KeyError for an unknown name."""
+    """Return the µ-law bytes of a recording, by its name in `TEXTS`. Raises KeyError for an unknown name."""
     if name not in TEXTS:
         raise KeyError(f"no recording {name!r}; there are {', '.join(sorted(TEXTS))}")
     speaker, _, line = name.partition("/")
