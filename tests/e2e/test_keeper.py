@@ -87,13 +87,13 @@ def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
 
     async def main() -> None:
         async with product() as the:
-            carrier = mock.Mock(find=mock.AsyncMock(side_effect=answers))
+            carrier = mock.Mock(call_status=mock.AsyncMock(side_effect=answers))
             call: Any = SimpleNamespace(
                 id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
                 began=time.time() - age, take_back=mock.Mock(),
             )  # fmt: skip
             await the.app.recovery._ask_about(call)
             call.take_back.assert_called_once_with(found)
-            assert carrier.find.await_count == len(answers)
+            assert carrier.call_status.await_count == len(answers)
 
     run(main())
