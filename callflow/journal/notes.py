@@ -213,12 +213,11 @@ class Heard(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut(Part):
-    """One turn of the agent's that was cut."""
+    """One turn of the agent's that was cut: how much of its audio was heard, of how much that the engine had sent."""
 
     item: str
     heard_ms: int = 0
     received_ms: int = 0
-    """Milliseconds of its audio that came from the engine."""
     heard_text: str = field(default="", metadata=PRIVATE)
     unheard_text: str = field(default="", metadata=PRIVATE)
 
@@ -438,13 +437,10 @@ def read(written: Mapping[str, Any]) -> Note | UnknownNote:
     An `UnknownNote` where this version does not know the kind, or where a field cannot be what it says. Never raises.
     """
     name = aliases.event_name(written.get("event"))
-    fields = {key: value for key, value in written.items() if key != "event"}
-    if not isinstance(name, str):
-        return UnknownNote(str(name)[:100], fields, f"its name is {type(name).__name__}")
-    kind = KINDS.get(name)
-    if kind is None:
-        return UnknownNote(name, fields)
-    try:
-        return read_as(kind, written)
-    except ValueError as error:
-        return UnknownNote(name, fields, str(error))
+    problem = "" if isinstance(name, str) else f"its name is {type(name).__name__}"
+    if not problem and name in KINDS:
+        try:
+            return read_as(KINDS[name], written)
+        except ValueError as error:
+            problem = str(error)
+    return UnknownNote(str(name)[:100], {key: value for key, value in written.items() if key != "event"}, problem)
