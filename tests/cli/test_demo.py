@@ -111,7 +111,7 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
 def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path, some: Sample) -> None:
     """About 45 s: told in real time, side by side. Here a sample; test_picture.py plays those that README names."""
     options = ("--carrier", carrier)
-    chosen = some(SCENARIOS, 2 if carrier == "telnyx" else 3)
+    chosen = some(SCENARIOS, 3 if carrier == "telnyx" else 6)
     plays = {name: start(tmp_path, "--scenario", name, "--out", f"{name}.wav", *options) for name in chosen}
     try:
         told = {name: (*play.communicate(timeout=120), play.returncode) for name, play in plays.items()}

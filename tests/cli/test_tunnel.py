@@ -23,6 +23,7 @@ from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.process import SERVER, Process, serving
 from tests.e2e.product import run, until
+from tests.sample import Sample
 
 
 NGROK: Final = '''#!{python}
@@ -230,17 +231,17 @@ def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line_without_the_token(
     run(main())
 
 
-@pytest.mark.parametrize("token", ["", "2Zq9ngrokToken0123456789_abc"])
 @pytest.mark.parametrize(
     ("plays", "told"), [("offline", "reaches the internet"), ("limited", "ngrok.com/docs/errors/err_ngrok_108")]
 )
 def test_the_token_is_not_blamed_for_the_network_nor_for_a_limit(
-    tmp_path: Path, plays: str, told: str, token: str
+    tmp_path: Path, plays: str, told: str, some: Sample
 ) -> None:
     program(tmp_path, "ngrok", NGROK)
-    said = refusal(tmp_path, NGROK_PLAYS=plays, NGROK_AUTH_TOKEN=token)
-    assert told in said
-    assert "NGROK_AUTH_TOKEN" not in said
+    for token in some(("", "2Zq9ngrokToken0123456789_abc"), 2):
+        said = refusal(tmp_path, NGROK_PLAYS=plays, NGROK_AUTH_TOKEN=token)
+        assert told in said
+        assert "NGROK_AUTH_TOKEN" not in said
 
 
 @pytest.mark.parametrize(

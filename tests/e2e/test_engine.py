@@ -22,6 +22,7 @@ from tests.e2e.talk import FAST, Talk, goodbye, noise, saying, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 
 SORRY = clips.load("en")["sorry"].audio

@@ -27,6 +27,7 @@ from tests.e2e.test_survival import office
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 GOODBYE_MS = 400
 CLIPS = {name: Clip(name, f"The {name} clip.", tone(GOODBYE_MS, 900.0)) for name in ("sorry", "goodbye", "busy")}
 CLIPS["one-moment"] = Clip("one-moment", "One moment.", tone(100, 1100.0))

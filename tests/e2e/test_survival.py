@@ -32,6 +32,7 @@ from tests.sample import Sample
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 SENTENCE = "Good morning, this is the office of the harbour master, and I am glad that you call."
 QUICK: dict[str, object] = {
