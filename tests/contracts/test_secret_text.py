@@ -104,6 +104,7 @@ def test_what_people_mistype_is_not(text: str) -> None:
     assert not secret_text.may_be_secret(text)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["KEY.", "sk-", "a" * 32 + ".9", "0", "https", "=+/-", "KEYKEY ", "://"])
 def test_looking_for_secrets_takes_time_in_proportion_to_the_text(text: str) -> None:
     def seconds(size: int) -> float:
