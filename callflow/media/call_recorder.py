@@ -1,4 +1,4 @@
-"""A call on disk: stereo WAV, the caller left, and right what the caller heard, at the moment when it was heard.
+"""Records a call as a stereo WAV file: the caller on the left, and on the right what the caller heard, when they did.
 
 `Tape` is pure: it is given audio and times, and returns what is complete. `CallRecorder` writes that to disk once a
 second, in another thread; its file is valid after every second, even if the process dies. A failure here ends the
@@ -32,7 +32,7 @@ _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 class Tape:
-    """µ-law in; interleaved 16-bit samples out. Times are seconds of one monotonic clock."""
+    """The part of a recording that is not on disk yet. Audio is µ-law; times are seconds of one monotonic clock."""
 
     def __init__(self, began: float) -> None:
         self._began = began
@@ -43,7 +43,7 @@ class Tape:
         self._next = 0
 
     def caller(self, audio: bytes, now: float) -> None:
-        """The next of the caller's frames has come."""
+        """Add the next frame of the caller's, which came at `now`."""
         here = max(self._at(now) - len(audio), 0)
         if here - self._next > _JUMP_SECONDS * _RATE:
             self._next = here
@@ -51,16 +51,16 @@ class Tape:
         self._next += len(audio)
 
     def agent(self, audio: bytes, at: float) -> None:
-        """The caller will hear this, from then on."""
+        """Add audio that the caller hears from `at` on."""
         self._agent.append((self._at(at), audio))
 
     def cut(self, at: float) -> None:
-        """Nothing of the agent's is heard after that."""
+        """Remove the agent's audio after `at`: it was interrupted, and not heard."""
         end = self._at(at)
         self._agent = [(place, audio[: end - place]) for place, audio in self._agent if place < end]
 
     def take(self, until: float) -> tuple[bytes, bytes]:
-        """Both channels up to that time, of the same length."""
+        """Take out and return both channels up to that time, of the same length."""
         end = max(self._at(until), self._taken)
         left, self._caller = self._lay_out(self._caller, end)
         right, self._agent = self._lay_out(self._agent, end)
@@ -85,7 +85,7 @@ class Tape:
 
 
 def interleaved(left: bytes, right: bytes) -> bytes:
-    """µ-law of two channels as 16-bit stereo."""
+    """Return the µ-law of two channels of the same length as 16-bit little-endian stereo."""
     both = array("h", bytes(4 * len(left)))
     for channel, audio in enumerate((left, right)):
         samples = array("h")
@@ -95,7 +95,7 @@ def interleaved(left: bytes, right: bytes) -> bytes:
 
 
 def header(samples: int) -> bytes:
-    """Of a RIFF file with so many stereo samples."""
+    """Return the 44-byte header of a WAV file with so many 16-bit stereo samples at 8 kHz."""
     size = samples * 4
     return _HEADER.pack(
         b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 2, _RATE, _RATE * 4, 4, 16, b"data", size
@@ -103,7 +103,10 @@ def header(samples: int) -> bytes:
 
 
 class CallRecorder:
+    """The recording of one call: written to disk once a second, in another thread."""
+
     def __init__(self, path: Path, clock: Callable[[], float], failed: Callable[[str], Any]) -> None:
+        """`failed`: called once, with the reason, if the file cannot be written; the recording has ended then."""
         self.path, self._clock, self._failed = path, clock, failed
         self._tape: Tape | None = Tape(clock())
         self._samples = 0
@@ -112,19 +115,22 @@ class CallRecorder:
         self._writing: asyncio.Task[None] | None = None
 
     def caller(self, audio: bytes) -> None:
+        """Record a frame of the caller's, which came now."""
         if self._tape is not None:
             self._tape.caller(audio, self._clock())
 
     def agent(self, audio: bytes, at: float) -> None:
+        """Record audio that the caller hears from `at` on."""
         if self._tape is not None:
             self._tape.agent(audio, at)
 
     def cut(self, at: float) -> None:
+        """Remove the agent's audio after `at`, because it was interrupted."""
         if self._tape is not None:
             self._tape.cut(at)
 
     async def close(self) -> None:
-        """With the last sound."""
+        """Write the rest, and end the recording."""
         self._timer.cancel()
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)
@@ -135,7 +141,7 @@ class CallRecorder:
     def _tick(self) -> None:
         if self._tape is None:
             return
-        if self._writing is None or self._writing.done():  # else the disk is slow, and the tape grows a little
+        if self._writing is None or self._writing.done():  # else the disk is slow, and more waits in memory
             self._writing = self._loop.create_task(self._write(self._clock() - _BEHIND_SECONDS), name="recording")
         self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
 

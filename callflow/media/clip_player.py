@@ -1,4 +1,4 @@
-"""Our own recorded sentences, on their way to the caller through the same playout as the agent's speech."""
+"""Clips: recorded sentences of the product, played through the same playout as the agent's speech."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _PREFIX: Final = "clip:"
 
 
 def is_clip(item: str) -> bool:
-    """Whether a stretch in the playout is a clip of ours, and nothing that the engine said."""
+    """Tell whether an item in the playout is a clip, and not speech of the engine's."""
     return item.startswith(_PREFIX)
 
 
 class ClipPlayer:
+    """Puts clips into the playout of one call, and knows which of them ends the call."""
+
     def __init__(self, clips: Mapping[str, Clip], playout: Playout) -> None:
         """`clips`: by name, in the language of the call."""
         self._clips, self._playout = clips, playout
@@ -26,21 +28,21 @@ class ClipPlayer:
         self._last = ""
 
     def clip(self, *names: str) -> Clip | None:
-        """The first of these that there is."""
+        """Return the first of these clips that exists; None if none does."""
         return next((self._clips[name] for name in names if name in self._clips), None)
 
     def put_last(self, clip: Clip, name: str) -> None:
-        """Queue the sentence that ends the call."""
+        """Queue the clip that ends the call, under the name by which `ended_by` tells it."""
         self._last = name
         self._put(clip, name)
 
     def put_filler(self, clip: Clip) -> None:
-        """Queue a sentence in the agent's stead, behind what is being said."""
+        """Queue a clip that fills a silence, behind what is being said."""
         self._fillers += 1
         self._put(clip, f"{clip.name}:{self._fillers}")
 
     def ended_by(self, item: str) -> str:
-        """The name of the sentence that ends the call, if `item` is that one; "": it is not."""
+        """Return the name of the clip that ends the call if `item` is that clip; else ""."""
         return self._last if self._last and item == f"{_PREFIX}{self._last}" else ""
 
     def _put(self, clip: Clip, item: str) -> None:

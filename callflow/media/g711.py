@@ -19,6 +19,7 @@ FRAME_BYTES: Final = BYTES_PER_MS * FRAME_MS
 ULAW_SILENCE: Final = 0xFF
 """µ-law for a sample of zero: what a silent line carries."""
 ALAW_SILENCE: Final = 0xD5
+"""The same in A-law."""
 
 
 def _decode_ulaw(code: int) -> int:
@@ -82,29 +83,33 @@ def _alaw_codes() -> bytes:
 
 
 def ulaw_to_alaw(audio: bytes) -> bytes:
+    """Transcode µ-law to A-law."""
     return audio.translate(_ULAW_TO_ALAW)
 
 
 def alaw_to_ulaw(audio: bytes) -> bytes:
+    """Transcode A-law to µ-law."""
     return audio.translate(_ALAW_TO_ULAW)
 
 
 def ulaw_to_pcm16(audio: bytes) -> bytes:
+    """Decode µ-law."""
     return _little_endian(array("h", map(ULAW_TO_LINEAR.__getitem__, audio)))
 
 
 def alaw_to_pcm16(audio: bytes) -> bytes:
+    """Decode A-law."""
     return _little_endian(array("h", map(ALAW_TO_LINEAR.__getitem__, audio)))
 
 
 def pcm16_to_ulaw(pcm: bytes) -> bytes:
-    """Raises ValueError when `pcm` holds half a sample."""
+    """Encode as µ-law. Raises ValueError when `pcm` holds half a sample."""
     codes = _ulaw_codes()
     return bytes(codes[(sample >> 2) & 0x3FFF] for sample in _samples(pcm))
 
 
 def pcm16_to_alaw(pcm: bytes) -> bytes:
-    """Raises ValueError when `pcm` holds half a sample."""
+    """Encode as A-law. Raises ValueError when `pcm` holds half a sample."""
     codes = _alaw_codes()
     return bytes(codes[(sample >> 3) & 0x1FFF] for sample in _samples(pcm))
 

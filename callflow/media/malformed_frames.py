@@ -1,4 +1,4 @@
-"""Frames of a media stream that are not as they should be: read as far as possible, and told by their shape. Pure."""
+"""Media frames that break the rules: decoded as far as possible, and described for the log by their shape. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_DEPTH: Final = 3
 
 
 def loosely_decoded(payload: str) -> bytes | None:
-    """Base64 without its padding, with line breaks, or in the alphabet of URLs. None: it is none."""
+    """Decode base64 without padding, with line breaks, or in the URL-safe alphabet. Returns None for anything else."""
     plain = payload.translate(_BLANKS).rstrip("=")
     try:
         return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
@@ -24,7 +24,7 @@ def loosely_decoded(payload: str) -> bytes | None:
 
 
 def shape_of(message: str | bytes) -> str:
-    """What a frame looks like: names and kinds, and nothing that anybody said."""
+    """Describe a frame by its names and types, without any value, so that it can be logged."""
     if not isinstance(message, str):
         return f"{len(message)} bytes"
     if len(message) > _MOST_READ:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaConfig:
-    """Named like the settings, which say what each of these means; times are in ms or seconds, as their names end."""
+    """The settings of one call's media, under their names; see docs/settings.md. The unit is the end of the name."""
 
     carrier_lead_ms: int
     mark_every_ms: int

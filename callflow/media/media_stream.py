@@ -1,7 +1,7 @@
 """One media socket: its reader, its one writer, its protocol, and the order of its frames.
 
-The relay decides what the audio means; here a carrier's socket is turned into ordered µ-law for the engine, and what
-the relay sends into frames. A socket that breaks the rules is closed with a reason; garbage ends nothing but itself.
+It turns the frames of a carrier's socket into ordered µ-law for the relay, and what the relay sends into frames. A
+stream that cannot be used is closed with a reason; a single frame that cannot be read is counted and dropped.
 """
 
 from __future__ import annotations
@@ -42,23 +42,28 @@ _READABLE: Final = ("PCMU", "PCMA")
 
 
 class StreamOwner(Protocol):
-    """Whoever a stream belongs to: told of everything, and of audio through one call a frame."""
+    """What a media stream reports to: the relay of its call. All methods are called on the event loop."""
 
     call: str
     counts: Counter[str]
 
     def append(self, payload: str, audio: bytes) -> None:
-        """A frame of the caller's: base64 of µ-law, and the same decoded."""
+        """Take a frame of the caller's: base64 of µ-law, and the same decoded."""
 
-    def is_ours(self, start: StreamStarted) -> bool: ...
+    def is_ours(self, start: StreamStarted) -> bool:
+        """Tell whether the stream belongs to this call."""
 
-    def started(self, stream: str, encoding: str) -> None: ...
+    def started(self, stream: str, encoding: str) -> None:
+        """Learn that the stream has started: the carrier's id of it, and `PCMU` or `PCMA`."""
 
-    def refused(self, reason: str) -> None: ...
+    def refused(self, reason: str) -> None:
+        """Learn that the stream is closed because its audio cannot be read."""
 
-    def marked(self, name: str) -> None: ...
+    def marked(self, name: str) -> None:
+        """Learn that a mark came back."""
 
-    def digit(self, digit: str) -> None: ...
+    def digit(self, digit: str) -> None:
+        """Learn that the caller has pressed a key."""
 
 
 class MediaStream:
@@ -75,14 +80,14 @@ class MediaStream:
         self._writer = SocketWriter(socket.send, self._end, seconds=config.write_seconds)
         self._over: asyncio.Future[str] = self._loop.create_future()
         self.gone = asyncio.Event()
-        """Set by whoever ran it."""
+        """Set by the relay when the stream has ended and the relay has let go of it."""
         self._timers = Timers()
         self._alaw = False
         self.started = False
         self._shows = log.isEnabledFor(logging.DEBUG)
 
     async def run(self) -> str:
-        """Why it ended."""
+        """Read and write until the stream ends. Returns the reason."""
         reading = asyncio.create_task(self._read(), name="media-in")
         writing = asyncio.create_task(self._writer.run(), name="media-out")
         try:
@@ -95,30 +100,35 @@ class MediaStream:
             await self._close_socket(1000, "")
 
     def await_start(self) -> None:
+        """Close the stream if its `start` frame does not come within `start_frame_seconds`."""
         if not self.started and not self._timers.is_running("start"):
             seconds = self._config.start_frame_seconds
             self._timers.start("start", seconds, self._refuse, f"no start frame within {seconds:g} s")
 
     async def close(self, code: int, reason: str) -> None:
+        """Close the socket with a WebSocket close code (RFC 6455, section 7.4), and end the stream."""
         await self._close_socket(code, reason)
         self._end(reason)
 
     async def end(self, reason: str) -> None:
-        """Returns when whoever ran it has told its end."""
+        """End the stream, and wait until the relay has let go of it."""
         self._end(reason)
         await self.gone.wait()
 
     def send_audio(self, audio: bytes) -> None:
+        """Queue µ-law audio for the carrier, a multiple of 20 ms."""
         payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
         self._writer.put(self._protocol.audio(payload), len(audio))
         self._counts["bytes_out"] += len(audio)
 
     def send_mark(self, name: str) -> None:
+        """Queue a mark: the carrier returns it when the audio before it was played."""
         if self._shows:
             log.debug("call %s: media out: mark %s", self._relay.call, name)
         self._writer.put(self._protocol.mark(name))
 
     def clear(self) -> None:
+        """Queue a `clear`: the carrier throws away the audio that it holds."""
         if self.started:
             if self._shows:
                 log.debug("call %s: media out: clear", self._relay.call)
@@ -166,13 +176,13 @@ class MediaStream:
             self._relay.append(payload, audio)
 
     def _unreadable(self, what: str) -> None:
-        """Counted; and the first one of a call is told, without what it holds."""
+        """Count a frame that cannot be read, and log the first one of a call, without its content."""
         self._counts["malformed_frames"] += 1
         if self._counts["malformed_frames"] == 1:
             log.warning("call %s: a frame of its media cannot be read: %s (others are counted)", self._relay.call, what)
 
     def _hold(self, *, moved: bool) -> None:
-        """Each missing frame is given its own time to come: what was waited for before has come, or was given up."""
+        """Start a timer for the frame that is missing. Each missing frame gets the full time."""
         if moved or not self._reorder.holding:
             self._timers.stop("holding")
         if self._reorder.holding and not self._timers.is_running("holding"):
@@ -184,7 +194,7 @@ class MediaStream:
             self._pass_on(payload)
 
     def _other(self, frame: Frame) -> None:
-        if self._shows and not isinstance(frame, IgnoredFrame):  # those may be our own voice, frame by frame
+        if self._shows and not isinstance(frame, IgnoredFrame):  # they may be the outbound track, 50 times a second
             log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
         match frame:
             case MarkReceived(name=name):
@@ -226,7 +236,7 @@ class MediaStream:
         self._relay.started(start.stream, start.encoding)
 
     def _refuse(self, reason: str) -> None:
-        """It is we who close it."""
+        """End the stream from this side, and log why."""
         if not self._over.done():
             log.warning("call %s: its media socket is closed here: %s", self._relay.call, reason)
         self._end(reason)
@@ -244,7 +254,7 @@ class MediaStream:
 
 
 def _in_words(frame: Frame) -> str:
-    """For the log: no keys that were pressed, and no secret."""
+    """Describe a frame for the log, without digits and secrets."""
     match frame:
         case StreamStarted(stream=stream, call=call, encoding=encoding):
             return f"start, stream {stream[:80]}, call {call[:80]}, {encoding[:40]}"

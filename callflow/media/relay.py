@@ -1,8 +1,8 @@
 """The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
 
-From the caller: media socket -> protocol -> listener, base64 untouched. To the caller: speech of the engine -> playout
--> protocol -> media socket. The relay owns one call's media socket at a time, and its playout. It knows bytes and not
-turns: it reports to one `MediaListener`, and does what it is told within the same tick of the loop.
+From the caller: media socket -> protocol -> listener, base64 untouched. To the caller: the engine's speech -> playout
+-> protocol -> media socket. The relay owns the playout and one media socket at a time. It knows bytes and not turns: it
+reports to one `MediaListener`, and does what that asks for within the same tick of the event loop.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _MARK_SECONDS: Final = 1.0
-"""How late the mark of an end may be before the clock is believed instead."""
+"""How late a last mark may be, in seconds, before the audio counts as played without it."""
 _BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
 _PROGRESS_SECONDS: Final = 0.5
 """How often the listener is told how far the caller is in what the agent says."""
@@ -46,41 +46,43 @@ class MediaListener(Protocol):
     """
 
     def caller_payload(self, payload: str) -> None:
-        """Audio of the caller's for the engine: base64 of µ-law, one frame or several joined."""
+        """Take audio of the caller's for the engine: base64 of µ-law, one frame or several joined."""
 
     def caller_frame(self, audio: bytes) -> None:
-        """The same frame as µ-law bytes, for whatever listens beside the engine."""
+        """Take the same frame as µ-law bytes, for the speech detector."""
 
     def stream_started(self, now: float) -> None:
-        """The caller can hear us from now on."""
+        """Learn that the caller can hear us from now on."""
 
     def stream_paused(self) -> None:
-        """Nobody can, until another stream starts."""
+        """Learn that the stream has ended: the caller hears nothing until another one starts."""
 
     def agent_silenced(self) -> None:
-        """The agent has had its last word: a clip of ours ends the call, or the call is over."""
+        """Learn that no more of the agent's speech is played: a clip ends the call, or the call is over."""
 
     def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
-        """Audio is on its way to the carrier; at `until` the caller will have heard all that was sent."""
+        """Learn that audio was sent to the carrier; at `until` the caller will have heard all of it."""
 
     def began_to_be_heard(self, item: str, at: float) -> None:
-        """The first audio of an item of the engine's came out of the caller's telephone."""
+        """Learn when the caller began to hear an item of the engine's."""
 
     def hearing(self, cut: Cut) -> None:
-        """How far the caller is in what is being played, twice a second."""
+        """Learn how far the caller is in what is being played; called at most twice a second."""
 
     def heard(self, key: Key, ms: int) -> None:
-        """The caller has heard the whole of a stretch of speech."""
+        """Learn that the caller has heard a stretch of speech in full: `ms` of audio."""
 
     def played_out(self) -> None:
-        """Everything that was sent has been heard."""
+        """Learn that everything that was sent has been heard."""
 
     def cut_off(self, cuts: Sequence[Cut]) -> None:
-        """What was being played was cut, and not by the caller: its stream is lost, or a clip ends the call. Without
-        cuts: none of it was the engine's."""
+        """Learn what was cut, and not by the caller: the stream was lost, or a clip ends the call. `cuts` is empty if
+        only clips were cut."""
 
 
 class Relay:
+    """The audio of one call, in both directions: its media socket, one at a time, and its playout."""
+
     def __init__(
         self,
         *,
@@ -91,8 +93,8 @@ class Relay:
         post: Callable[[Event], None],
         note: Callable[[Note], None],
     ) -> None:
-        """`ids`: the carrier's of this call, as they are now. `post`: an event for the call's machine. `note`: an entry
-        for its journal."""
+        """`ids`: returns the carrier's ids of this call. `clips`: by name, in the language of the call. `post`: takes
+        an event for the call's machine. `note`: takes an entry for its journal."""
         self.call, self._ids, self._config = call, ids, config
         self._post, self._note = post, note
         self._loop = asyncio.get_running_loop()
@@ -102,7 +104,7 @@ class Relay:
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
         self.caller_speaks = False
-        """As the listener has said."""
+        """The listener has said so: it sets and clears this."""
         self.silence_filler = SilenceFiller(lambda: self.caller_speaks and self.is_flowing, self._pass_on)
         self.frame_batcher = (
             FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
@@ -114,7 +116,7 @@ class Relay:
         self._timers = Timers()
         self._answered = False
         self.is_silenced = False
-        """The agent has had its last word: nothing more of it is played."""
+        """The agent has finished for good: no more of its speech is played."""
         self._unplayed = False
         self.answered_at: float | None = None
         self._progress_at = 0.0
@@ -123,17 +125,17 @@ class Relay:
 
     @property
     def is_attended(self) -> bool:
-        """There is a media socket, whether it has begun or not."""
+        """Whether there is a media socket, even if its stream has not started."""
         return self._stream is not None
 
     @property
     def is_flowing(self) -> bool:
-        """The caller's audio flows, and ours would be heard."""
+        """Whether the stream has started: the caller's audio arrives, and ours would be heard."""
         return self._stream is not None and self._stream.started
 
     async def attend(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
-        """Serve one media socket until it ends or `close`; it is lent for that long."""
-        if self._stream is not None:  # it was lost, and nobody has noticed yet
+        """Serve one media socket until it ends or `close` is called."""
+        if self._stream is not None:  # it was lost, and that has not been noticed yet
             await self._stream.end("another stream took its place")
         stream = MediaStream(self, socket, protocol, secret, self._config)
         self._stream = stream
@@ -149,12 +151,12 @@ class Relay:
                 self.listener.stream_paused()
             stream.gone.set()
         if stream.started and self.playout.is_unplayed(self._clock()):
-            # What the socket held is gone with it: the engine must not believe that it was heard.
+            # The unplayed audio is lost with the socket: the engine must not believe that it was heard.
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
 
     def answered(self) -> None:
-        """The call is up: from now on an open socket must send its `start`."""
+        """Note that the call was answered: from now on an open socket must send its `start` frame in time."""
         if not self._answered:
             self._answered = True
             self.answered_at = self._clock()
@@ -173,10 +175,10 @@ class Relay:
         if self.recorder is not None:
             await self.recorder.close()
 
-    # From the caller: told by the media stream
+    # From the caller: called by the media stream
 
     def append(self, payload: str, audio: bytes) -> None:
-        """One frame of the caller's: base64 of µ-law, and the same decoded."""
+        """Pass on one frame of the caller's: base64 of µ-law, and the same decoded. Called 50 times a second."""
         self.silence_filler.frame()
         self._pass_on(payload, audio)
 
@@ -195,7 +197,7 @@ class Relay:
             self.listener.caller_payload(payload)
 
     def started(self, stream: str, encoding: str) -> None:
-        """The carrier's `start` frame has come: audio flows both ways."""
+        """Note that the carrier's `start` frame has come: audio flows both ways."""
         self._answered = True
         now = self._clock()
         self.answered_at = self.answered_at or now
@@ -205,20 +207,20 @@ class Relay:
             self.listener.stream_started(now)
 
     def is_ours(self, start: StreamStarted) -> bool:
-        """Whether a stream that begins belongs to this call, as far as its carrier says."""
+        """Tell whether a stream that starts belongs to this call, by the ids in its `start` frame."""
         ids = self._ids()
         return not start.call or start.call == ids.control or bool(ids.session and start.session == ids.session)
 
     def refused(self, reason: str) -> None:
-        """The stream cannot be read."""
+        """Report a stream that cannot be read, such as one with another codec."""
         self._post(events.MediaRefused(reason=reason))
 
     def digit(self, digit: str) -> None:
-        """The caller has pressed a key."""
+        """Report a key of the caller's telephone: `0` to `9`, `*`, `#` or `A` to `D`."""
         self._post(events.Dtmf(digit=digit, source="stream"))
 
     def marked(self, name: str) -> None:
-        """A mark has come back: the audio before it was played."""
+        """Handle a mark that came back: the audio before it was played."""
         now = self._clock()
         began = self.playout.began(name)
         heard = self.playout.mark(name, now)
@@ -247,42 +249,43 @@ class Relay:
         self.check_played_out()
 
     def check_played_out(self) -> None:
-        """Tell the listener if all that was sent has been heard by now."""
+        """Tell the listener, once, if everything that was sent has been heard."""
         if self._unplayed and not self.playout.is_unplayed(self._clock()):
             self._unplayed = False
             if self.listener is not None:
                 self.listener.played_out()
 
-    # To the caller: told by the listener, in the engine's order
+    # To the caller: called by the listener, in the engine's order
 
     def add(self, key: Key, response: str, audio: bytes) -> bool:
-        """Queue speech of the engine's: µ-law. `pump` sends it. Returns False for what belongs to something that was
-        interrupted: it is dropped."""
+        """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if it is dropped, because its
+        response or its item was interrupted."""
         if self.is_silenced or not self.playout.add(key, response, audio):
             return False
         self._unplayed = True
         return True
 
     def discard(self, key: Key) -> bool:
-        """Drop what more comes of a stretch that began after its response was interrupted. Returns False if it is
-        dropped already, or nothing of the agent's is played any more."""
+        """Drop the audio that still comes for a stretch that began after its response was interrupted. Returns False if
+        it is dropped already, or if the agent is silenced anyway."""
         if self.is_silenced or self.playout.is_discarded(key):
             return False
         self.playout.discard_item(key)
         return True
 
     def finish(self, key: Key) -> None:
-        """The engine has said all of that stretch."""
+        """Note that the engine has sent all audio of this stretch."""
         self._tell_heard(self.playout.finish(key))
         self.pump()
 
     def finish_response(self, response: str) -> None:
-        """The engine has said all of that response."""
+        """Note that this response has ended."""
         self._tell_heard(self.playout.finish_response(response))
         self.pump()
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Stop the queue, and have the carrier throw away what it holds. Returns what was cut of the engine's."""
+        """Empty the queue and send a `clear`, so that the carrier throws away what it holds. Returns the stretches of
+        the engine's speech that were cut, in order."""
         cuts = self.playout.interrupt(now)
         self._unplayed = False
         if self.recorder is not None:
@@ -293,12 +296,12 @@ class Relay:
         return [cut for cut in cuts if not is_clip(cut.key.item)]
 
     def watch_caller(self) -> None:
-        """The caller has begun to speak: from now on silence that a carrier does not send is made up."""
+        """Note that the caller has begun to speak: if the carrier sends no silence, it is made up from now on."""
         self.caller_speaks = True
         self.silence_filler.watch()
 
     def play_clip(self, name: str) -> None:
-        """Play one of our own sentences now; the agent has said its last word."""
+        """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when it was heard."""
         clip = self.clips.clip(name)
         self._silence()
         if self.playout.is_unplayed(self._clock()):
@@ -306,7 +309,7 @@ class Relay:
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
-        elif self._stream is not None:  # else its loss is on the way to the machine, which knows another voice
+        elif self._stream is not None:  # else the machine is about to learn of the loss, and lets the carrier speak
             self.clips.put_last(clip, name)
             self._unplayed = True
             self.pump()
@@ -314,8 +317,8 @@ class Relay:
             self._timers.start("clip", seconds, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play one of our own sentences in the agent's stead, behind what is being said; the call goes on. Returns
-        False if there is none, or nobody would hear it."""
+        """Play a clip behind what is being said; the call goes on. The first of these names that there is a clip for is
+        played. Returns False if there is none, or if the caller could not hear it."""
         clip = self.clips.clip(name, *otherwise)
         if clip is None or self.is_silenced or not self.is_flowing:
             return False
@@ -331,7 +334,7 @@ class Relay:
             self.listener.agent_silenced()
 
     def _clip_played(self, name: str) -> None:
-        """By the mark of its last byte; or by the clock, where the carrier returns no marks."""
+        """Called for the mark behind its last byte; or by a timer, if the carrier returns no marks."""
         self._timers.stop("clip")
         self._post(events.ClipPlayed(clip=name))
 
@@ -341,7 +344,7 @@ class Relay:
             self.listener.cut_off(cuts)
 
     def pump(self) -> None:
-        """Send what is due, and come back when more will be."""
+        """Send the audio and marks that are due, and start a timer for the next ones."""
         stream = self._stream
         if stream is None or not stream.started:
             return
@@ -363,13 +366,14 @@ class Relay:
             self._timers.stop("heard-out")
         else:
             self._timers.stop("pacer")
-            if self._unplayed:  # its mark tells; or the clock, where the carrier returns none
+            if self._unplayed:  # its mark tells when it was heard; or this timer, if the carrier returns no marks
                 late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
                 self._timers.start("heard-out", late, self.check_played_out)
 
 
 def summary(relay: Relay) -> dict[str, Any]:
-    """What is worth keeping of a call's media when it has ended: counts of frames and bytes, and ms."""
+    """Return the figures of a call's media for its last note: counts of frames, marks and bytes, by name, and
+    `made_up_silence_ms`."""
     return {
         **relay.counts,
         "made_up_silence_ms": round(relay.silence_filler.seconds * 1000),

@@ -15,6 +15,8 @@ _RESTART: Final = 50
 
 
 class ReorderBuffer:
+    """The frames of one stream that wait for an earlier one. `window`: how many may wait; 0: pass all on at once."""
+
     def __init__(self, window: int) -> None:
         self._window = window
         self._next = 0
@@ -25,10 +27,12 @@ class ReorderBuffer:
 
     @property
     def holding(self) -> bool:
+        """Whether frames are held."""
         return bool(self._held)
 
     def push(self, chunk: int, payload: str) -> tuple[str, ...]:
-        """What can be passed on now, in order. `chunk` counts from 1; 0 is a frame without a number."""
+        """Take a frame. Returns the payloads that can be passed on now, in order. `chunk` counts from 1; 0: no
+        number."""
         if chunk == self._next and chunk and not self._held:
             self._next = chunk + 1
             self._late_in_a_row = 0
@@ -53,7 +57,7 @@ class ReorderBuffer:
         return tuple(ready)
 
     def flush(self) -> tuple[str, ...]:
-        """Everything that is held, without waiting for what is missing."""
+        """Return everything that is held, in order, without waiting for what is missing."""
         ready = [self._held[chunk] for chunk in sorted(self._held)]
         if self._held:
             self._next = max(self._held) + 1

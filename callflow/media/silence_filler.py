@@ -20,11 +20,11 @@ _UNTIL_MISSED: Final = 0.6
 """Seconds without a frame: longer than a network holds frames up."""
 _LOOK_SECONDS: Final = 0.2
 _MOST_SECONDS: Final = 10.0
-"""Of one gap. An engine that has not noticed the end by then notices no silence at all."""
+"""Seconds made up in one gap at most: an engine that has not noticed the end by then will not notice it at all."""
 
 
 class SilenceFiller:
-    """`append` takes base64 and the µ-law in it, as it takes the caller's frames."""
+    """Makes up silence for one call. `append` is given base64 of µ-law, and the same decoded, like a caller's frame."""
 
     def __init__(self, is_speaking: Callable[[], bool], append: Callable[[str, bytes], None]) -> None:
         self._is_speaking, self._append = is_speaking, append
@@ -33,18 +33,19 @@ class SilenceFiller:
         self._last = self._loop.time()
         self._made_up = 0.0
         self.seconds = 0.0
-        """Made up in the whole call."""
+        """Seconds of silence made up in the whole call."""
 
     def frame(self) -> None:
-        """The caller has sent something."""
+        """Note that a frame of the caller's has come."""
         self._last = self._loop.time()
         self._made_up = 0.0
 
     def watch(self) -> None:
-        """The caller has begun to speak."""
+        """Begin to look for missing frames, because the caller has begun to speak."""
         self._timers.start("look", _LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
+        """Stop looking."""
         self._timers.stop("look")
 
     def _look(self) -> None:

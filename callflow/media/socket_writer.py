@@ -16,7 +16,7 @@ _LOOKS: Final = 4
 
 
 class SocketWriter:
-    """`put` never waits; `run` sends in order until it is cancelled.
+    """The queue of one socket: `put` never waits; `run` sends in order until it is cancelled.
 
     `weight` is whatever the owner wants to bound (bytes of audio, say); `limit` bounds the weight that waits, and
     `messages` the number of messages. A peer that makes either bound overflow, or one write last longer than `seconds`,
@@ -43,6 +43,7 @@ class SocketWriter:
         """Weight in the queue."""
 
     def put(self, text: str, weight: int = 0) -> None:
+        """Queue a message. After the socket was reported as stuck it is thrown away."""
         if self._broken:
             return
         self._queue.append((text, weight))
@@ -53,6 +54,7 @@ class SocketWriter:
             self._wake.set_result(None)
 
     async def run(self) -> None:
+        """Send what is queued, in order, until cancelled or stuck."""
         loop = asyncio.get_running_loop()
         queue, send = self._queue, self._send
         task = asyncio.current_task()
@@ -74,13 +76,13 @@ class SocketWriter:
             if not self._late:
                 raise
             self._break(f"one write took longer than {self._seconds:g} s")
-        except Exception as error:  # whatever kind of socket this is: it is the end of it
+        except Exception as error:  # any kind of socket, with exceptions of its own
             self._break(f"the socket broke: {error!r}")
         finally:
             self._watch.cancel()
 
     def _look(self, writing: asyncio.Task[Any]) -> None:
-        """Now and then: is it still the same write? A timer for each would cost more than the write itself."""
+        """See whether the same write is still under way. A timer for each write would cost too much."""
         if self._writing and self._writes == self._seen:
             self._same += 1
             if self._same >= _LOOKS:

@@ -1,8 +1,8 @@
-"""A coarse ear of our own for the caller's side of the line. Pure: its clock is the audio itself.
+"""A coarse detector of the caller's speech, by energy. Pure: the audio itself is the clock.
 
-The engine decides when somebody speaks. This ear finds out where it is deaf: somebody has plainly spoken and stopped,
-and the engine has not noticed that they spoke, or not that they stopped. It also keeps our own sentences from talking
-over a caller whom the engine cannot hear just now, and is a witness where a transcript says that nothing was said.
+The engine decides when somebody speaks. This detector finds what the engine misses: the caller has plainly spoken and
+stopped, and the engine has not noticed the beginning, or the end. It also keeps clips from talking over a caller while
+there is no engine, and gives evidence where a transcript is empty.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ Unnoticed = Literal["", "speech", "end"]
 
 
 class SpeechDetector:
-    """`feed` it with every frame. It returns "speech", once, when the caller has spoken and stopped, and the engine has
-    noticed nothing; "end", from time to time, when the engine has noticed that they began, and not that they stopped.
-    """
+    """Compares what the caller sends with what the engine has noticed of it."""
 
     def __init__(self, pause_ms: int = 1500, end_ms: int = 2500) -> None:
         self.pause_ms, self.end_ms = pause_ms, end_ms
-        """So much quiet, and any engine would have noticed the beginning, and the end."""
+        """Ms of quiet after which any engine would have noticed the speech, and its end."""
         self._pause, self._end = pause_ms * BYTES_PER_MS, end_ms * BYTES_PER_MS
         self._spoken = 0
         self._begun = False
@@ -48,6 +46,11 @@ class SpeechDetector:
         """What they were, at the last end that the engine has heard."""
 
     def feed(self, ulaw: bytes) -> Unnoticed:
+        """Take a frame of µ-law. Returns what the engine has missed, or "".
+
+        "speech", once: the caller has spoken and stopped, and the engine has noticed nothing. "end", repeatedly: the
+        engine has noticed that the caller began, and not that they stopped.
+        """
         size = len(ulaw)
         self._frames.append(ulaw)
         if len(ulaw.translate(None, _QUIET_CODES)) * 5 > size:
@@ -64,19 +67,19 @@ class SpeechDetector:
         return ""
 
     def began(self) -> None:
-        """The engine has heard the caller begin to speak, and owes us the end."""
+        """Note that the engine has heard the caller begin to speak, so it must report the end, too."""
         self._spoken, self._begun = 0, True
-        if self._quiet >= self._end:  # whom the engine hears and we do not has more time
+        if self._quiet >= self._end:  # a voice too soft for this detector gets more time
             self._quiet = self._end - _SOFT_MS * BYTES_PER_MS
         while len(self._frames) > _BEFORE_FRAMES:
             self._frames.popleft()
 
     def forget(self) -> None:
-        """That engine is gone, and another one knows of no beginning."""
+        """Note that the engine's session is gone: the next one has heard no beginning."""
         self._begun = False
 
     def ended(self) -> None:
-        """It has heard the caller stop."""
+        """Note that the engine has heard the caller stop, and judge what was heard."""
         self._spoken, self._begun = 0, False
         self.verdict = self._judge()
 
@@ -88,10 +91,10 @@ class SpeechDetector:
 
     @property
     def is_alone(self) -> bool:
-        """Somebody has plainly spoken just now, and the engine has noticed nothing of it so far."""
+        """Whether somebody has plainly spoken just now, and the engine has not noticed it so far."""
         return not self._begun and self._spoken >= _SPOKEN_MS * BYTES_PER_MS and judge(self._frames) == "speech"
 
     @property
     def hears_speech(self) -> bool:
-        """Somebody is plainly speaking now, or was a moment ago."""
+        """Whether somebody is plainly speaking now, or was within the last 0.4 s."""
         return self._quiet < _TALKING_MS * BYTES_PER_MS

@@ -1,4 +1,4 @@
-"""Does this sound like somebody speaking? Told from noise, tones and music by three measures. Pure.
+"""Tells speech from noise, tones and music, by three measures of the sound. Pure.
 
 Speech is a chain of syllables: its level dips every few frames, which steady noise and music do not, and loud voiced
 sounds with few zero crossings take turns with hissing ones with many, which beeps, claps and hums do not. It is coarse:
@@ -40,7 +40,7 @@ Verdict = Literal["speech", "noise", ""]
 
 
 def judge(frames: Iterable[bytes]) -> Verdict:
-    """`frames`: µ-law of a stretch of sound, of any sizes, with or without quiet around it. "": too little to tell."""
+    """Return "speech" or "noise" for a stretch of µ-law, in pieces of any size; "" if there is too little to tell."""
     audio = b"".join(frames)
     cut = [audio[start : start + FRAME_BYTES] for start in range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)]
     levels = [sum(frame.translate(_LEVELS)) / FRAME_BYTES for frame in cut]

@@ -1,7 +1,7 @@
-"""The seam between the relay and whatever carries its media socket.
+"""A media socket under an ASGI server (https://asgi.readthedocs.io/en/latest/specs/www.html#websocket).
 
-The relay knows a `Wire` and nothing else. Here is the one that speaks ASGI: it talks to the server's `receive` and
-`send` directly, so that no web framework stands between a frame and the relay.
+The relay knows the contract `MediaSocket` only. This one calls the server's `receive` and `send` directly, so that no
+web framework costs time for each frame.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ _draining: set[asyncio.Task[None]] = set()
 
 
 class AsgiWire:
-    """An ASGI WebSocket whose `websocket.connect` has been received."""
+    """A `MediaSocket` over an ASGI WebSocket whose `websocket.connect` has been received."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._open = False
 
     async def accept(self) -> None:
+        """Accept the handshake."""
         await self._send({"type": "websocket.accept"})
         self._open = True
 
     async def receive(self) -> str | bytes | None:
+        """Return the next message; None when the peer has closed or is gone."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._open = False
@@ -38,13 +40,15 @@ class AsgiWire:
         return text if text is not None else bytes(message.get("bytes") or b"")
 
     async def send(self, text: str) -> None:
+        """Send a text message."""
         await self._send({"type": "websocket.send", "text": text})
 
     async def refuse(self) -> None:
-        """Instead of `accept`: the handshake is answered with HTTP 403."""
+        """Answer the handshake with HTTP 403; called instead of `accept`."""
         await self._send({"type": "websocket.close", "code": 1008, "reason": ""})
 
     async def close(self, code: int, reason: str) -> None:
+        """Close the socket, once. Frames that still come are read and dropped until the peer is gone."""
         if self._open:
             self._open = False
             task = asyncio.create_task(self._drain(), name="media-drain")
@@ -53,6 +57,6 @@ class AsgiWire:
             await self._send({"type": "websocket.close", "code": code, "reason": reason[:100]})
 
     async def _drain(self) -> None:
-        """Until the peer is gone: a server whose queue is full of unread frames would never notice that it is."""
+        """Read until the peer is gone: a server whose queue is full of unread frames does not notice that."""
         while (await self._receive())["type"] == "websocket.receive":
             pass

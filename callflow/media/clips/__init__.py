@@ -10,6 +10,8 @@ from importlib import resources
 
 @dataclass(frozen=True, slots=True)
 class Clip:
+    """One spoken sentence."""
+
     name: str
     text: str
     audio: bytes
@@ -17,12 +19,12 @@ class Clip:
 
 
 def languages() -> list[str]:
-    """Those that there are clips in."""
+    """Return the languages that have clips, such as `en`."""
     return sorted(each.name for each in resources.files(__name__).iterdir() if (each / "clips.toml").is_file())
 
 
 def load(language: str = "en") -> Mapping[str, Clip]:
-    """The clips of one language by name. Raises FileNotFoundError for a language that there is no folder for."""
+    """Load the clips of one language, by name. Raises FileNotFoundError for a language that there is no folder for."""
     folder = resources.files(__name__) / language
     texts = tomllib.loads((folder / "clips.toml").read_text("utf-8"))
     return {name: Clip(name, str(text), (folder / f"{name}.ulaw").read_bytes()) for name, text in texts.items()}
