@@ -1,8 +1,8 @@
 """The carriers over which a module's tests run: `CARRIERS = ("telnyx", "twilio")` at its top; Telnyx alone without.
 
 A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`. In a module that is about the
-model or the process rather than about carriers (`SAMPLED = True`) each test runs over the first of them, and one test of
-three over the others; all of them over all in CI and with --long.
+model or the process rather than about carriers (`SAMPLED = True`) each test runs over the first of them, and one test
+of three over the others; all of them over all in CI and with --long.
 """
 
 from __future__ import annotations
