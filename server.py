@@ -1,7 +1,6 @@
 """Start here: `python server.py [serve|demo|doctor|calls|replay|sandbox|bench]`.
 
-The command line is `callflow/__main__.py`'s, which loads no more than what was asked for; `callflow/app.py` puts the
-parts of a server together.
+`callflow/__main__.py` reads the command line; `callflow/app.py` puts the parts of a server together.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ __all__ = ["create_app", "main", "run_server"]
 
 
 def run_server(port: int | None = None, host: str | None = None, use_public: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; blocking. None: as the settings say. Returns the exit code.
+    """Serve until SIGTERM or SIGINT, and block until then. None: as the settings say. Returns the exit code.
 
     `use_public`: open a tunnel, as the setting PUBLIC does.
 
-    Signals reach the main thread only: in any other it serves until the process ends.
+    Signals are handled in the main thread only: in any other thread it serves until the process ends.
     """
     from callflow.cli.serve import serve
 
@@ -31,10 +30,10 @@ def run_server(port: int | None = None, host: str | None = None, use_public: boo
 
 
 def create_app(settings: Settings | None = None, *, console: bool = False) -> Quart:
-    """The public app for an ASGI server of your own; its calls begin and end with that server's lifespan.
+    """Make the public app for any ASGI server; calls are taken from that server's lifespan startup to its shutdown.
 
-    `settings` None: they are read now. `console`: the operators' side is served beside it, on the same port; that needs
-    CONSOLE_TOKEN. Raises `callflow.contracts.errors.SettingsError` when the settings cannot be used.
+    `settings` None: they are read now. `console`: the console is served on the same port; that needs CONSOLE_TOKEN.
+    Raises `callflow.contracts.errors.SettingsError` when the settings cannot be used.
     """
     from callflow import app
     from callflow.config.loader import load

@@ -1,4 +1,4 @@
-"""`callflow …`, `python -m callflow …` and `python server.py …`: one command line, which loads what it was asked for."""
+"""The command line: `callflow …`, `python -m callflow …` and `python server.py …`. It imports only what is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code; raises SystemExit after help and after words that cannot be used."""
+    """Run one command. Returns the exit code. Raises SystemExit after `--help` and for wrong arguments."""
     from callflow.cli.safe_output import guarded, leave_pipe
 
     with guarded():
@@ -68,7 +68,7 @@ def _main(words: Sequence[str]) -> int:
 
 
 def start(*command: str) -> None:
-    """Run the command of this process's command line, and exit. `command`: see `callflow.runtime.begin`."""
+    """Run the command in `sys.argv`, and exit. `command`: see `callflow.runtime.begin`."""
     runtime.begin(*command)
     code = main()
     runtime.quiet()

@@ -52,10 +52,10 @@ from carriers.registry import make_carriers
 log = logging.getLogger("callflow")
 
 CANNOT_START: Final = (ToolsError, TunnelError, DatabaseError)
-"""What keeps a server from starting, beside SettingsError and OSError; the text says what to do."""
+"""Errors that prevent a start, beside SettingsError and OSError; their text says what to do."""
 
 _OPEN_SECONDS: Final = 1.5
-"""How long the start waits for the history; it is answering the telephone meanwhile."""
+"""How long the start waits for the history; calls are answered meanwhile."""
 _PROBLEMS_SECONDS: Final = 1.0
 _NOBODY: Final = Caller("", "", "")
 
@@ -63,11 +63,11 @@ _NOBODY: Final = Caller("", "", "")
 class Application:
     """Everything that serves calls. `async with Application(settings) as application: …` serves them on two ports.
 
-    Whoever has an ASGI server of their own calls `open` and `close` instead, and serves `public` (and `console`).
+    Under another ASGI server, call `open` and `close` instead, and serve `public` (and `console`).
     """
 
     def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
-        """Reads files. Raises SettingsError or ToolsError."""
+        """Read the tools and the profiles. Raises SettingsError or ToolsError."""
         self.settings = settings
         self._tunnel = tunnel
         self.tools = ToolLoader(paths.tools_file(settings))
@@ -88,7 +88,7 @@ class Application:
 
     @property
     def warnings(self) -> list[str]:
-        """What was asked for and will not be, and what somebody should look at; a line each."""
+        """Settings that have no effect, and whatever else needs attention; a line each."""
         return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
 
     def _of_settings(self) -> list[str]:
@@ -103,16 +103,17 @@ class Application:
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
-        """What the agent can do, as the model is told, without the keys of remote tools."""
+        """The definitions of all tools, without the secrets of MCP servers; see `SessionContext.tools`."""
         return CallToolset(self.tools.current(), _NOBODY, {"end_call": print}).shown
 
     @property
     def effective(self) -> Settings:
-        """The settings of coming calls to numbers without a profile."""
+        """The settings of new calls to numbers without a profile."""
         return self.configs.rules.settings
 
     @property
     def journal(self) -> DurableJournal:
+        """The journal of all calls. Only once it is open."""
         return self.history.journal
 
     def _services(self, switchboard: Switchboard) -> CallServices:
@@ -132,11 +133,11 @@ class Application:
         )
 
     def public(self) -> Quart:
-        """The carriers' side: webhooks, media sockets, signs of life."""
+        """Make the app for carriers: webhooks, media sockets, health checks."""
         return create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery)
 
     def console(self) -> Quart:
-        """The operators' side. Only once it is open."""
+        """Make the app for operators: console and API. Call `open` first."""
         return create_console(
             lambda: self.switchboard,
             self.history,
@@ -152,7 +153,7 @@ class Application:
     # Its life
 
     def open(self) -> None:
-        """On a running loop: take calls from now on. Returns at once; the history opens meanwhile.
+        """Take calls from now on; a loop must be running. Returns at once, while the history is still being opened.
 
         Raises SettingsError or DatabaseError.
         """
@@ -178,15 +179,15 @@ class Application:
         self.account.start()
 
     async def leave(self) -> None:
-        """End the calls as DRAIN says: with a goodbye, or by leaving them to the next process (if the history is
-        open, from which that process takes them)."""
+        """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
+        open history."""
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
             await self.switchboard.drain(self.settings.drain_seconds)
 
     async def close(self) -> None:
-        """End every call that is left, and let go of everything."""
+        """End every call that is left, and close everything."""
         await self.switchboard.stop()
         await self.account.close()
         if self._tunnel is not None:
@@ -203,7 +204,7 @@ class Application:
         try:
             console = runtime.bind(settings.console_host, settings.console_port)
         except OSError as error:
-            # The operators' side is a convenience; a line that does not answer the phone is not.
+            # Without the console calls are still answered, so the server starts.
             self._start_warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
         self.public_at = runtime.name_of(public)
         self.address.learn(f"http://{self.public_at[0]}:{self.public_at[1]}")
@@ -240,7 +241,8 @@ class Application:
         self.address.tunnel = await self._tunnel.open(self.public_at[1])
 
     async def _told_by_history(self) -> list[str]:
-        """What operators keep there and how that goes with the files, and what the last calls have met."""
+        """Return warnings from the history, a line each: about changed settings, and about problems of the last
+        calls."""
         told = [*self.overrides.warnings, *self.overrides.overridden, *([] if self.overrides.is_known else [NOT_KNOWN])]
         if self.journal.trouble:
             name = "DATABASE_URL" if self.settings.database_url else "DATA_DIR"
@@ -251,26 +253,26 @@ class Application:
         try:
             async with asyncio.timeout(_PROBLEMS_SECONDS):
                 problems = await learnt(self.history.store)
-        except Exception as error:  # they are a service, and callers are waiting
+        except Exception as error:  # these warnings are optional, and callers are waiting
             log.info("what the last calls have met cannot be told: %s", type(error).__name__)
             return told
         return [*told, *(f"{one.about}: {one.what}; {one.remedy}." for one in problems)]
 
 
 def redactor(settings: Settings) -> Redactor:
-    """What takes out of every text what nobody is to read."""
+    """Make the redactor, which removes private data from texts."""
     patterns = [line for line in settings.redact_patterns.splitlines() if line.strip()]
     return Redactor(patterns, cards=settings.redact_cards)
 
 
 def for_the_log(settings: Settings) -> Callable[[str], str]:
-    """What is shown of a text: no line that holds a secret, and nothing that nobody is to read."""
+    """Return a function that removes secrets and private data from a text for the log."""
     secrets, redact = display.secrets_of(settings), redactor(settings)
     return lambda text: redact.text(secrets.lines(text))
 
 
 def stream_tokens(settings: Settings) -> StreamTokens:
-    """Raises SettingsError where the data folder cannot be used."""
+    """Read or make the key of the stream tokens. Raises SettingsError if the data folder cannot be used."""
     try:
         return StreamTokens.in_folder(Path(settings.data_dir))
     except OSError as error:
@@ -278,10 +280,10 @@ def stream_tokens(settings: Settings) -> StreamTokens:
 
 
 def create_app(settings: Settings, *, console: bool = False) -> Quart:
-    """The public app for an ASGI server of somebody else's; its calls begin and end with that server's lifespan.
+    """Make the public app for any ASGI server; calls are taken from that server's lifespan startup to its shutdown.
 
-    `console`: the operators' side is served beside it, on the same port, under its own paths (`/api/…`, `/mcp`,
-    `/tools`); as anybody may reach that port, CONSOLE_TOKEN has to be set. Raises SettingsError.
+    `console`: the console is served on the same port, under its own paths (`/api/…`, `/mcp`, `/tools`). As that port is
+    public, CONSOLE_TOKEN has to be set. Raises SettingsError.
     """
     problems = check_serve(settings)
     if console and not settings.console_token.get_secret_value():

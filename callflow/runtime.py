@@ -1,7 +1,7 @@
-"""What a process is made of: a Python that has the packages, Ctrl-C, an event loop, bound sockets, a log.
+"""The basis of a process: a Python that has the packages, Ctrl-C, the event loop, bound sockets, the log.
 
-Any Python 3 can read this file and `server.py`, so that one that is too old is told what to do. It imports nothing of
-ours, and nothing that takes time: each function loads what it needs.
+Any Python 3 can read this file and `server.py`, so that a Python that is too old gets a clear message. It imports
+nothing of ours, and nothing that takes time: each function imports what it needs.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PACKAGES = (
     "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "pydantic", "pydantic_settings", "pyngrok", "quart",
     "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions", "websockets",
 )  # fmt: skip
-"""What is imported of the packages that pyproject.toml names."""
+"""The modules of the packages in pyproject.toml."""
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ended, as shells have it."""
+"""The exit code of a command that Ctrl-C ended, as in shells."""
 
 
 def begin(*command: str) -> None:
-    """Go on with a Python that can run Callflow: this one, or that of `.venv`; else exit with 2 and say what to do.
+    """Make sure that Python can run Callflow: this one, or that of `.venv`; else exit with 2 and say what to do.
 
-    `command`: what `.venv`'s Python would be started with, before the words of the command line.
+    `command`: the arguments for `.venv`'s Python, before those of the command line.
     """
     quiet()
     from importlib.util import find_spec
@@ -61,7 +61,7 @@ def begin(*command: str) -> None:
 
 
 def open_streams() -> None:
-    """Whoever starts this may have closed the standard streams (`<&-`): what is opened next would take their places."""
+    """Open closed standard streams (`<&-`) on /dev/null: else the next file or socket would take their places."""
     for place, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(place)
@@ -89,12 +89,12 @@ def _own_python() -> tuple[bool, Path | None]:
 
 
 def quiet() -> None:
-    """Ctrl-C ends the process at once, and without a traceback: nothing has begun that would have to be put away."""
+    """Let Ctrl-C end the process at once, without a traceback, as long as nothing has to be closed."""
     signal.signal(signal.SIGINT, _leave)
 
 
 class interruptible:  # noqa: N801 - used as a function; `contextlib` would have to be loaded
-    """Within it Ctrl-C is Python's own KeyboardInterrupt, if `quiet` was called: something has begun."""
+    """A context in which Ctrl-C raises KeyboardInterrupt again, if `quiet` was called before."""
 
     def __enter__(self) -> None:
         self._was = signal.getsignal(signal.SIGINT)
@@ -111,11 +111,11 @@ def _leave(*_: object) -> None:
 
 
 _SWITCH_SECONDS = 0.0005
-"""How soon another thread (the journal's, a tool's) gives way to the audio. Python's own is 5 ms, a quarter frame."""
+"""How soon another thread gives way to the audio. Python's default is 5 ms, a quarter of a frame."""
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run a coroutine on the loop that serves, until it returns; returns its exit code."""
+    """Run a coroutine on a new event loop until it returns. Returns its exit code."""
     import asyncio
 
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -136,7 +136,8 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Leave out what is no error: Python 3.11's streams report a connection as an error when its handler is cancelled, as by a closing listener."""
+    """Leave out what is no error: Python 3.11's streams report a connection as an error when its handler is cancelled,
+    as by a closing listener."""
     import asyncio
 
     if not isinstance(context.get("exception"), asyncio.CancelledError):
@@ -144,7 +145,7 @@ def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 
 def run_interruptible(main: Coroutine[Any, Any, int]) -> int:
-    """The same for a command: Ctrl-C ends it with the exit code 130, without a traceback."""
+    """Run as `run` does; Ctrl-C ends it with the exit code 130, without a traceback."""
     try:
         return run(main)
     except KeyboardInterrupt:
@@ -168,7 +169,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def name_of(bound: socket.socket) -> tuple[str, int]:
-    """The host and port that a socket is bound to."""
+    """Return the host and port that a socket is bound to."""
     host, port = bound.getsockname()[:2]
     return host, port
 
@@ -179,7 +180,7 @@ def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    # Others' libraries tell every header and every row at the level debug: keys, and what was said, are among them.
+    # At the level debug libraries log headers and rows, with keys and transcripts in them.
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
     for ours in ("callflow", "carriers"):
         logging.getLogger(ours).setLevel(level.upper())

@@ -1,7 +1,7 @@
 """The agent of one call: what it is told, what it may do, and what its engine's sessions say.
 
-The machine tells it what to do by commands; sessions of the engine come and go beneath it (`engine_sessions.py`);
-`turn_manager.py` conducts the turns, and asks it only for what concerns the engine.
+The call's machine tells it what to do by commands; `engine_sessions.py` opens and replaces the engine's sessions;
+`turn_manager.py` runs the turns, and asks the agent only for what concerns the engine.
 """
 
 from __future__ import annotations
@@ -57,11 +57,13 @@ from callflow.media.relay import Relay
 
 
 _SILENT_SESSIONS: Final = 2
-"""So many sessions in a row that never say a word, and no other is tried."""
+"""After so many sessions in a row that say nothing, no other is tried."""
 _REMEMBERED: Final = 64
 
 
 class Agent:
+    """The voice agent of one call: what it has said, its tools, and its sessions of the engine, one after another."""
+
     def __init__(
         self,
         *,
@@ -73,13 +75,13 @@ class Agent:
         note: Callable[[Note], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        """`post`: an event for the call's machine. `note`: an entry for its journal. `own`: a task of the call's."""
+        """`post` takes events for the machine, `note` entries of the journal, `own` tasks that end with the call."""
         self._call, self._relay, self._post, self._note = call, relay, post, note
         self._clock = asyncio.get_running_loop().time
         self.tool_calls = tool_calls
         tool_calls.filler = self._fill_for_tool
         self.sessions = EngineSessions(call, config.make_engine, self, own)
-        self.caller_payload = self.sessions.append
+        self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel
         self.turns = TurnManager(relay=relay, config=config, agent=self, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
@@ -87,7 +89,7 @@ class Agent:
         )
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None
-        """Told when the protected sentence was heard in full."""
+        """Called when the protected sentence was heard in full."""
         self.prompter = Prompter(
             config=config, sessions=self.sessions, turns=self.turns, tool_calls=tool_calls,
             protected_greeting=self.protected_greeting, note=note, listen=self._listen,
@@ -105,9 +107,9 @@ class Agent:
         self._spoke: deque[str] = deque(maxlen=_REMEMBERED)
         """Responses that had audio."""
         self._ending = False
-        """The agent says its last words."""
+        """The agent says goodbye: the call ends when that was heard."""
         self._proved = True
-        """The caller has heard something since engine and stream were last lost."""
+        """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
         self._heard: dict[type, Callable[[Any], None]] = {
             AudioDelta: self._on_audio,
@@ -123,11 +125,11 @@ class Agent:
             ToolCalls: self._on_tool_calls,
             ResponseFailed: self._on_response_failed,
             Usage: self._on_usage,
-            ErrorReported: self._on_error,
+            ErrorReported: lambda heard: note(notes.EngineComplaint(code=heard.code, message=heard.message)),
         }
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
-        """Go on where another process was when the last of it was written, so long ago."""
+        """Continue a call that another process had. `ago_seconds`: how long ago that process wrote its last entry."""
         self.conversation.restore(state.turns, state.interruptions)
         if state.greeting_is_over:
             self.protected_greeting.over()
@@ -143,34 +145,38 @@ class Agent:
     # Its sessions (`SessionListener`)
 
     def connect(self) -> None:
-        """Open a session: the first, or another in place of one that broke."""
+        """Open a session of the engine: the first, or another in place of one that was lost."""
         self.turns.engine_away()
         self.sessions.connect()
 
     def rotate(self) -> None:
-        """Open the next session beside the one that will expire."""
+        """Open the next session, while the one that will expire is still used."""
         self.sessions.rotate()
 
     def session_context(self, number: int) -> SessionContext:
+        """Return what the session of this number is opened with."""
         return SessionContext(
             self._call, number, self.tool_calls.definitions, turn_detection=not self.protected_greeting.is_open
         )
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
-        """What was said, and which tools still owe an answer."""
+        """Return what was said so far, and the tool calls that are not answered yet, for a new session."""
         return [*context_items(self.conversation), *self.tool_calls.pending]
 
     @property
     def is_quiet(self) -> bool:
+        """Whether nobody speaks and no answer is due: a moment at which the session can be changed unnoticed."""
         floor = self._floor
         busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open or self._ending
         return not (busy or floor.unplayed or self.turns.hears_speech)
 
     def ready(self) -> None:
+        """Report that the present session is configured."""
         self.turns.engine_back()
         self._post(events.EngineReady())
 
     def lost(self, lost: SessionLost) -> None:
+        """Report that the present session is gone."""
         self._proved = False
         self.protected_greeting.again()
         self.turns.taking.engine_lost(hears_speech=self.turns.hears_speech)
@@ -178,9 +184,11 @@ class Agent:
         self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
 
     def expiring(self, seconds: float) -> None:
+        """Report that the present session ends in so many seconds."""
         self._post(events.EngineExpiring(ms=round(seconds * 1000)))
 
     def changed_over(self, *, quiet: bool) -> None:
+        """Go on with the next session. Not `quiet`: the agent was interrupted by the change, and is asked to resume."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
         if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_owed):
@@ -191,6 +199,7 @@ class Agent:
     # What the engine says
 
     def hear(self, heard: EngineEvent) -> None:
+        """Handle an event of the present session."""
         self._heard[type(heard)](heard)
         self.changed()
 
@@ -231,7 +240,7 @@ class Agent:
                 self.conversation.silent(item)
             self.transcripts.item_over(item, broken=broken and number == len(heard.items))
         if not heard.final and self.protected_greeting.is_said and (broken or not heard.sounds):
-            self.protected_greeting.begin()  # it is said anew, and only that counts
+            self.protected_greeting.begin()  # the engine says it again, and only that counts
         if heard.answered and heard.response in self._spoke:
             self.turns.taking.answered()
             self.sessions.forget_audio()
@@ -242,9 +251,6 @@ class Agent:
 
     def _on_approval(self, asked: McpApproval) -> None:
         self._note(notes.McpApproval(server=asked.server, tool=asked.tool, approved=asked.approved))
-
-    def _on_error(self, reported: ErrorReported) -> None:
-        self._note(notes.EngineComplaint(code=reported.code, message=reported.message))
 
     def _on_usage(self, used: Usage) -> None:
         self.usage.add(used)
@@ -258,12 +264,11 @@ class Agent:
                 self._post(events.ToolCalled(id=call.id, tool=call.name, arguments=call.arguments))
 
     def _on_response_failed(self, heard: ResponseFailed) -> None:
-        """The engine owes words and has none. The first time a sentence of ours is heard instead, the second time it is
-        as good as lost."""
+        """Handle an answer that the engine could not give: play a clip; the second time, count the session as lost."""
         self._note(notes.EngineUnable(reason=heard.reason))
         protected = self.protected_greeting.is_open
         if self.turns.taking.caller_speaking and not protected:
-            return  # what they say now is answered, or not
+            return  # what they are saying now will be answered instead
         if self._proved and not protected and self.turns.interject("trouble", "sorry"):
             self._proved = False
             self.turns.nothing_owed()
@@ -271,7 +276,7 @@ class Agent:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
 
     def _caller_said(self, item: str, text: str) -> None:
-        """The words of a turn of the caller's have come, or that there are none."""
+        """Handle the transcript of a turn of the caller's, which may be empty."""
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_words(words or verdict == "speech")
@@ -280,28 +285,26 @@ class Agent:
         if cut is not None:
             self.prompter.carry_on(cut)
 
-    # What the turns ask and tell (`TurnListener`)
+    # Called by the turn manager (`TurnListener`)
 
     def truncate(self, key: Key, heard_ms: int) -> None:
-        """Only the session that said it knows it."""
+        """Tell the engine that only the first `heard_ms` of a stretch were heard."""
         self.protected_greeting.cut(key, heard_ms)
         self.sessions.truncate(key, heard_ms)
 
-    def cancel(self, response: str) -> None:
-        self.sessions.cancel(response)
-
     @property
     def engine_stops_itself(self) -> bool:
+        """Whether the engine stops its own response when it hears the caller."""
         return self.sessions.stops_itself
 
     def missed_turn(self) -> None:
-        """What the caller said is known as audio only: the engine is asked to take it for their turn; another session,
-        if it comes to that, has to hear it."""
+        """Ask the engine to take what it heard as a turn. Its audio is kept: a next session would have to hear it."""
         self.turns.taking.unheard_turn()
         self.sessions.keep_audio()
         self._finish_turn()
 
     def missed_end(self) -> None:
+        """Ask the engine to end the caller's turn, because it has not noticed that they stopped."""
         self.no_input.noise_ended()
         self.turns.taking.unheard_turn()
         self._finish_turn()
@@ -311,11 +314,12 @@ class Agent:
             self.sessions.finish_turn()
 
     def engine_silent(self, reason: str) -> None:
-        """The engine is there and says nothing. Another session may do better, but a third one will not."""
+        """Give up a session that says nothing. Another one is tried, and no third one."""
         self._silent_sessions += 1
         self.lost(SessionLost(reason, retry=self._silent_sessions < _SILENT_SESSIONS))
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
+        """Handle an interruption by the caller. If it cut a goodbye, the end of the call is called off."""
         self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
         if self._ending:
             self._ending = False
@@ -324,6 +328,7 @@ class Agent:
             self._post(events.GoodbyeInterrupted())
 
     def played_out(self) -> None:
+        """See what follows when everything was heard: the greeting or the goodbye may be over."""
         if not self._proved and not self.turns.is_owed and self.sessions.is_ready:
             self._proved, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
@@ -332,7 +337,7 @@ class Agent:
         self.changed()
 
     def changed(self) -> None:
-        """When it is the caller's turn and nobody speaks, silence is counted."""
+        """Start counting the caller's silence if it is their turn and nobody speaks; else stop."""
         if self.sessions.is_ready and turn_taking.is_resting(self._floor, flowing=self._relay.is_flowing):
             self.no_input.rest()
             if not self._ending:
@@ -348,7 +353,7 @@ class Agent:
         self.changed()
 
     def await_goodbye(self) -> None:
-        """Tell the machine when the agent's last words have been heard, and nothing more is to come."""
+        """Post `GoodbyeHeard` as soon as the caller has heard the agent's goodbye in full."""
         self._ending = True
         self._check_goodbye()
 
@@ -358,7 +363,7 @@ class Agent:
             self._post(events.GoodbyeHeard())
 
     def _check_greeting(self) -> None:
-        """The protected sentence was heard: from now on the caller may interrupt."""
+        """Let the caller interrupt from now on, if the protected sentence was heard."""
         if not self.protected_greeting.is_said or not turn_taking.greeting_was_heard(self._floor):
             return
         self.protected_greeting.over()
@@ -378,7 +383,7 @@ class Agent:
     # Tools
 
     def answer_tool(self, call: str) -> None:
-        """Tell the engine what came of a tool call, by its id."""
+        """Give the engine the result of a tool call, by its id."""
         answer = self.tool_calls.answer(call)
         if answer is None or not self.sessions.is_there:
             return
@@ -392,7 +397,7 @@ class Agent:
         self._check_goodbye()
 
     def _fill_for_tool(self) -> bool:
-        """A tool takes its time. False: not now, somebody is speaking."""
+        """Let the agent say that a tool is slow. Returns False if that is not possible now, because somebody speaks."""
         floor = self._floor
         if floor.caller_speaking or floor.responses or floor.unplayed or not self.sessions.is_ready:
             return False
@@ -402,7 +407,7 @@ class Agent:
     # Operators, and the caller's keys
 
     def tell(self, text: str, *, shown: str) -> None:
-        """A fact for the model, which is to be answered; `shown` is what later sessions and the journal know of it."""
+        """Give the model a fact to answer. `shown`: the same without private parts, for journal and later sessions."""
         if not self.sessions.is_there:
             return
         self.no_input.heard_words(True)
@@ -414,8 +419,7 @@ class Agent:
         self.changed()
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
-        """Change this session and those that follow, by names of settings. Returns what was left out and why, a line
-        each that begins with its name."""
+        """Change this and later sessions. Returns what was left out and why: lines that begin with a setting's name."""
         taken, left_out = self.sessions.update(changes)
         if taken is not None:
             self._note(notes.SessionChanged(changes=taken))
@@ -424,10 +428,7 @@ class Agent:
     # The end
 
     def ended(self, *, for_good: bool) -> bool:
-        """The call is over: let go of the timers, and write down what is not. Returns whether words of the caller are
-        still to come, and worth waiting for.
-
-        Not `for_good`: it goes on in another process."""
+        """Stop and note all turns. Not `for_good`: another process goes on. Returns whether to wait for transcripts."""
         waits = self.wind_up.begin() if for_good else False
         self.transcripts.finish(self.sessions.owed if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
@@ -441,7 +442,7 @@ class Agent:
         return waits
 
     def stream_lost(self) -> None:
-        """The media stream is gone: whether it works again shows when the caller has heard something."""
+        """Note that the media stream was lost. It works again when the caller has heard an answer."""
         self._proved = False
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the settings say of one call's agent: how it opens, how long it is patient, and which engine speaks for it."""
+"""The settings of one call's agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from callflow.contracts.engine import MakeEngine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
+    """How the agent begins, how long it waits, and which engine it uses. Times are in the unit that a name ends in."""
+
     make_engine: MakeEngine
+    """Makes a session of the engine."""
 
     greeting: str
     """What the agent is told to do first; "": it waits for the caller."""
@@ -26,13 +29,13 @@ class AgentConfig:
     reply_seconds: float
     """How long the engine may say nothing when it is its turn to speak."""
     patience_seconds: float
-    """How long the caller hears nothing in the agent's turn until one of our own sentences is played."""
+    """How long the caller hears nothing in the agent's turn until a clip is played."""
     filler_seconds: float
     """The same while the engine is being restored."""
     deaf_after_ms: int
-    """After so much quiet any engine would have noticed that the caller has spoken."""
+    """An engine that has not noticed the caller's speech after so much quiet will not notice it."""
     unended_after_ms: int
-    """After so much quiet one that has heard them begin would have noticed that they have stopped."""
+    """An engine that has not noticed the end of the caller's speech after so much quiet will not notice it."""
     min_interruption_ms: int
     """How long the caller must speak for the agent to stop; 0: not at all. Only where the engine does not stop
     itself."""

@@ -1,4 +1,4 @@
-"""What an agent must know of its call when another process had it before."""
+"""What the agent of a call must know if another process had that call before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from callflow.agent.conversation import Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
+    """The state of an agent, read from the journal."""
+
     turns: Sequence[Turn]
     """What was said, in order."""
     interruptions: int

@@ -1,7 +1,7 @@
 """Barge-in: what follows when the caller speaks while the agent does, and whether it was speech at all. Pure.
 
-Decided once, here, with everything that the decision needs as an argument; `turn_manager.py` does what it says. What
-the caller last interrupted is remembered here as well, and nowhere else, until it is known whether that was speech.
+The decision is made here and nowhere else, from arguments; `turn_manager.py` carries it out. What the caller last
+interrupted is remembered here until it is known whether that was speech.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from callflow.contracts.media import Cut
 
 
 class Situation(NamedTuple):
-    """How things are at the moment when the engine says that the caller has begun to speak."""
+    """The situation at the moment when the engine reports that the caller has begun to speak."""
 
     protected: bool
     """What is being said cannot be interrupted."""
     silenced: bool
-    """The agent has had its last word: a clip of ours ends the call."""
+    """The agent has finished for good: a clip ends the call."""
     unplayed: bool
-    """Some of what was said is still to be heard."""
+    """Some of the agent's speech is still to be heard."""
     engine_stops_itself: bool
-    """The engine stops its own response when it hears the caller; else that is for us to do."""
+    """The engine stops its own response when it hears the caller; else we have to stop it."""
     min_interruption_ms: int
     """How long the caller must speak for the agent to stop; 0: not at all."""
 
@@ -53,10 +53,10 @@ class Evidence(NamedTuple):
     words: bool
     """The transcript has a letter or a digit in it."""
     detector: Literal["speech", "noise", ""]
-    """What our own detector took it for; "": it cannot tell."""
+    """What our own detector judged it to be; "": it cannot tell."""
     caller_speaking: bool
     ending: bool
-    """The agent is saying its last words."""
+    """The agent is saying goodbye."""
 
 
 class Interruption:
@@ -68,23 +68,23 @@ class Interruption:
         self._responses = 0
 
     def began(self, cuts: Sequence[Cut]) -> None:
-        """The agent was interrupted: these stretches were cut."""
+        """Note that the agent was interrupted: these stretches were cut."""
         self._cuts, self._item, self._responses = tuple(cuts), "", 0
 
     def caller_item(self, item: str) -> None:
-        """The engine has opened the item that the interrupting sound belongs to."""
+        """Note the first item that the engine opens afterwards: the interrupting sound belongs to it."""
         if self._cuts and not self._item:
             self._item = item
 
     def response_began(self) -> None:
-        """The engine answers: evidence that it took the sound for speech."""
+        """Note that the engine answers: evidence that it took the sound for speech."""
         self._responses += 1
 
     def was_false(self, item: str, evidence: Evidence) -> Cut | None:
-        """Decide whether that turn of the caller's has interrupted the agent by mere noise: the cut from which the
-        agent should go on then, else None. Either way that interruption is settled.
+        """Decide whether a turn of the caller's was mere noise. Returns the cut from which the agent should go on then,
+        else None. In both cases the interruption is settled.
 
-        An empty transcript alone proves nothing: what the engine and our own detector have heard outweighs it.
+        An empty transcript alone proves nothing: what the engine and our own detector have heard counts more.
         """
         if item != self._item or not self._cuts:
             return None

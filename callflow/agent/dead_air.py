@@ -1,7 +1,7 @@
-"""Sees to it that nobody is left in dead air when it is the agent's turn.
+"""Prevents dead air: a caller who waits for an answer and hears nothing.
 
-`dead_air_timer.py` says when something is due; here it is done. One of our own sentences is played where the agent's
-are missing, and an engine that stays silent, or does not hear the caller, is reported.
+`dead_air_timer.py` computes when something is due; this module does it. It plays a clip where the agent is silent, and
+reports an engine that stays silent or does not hear the caller.
 """
 
 from __future__ import annotations
@@ -16,55 +16,57 @@ from callflow.timers import Timers
 
 
 FILLERS: Final = ("one-moment", "still-here")
-"""The first time, and from the second time on."""
+"""Clips: the first time, and from the second time on."""
 _TALKING_SECONDS: Final = 0.3
-"""How soon to look again whether the caller, whom the engine cannot hear just now, has stopped speaking."""
+"""How soon to look again whether a caller, who speaks while the engine is away, has stopped."""
 _DOUBT_SECONDS: Final = 2.0
-"""How long an engine that has missed the caller's turn has to begin an answer, once it was asked to."""
+"""How long an engine that has missed the caller's turn may take to begin an answer, once it was asked for it."""
 _LOOK: Final = "look"
 _LEAST_SECONDS: Final = 0.005
 
 
 class DeadAirListener(Protocol):
-    """What dead air asks and tells: the manager of the turns. Times are of the loop's clock, in seconds."""
+    """What `DeadAir` asks and reports to: the turn manager. Times are of the loop's clock, in seconds."""
 
     @property
     def is_protected(self) -> bool:
-        """What is being said cannot be interrupted."""
+        """Whether what is being said cannot be interrupted."""
 
     @property
     def is_caller_speaking(self) -> bool:
-        """The engine hears the caller."""
+        """Whether the engine hears the caller speak."""
 
     @property
     def is_flowing(self) -> bool:
-        """The caller could hear something."""
+        """Whether there is a stream, so that the caller could hear a clip."""
 
     def audible_until(self, now: float) -> float:
-        """When all that was sent so far will have been heard."""
+        """Return when all that was sent so far will have been heard."""
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play one of our own sentences. Returns False if there is none, or nobody would hear it."""
+        """Play the first of these clips that exists. Returns False if none does, or the caller could not hear it."""
 
     def filled(self, now: float) -> None:
-        """One of them is due now."""
+        """Learn that a clip is due now."""
 
     def engine_silent(self, reason: str) -> None:
-        """The engine has had its time to say something."""
+        """Learn that the engine has said nothing for too long."""
 
     def missed_turn(self, since: float) -> None:
-        """The caller has plainly spoken, their last word at `since`, and the engine has not noticed."""
+        """Learn that the caller has spoken, their last word at `since`, and that the engine has not noticed."""
 
     def missed_end(self, since: float) -> None:
-        """The engine has noticed that they spoke, and not that they have stopped since then."""
+        """Learn that the caller has stopped at `since`, and that the engine has not noticed."""
 
 
 class DeadAir:
+    """Fills silences of one call, and watches that the engine answers."""
+
     def __init__(self, listener: DeadAirListener, config: AgentConfig) -> None:
         self._listener, self._config = listener, config
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self._patience = DeadAirTimer(
+        self._timer = DeadAirTimer(
             patience=config.patience_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
         )
         self.detector = SpeechDetector(config.deaf_after_ms, config.unended_after_ms)
@@ -73,80 +75,87 @@ class DeadAir:
 
     @property
     def is_owed(self) -> bool:
-        """The caller waits for the agent."""
-        return self._patience.is_owed
+        """Whether the caller waits for an answer."""
+        return self._timer.is_owed
 
     def owe(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
-        """It is the agent's turn. `since`: the caller's last word; `reply` False: it waits for something else first;
-        `within`: the engine is in doubt, and has only so long to begin."""
+        """Begin the agent's turn. `since`: the time of the caller's last word; None: now. `reply` False: the engine
+        waits for something else first, such as a tool. `within`: the seconds that the engine has to begin; None: the
+        usual."""
         now = self._clock()
-        self._patience.owe(now if since is None else since, now, reply=reply, within=within)
+        self._timer.owe(now if since is None else since, now, reply=reply, within=within)
         self.look_later()
 
     def begins(self) -> None:
-        """The engine is about to say something."""
-        self._patience.begins(self._clock())
+        """Note that a response has begun."""
+        self._timer.begins(self._clock())
         self.look_later()
 
     def paid(self) -> None:
-        self._patience.paid()
+        """End the agent's turn: no answer is due any more."""
+        self._timer.paid()
         self.look_later()
 
     def speaks(self) -> None:
-        """The engine is saying something."""
-        self._patience.speaks(self._clock())
+        """Note that audio of the engine's has come."""
+        self._timer.speaks(self._clock())
         if not self._timers.is_running(_LOOK):
             self.look_later()
 
     def sounds_until(self, at: float) -> None:
-        self._patience.sounded(at)
+        """Note that the caller hears something until `at`."""
+        self._timer.sounded(at)
 
     def restoring(self) -> None:
-        self._patience.restoring(self._clock())
+        """Note that the engine is away."""
+        self._timer.restoring(self._clock())
         self.look_later()
 
     def restored(self) -> None:
-        self._patience.restored()
+        """Note that the engine is back."""
+        self._timer.restored()
         self.look_later()
 
     def hear(self, audio: bytes) -> None:
-        """A frame of the caller's."""
+        """Take a frame of the caller's: µ-law."""
         if unnoticed := self.detector.feed(audio):
             self._unnoticed(unnoticed)
 
     def leave(self) -> None:
-        """The agent has had its last word, or nobody listens any more."""
+        """Stop for good: the agent has finished, or the call is over."""
         self._over = True
         self.pause()
 
     def pause(self) -> None:
+        """Stop the timer, until something happens."""
         self._timers.stop(_LOOK)
 
     def look_later(self) -> None:
+        """Start the timer for what is due next."""
         self.pause()
-        at = self._patience.next_look(audible=self._listener.is_flowing)
+        at = self._timer.next_look(audible=self._listener.is_flowing)
         if at is not None and not self._over:
             self._timers.start(_LOOK, max(at - self._clock(), _LEAST_SECONDS), self._look)
 
     def _look(self) -> None:
-        """Has the caller been without a sound for too long, or the engine without a word?"""
-        now, patience, listener = self._clock(), self._patience, self._listener
-        if patience.is_over(now):
-            patience.gave_up()
+        """Play a clip, or report the engine, if either is due."""
+        now, timer, listener = self._clock(), self._timer, self._listener
+        if timer.is_over(now):
+            timer.gave_up()
             listener.engine_silent(f"it has said nothing for {self._config.reply_seconds:g} s")
             return
-        due = patience.filler_at()
+        due = timer.filler_at()
         if due is not None and due <= now + 0.001 and listener.is_flowing:
             if (ends := listener.audible_until(now)) > now:
-                patience.sounded(ends)
+                timer.sounded(ends)
             elif self.detector.hears_speech:
                 self._timers.start(_LOOK, _TALKING_SECONDS, self._look)
                 return
             else:
                 listener.filled(now)
-                if listener.interject(FILLERS[min(patience.fillers, 1)], FILLERS[0]):
-                    patience.fillers += 1
-                patience.sounded(max(listener.audible_until(now), now))
+                if listener.interject(FILLERS[min(timer.fillers, 1)], FILLERS[0]):
+                    timer.fillers += 1
+                timer.sounded(max(listener.audible_until(now), now))
         self.look_later()
 
     def _unnoticed(self, what: Unnoticed) -> None:
@@ -156,7 +165,7 @@ class DeadAir:
         if what == "end":
             if listener.is_caller_speaking:
                 listener.missed_end(self._clock() - detector.end_ms / 1000)
-        elif not self._patience.is_owed and not listener.is_caller_speaking:
+        elif not self._timer.is_owed and not listener.is_caller_speaking:
             since = self._clock() - detector.pause_ms / 1000
             listener.missed_turn(since)
             self.owe(since=since, within=_DOUBT_SECONDS)

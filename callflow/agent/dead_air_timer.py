@@ -1,59 +1,64 @@
 """How long the caller may be left without a sound when it is the agent's turn. Pure: time is an argument, in seconds.
 
-The agent owes words from the moment the caller has stopped, until they come or it turns out that there are none. While
-it owes them, one of our own sentences is due whenever the caller has heard nothing for a while; and an engine that says
-nothing at all for too long is as good as lost.
+An answer is due from the moment when the caller has stopped, until it comes or it turns out that there is none. In this
+time a clip is due whenever the caller has heard nothing for a while; and an engine that says nothing at all for too
+long counts as lost.
 """
 
 from __future__ import annotations
 
 
 class DeadAirTimer:
+    """Computes when a clip is due, and when an engine counts as lost."""
+
     def __init__(self, *, patience: float, restoring: float, reply: float) -> None:
+        """`patience`: seconds without a sound until a clip is due; `restoring`: the same while the engine is away.
+        `reply`: seconds that the engine has to say something."""
         self._patience, self._restoring, self._reply = patience, restoring, reply
         self._since: float | None = None
         self._until: float | None = None
         self._sounded = self._lost = 0.0
         self.is_restoring = False
-        """The engine is away; it will be told from a slow one by its own deadline, so that `is_over` says nothing."""
+        """The engine is away. Its return has a deadline of its own, so `is_over` is False in this time."""
         self.fillers = 0
-        """Of our own sentences in a row."""
+        """Clips in a row, without the agent in between."""
 
     @property
     def is_owed(self) -> bool:
+        """Whether the caller waits for an answer."""
         return self._since is not None or self.is_restoring
 
     def owe(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
-        """It is the agent's turn, since the caller's last word. `reply` False: it waits for something itself; `within`:
-        so soon the engine must have begun, because it is in doubt."""
+        """Begin the agent's turn, at the caller's last word. `reply` False: the engine waits for something else first.
+        `within`: the seconds that the engine has to begin; None: `reply` seconds."""
         if self._since is None:
             self._since = since
             self.fillers = 0
         self._until = now + (self._reply if within is None else min(within, self._reply)) if reply else None
 
     def begins(self, now: float) -> None:
-        """The engine is about to answer: it is there, and has its time from now on."""
+        """Note that a response has begun: the engine has its full time from now on."""
         if self._until is not None:
             self._until = max(self._until, now + self._reply)
 
     def speaks(self, now: float) -> None:
-        """Words are coming. More are owed until they end: a sentence that breaks off is silence, too."""
+        """Note that audio has come. More is due until the response ends: a sentence that breaks off is silence, too."""
         if self._since is None:
             self._since = now
         self._until = now + 2 * self._reply
         self.fillers = 0
 
     def gave_up(self) -> None:
-        """Nobody waits for this engine's words any more; they are owed all the same."""
+        """Stop waiting for this engine. The answer is still due."""
         self._until = None
 
     def paid(self) -> None:
-        """The words have come, or nothing is owed after all."""
+        """End the agent's turn: it has answered, or no answer is due after all."""
         self._since = self._until = None
         self.fillers = 0
 
     def restoring(self, since: float) -> None:
-        """The engine is lost: whoever's turn it was, silence would now be ours."""
+        """Note that the engine was lost: from now on clips are due, even if it was the caller's turn."""
         if not self.is_restoring:
             self.is_restoring = True
             self._lost = since
@@ -61,14 +66,15 @@ class DeadAirTimer:
         self._until = None
 
     def restored(self) -> None:
+        """Note that the engine is back."""
         self.is_restoring = False
 
     def sounded(self, until: float) -> None:
-        """The caller hears something until then."""
+        """Note that the caller hears something until then."""
         self._sounded = max(self._sounded, until)
 
     def filler_at(self) -> float | None:
-        """When one of our own sentences is due, if nothing else is heard before; None: nothing is owed."""
+        """Return when a clip is due if nothing else is heard before; None: no answer is due."""
         if not self.is_owed:
             return None
         due = []
@@ -79,10 +85,10 @@ class DeadAirTimer:
         return min(due)
 
     def is_over(self, now: float) -> bool:
-        """The engine has had its time to say something."""
+        """Tell whether the engine has said nothing for too long."""
         return self._until is not None and now >= self._until and not self.is_restoring
 
     def next_look(self, *, audible: bool) -> float | None:
-        """When to look again; `audible`: the caller could hear one of our own sentences."""
+        """Return when to look again; None: not until something happens. `audible`: the caller could hear a clip."""
         times = (self.filler_at() if audible else None, None if self.is_restoring else self._until)
         return min((at for at in times if at is not None), default=None)

@@ -1,8 +1,8 @@
-"""The engine's sessions of one call, one after another: opened, replaced when they break, changed before they expire.
+"""The engine's sessions of one call, one after another: opened, replaced when lost, changed before they expire.
 
-A session ends sooner than a call may. The next one is told what was said from our own record, never from the vendor's,
-and it hears the caller's last two seconds where those were lost on the old one. A session whose end is known is left at
-a moment when nobody speaks, for another that is open already: the caller hears nothing of it.
+A session may end sooner than the call. The next one is given what was said, from our own journal, and the caller's last
+two seconds of audio if they were lost with the old one. If the end of a session is known, the next one is opened in
+advance, and the change is made at a moment when nobody speaks: the caller does not notice it.
 """
 
 from __future__ import annotations
@@ -35,47 +35,49 @@ log = logging.getLogger(__name__)
 
 _CHANGE: Final = "change of sessions"
 _KEPT_FRAMES: Final = 100
-"""2 s of the caller's: what a new session hears of somebody who was speaking when the old one broke."""
+"""2 s: what a new session hears of a caller who was speaking when the old one was lost."""
 _MOST_KEPT_FRAMES: Final = 300
-"""6 s, of somebody whom the old session has not heard at all."""
+"""6 s: the same of a turn that the old session has not noticed at all."""
 _LOOK_SECONDS: Final = 0.1
-"""How often to look for a quiet moment to change sessions in."""
+"""How often to look for a quiet moment for the change of sessions."""
 _SPARE_SECONDS: Final = 1.0
-"""So long before a session's own end it is left, quiet or not."""
+"""The change is made so long before the session ends, even if somebody speaks."""
 _RETRY_SECONDS: Final = 1.0
-"""Before another spare session is tried."""
+"""The pause before another next session is tried."""
 
 
 class SessionListener(Protocol):
-    """Whom the sessions tell what they hear: the agent."""
+    """What the sessions report to: the agent."""
 
     @property
     def is_quiet(self) -> bool:
-        """Nobody speaks, and no words are owed: a moment to change sessions in."""
+        """Whether nobody speaks and no answer is due: a moment for the change of sessions."""
 
     def session_context(self, number: int) -> SessionContext:
-        """What the session of that number is opened with."""
+        """Return what the session of this number is opened with."""
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
-        """What was said so far, for a new session."""
+        """Return what was said so far, for a new session."""
 
     def hear(self, heard: EngineEvent) -> None:
-        """Whatever else the present session says."""
+        """Handle any other event of the present session."""
 
     def ready(self) -> None:
-        """The present session is configured."""
+        """Learn that the present session is configured."""
 
     def lost(self, lost: SessionLost) -> None:
-        """It is gone."""
+        """Learn that the present session is gone."""
 
     def expiring(self, seconds: float) -> None:
-        """It ends in so many seconds."""
+        """Learn that the present session ends in so many seconds."""
 
     def changed_over(self, *, quiet: bool) -> None:
-        """Another session speaks from now on."""
+        """Learn that the next session is used from now on. `quiet`: nobody spoke at the change."""
 
 
 class EngineSessions:
+    """The present session of a call, and the next one if it is open already."""
+
     def __init__(
         self,
         call: str,
@@ -87,11 +89,11 @@ class EngineSessions:
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
         self.number = 0
-        """Which session speaks, from 1; 0: none was opened yet."""
+        """The number of the present session, from 1; 0: none was opened yet."""
         self.is_ready = False
         self._opened = 0
         self._spare: Engine | None = None
-        """The next session, opened beside the present one."""
+        """The next session, open while the present one is still used."""
         self._spare_number = 0
         self._spare_ready = False
         self._leave_by = 0.0
@@ -100,16 +102,16 @@ class EngineSessions:
         self._keeps_all = False
         self._closed = False
         self.owed = OwedTranscripts()
-        """What the caller has said and is not written down yet."""
+        """What the caller has said and what has no transcript yet."""
         self._wrote_down = False
-        """The last session that was ready did."""
+        """The last session that was ready makes transcripts."""
         self._late: LateTranscripts | None = None
-        """Whom the session speaks to when the call is over."""
+        """Takes the session's events when the call is over."""
         self.changes: dict[str, Any] = {}
-        """What was changed in mid-call, by names of settings: it holds for all later sessions."""
+        """Values that were changed during the call, by names of settings; they hold for all later sessions."""
 
     def connect(self) -> None:
-        """Open a session: the first, or another in place of one that broke (the spare one, if there is one)."""
+        """Open a session: the first, or another in place of a lost one. If the next one is open already, it is used."""
         self._wrote_down = self.writes_down
         self._drop(self.engine)
         self.owed.session_over()
@@ -125,83 +127,83 @@ class EngineSessions:
         self._hand_over(self.engine)
 
     def rotate(self) -> None:
-        """The session's end is known: open the next one now, and change when nobody speaks."""
+        """Open the next session now, because the present one will end, and change when nobody speaks."""
         if self._spare is None and not self._closed:
             self._opened += 1
             self._spare_number, self._spare_ready = self._opened, False
             self._spare = self._open(self._spare_number)
 
     def append(self, payload: str) -> None:
-        """A frame of the caller's, base64 of µ-law."""
+        """Send a frame of the caller's, base64 of µ-law, and keep the last 6 s for a next session."""
         self._kept.append(payload)
         if self.engine is not None:
             self.engine.append(payload)
 
     def forget_audio(self) -> None:
-        """What the caller said so far is known in words: no other session need hear it."""
+        """Drop the kept audio: what the caller said is known as text, so no next session has to hear it."""
         self._kept.clear()
         self._keeps_all = False
 
     def keep_audio(self) -> None:
-        """What the caller said just now was not heard: the next session is to hear all that is left of it."""
+        """Let the next session hear all the kept audio: the present one has not noticed what the caller said."""
         self._keeps_all = True
 
     # The present session, if there is one
 
     @property
     def is_there(self) -> bool:
-        """There is a session, perhaps one that is not ready yet."""
+        """Whether there is a session, even one that is not ready yet."""
         return self.engine is not None
 
     def can(self, what: EngineCan) -> bool:
-        """Whether the present session can do that; without one, nothing need be done in its place."""
+        """Tell whether the present session can do that. True if there is none: nothing has to be done in its place."""
         return self.engine is None or what in self.engine.can
 
     @property
     def stops_itself(self) -> bool:
-        """It stops its own response when it hears the caller."""
+        """Whether the present session stops its own response when it hears the caller."""
         return self.engine is not None and "interrupts_itself" in self.engine.can
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> bool:
-        """As `Engine.request_response`. Returns False where there is no session."""
+        """Call `Engine.request_response` of the present session. Returns False if there is none."""
         if self.engine is not None:
             self.engine.request_response(instructions, lasting=lasting, whole=whole)
         return self.is_there
 
     def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
-        """As `Engine.add_context`."""
+        """Call `Engine.add_context` of the present session, if there is one."""
         if self.engine is not None:
             self.engine.add_context(items)
 
     def truncate(self, key: Key, heard_ms: int) -> None:
-        """Tell the session how much of a stretch was heard, if it is the one that said it."""
+        """Tell the present session how many ms of a stretch were heard, if it said that stretch."""
         if self.engine is not None and key.session == self.number and "truncates" in self.engine.can:
             self.engine.truncate(key.item, key.content, heard_ms)
 
     def cancel(self, response: str) -> None:
-        """Stop a response."""
+        """Stop a response of the present session."""
         if self.engine is not None and "cancels" in self.engine.can:
             self.engine.cancel(response)
 
     def finish_turn(self) -> None:
-        """As `Engine.finish_turn`."""
+        """Call `Engine.finish_turn` of the present session, if there is one."""
         if self.engine is not None:
             self.engine.finish_turn()
 
     def set_turn_detection(self, on: bool) -> bool:
-        """As `Engine.set_turn_detection`. Returns False where there is no session."""
+        """Call `Engine.set_turn_detection` of the present session. Returns False if there is none."""
         if self.engine is not None:
             self.engine.set_turn_detection(on)
         return self.is_there
 
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
-        """As `Engine.answer_tool`."""
+        """Call `Engine.answer_tool` of the present session, if there is one."""
         if self.engine is not None:
             self.engine.answer_tool(call, output, speak=speak)
 
     def update(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-        """Change this session and those that follow, by names of settings. Returns what was taken (None: there is no
-        session to change), and what was left out and why, a line each that begins with its name."""
+        """Change this session and those that follow: values by names of settings. Returns what was changed (None: there
+        is no session), and what was left out and why, a line for each, which begins with its name."""
         if self.engine is None:
             return None, ["there is no session yet"]
         left_out = self.engine.update(changes)
@@ -211,12 +213,13 @@ class EngineSessions:
         return taken, left_out
 
     def stop(self) -> None:
+        """Make no further change of sessions."""
         self._closed = True
         self._timers.stop(_CHANGE)
 
     def wind_up(self, late: LateTranscripts, *, speaking: bool) -> bool:
-        """The call is over, and the session stays for the words that are still to come: with `speaking`, those of a
-        caller who was cut off in the middle of them. False: there is no session that could write them down."""
+        """Keep the present session for transcripts that are still to come; `speaking`: the caller had not finished.
+        Returns False if there is no session that is ready."""
         engine, spare, self._spare = self.engine, self._spare, None
         self.stop()
         self._drop(spare)
@@ -228,12 +231,13 @@ class EngineSessions:
 
     @property
     def writes_down(self) -> bool:
-        """What the caller says, as far as anybody knows."""
+        """Whether the caller's words are transcribed; without a session, whether the last one did it."""
         if self.engine is None or not self.is_ready:
             return self._wrote_down
         return "transcribes" in self.engine.can
 
     async def close(self) -> None:
+        """Close all sessions."""
         self.stop()
         await asyncio.gather(*(engine.close() for engine in (self.engine, self._spare) if engine is not None))
 
@@ -270,7 +274,7 @@ class EngineSessions:
         self._hand_over(engine)
 
     def _change_over(self) -> None:
-        """When it is quiet; or when the old session has no time left."""
+        """Change to the next session if it is quiet, or if the old one has no time left; else look again later."""
         if self._spare is None or not self._spare_ready or self._closed:
             return
         quiet = self._listener.is_quiet

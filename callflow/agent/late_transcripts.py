@@ -1,7 +1,7 @@
-"""What the caller has said and nobody has written down yet: in a call, and for a moment after its end.
+"""Transcripts that are still to come: in a call, and for a moment after its end.
 
-The words of a turn come up to a second or two after it was spoken. Whoever hangs up right behind their last sentence is
-gone by then; the engine's session, and nothing else of the call, stays for so long.
+A transcript comes up to a second or two after the words. If the caller hangs up right after their last sentence, only
+the engine's session stays open for it, and nothing else of the call.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ TOO_LATE: Final = "the call ended before it was written down"
 LEFT: Final = "the call went on in another process before it was written down"
 _SESSION_OVER: Final = "its session of the model ended before it was written down"
 UNPLACED: Final = "last_words"
-"""Stands for the item of words of which the engine has made none."""
+"""Used as the item of words for which the engine has opened none."""
 _MOST: Final = 200
-"""Items that are remembered, of an engine that opens them without end."""
+"""How many items are remembered."""
 
 
 class OwedTranscripts:
-    """Which of the caller's words are still to come. Pure."""
+    """The turns of the caller whose transcripts are still to come. Pure."""
 
     def __init__(self) -> None:
         self._items: dict[str, None] = {}
@@ -41,16 +41,17 @@ class OwedTranscripts:
         """Items of sessions that are over."""
         self._settled: deque[str] = deque(maxlen=_MOST)
         self.is_unplaced = False
-        """The caller has said something that has no item yet."""
+        """The caller has said something for which there is no item yet."""
 
     def __bool__(self) -> bool:
-        """Something is still to come."""
+        """Whether something is still to come."""
         return bool(self._items) or self.is_unplaced
 
     def __contains__(self, item: object) -> bool:
         return item in self._items
 
     def heard(self, event: EngineEvent) -> None:
+        """Take an event of the present session."""
         match event:
             case SpeechStarted():
                 self.is_unplaced = True
@@ -65,7 +66,7 @@ class OwedTranscripts:
                 self._items.pop(item, None)
 
     def session_over(self) -> None:
-        """Another one speaks from now on, and knows nothing of these."""
+        """Note that the session has ended: the next one makes no transcripts of its turns."""
         self._never.update(self._items)
         while len(self._never) > _MOST:
             del self._never[next(iter(self._never))]
@@ -73,10 +74,11 @@ class OwedTranscripts:
         self.is_unplaced = False
 
     def close(self, why: str) -> list[TranscriptFailed]:
-        """Nothing more will come: what never came."""
+        """Return the turns of which no transcript will come, and forget them. `why`: the reason for those of this
+        session."""
         left = [TranscriptFailed(item, _SESSION_OVER) for item in self._never]
         left += [TranscriptFailed(item, why) for item in self._items]
-        if self.is_unplaced and why == TOO_LATE:  # else they are on the line still
+        if self.is_unplaced and why == TOO_LATE:  # else the caller is still on the line
             left.append(TranscriptFailed(UNPLACED, why))
         self._never.clear()
         self._items.clear()
@@ -85,15 +87,16 @@ class OwedTranscripts:
 
 
 class LateTranscripts:
-    """Listens to the session of a call that is over, until nothing is owed any more."""
+    """Listens to the session of a call that is over, until all transcripts have come."""
 
     def __init__(self, owed: OwedTranscripts, tell: Callable[[EngineEvent], None]) -> None:
-        """`tell`: told what is for the record, and nothing else."""
+        """`tell`: takes the events that belong in the journal."""
         self._owed, self._tell = owed, tell
         self._done = asyncio.Event()
         self._closed = False
 
     def hear(self, heard: EngineEvent) -> None:
+        """Take an event of the session."""
         if self._closed:
             return
         match heard:
@@ -104,14 +107,15 @@ class LateTranscripts:
             self._done.set()
 
     def give_up(self) -> None:
+        """End the waiting."""
         self._done.set()
 
     def close(self) -> None:
-        """What comes now is too late."""
+        """Ignore all events from now on."""
         self._closed = True
 
     async def come(self, seconds: float) -> None:
-        """Until they have, or that long."""
+        """Wait until all have come, or so many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._done.wait()

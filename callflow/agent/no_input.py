@@ -1,7 +1,7 @@
-"""How long a caller may say nothing: asked once, asked twice, then goodbye. On the call's own clock.
+"""Counts the silence of a caller who does not answer: they are asked some times, then the agent says goodbye.
 
-Silence counts from when it became the caller's turn. An unbroken noise counts as silence, too (hold music, an open
-microphone), and so do sounds in which nobody finds a word. What follows is the machine's to decide.
+Silence counts from when it became the caller's turn. An unbroken noise (hold music, an open microphone) and sounds
+without a word count as silence, too. The call's machine decides what follows.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from callflow.timers import Timers
 _SILENCE: Final = "silence"
 _NOISE: Final = "noise"
 _WORDLESS: Final = 3
-"""So many sounds in a row without a word in them are no conversation."""
+"""So many sounds in a row without a word count as one silence."""
 
 
 class NoInputTimer:
+    """The timers of one call's silence; reports `NoInput` events."""
+
     def __init__(
         self,
         *,
@@ -38,26 +40,27 @@ class NoInputTimer:
         self._wordless = 0
 
     def rest(self) -> None:
-        """It is the caller's turn, and nobody speaks. May be said as often as one likes."""
+        """Start counting, unless it is counted already: it is the caller's turn, and nobody speaks."""
         if self._seconds > 0 and not self._timers.is_running(_SILENCE):
             self._timers.start(_SILENCE, self._seconds, self._is_silent)
 
     def stop(self) -> None:
-        """It is not, or somebody does."""
+        """Stop counting: somebody speaks, or it is the agent's turn."""
         self._timers.stop(_SILENCE)
 
     def noise_began(self) -> None:
+        """Note that the engine hears the caller."""
         self.noise_ended(spoken=False)
         if self._hold_seconds > 0:
             self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
 
     def noise_ended(self, *, spoken: bool = True) -> None:
-        """The caller has paused. That was speech, unless it turns out to be wordless."""
+        """Note that the caller has paused. It counts as speech (`spoken`) until a transcript says otherwise."""
         if self._timers.stop(_NOISE) and spoken:
             self._asked_before, self._asked = self._asked, 0
 
     def heard_words(self, any_words: bool) -> None:
-        """What the caller's last sounds meant."""
+        """Note whether the caller's last sounds had words in them."""
         if any_words:
             self._asked = self._asked_before = self._wordless = 0
             return
@@ -68,6 +71,7 @@ class NoInputTimer:
             self._ask("wordless")
 
     def close(self) -> None:
+        """Stop all timers."""
         self.stop()
         self.noise_ended(spoken=False)
 

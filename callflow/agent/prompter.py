@@ -1,4 +1,4 @@
-"""What the agent is asked to say when neither side has asked for it: the greeting, going on after a break, prompts."""
+"""Asks the engine to speak when the caller has not spoken: greeting, going on after a break, questions, warnings."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ _HEAR_AGAIN_SECONDS: Final = 1.2
 
 
 class Prompter:
+    """Decides what the engine is asked to say, and asks it."""
+
     def __init__(
         self,
         *,
@@ -37,21 +39,21 @@ class Prompter:
         note: Callable[[Note], None],
         listen: Callable[[], None],
     ) -> None:
-        """`listen`: told when nothing is to be said: it is the caller's turn."""
+        """`listen`: called when nothing is to be said, so that it is the caller's turn."""
         self._config, self._sessions, self._turns, self._tool_calls = config, sessions, turns, tool_calls
         self._protected_greeting, self._note, self._listen = protected_greeting, note, listen
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
         self._away_since: float | None = None
-        """No process had the call since then; its caller has not been spoken to since."""
+        """Since when no process had the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
-        """No process had the call for so long; `left_quietly`: nobody spoke when it was let go of."""
+        """Note that no process had the call for so long. `left_quietly`: nobody spoke when it was handed over."""
         self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
 
     def greet(self) -> None:
-        """Let the engine speak first, if there is something to say."""
+        """Let the engine speak first, if there is a greeting or a disclosure."""
         config, protected = self._config, self._protected_greeting.is_open
         if not self._sessions.is_there:
             return
@@ -66,7 +68,7 @@ class Prompter:
             self._listen()
 
     def prompt(self, about: str, time: int) -> None:
-        """Let the agent say something: see `commands.Prompt`. `time`: how often in a row it is asked."""
+        """Let the agent say something: see `commands.Prompt`. `time`: how often in a row, from 1."""
         match about:
             case "resume":
                 self._resume()
@@ -80,12 +82,12 @@ class Prompter:
                     self._sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
 
     def say(self, instructions: str) -> None:
-        """Ask the engine to speak, if there is a session: it is the agent's turn then."""
+        """Ask the engine to speak, if there is a session. It is the agent's turn then."""
         if self._sessions.request_response(instructions):
             self._turns.expect_speech()
 
     def _resume(self) -> None:
-        """Engine or stream are back."""
+        """Go on when engine or stream are back."""
         if not self._sessions.is_there:
             return
         since, self._away_since = self._away_since, None
@@ -109,7 +111,7 @@ class Prompter:
                 self._timers.start(_HEAR_AGAIN, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
 
     def carry_on(self, cut: Cut) -> None:
-        """It was a noise that interrupted: go on where the agent was, unless it is saying something else already."""
+        """Let the agent go on where a mere noise has cut it, unless it is saying something else already."""
         if not self._sessions.is_there or self._turns.is_playing:
             return
         self._note(InterruptionEmpty())
@@ -121,18 +123,19 @@ class Prompter:
         self.say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
 
     def goodbye_called_off(self) -> None:
-        """The caller has interrupted the goodbye: the model is told, so that the next one ends the call."""
+        """Tell the model that the caller interrupted its goodbye, so that the next goodbye ends the call."""
         self._turns.conversation.fact(prompt(Prompt.CALLED_OFF))
         self._sessions.add_context([ContextItem("system", prompt(Prompt.CALLED_OFF))])
 
     def cut_in_earlier_session(self, cuts: Sequence[Cut]) -> None:
-        """The present session was told that the caller has heard what an earlier one said, and it is cut only now."""
+        """Correct the present session about speech of an earlier one, which was cut only now: it was told that all of
+        it was heard."""
         turns = [turn for cut in cuts if (turn := self._turns.conversation.turn(cut.key.item)) is not None]
         if any(turn.unheard_text for turn in turns):
             self._sessions.add_context([not_heard(turn) for turn in turns if turn.unheard_text])
 
     def somebody_speaks(self) -> None:
-        """The new session has noticed the caller, or answers: it need not be asked."""
+        """Note that the new session has noticed the caller, or answers: it need not be asked to speak."""
         self._timers.stop(_HEAR_AGAIN)
 
     def close(self) -> None:

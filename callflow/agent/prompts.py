@@ -1,6 +1,6 @@
-"""What the agent is asked to say when neither side has asked for it, and what a new session of its engine is told.
+"""The texts that the model is given beside its instructions: prompts to speak, and the context of a new session.
 
-Wishes are instructions to a model, not sentences: it says them in its own words and in the caller's language.
+A prompt is an instruction and not a sentence: the model says it in its own words and in the caller's language.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from callflow.contracts.engine import ContextItem
 
 
 class Prompt(Enum):
+    """What the model can be asked to say. `{NAME}` in a text is filled in by `prompt`."""
+
     GREET = "{greeting}"
     RESUME = (
         "The line was interrupted for a moment, and is back. Do not greet again. If you had not finished, go on where "
@@ -47,6 +49,7 @@ class Prompt(Enum):
 
 
 def prompt(which: Prompt, **words: object) -> str:
+    """Return the text of a prompt. Raises KeyError if one of its words is missing."""
     if which is Prompt.GREET:
         return _greeting(str(words.get("disclosure") or ""), str(words.get("greeting") or ""))
     return str(which.value).format(**words)
@@ -60,14 +63,17 @@ def _greeting(disclosure: str, greeting: str) -> str:
 
 
 def typed(digits: str) -> str:
+    """Return the fact that the caller has typed digits."""
     return f"The caller typed these digits on the telephone keypad: {digits}"
 
 
 def tool_answered(tool: str, arguments: str, output: str) -> str:
+    """Return the fact that a tool has answered. `arguments` and `output` are JSON."""
     return f"The tool {tool} was called with {arguments} and answered: {output}"
 
 
 def tool_unknown(tool: str, arguments: str) -> str:
+    """Return the fact that a tool was called and its result is not known. `arguments` is JSON."""
     return (
         f"The tool {tool} was called with {arguments}, and the line broke before it answered. Whether it was done is "
         "not known: it may have been. Do not call it again for the same purpose; tell the caller if it matters."
@@ -75,7 +81,7 @@ def tool_unknown(tool: str, arguments: str) -> str:
 
 
 def context_items(conversation: Conversation) -> list[ContextItem]:
-    """What was said so far, as far as it was heard, for a session that was not there."""
+    """Return what was said so far, as far as it was heard, for a new session."""
     told: list[ContextItem] = []
     for turn in conversation.turns:
         told += _memory(turn)
@@ -92,5 +98,5 @@ def _memory(turn: Turn) -> Sequence[ContextItem]:
 
 
 def not_heard(turn: Turn) -> ContextItem:
-    """What the caller did not hear of a sentence that was interrupted."""
+    """Return the fact which part of an interrupted turn the caller did not hear."""
     return ContextItem("system", f"There you were interrupted. The caller did not hear: “{turn.unheard_text}”")

@@ -11,9 +11,10 @@ from callflow.media.playout import Playout
 
 
 class ProtectedGreeting:
-    """`wanted`: there is such a sentence. It is due until it is being said, and over when it was heard."""
+    """The state of the protected sentence of one call: due, said (the engine was asked for it) or over."""
 
     def __init__(self, wanted: bool) -> None:
+        """`wanted`: the call begins with such a sentence."""
         self._state = "due" if wanted else ""
         self._ms: dict[Key, float] = {}
         """How much of each stretch of it came from the engine."""
@@ -22,37 +23,41 @@ class ProtectedGreeting:
 
     @property
     def is_open(self) -> bool:
-        """It has not been heard yet: the caller's turn has not come."""
+        """Whether it was not heard yet, so that the caller cannot interrupt."""
         return bool(self._state)
 
     @property
     def is_said(self) -> bool:
+        """Whether the engine was asked for it, and it was not heard yet."""
         return self._state == "said"
 
     def begin(self) -> None:
-        """The engine was asked for it, perhaps once more."""
+        """Note that the engine was asked for it, for the first time or again."""
         self._state = "said"
         self._ms.clear()
         self._cut.clear()
 
     def again(self) -> None:
-        """The engine is lost over it: its successor has to say it anew."""
+        """Note that the engine was lost before it was heard: the next session has to say it again."""
         if self._state:
             self._state = "due"
 
     def over(self) -> None:
+        """Note that it was heard, or that there is none."""
         self._state = ""
 
     def speech(self, key: Key, audio: bytes) -> None:
+        """Count µ-law audio of it that came from the engine."""
         if self._state == "said":
             self._ms[key] = self._ms.get(key, 0.0) + len(audio) / BYTES_PER_MS
 
     def cut(self, key: Key, heard_ms: int) -> None:
+        """Note that a stretch of it was cut off after `heard_ms`."""
         if key in self._ms:
             self._cut[key] = heard_ms
 
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
-        """Say how much of it was heard, of how much that the engine said, in ms of audio."""
+        """Return the note that proves how many ms of it were heard, and of how many ms that the engine said."""
         heard = 0.0
         for key, ms in self._ms.items():
             here = playout.heard_ms(key, now) if playout.holds(key) else ms

@@ -18,39 +18,46 @@ _MOST: Final = 2000
 
 
 class ResponseLatency:
+    """The waits of one call, each divided into its parts."""
+
     def __init__(self) -> None:
         self.turns: list[dict[str, Any]] = []
-        """One waterfall for each answer that was heard, in order."""
+        """For each answer that was heard, in order: `detection_ms`, `engine_ms`, `own_ms`, `carrier_ms`, `total_ms`
+        and, if a clip filled the silence, `filler_ms`."""
         self._times: dict[str, float] = {}
         self._filler: float | None = None
 
     def caller_stopped(self, now: float, ago: float | None) -> None:
-        """`ago`: seconds since the last word; None: unknown, then the wait begins with the notice."""
+        """Begin a wait. `ago`: seconds since the caller's last word; None: not known, so the wait begins now."""
         self._times = {"ended": now - (ago or 0.0), "noticed": now}
         self._filler = None
 
     def caller_goes_on(self) -> None:
+        """Drop the wait: the caller speaks again."""
         self._times = {}
 
     def generated(self, now: float) -> None:
+        """Note the first audio of the answer from the engine."""
         self._note("generated", now)
 
     def sent(self, now: float) -> None:
-        """The first audio of the answer is on its way to the carrier."""
+        """Note that the first audio of the answer was sent to the carrier."""
         if "generated" in self._times:
             self._note("sent", now)
 
     @property
     def waits_for_audio(self) -> bool:
+        """Whether there is a wait, and no audio of the answer was sent yet."""
         return "noticed" in self._times and "sent" not in self._times
 
     def filler(self, now: float) -> None:
-        """One of our own sentences was heard instead."""
+        """Note that a clip filled the silence."""
         if "noticed" in self._times and "sent" not in self._times and self._filler is None:
             self._filler = now
 
     def heard(self, at: float) -> dict[str, Any] | None:
-        """The first audio of the answer came out of the telephone: the finished waterfall, if one was open."""
+        """Note when the caller began to hear the answer. Returns the finished entry of `turns`; None if there was no
+        wait."""
         if "sent" not in self._times:
             return None
         self._note("heard", max(at, self._times["sent"]))

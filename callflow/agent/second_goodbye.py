@@ -1,4 +1,4 @@
-"""The end of a call was called off, because the caller interrupted the goodbye: the next one ends it for good."""
+"""Ends a call after its second goodbye, if the caller interrupted the first one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _TIMER: Final = "second goodbye"
 
 
 class SecondGoodbye:
+    """The timer of the second goodbye; `goodbye.py` decides what follows."""
+
     def __init__(self, conversation: Conversation, post: Callable[[Event], None]) -> None:
         self._conversation, self._post = conversation, post
         self._timers = Timers()
@@ -22,11 +24,11 @@ class SecondGoodbye:
         """The place in the conversation at which the goodbye was interrupted; None: none was."""
 
     def called_off(self) -> None:
-        """The caller has just interrupted a goodbye."""
+        """Note that the caller has interrupted a goodbye."""
         self._since = len(self._conversation.turns)
 
     def rest(self) -> None:
-        """It is the caller's turn, and nobody speaks. May be called as often as one likes."""
+        """Start the timer, if it does not run: it is the caller's turn, and nobody speaks."""
         if self._since is None or self._timers.is_running(_TIMER):
             return
         turns = self._conversation.turns[self._since :]
@@ -39,5 +41,5 @@ class SecondGoodbye:
             self._timers.start(_TIMER, seconds, self._post, NoInput(time=1, last=True, why="called off"))
 
     def stop(self) -> None:
-        """Somebody speaks, or words are owed."""
+        """Stop the timer: somebody speaks, or an answer is due."""
         self._timers.stop(_TIMER)

@@ -1,4 +1,4 @@
-"""The tools that one call has under way: each call of one runs once and is answered once, whatever happens meanwhile.
+"""The tool calls of one telephone call: each runs once and is answered once, whatever happens meanwhile.
 
 A tool call belongs to the conversation, not to the engine's session that asked for it: when that session breaks while
 the tool runs, its successor is given the answer.
@@ -20,9 +20,9 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _MOST_CALLS: Final = 1000
-"""Remembered, and under way at a time."""
+"""Tool calls that are remembered at most, and so under way at a time."""
 _AGAIN_SECONDS: Final = 0.3
-"""When somebody is speaking just now, how soon to try again to say that a tool is slow."""
+"""How soon to try again to say that a tool is slow, when somebody was speaking."""
 _FILLER: Final = "filler"
 ENDS_CALL: Final = "end_call"
 _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
@@ -33,7 +33,7 @@ _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}'
 class _Job:
     call: ToolCall
     spoken: bool
-    """The agent said something in the same breath."""
+    """The agent said something in the same response."""
     too_many: bool = False
     running: bool = False
     output: str | None = None
@@ -41,6 +41,8 @@ class _Job:
 
 
 class PendingToolCalls:
+    """Runs tools, keeps their results, and reports `ToolFinished` events."""
+
     def __init__(
         self,
         toolbox: Toolbox,
@@ -54,25 +56,27 @@ class PendingToolCalls:
         self._jobs: dict[str, _Job] = {}
         self._timers = Timers()
         self.filler: Callable[[], bool] = lambda: True
-        """Says that a tool is slow; False: not now."""
+        """Called when a tool is slow, so that the agent says so. Returns False if it cannot now."""
         self.runs = 0
 
     @property
     def definitions(self) -> Sequence[Mapping[str, Any]]:
+        """The definitions of all tools: see `SessionContext.tools`."""
         return self._toolbox.definitions
 
     @property
     def is_busy(self) -> bool:
-        """An answer is owed."""
+        """Whether a tool call is not answered yet."""
         return any(not job.answered for job in self._jobs.values())
 
     @property
     def pending(self) -> list[ToolCall]:
-        """Those whose answer is owed."""
+        """The tool calls that are not answered yet."""
         return [job.call for job in self._jobs.values() if not job.answered]
 
     def called(self, call: ToolCall, *, spoken: bool) -> bool:
-        """False: this call is known already."""
+        """Note a tool call; `spoken`: the agent said something in the same response. Returns False if it is known
+        already."""
         if call.id in self._jobs:
             return False
         too_many = len(self._jobs) >= _MOST_CALLS and not self._forget()
@@ -82,11 +86,12 @@ class PendingToolCalls:
         return True
 
     def _forget(self) -> bool:
-        """The oldest one that was answered."""
+        """Forget the oldest tool call that was answered. Returns False if there is none."""
         name = next((name for name, job in self._jobs.items() if job.answered), None)
         return name is not None and self._jobs.pop(name) is not None
 
     async def run(self, call_id: str) -> None:
+        """Run a tool call, once, and post its result."""
         job = self._jobs.get(call_id)
         if job is None or job.running:
             return
@@ -99,8 +104,8 @@ class PendingToolCalls:
         self._post(ToolFinished(id=call_id, tool=job.call.name, ok=answer.ok, output=answer.output, ms=ms))
 
     async def _answer_of(self, call: ToolCall) -> ToolAnswer:
-        """Whatever a toolbox raises is an answer. Only where this very task is to end, because the call is over, there
-        is none."""
+        """Return the answer; an exception of the tool is an answer, too. Only if this task is cancelled, because the
+        call is over, the exception is raised."""
         task = asyncio.current_task()
         try:
             answer = await self._toolbox.run(call, self._seconds)
@@ -112,7 +117,8 @@ class PendingToolCalls:
             return _FAILED
 
     def answer(self, call_id: str) -> tuple[ToolCall, str, bool] | None:
-        """The call, its output, and whether the agent is to speak upon it. None: nothing to tell, or told already."""
+        """Return the tool call, its output (JSON) and whether the agent is to speak about it; None if there is no
+        result, or if it was answered already."""
         job = self._jobs.get(call_id)
         if job is None or job.output is None or job.answered:
             return None
@@ -122,9 +128,10 @@ class PendingToolCalls:
         return job.call, job.output, not (job.call.name == ENDS_CALL and job.spoken)
 
     def close(self) -> None:
+        """Stop the timer."""
         self._timers.stop(_FILLER)
 
     def _fill(self) -> None:
-        """Once for all that run at the time."""
+        """Say once, for all tools that are running, that it takes longer."""
         if self.is_busy and not self.filler():
             self._timers.start(_FILLER, _AGAIN_SECONDS, self._fill)

@@ -1,4 +1,4 @@
-"""What both sides have said, as text: turns are written into the journal when their words have come, each once."""
+"""Transcripts of both sides: each turn is written into the journal once, when its text is complete."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from callflow.journal.notes import Note
 log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 64
-"""Items whose words are still to come; of an engine that opens more, the oldest is forgotten."""
+"""Items whose text is still to come; if there are more, the oldest is forgotten."""
 
 
 class Transcripts:
+    """Takes the texts of both sides from the engine, and writes the turns into the journal."""
+
     def __init__(
         self,
         call: str,
@@ -31,19 +33,19 @@ class Transcripts:
         forget_audio: Callable[[], None],
         caller_said: Callable[[str, str], None],
     ) -> None:
-        """`forget_audio`: told when the audio of the caller's last turn need not be kept any more. `caller_said`: told
-        of every finished transcript of theirs, with its item, as long as the call goes on."""
+        """`forget_audio`: called when the audio of the caller's last turn is not needed any more. `caller_said`: called
+        with item and text of each final transcript of the caller's, as long as the call goes on."""
         self._call, self._turns, self._note = call, turns, note
         self._forget_audio, self._caller_said = forget_audio, caller_said
         self._clock = asyncio.get_running_loop().time
         self._opened: dict[str, float] = {}
-        """When items whose words are still to come took their place."""
+        """Items whose text is still to come, and when they were opened, on the loop's clock."""
         self._has_warned = False
         self.is_late = False
-        """The call is over, and words of the caller are still to come."""
+        """The call is over, and transcripts of the caller are still awaited."""
 
     def item_added(self, heard: ItemAdded) -> None:
-        """An item takes its place in the conversation."""
+        """Open a turn: its place in the conversation is known, its text comes later."""
         self._turns.conversation.opened(heard.who, heard.item)
         self._opened[heard.item] = self._clock()
         if len(self._opened) > _REMEMBERED:
@@ -52,7 +54,7 @@ class Transcripts:
             self._turns.interruption.caller_item(heard.item)
 
     def transcript(self, heard: Transcript) -> None:
-        """A piece of text, or the whole of it."""
+        """Take a piece of text, or the whole of it (`final`)."""
         turn = self._turns.conversation.words(heard.who, heard.item, heard.text, final=heard.final)
         if not heard.final:
             return
@@ -64,17 +66,17 @@ class Transcripts:
         if turn is not None and (turn.who == "caller" or turn.has_sound):
             self._write(turn, whole=turn.who == "caller" or not self.is_late or turn.is_complete)
         elif turn is not None and (self.is_late or not self._turns.taking.responses):
-            self.item_over(heard.item, broken=True)  # late words of something of which nothing was to be heard
+            self.item_over(heard.item, broken=True)  # it comes late, and nothing of it was heard
 
     def failed(self, heard: TranscriptFailed) -> None:
-        """That the caller has spoken is known, and stands in the journal; what they said will never be known."""
+        """Note that the caller has spoken and that there will be no transcript of it."""
         turn = self._turns.conversation.opened("caller", heard.item)
         now = self._clock()
         began = self._opened.get(heard.item, now)
         ago = round((now - began) * 1000)
         self._note(notes.NotTranscribed(item=heard.item, reason=heard.reason, ago_ms=ago))
         if turn is not None and turn.text:
-            self._write(turn, whole=False)  # a part of it was
+            self._write(turn, whole=False)  # a part of the text has come
         self._opened.pop(heard.item, None)
         if heard.reason == TOO_LATE:
             log.info("call %s: what the caller said last is not written down: %s", self._call, heard.reason)
@@ -83,7 +85,8 @@ class Transcripts:
             log.warning("call %s: what the caller says is not written down: %s", self._call, heard.reason)
 
     def item_over(self, item: str, *, broken: bool) -> None:
-        """Nothing more comes of what the agent says there. What of it had no sound was said to nobody."""
+        """End a turn of the agent's. Text without any audio counts as not said. `broken`: the engine did not finish
+        it."""
         conversation = self._turns.conversation
         if (turn := conversation.never_sounded(item)) is not None:
             self._opened.pop(item, None)
@@ -99,7 +102,7 @@ class Transcripts:
             self._write(turn, whole=not broken)
 
     def finish(self, still_to_come: Container[str]) -> None:
-        """The call is over: write down every turn that is not, but for those whose words are still to come."""
+        """Write the turns that are not in the journal yet, except the items in `still_to_come`."""
         for turn in self._turns.conversation.turns:
             if turn.item and turn.text and not turn.is_written and turn.item not in still_to_come:
                 if turn.who == "agent":
@@ -108,7 +111,8 @@ class Transcripts:
                     self._write(turn, whole=False)
 
     def _write(self, turn: Turn, *, whole: bool) -> None:
-        """Its place is where it began, which may be before what was written earlier."""
+        """Write a turn into the journal. `ago_ms` in its note tells when it began, which may be before earlier
+        entries."""
         now = self._clock()
         ago = round((now - self._opened.pop(turn.item, now)) * 1000)
         turn.is_written = True

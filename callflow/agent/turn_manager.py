@@ -1,7 +1,7 @@
-"""Conducts the turns of one call: what engine, media and clock report goes in here, and what follows is done.
+"""Runs the turns of one call: it takes what engine, media and timers report, and does what follows from that.
 
-Whose turn it is, `turn_taking.py` decides; what an interruption means, `barge_in.py`; when a silence has become too
-long, `dead_air_timer.py`. A barge-in crosses to the media once: `interrupt` stops the audio and returns what was cut.
+`turn_taking.py` decides whose turn it is, `barge_in.py` what an interruption means, `dead_air_timer.py` when a silence
+is too long. A barge-in makes one call to the media: `Relay.interrupt` stops the audio and returns what was cut.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ _MOST_REPLIES: Final = 10_000
 
 
 class TurnListener(Protocol):
-    """Whom the turns concern: the agent, which has the engine's session."""
+    """What the turn manager reports to: the agent, which has the engine's session."""
 
     @property
     def engine_stops_itself(self) -> bool:
-        """The engine stops its own response when it hears the caller."""
+        """Whether the engine stops its own response when it hears the caller."""
 
     def caller_payload(self, payload: str) -> None:
-        """Audio of the caller's for the engine: base64 of µ-law."""
+        """Send audio of the caller's to the engine: base64 of µ-law."""
 
     def truncate(self, key: Key, heard_ms: int) -> None:
-        """Tell the engine how much of a stretch was heard."""
+        """Tell the engine how many ms of a stretch were heard."""
 
     def cancel(self, response: str) -> None:
         """Stop a response of the engine's."""
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
-        """The caller has interrupted the agent."""
+        """Learn that the caller has interrupted the agent, and what was cut."""
 
     def missed_turn(self) -> None:
-        """The caller has said something, and the engine nothing about it."""
+        """Learn that the caller has said something that the engine has not noticed."""
 
     def missed_end(self) -> None:
-        """The caller has stopped, and the engine has not noticed."""
+        """Learn that the caller has stopped, and that the engine has not noticed."""
 
     def engine_silent(self, reason: str) -> None:
-        """The engine owes words, and has said nothing for too long."""
+        """Learn that the engine had to answer, and has said nothing for too long."""
 
     def played_out(self) -> None:
-        """Everything that was said has been heard, and nothing more is on its way."""
+        """Learn that the caller has heard everything that was sent."""
 
     def changed(self) -> None:
-        """Somebody began or stopped to speak: look whose turn it is."""
+        """Learn that somebody began or stopped to speak, so that it may be another's turn."""
 
 
 class TurnManager:
@@ -76,40 +76,42 @@ class TurnManager:
         self.latency = ResponseLatency()
         self.dead_air = DeadAir(self, config)
         self._discarded: set[Key] = set()
-        """What an interrupted response still said, of which nothing was to be heard."""
+        """Stretches that began after their response was interrupted: nothing of them is played."""
         self.first_word_ms: int | None = None
-        """From the answer to the first audio of the agent on its way to the carrier, in whichever process that was."""
+        """Ms from the answer of the call to the agent's first audio sent to the carrier, in this process or an earlier
+        one."""
         self.reply_ms: list[int] = []
-        """From the engine's notice that the caller has stopped to the first audio of the reply on its way."""
+        """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
+        carrier."""
         self._noticed: float | None = None
-        self.caller_payload = agent.caller_payload  # fifty a second: straight on
+        self.caller_payload = agent.caller_payload  # 50 a second: no method in between
         self.caller_frame = self.dead_air.hear
         relay.listener = self
 
-    # How things are
+    # The state
 
     @property
     def is_unplayed(self) -> bool:
-        """Some of what was said is still to be heard."""
+        """Whether some of the agent's speech is still to be heard."""
         return self._relay.playout.is_unplayed(self._clock())
 
     @property
     def is_playing(self) -> bool:
-        """Something was played since the last interruption."""
+        """Whether anything was played since the last interruption."""
         return self._relay.playout.position(self._clock()) > 0
 
     @property
     def is_owed(self) -> bool:
-        """The caller waits for the agent."""
+        """Whether the caller waits for an answer."""
         return self.dead_air.is_owed
 
     @property
     def hears_speech(self) -> bool:
-        """Somebody is plainly speaking, whether the engine says so or not."""
+        """Whether our own detector hears somebody speak, whatever the engine says."""
         return self.dead_air.detector.hears_speech
 
     def floor(self, *, tools_busy: bool, greeting_open: bool) -> Floor:
-        """All that says whose turn it is."""
+        """Return all that decides whose turn it is."""
         return Floor(
             caller_speaking=self.taking.caller_speaking,
             words_owed=self.is_owed,
@@ -119,10 +121,10 @@ class TurnManager:
             greeting_open=greeting_open,
         )
 
-    # The words that the agent owes
+    # The answer that is due
 
     def expect_speech(self, *, since: float | None = None, reply: bool = True) -> None:
-        """It is the agent's turn: nobody is left in silence, and an engine that stays silent is as good as lost.
+        """Begin the agent's turn: clips fill the silence, and an engine that stays silent for too long counts as lost.
 
         `since`: when the caller's last word ended, on the loop's clock; None: now. `reply` False: the engine waits for
         something else first, such as a tool.
@@ -131,13 +133,13 @@ class TurnManager:
             self.dead_air.owe(since=since, reply=reply)
 
     def nothing_owed(self) -> None:
-        """The words have come, or none are owed after all."""
+        """End the agent's turn: it has answered, or no answer is due after all."""
         self.dead_air.paid()
 
     # The caller, as the engine hears them
 
     def caller_began(self) -> None:
-        """The engine says that the caller has begun to speak."""
+        """Handle the engine's report that the caller has begun to speak."""
         self.dead_air.detector.began()
         self.taking.caller_began()
         self._relay.watch_caller()
@@ -165,7 +167,7 @@ class TurnManager:
         )
 
     def _take_turn(self) -> None:
-        """The turn is the caller's from now on: nothing more of what the agent was saying is to be heard."""
+        """Give the turn to the caller: nothing more of what the agent was saying is played."""
         if self.is_unplayed:
             self._cut(self._relay.interrupt(self._clock()), by_caller=True)
         else:
@@ -173,15 +175,15 @@ class TurnManager:
         self.drop_responses()
 
     def drop_responses(self) -> None:
-        """Nothing of what the engine is saying just now is to be heard any more."""
+        """Stop the responses that are under way, and play nothing more of them."""
         for response in self.taking.responses:
             self._relay.playout.discard_response(response)
             if not self._agent.engine_stops_itself:
                 self._agent.cancel(response)
 
     def caller_ended(self, stopped: SpeechStopped) -> bool:
-        """The caller has stopped. Returns whether the agent is to answer: not after a sound so short that nothing was
-        stopped for it."""
+        """Handle the engine's report that the caller has stopped. Returns whether the agent is to answer: not after a
+        sound that was too short to interrupt it."""
         now = self._clock()
         self.dead_air.detector.ended()
         self._relay.caller_speaks = False
@@ -201,7 +203,7 @@ class TurnManager:
     # The engine's speech, in its order
 
     def response_began(self, response: str) -> None:
-        """The engine begins to answer."""
+        """Handle the beginning of a response."""
         self.dead_air.begins()
         self.interruption.response_began()
         if not self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself):
@@ -209,7 +211,7 @@ class TurnManager:
             self._agent.cancel(response)
 
     def speech(self, heard: AudioDelta, key: Key) -> bool:
-        """Play it. Returns False for what belongs to something that was interrupted: it is dropped."""
+        """Play audio of the engine's. Returns False if it is dropped, because its response was interrupted."""
         if not self._relay.add(key, heard.response, heard.audio):
             if self._relay.discard(key):  # it began after the interruption of its response
                 self._discarded.add(key)
@@ -222,7 +224,7 @@ class TurnManager:
         return True
 
     def speech_done(self, done: AudioDone, key: Key) -> None:
-        """The engine has said all of that stretch."""
+        """Handle the end of a stretch: all its audio has come."""
         if key in self._discarded:
             self._discarded.discard(key)
             self._agent.truncate(key, 0)
@@ -231,7 +233,7 @@ class TurnManager:
         self._relay.finish(key)
 
     def response_ended(self, done: ResponseDone) -> None:
-        """A response has ended."""
+        """Handle the end of a response."""
         match self.taking.response_ended(done):
             case "paid":
                 self.nothing_owed()
@@ -240,7 +242,7 @@ class TurnManager:
         self._relay.finish_response(done.response)
 
     def engine_away(self) -> None:
-        """There is no session for now. What it was saying ends where it ends."""
+        """Note that there is no session. What it was saying ends with the audio that has come."""
         self.taking.forget_responses()
         for key, ms in self._relay.playout.break_off():
             self.conversation.broke_off(key.item, ms)
@@ -251,11 +253,11 @@ class TurnManager:
         self._relay.pump()
 
     def engine_back(self) -> None:
-        """There is one again."""
+        """Note that there is a session again."""
         self.dead_air.restored()
 
     def _cut(self, cuts: Sequence[Cut], *, by_caller: bool) -> None:
-        """What was being said was cut: the engine is told how much was heard, and it goes into the journal."""
+        """Tell the engine how much of the cut stretches was heard, and note it in the journal."""
         for cut in cuts:
             self._agent.truncate(cut.key, cut.heard_ms)
         if not cuts:
@@ -271,7 +273,7 @@ class TurnManager:
     def _turn(self, key: Key) -> Any:
         return self.conversation.turn(key.item)
 
-    # What the media report (`MediaListener`)
+    # Called by the relay (`MediaListener`)
 
     def stream_started(self, now: float) -> None:
         self.dead_air.sounds_until(now)
@@ -309,7 +311,7 @@ class TurnManager:
             self._note(notes.Latency(item=item, **waterfall))
 
     def hearing(self, cut: Cut) -> None:
-        """For the process that goes on with this call, should this one die just now."""
+        """Note how much was heard, for the process that takes the call over if this one dies now."""
         turn = self.conversation.turn(cut.key.item)
         so_far = turn.text if turn is not None and not turn.is_written else ""
         self._note(notes.Heard(item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, so_far=so_far))
@@ -326,7 +328,7 @@ class TurnManager:
     def cut_off(self, cuts: Sequence[Cut]) -> None:
         self._cut(cuts, by_caller=False)
 
-    # What dead air asks and tells (`Voice`)
+    # Called by dead air (`DeadAirListener`)
 
     @property
     def is_flowing(self) -> bool:
@@ -344,7 +346,7 @@ class TurnManager:
         return self._relay.playout.ends_at(now)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play one of our own sentences in the agent's stead. Returns False if there is none, or nobody would hear."""
+        """Play a clip: see `Relay.interject`."""
         return self._relay.interject(name, *otherwise)
 
     def filled(self, now: float) -> None:
@@ -365,12 +367,13 @@ class TurnManager:
     # Its end
 
     def close(self) -> None:
-        """Let go of the timers."""
+        """Stop the timers."""
         self._timers.close()
         self.dead_air.leave()
 
     def summary(self) -> dict[str, Any]:
-        """What is worth keeping when the call has ended; times in ms."""
+        """Return the figures for the last note of the call: `first_word_ms`, `reply_ms` (a list), `latency` (a list,
+        see `ResponseLatency.turns`) and `interruptions` (a count)."""
         return {
             "first_word_ms": self.first_word_ms,
             "reply_ms": self.reply_ms,

@@ -11,138 +11,136 @@ from callflow.contracts.engine import ResponseDone
 
 
 _MOST_RESPONSES: Final = 64
-"""Of an engine that never ends what it has begun, the oldest is forgotten."""
+"""If an engine never ends its responses, the oldest is forgotten."""
 
 Owed = Literal["", "paid", "expected"]
-"""What the end of a response means for the words that the agent owes: nothing, they have come, they are still owed."""
+"""What the end of a response means for the answer that is due: "" nothing, "paid" it has come, "expected" it is due."""
 
 
 class TurnTaking:
-    """Who is speaking at the moment, and which of the engine's responses are under way."""
+    """Who is speaking, which turn of the caller's waits for an answer, and which responses are under way."""
 
     def __init__(self) -> None:
         self.caller_speaking = False
         self.protected = False
         """What is being said cannot be interrupted."""
         self.spoken_over = False
-        """The caller has spoken while that was not allowed to interrupt: it is answered afterwards."""
+        """The caller has spoken over a protected sentence: they are answered after it."""
         self._responses: dict[str, None] = {}
         self._unanswered: str | None = None
 
     # The caller
 
     def caller_began(self) -> None:
-        """The caller has begun to speak."""
+        """Note that the caller has begun to speak."""
         self.caller_speaking = True
 
     def caller_ended(self, *, counts: bool) -> None:
-        """The caller has stopped. `counts`: that was their turn, and not a sound too short to stop anything for."""
+        """Note that the caller has stopped. `counts`: it was a turn, and not a sound too short to interrupt."""
         self.caller_speaking = False
         if counts:
             self._unanswered = ""
 
     def engine_lost(self, *, hears_speech: bool) -> None:
-        """The session is gone. What the caller is saying just now, the next one has to hear, and to answer."""
+        """Note that the session is gone. What the caller is saying now has to be heard and answered by the next one."""
         if self.caller_speaking or hears_speech:
             self._unanswered = ""
 
     def unheard_turn(self) -> None:
-        """What the caller has said is known as audio only."""
+        """Note a turn of the caller's that is known as audio only."""
         self._unanswered = ""
 
     def caller_item(self, item: str) -> bool:
-        """The engine has opened an item of the caller's. Returns whether it is the turn that waits for an answer."""
+        """Note an item that the engine has opened. Returns whether it is the turn that waits for an answer."""
         if self._unanswered != "":
             return False
         self._unanswered = item
         return True
 
     def transcribed(self, item: str) -> bool:
-        """The words of an item have come. Returns whether that was the turn whose audio was kept for them."""
+        """Note that the transcript of an item has come. Returns whether its audio was kept until now."""
         if item != self._unanswered:
             return False
         self._unanswered = None
         return True
 
     def answered(self) -> None:
-        """The caller's turn was answered, whether its words are known or not."""
+        """Note that the caller's turn was answered, with or without a transcript."""
         self._unanswered = None
 
     @property
     def audio_is_needed(self) -> bool:
-        """The caller's last turn is known as audio only: another session would have to hear it."""
+        """Whether the caller's last turn is known as audio only, so that a next session would have to hear it."""
         return self._unanswered is not None
 
     @property
     def has_no_item(self) -> bool:
-        """The caller has said something for which the engine has opened no item yet."""
+        """Whether the caller has said something for which the engine has opened no item yet."""
         return self._unanswered == ""
 
     # The engine
 
     @property
     def responses(self) -> list[str]:
-        """Those under way at the engine, oldest first."""
+        """The ids of the responses under way, oldest first."""
         return list(self._responses)
 
     def response_began(self, response: str, *, engine_stops_itself: bool) -> bool:
-        """The engine begins to answer. Returns False for a response that was on its way when the caller began to speak:
-        nothing of it is to be heard."""
+        """Note a response that begins. Returns False if nothing of it may be played: the caller is speaking already."""
         self._responses[response] = None
         if len(self._responses) > _MOST_RESPONSES:
             del self._responses[next(iter(self._responses))]
         return not (self.caller_speaking and not self.protected and engine_stops_itself)
 
     def response_ended(self, done: ResponseDone) -> Owed:
-        """A response has ended."""
+        """Note that a response has ended."""
         self._responses.pop(done.response, None)
         if done.answered:
             return "paid"
         return "expected" if not done.final and not self.caller_speaking else ""
 
     def forget_responses(self) -> None:
-        """The session that made them is gone."""
+        """Forget the responses under way: their session is gone."""
         self._responses.clear()
 
     def may_expect_agent(self, *, silenced: bool) -> bool:
-        """Whether it is the agent's turn when something calls for an answer: else it is the caller's until they stop.
-
-        `silenced`: the agent has had its last word."""
+        """Tell whether an answer may be expected now; it may not while the caller speaks. `silenced`: the agent has
+        finished for good."""
         return not silenced and (self.protected or not self.caller_speaking)
 
 
 class Floor(NamedTuple):
-    """All that says whose turn it is, for the decisions below."""
+    """All that decides whose turn it is, for the functions below."""
 
     caller_speaking: bool
     words_owed: bool
-    """The caller waits for the agent."""
+    """An answer is due."""
     responses: bool
-    """The engine has some under way."""
+    """A response is under way."""
     tools_busy: bool
     unplayed: bool
-    """Some of what was said is still to be heard."""
+    """Some of the agent's speech is still to be heard."""
     greeting_open: bool
     """A protected sentence is still to be heard."""
 
 
 def is_busy(at: Floor) -> bool:
-    """Somebody speaks, or words are owed."""
+    """Tell whether somebody speaks or an answer is due."""
     return at.caller_speaking or at.words_owed or at.responses or at.tools_busy
 
 
 def is_resting(at: Floor, *, flowing: bool) -> bool:
-    """It is the caller's turn, and nobody speaks: from here on silence is counted. `flowing`: they could be heard."""
+    """Tell whether it is the caller's turn and nobody speaks, so that silence counts. `flowing`: there is a stream."""
     return flowing and not (is_busy(at) or at.unplayed or at.greeting_open)
 
 
 def has_said_goodbye(at: Floor) -> bool:
-    """What the agent had to say before the end was heard, and nothing more is to come."""
+    """Tell whether the agent's goodbye was heard, and nothing more is to come."""
     return not (is_busy(at) or at.unplayed)
 
 
 def greeting_was_heard(at: Floor) -> bool:
-    """Nothing more of a protected sentence is to come."""
+    """Tell whether the protected sentence was heard, and nothing more of it is to come."""
     return not (at.responses or at.words_owed or at.unplayed)
 
 
@@ -157,11 +155,11 @@ class Away(NamedTuple):
 
     seconds: float
     quietly: bool
-    """It was handed over at a moment when nobody spoke."""
+    """The call was handed over at a moment when nobody spoke."""
 
 
 UNNOTICED_SECONDS: Final = 3.0
-"""So long a gap may pass without a word about it."""
+"""The agent does not mention a gap that is shorter."""
 
 
 def resume(
@@ -178,7 +176,7 @@ def resume(
     if greeting_open or not agent_was_heard:
         return "greet"
     if away is not None and not (away.quietly and away.seconds < UNNOTICED_SECONDS):
-        return "apologise"  # what the caller said meanwhile, nobody has heard
+        return "apologise"  # what the caller said meanwhile was lost
     if callers_turn and not audio_is_needed and not tools_busy:
         return "listen"
     return "hear_again" if audio_is_needed else "apologise"

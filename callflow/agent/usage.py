@@ -1,4 +1,4 @@
-"""What a call has cost so far. Pure."""
+"""What a call has used of its models so far, and what that cost. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from callflow.contracts.engine import Usage
 
 
 class UsageTotal:
+    """The sum over all sessions of one call."""
+
     def __init__(self) -> None:
         self.models: dict[str, dict[str, float]] = {}
-        """What was used of each model."""
+        """Tokens (or seconds) by kind, for each model."""
         self.usd: float | None = 0.0
-        """None: some of it has no known price."""
+        """US dollars; None: some of it has no known price."""
 
     def restore(self, total: Mapping[str, Any]) -> None:
-        """What `total` gave in an earlier process."""
+        """Go on from what `total` returned in an earlier process."""
         self.models = {model: dict(used) for model, used in total.get("models", {}).items()}
         self.usd = total.get("usd")
 
     def add(self, bill: Usage) -> None:
+        """Add one report of the engine's."""
         used = self.models.setdefault(bill.model, {})
         for name, count in bill.usage.items():
             used[name] = used.get(name, 0) + count
         self.usd = None if self.usd is None or bill.usd is None else self.usd + bill.usd
 
     def total(self) -> dict[str, Any]:
+        """Return `{"models": {MODEL: {KIND: count}}, "usd": dollars or None}`."""
         usd = None if self.usd is None else round(self.usd, 6)
         return {"models": {model: dict(used) for model, used in self.models.items()}, "usd": usd}

@@ -1,4 +1,4 @@
-"""The end of a call: the engine's session may stay for a moment, for words of the caller that are still to come."""
+"""The end of a call: the engine's session stays open for a moment, for transcripts that are still to come."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from callflow.media.relay import Relay
 
 
 class WindUp:
+    """Waits for the last transcripts of one call."""
+
     def __init__(
         self,
         *,
@@ -23,14 +25,14 @@ class WindUp:
         seconds: float,
         hear: Callable[[EngineEvent], None],
     ) -> None:
-        """`seconds`: how long words may still come; 0: not at all. `hear`: told what comes of them."""
+        """`seconds`: how long transcripts may still come; 0: do not wait. `hear`: takes the engine's events in this
+        time."""
         self._relay, self._turns, self._sessions, self._transcripts = relay, turns, sessions, transcripts
         self._seconds, self._hear = seconds, hear
         self._late: LateTranscripts | None = None
 
     def begin(self) -> bool:
-        """See whether words of the caller are still to come, and have the session stay for them. Returns whether it
-        does."""
+        """Keep the session open if transcripts are still to come. Returns whether it stays open."""
         sessions, turns = self._sessions, self._turns
         if not sessions.writes_down:
             return False
@@ -48,18 +50,18 @@ class WindUp:
         return True
 
     async def wait(self, seconds: float) -> None:
-        """Wait until nothing of what the caller has said is to come any more, or so long."""
+        """Wait until all transcripts have come, at most so many seconds."""
         if self._late is not None:
             await self._late.come(seconds)
 
     def give_up(self) -> None:
-        """Wait no longer."""
+        """End the waiting."""
         if self._late is not None:
             self._late.give_up()
 
     def close(self, *, for_good: bool) -> None:
-        """Nothing more will come: note what the caller has said and nobody has written down. Not `for_good`: the call
-        goes on in another process."""
+        """Note what the caller has said and what has no transcript. Not `for_good`: the call goes on in another
+        process."""
         if self._late is not None:
             self._late.close()
         if self._sessions.writes_down:

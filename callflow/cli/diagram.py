@@ -1,7 +1,7 @@
-"""`python -m callflow.cli.diagram`: draws the machine's table into docs/architecture.md again.
+"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md.
 
-What is drawn is read from `callflow.call.machine.table`. The commands of each row are those that it gives in some call:
-every state that a call can reach is visited, and every event let happen to it.
+Both are made from `callflow.call.machine.table`. To find the commands of each row, every state that a call can reach is
+visited, and every event is tried in it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLOCKS: Final = (commands.Arm.name, commands.Disarm.name)
 
 
 def diagram() -> str:
-    """The rows that lead from one state to another, as a Mermaid state diagram."""
+    """Return the rows that change the state, as a Mermaid state diagram."""
     triggers: dict[tuple[str, str], dict[str, None]] = {}
     for row in TABLE:
         for source in row.sources:
@@ -39,7 +39,7 @@ def diagram() -> str:
 
 @cache
 def rows() -> str:
-    """Every row in its order, as a Markdown table."""
+    """Return all rows in their order, as a Markdown table."""
     given = _commands()
     lines = ["| on | in | if | then it is | and the call is told to |", "|---|---|---|---|---|"]
     for row, told in zip(TABLE, given, strict=True):
@@ -49,7 +49,7 @@ def rows() -> str:
 
 
 def render(page: str) -> str:
-    """The page with everything between its markers drawn again. Raises ValueError where a marker is missing."""
+    """Return the page with the parts between its markers written again. Raises ValueError if a marker is missing."""
     for name, text in (("diagram", diagram()), ("rows", rows())):
         begin, end = f"<!-- {name}: drawn by `{COMMAND}` -->", f"<!-- end of {name} -->"
         marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -118,6 +118,7 @@ def _every_event() -> Iterator[events.Event]:
 
 
 def main() -> int:
+    """Write the page, unless it is up to date. Returns 0."""
     page = PAGE.read_text(encoding="utf-8")
     drawn = render(page)
     if drawn == page:

@@ -1,7 +1,7 @@
-"""`python server.py doctor`: looks at everything that a first call needs, and says what to do about what is missing.
+"""`python server.py doctor`: checks everything that a first call needs, and says what to do about what is missing.
 
-One line for each thing. It asks, and changes nothing: neither here nor at a carrier. The server has to be running, for
-whether the world reaches it can only be tried out.
+One line for each check. It changes nothing, here or at a carrier. The server has to be running, because whether it can
+be reached from outside has to be tried.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from carriers.registry import make_carriers
 
 
 _SECONDS: Final = 8.0
-"""For one question."""
+"""Timeout of one request."""
 _STYLES: Final = {"ok": "green", "wrong": "bold red", "note": "yellow"}
 
 
 async def diagnose() -> int:
-    """Read the settings and look at everything. Returns the exit code."""
+    """Read the settings and run all checks. Returns the exit code."""
     try:
         settings = load()
     except SettingsError as error:
@@ -75,10 +75,11 @@ class World:
         self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
 
     async def get(self, url: str) -> httpx.Response:
-        """Raises httpx.HTTPError."""
+        """Get a URL. Raises httpx.HTTPError."""
         return await self._client.get(url)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post to the server's public address. Returns the HTTP status; 0: no answer."""
         try:
             response = await self._client.post(f"{self.address}{path}", content=body, headers=dict(headers))
         except httpx.HTTPError:
@@ -86,11 +87,12 @@ class World:
         return response.status_code
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.aclose()
 
 
 async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]) -> int:
-    """The exit code: 0 when nothing is wrong. `problems`: what keeps the server from starting."""
+    """Print all findings. `problems`: what prevents a start. Returns the exit code: 0 if nothing is wrong."""
     console = Screen(highlight=False, soft_wrap=True)
     wrong = 0
     secrets = secrets_of(settings)
@@ -107,6 +109,7 @@ async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[st
 
 
 def line(finding: Finding) -> Text:
+    """Return a finding as a line of coloured text."""
     text = Text.assemble(
         (f"{finding.state:<6}", _STYLES[finding.state]), f"{finding.about:<20}  ", finding.what.replace("\n", " ")
     )
@@ -118,6 +121,7 @@ def line(finding: Finding) -> Text:
 async def examine(
     settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]
 ) -> AsyncIterator[Finding]:
+    """Run the checks, and yield what each has found."""
     for problem in problems:
         what, _, remedy = problem.partition(": ")
         yield Finding("settings", "wrong", what, remedy)

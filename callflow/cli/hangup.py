@@ -23,11 +23,12 @@ _SECONDS: Final = 5.0
 _MOST_BYTES: Final = 4 << 20
 _SAID: Final = {"goodbye": "the caller hears a goodbye, then it ends", "now": "it ends now"}
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where a server that listens everywhere is found from this machine."""
+"""Addresses to reach a server on this machine that listens on all interfaces."""
 _OTHERS: Final = ("number", "text", "since", "until", "save", "picture")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Ask the running server to end a call. Returns the exit code, see above."""
     try:
         name, when = _asked(arguments)
         port = _Port(_settings())
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _asked(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Which call, and how. Raises JournalFileError."""
+    """Return which call to end, and how. Raises JournalFileError for wrong arguments."""
     name, when = arguments.call, arguments.hangup
     if name is None and when not in WAYS:  # `--hangup ID`
         name, when = when, WAYS[0]

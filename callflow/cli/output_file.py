@@ -1,4 +1,4 @@
-"""A file that a command writes at its end: looked at before the work begins, and never one that is there already."""
+"""Files that a command writes at its end: checked before the work begins, and never overwritten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def problem(path: Path, option: str) -> str | None:
-    """Why this file cannot be written, and what to do; None: it can. Makes the folder that it is to lie in."""
+    """Return why this file cannot be written, and what to do; None if it can be. Makes its folder."""
     other = f"name another one with {option}"
     try:
         if path.is_dir():
@@ -29,14 +29,14 @@ def problem(path: Path, option: str) -> str | None:
 
 
 def names(path: Path) -> Iterator[Path]:
-    """`demo.wav`, `demo-2.wav`, `demo-3.wav` and so on."""
+    """Yield `demo.wav`, `demo-2.wav`, `demo-3.wav` and so on, without end."""
     yield path
     for number in itertools.count(2):
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def keep(content: bytes, path: Path) -> Path:
-    """Write a file under the first of its names that is free. Returns where it is. Raises OSError."""
+    """Write a file under the first of its names that is free. Returns its path. Raises OSError."""
     if path.exists() and not path.is_file():  # such as /dev/stdout
         path.write_bytes(content)
         return path

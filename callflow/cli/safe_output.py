@@ -1,7 +1,7 @@
-"""Whatever a command prints is text, whoever it came from.
+"""Makes everything that a command prints safe for a terminal.
 
-A caller's number, a tool's name or a transcript may hold what a terminal obeys (`ESC ]`, BEL, `CR`) or what turns text
-around. `guarded` shows all of it as escapes, for every `print` of a command. `leave_pipe` is for when nobody reads on.
+A caller's number, a tool's name or a transcript may hold control codes (`ESC ]`, BEL, `CR`) or characters that change
+the direction of text. Within `guarded` every `print` shows them as escapes. `leave_pipe` handles a closed pipe.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from callflow.contracts.errors import OutputError
 
 
 PIPE_CLOSED: Final = 141
-"""The exit code of a command whose output nobody reads any more, as shells have it."""
+"""The exit code of a command whose output is not read any more, as in shells."""
 
 
 class _Checked:
-    """A stream whose errors are told apart from those of everything else."""
+    """A stream that raises OutputError, so that its errors can be told from others."""
 
     def __init__(self, inner: TextIO) -> None:
         self._inner = inner
@@ -48,16 +48,18 @@ class _Checked:
 
 
 class Guarded:
-    """A stream that shows what it is given; for all else it is the one behind it."""
+    """A stream that writes unsafe characters as escapes to the stream `inner`."""
 
     def __init__(self, inner: TextIO) -> None:
         self.inner = inner
 
     def write(self, text: str) -> int:
+        """Write a text. Returns its length."""
         self.inner.write(printable.lines(text))
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
+        """Write several texts."""
         for text in texts:
             self.write(text)
 
@@ -67,7 +69,7 @@ class Guarded:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Standard output and standard error, until it is left."""
+    """Guard standard output and standard error within this context."""
     out = cast(TextIO, Guarded(cast(TextIO, _Checked(sys.stdout))))
     err = cast(TextIO, Guarded(sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -75,8 +77,8 @@ def guarded() -> Iterator[None]:
 
 
 def leave_pipe(error: BrokenPipeError) -> int:
-    """The program at the other end of standard output has what it wanted (`| head`): end without a complaint, which
-    Python would make once more when it closes the stream. Returns the exit code."""
+    """Redirect standard output to /dev/null, because its reader is gone (`| head`): else Python would report an error
+    when it closes the stream. Returns the exit code."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, OutputError):

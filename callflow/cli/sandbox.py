@@ -20,13 +20,13 @@ _NAMES = ("host", "port", "webhook_url", "api_key", "control_port", "public_url"
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status: 0 when it was asked to stop, 2 when it could not listen."""
+    """Run the emulator until it is stopped. Returns the exit code: 0, or 2 if it could not listen."""
     given = {name: getattr(args, name, None) for name in _NAMES}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if (problem := _cannot_listen(args)) is not None:
         print(problem, file=sys.stderr)
         return 2
-    # Imported here: whoever asks for one emulator or for --help does not wait for all.
+    # Imported here, so that one emulator does not load the others.
     if args.peer == "telnyx":
         from callflow.sandbox import telnyx
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cannot_listen(args: argparse.Namespace) -> str | None:
-    """Tried before the emulator is loaded."""
+    """Return why the ports cannot be used, before the emulator is imported; None if they can."""
     control = getattr(args, "control_port", None)
     if control is not None and control == args.port and control:
         return f"The sandbox cannot start: --control-port {control} is also --port; give it another one."

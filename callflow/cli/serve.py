@@ -1,4 +1,4 @@
-"""`python server.py serve` and `--check`: the settings are read, and complained of, before the program is loaded."""
+"""`python server.py serve` and `--check`: the settings are read and checked before the rest is imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ log = logging.getLogger("callflow")
 
 
 def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
-    """Blocks until it is told to stop. `overrides`: what the command line said; None: not given. The exit code."""
+    """Serve until a signal, or only check. `overrides`: settings of the command line; None: not given. Returns the exit
+    code."""
     told: tuple[str, ...] = ()
     try:
         settings = load(overrides)
@@ -45,7 +46,7 @@ def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
 
 
 def _of_profiles(settings: Settings) -> list[str]:
-    """What is wrong with them as well: whoever has corrected one thing should not find another."""
+    """Return what is wrong with the profiles, so that all problems are shown at once."""
     if not settings.profiles:
         return []
     from callflow.config.profiles import Profiles
@@ -57,6 +58,7 @@ def _of_profiles(settings: Settings) -> list[str]:
 
 
 def refuse(problems: Sequence[str]) -> int:
+    """Print problems to standard error. Returns the exit code 2."""
     for problem in problems:
         print(problem, file=sys.stderr)
     return 2
@@ -70,7 +72,7 @@ def _show(settings: Settings) -> None:
 
 
 def _with_kept(settings: Settings) -> tuple[Settings, list[str]]:
-    """These settings with what operators keep in the database, which is only read; and what there is to say of that."""
+    """Return the settings with the changes that operators have stored in the database, and warnings about these."""
     from callflow.config import session_overrides
     from callflow.history.database import DatabaseError, url_of
     from callflow.history.session_overrides import look
@@ -98,7 +100,7 @@ def _check(settings: Settings, told: Sequence[str]) -> int:
 
 def _run(settings: Settings) -> int:
     try:
-        # Tried before the rest is loaded, which takes a second.
+        # Tried first: importing the rest takes a second.
         bind(settings.host, settings.port).close()
         settings = _asked(settings)
     except (OSError, TunnelError) as error:
@@ -114,7 +116,7 @@ def _run(settings: Settings) -> int:
 
 
 async def _serve_until_signal(settings: Settings) -> int:
-    """First SIGTERM or SIGINT: drain. Second: now."""
+    """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once."""
     from callflow.app import Application
     from callflow.cli.tunnel import choose
 
@@ -126,7 +128,7 @@ async def _serve_until_signal(settings: Settings) -> int:
     tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
     async with Application(settings, tunnel) as application:
         _report(application)
-        # What start-up made stays for ever: without it in the collector's way, no collection holds up a frame for long.
+        # The objects of the start stay: without them a garbage collection delays no frame for long.
         gc.collect()
         gc.freeze()
         await signals.get()
@@ -152,14 +154,14 @@ def _report(application: Application) -> None:
         address=known,
         warnings=[*application.settings.warnings, *application.warnings],
     )
-    with contextlib.suppress(BrokenPipeError):  # who reads it may have gone; callers have not
+    with contextlib.suppress(BrokenPipeError):  # the reader of this table is gone; callers are not
         Screen().print(table)
         for told in webhooks(application.settings, known) if known else ():
             print(told, flush=True)
 
 
 def _asked(settings: Settings) -> Settings:
-    """A tunnel may need a program that is not installed: nothing is downloaded without a yes."""
+    """Ask whether ngrok may be downloaded, if a tunnel needs it. Returns the settings with the answer."""
     if not settings.public or settings.public_base_url or settings.ngrok_download:
         return settings
     from callflow.cli import tunnel

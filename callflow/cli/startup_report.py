@@ -31,8 +31,7 @@ def start_table(
     address: str = "",
     warnings: Sequence[str] = (),
 ) -> Table:
-    """`public` and `console` are host and port as bound, which port 0 leaves open until then. `address` is where
-    carriers reach this server, if that is known.
+    """Make the table. `public` and `console`: host and port as bound. `address`: the public URL; "": not known.
 
     `warnings` come before what follows from the settings themselves in the rows "to do".
     """
@@ -82,7 +81,7 @@ def start_table(
 
 
 def check_table(settings: Settings) -> Table:
-    """Every setting, what it is and where that came from; secrets masked."""
+    """Make the table of `--check`: each setting, its value and where it came from. Secrets are masked."""
     table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
     shown = {}
     for name, value, origin in masked(settings):
@@ -99,13 +98,13 @@ def check_table(settings: Settings) -> Table:
 
 
 def tools(settings: Settings) -> str:
-    """The file with the agent's tools, if it is there."""
+    """Return the path of the file with the agent's tools, or that there is none."""
     path = tools_file(settings)
     return str(path.absolute()) if path.is_file() else f"none: there is no {path.name}"
 
 
 def webhooks(settings: Settings, address: str) -> list[str]:
-    """What to tell each carrier that is on, a line each, to be copied as it is."""
+    """Return the webhook URLs for each carrier that is on, a line each."""
     lines = []
     if settings.telnyx_on:
         lines.append(f"Telnyx webhook: {address}/webhooks")
@@ -116,7 +115,7 @@ def webhooks(settings: Settings, address: str) -> list[str]:
 
 
 def to_do(settings: Settings, address: str) -> list[str]:
-    """What does not keep the server from starting, and yet wants attention before real calls."""
+    """Return what does not prevent a start and should be done before real calls, a line each."""
     lines = []
     if not address:
         lines.append("Set PUBLIC_BASE_URL to the address where carriers reach this server, or start with --public.")

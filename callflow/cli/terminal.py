@@ -1,4 +1,4 @@
-"""The terminal of the commands: rich's own colours go through `Screen`, and whatever is shown is text."""
+"""The terminal of the commands, with rich's colours; unsafe characters in texts are shown as escapes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from callflow.contracts import printable
 
 
 class Screen(Console):
-    """rich's console: colours are its own, and every text is shown as text."""
+    """A console of rich's that escapes unsafe characters."""
 
     def __init__(self, **options: Any) -> None:
         file = options.pop("file", sys.stdout)
         super().__init__(file=file.inner if isinstance(file, Guarded) else file, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does, with escapes for unsafe characters."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(printable.lines(text), style)
 
     def on_broken_pipe(self) -> NoReturn:
-        """rich would end the process, which may be answering calls."""
+        """Raise the error again: rich would end the process, which may be answering calls."""
         raise sys.exc_info()[1] or BrokenPipeError()

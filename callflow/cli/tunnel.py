@@ -1,6 +1,6 @@
-"""A way in for carriers to a machine that has no public address: ngrok, or cloudflared where only that is installed.
+"""Tunnels for a machine that has no public address: ngrok, or cloudflared if only that is installed.
 
-For trying things out. A line that people depend on wants an address of its own.
+They are for trials. A line that people depend on needs an address of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NETWORK: Final = re.compile(
     r"|connection (refused|reset|aborted)|unreachable|no route|urlopen|x509|certificate|\btls\b|\bproxy",
     re.IGNORECASE,
 )
-"""How programs say that they do not reach the network."""
+"""Matches the messages of programs that do not reach the network."""
 _OF_TOKEN: Final = frozenset({"ERR_NGROK_105", "ERR_NGROK_106", "ERR_NGROK_107", "ERR_NGROK_4018"})
 _NOT_INSTALLED: Final = (
     "ngrok is not installed: install it (https://ngrok.com/download), or set NGROK_DOWNLOAD=true to have it downloaded,"
@@ -42,19 +42,19 @@ _NOT_INSTALLED: Final = (
 
 
 def choose(ngrok_token: str, download: bool = False) -> Tunnel:
-    """ngrok, unless cloudflared is installed, and neither ngrok nor a token for it is there."""
+    """Return an ngrok tunnel; one of cloudflared if that is installed and there is neither ngrok nor a token for it."""
     if not ngrok_token and not _ngrok_program() and shutil.which("cloudflared"):
         return Cloudflared()
     return Ngrok(ngrok_token, download)
 
 
 def must_ask(ngrok_token: str) -> bool:
-    """Whether the tunnel needs ngrok's program, and it is not installed."""
+    """Tell whether the tunnel needs ngrok's program and it is not installed."""
     return choose(ngrok_token).name == Ngrok.name and not _ngrok_program()
 
 
 def ask() -> bool:
-    """Whether the person at the terminal wants ngrok's program downloaded. Raises TunnelError when nobody is there."""
+    """Ask at the terminal whether to download ngrok. Raises TunnelError after a no, or if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise TunnelError(_NOT_INSTALLED)
     from pyngrok.conf import PyngrokConfig
@@ -70,7 +70,7 @@ def _ngrok_program() -> str | None:
     """Where it is installed: by hand, or by an earlier download."""
     if found := shutil.which("ngrok"):
         return found
-    # here: whoever needs no tunnel does not wait for it to be loaded
+    # imported here, because it takes time
     from pyngrok.conf import PyngrokConfig
 
     path: str = PyngrokConfig().ngrok_path
@@ -78,7 +78,7 @@ def _ngrok_program() -> str | None:
 
 
 class Ngrok:
-    """Through pyngrok, which starts ngrok's program.
+    """A tunnel of ngrok's, through pyngrok, which starts ngrok's program.
 
     `download`: whether the program may be downloaded where it is not installed.
     """
@@ -91,6 +91,7 @@ class Ngrok:
         self._config: Any = None
 
     async def open(self, port: int) -> str:
+        """Open a tunnel to a local port. Returns its https URL. Raises TunnelError."""
         from pyngrok import ngrok
         from pyngrok.conf import PyngrokConfig
         from pyngrok.exception import PyngrokError
@@ -135,6 +136,7 @@ class Ngrok:
             ) from None
 
     async def close(self) -> None:
+        """Close the tunnel."""
         if self._config is None:
             return
         from pyngrok import ngrok
@@ -163,7 +165,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def _root(error: BaseException) -> str:
-    """What it began with, without what was wrapped around it."""
+    """Return the message of the first cause."""
     while error.__context__ is not None:
         error = error.__context__
     said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -186,7 +188,7 @@ def _ngrok_advice(said: str, token: str) -> str:
 
 
 class Cloudflared:
-    """cloudflared's quick tunnels, which need no account."""
+    """A quick tunnel of cloudflared's, which needs no account."""
 
     name = "cloudflared"
 
@@ -195,6 +197,7 @@ class Cloudflared:
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self, port: int) -> str:
+        """Open a tunnel to a local port. Returns its https URL. Raises TunnelError."""
         program = ("cloudflared", "tunnel", "--no-autoupdate", "--url", f"http://127.0.0.1:{port}")
         said = b""
         try:
@@ -217,6 +220,7 @@ class Cloudflared:
         )
 
     async def close(self) -> None:
+        """Close the tunnel."""
         if self._reading is not None:
             self._reading.cancel()
         if self._process is None:
@@ -233,7 +237,7 @@ class Cloudflared:
 
 
 async def _drain(stream: asyncio.StreamReader) -> None:
-    """A program whose output nobody reads stops."""
+    """Read and drop the output: the program would stop when its pipe is full."""
     with contextlib.suppress(ValueError):
         while await stream.readline():
             pass

@@ -1,7 +1,7 @@
-"""Addresses, as they may be shown: scheme, host, port and path, from the parsed parts. Pure.
+"""URLs as they may be shown: scheme, host, port and path. Pure.
 
-User, password, query and fragment are where keys stand, and are never shown. Whoever has not percent-encoded a password
-has it spill into the parts beside it: an address that can be read in more than one way is shown as its scheme alone.
+User, password, query and fragment may hold keys, and are never shown. A password that is not percent-encoded may be
+read as part of the host or path: an address that can be read in more than one way is shown as its scheme alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HARMLESS: Final = frozenset({"host", "model", "options", "application_name", "s
 
 
 class Address(NamedTuple):
-    """The parts, still percent-encoded; "" for what is not there."""
+    """The parts of a URL, still percent-encoded; "" if a part is missing."""
 
     scheme: str
     userinfo: str
@@ -46,7 +46,7 @@ class Address(NamedTuple):
 
 
 def parse(text: str) -> Address | None:
-    """None: this is no address, or one of which nobody can say where its password ends."""
+    """Split a URL. Returns None if it is none, or if it is not clear where its password ends."""
     found = _FORM.fullmatch(text)
     if found is None or not text.isprintable() or re.search(r"[\s\\]", text):
         return None
@@ -57,7 +57,7 @@ def parse(text: str) -> Address | None:
 
 
 def shown(text: str) -> str:
-    """The address without its secret parts: `wss://host:443/v1?…`, or `wss://…`; "" stays empty."""
+    """Return the address without its secret parts: `wss://host:443/v1?…`, or `wss://…`; "" stays ""."""
     if not text:
         return ""
     if _scheme(text).startswith("sqlite"):
@@ -70,7 +70,7 @@ def shown(text: str) -> str:
 
 
 def of(scheme: str, host: str, port: int | str | None, path: str) -> str:
-    """An address of these parts, or its scheme alone if one of them looks as if a password had spilled into it."""
+    """Return the address of these parts, or its scheme alone if one of them may hold a part of a password."""
     if not _SCHEMES.fullmatch(scheme):
         return HIDDEN
     place = f"{host}:{port}" if port not in (None, "") else host
@@ -86,8 +86,8 @@ def of(scheme: str, host: str, port: int | str | None, path: str) -> str:
 
 
 def secrets_in(text: str) -> Iterator[str]:
-    """What nobody is to see of an address, as it stands there and decoded: its password, and what its query says under
-    a name such as `api_key`, or with a value that looks like one."""
+    """Yield the secrets in an address, as written and decoded: its password, and the values in its query that have a
+    name such as `api_key` or look like a key."""
     parts = parse(text)
     if parts is None:
         return

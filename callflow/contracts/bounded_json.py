@@ -1,6 +1,6 @@
-"""JSON from outside, read within bounds: what is nested deeper or holds more values is refused. Pure.
+"""Decodes JSON from outside, within bounds of depth (32) and number of values (10,000). Pure.
 
-Whatever has passed can be walked through, encoded again and kept: no lone surrogates, no NaN, no endless numbers.
+What was accepted can be walked through, encoded again and stored: no lone surrogates, no NaN, no huge numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_VALUES: Final = 10_000
 
 
 def read(text: bytes, of: Any = Any) -> Any:
-    """Decode it. `of`: a type of msgspec's, whose Raw parts are for the caller to read. Raises NotPlain."""
+    """Decode JSON. `of`: a type for msgspec, whose `Raw` parts are left undecoded. Raises OutOfBounds."""
     if not text.strip():
         raise OutOfBounds("it is empty")
     try:
@@ -38,7 +38,7 @@ def read(text: bytes, of: Any = Any) -> Any:
 
 
 def check(value: Any) -> None:
-    """Raises NotPlain."""
+    """Check depth and number of values of decoded JSON. Raises OutOfBounds."""
     level, values = [value], 0
     for _ in range(MOST_DEPTH + 1):
         below: list[Any] = []

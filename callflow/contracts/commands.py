@@ -1,7 +1,7 @@
-"""What the machine can want: said to the carrier, or done by the call itself.
+"""Commands: what a call's machine asks the carrier or the call itself to do.
 
-A command is a wish, not an act. Its id is derived from the call, the step that wanted it and its place in that step, so
-the same wish after a retry or a crash is the same command to the carrier.
+A command only describes the act. Its id is derived from the call, the step that gave it and its place in that step, so
+that after a retry or a crash the same command has the same id at the carrier.
 """
 
 from __future__ import annotations
@@ -16,39 +16,45 @@ from callflow.contracts.events import CALLER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
+    """The base class of all commands."""
+
     name: ClassVar[str] = "command"
     leg: str = CALLER
 
 
 class CarrierCommand(Command):
-    """Goes to the carrier; what becomes of it comes back as `CommandDone` or `CommandFailed`."""
+    """A command for the carrier; its result is a `CommandDone` or a `CommandFailed`."""
 
     __slots__ = ()
 
 
 class LocalCommand(Command):
-    """Done by the call itself, at once."""
+    """A command that the call carries out itself, at once."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(CarrierCommand):
-    """Pick up, and open the media stream in the same breath."""
+    """Answer the call, and open the media stream with the same request."""
 
     name: ClassVar[str] = "answer"
     again: bool = False
-    """It was said before by a process that is gone, perhaps in vain: the same command, under the same id."""
+    """A process that is gone may have sent it before: send it again under the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(CarrierCommand):
+    """Refuse a call that rings."""
+
     name: ClassVar[str] = "reject"
     cause: Literal["busy", "rejected"] = "busy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hangup(CarrierCommand):
+    """End the leg."""
+
     name: ClassVar[str] = "hangup"
 
 
@@ -61,7 +67,7 @@ class StartStream(CarrierCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speak(CarrierCommand):
-    """Let the carrier's own voice say the sentence of this name: only for the last words of a call without a stream."""
+    """Let the carrier's text-to-speech say a sentence: only at the end of a call that has no media stream."""
 
     name: ClassVar[str] = "speak"
     sentence: str = "sorry"
@@ -69,6 +75,8 @@ class Speak(CarrierCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectEngine(LocalCommand):
+    """Open a session of the engine."""
+
     name: ClassVar[str] = "connect_engine"
 
 
@@ -97,13 +105,15 @@ class Prompt(LocalCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTool(LocalCommand):
+    """Run a tool call."""
+
     name: ClassVar[str] = "run_tool"
     id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerTool(LocalCommand):
-    """Tell the agent what came of it."""
+    """Give the agent the result of a tool call."""
 
     name: ClassVar[str] = "answer_tool"
     id: str = ""
@@ -111,14 +121,14 @@ class AnswerTool(LocalCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitGoodbye(LocalCommand):
-    """The agent is saying goodbye: tell when the caller has heard it (`GoodbyeHeard`)."""
+    """Report when the caller has heard the agent's goodbye (`GoodbyeHeard`)."""
 
     name: ClassVar[str] = "await_goodbye"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayClip(LocalCommand):
-    """Say one of our own recorded sentences; it silences the agent for the rest of the call."""
+    """Play a clip that ends the call; the agent is silent for the rest of the call."""
 
     name: ClassVar[str] = "play_clip"
     clip: str = "sorry"
@@ -133,7 +143,7 @@ class CloseMedia(LocalCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm(LocalCommand):
-    """Start the deadline of this name (again); how long it is, the settings say."""
+    """Start the deadline of this name, or start it again. Its length is a setting, in seconds."""
 
     name: ClassVar[str] = "arm"
     deadline: str = ""
@@ -141,19 +151,21 @@ class Arm(LocalCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disarm(LocalCommand):
+    """Stop the deadline of this name."""
+
     name: ClassVar[str] = "disarm"
     deadline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release(LocalCommand):
-    """Let go of everything that the call owns: sockets, tasks, timers, its slot."""
+    """Free everything that the call owns: sockets, tasks, timers, and its place among the calls."""
 
     name: ClassVar[str] = "release"
 
 
 def command_id(call: str, step: int, ordinal: int) -> str:
-    """The id under which a carrier may see this command once or several times, and must obey it once."""
+    """Return the id of a command, always the same one: a carrier that receives it twice carries it out once."""
     return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))
 
 

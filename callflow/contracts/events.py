@@ -1,7 +1,7 @@
-"""What can happen to a call: the words in which carriers, media streams, engines and clocks speak to the machine.
+"""Events: what carriers, media streams, engines, timers and operators report to a call's machine.
 
-An event is a fact. It carries no clock and no id of ours; `trigger` is the name under which the machine's table lists
-it. Every event names the leg it is about: only the caller's leg drives a call.
+An event is a fact. It holds no time and no id of ours; `trigger` is its name in the machine's table. Every event names
+its leg: only the caller's leg drives a call.
 """
 
 from __future__ import annotations
@@ -19,34 +19,38 @@ CALLER = "caller"
 
 @dataclass(frozen=True, slots=True)
 class LegIds:
-    """A carrier's own names for one leg. Webhooks do not always carry all of them, so any of them finds the call."""
+    """A carrier's ids of one leg. A webhook may lack some of them, so each of them finds the call."""
 
     control: str = ""
-    """What commands are addressed to (Telnyx `call_control_id`). Opaque: never parsed."""
+    """The id that commands are addressed to (Telnyx `call_control_id`). It is never parsed."""
     leg: str = ""
     session: str = ""
     """Groups the legs of one conversation (Telnyx `call_session_id`)."""
     number: str = ""
-    """Of the number that was dialled (Twilio `PN…`)."""
+    """The id of the number that was dialled (Twilio `PN…`)."""
 
     def known(self) -> tuple[str, ...]:
-        """The names that belong to this leg alone."""
+        """Return the ids that belong to this leg alone."""
         return tuple(name for name in (self.leg, self.control) if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
+    """The base class of all events."""
+
     name: ClassVar[str] = "event"
     leg: str = CALLER
+    """The leg that it is about."""
 
     @property
     def trigger(self) -> str:
+        """Its name in the machine's table."""
         return self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One webhook, read: which delivery it was, which leg it is about and what it says."""
+    """A webhook that was parsed: which delivery it is, which leg it is about, and its event."""
 
     carrier: str
     id: str
@@ -62,6 +66,8 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallInitiated(Event):
+    """A call has arrived, or one that was dialled begins. Numbers are as the carrier gives them, usually E.164."""
+
     name: ClassVar[str] = "call_initiated"
     direction: Literal["incoming", "outgoing"] = "incoming"
     from_number: str = ""
@@ -70,18 +76,20 @@ class CallInitiated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRefused(Event):
-    """A call that arrived and that we do not take: it stands in the journal in place of its `CallInitiated`."""
+    """A call has arrived and is not accepted. In the journal this stands in place of its `CallInitiated`."""
 
     name: ClassVar[str] = "call_refused"
     reason: str = field(default="busy", metadata=PRIVATE)
     why: str = ""
-    """In words, where the reason alone does not say all: "this caller has 2 calls already"."""
+    """A sentence that explains the reason: "this caller has 2 calls already"."""
     from_number: str = ""
     to_number: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswered(Event):
+    """The carrier reports that the leg was answered."""
+
     name: ClassVar[str] = "call_answered"
     from_number: str = ""
     to_number: str = ""
@@ -110,7 +118,8 @@ class CallHangup(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOurs(Event):
-    """The leg turned out to be one that nobody here dialled or answered: let go of it, and tell the carrier nothing."""
+    """The leg turned out to be one that Callflow neither dialled nor answered: forget it, and send nothing to the
+    carrier."""
 
     name: ClassVar[str] = "not_ours"
     reason: str = field(default="", metadata=PRIVATE)
@@ -131,8 +140,8 @@ class StreamFailed(Event):
     name: ClassVar[str] = "stream_failed"
     reason: str = field(default="", metadata=PRIVATE)
     address: str = ""
-    """Which stream that was: its name, or its address. That holds a token: whoever compares it takes it out before the
-    record."""
+    """The name or the address of the stream. An address holds a token, so this is removed before the event goes into
+    the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,17 +154,17 @@ class SpeakEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dtmf(Event):
-    """A key of the caller's telephone. Carriers may tell it twice, once by either source."""
+    """A key of the caller's telephone. A carrier may report it twice: by webhook and in the stream."""
 
     name: ClassVar[str] = "dtmf"
     digit: str = ""
     source: Literal["", "stream"] = ""
-    """Where it was told: "": by a webhook."""
+    """`stream`: the media stream reported it; "": a webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierNotice(Event):
-    """Anything else that the carrier tells (recordings, costs, detections, types of next year): for the journal."""
+    """Anything else that the carrier reports (recordings, costs, new types of event): noted in the journal."""
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
@@ -175,7 +184,7 @@ class MediaStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRefused(Event):
-    """A stream that we cannot read (another codec, another call's id): closed, with the reason in the journal."""
+    """A stream was closed because it cannot be used, such as one with another codec."""
 
     name: ClassVar[str] = "media_refused"
     reason: str = field(default="", metadata=PRIVATE)
@@ -202,6 +211,8 @@ class ClipPlayed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReady(Event):
+    """The present session of the engine is configured."""
+
     name: ClassVar[str] = "engine_ready"
 
 
@@ -216,7 +227,7 @@ class EngineLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineExpiring(Event):
-    """This session of the engine will end in so many milliseconds, whatever anybody does."""
+    """This session of the engine will end in `ms` milliseconds, because its time is limited."""
 
     name: ClassVar[str] = "engine_expiring"
     ms: int = 0
@@ -231,16 +242,18 @@ class AgentHeard(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCalled(Event):
+    """The model calls a tool."""
+
     name: ClassVar[str] = "tool_called"
     id: str = ""
     tool: str = ""
     arguments: str = field(default="", metadata=PRIVATE)
-    """JSON as the model wrote it: perhaps broken."""
+    """JSON as the model wrote it, which may be invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFinished(Event):
-    """`output` is what the model is told, JSON; an error, too, is an answer."""
+    """A tool has finished after `ms` milliseconds. `output`: JSON for the model; an error is an output, too."""
 
     name: ClassVar[str] = "tool_finished"
     id: str = ""
@@ -279,7 +292,7 @@ class GoodbyeInterrupted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoInput(Event):
-    """It was the caller's turn for so long that somebody should ask. `last`: it has been asked often enough."""
+    """The caller has said nothing for too long, and should be asked. `last`: they were asked often enough."""
 
     name: ClassVar[str] = "no_input"
     time: int = 1
@@ -289,11 +302,13 @@ class NoInput(Event):
     """silence, noise (an unbroken one), or wordless (sounds without a word in them)."""
 
 
-# What became of our commands
+# Results of our commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandDone(Event):
+    """The carrier has accepted a command."""
+
     name: ClassVar[str] = "command_done"
     command: str = ""
 
@@ -304,7 +319,7 @@ class CommandDone(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandFailed(Event):
-    """`gone`: the carrier says that the call is over. Otherwise it failed for good, after every retry."""
+    """The carrier has refused a command. `gone`: because the call is over; else it failed after all retries."""
 
     name: ClassVar[str] = "command_failed"
     command: str = ""
@@ -316,11 +331,13 @@ class CommandFailed(Event):
         return f"{self.command}_{'gone' if self.gone else 'failed'}"
 
 
-# What the clock and our own people say
+# Deadlines and operators
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlinePassed(Event):
+    """A deadline that the machine had set has passed."""
+
     name: ClassVar[str] = "deadline_passed"
     deadline: str = ""
 
@@ -336,9 +353,9 @@ class GoodbyeRequested(Event):
     name: ClassVar[str] = "goodbye_requested"
     reason: str = field(default="shutdown", metadata=PRIVATE)
     why: str = ""
-    """The same in words, where it does not say all."""
+    """A sentence that explains the reason, if there is more to say."""
     by: str = ""
-    """Who asked for it: `console`, `operator`, `command line`, `drain`; "": nobody did, it follows from the rules."""
+    """Who asked for it: `console`, `operator`, `command line`, `drain`; "": it follows from the rules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,13 +370,13 @@ class HangupRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecovered(Event):
-    """The process that had this call is gone, and another one has it: nothing of what was open is open any more."""
+    """Another process has taken this call over: no socket and no session of before is open any more."""
 
     name: ClassVar[str] = "call_recovered"
     found: Literal["ringing", "answered", "asking", "gone"] = "answered"
-    """How the carrier has the call. asking: it wants to know what to do with the caller, and its webhook follows."""
+    """The carrier's status of the call. asking: its webhook follows, which asks what to do with the caller."""
     handed_over: bool = False
-    """The other process let go of it at a moment of its own choice."""
+    """The other process has handed it over, and did not crash."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

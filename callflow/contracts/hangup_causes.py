@@ -45,7 +45,8 @@ _SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation
 
 
 def ended(row: Mapping[str, Any]) -> str:
-    """Of a conversation on record: why it ended, or that it has not. The same words wherever it is shown."""
+    """Return why a call of the history ended, or that it has not. `row`: with `ended_at`, `hangup_cause`,
+    `hangup_source`, `call_id` and `state`."""
     if row["ended_at"]:
         return why(row["hangup_cause"], row["hangup_source"])
     if row["call_id"] is None:
@@ -56,7 +57,7 @@ def ended(row: Mapping[str, Any]) -> str:
 
 
 def why(cause: str | None, source: str | None = "") -> str:
-    """One clause: `it was hung up in the ordinary way, by the caller`."""
+    """Return a cause as a clause: `it was hung up in the ordinary way, by the caller`."""
     if not cause:
         return "why is not on record"
     told = _CAUSES.get(cause)

@@ -1,4 +1,4 @@
-"""What an entry of the log looks like."""
+"""The format of the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callflow.contracts import printable
 
 FORM: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 CALL: Final[ContextVar[str]] = ContextVar("call", default="")
-"""Whose call the running task works for: its entries begin with that, whoever writes them."""
+"""The call that the running task works for: its entries in the log begin with it."""
 _OF_A_CALL: Final = "call "
 _MOST_MESSAGE: Final = 4_000
 _MOST_TRACEBACK: Final = 40_000
@@ -22,14 +22,16 @@ _MOST_TRACEBACK: Final = 40_000
 
 
 class Formatter(logging.Formatter):
-    """One entry is one line, and a traceback the indented lines below it, whatever they hold: nobody outside can write
-    an entry of their own. What nobody is to read is in neither."""
+    """Formats an entry as one line, and a traceback as indented lines below it, so that no text from outside can forge
+    an entry. Secrets and private data are removed from both."""
 
     def __init__(self, form: str, redact: Callable[[str], str] = str) -> None:
+        """`form`: as of `logging.Formatter`. `redact`: removes secrets and private data from a text."""
         super().__init__(form)
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the entry, with the call it belongs to."""
         shown = copy.copy(record)
         message, call = record.getMessage(), CALL.get()
         if call and not message.startswith(_OF_A_CALL):
@@ -39,9 +41,11 @@ class Formatter(logging.Formatter):
         return super().format(shown)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """Return the traceback, indented."""
         return self._below(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's own name
+        """Return the stack, indented."""
         return self._below(super().formatStack(stack_info))
 
     def _below(self, text: str) -> str:

@@ -1,5 +1,5 @@
-"""Text from outside, made fit to be printed: what a terminal would obey, and what would look like another line of a
-log, is shown as an escape. Pure.
+"""Makes text from outside safe to print: control codes for a terminal, and line breaks that would forge a line of the
+log, are shown as escapes. Pure.
 
 Escaped are the control characters (C0, DEL and C1), line and paragraph separators, the marks that change the direction
 of text or hide it (Unicode UAX #9; tags), and lone surrogates, which no encoding takes.
@@ -28,23 +28,23 @@ LONGEST_QUOTED: Final = 40
 
 
 def line(text: str) -> str:
-    """One line of text: `\\x1b`, `\\n`, `\\u202e` stand for what they name."""
+    """Return text as one line, with escapes such as `\\x1b`, `\\n`, `\\u202e` for unsafe characters."""
     return text if text.isascii() and text.isprintable() else _ANY.sub(_escape, text)
 
 
 def quoted(text: str) -> str:
-    """What somebody sent, in quotes, and short enough for a sentence."""
+    """Return text in quotes, shortened to 40 characters, for an error message."""
     shown = line(text)
     return f'"{shown}"' if len(shown) <= LONGEST_QUOTED else f'"{shown[: LONGEST_QUOTED - 1]}…"'
 
 
 def lines(text: str) -> str:
-    """The same for text whose line breaks are our own."""
+    """Return text with escapes for unsafe characters; line breaks stay, because they are our own."""
     return _BUT_LINES.sub(_escape, text)
 
 
 def json_of(value: Any) -> bytes:
-    """Encode as JSON that is safe to be printed, and means the same: JSON has escapes of its own.
+    """Encode as JSON, with the escapes of JSON for characters that are not safe to print.
 
     Raises TypeError, ValueError, OverflowError or RecursionError for what JSON cannot hold."""
     encoded = msgspec.json.encode(value)

@@ -1,4 +1,7 @@
-"""What OpenAI's Realtime interface takes, as far as settings and adapter must agree."""
+"""Values of OpenAI's Realtime interface that both settings and adapter need.
+
+https://platform.openai.com/docs/api-reference/realtime
+"""
 
 from __future__ import annotations
 
@@ -12,4 +15,4 @@ UNSENT: Final = {
     "prompt_id": _NO_PROMPTS,
     "prompt_version": _NO_PROMPTS,
 }
-"""What is accepted and never sent, and why."""
+"""Settings that are accepted and never sent, with the reason."""

@@ -1,4 +1,7 @@
-"""Tools that the model's vendor runs for us (MCP servers): what of their definition people may see. Pure."""
+"""MCP servers that the model's vendor calls for us: what of their definitions may be shown. Pure.
+
+https://platform.openai.com/docs/guides/tools-remote-mcp
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ _HIDDEN: Final = "…"
 _OPEN: Final = frozenset(
     {"type", "server_label", "server_description", "connector_id", "allowed_tools", "require_approval"}
 )
-"""What is no key to the server; all else that somebody hands over may be one (`authorization`, `headers`)."""
+"""Fields that hold no secret. Any other field may hold one, such as `authorization` and `headers`."""
 
 
 def shown(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition without what opens the server: of its address, host and path."""
+    """Return a definition without secrets: of its address, scheme, host and path are left."""
     open_ = {name: value if name in _OPEN else _HIDDEN for name, value in definition.items()}
     return open_ | {name: addresses.shown(str(definition[name])) for name in ("server_url",) if name in definition}
 
 
 def leave(definitions: Iterable[Mapping[str, Any]], answer: str) -> list[str]:
-    """What becomes of the servers' questions whether a tool may be used, a line for each server that asks.
+    """Explain what happens when a server asks for approval of a tool call: a line for each server that asks.
 
     Each of its tools asks, unless its definition says `"require_approval": "never"` (the interface's own default is
     "always").
@@ -41,7 +44,7 @@ def leave(definitions: Iterable[Mapping[str, Any]], answer: str) -> list[str]:
 
 
 def keys_of(definition: Mapping[str, Any]) -> Iterator[str]:
-    """The secrets of one: its token, what its headers say, and what its address holds of them."""
+    """Yield the secrets in a definition: its token, the values of its headers, and those in its address."""
     headers = definition.get("headers")
     for value in (definition.get("authorization"), *(headers.values() if isinstance(headers, Mapping) else ())):
         if isinstance(value, str):

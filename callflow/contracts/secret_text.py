@@ -1,7 +1,7 @@
 """Secrets: which text looks like one, and whether a text holds one that is known, in whatever form. Pure.
 
-A text from elsewhere (a carrier's error, a driver's message, a line of the log) may repeat what we sent. Then it is not
-shown at all: what is left of it when something is cut out of it may still say too much.
+A text from outside (a carrier's error, a driver's message, a line of the log) may repeat what we sent. Such a text is
+not shown at all: if only the secret were cut out, the rest might still tell too much.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _NAMES: Final = re.compile(
     r"token(?!s)|secret|passw|pwd|api[_-]?key|credential|(?<![a-z])keys?(?![a-z])", re.IGNORECASE
 )
 _STREAM_TOKEN: Final = re.compile(r"[0-9a-f]{32}\.[0-9]+\.[A-Za-z0-9_-]{8,}")
-"""The token in a media stream's address, see `callflow.call.stream_tokens`, or most of it: whoever has it can listen to a call."""
+"""The token in a media stream's address, see `callflow.call.stream_tokens`, or most of it: with it one can listen to
+a call."""
 _SENT: Final = re.compile(r"[A-Za-z0-9_-]{40,}")
 _LEAST_ENCODED: Final = 9
 """Characters of a secret; what base64 makes of fewer is found in any text."""
@@ -41,18 +42,20 @@ class Secrets:
         self._forms = tuple(dict.fromkeys(form for value in self.values for form in forms(value) if form))
 
     def plus(self, values: Iterable[str]) -> Secrets:
+        """Return these secrets and more."""
         return Secrets([*self.values, *values])
 
     def within(self, text: str) -> bool:
-        """Also true for the token of any media stream."""
+        """Tell whether a text holds one of them, or the token of any media stream."""
         return any(form in text for form in self._forms) or _STREAM_TOKEN.search(text) is not None
 
     def told(self, text: str, otherwise: str = NOT_SHOWN) -> str:
-        """The text, unless a secret is within."""
+        """Return the text, or `otherwise` if a secret is in it."""
         return otherwise if self.within(text) else text
 
     def lines(self, text: str) -> str:
-        """Each line of it, as far as the last `: ` before a secret: `call 7: look-up failed: (not shown: …)`."""
+        """Return the text; a line with a secret ends at the last `: ` before it: `call 7: look-up failed: (not shown:
+        …)`."""
         if not self.within(text):
             return text
         return "\n".join(self._line(line) if self.within(line) else line for line in text.split("\n"))
@@ -68,7 +71,7 @@ NONE: Final = Secrets(())
 
 
 def forms(value: str) -> Iterator[str]:
-    """How a value may be written."""
+    """Yield the forms in which a value may be written: percent-encoded, in base64, escaped, in HTML."""
     encoded = (quote(value, safe=""), quote(value), quote_plus(value))
     yield from (value, unquote(value), *encoded)
     yield from (re.sub("%..", lambda found: found[0].lower(), each) for each in encoded)
@@ -86,12 +89,13 @@ _URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def is_key(text: str) -> bool:
-    """The whole of it is plainly a vendor's key."""
+    """Tell whether the whole text is a vendor's key, by its form."""
     return _KEY.fullmatch(text) is not None
 
 
 def may_be_secret(text: str) -> bool:
-    """It holds what looks like a key, a token or an address. Ids, too, do: for text that nobody needs to read."""
+    """Tell whether a text holds what looks like a key, a token or a URL. Ids do so, too: use it where a false alarm is
+    harmless."""
     if _KEY_WITHIN.search(text) or is_key(text) or "://" in text:
         return True
     long = _LONG.findall(text)
@@ -99,16 +103,16 @@ def may_be_secret(text: str) -> bool:
 
 
 def names_secret(name: str) -> bool:
-    """What has that name is secret, or was meant to be: `OPENAI_APIKEY`, `sslpassword`."""
+    """Tell whether a name is that of a secret: `OPENAI_APIKEY`, `sslpassword`."""
     return _NAMES.search(name) is not None
 
 
 def is_distinctive(value: str) -> bool:
-    """It is found in a text only if it is meant: not for a password such as `callflow`."""
+    """Tell whether a secret is unusual enough to be searched for in texts; a password such as `callflow` is not."""
     plain = value.isalpha() and value.islower()
     return len(value) >= (_LEAST_LONG if plain else _LEAST_MIXED)
 
 
 def sent(content: object) -> list[str]:
-    """The long random strings in it, such as a stream's second token: in what we have sent they are secret."""
+    """Return the long random strings in what we have sent, such as a stream's token: they are secret there."""
     return _SENT.findall(repr(content))

@@ -65,14 +65,15 @@ class Protocol:
     """Messages are JSON: `{"KIND": value}`."""
 
     def decode(self, text: str | bytes) -> Frame:
-        match json.loads(text):
+        message: dict[str, Any] = json.loads(text)
+        match message:
             case {"start": dict(start)}:
                 return StreamStarted(**{
                     "stream": "stream_1", "call": "control_1", "session": "", "encoding": "PCMU",
                     "sample_rate": 8000, "channels": 1, **start,
                 })  # fmt: skip
-            case {"media": payload, **rest}:
-                return CallerAudio(rest.get("chunk", 0), payload)
+            case {"media": payload}:
+                return CallerAudio(message.get("chunk", 0), payload)
             case {"mark": name}:
                 return MarkReceived(name)
             case {"dtmf": digit}:
@@ -207,8 +208,7 @@ async def line(*, start: bool = True, **config: Any) -> AsyncIterator[Line]:
 @in_loop
 async def test_a_stream_starts_once_and_both_sides_are_told() -> None:
     async with line(start=False) as one:
-        assert one.relay.is_attended
-        assert not one.relay.is_flowing
+        assert (one.relay.is_attended, one.relay.is_flowing) == (True, False)
         await one.receive({"connected": "secret"}, {"start": {}}, {"start": {}})
         assert one.relay.is_flowing
         assert one.events == [events.MediaStarted(stream="stream_1", encoding="PCMU")]

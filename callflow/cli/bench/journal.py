@@ -27,7 +27,7 @@ from callflow.journal.journal import JournalEntry
 
 _CALLS: Final = 100
 _STEPS_A_SECOND: Final = 10
-"""Of one call; a real one has a few, and as many notes."""
+"""Steps of one call; a real call has fewer."""
 _ITEMS: Final = 6
 _CHUNK: Final = 5000
 _VOCABULARY: Final = 20_000
@@ -35,6 +35,7 @@ _SEARCHES: Final = 200
 
 
 async def measure(seconds: float, recorded: int) -> dict[str, Any]:
+    """Measure for so many seconds, with `recorded` calls to search in. Returns figures by name, with their units."""
     with tempfile.TemporaryDirectory() as folder:
         database = Database(url_of(f"sqlite:///{folder}/bench.db", folder))
         await database.migrate()
@@ -118,7 +119,7 @@ async def _search(database: Database, recorded: int) -> dict[str, Any]:
 
 
 def _fill(connection: Connection, ids: range, said: list[str]) -> None:
-    """Ids of their own, beyond those of the calls above."""
+    """Insert made-up calls, with ids above those of the measured calls."""
     rows: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     searched: list[dict[str, Any]] = []

@@ -47,13 +47,13 @@ _OTHER_FILES: Final = 200
 
 
 def run(arguments: argparse.Namespace) -> Any:
-    """The coroutine that returns the exit code."""
+    """Return the coroutine that runs the benchmark; its result is the exit code."""
     return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json)
 
 
 @dataclass
 class Probe:
-    """One caller whose every frame says which it is."""
+    """A caller who numbers each frame, and when each frame was sent, reached the model and came back (seconds)."""
 
     call: int
     sent: dict[int, float] = field(default_factory=dict)
@@ -63,13 +63,16 @@ class Probe:
     _last: int = 0
 
     def frame(self, chunk: int) -> bytes:
+        """Return the next frame to send: 160 bytes."""
         self.sent[chunk] = time.monotonic()
         return self.call.to_bytes(2) + chunk.to_bytes(4) + b"\x55" * (FRAME_BYTES - 6)
 
     def on_echo(self, audio: bytes, at: float) -> None:
+        """Note a frame that has reached the model."""
         self.reached[int.from_bytes(audio[2:6])] = at
 
     def on_media(self, at: float, audio: bytes) -> None:
+        """Note frames that came back to the caller."""
         for start in range(0, len(audio), FRAME_BYTES):
             frame = audio[start : start + FRAME_BYTES]
             if int.from_bytes(frame[:2]) != self.call or frame[6:8] != b"\x55\x55":

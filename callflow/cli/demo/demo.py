@@ -48,6 +48,8 @@ _WHICH_CALL: Final = re.compile(r"^call [^ ]+: ")
 
 
 class OpenApplication(Protocol):
+    """The parts of `callflow.app.Application` that the demo uses."""
+
     settings: Settings
     live: LiveFeed
     switchboard: Switchboard
@@ -64,12 +66,12 @@ Open = Callable[[Settings], AbstractAsyncContextManager[OpenApplication]]
 
 
 def run(arguments: argparse.Namespace, open_line: Open) -> Any:
-    """The coroutine that returns the exit code."""
+    """Return the coroutine that runs the demo; its result is the exit code."""
     return _demo(arguments, open_line)
 
 
 class Teller(logging.Handler):
-    """Tells the story, a line for everything that happens; what the server warns of meanwhile is told behind it."""
+    """Prints a line for each thing that happens, and collects the server's warnings for the end."""
 
     def __init__(self, console: Screen) -> None:
         super().__init__(logging.WARNING)
@@ -79,7 +81,7 @@ class Teller(logging.Handler):
         self._warned: list[str] = []
 
     def begin(self) -> None:
-        """The clock of the story starts."""
+        """Start the clock of the call."""
         self._began = time.time()
 
     def __call__(self, who: str, what: str, at: float | None = None) -> None:
@@ -92,7 +94,7 @@ class Teller(logging.Handler):
             self._warned.append(warning)
 
     def warnings(self) -> list[str]:
-        """Those that were not told yet."""
+        """Return the warnings that were not returned before."""
         warned, self._warned = self._warned, []
         return warned
 
@@ -160,14 +162,14 @@ def _free(path: Path) -> Path:
 
 
 def _cannot_write(out: Path) -> str | None:
-    """Found out before the call, not behind it."""
+    """Return why the recording cannot be written, before the call begins; None if it can be."""
     if out.suffix.lower() not in ("", ".wav"):
         return f"{out} does not end in .wav, and the call is recorded as a WAV file: name another one with --out."
     return output_file.problem(out, "--out")
 
 
 async def _enter() -> None:
-    """Until a line was typed; for ever when nobody can."""
+    """Wait until a line was typed; for ever if there is no terminal."""
     loop = asyncio.get_running_loop()
     typed = asyncio.Event()
 

@@ -25,6 +25,8 @@ _NAME: Final = Path("demo.svg")
 
 
 class Artist:
+    """Draws the call of a demo, if the command line asks for it."""
+
     def __init__(self, arguments: argparse.Namespace, recording: Path) -> None:
         asked: Path | bool | None = getattr(arguments, "picture", None)  # True: no place was named
         self._is_named = isinstance(asked, Path)
@@ -39,7 +41,7 @@ class Artist:
         self._made_by = printable.whole(" ".join(["scripts/demo", *words, "--picture"]))
 
     def problem(self) -> str | None:
-        """Why there can be no picture, found out before the call."""
+        """Return why the picture cannot be written, before the call begins; None if it can be."""
         if self.out is None or not self._is_named:
             return None
         if self.out.suffix.lower() != ".svg":
@@ -47,7 +49,7 @@ class Artist:
         return output_file.problem(self.out, "--picture")
 
     def keep(self, story: Story, news: Sequence[LiveEvent]) -> Path | None:
-        """Where the picture is; None: nowhere."""
+        """Draw the call, and write the file. Returns its path; None if there is no picture."""
         if self.out is None:
             return None
         try:

@@ -1,5 +1,4 @@
-"""The stories of `demo --scenario`: each makes one thing happen that goes wrong on other phone lines, and looks whether
-it went right here."""
+"""The scenarios of `demo --scenario`: each makes a difficult thing happen, and checks the result."""
 
 from __future__ import annotations
 
@@ -48,6 +47,8 @@ _REFUSED: Final = 3
 
 @dataclass(frozen=True)
 class Scenario:
+    """What happens in a call of the demo, and the settings and tools that it needs."""
+
     about: str
     play: Callable[[Story], Awaitable[None]]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Scenario:
 
 
 async def interruption(story: Story) -> None:
-    """Three times: while the model still generates, long after it has finished, and with two sentences under way."""
+    """Interrupt three times: while the model generates, long after it has finished, and with two sentences queued."""
     phone, expect = story.phone, story.outcome.expect
     for name, turn, after_ms in (
         ("while the model was still generating", Turn.voice("agent/hours"), 400),
@@ -80,7 +81,7 @@ async def interruption(story: Story) -> None:
 
 
 async def tools(story: Story) -> None:
-    """A slow tool, one that fails, and a goodbye that is heard before the line goes dead."""
+    """Let the model call a slow tool and one that fails, and end the call after a goodbye that is heard in full."""
     phone, expect = story.phone, story.outcome.expect
     order = Turn((Say(*story.line("agent/lookup")), ToolCall("track_order", {"order": "4711"}, "call_order")))
     await story.say("caller/order", order, Turn.voice("agent/looking"), Turn.voice("agent/order"))
@@ -107,7 +108,7 @@ async def tools(story: Story) -> None:
 
 
 async def engine_drop(story: Story) -> None:
-    """The model's connection breaks in mid-sentence, and no new one is to be had for a while."""
+    """Break the model's connection in the middle of a sentence, and refuse the next ones for a while."""
     phone, expect = story.phone, story.outcome.expect
     await story.say("caller/hours", Turn.voice("agent/hours"))
     await phone.hears(0.3, story.seconds)
@@ -134,7 +135,7 @@ async def engine_drop(story: Story) -> None:
 
 
 async def rotation(story: Story) -> None:
-    """The session is as old as it may get: another takes its place, and the caller hears nothing of it."""
+    """Let the session reach its maximum age: the next one takes over, and the caller does not notice."""
     phone, expect = story.phone, story.outcome.expect
     await story.say("caller/hours", Turn.voice("agent/tomorrow"))
     await phone.hears(0.8, story.seconds)
@@ -153,7 +154,7 @@ async def rotation(story: Story) -> None:
 
 
 async def silence(story: Story) -> None:
-    """A caller who says nothing: asked once, asked twice, goodbye."""
+    """Let the caller say nothing: the agent asks twice, then says goodbye."""
     expect = story.outcome.expect
     story.caller_speaks = False
     again = Turn.voice("agent/still-there")
@@ -166,7 +167,7 @@ async def silence(story: Story) -> None:
 
 
 async def dtmf(story: Story) -> None:
-    """Digits on the keypad: each counted once, given to the model, and on no record."""
+    """Press digits: each counts once, the model gets them, and they are stored nowhere."""
     phone, expect = story.phone, story.outcome.expect
     await story.say("caller/account", Turn.voice("agent/number"))
     await phone.hears(1.0, story.seconds)
@@ -203,7 +204,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 
 def tools_file(folder: Path, scenario: Scenario | None) -> str:
-    """Where the story's tools are: in a file of its own, which may not be there."""
+    """Write the scenario's tools, if it has any. Returns the path of the file, which may not exist."""
     path = folder / "tools.py"
     if scenario is not None and scenario.tools:
         path.write_text(scenario.tools, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The story that the demo tells: what the caller does, and what must come of it."""
+"""One call of the demo: what the caller does, and what must happen then."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ class Stage(Script):
             self.now["caller"] = caller
 
     def turn(self, number: int) -> Turn:
+        """Return the model's next turn."""
         if self.queue:
             self.now["turn"] = self.queue.popleft()
         turn: Turn = self.now["turn"]
         return turn
 
     def transcript(self, number: int) -> str:
+        """Return what the caller says now."""
         return str(self.now["caller"])
 
 
@@ -67,31 +69,33 @@ class Caller:
 
     @classmethod
     def rendered(cls) -> Caller:
+        """Make the caller of the demo's own recordings."""
         lines = {"question": "hours", "interruption": "interruption", "thanks": "thanks"}
         audio = {name: voices.load(f"caller/{line}") for name, line in lines.items()}
         return cls(**audio, words={name: voices.TEXTS[f"caller/{line}"] for name, line in lines.items()})
 
     @classmethod
     def recorded(cls, audio: bytes, name: str) -> Caller:
-        """One recording in the caller's mouth for all three: whole, and its beginning."""
+        """Make a caller who says one recording: all of it as the question, else its first 3 s."""
         start = audio[: 8000 * 3]
         return cls(audio, start, start, dict.fromkeys(("question", "interruption", "thanks"), f"({name})"))
 
 
 @dataclass
 class Outcome:
-    """What happened, as far as the story cares."""
+    """What has happened as expected, what has not, and figures."""
 
     done: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     figures: list[tuple[str, str]] = field(default_factory=list)
 
     def expect(self, what: str, happened: object) -> None:
+        """Note whether something has happened."""
         (self.done if happened else self.missing).append(what)
 
 
 class Story:
-    """One call from ring to hang-up. `news` is filled by whoever watches the line."""
+    """One call from ring to hang-up. `news`: the events of the live feed, which is filled while the call goes on."""
 
     def __init__(
         self,
@@ -121,7 +125,7 @@ class Story:
         return _STEP_SECONDS
 
     async def play(self, plot: Callable[[Story], Any]) -> Outcome:
-        """Ring, be greeted, live through the plot, hang up."""
+        """Ring, wait for the greeting, run the plot, hang up. Returns the outcome."""
         expect, phone = self.outcome.expect, self.phone
         self.stage.act(Turn.voice("agent/greeting"), caller="")
         self.call = await self.carrier.ring(phone=phone)
@@ -152,7 +156,7 @@ class Story:
         return bool(self._is_quiet()) and streams_ended and all(session.closed for session in self.sessions)
 
     def write(self, path: Path) -> None:
-        """The call as a recording, and whether it holds what it should."""
+        """Write the recording of the call, and check that the voices are in it."""
         self.phone.write_wav(path)
         caller, agent = _loud_seconds(path)
         if self.caller_speaks:
@@ -252,8 +256,8 @@ class Story:
             whole = {item.id: bytes(audio) for item in session.items if (audio := session.generated.get(item.id))}
             for one in session.received:
                 if one.event.get("type") == "conversation.item.truncate":
-                    ear = self.phone.heard_between(since, one.at + _APART_SECONDS)
-                    heard = _heard_ms(ear, whole.get(one.event["item_id"], b""))
+                    at_phone = self.phone.heard_between(since, one.at + _APART_SECONDS)
+                    heard = _heard_ms(at_phone, whole.get(one.event["item_id"], b""))
                     found.append((float(one.event["audio_end_ms"]), heard))
                     since = one.at
         return found
@@ -300,13 +304,13 @@ class Story:
         self.outcome.figures.append(("caller frames passed on", str(ended.frames_in)))
 
 
-def _heard_ms(ear: bytes, audio: bytes) -> float:
-    """How much of a recording was heard, from its beginning on: the longest beginning of it that the ear has got."""
+def _heard_ms(at_phone: bytes, audio: bytes) -> float:
+    """Return how many ms of a recording were heard: the longest beginning of it that came out of the telephone."""
     low, high = 0, len(audio) // 160
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if audio[: middle * 160] in ear else (low, middle - 1)
-    rest = next((n for n in range(160, 0, -1) if audio[: low * 160 + n] in ear), 0)
+        low, high = (middle, high) if audio[: middle * 160] in at_phone else (low, middle - 1)
+    rest = next((n for n in range(160, 0, -1) if audio[: low * 160 + n] in at_phone), 0)
     return (low * 160 + rest) / 8
 
 

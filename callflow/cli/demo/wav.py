@@ -1,4 +1,4 @@
-"""Any recording of a voice as telephone audio."""
+"""Reads a recording of a voice as telephone audio."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SEARCHED_SECONDS: Final = 600
 _RATE: Final = 8000
 _MARGIN: Final = _RATE // 5
 """Bytes that are kept before the first and behind the last sound."""
-_EAR: Final = {"type": "server_vad", "silence_duration_ms": 500, "prefix_padding_ms": 300, "threshold": 0.5}
+_VAD: Final = {"type": "server_vad", "silence_duration_ms": 500, "prefix_padding_ms": 300, "threshold": 0.5}
 _CANCELLED: Final = 0.1
 """Channels whose mean has less than this share of the louder one's power cancel each other out."""
 
 
 def load(path: Path) -> bytes:
-    """The voice in a sound file of any rate and any number of channels, as µ-law at 8 kHz: up to 20 s from its first
-    word on, without silence before and behind it.
+    """Load the voice in a sound file of any rate and any number of channels, as µ-law at 8 kHz: up to 20 s from its
+    first word on, without silence before and behind it.
 
     Raises UnreadableRecording.
     """
@@ -50,13 +50,13 @@ def load(path: Path) -> bytes:
                     break
     except UnreadableRecording:
         raise
-    except Exception as error:  # what a damaged file does to its decoder is anybody's guess
+    except Exception as error:  # a damaged file may raise anything in the decoder
         reason = f" ({_reason(error)})" if isinstance(error, OSError) else ""
         raise UnreadableRecording(
             f"{path} is damaged, or no sound file{reason}: give a .wav, .flac, .ogg or .mp3 file."
         ) from None
     voice = _trimmed(bytes(heard))
-    if not any(edge.edge == "started" for edge in Vad(dict(_EAR), "audio/pcmu").feed(voice)):
+    if not any(edge.edge == "started" for edge in Vad(dict(_VAD), "audio/pcmu").feed(voice)):
         raise UnreadableRecording(
             f"{path} holds no voice that could be heard on a telephone: it is silent, too quiet or too short;"
             " give a recording of somebody who speaks at a usual loudness."
@@ -130,7 +130,7 @@ def _trimmed(audio: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """What libraries in C write to standard error by themselves is not shown."""
+    """Hide what libraries in C write to standard error."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
