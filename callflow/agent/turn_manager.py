@@ -276,18 +276,22 @@ class TurnManager:
     # Called by the relay (`MediaListener`)
 
     def stream_started(self, now: float) -> None:
+        """Watch the silence again: the caller can hear us."""
         self.dead_air.sounds_until(now)
         self.dead_air.look_later()
         self._agent.changed()
 
     def stream_paused(self) -> None:
+        """Stop watching the silence: there is no stream."""
         self.dead_air.pause()
 
     def agent_silenced(self) -> None:
+        """Stop the timers: no more of the agent's speech is played."""
         self._timers.stop("interruption")
         self.dead_air.leave()
 
     def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
+        """Note that the caller hears something until `until`, and measure the first audio."""
         self.dead_air.sounds_until(until)
         if not is_clip:
             self._note_first_audio(now)
@@ -306,6 +310,7 @@ class TurnManager:
             self._note(notes.AgentSpeaks())
 
     def began_to_be_heard(self, item: str, at: float) -> None:
+        """Note how long the caller waited for this answer."""
         waterfall = self.latency.heard(at)
         if waterfall is not None:
             self._note(notes.Latency(item=item, **waterfall))
@@ -317,32 +322,39 @@ class TurnManager:
         self._note(notes.Heard(item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, so_far=so_far))
 
     def heard(self, key: Key, ms: int) -> None:
+        """Note a stretch that was heard in full."""
         self.conversation.heard(key, ms)
         self._note(notes.Heard(item=key.item, ms=ms, of_ms=ms, done=True))
 
     def played_out(self) -> None:
+        """Tell the agent that everything was heard."""
         self.conversation.agent_is_heard()
         if not self._relay.is_silenced:
             self._agent.played_out()
 
     def cut_off(self, cuts: Sequence[Cut]) -> None:
+        """Handle a cut that the caller did not cause."""
         self._cut(cuts, by_caller=False)
 
     # Called by dead air (`DeadAirListener`)
 
     @property
     def is_flowing(self) -> bool:
+        """Whether there is a stream, so that the caller could hear a clip."""
         return self._relay.is_flowing
 
     @property
     def is_protected(self) -> bool:
+        """Whether what is being said cannot be interrupted."""
         return self.taking.protected
 
     @property
     def is_caller_speaking(self) -> bool:
+        """Whether the engine hears the caller speak."""
         return self.taking.caller_speaking
 
     def audible_until(self, now: float) -> float:
+        """Return when all that was sent so far will have been heard."""
         return self._relay.playout.ends_at(now)
 
     def interject(self, name: str, *otherwise: str) -> bool:
@@ -350,16 +362,20 @@ class TurnManager:
         return self._relay.interject(name, *otherwise)
 
     def filled(self, now: float) -> None:
+        """Note that a clip is due instead of the answer."""
         self.latency.filler(now)
 
     def engine_silent(self, reason: str) -> None:
+        """Tell the agent that the engine has said nothing for too long."""
         self._agent.engine_silent(reason)
 
     def missed_turn(self, since: float) -> None:
+        """Tell the agent that the engine has not noticed a turn of the caller's."""
         self._note(notes.EngineMissedSpeech())
         self._agent.missed_turn()
 
     def missed_end(self, since: float) -> None:
+        """End the caller's turn, because the engine has not noticed its end."""
         self._note(notes.EngineMissedSpeech(end=True))
         if self.caller_ended(SpeechStopped((self._clock() - since) * 1000)):
             self._agent.missed_end()

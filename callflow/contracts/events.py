@@ -314,6 +314,7 @@ class CommandDone(Event):
 
     @property
     def trigger(self) -> str:
+        """Its name in the machine's table."""
         return f"{self.command}_done"
 
 
@@ -328,6 +329,7 @@ class CommandFailed(Event):
 
     @property
     def trigger(self) -> str:
+        """Its name in the machine's table."""
         return f"{self.command}_{'gone' if self.gone else 'failed'}"
 
 
@@ -343,6 +345,7 @@ class DeadlinePassed(Event):
 
     @property
     def trigger(self) -> str:
+        """Its name in the machine's table."""
         return f"{self.deadline}_deadline"
 
 

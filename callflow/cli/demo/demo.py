@@ -89,6 +89,7 @@ class Teller(logging.Handler):
         self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Collect a warning, once."""
         warning = _WHICH_CALL.sub("", record.getMessage())
         if len(self._warned) < _MOST_WARNINGS and warning not in self._warned:
             self._warned.append(warning)

@@ -172,12 +172,14 @@ class Story:
         await self.speak(voices.load(name), voices.TEXTS[name], *answers, wait=wait)
 
     async def speak(self, audio: bytes, words: str, *answers: Turn, wait: bool = True) -> None:
+        """Say audio (µ-law), whose transcript is `words`; the agent will answer with these turns."""
         self.stage.act(*answers, caller=words)
         self.phone.say(audio)
         if wait:
             await self.phone.spoken(len(audio) / 8000 + self.seconds)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until a condition holds. Raises TimeoutError, which names `what` did not happen."""
         try:
             async with asyncio.timeout(self.seconds):
                 while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
@@ -212,10 +214,12 @@ class Story:
         return any(tuple(changes[n : n + len(states)]) == states for n in range(len(changes)))
 
     def cause(self) -> str:
+        """Return why the call ended; "": it has not."""
         ended = self.noted(notes.Ended)
         return ended[-1].cause if ended else ""
 
     def count_said(self, name: str) -> int:
+        """Return how often the agent has said that line."""
         turns = self.noted(notes.Turn)
         return sum(1 for turn in turns if turn.who == "agent" and turn.text == voices.TEXTS[name])
 
@@ -232,6 +236,7 @@ class Story:
         return any(session.caller.clock_ms > 0 for session in self.sessions)
 
     def heard_in_full(self, name: str) -> bool:
+        """Tell whether the caller has heard all of that line."""
         audio = voices.load(name)
         return audio[: len(audio) // 160 * 160] in self.phone.heard_between(0.0, time.monotonic())
 
@@ -246,6 +251,7 @@ class Story:
 
     @property
     def cuts(self) -> list[notes.Cut]:
+        """All cuts by interruptions."""
         return [cut for note in self.noted(notes.Interrupted) for cut in note.cuts]
 
     def truncations(self) -> list[tuple[float, float]]:
@@ -263,6 +269,7 @@ class Story:
         return found
 
     def violations(self) -> list[str]:
+        """Return what the emulated model has refused."""
         return [violation for session in self.sessions for violation in session.violations]
 
     def answers(self, call_id: str) -> list[str]:
