@@ -4,6 +4,9 @@ Nothing is loaded by importing this package. For a `tools.py`: `from callflow im
 `ToolResult`). For a program that serves the app itself: `Settings` and `SettingsError`.
 """
 
+import sys
+
+
 TYPE_CHECKING = False  # without loading `typing`: see `callflow.runtime`
 if TYPE_CHECKING:
     from typing import Any
@@ -29,3 +32,9 @@ def __getattr__(name: str) -> "Any":
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+# The place of `Settings` and `SettingsError` in earlier versions: `from callflow.settings import Settings` still works.
+_old_settings = type(sys)("callflow.settings", "The old name of what `from callflow import Settings` means.")
+_old_settings.__dict__["__getattr__"] = __getattr__
+sys.modules["callflow.settings"] = _old_settings

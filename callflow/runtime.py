@@ -186,4 +186,3 @@ def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
         logging.getLogger(ours).setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("transitions").setLevel(logging.ERROR)  # it warns of every event that is inert

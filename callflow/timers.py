@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import TypeVarTuple
 
 
@@ -17,11 +18,12 @@ Args = TypeVarTuple("Args")
 class Timers:
     """The timers of one owner. Not for use from several threads."""
 
-    __slots__ = ("_closed", "_loop", "_running")
+    __slots__ = ("_closed", "_context", "_loop", "_running")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """`loop`: the event loop that keeps the time. None: the loop that runs when a timer is started."""
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, context: Context | None = None) -> None:
+        """`loop`: the event loop that keeps the time. None: the loop that runs when a timer is started. `context`: in
+        which the callbacks run. None: that of the task which starts the timer."""
+        self._loop, self._context = loop, context
         self._running: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
 
@@ -33,7 +35,7 @@ class Timers:
         self.stop(name)
         if not self._closed:
             loop = self._loop or asyncio.get_running_loop()
-            self._running[name] = loop.call_later(seconds, self._fire, name, callback, args)
+            self._running[name] = loop.call_later(seconds, self._fire, name, callback, args, context=self._context)
 
     def stop(self, *names: str) -> bool:
         """Stop these timers; names that are not running are ignored. Returns whether one of them was running."""

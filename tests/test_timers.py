@@ -19,7 +19,7 @@ class Loop:
         self.now = 0.0
         self.pending: list[tuple[float, mock.Mock, Callable[..., object], tuple[Any, ...]]] = []
 
-    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> mock.Mock:
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any, **_: Any) -> mock.Mock:
         handle = mock.Mock(spec_set=["cancel"])
         handle.cancel.side_effect = lambda: self.pending.remove(entry)
         entry: tuple[float, mock.Mock, Callable[..., object], tuple[Any, ...]]

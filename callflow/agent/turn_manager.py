@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from callflow.agent import barge_in
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.barge_in import Interruption, Situation
-from callflow.agent.conversation import Conversation, cut_note
+from callflow.agent.conversation import Conversation, Turn, cut_note
 from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
@@ -186,7 +186,6 @@ class TurnManager:
         sound that was too short to interrupt it."""
         now = self._clock()
         self.dead_air.detector.ended()
-        self._relay.caller_speaks = False
         counts = not self._timers.stop("interruption")
         self.taking.caller_ended(counts=counts)
         if not counts:
@@ -247,7 +246,7 @@ class TurnManager:
         for key, ms in self._relay.playout.break_off():
             self.conversation.broke_off(key.item, ms)
         self._relay.check_played_out()
-        self.taking.caller_speaking = self._relay.caller_speaks = False
+        self.taking.caller_speaking = False
         self.dead_air.detector.forget()
         self.dead_air.restoring()
         self._relay.pump()
@@ -270,7 +269,7 @@ class TurnManager:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)
 
-    def _turn(self, key: Key) -> Any:
+    def _turn(self, key: Key) -> Turn | None:
         return self.conversation.turn(key.item)
 
     # Called by the relay (`MediaListener`)

@@ -7,6 +7,7 @@ a `CommandDone` or a `CommandFailed` for the machine.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ class CarrierCommands:
             url, secret, name = self._streams.url, self._streams.secret, self._streams.name
         return CarrierRequest(
             command=command,
-            id=commands.command_id(self._call, *place),
+            id=command_id(self._call, *place),
             call=self._call,
             ids=ids,
             stream_url=url,
@@ -108,3 +109,8 @@ class CarrierCommands:
             self._post(events.CommandFailed(command=name, reason=type(error).__name__))
         else:
             self._post(events.CommandDone(command=name))
+
+
+def command_id(call: str, step: int, ordinal: int) -> str:
+    """Return the id of a command, always the same one: a carrier that receives it twice carries it out once."""
+    return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))

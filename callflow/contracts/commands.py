@@ -7,7 +7,6 @@ that after a retry or a crash the same command has the same id at the carrier.
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -162,11 +161,6 @@ class Release(LocalCommand):
     """Free everything that the call owns: sockets, tasks, timers, and its place among the calls."""
 
     name: ClassVar[str] = "release"
-
-
-def command_id(call: str, step: int, ordinal: int) -> str:
-    """Return the id of a command, always the same one: a carrier that receives it twice carries it out once."""
-    return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))
 
 
 def to_json(command: Command) -> dict[str, Any]:

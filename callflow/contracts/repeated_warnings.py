@@ -6,12 +6,13 @@ what matters.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import OrderedDict
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from callflow.timers import Timers
 
 
 _EVERY_SECONDS: Final = 10.0
@@ -20,9 +21,8 @@ _MOST_KINDS: Final = 200
 
 @dataclass(slots=True)
 class _Kind:
-    timer: asyncio.TimerHandle | None = None
     more: int = 0
-    """How many there were since it was said."""
+    """How many there were since it was logged."""
     last: tuple[str, tuple[Any, ...]] = field(default=("", ()))
 
 
@@ -33,31 +33,25 @@ class RepeatedWarnings:
     def __init__(self, log: logging.Logger, level: int = logging.WARNING, *, seconds: float = _EVERY_SECONDS) -> None:
         self._log, self._level, self._seconds = log, level, seconds
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
+        self._timers = Timers(context=Context())  # not that of a call's task: the sum is not about one call alone
 
     def say(self, kind: str, message: str, *arguments: Any, exc_info: BaseException | None = None) -> None:
-        """`kind`: what counts as the same; a stranger may not vary it at will."""
+        """Log it, or count it. `kind`: what counts as the same; it must not be chosen by a stranger."""
         known = self._kinds.get(kind)
-        if known is not None and known.timer is not None:
+        if known is not None and self._timers.is_running(kind):
             known.more += 1
             known.last = message, arguments
             return
         if known is None:
-            known = self._kinds[kind] = _Kind()
+            self._kinds[kind] = _Kind()
             if len(self._kinds) > _MOST_KINDS:
-                oldest = self._kinds.popitem(last=False)[1]
-                if oldest.timer is not None:
-                    oldest.timer.cancel()
+                self._timers.stop(self._kinds.popitem(last=False)[0])
         self._log.log(self._level, message, *arguments, exc_info=exc_info)
-        self._later(known)
+        self._timers.start(kind, self._seconds, self._sum_up, kind)
 
-    def _sum_up(self, known: _Kind) -> None:
-        known.timer = None
+    def _sum_up(self, kind: str) -> None:
+        known = self._kinds[kind]
         if known.more:
             (message, arguments), more, known.more = known.last, known.more, 0
             self._log.log(self._level, f"{message} (and %d more like it in %g s)", *arguments, more - 1, self._seconds)
-            self._later(known)
-
-    def _later(self, known: _Kind) -> None:
-        """Outside of the task that this came from: the sum is not about its call alone."""
-        loop = asyncio.get_running_loop()
-        known.timer = loop.call_later(self._seconds, self._sum_up, known, context=Context())
+            self._timers.start(kind, self._seconds, self._sum_up, kind)

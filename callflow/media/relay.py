@@ -45,6 +45,10 @@ class MediaListener(Protocol):
     Everything is called on the event loop and must not block; the first two, once for each frame of the caller's.
     """
 
+    @property
+    def is_caller_speaking(self) -> bool:
+        """Whether the engine hears the caller."""
+
     def caller_payload(self, payload: str) -> None:
         """Take audio of the caller's for the engine: base64 of µ-law, one frame or several joined."""
 
@@ -103,9 +107,7 @@ class Relay:
         self.clips = ClipPlayer(clips, self.playout)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.caller_speaks = False
-        """The listener has said so: it sets and clears this."""
-        self.silence_filler = SilenceFiller(lambda: self.caller_speaks and self.is_flowing, self._pass_on)
+        self.silence_filler = SilenceFiller(self._caller_is_speaking, self._pass_on)
         self.frame_batcher = (
             FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
             if config.join_ms or config.warm_up_ms
@@ -297,8 +299,10 @@ class Relay:
 
     def watch_caller(self) -> None:
         """Note that the caller has begun to speak: if the carrier sends no silence, it is made up from now on."""
-        self.caller_speaks = True
         self.silence_filler.watch()
+
+    def _caller_is_speaking(self) -> bool:
+        return self.listener is not None and self.listener.is_caller_speaking and self.is_flowing
 
     def play_clip(self, name: str) -> None:
         """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when it was heard."""

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from callflow.call.call import Call
+from callflow.call.carrier_commands import command_id
 from callflow.contracts import events
 from callflow.contracts.carrier import Carrier, CarrierRequest
-from callflow.contracts.commands import Hangup, command_id
+from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard, call_id

@@ -18,7 +18,7 @@ class Clock:
         self.now = 0.0
         self.timers: list[Any] = []
 
-    def call_later(self, seconds: float, then: Callable[..., None], *args: Any) -> Any:
+    def call_later(self, seconds: float, then: Callable[..., None], *args: Any, **_: Any) -> Any:
         timer = Timer(self.now + seconds, lambda: then(*args))
         self.timers.append(timer)
         return timer

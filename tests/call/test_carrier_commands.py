@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import pytest
 
-from callflow.call.carrier_commands import CarrierCommands
+from callflow.call.carrier_commands import CarrierCommands, command_id
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
-from callflow.contracts.commands import Command, command_id
+from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
 
@@ -146,3 +147,17 @@ def test_the_end_of_a_call_is_sent_although_the_call_is_over(command: Command) -
         assert (the.owned, the.outliving, len(the.carrier.executed)) == ([], 1, 1)
 
     play(main)
+
+
+def test_a_command_id_never_changes() -> None:
+    """Golden values: after an update, a repeat must still be the same command to the carrier."""
+    call = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a111"
+    assert command_id(call, 1, 0) == "02b214c4-79f6-56fd-a3fa-b0c04b8ff897"
+    assert command_id(call, 12, 3) == "f92e37ef-05b0-566d-8bab-fac0a4e55b3c"
+
+
+def test_command_ids_differ_by_call_step_and_place() -> None:
+    calls = [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
+    ids = {command_id(call, step, place) for call in calls for step in range(25) for place in range(12)}
+    assert len(ids) == 3 * 25 * 12
+    assert all(str(uuid.UUID(one)) == one for one in ids)

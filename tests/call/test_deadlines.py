@@ -21,7 +21,7 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_later(self, seconds: float, then: Callable[..., None], *arguments: Any) -> mock.Mock:
+    def call_later(self, seconds: float, then: Callable[..., None], *arguments: Any, **_: Any) -> mock.Mock:
         timer = mock.Mock(at=self.now + seconds, then=then, arguments=arguments, over=False)
         timer.cancel.side_effect = lambda: setattr(timer, "over", True)
         self.timers.append(timer)

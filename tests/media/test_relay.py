@@ -99,6 +99,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.is_caller_speaking = False
 
     def caller_payload(self, payload: str) -> None:
         self.told.append(("payload", payload))

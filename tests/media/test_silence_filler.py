@@ -47,7 +47,7 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_later(self, seconds: float, then: Callable[..., None], *given: object) -> mock.Mock:
+    def call_later(self, seconds: float, then: Callable[..., None], *given: object, **_: object) -> mock.Mock:
         self.due.append((self.now + seconds, lambda: then(*given)))
         return mock.Mock()
 

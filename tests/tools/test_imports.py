@@ -28,6 +28,14 @@ def test_the_import_of_earlier_versions_means_the_same() -> None:
     assert printed(code) == "True"
 
 
+def test_so_does_that_of_the_settings() -> None:
+    code = (
+        "import callflow; from callflow.settings import Settings, SettingsError; import callflow.settings as old;"
+        "print(Settings is callflow.Settings, old.SettingsError is SettingsError)"
+    )
+    assert printed(code) == "True True"
+
+
 def test_there_is_nothing_else() -> None:
     code = "import callflow\ntry: callflow.tol\nexcept AttributeError as error: print(error)"
     assert printed(code) == "module 'callflow' has no attribute 'tol'"

@@ -164,7 +164,7 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -
     }
     console.print(_table(figures))
     if recorded:
-        console.print(f"\nthe record: 100 calls in this process, then a search in {recorded} made-up calls …")
+        console.print(f"\nthe history: 100 calls in this process, then a search in {recorded} made-up calls …")
         record = await journal.measure(min(seconds, 5.0), recorded)
         console.print(_table(record))
         figures |= record

@@ -149,7 +149,7 @@ async def _calls(
 
         code = await one_call()
         while arguments.keep:
-            console.print(f"\nThe calls on record: http://{line.console_at[0]}:{line.console_at[1]}/api/calls")
+            console.print(f"\nThe history of the calls: http://{line.console_at[0]}:{line.console_at[1]}/api/calls")
             console.print("Press Enter for another call, Ctrl-C to stop.")
             await _enter()
             code = await one_call()

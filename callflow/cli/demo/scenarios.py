@@ -162,8 +162,8 @@ async def silence(story: Story) -> None:
     await story.call.wait_ended(story.seconds * 3)
     expect("the agent asked twice", story.count_said("agent/still-there") == 2)
     expect("then it said goodbye, to the last word", story.heard_in_full("agent/silence-goodbye"))
-    await story.until(story.cause, "the end of the record")
-    expect("the record says why the call ended", story.cause() == "no_input")
+    await story.until(story.cause, "the end of the journal")
+    expect("the journal says why the call ended", story.cause() == "no_input")
 
 
 async def dtmf(story: Story) -> None:

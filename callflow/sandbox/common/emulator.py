@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
 from callflow.sandbox.common.control_api import ControlRoutes
-from callflow.sandbox.common.exchange import Exchange
+from callflow.sandbox.common.exchange import CallT, Exchange, FaultsT
 from callflow.sandbox.common.http_server import HttpServer, Request, Response, in_url
 
 
@@ -21,14 +21,20 @@ class Api(Protocol):
     async def handle(self, request: Request) -> Response: ...
 
 
-class Emulator:
+CommandT = TypeVar("CommandT")
+DeliveryT = TypeVar("DeliveryT")
+
+
+class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
     """Serves a carrier's API and the routes under /sandbox/ on one port. Use it as an async context manager.
 
     Args:
         port: 0 takes any free one.
     """
 
-    def __init__(self, exchange: Exchange[Any, Any], api: Api, control: ControlRoutes, host: str, port: int) -> None:
+    def __init__(
+        self, exchange: Exchange[CallT, FaultsT], api: Api, control: ControlRoutes, host: str, port: int
+    ) -> None:
         self.host = host
         self._exchange = exchange
         self._api, self._control = api, control
@@ -67,11 +73,35 @@ class Emulator:
         """The URL of the emulator without a path."""
         return f"http://{in_url(self.host)}:{self._server.port}"
 
+    @property
+    def calls(self) -> dict[str, CallT]:
+        """All calls by the id that the carrier's API uses, in the order in which they began."""
+        return self._exchange.calls
+
+    @property
+    def commands(self) -> list[CommandT]:
+        """Every request to the API."""
+        return self._api.commands
+
+    @property
+    def deliveries(self) -> list[DeliveryT]:
+        """Every attempt at a webhook."""
+        return self._exchange.webhooks.deliveries
+
+    @property
+    def faults(self) -> FaultsT:
+        """The faults of all calls that have none of their own."""
+        return self._exchange.faults
+
+    @faults.setter
+    def faults(self, faults: FaultsT) -> None:
+        self._exchange.faults = faults
+
     def log(self) -> dict[str, Any]:
         """{"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""
         return {
-            "commands": [msgspec.to_builtins(command) for command in self._api.commands],
-            "deliveries": [msgspec.to_builtins(delivery) for delivery in self._exchange.webhooks.deliveries],
+            "commands": [msgspec.to_builtins(command) for command in self.commands],
+            "deliveries": [msgspec.to_builtins(delivery) for delivery in self.deliveries],
         }
 
     @property

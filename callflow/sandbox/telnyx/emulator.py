@@ -20,7 +20,7 @@ from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp
 DEFAULT_API_KEY: Final = "KEY_sandbox_telnyx"
 
 
-class Telnyx(emulator.Emulator):
+class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
     """The carrier.
 
     Args:
@@ -81,33 +81,7 @@ class Telnyx(emulator.Emulator):
         """Return {"public_key", "api_key", "base_url"}, for the control API."""
         return {"public_key": self.public_key, "api_key": self.api_key, "base_url": self.base_url}
 
-    # What happened
-
-    @property
-    def calls(self) -> dict[str, Call]:
-        """All calls by call_control_id, in the order in which they began."""
-        return self.exchange.calls
-
-    @property
-    def commands(self) -> list[Command]:
-        """Every request to the API."""
-        return self.api.commands
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """Every attempt to deliver a webhook."""
-        return self.exchange.webhooks.deliveries
-
     # What can be done
-
-    @property
-    def faults(self) -> Faults:
-        """The faults of all calls that have none of their own."""
-        return self.exchange.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self.exchange.faults = faults
 
     async def ring(
         self,

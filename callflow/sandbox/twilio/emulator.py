@@ -20,7 +20,7 @@ AUTH_TOKEN: Final = "sandbox-twilio-auth-token"
 API_KEY: Final = ("SK" + "5b" * 16, "sandbox-twilio-api-secret")
 
 
-class Twilio(emulator.Emulator):
+class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
     """The carrier.
 
     Args:
@@ -96,33 +96,7 @@ class Twilio(emulator.Emulator):
         """Return {"account_sid", "auth_token", "base_url"}, for the control API."""
         return {"account_sid": self.account_sid, "auth_token": self.auth_token, "base_url": self.base_url}
 
-    # What happened
-
-    @property
-    def calls(self) -> dict[str, Call]:
-        """All calls by sid, in the order in which they began."""
-        return self.exchange.calls
-
-    @property
-    def commands(self) -> list[Command]:
-        """Every request to the REST API."""
-        return self.api.commands
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """Every attempt at a webhook."""
-        return self.exchange.webhooks.deliveries
-
     # What can be done
-
-    @property
-    def faults(self) -> Faults:
-        """The faults of all calls that have none of their own."""
-        return self.exchange.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self.exchange.faults = faults
 
     @property
     def signer(self) -> Signer:
