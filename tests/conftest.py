@@ -17,8 +17,10 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from callflow.web import listener
 from tests import order
 from tests.history import postgres
+from tests.loop import Loop
 from tests.sample import Sample
 
 
@@ -149,6 +151,14 @@ def _place(shared: Path, *, alone: bool) -> Iterator[None]:
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
         yield
+
+
+@pytest.fixture
+def anyio_backend(monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, object]]:
+    """On which event loop an async test runs: the product's."""
+    # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
+    monkeypatch.setattr(listener, "_CLOSE_SECONDS", 0.05)
+    return "asyncio", {"loop_factory": Loop}
 
 
 @pytest.fixture(scope="session")

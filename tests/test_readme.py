@@ -23,8 +23,9 @@ from mcp import Client, StdioServerParameters, stdio_client
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
 from tests.e2e.process import ROOT, serving
-from tests.e2e.product import run, until
+from tests.e2e.product import until
 from tests.e2e.scenes import exchange
+from tests.ports import free_port
 
 
 PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/operations.md"))
@@ -96,105 +97,84 @@ async def the_live_one(port: int) -> str:
     return str(call["id"])
 
 
-def test_a_call_is_changed_and_listed_and_kept_and_replayed_as_it_is_shown(tmp_path: Path) -> None:
+async def test_a_call_is_changed_and_listed_and_kept_and_replayed_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
     change, commands = shown("sh", "<id>/session"), shown("sh", "server.py replay call.jsonl")
     record = tmp_path / "data"
-
-    async def main() -> None:
-        telnyx, realtime = exchange(), model()
-        async with serving(telnyx, realtime, DATA_DIR=record, RECORD=1) as server:
-            call, port = await talking(telnyx), await server.console_port()
-            name = await the_live_one(port)
-            told = await shell(filled_in(change, **{"<id>": name, ":6001": f":{port}"}), tmp_path)
-            assert json.loads(told) == {"warnings": []}, "all of it was taken"
-            session = await realtime.wait_session(1)
-            await until(lambda: session.config["audio"]["output"]["speed"] == 0.9, "the change to reach the model")
-            assert session.config["instructions"] == "Speak more slowly."
-            await call.hang_up()
-            await server.live(0)
-            await server.stop()
-            assert await server.ended() == 0
-        said = await shell(filled_in(commands, **{"3f2a": name[:4]}), tmp_path, DATA_DIR=record)
-        assert call.from_number in said
-        assert name in (tmp_path / "call.jsonl").read_text()
-        assert "<svg" in (tmp_path / "call.svg").read_text()
-
-    run(main())
+    telnyx, realtime = exchange(), model()
+    async with serving(telnyx, realtime, DATA_DIR=record, RECORD=1) as server:
+        call, port = await talking(telnyx), await server.console_port()
+        name = await the_live_one(port)
+        told = await shell(filled_in(change, **{"<id>": name, ":6001": f":{port}"}), tmp_path)
+        assert json.loads(told) == {"warnings": []}, "all of it was taken"
+        session = await realtime.wait_session(1)
+        await until(lambda: session.config["audio"]["output"]["speed"] == 0.9, "the change to reach the model")
+        assert session.config["instructions"] == "Speak more slowly."
+        await call.hang_up()
+        await server.live(0)
+        await server.stop()
+        assert await server.ended() == 0
+    said = await shell(filled_in(commands, **{"3f2a": name[:4]}), tmp_path, DATA_DIR=record)
+    assert call.from_number in said
+    assert name in (tmp_path / "call.jsonl").read_text()
+    assert "<svg" in (tmp_path / "call.svg").read_text()
 
 
-def test_a_live_call_is_ended_as_it_is_shown(tmp_path: Path) -> None:
+async def test_a_live_call_is_ended_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
     from_here, over_http = shown("sh", "/hangup -H").splitlines()
-
-    async def main() -> None:
-        telnyx, realtime = exchange(), model()
-        async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data") as server:
-            port = await server.console_port()
-            for command in (from_here, over_http):
-                call = await talking(telnyx)
-                name = await the_live_one(port)
-                if command is over_http:
-                    told = await shell(filled_in(command, **{"<id>": name, ":6001": f":{port}"}), tmp_path)
-                    assert json.loads(told) == {"call": name, "when": "goodbye", "by": "operator"}
-                else:
-                    command = filled_in(command, **{"3f2a": name[:4]})
-                    await shell(command, tmp_path, DATA_DIR=tmp_path / "data", CONSOLE_PORT=port)
-                await call.wait_ended(8)
-                assert call.ended_by == "product"
-                await server.live(0)
-            await server.stop()
-            assert await server.ended() == 0
-
-    run(main())
+    telnyx, realtime = exchange(), model()
+    async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data") as server:
+        port = await server.console_port()
+        for command in (from_here, over_http):
+            call = await talking(telnyx)
+            name = await the_live_one(port)
+            if command is over_http:
+                told = await shell(filled_in(command, **{"<id>": name, ":6001": f":{port}"}), tmp_path)
+                assert json.loads(told) == {"call": name, "when": "goodbye", "by": "operator"}
+            else:
+                command = filled_in(command, **{"3f2a": name[:4]})
+                await shell(command, tmp_path, DATA_DIR=tmp_path / "data", CONSOLE_PORT=port)
+            await call.wait_ended(8)
+            assert call.ended_by == "product"
+            await server.live(0)
+        await server.stop()
+        assert await server.ended() == 0
 
 
-def test_the_session_of_coming_calls_is_changed_as_it_is_shown(tmp_path: Path) -> None:
+async def test_the_session_of_coming_calls_is_changed_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
     change = shown("sh", "/api/session ")
-
-    async def main() -> None:
-        telnyx, realtime = exchange(), model()
-        async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data") as server:
-            told = await shell(filled_in(change, **{":6001": f":{await server.console_port()}"}), tmp_path)
-            assert json.loads(told)["warnings"] == [], "all of it was taken"
-            call = await talking(telnyx)
-            audio = (await realtime.wait_session(1)).config["audio"]
-            assert (audio["input"]["turn_detection"]["threshold"], audio["output"]["voice"]) == (0.7, "cedar")
-            await call.hang_up()
-            await server.live(0)
-            await server.stop()
-            assert await server.ended() == 0
-
-    run(main())
+    telnyx, realtime = exchange(), model()
+    async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data") as server:
+        told = await shell(filled_in(change, **{":6001": f":{await server.console_port()}"}), tmp_path)
+        assert json.loads(told)["warnings"] == [], "all of it was taken"
+        call = await talking(telnyx)
+        audio = (await realtime.wait_session(1)).config["audio"]
+        assert (audio["input"]["turn_detection"]["threshold"], audio["output"]["voice"]) == (0.7, "cedar")
+        await call.hang_up()
+        await server.live(0)
+        await server.stop()
+        assert await server.ended() == 0
 
 
 # The entry for MCP clients
 
 
-def test_the_entry_for_mcp_clients_starts_a_server_of_that_name(tmp_path: Path) -> None:
+async def test_the_entry_for_mcp_clients_starts_a_server_of_that_name(tmp_path: Path) -> None:
     ((name, entry),) = json.loads(shown("json", "mcpServers"))["mcpServers"].items()
     command = filled_in(entry["command"], **{"/path/to/callflow": Path(sys.prefix).parent})
-    if not Path(command).exists() and os.environ.get("CI") != "true":
+    if not os.access(command, os.X_OK) and os.environ.get("CI") != "true":
         pytest.skip("these tests do not run in the environment that scripts/setup makes")
     variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/callflow.db"}
-
-    async def main() -> None:
-        server = StdioServerParameters(command=command, args=entry["args"], env=variables, cwd=tmp_path)
-        async with Client(stdio_client(server)) as client:
-            assert client.server_info is not None
-            assert client.server_info.name == name
-            assert len((await client.list_tools()).tools) > 0
-
-    asyncio.run(main())
+    server = StdioServerParameters(command=command, args=entry["args"], env=variables, cwd=tmp_path)
+    async with Client(stdio_client(server)) as client:
+        assert client.server_info is not None
+        assert client.server_info.name == name
+        assert len((await client.list_tools()).tools) > 0
 
 
 # The proxy
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 NGINX = """
@@ -239,29 +219,25 @@ async def nginx(folder: Path, location: str, port: int) -> AsyncIterator[Path]:
         await process.wait()
 
 
-def test_a_call_comes_through_nginx_as_it_is_shown(tmp_path: Path) -> None:
+async def test_a_call_comes_through_nginx_as_it_is_shown(tmp_path: Path) -> None:
     location = shown("nginx", "location / {")
     needs("nginx")
-
-    async def main() -> None:
-        port, telnyx, realtime = free_port(), exchange(), model()
-        address = f"http://127.0.0.1:{port}"
-        async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data", PUBLIC_BASE_URL=address) as server:
-            block = filled_in(location, **{"http://127.0.0.1:6000;": f"http://127.0.0.1:{await server.public_port()};"})
-            async with nginx(tmp_path, block, port) as access_log:
-                telnyx.webhook_url = f"{address}/webhooks"
-                call = await talking(telnyx)
-                session = await realtime.wait_session(1)
-                before = len(session.audio_in)
-                await until(lambda: len(session.audio_in) - before > 4000, "the caller's voice at the model")
-                await call.hang_up()
-                await server.live(0)
-            requests = access_log.read_text().splitlines()
-            assert requests.count("POST /webhooks 200") >= 3, requests
-            sockets = [each for each in requests if each.startswith("GET /media-stream/")]
-            assert len(sockets) == 1, requests
-            assert sockets[0].endswith(" 101"), requests
-            await server.stop()
-            assert await server.ended() == 0
-
-    run(main())
+    port, telnyx, realtime = free_port(), exchange(), model()
+    address = f"http://127.0.0.1:{port}"
+    async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data", PUBLIC_BASE_URL=address) as server:
+        block = filled_in(location, **{"http://127.0.0.1:6000;": f"http://127.0.0.1:{await server.public_port()};"})
+        async with nginx(tmp_path, block, port) as access_log:
+            telnyx.webhook_url = f"{address}/webhooks"
+            call = await talking(telnyx)
+            session = await realtime.wait_session(1)
+            before = len(session.audio_in)
+            await until(lambda: len(session.audio_in) - before > 4000, "the caller's voice at the model")
+            await call.hang_up()
+            await server.live(0)
+        requests = access_log.read_text().splitlines()
+        assert requests.count("POST /webhooks 200") >= 3, requests
+        sockets = [each for each in requests if each.startswith("GET /media-stream/")]
+        assert len(sockets) == 1, requests
+        assert sockets[0].endswith(" 101"), requests
+        await server.stop()
+        assert await server.ended() == 0

@@ -116,12 +116,8 @@ def test_after_closing_nothing_runs_and_nothing_is_started(loop: Loop, timers: T
     assert not loop.pending
 
 
-def test_without_a_loop_the_running_one_keeps_the_time() -> None:
+async def test_without_a_loop_the_running_one_keeps_the_time() -> None:
     timers = Timers()  # made outside of any loop
-
-    async def main() -> None:
-        fired = asyncio.Event()
-        timers.start("a", 0.0, fired.set)
-        await asyncio.wait_for(fired.wait(), 5)
-
-    asyncio.run(main())
+    fired = asyncio.Event()
+    timers.start("a", 0.0, fired.set)
+    await asyncio.wait_for(fired.wait(), 5)

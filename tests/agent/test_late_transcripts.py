@@ -87,43 +87,37 @@ def test_an_engine_that_opens_items_without_end_is_remembered_in_part() -> None:
     assert len(owed.close(TOO_LATE)) <= 400
 
 
-def test_of_what_comes_then_only_what_is_for_the_record_is_told() -> None:
-    async def main() -> None:
-        told: list[EngineEvent] = []
-        late = LateTranscripts(owing([PLACED, PLACED._replace(item="b")]), told.append)
-        bill = Usage("m", {}, None)
-        for event in (
-            ResponseStarted("r"),
-            ItemAdded("agent", "r"),
-            AudioDelta("r", "i", 0, b"\xff"),
-            ToolCalls("r", (ToolCall("t", "x", "{}"),)),
-            bill,
-            WRITTEN,
-        ):
-            late.hear(event)
-        assert told == [bill, WRITTEN]
-        waiting = asyncio.create_task(late.come(60))
-        await asyncio.sleep(0)
-        assert not waiting.done(), "the other one is still to come"
-        late.hear(FAILED._replace(item="b"))
-        await asyncio.wait_for(waiting, 1)
-        late.close()
-        late.hear(WRITTEN)
-        assert len(told) == 3, "that was too late"
-
-    asyncio.run(main())
+async def test_of_what_comes_then_only_what_is_for_the_record_is_told() -> None:
+    told: list[EngineEvent] = []
+    late = LateTranscripts(owing([PLACED, PLACED._replace(item="b")]), told.append)
+    bill = Usage("m", {}, None)
+    for event in (
+        ResponseStarted("r"),
+        ItemAdded("agent", "r"),
+        AudioDelta("r", "i", 0, b"\xff"),
+        ToolCalls("r", (ToolCall("t", "x", "{}"),)),
+        bill,
+        WRITTEN,
+    ):
+        late.hear(event)
+    assert told == [bill, WRITTEN]
+    waiting = asyncio.create_task(late.come(60))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the other one is still to come"
+    late.hear(FAILED._replace(item="b"))
+    await asyncio.wait_for(waiting, 1)
+    late.close()
+    late.hear(WRITTEN)
+    assert len(told) == 3, "that was too late"
 
 
 @pytest.mark.parametrize("how", ["lost", "given up", "time"])
-def test_it_ends_without_the_words_too(how: str) -> None:
-    async def main() -> None:
-        late = LateTranscripts(owing([PLACED]), lambda event: None)
-        waiting = asyncio.create_task(late.come(0.01 if how == "time" else 60))
-        await asyncio.sleep(0)
-        if how == "lost":
-            late.hear(SessionLost("gone"))
-        elif how == "given up":
-            late.give_up()
-        await asyncio.wait_for(waiting, 5)
-
-    asyncio.run(main())
+async def test_it_ends_without_the_words_too(how: str) -> None:
+    late = LateTranscripts(owing([PLACED]), lambda event: None)
+    waiting = asyncio.create_task(late.come(0.01 if how == "time" else 60))
+    await asyncio.sleep(0)
+    if how == "lost":
+        late.hear(SessionLost("gone"))
+    elif how == "given up":
+        late.give_up()
+    await asyncio.wait_for(waiting, 5)

@@ -63,56 +63,47 @@ class Mute(Exception):
     ],
     ids=repr,
 )  # fmt: skip
-def test_whatever_a_toolbox_does_is_one_answer(does: Any) -> None:
-    async def main() -> None:
-        tool_calls, _, posted = made(does)
-        tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
-        await tool_calls.run("c")
-        (finished,) = posted
-        assert isinstance(finished, ToolFinished)
-        assert (finished.id, finished.tool) == ("c", "look")
-        assert finished.output == ("5" if isinstance(does, ToolAnswer) else '{"error":"this tool failed"}')
-        answered = tool_calls.answer("c")
-        assert answered is not None
-        assert answered[1] == finished.output
-        assert tool_calls.answer("c") is None, "answered once"
-        assert not tool_calls.is_busy
-
-    asyncio.run(main())
+async def test_whatever_a_toolbox_does_is_one_answer(does: Any) -> None:
+    tool_calls, _, posted = made(does)
+    tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
+    await tool_calls.run("c")
+    (finished,) = posted
+    assert isinstance(finished, ToolFinished)
+    assert (finished.id, finished.tool) == ("c", "look")
+    assert finished.output == ("5" if isinstance(does, ToolAnswer) else '{"error":"this tool failed"}')
+    answered = tool_calls.answer("c")
+    assert answered is not None
+    assert answered[1] == finished.output
+    assert tool_calls.answer("c") is None, "answered once"
+    assert not tool_calls.is_busy
 
 
 @pytest.mark.parametrize(
     ("name", "spoken", "speaks"),
     [("end_call", True, False), ("end_call", False, True), ("look", True, True), ("look", False, True)],
 )
-def test_whoever_has_said_goodbye_in_the_same_breath_is_not_asked_to_speak_again(
+async def test_whoever_has_said_goodbye_in_the_same_breath_is_not_asked_to_speak_again(
     name: str, spoken: bool, speaks: bool
 ) -> None:
-    async def main() -> None:
-        tool_calls, _, _ = made(ToolAnswer("{}", ok=True))
-        call = ToolCall("c", name, "{}")
-        tool_calls.called(call, spoken=spoken)
-        await tool_calls.run("c")
-        assert tool_calls.answer("c") == (call, "{}", speaks)
-
-    asyncio.run(main())
+    tool_calls, _, _ = made(ToolAnswer("{}", ok=True))
+    call = ToolCall("c", name, "{}")
+    tool_calls.called(call, spoken=spoken)
+    await tool_calls.run("c")
+    assert tool_calls.answer("c") == (call, "{}", speaks)
 
 
 @pytest.mark.parametrize("how", ["while it waits", "before it begins"])
-def test_a_call_that_is_over_hears_of_no_answer(how: str) -> None:
-    async def main() -> None:
-        tool_calls, toolbox, posted = made(asyncio.Event())
-        tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
-        running = asyncio.create_task(tool_calls.run("c"))
-        if how == "while it waits":
-            await asyncio.sleep(0)
-            assert toolbox.ran == ["c"]
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert posted == []
-
-    asyncio.run(main())
+async def test_a_call_that_is_over_hears_of_no_answer(how: str) -> None:
+    tool_calls, toolbox, posted = made(asyncio.Event())
+    tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
+    running = asyncio.create_task(tool_calls.run("c"))
+    if how == "while it waits":
+        await asyncio.sleep(0)
+        assert toolbox.ran == ["c"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert posted == []
 
 
 def test_a_run_that_is_thrown_away_posts_nothing() -> None:
@@ -129,48 +120,37 @@ def test_a_run_that_is_thrown_away_posts_nothing() -> None:
     assert asyncio.run(main()) == []
 
 
-def test_each_call_runs_once() -> None:
-    async def main() -> None:
-        tool_calls, toolbox, posted = made(ToolAnswer("1", ok=True))
-        assert tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
-        assert not tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
-        await asyncio.gather(tool_calls.run("c"), tool_calls.run("c"), tool_calls.run("nonesuch"))
-        assert toolbox.ran == ["c"]
-        assert len(posted) == 1
-
-    asyncio.run(main())
+async def test_each_call_runs_once() -> None:
+    tool_calls, toolbox, posted = made(ToolAnswer("1", ok=True))
+    assert tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
+    assert not tool_calls.called(ToolCall("c", "look", "{}"), spoken=False)
+    await asyncio.gather(tool_calls.run("c"), tool_calls.run("c"), tool_calls.run("nonesuch"))
+    assert toolbox.ran == ["c"]
+    assert len(posted) == 1
 
 
-def test_a_long_call_may_use_tools_as_often_as_it_likes() -> None:
-    async def main() -> None:
-        tool_calls, _, posted = made(ToolAnswer("1", ok=True))
-        for number in range(2500):
-            assert tool_calls.called(ToolCall(f"c{number}", "look", "{}"), spoken=False)
-            await tool_calls.run(f"c{number}")
-            assert tool_calls.answer(f"c{number}") is not None
-        assert [each.output for each in posted if isinstance(each, ToolFinished)] == ["1"] * 2500
-        assert not tool_calls.called(ToolCall("c2499", "look", "{}"), spoken=False), (
-            "what was lately run is not run again"
-        )
-
-    asyncio.run(main())
+async def test_a_long_call_may_use_tools_as_often_as_it_likes() -> None:
+    tool_calls, _, posted = made(ToolAnswer("1", ok=True))
+    for number in range(2500):
+        assert tool_calls.called(ToolCall(f"c{number}", "look", "{}"), spoken=False)
+        await tool_calls.run(f"c{number}")
+        assert tool_calls.answer(f"c{number}") is not None
+    assert [each.output for each in posted if isinstance(each, ToolFinished)] == ["1"] * 2500
+    assert not tool_calls.called(ToolCall("c2499", "look", "{}"), spoken=False), "what was lately run is not run again"
 
 
-def test_more_tools_at_once_than_can_be_are_answered_all_the_same() -> None:
-    async def main() -> None:
-        go_on = asyncio.Event()
-        tool_calls, toolbox, posted = made(go_on)
-        names = [f"c{number}" for number in range(1200)]
-        for name in names:
-            assert tool_calls.called(ToolCall(name, "look", "{}"), spoken=False)
-        runs = [asyncio.create_task(tool_calls.run(name)) for name in names]
-        await asyncio.sleep(0)
-        assert len(toolbox.ran) == 1000
-        assert {each.output for each in posted if isinstance(each, ToolFinished)} == {
-            '{"error":"too many tools are under way already"}'
-        }
-        go_on.set()
-        await asyncio.gather(*runs)
-        assert sorted(each.id for each in posted if isinstance(each, ToolFinished)) == sorted(names)
-
-    asyncio.run(main())
+async def test_more_tools_at_once_than_can_be_are_answered_all_the_same() -> None:
+    go_on = asyncio.Event()
+    tool_calls, toolbox, posted = made(go_on)
+    names = [f"c{number}" for number in range(1200)]
+    for name in names:
+        assert tool_calls.called(ToolCall(name, "look", "{}"), spoken=False)
+    runs = [asyncio.create_task(tool_calls.run(name)) for name in names]
+    await asyncio.sleep(0)
+    assert len(toolbox.ran) == 1000
+    assert {each.output for each in posted if isinstance(each, ToolFinished)} == {
+        '{"error":"too many tools are under way already"}'
+    }
+    go_on.set()
+    await asyncio.gather(*runs)
+    assert sorted(each.id for each in posted if isinstance(each, ToolFinished)) == sorted(names)

@@ -155,47 +155,38 @@ class Typing:
         return [self.collector.receive(Dtmf(digit=digit, source=source), over=over) for digit in digits]
 
 
-def test_the_end_key_ends_an_entry_at_once_and_a_pause_ends_one_without_it() -> None:
-    async def main() -> None:
-        typing = Typing()
-        typing.press("12#")
-        assert typing.entries == [], "not within the same tick"
-        await asyncio.sleep(0.001)
-        assert typing.entries == ["12"]
-        typing = Typing(pause_seconds=0.02)
-        typing.press("34")
-        await asyncio.sleep(0.001)
-        assert typing.entries == []
-        await asyncio.sleep(0.05)
-        assert typing.entries == ["34"]
-
-    asyncio.run(main())
+async def test_the_end_key_ends_an_entry_at_once_and_a_pause_ends_one_without_it() -> None:
+    typing = Typing()
+    typing.press("12#")
+    assert typing.entries == [], "not within the same tick"
+    await asyncio.sleep(0.001)
+    assert typing.entries == ["12"]
+    typing = Typing(pause_seconds=0.02)
+    typing.press("34")
+    await asyncio.sleep(0.001)
+    assert typing.entries == []
+    await asyncio.sleep(0.05)
+    assert typing.entries == ["34"]
 
 
-def test_each_key_begins_the_pause_anew() -> None:
-    async def main() -> None:
-        typing = Typing(pause_seconds=0.05)
-        for digit in "123":
-            typing.press(digit)
-            await asyncio.sleep(0.03)
-        assert typing.entries == []
-        await asyncio.sleep(0.08)
-        assert typing.entries == ["123"]
-
-    asyncio.run(main())
+async def test_each_key_begins_the_pause_anew() -> None:
+    typing = Typing(pause_seconds=0.05)
+    for digit in "123":
+        typing.press(digit)
+        await asyncio.sleep(0.03)
+    assert typing.entries == []
+    await asyncio.sleep(0.08)
+    assert typing.entries == ["123"]
 
 
-def test_what_may_be_written_down_of_a_key() -> None:
-    async def main() -> None:
-        assert Typing().press("7") == [Dtmf(digit="7", source="stream")]
-        assert Typing(sensitive=True).press("7") == [Dtmf(digit=MASK, source="stream")]
-        assert Typing().press("7", over=True) == [Dtmf(digit=MASK, source="stream")]
-        typing = Typing()
-        typing.press("7")
-        (second,) = typing.press("7", "")
-        assert isinstance(second, CarrierNotice), "the same press, from the other source"
-
-    asyncio.run(main())
+async def test_what_may_be_written_down_of_a_key() -> None:
+    assert Typing().press("7") == [Dtmf(digit="7", source="stream")]
+    assert Typing(sensitive=True).press("7") == [Dtmf(digit=MASK, source="stream")]
+    assert Typing().press("7", over=True) == [Dtmf(digit=MASK, source="stream")]
+    typing = Typing()
+    typing.press("7")
+    (second,) = typing.press("7", "")
+    assert isinstance(second, CarrierNotice), "the same press, from the other source"
 
 
 def test_keys_that_come_too_fast_are_dropped_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,13 +200,10 @@ def test_keys_that_come_too_fast_are_dropped_and_warned_of_once(caplog: pytest.L
     assert sum("faster than anybody can type" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_after_closing_no_entry_is_told() -> None:
-    async def main() -> None:
-        typing = Typing(pause_seconds=0.0)
-        typing.press("1")
-        typing.collector.close()
-        typing.press("2#")
-        await asyncio.sleep(0.005)
-        assert typing.entries == []
-
-    asyncio.run(main())
+async def test_after_closing_no_entry_is_told() -> None:
+    typing = Typing(pause_seconds=0.0)
+    typing.press("1")
+    typing.collector.close()
+    typing.press("2#")
+    await asyncio.sleep(0.005)
+    assert typing.entries == []

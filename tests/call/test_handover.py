@@ -20,28 +20,22 @@ def restored(state: str = machine.STREAMING, **more: Any) -> RestoredCall:
     return RestoredCall("c1", "telnyx", LegIds("control", "leg"), "", "", 100.0, model, 7, **{"at": 150.0, **more})
 
 
-def test_a_call_of_this_process_is_its_own_from_the_beginning() -> None:
-    async def main() -> None:
-        handover = Handover(None)
-        assert not handover.awaits_return
-        await asyncio.wait_for(handover.wait(), 1)
-        assert handover.take_back("answered") is None
-        assert handover.ended_before("interrupted", 0) is None
-
-    asyncio.run(main())
+async def test_a_call_of_this_process_is_its_own_from_the_beginning() -> None:
+    handover = Handover(None)
+    assert not handover.awaits_return
+    await asyncio.wait_for(handover.wait(), 1)
+    assert handover.take_back("answered") is None
+    assert handover.ended_before("interrupted", 0) is None
 
 
-def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> None:
-    async def main() -> None:
-        handover = Handover(restored(handed_over=True))
-        waiting = asyncio.create_task(handover.wait())
-        await asyncio.sleep(0)
-        assert (handover.awaits_return, waiting.done()) == (True, False)
-        assert handover.take_back("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
-        await asyncio.wait_for(waiting, 1)
-        assert (handover.awaits_return, handover.take_back("gone")) == (False, None)
-
-    asyncio.run(main())
+async def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> None:
+    handover = Handover(restored(handed_over=True))
+    waiting = asyncio.create_task(handover.wait())
+    await asyncio.sleep(0)
+    assert (handover.awaits_return, waiting.done()) == (True, False)
+    assert handover.take_back("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
+    await asyncio.wait_for(waiting, 1)
+    assert (handover.awaits_return, handover.take_back("gone")) == (False, None)
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])

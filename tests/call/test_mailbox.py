@@ -19,15 +19,12 @@ def order(box: Mailbox) -> list[Event]:
     return [one.event for one in box.take_rest()]
 
 
-def test_events_are_taken_in_the_order_of_their_arrival() -> None:
-    async def main() -> None:
-        box, given = Mailbox(), [events.Dtmf(digit=digit) for digit in "123"]
-        for event in given:
-            box.put(event)
-        taken = [await box.next() for _ in given]
-        assert [one.event for one in taken if one] == given
-
-    asyncio.run(main())
+async def test_events_are_taken_in_the_order_of_their_arrival() -> None:
+    box, given = Mailbox(), [events.Dtmf(digit=digit) for digit in "123"]
+    for event in given:
+        box.put(event)
+    taken = [await box.next() for _ in given]
+    assert [one.event for one in taken if one] == given
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -47,16 +44,13 @@ def test_what_is_put_first_is_taken_first() -> None:
     assert order(box) == [], "they were taken"
 
 
-def test_a_reply_stays_with_its_event() -> None:
-    async def main() -> None:
-        box = Mailbox()
-        reply = asyncio.get_running_loop().create_future()
-        box.put(events.CallAnswered(), reply)
-        taken = await box.next()
-        assert taken is not None
-        assert taken.reply is reply
-
-    asyncio.run(main())
+async def test_a_reply_stays_with_its_event() -> None:
+    box = Mailbox()
+    reply = asyncio.get_running_loop().create_future()
+    box.put(events.CallAnswered(), reply)
+    taken = await box.next()
+    assert taken is not None
+    assert taken.reply is reply
 
 
 def test_a_full_mailbox_still_takes_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,22 +70,19 @@ def test_has_tells_kinds_apart() -> None:
     assert not box.has(events.HangupRequested)
 
 
-def test_next_waits_for_an_event_and_until_the_mailbox_is_closed() -> None:
-    async def main() -> None:
-        box = Mailbox()
-        waiting = asyncio.create_task(box.next())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        box.put(events.CallAnswered())
-        first = await waiting
-        assert first is not None
-        assert first.event == events.CallAnswered()
-        waiting = asyncio.create_task(box.next())
-        await asyncio.sleep(0)
-        box.close()
-        assert await waiting is None
-        box.put(events.Dtmf())
-        last = await box.next()
-        assert last is not None, "what came after closing is not lost"
-
-    asyncio.run(main())
+async def test_next_waits_for_an_event_and_until_the_mailbox_is_closed() -> None:
+    box = Mailbox()
+    waiting = asyncio.create_task(box.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    box.put(events.CallAnswered())
+    first = await waiting
+    assert first is not None
+    assert first.event == events.CallAnswered()
+    waiting = asyncio.create_task(box.next())
+    await asyncio.sleep(0)
+    box.close()
+    assert await waiting is None
+    box.put(events.Dtmf())
+    last = await box.next()
+    assert last is not None, "what came after closing is not lost"

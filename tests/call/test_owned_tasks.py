@@ -24,56 +24,44 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-def test_tasks_are_named_after_the_call_and_gone_when_they_are_done() -> None:
-    async def main() -> None:
-        tasks = OwnedTasks("c1")
-        tasks.start(asyncio.sleep(0), "tool t1")
-        assert names() == {"tool t1 c1"}
-        await asyncio.sleep(0.001)
-        assert names() == set()
-
-    asyncio.run(main())
+async def test_tasks_are_named_after_the_call_and_gone_when_they_are_done() -> None:
+    tasks = OwnedTasks("c1")
+    tasks.start(asyncio.sleep(0), "tool t1")
+    assert names() == {"tool t1 c1"}
+    await asyncio.sleep(0.001)
+    assert names() == set()
 
 
-def test_the_end_runs_what_is_given_and_cancels_the_rest() -> None:
-    async def main() -> None:
-        tasks, closed = OwnedTasks("c1"), asyncio.Event()
+async def test_the_end_runs_what_is_given_and_cancels_the_rest() -> None:
+    tasks, closed = OwnedTasks("c1"), asyncio.Event()
 
-        async def close() -> None:
-            closed.set()
+    async def close() -> None:
+        closed.set()
 
-        tasks.start(forever(), "tool")
-        tasks.start_session(forever(), "session")
-        await tasks.end(close(), sessions=True)
-        assert closed.is_set()
-        assert names() == set()
-
-    asyncio.run(main())
+    tasks.start(forever(), "tool")
+    tasks.start_session(forever(), "session")
+    await tasks.end(close(), sessions=True)
+    assert closed.is_set()
+    assert names() == set()
 
 
-def test_sessions_may_stay() -> None:
-    async def main() -> None:
-        tasks = OwnedTasks("c1")
-        tasks.start(forever(), "tool")
-        tasks.start_session(forever(), "session")
-        await tasks.end(asyncio.sleep(0), sessions=False)
-        assert names() == {"session c1"}
-        await tasks.end(asyncio.sleep(0), sessions=True)
-        assert names() == set()
-
-    asyncio.run(main())
+async def test_sessions_may_stay() -> None:
+    tasks = OwnedTasks("c1")
+    tasks.start(forever(), "tool")
+    tasks.start_session(forever(), "session")
+    await tasks.end(asyncio.sleep(0), sessions=False)
+    assert names() == {"session c1"}
+    await tasks.end(asyncio.sleep(0), sessions=True)
+    assert names() == set()
 
 
-def test_nothing_holds_the_end_up_neither_what_hangs_nor_what_fails() -> None:
-    async def main() -> None:
-        tasks = OwnedTasks("c1")
+async def test_nothing_holds_the_end_up_neither_what_hangs_nor_what_fails() -> None:
+    tasks = OwnedTasks("c1")
 
-        async def fail() -> None:
-            raise RuntimeError("not for the end to see")
+    async def fail() -> None:
+        raise RuntimeError("not for the end to see")
 
-        began = monotonic()
-        await tasks.end(forever(), fail(), sessions=True)
-        assert monotonic() - began < 2
-        assert names() == set()
-
-    asyncio.run(main())
+    began = monotonic()
+    await tasks.end(forever(), fail(), sessions=True)
+    assert monotonic() - began < 2
+    assert names() == set()

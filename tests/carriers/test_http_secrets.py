@@ -105,16 +105,13 @@ def test_twilio_repeats_a_secret(echo: str, caplog: pytest.LogCaptureFixture) ->
 
 
 @respx.mock
-def test_a_key_that_is_tried_once_is_not_repeated_either() -> None:
-    async def main() -> None:
-        respx.get(f"{BASE}/x").mock(return_value=httpx.Response(401, json={"errors": [{"code": "1", "title": TOKEN}]}))
-        carrier = telnyx()
-        with pytest.raises(CarrierError) as caught:
-            await carrier.api.request("GET", "/x", auth=("AC1", TOKEN))
-        await carrier.close()
-        assert TOKEN not in words(caught.value)
-
-    asyncio.run(main())
+async def test_a_key_that_is_tried_once_is_not_repeated_either() -> None:
+    respx.get(f"{BASE}/x").mock(return_value=httpx.Response(401, json={"errors": [{"code": "1", "title": TOKEN}]}))
+    carrier = telnyx()
+    with pytest.raises(CarrierError) as caught:
+        await carrier.api.request("GET", "/x", auth=("AC1", TOKEN))
+    await carrier.close()
+    assert TOKEN not in words(caught.value)
 
 
 ERRORS: list[Any] = [
@@ -152,13 +149,10 @@ def test_no_configuration_and_no_order_shows_a_key() -> None:
 
 
 @respx.mock
-def test_other_errors_are_told_word_by_word() -> None:
-    async def main() -> None:
-        answer = httpx.Response(422, json={"errors": [{"code": "90018", "title": f"Call {CONTROL} has already ended"}]})
-        respx.post(f"{BASE}/calls/{ESCAPED}/actions/streaming_start").mock(return_value=answer)
-        carrier = telnyx()
-        with pytest.raises(CarrierError, match=r"90018 Call .* has already ended"):
-            await carrier.execute(order(StartStream()))
-        await carrier.close()
-
-    asyncio.run(main())
+async def test_other_errors_are_told_word_by_word() -> None:
+    answer = httpx.Response(422, json={"errors": [{"code": "90018", "title": f"Call {CONTROL} has already ended"}]})
+    respx.post(f"{BASE}/calls/{ESCAPED}/actions/streaming_start").mock(return_value=answer)
+    carrier = telnyx()
+    with pytest.raises(CarrierError, match=r"90018 Call .* has already ended"):
+        await carrier.execute(order(StartStream()))
+    await carrier.close()

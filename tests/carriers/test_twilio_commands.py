@@ -175,26 +175,20 @@ def test_who_commands(config: dict[str, Any], user: str) -> None:
     assert asyncio.run(main()) == "Basic " + base64.b64encode(user.encode()).decode()
 
 
-def test_a_call_that_is_unknown_is_gone() -> None:
-    async def main() -> None:
-        adapter = twilio()
-        with respx.mock as router:
-            router.get(CALL_URL).mock(return_value=ENDED)
-            with pytest.raises(CarrierError) as raised:
-                await adapter.look_up(SID)
-        assert raised.value.gone
-        await adapter.close()
-
-    asyncio.run(main())
+async def test_a_call_that_is_unknown_is_gone() -> None:
+    adapter = twilio()
+    with respx.mock as router:
+        router.get(CALL_URL).mock(return_value=ENDED)
+        with pytest.raises(CarrierError) as raised:
+            await adapter.look_up(SID)
+    assert raised.value.gone
+    await adapter.close()
 
 
-def test_ids_of_a_caller_do_not_leave_their_place_in_the_path() -> None:
-    async def main() -> None:
-        adapter = twilio()
-        with respx.mock as router:
-            route = router.route().respond(json={})
-            await adapter.look_up("../../Accounts?x=#")
-        assert route.calls[0].request.url.raw_path.endswith(b"/Calls/..%2F..%2FAccounts%3Fx%3D%23.json")
-        await adapter.close()
-
-    asyncio.run(main())
+async def test_ids_of_a_caller_do_not_leave_their_place_in_the_path() -> None:
+    adapter = twilio()
+    with respx.mock as router:
+        route = router.route().respond(json={})
+        await adapter.look_up("../../Accounts?x=#")
+    assert route.calls[0].request.url.raw_path.endswith(b"/Calls/..%2F..%2FAccounts%3Fx%3D%23.json")
+    await adapter.close()

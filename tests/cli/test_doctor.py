@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,16 +24,10 @@ from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 from tests.cli.test_tunnel import StandIn
 from tests.e2e.process import SERVER, python
-from tests.e2e.product import run
+from tests.ports import free_port
 
 
 Findings = list[Finding]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -82,49 +75,40 @@ def told(found: Findings) -> str:
     return "\n".join(doctor.line(one).plain for one in found)
 
 
-def test_a_line_that_is_set_up_is_well() -> None:
-    async def main() -> None:
-        async with world() as (settings, *_):
-            found = await examined(settings)
-            assert wrong(found) == [], told(found)
-            ok = {one.about for one in found if one.state == "ok"}
-            assert ok >= {
-                "settings", "OpenAI", "public address", "media socket", "Telnyx key", "Telnyx signatures",
-                "Telnyx application", "Telnyx numbers", "Twilio key", "Twilio signatures", "Twilio signed probe",
-                "Twilio +15550100002",
-            }  # fmt: skip
-
-    run(main())
+async def test_a_line_that_is_set_up_is_well() -> None:
+    async with world() as (settings, *_):
+        found = await examined(settings)
+        assert wrong(found) == [], told(found)
+        ok = {one.about for one in found if one.state == "ok"}
+        assert ok >= {
+            "settings", "OpenAI", "public address", "media socket", "Telnyx key", "Telnyx signatures",
+            "Telnyx application", "Telnyx numbers", "Twilio key", "Twilio signatures", "Twilio signed probe",
+            "Twilio +15550100002",
+        }  # fmt: skip
 
 
-def test_each_finding_is_one_line_without_secrets() -> None:
-    async def main() -> None:
-        async with world() as (settings, *_):
-            lines = told(await examined(settings)).splitlines()
-            assert all(line.startswith(("ok ", "wrong ", "note ")) for line in lines), lines
-            text = "\n".join(lines)
-            for secret in ("openai_api_key", "telnyx_api_key", "twilio_auth_token"):
-                assert getattr(settings, secret).get_secret_value() not in text
-
-    run(main())
+async def test_each_finding_is_one_line_without_secrets() -> None:
+    async with world() as (settings, *_):
+        lines = told(await examined(settings)).splitlines()
+        assert all(line.startswith(("ok ", "wrong ", "note ")) for line in lines), lines
+        text = "\n".join(lines)
+        for secret in ("openai_api_key", "telnyx_api_key", "twilio_auth_token"):
+            assert getattr(settings, secret).get_secret_value() not in text
 
 
-def test_the_addresses_of_others_are_shown_without_their_passwords() -> None:
-    async def main() -> None:
-        async with world() as (settings, telnyx, twilio, _):
-            telnyx.webhook_url = "https://user:Zq9secret@elsewhere.example/webhooks?key=Zq9secret"
-            number = twilio.number()
-            number.status_callback = "https://user:Zq9/secret@elsewhere.example/status"
-            text = told(await examined(settings))
-            assert "sends its webhooks to https://elsewhere.example/webhooks?…" in text
-            assert "StatusCallback is https://…" in text
-            assert "Zq9" not in text
-
-    run(main())
+async def test_the_addresses_of_others_are_shown_without_their_passwords() -> None:
+    async with world() as (settings, telnyx, twilio, _):
+        telnyx.webhook_url = "https://user:Zq9secret@elsewhere.example/webhooks?key=Zq9secret"
+        number = twilio.number()
+        number.status_callback = "https://user:Zq9/secret@elsewhere.example/status"
+        text = told(await examined(settings))
+        assert "sends its webhooks to https://elsewhere.example/webhooks?…" in text
+        assert "StatusCallback is https://…" in text
+        assert "Zq9" not in text
 
 
 @pytest.mark.parametrize("password", ["Zq9secret", "Zq9/secret", "12/Zq9secret", "Zq9 secret", "Zq9@secret"])
-def test_an_address_that_the_server_tells_is_taken_only_if_it_is_one(password: str) -> None:
+async def test_an_address_that_the_server_tells_is_taken_only_if_it_is_one(password: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
         address = json.dumps({"publicUrl": f"https://user:{password}@phone.example"})
@@ -133,15 +117,12 @@ def test_an_address_that_the_server_tells_is_taken_only_if_it_is_one(password: s
         await writer.drain()
         writer.close()
 
-    async def main() -> None:
-        async with world(serve=False, public_base_url="") as (settings, *_):
-            async with await asyncio.start_server(serve, "127.0.0.1", settings.port):
-                text = told(await examined(settings))
-            assert "PUBLIC_BASE_URL is not set" in text
-            assert "no server runs here" not in text
-            assert "Zq9" not in text
-
-    run(main())
+    async with world(serve=False, public_base_url="") as (settings, *_):
+        async with await asyncio.start_server(serve, "127.0.0.1", settings.port):
+            text = told(await examined(settings))
+        assert "PUBLIC_BASE_URL is not set" in text
+        assert "no server runs here" not in text
+        assert "Zq9" not in text
 
 
 KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -155,16 +136,12 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_a_setting_that_is_wrong_is_named(name: str) -> None:
+async def test_a_setting_that_is_wrong_is_named(name: str) -> None:
     changes, what, remedy = KEYS[name]
-
-    async def main() -> None:
-        async with world(**changes) as (settings, *_):
-            text = told(wrong(await examined(settings)))
-            assert what in text
-            assert remedy in text
-
-    run(main())
+    async with world(**changes) as (settings, *_):
+        text = told(wrong(await examined(settings)))
+        assert what in text
+        assert remedy in text
 
 
 def telnyx_set(**changes: Any) -> Callable[[Telnyx, Twilio], None]:
@@ -205,132 +182,101 @@ AT_CARRIERS: dict[str, tuple[Callable[[Telnyx, Twilio], None], str, str]] = {
 
 
 @pytest.mark.parametrize("name", AT_CARRIERS)
-def test_what_is_wrong_at_a_carrier_is_found(name: str) -> None:
+async def test_what_is_wrong_at_a_carrier_is_found(name: str) -> None:
     change, what, remedy = AT_CARRIERS[name]
-
-    async def main() -> None:
-        async with world() as (settings, telnyx, twilio, _):
-            change(telnyx, twilio)
-            number = twilio.number()
-            number.voice_url = number.voice_url.replace("{port}", str(settings.port))
-            found = wrong(await examined(settings))
-            assert len(found) == 1, told(found)
-            assert what in found[0].what
-            assert remedy in found[0].remedy
-
-    run(main())
+    async with world() as (settings, telnyx, twilio, _):
+        change(telnyx, twilio)
+        number = twilio.number()
+        number.voice_url = number.voice_url.replace("{port}", str(settings.port))
+        found = wrong(await examined(settings))
+        assert len(found) == 1, told(found)
+        assert what in found[0].what
+        assert remedy in found[0].remedy
 
 
-def test_an_application_that_can_only_be_called_is_a_note() -> None:
-    async def main() -> None:
-        async with world() as (settings, telnyx, *_):
-            telnyx.exchange.application.outbound_voice_profile_id = None
-            found = await examined(settings)
-            assert not wrong(found)
-            (note,) = (one for one in found if "outbound voice profile" in one.what)
-            assert (note.state, "attach" in note.remedy) == ("note", True)
-
-    run(main())
+async def test_an_application_that_can_only_be_called_is_a_note() -> None:
+    async with world() as (settings, telnyx, *_):
+        telnyx.exchange.application.outbound_voice_profile_id = None
+        found = await examined(settings)
+        assert not wrong(found)
+        (note,) = (one for one in found if "outbound voice profile" in one.what)
+        assert (note.state, "attach" in note.remedy) == ("note", True)
 
 
-def test_a_server_that_does_not_run_is_said_to_not_run() -> None:
-    async def main() -> None:
-        async with world(serve=False) as (settings, *_):
-            (found,) = wrong(await examined(settings))  # and nothing of what follows from it
-            assert found.about == "public address"
-            assert "does not answer" in found.what
-            assert "python server.py" in found.remedy
-
-    run(main())
+async def test_a_server_that_does_not_run_is_said_to_not_run() -> None:
+    async with world(serve=False) as (settings, *_):
+        (found,) = wrong(await examined(settings))  # and nothing of what follows from it
+        assert found.about == "public address"
+        assert "does not answer" in found.what
+        assert "python server.py" in found.remedy
 
 
-def test_an_address_that_leads_elsewhere_is_told_from_a_server_that_is_down() -> None:
-    async def main() -> None:
-        async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
-            await writer.drain()
-            writer.close()
+async def test_an_address_that_leads_elsewhere_is_told_from_a_server_that_is_down() -> None:
+    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
+        await writer.drain()
+        writer.close()
 
-        other = await asyncio.start_server(stranger, "127.0.0.1", 0)
-        async with other:
-            port = other.sockets[0].getsockname()[1]
-            async with world(public_base_url=f"http://127.0.0.1:{port}") as (settings, *_):
-                found = [one for one in wrong(await examined(settings)) if one.about == "public address"]
-                assert "something else answers there" in found[0].what
-                assert "lead the address there" in found[0].remedy
-
-    run(main())
+    other = await asyncio.start_server(stranger, "127.0.0.1", 0)
+    async with other:
+        port = other.sockets[0].getsockname()[1]
+        async with world(public_base_url=f"http://127.0.0.1:{port}") as (settings, *_):
+            found = [one for one in wrong(await examined(settings)) if one.about == "public address"]
+            assert "something else answers there" in found[0].what
+            assert "lead the address there" in found[0].remedy
 
 
-def test_a_server_with_another_public_address_is_found_out_by_the_probe() -> None:
-    async def main() -> None:
-        async with world() as (settings, *_):
-            # Reached by another name than that under which the server expects what is signed.
-            other = settings.model_copy(update={"public_base_url": f"http://localhost:{settings.port}"})
-            (probe,) = (one for one in wrong(await examined(other)) if one.about == "Twilio signed probe")
-            assert probe.what.startswith(f"only what is signed over {settings.public_base_url}/twilio/status verifies")
-            assert probe.remedy == f"restart the server with PUBLIC_BASE_URL={other.public_base_url}"
-
-    run(main())
+async def test_a_server_with_another_public_address_is_found_out_by_the_probe() -> None:
+    async with world() as (settings, *_):
+        # Reached by another name than that under which the server expects what is signed.
+        other = settings.model_copy(update={"public_base_url": f"http://localhost:{settings.port}"})
+        (probe,) = (one for one in wrong(await examined(other)) if one.about == "Twilio signed probe")
+        assert probe.what.startswith(f"only what is signed over {settings.public_base_url}/twilio/status verifies")
+        assert probe.remedy == f"restart the server with PUBLIC_BASE_URL={other.public_base_url}"
 
 
-def test_a_server_with_another_token_is_found_out_by_the_probe() -> None:
-    async def main() -> None:
-        async with world() as (settings, _, twilio, _):
-            twilio.exchange.auth_token = "a-token-after-its-rotation"
-            newer = settings.model_copy(update={"twilio_auth_token": SecretStr("a-token-after-its-rotation")})
-            (probe,) = wrong(await examined(newer))
-            assert "over no form of the URL" in probe.what
-            assert "another TWILIO_AUTH_TOKEN" in probe.remedy
-
-    run(main())
+async def test_a_server_with_another_token_is_found_out_by_the_probe() -> None:
+    async with world() as (settings, _, twilio, _):
+        twilio.exchange.auth_token = "a-token-after-its-rotation"
+        newer = settings.model_copy(update={"twilio_auth_token": SecretStr("a-token-after-its-rotation")})
+        (probe,) = wrong(await examined(newer))
+        assert "over no form of the URL" in probe.what
+        assert "another TWILIO_AUTH_TOKEN" in probe.remedy
 
 
-def test_the_address_of_a_tunnel_is_asked_of_the_server() -> None:
-    async def main() -> None:
-        port = free_port()
-        async with (
-            world(serve=False, public_base_url="", port=port) as (settings, *_),
-            Application(settings, StandIn()),
-        ):
-            (found,) = (one for one in await examined(settings) if one.about == "public address")
-            assert found.what.startswith("https://in.tunnel.example: ")
-
-    run(main())
+async def test_the_address_of_a_tunnel_is_asked_of_the_server() -> None:
+    port = free_port()
+    async with (
+        world(serve=False, public_base_url="", port=port) as (settings, *_),
+        Application(settings, StandIn()),
+    ):
+        (found,) = (one for one in await examined(settings) if one.about == "public address")
+        assert found.what.startswith("https://in.tunnel.example: ")
 
 
-def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
-    async def main() -> None:
-        port = free_port()
-        async with world(serve=False) as (settings, *_):
-            loose = settings.model_copy(update={"allow_unsigned_webhooks": True, "port": port})
-            loose = loose.model_copy(update={"public_base_url": f"http://127.0.0.1:{port}"})
-            async with Application(loose):
-                text = told(wrong(await examined(loose)))
-                assert text.count("anyone can fake a call") == 2, text
-
-    run(main())
+async def test_unsigned_webhooks_that_are_taken_are_a_danger() -> None:
+    port = free_port()
+    async with world(serve=False) as (settings, *_):
+        loose = settings.model_copy(update={"allow_unsigned_webhooks": True, "port": port})
+        loose = loose.model_copy(update={"public_base_url": f"http://127.0.0.1:{port}"})
+        async with Application(loose):
+            text = told(wrong(await examined(loose)))
+            assert text.count("anyone can fake a call") == 2, text
 
 
 @pytest.mark.process
-def test_the_command_says_it_all_and_exits_with_1() -> None:
-    async def main() -> None:
-        async with python(SERVER, "doctor", env={"PUBLIC_BASE_URL": "http://127.0.0.1:9"}) as one:
-            assert await one.ended(30) == 1
-            said = one.said()
-            assert "OPENAI_API_KEY is not set → put it into .env" in said
-            assert "No carrier is set up → " in said
-            assert "things to put right" in said
-
-    run(main())
+async def test_the_command_says_it_all_and_exits_with_1() -> None:
+    async with python(SERVER, "doctor", env={"PUBLIC_BASE_URL": "http://127.0.0.1:9"}) as one:
+        assert await one.ended(30) == 1
+        said = one.said()
+        assert "OPENAI_API_KEY is not set → put it into .env" in said
+        assert "No carrier is set up → " in said
+        assert "things to put right" in said
 
 
 @pytest.mark.process
-def test_settings_that_cannot_be_read_exit_with_2() -> None:
-    async def main() -> None:
-        async with python(SERVER, "doctor", env={"PORT": "many"}) as one:
-            assert await one.ended(30) == 2
-            assert "PORT" in one.said()
-
-    run(main())
+async def test_settings_that_cannot_be_read_exit_with_2() -> None:
+    async with python(SERVER, "doctor", env={"PORT": "many"}) as one:
+        assert await one.ended(30) == 2
+        assert "PORT" in one.said()

@@ -101,37 +101,28 @@ def line(folder: Path, through: StandIn, **settings: Any) -> Application:
     return Application(Settings(**chosen), through)
 
 
-def test_a_line_tells_the_address_of_its_tunnel_and_closes_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        through = StandIn()
-        async with line(tmp_path, through) as one:
-            assert through.port == one.public_at[1]
-            assert one.address() == "https://in.tunnel.example"
-            assert through.is_open
-        assert through.was_closed
-
-    run(main())
+async def test_a_line_tells_the_address_of_its_tunnel_and_closes_it(tmp_path: Path) -> None:
+    through = StandIn()
+    async with line(tmp_path, through) as one:
+        assert through.port == one.public_at[1]
+        assert one.address() == "https://in.tunnel.example"
+        assert through.is_open
+    assert through.was_closed
 
 
-def test_an_address_that_is_known_needs_no_tunnel(tmp_path: Path) -> None:
-    async def main() -> None:
-        through = StandIn()
-        async with line(tmp_path, through, public_base_url="https://phone.example") as one:
-            assert not through.is_open
-            assert any("no tunnel is opened" in warning for warning in one.warnings)
-
-    run(main())
+async def test_an_address_that_is_known_needs_no_tunnel(tmp_path: Path) -> None:
+    through = StandIn()
+    async with line(tmp_path, through, public_base_url="https://phone.example") as one:
+        assert not through.is_open
+        assert any("no tunnel is opened" in warning for warning in one.warnings)
 
 
-def test_a_tunnel_that_fails_leaves_no_listener_behind(tmp_path: Path) -> None:
-    async def main() -> None:
-        one = line(tmp_path, StandIn(fails=True))
-        with pytest.raises(TunnelError, match="no way out"):
-            await one.__aenter__()
-        with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", one.public_at[1])
-
-    run(main())
+async def test_a_tunnel_that_fails_leaves_no_listener_behind(tmp_path: Path) -> None:
+    one = line(tmp_path, StandIn(fails=True))
+    with pytest.raises(TunnelError, match="no way out"):
+        await one.__aenter__()
+    with pytest.raises(ConnectionError):
+        await asyncio.open_connection("127.0.0.1", one.public_at[1])
 
 
 def test_ngrok_unless_only_cloudflared_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,66 +160,56 @@ async def published(process: Process, address: str) -> None:
     assert row.split()[-1] == address
 
 
-def test_public_opens_ngrok_tells_each_carriers_address_and_ends_it(tmp_path: Path) -> None:
+async def test_public_opens_ngrok_tells_each_carriers_address_and_ends_it(tmp_path: Path) -> None:
     program(tmp_path, "ngrok", NGROK)
-
-    async def main() -> None:
-        env = environment(tmp_path, NGROK_AUTH_TOKEN="a-token-of-ngrok")
-        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
-        async with serving(telnyx, Realtime(), arguments=(SERVER, "--public"), **env) as process:
-            await published(process, "https://ab-12.ngrok.example")
-            asked = (tmp_path / "ngrok.asked").read_text()
-            assert f'"http://127.0.0.1:{await process.public_port()}"' in asked
-            assert "a-token-of-ngrok" not in process.said()
-            call = await telnyx.ring()
-            await call.wait_answered()
-            (command,) = (one for one in telnyx.commands if one.action == "answer")
-            assert command.body["stream_url"].startswith("wss://ab-12.ngrok.example/")
-            await call.hang_up()
-            await process.stop()
-            assert await process.ended() == 0
-        await gone(tmp_path, "ngrok")
-
-    run(main())
+    env = environment(tmp_path, NGROK_AUTH_TOKEN="a-token-of-ngrok")
+    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+    async with serving(telnyx, Realtime(), arguments=(SERVER, "--public"), **env) as process:
+        await published(process, "https://ab-12.ngrok.example")
+        asked = (tmp_path / "ngrok.asked").read_text()
+        assert f'"http://127.0.0.1:{await process.public_port()}"' in asked
+        assert "a-token-of-ngrok" not in process.said()
+        call = await telnyx.ring()
+        await call.wait_answered()
+        (command,) = (one for one in telnyx.commands if one.action == "answer")
+        assert command.body["stream_url"].startswith("wss://ab-12.ngrok.example/")
+        await call.hang_up()
+        await process.stop()
+        assert await process.ended() == 0
+    await gone(tmp_path, "ngrok")
 
 
-def test_the_setting_public_does_the_same_and_cloudflared_will_do(tmp_path: Path) -> None:
+async def test_the_setting_public_does_the_same_and_cloudflared_will_do(tmp_path: Path) -> None:
     program(tmp_path, "cloudflared", CLOUDFLARED)
-
-    async def main() -> None:
-        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
-        async with serving(telnyx, Realtime(), **environment(tmp_path, PUBLIC="true")) as process:
-            await published(process, "https://green-apple-42.trycloudflare.com")
-            await process.stop()
-            assert await process.ended() == 0
-        await gone(tmp_path, "cloudflared")
-
-    run(main())
+    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+    async with serving(telnyx, Realtime(), **environment(tmp_path, PUBLIC="true")) as process:
+        await published(process, "https://green-apple-42.trycloudflare.com")
+        await process.stop()
+        assert await process.ended() == 0
+    await gone(tmp_path, "cloudflared")
 
 
 @pytest.mark.parametrize("plays", ["refused", "disliked"])
-def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line_without_the_token(tmp_path: Path, plays: str) -> None:
+async def test_a_tunnel_that_is_refused_says_what_to_do_in_one_line_without_the_token(
+    tmp_path: Path, plays: str
+) -> None:
     program(tmp_path, "ngrok", NGROK)
     token = "2Zq9ngrokToken0123456789_abc"
+    from tests.e2e.process import environment as sandbox
+    from tests.e2e.process import python
 
-    async def main() -> None:
-        from tests.e2e.process import environment as sandbox
-        from tests.e2e.process import python
-
-        telnyx, realtime = Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), Realtime()
-        async with telnyx, realtime:
-            env = {**sandbox(telnyx, realtime), **environment(tmp_path, NGROK_PLAYS=plays)}
-            env["NGROK_AUTH_TOKEN"] = token
-            async with python(SERVER, "--public", env=env) as process:
-                assert await process.ended(20) == 2
-                (told,) = (one for one in process.err if one.startswith("Cannot start: "))
-                assert "NGROK_AUTH_TOKEN" in told
-                assert token not in process.said()
-            command, given = json.loads((tmp_path / "ngrok.started").read_text())
-            assert given == token
-            assert token not in " ".join(command), "everybody on this machine can read a command line"
-
-    run(main())
+    telnyx, realtime = Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), Realtime()
+    async with telnyx, realtime:
+        env = {**sandbox(telnyx, realtime), **environment(tmp_path, NGROK_PLAYS=plays)}
+        env["NGROK_AUTH_TOKEN"] = token
+        async with python(SERVER, "--public", env=env) as process:
+            assert await process.ended(20) == 2
+            (told,) = (one for one in process.err if one.startswith("Cannot start: "))
+            assert "NGROK_AUTH_TOKEN" in told
+            assert token not in process.said()
+        command, given = json.loads((tmp_path / "ngrok.started").read_text())
+        assert given == token
+        assert token not in " ".join(command), "everybody on this machine can read a command line"
 
 
 @pytest.mark.parametrize(

@@ -29,47 +29,41 @@ asyncio.run(main())
 """
 
 
-def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
-    async def main() -> None:
-        databases = [Database(url_of(database_url, "data")) for _ in range(2)]
-        await databases[0].migrate()
-        first, second = (Ownership(database) for database in databases)
-        assert await first.take() is True
-        assert await second.take() is False
-        assert await second.take() is False
-        await first.release()
-        assert await second.take() is True
-        assert await Ownership(databases[0]).take() is False
-        await second.release()
-        for database in databases:
-            await database.close()
-
-    asyncio.run(main())
-
-
-@pytest.mark.process
-@pytest.mark.process
-def test_a_process_that_is_killed_lets_go_of_it(database_url: str) -> None:
-    async def main() -> None:
-        database = Database(url_of(database_url, "data"))
-        await database.migrate()
-        successor = Ownership(database)
-        command = (sys.executable, "-c", _OWNER, database_url)
-        owner = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        assert owner.stdout is not None
-        assert await owner.stdout.readline() == b"True\n"
-        assert await successor.take() is False
-        owner.kill()
-        await owner.wait()
-        taken = False
-        for _ in range(200):  # a database notices a moment later that its client is gone
-            taken = taken or await successor.take()
-            await asyncio.sleep(0 if taken else 0.02)
-        assert taken, "nobody can take it any more"
-        await successor.release()
+async def test_the_second_waits_until_the_first_lets_go(database_url: str) -> None:
+    databases = [Database(url_of(database_url, "data")) for _ in range(2)]
+    await databases[0].migrate()
+    first, second = (Ownership(database) for database in databases)
+    assert await first.take() is True
+    assert await second.take() is False
+    assert await second.take() is False
+    await first.release()
+    assert await second.take() is True
+    assert await Ownership(databases[0]).take() is False
+    await second.release()
+    for database in databases:
         await database.close()
 
-    asyncio.run(main())
+
+@pytest.mark.process
+@pytest.mark.process
+async def test_a_process_that_is_killed_lets_go_of_it(database_url: str) -> None:
+    database = Database(url_of(database_url, "data"))
+    await database.migrate()
+    successor = Ownership(database)
+    command = (sys.executable, "-c", _OWNER, database_url)
+    owner = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert owner.stdout is not None
+    assert await owner.stdout.readline() == b"True\n"
+    assert await successor.take() is False
+    owner.kill()
+    await owner.wait()
+    taken = False
+    for _ in range(200):  # a database notices a moment later that its client is gone
+        taken = taken or await successor.take()
+        await asyncio.sleep(0 if taken else 0.02)
+    assert taken, "nobody can take it any more"
+    await successor.release()
+    await database.close()
 
 
 # The lock beside an SQLite database
@@ -80,54 +74,41 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/callflow.db"
 
 
-def test_a_version_before_and_this_one_respect_each_others_lock(tmp_path: Path, sqlite_url: str) -> None:
+async def test_a_version_before_and_this_one_respect_each_others_lock(tmp_path: Path, sqlite_url: str) -> None:
     """It is a flock on the same file: an update takes over from a process that still runs."""
-
-    async def main() -> None:
-        ownership = Ownership(Database(url_of(sqlite_url, "data")))
-        with (tmp_path / "callflow.db.lock").open("w") as before:
-            fcntl.flock(before, fcntl.LOCK_EX)
-            assert await ownership.take() is False
-        assert await ownership.take() is True
-        with (tmp_path / "callflow.db.lock").open("w") as other, pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        await ownership.release()
-
-    asyncio.run(main())
+    ownership = Ownership(Database(url_of(sqlite_url, "data")))
+    with (tmp_path / "callflow.db.lock").open("w") as before:
+        fcntl.flock(before, fcntl.LOCK_EX)
+        assert await ownership.take() is False
+    assert await ownership.take() is True
+    with (tmp_path / "callflow.db.lock").open("w") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    await ownership.release()
 
 
-def test_the_lock_file_is_its_owners_and_stays(tmp_path: Path, sqlite_url: str) -> None:
-    async def main() -> None:
-        ownership = Ownership(Database(url_of(sqlite_url, "data")))
-        assert await ownership.take() is True
-        path = tmp_path / "callflow.db.lock"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        await ownership.release()
-        await ownership.release()
-        assert path.exists(), "others may be about to lock it"
-
-    asyncio.run(main())
+async def test_the_lock_file_is_its_owners_and_stays(tmp_path: Path, sqlite_url: str) -> None:
+    ownership = Ownership(Database(url_of(sqlite_url, "data")))
+    assert await ownership.take() is True
+    path = tmp_path / "callflow.db.lock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    await ownership.release()
+    await ownership.release()
+    assert path.exists(), "others may be about to lock it"
 
 
-def test_a_refusal_does_not_hold_up_the_loop(sqlite_url: str) -> None:
-    async def main() -> None:
-        owner, other = (Ownership(Database(url_of(sqlite_url, "data"))) for _ in range(2))
-        assert await owner.take() is True
-        took = []
-        for _ in range(50):
-            began = time.perf_counter()
-            assert await other.take() is False
-            took.append(time.perf_counter() - began)
-        assert sorted(took)[25] < 0.005, "seconds for one refusal, the median of 50"
-        await owner.release()
-
-    asyncio.run(main())
+async def test_a_refusal_does_not_hold_up_the_loop(sqlite_url: str) -> None:
+    owner, other = (Ownership(Database(url_of(sqlite_url, "data"))) for _ in range(2))
+    assert await owner.take() is True
+    took = []
+    for _ in range(50):
+        began = time.perf_counter()
+        assert await other.take() is False
+        took.append(time.perf_counter() - began)
+    assert sorted(took)[25] < 0.005, "seconds for one refusal, the median of 50"
+    await owner.release()
 
 
-def test_a_lock_file_that_cannot_be_made_is_an_error_and_no_refusal(tmp_path: Path, sqlite_url: str) -> None:
-    async def main() -> None:
-        (tmp_path / "callflow.db.lock").mkdir()
-        with pytest.raises(OSError, match=r"callflow\.db\.lock"):
-            await Ownership(Database(url_of(sqlite_url, "data"))).take()
-
-    asyncio.run(main())
+async def test_a_lock_file_that_cannot_be_made_is_an_error_and_no_refusal(tmp_path: Path, sqlite_url: str) -> None:
+    (tmp_path / "callflow.db.lock").mkdir()
+    with pytest.raises(OSError, match=r"callflow\.db\.lock"):
+        await Ownership(Database(url_of(sqlite_url, "data"))).take()

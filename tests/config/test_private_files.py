@@ -12,7 +12,6 @@ import pytest
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config import private_files
 from callflow.media.call_recorder import CallRecorder
-from tests.e2e.product import run
 
 
 @pytest.fixture(autouse=True)
@@ -130,15 +129,12 @@ def test_a_file_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
         private_files.make_ours(tmp_path / "data")
 
 
-def test_recordings_are_made_for_their_owner_alone(tmp_path: Path) -> None:
-    async def main() -> None:
-        (tmp_path / "recordings").mkdir(0o755)
-        (tmp_path / "recordings" / "old.wav").touch(0o644)
-        for name in ("recordings/a.wav", "others/b.wav"):
-            recorder = CallRecorder(tmp_path / name, lambda: 0.0, print)
-            await recorder.close()
-            assert mode(tmp_path / name) == 0o600
-            assert mode((tmp_path / name).parent) == 0o700
-        assert mode(tmp_path / "recordings" / "old.wav") == 0o600
-
-    run(main())
+async def test_recordings_are_made_for_their_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir(0o755)
+    (tmp_path / "recordings" / "old.wav").touch(0o644)
+    for name in ("recordings/a.wav", "others/b.wav"):
+        recorder = CallRecorder(tmp_path / name, lambda: 0.0, print)
+        await recorder.close()
+        assert mode(tmp_path / name) == 0o600
+        assert mode((tmp_path / name).parent) == 0o700
+    assert mode(tmp_path / "recordings" / "old.wav") == 0o600

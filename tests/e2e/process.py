@@ -1,10 +1,11 @@
 """The server as a process of its own: `python server.py …` in a folder with empty settings, and nothing in its
-environment."""
+environment. Unless a test asks for a new Python, it is forked by one that has loaded Callflow: see `forkserver`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import httpx
 
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
+from tests.e2e import forkserver
 from tests.e2e.product import until
 
 
@@ -28,9 +30,60 @@ SETTINGS: Final = frozenset({".env", "settings.toml"})
 _ADDRESS: Final = re.compile(r"http://\S+?:(\d+)")
 
 
+class Forked:
+    """A process of the fork server, with what asyncio's own processes offer."""
+
+    def __init__(
+        self, pid: int, streams: Sequence[asyncio.StreamReader], pipes: Sequence[asyncio.ReadTransport]
+    ) -> None:
+        self.pid = pid
+        self.stdout, self.stderr, told = streams
+        self._pipes = pipes
+        self.returncode: int | None = None
+        self._end = asyncio.create_task(self._ends(told))
+
+    async def _ends(self, told: asyncio.StreamReader) -> int:
+        self.returncode = int(await told.readline())
+        return self.returncode
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._end)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+
+
+async def _fork(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Forked:
+    loop = asyncio.get_running_loop()
+    streams, pipes, theirs = list[asyncio.StreamReader](), list[asyncio.ReadTransport](), list[int]()
+    for _ in range(3):
+        read, write = os.pipe()
+        theirs.append(write)
+        streams.append(asyncio.StreamReader(1 << 20))
+        protocol = functools.partial(asyncio.StreamReaderProtocol, streams[-1])
+        pipe, _ = await loop.connect_read_pipe(protocol, os.fdopen(read, "rb", 0))
+        pipes.append(pipe)
+    out, err, told = theirs
+    forkserver.ask(arguments, folder, variables, (out, err, told))
+    for file in theirs:
+        os.close(file)
+    return Forked(int(await streams[2].readline()), streams, pipes)
+
+
 @dataclass
 class Process:
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Forked
     folder: Path
     out: list[str] = field(default_factory=list)
     err: list[str] = field(default_factory=list)
@@ -112,24 +165,35 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def python(
-    *arguments: str, files: Mapping[str, str] | None = None, env: Mapping[str, object] | None = None
+    *arguments: str,
+    files: Mapping[str, str] | None = None,
+    env: Mapping[str, object] | None = None,
+    anew: bool = False,
 ) -> AsyncIterator[Process]:
-    """Python with these arguments; killed at the end of the block if it still runs."""
+    """Python with these arguments; killed at the end of the block if it still runs.
+
+    `anew`: not forked, whatever the program is.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Without them those beside server.py would be read.
         for file, text in (dict.fromkeys(SETTINGS, "") | dict(files or {})).items():
             (folder / file).write_text(text, encoding="utf-8")
         variables = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            cwd=folder,
-            env=variables | {key: str(value) for key, value in (env or {}).items()},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        own = {key: str(value) for key, value in (env or {}).items()}
+        process: asyncio.subprocess.Process | Forked
+        if anew or arguments[:1] != (SERVER,) or any(key.startswith("PYTHON") for key in own):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                cwd=folder,
+                env=variables | own,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        else:
+            process = await _fork(arguments, folder, variables | own)
         watched = Process(process, folder)
         watched.listen()
         try:
@@ -140,6 +204,8 @@ async def python(
             await process.wait()
             # What it started and left behind may hold its output open.
             await asyncio.wait(watched._reading, timeout=2)
+            if isinstance(process, Forked):
+                process.close()
 
 
 def environment(telnyx: Telnyx, realtime: Realtime) -> dict[str, object]:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-import uvloop
-
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.call.replay import replay
@@ -29,6 +27,7 @@ from callflow.sandbox.twilio import Faults as TwilioFaults
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
 from callflow.web import listener
+from tests.loop import Loop
 
 
 Result = TypeVar("Result")
@@ -218,17 +217,8 @@ async def product(
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     # A listener waits that long for connections kept alive, and the sandbox keeps its own until it closes.
     quick = mock.patch.object(listener, "_CLOSE_SECONDS", 0.05)
-    with quick, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_and_close(main))
-
-
-async def _and_close(main: Coroutine[Any, Any, Result]) -> Result:
-    """What was closed at the very end takes a few turns of the loop to be gone."""
-    try:
-        return await main
-    finally:
-        for _ in range(5):
-            await asyncio.sleep(0.004)
+    with quick, asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
 
 
 async def together(scenes: Mapping[str, Coroutine[Any, Any, None]]) -> None:

@@ -81,12 +81,17 @@ class Clock:
     """How badly this machine keeps time: everybody in a test shares one event loop, and a stall moves audio."""
 
     stall_ms: float = 0.0
+    """The longest."""
+    stalled_ms: float = 0.0
+    """All that are longer than ten milliseconds, together."""
 
     async def watch(self) -> None:
         while True:
             begun = time.monotonic()
             await asyncio.sleep(0.005)
-            self.stall_ms = max(self.stall_ms, (time.monotonic() - begun) * 1000 - 5)
+            stall = (time.monotonic() - begun) * 1000 - 5
+            self.stall_ms = max(self.stall_ms, stall)
+            self.stalled_ms += stall if stall > 10 else 0.0
 
 
 @contextlib.asynccontextmanager

@@ -97,7 +97,8 @@ def test_whole_calls_send_only_what_the_vendors_document() -> None:
     assert {"answer", "hangup", "speak", "streaming_start", "reject"} <= {one.action for one in commands}
     kinds = {"session.update", "response.create", "input_audio_buffer.append", "conversation.item.truncate",
              "input_audio_buffer.commit"}  # fmt: skip
-    assert {event["type"] for _, event in client_events} == kinds
+    sent = {event["type"] for _, event in client_events}
+    assert kinds - {"input_audio_buffer.commit"} <= sent <= kinds, "the commit is for a turn that the model missed"
 
     document = load(OPENAPI)
     bodies: dict[str, tuple[str, Any]] = {}

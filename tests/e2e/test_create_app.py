@@ -19,7 +19,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.errors import SettingsError
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
-from tests.e2e.product import Exchange, exchange, run
+from tests.e2e.product import Exchange, exchange
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -81,53 +81,41 @@ async def stage(
             yield carrier, ask
 
 
-def test_the_public_app_answers_a_call_and_has_no_console(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with stage(tmp_path, console_token=TOKEN) as (carrier, ask):
-            await whole_call(carrier, ask)
-            for path in ("/api/calls", "/tools", "/mcp", "/api/conversations", "/api/session"):
-                assert (await ask.get(path, headers=BEARER)).status_code == 404, path
-
-    run(main())
+async def test_the_public_app_answers_a_call_and_has_no_console(tmp_path: Path) -> None:
+    async with stage(tmp_path, console_token=TOKEN) as (carrier, ask):
+        await whole_call(carrier, ask)
+        for path in ("/api/calls", "/tools", "/mcp", "/api/conversations", "/api/session"):
+            assert (await ask.get(path, headers=BEARER)).status_code == 404, path
 
 
-def test_beside_the_public_app_the_console_asks_for_its_token(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with stage(tmp_path, console=True, console_token=TOKEN) as (carrier, ask):
-            await whole_call(carrier, ask)
-            for headers in ({}, {"Authorization": "Bearer another-token-of-24-char"}):
-                for path in ("/api/calls", "/tools", "/api/conversations", "/api/session"):
-                    refused = await ask.get(path, headers=headers)
-                    assert (refused.status_code, "error" in refused.json()) == (401, True), path
-            refused = await ask.post("/mcp", json={})
-            assert refused.status_code == 401
-            (name,) = (await ask.get("/api/calls", headers=BEARER)).json()["recorded"]
-            told = (await ask.get(f"/api/calls/{name}", headers=BEARER)).json()
-            assert told["entries"][0]["event"]["event"] == "began"
-            assert (await ask.get("/tools", headers=BEARER)).status_code == 200
-
-    run(main())
+async def test_beside_the_public_app_the_console_asks_for_its_token(tmp_path: Path) -> None:
+    async with stage(tmp_path, console=True, console_token=TOKEN) as (carrier, ask):
+        await whole_call(carrier, ask)
+        for headers in ({}, {"Authorization": "Bearer another-token-of-24-char"}):
+            for path in ("/api/calls", "/tools", "/api/conversations", "/api/session"):
+                refused = await ask.get(path, headers=headers)
+                assert (refused.status_code, "error" in refused.json()) == (401, True), path
+        refused = await ask.post("/mcp", json={})
+        assert refused.status_code == 401
+        (name,) = (await ask.get("/api/calls", headers=BEARER)).json()["recorded"]
+        told = (await ask.get(f"/api/calls/{name}", headers=BEARER)).json()
+        assert told["entries"][0]["event"]["event"] == "began"
+        assert (await ask.get("/tools", headers=BEARER)).status_code == 200
 
 
-def test_the_public_paths_stay_the_public_apps_beside_the_console(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with stage(tmp_path, console=True, console_token=TOKEN) as (carrier, ask):
-            await whole_call(carrier, ask)
-            assert (await ask.get("/health")).text == "OK", "not the console's, which is JSON"
-            assert (await ask.get("/api/version")).json()["ok"] is True
-            assert (await ask.get("/api/version/more")).status_code == 401
-            assert (await ask.get("/")).json() == {"message": "Media Stream Server is running!"}
-            assert (await ask.get("/nothing")).json()["success"] is False, "an error of the public app"
-
-    run(main())
+async def test_the_public_paths_stay_the_public_apps_beside_the_console(tmp_path: Path) -> None:
+    async with stage(tmp_path, console=True, console_token=TOKEN) as (carrier, ask):
+        await whole_call(carrier, ask)
+        assert (await ask.get("/health")).text == "OK", "not the console's, which is JSON"
+        assert (await ask.get("/api/version")).json()["ok"] is True
+        assert (await ask.get("/api/version/more")).status_code == 401
+        assert (await ask.get("/")).json() == {"message": "Media Stream Server is running!"}
+        assert (await ask.get("/nothing")).json()["success"] is False, "an error of the public app"
 
 
-def test_without_a_token_there_is_no_console_on_the_public_port(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with exchange() as carrier, Realtime() as realtime:
-            chosen = settings(tmp_path, carrier, realtime)
-            server.create_app(chosen)
-            with pytest.raises(SettingsError, match="CONSOLE_TOKEN is not set"):
-                server.create_app(chosen, console=True)
-
-    run(main())
+async def test_without_a_token_there_is_no_console_on_the_public_port(tmp_path: Path) -> None:
+    async with exchange() as carrier, Realtime() as realtime:
+        chosen = settings(tmp_path, carrier, realtime)
+        server.create_app(chosen)
+        with pytest.raises(SettingsError, match="CONSOLE_TOKEN is not set"):
+            server.create_app(chosen, console=True)

@@ -9,7 +9,7 @@ import httpx
 
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from tests.e2e.product import PUBLIC, Product, product, run
+from tests.e2e.product import PUBLIC, Product, product
 
 
 CARRIERS = ("twilio",)
@@ -19,75 +19,60 @@ def at(the: Product) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.app.public_at[1]}", trust_env=False)
 
 
-def test_signs_of_life() -> None:
-    async def main() -> None:
-        async with product() as the, at(the) as client:
-            index = await client.get("/")
-            assert index.json() == {"message": "Media Stream Server is running!"}
-            assert (await client.get("/health")).text == "OK"
-            assert (await client.get("/health?nonce=abc_DEF-1")).text == "OK abc_DEF-1"
-            assert (await client.get("/health", params={"nonce": "<script>"})).text == "OK"
-            page = await client.get("/status")
-            assert page.headers["content-type"].startswith("text/html")
-            assert "Callflow is running!" in page.text
-            assert (await client.get("/public-url")).json() == {"publicUrl": PUBLIC}
-            about = (await client.get("/api/version")).json()
-            assert about["ok"] is True
-            assert about["commit"]
-            assert {"/incoming-call", "/twilio/status", "/health"} <= set(about["routes"])
-
-    run(main())
+async def test_signs_of_life() -> None:
+    async with product() as the, at(the) as client:
+        index = await client.get("/")
+        assert index.json() == {"message": "Media Stream Server is running!"}
+        assert (await client.get("/health")).text == "OK"
+        assert (await client.get("/health?nonce=abc_DEF-1")).text == "OK abc_DEF-1"
+        assert (await client.get("/health", params={"nonce": "<script>"})).text == "OK"
+        page = await client.get("/status")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "Callflow is running!" in page.text
+        assert (await client.get("/public-url")).json() == {"publicUrl": PUBLIC}
+        about = (await client.get("/api/version")).json()
+        assert about["ok"] is True
+        assert about["commit"]
+        assert {"/incoming-call", "/twilio/status", "/health"} <= set(about["routes"])
 
 
-def test_the_root_is_shared_with_twilio_by_what_the_request_says() -> None:
-    async def main() -> None:
-        async with product() as the, at(the) as client:
-            query = urlencode({"CallSid": "CA" + "1" * 32, "CallStatus": "ringing", "From": "+15550100001"})
-            unsigned = await client.get(f"/?{query}")
-            assert unsigned.status_code == 403
-            signed = await client.get(f"/?{query}", headers=the.twilio.signer.sign(f"{PUBLIC}/?{query}"))
-            assert signed.status_code == 200
-            assert "<Connect>" in signed.text
-            assert (await client.get("/?x=1")).json()["message"]
-
-    run(main())
+async def test_the_root_is_shared_with_twilio_by_what_the_request_says() -> None:
+    async with product() as the, at(the) as client:
+        query = urlencode({"CallSid": "CA" + "1" * 32, "CallStatus": "ringing", "From": "+15550100001"})
+        unsigned = await client.get(f"/?{query}")
+        assert unsigned.status_code == 403
+        signed = await client.get(f"/?{query}", headers=the.twilio.signer.sign(f"{PUBLIC}/?{query}"))
+        assert signed.status_code == 200
+        assert "<Connect>" in signed.text
+        assert (await client.get("/?x=1")).json()["message"]
 
 
-def test_nobody_is_told_about_calls_or_secrets() -> None:
-    async def main() -> None:
-        async with product() as the, at(the) as client:
-            call = await the.twilio.ring(from_number="+15550109876")
-            await call.wait_streaming()
-            for path in ("/", "/health", "/status", "/public-url", "/api/version", "/api/calls", "/metrics"):
-                text = (await client.get(path)).text
-                for secret in ("15550109876", call.sid, the.twilio.auth_token, the.realtime.api_key):
-                    assert secret not in text, path
-            await call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_nobody_is_told_about_calls_or_secrets() -> None:
+    async with product() as the, at(the) as client:
+        call = await the.twilio.ring(from_number="+15550109876")
+        await call.wait_streaming()
+        for path in ("/", "/health", "/status", "/public-url", "/api/version", "/api/calls", "/metrics"):
+            text = (await client.get(path)).text
+            for secret in ("15550109876", call.sid, the.twilio.auth_token, the.realtime.api_key):
+                assert secret not in text, path
+        await call.hang_up()
+        await the.quiet()
 
 
-def test_a_host_header_changes_no_address() -> None:
-    async def main() -> None:
-        async with product() as the, at(the) as client:
-            headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
-            assert (await client.get("/public-url", headers=headers)).json() == {"publicUrl": PUBLIC}
-
-    run(main())
+async def test_a_host_header_changes_no_address() -> None:
+    async with product() as the, at(the) as client:
+        headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+        assert (await client.get("/public-url", headers=headers)).json() == {"publicUrl": PUBLIC}
 
 
-def test_both_carriers_at_once() -> None:
-    async def main() -> None:
-        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
-        async with telnyx:
-            both: dict[str, Any] = telnyx.settings()
-            async with product(carrier=Twilio(PUBLIC), **both) as the:
-                telnyx.set_server(f"http://127.0.0.1:{the.app.public_at[1]}")
-                first, second = await telnyx.ring(), await the.twilio.ring()
-                await first.wait_answered()  # its stream would need a name that leads to this machine
-                await second.wait_streaming()
-                await second.phone.hears(0.3)
-                assert {call.carrier.name for call in the.app.switchboard.calls} == {"telnyx", "twilio"}
-
-    run(main())
+async def test_both_carriers_at_once() -> None:
+    telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+    async with telnyx:
+        both: dict[str, Any] = telnyx.settings()
+        async with product(carrier=Twilio(PUBLIC), **both) as the:
+            telnyx.set_server(f"http://127.0.0.1:{the.app.public_at[1]}")
+            first, second = await telnyx.ring(), await the.twilio.ring()
+            await first.wait_answered()  # its stream would need a name that leads to this machine
+            await second.wait_streaming()
+            await second.phone.hears(0.3)
+            assert {call.carrier.name for call in the.app.switchboard.calls} == {"telnyx", "twilio"}

@@ -11,7 +11,6 @@ import pytest
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.process import ROOT, Process, environment, python
-from tests.e2e.product import run
 
 
 @pytest.fixture(scope="module")
@@ -53,34 +52,28 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_each_file_is_read_where_it_is_found_first_and_said(home: Path) -> None:
-    async def main() -> None:
-        both = await checked(home, remove=(".env", "settings.toml"))
-        for path in (home / "settings.toml", home / ".env", home / "tools.py", both.folder / "data"):
-            assert f" {path} " in "".join(both.out), both.said()
-        said = "".join(both.err)
-        assert f'{home}/settings.toml: unknown key "profile" — did you mean "profiles"?' in said
-        assert f'{home}/.env: unknown name "PORTT" — did you mean "PORT"?' in said
-        assert f"A NEW RECORD OF THE CALLS BEGINS IN {both.folder}/data; the one in {home}/data is not used" in said
+async def test_each_file_is_read_where_it_is_found_first_and_said(home: Path) -> None:
+    both = await checked(home, remove=(".env", "settings.toml"))
+    for path in (home / "settings.toml", home / ".env", home / "tools.py", both.folder / "data"):
+        assert f" {path} " in "".join(both.out), both.said()
+    said = "".join(both.err)
+    assert f'{home}/settings.toml: unknown key "profile" — did you mean "profiles"?' in said
+    assert f'{home}/.env: unknown name "PORTT" — did you mean "PORT"?' in said
+    assert f"A NEW RECORD OF THE CALLS BEGINS IN {both.folder}/data; the one in {home}/data is not used" in said
 
-        one = await checked(home, remove=("settings.toml",))
-        assert f" {one.folder / '.env'} " in "".join(one.out)
-        assert f" {home / 'settings.toml'} " in "".join(one.out)
-        assert "PORTT" not in one.said()
-
-    run(main())
+    one = await checked(home, remove=("settings.toml",))
+    assert f" {one.folder / '.env'} " in "".join(one.out)
+    assert f" {home / 'settings.toml'} " in "".join(one.out)
+    assert "PORTT" not in one.said()
 
 
-def test_what_the_tables_say_is_what_is_used(home: Path) -> None:
-    async def main() -> None:
-        here = await checked(home, {".env": "", "settings.toml": 'voice = "ash"', "tools.py": "tools = []\n"})
-        rows = {line.split()[0]: line.split()[1:] for line in here.out if len(line.split()) > 2}
-        assert rows["VOICE"] == ["ash", "settings.toml"]
-        assert rows["MODEL"][1] == "default"
-        assert f" {here.folder / 'tools.py'} " in "".join(here.out)
-        assert "profile" not in "".join(here.err)
-
-    run(main())
+async def test_what_the_tables_say_is_what_is_used(home: Path) -> None:
+    here = await checked(home, {".env": "", "settings.toml": 'voice = "ash"', "tools.py": "tools = []\n"})
+    rows = {line.split()[0]: line.split()[1:] for line in here.out if len(line.split()) > 2}
+    assert rows["VOICE"] == ["ash", "settings.toml"]
+    assert rows["MODEL"][1] == "default"
+    assert f" {here.folder / 'tools.py'} " in "".join(here.out)
+    assert "profile" not in "".join(here.err)
 
 
 @pytest.mark.parametrize(
@@ -93,25 +86,17 @@ def test_what_the_tables_say_is_what_is_used(home: Path) -> None:
         ({"CLIP_LANGUAGE": "xx"}, 'CLIP_LANGUAGE="xx" (environment): there are no clips in that language'),
     ],
 )
-def test_a_start_that_cannot_be_names_the_setting(env: dict[str, object], said: str) -> None:
-    async def main() -> None:
-        async with python(str(ROOT / "server.py"), env=keys() | env, files={"mine.py": ""}) as process:
-            assert await process.ended(30) == 2
-            assert said in process.said()
-            assert process.said().count("\n") <= 2, process.said()
-
-    run(main())
+async def test_a_start_that_cannot_be_names_the_setting(env: dict[str, object], said: str) -> None:
+    async with python(str(ROOT / "server.py"), env=keys() | env, files={"mine.py": ""}) as process:
+        assert await process.ended(30) == 2
+        assert said in process.said()
+        assert process.said().count("\n") <= 2, process.said()
 
 
-def test_a_damaged_data_folder_names_the_setting() -> None:
-    async def main() -> None:
-        async with python("-c", _DAMAGED, str(ROOT), env=keys()) as process:
-            assert await process.ended(30) == 2
-            assert (
-                'DATA_DIR="data" (default) cannot be used (data/stream.secret is damaged: delete it' in process.said()
-            )
-
-    run(main())
+async def test_a_damaged_data_folder_names_the_setting() -> None:
+    async with python("-c", _DAMAGED, str(ROOT), env=keys()) as process:
+        assert await process.ended(30) == 2
+        assert 'DATA_DIR="data" (default) cannot be used (data/stream.secret is damaged: delete it' in process.said()
 
 
 _DAMAGED = """

@@ -16,7 +16,7 @@ from callflow.contracts import events
 from callflow.sandbox.openai_realtime import Faults as ModelFaults
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
-from tests.e2e.product import Product, run
+from tests.e2e.product import Product
 from tests.e2e.scenes import (
     SHORT,
     cause,
@@ -57,109 +57,85 @@ def talking(seconds: float = 0.2, **faults: Any) -> Realtime:
 # The caller, or somebody of ours, ends it
 
 
-def test_the_caller_hangs_up_in_the_middle_of_the_agents_sentence() -> None:
-    async def main() -> None:
-        async with one_call(realtime=talking(5.0)) as (the, call):
-            await conversing(the, call)
-            await call.hang_up()
-            await the.quiet()
-            assert cause(the) == "normal_clearing"
-            assert posted(the) == ["answer"], "a call that is over was hung up"
-
-    run(main())
+async def test_the_caller_hangs_up_in_the_middle_of_the_agents_sentence() -> None:
+    async with one_call(realtime=talking(5.0)) as (the, call):
+        await conversing(the, call)
+        await call.hang_up()
+        await the.quiet()
+        assert cause(the) == "normal_clearing"
+        assert posted(the) == ["answer"], "a call that is over was hung up"
 
 
-def test_the_caller_gives_up_while_it_rings() -> None:
-    async def main() -> None:
-        async with one_call(telnyx=exchange(answer_s=0.5)) as (the, call):
-            await the.until(lambda: the.actions("answer") and the.actions("answer")[0].status, "the answer")
-            await call.hang_up()
-            await the.quiet()
-            assert cause(the) == "originator_cancel"
-            assert posted(the) == ["answer"]
-
-    run(main())
+async def test_the_caller_gives_up_while_it_rings() -> None:
+    async with one_call(telnyx=exchange(answer_s=0.5)) as (the, call):
+        await the.until(lambda: the.actions("answer") and the.actions("answer")[0].status, "the answer")
+        await call.hang_up()
+        await the.quiet()
+        assert cause(the) == "originator_cancel"
+        assert posted(the) == ["answer"]
 
 
-def test_goodbye_is_heard_whole_before_the_hangup() -> None:
-    async def main() -> None:
-        async with one_call(realtime=talking(5.0)) as (the, call):
-            await conversing(the, call)
-            the.call.post(events.GoodbyeRequested(reason="operator"))
-            await over(the, call)
-            assert call.ended_by == "product"
-            assert heard(call, "goodbye", "Goodbye.") == "clip"
-            assert posted(the) == ["answer", "hangup"]
-            assert cause(the) == "operator"
-
-    run(main())
+async def test_goodbye_is_heard_whole_before_the_hangup() -> None:
+    async with one_call(realtime=talking(5.0)) as (the, call):
+        await conversing(the, call)
+        the.call.post(events.GoodbyeRequested(reason="operator"))
+        await over(the, call)
+        assert call.ended_by == "product"
+        assert heard(call, "goodbye", "Goodbye.") == "clip"
+        assert posted(the) == ["answer", "hangup"]
+        assert cause(the) == "operator"
 
 
-def test_goodbye_twice_is_one_goodbye() -> None:
-    async def main() -> None:
-        async with one_call() as (the, call):
-            await conversing(the, call)
-            for reason in ("first", "second"):
-                the.call.post(events.GoodbyeRequested(reason=reason))
-            await over(the, call)
-            assert cause(the) == "first"
-            assert len(the.happened("clip")) == 1
-            assert len(the.actions("hangup")) == 1
-
-    run(main())
+async def test_goodbye_twice_is_one_goodbye() -> None:
+    async with one_call() as (the, call):
+        await conversing(the, call)
+        for reason in ("first", "second"):
+            the.call.post(events.GoodbyeRequested(reason=reason))
+        await over(the, call)
+        assert cause(the) == "first"
+        assert len(the.happened("clip")) == 1
+        assert len(the.actions("hangup")) == 1
 
 
-def test_a_requested_hangup_is_at_once() -> None:
-    async def main() -> None:
-        async with one_call(realtime=talking(5.0)) as (the, call):
-            await conversing(the, call)
-            began = monotonic()
-            the.call.post(events.HangupRequested(reason="operator"))
-            await over(the, call)
-            assert monotonic() - began < 0.5
-            assert heard(call, "goodbye", "Goodbye.") == ""
-            assert posted(the) == ["answer", "hangup"]
-
-    run(main())
+async def test_a_requested_hangup_is_at_once() -> None:
+    async with one_call(realtime=talking(5.0)) as (the, call):
+        await conversing(the, call)
+        began = monotonic()
+        the.call.post(events.HangupRequested(reason="operator"))
+        await over(the, call)
+        assert monotonic() - began < 0.5
+        assert heard(call, "goodbye", "Goodbye.") == ""
+        assert posted(the) == ["answer", "hangup"]
 
 
-def test_the_longest_call_ends_with_goodbye() -> None:
-    async def main() -> None:
-        async with one_call(max_call_seconds=0.5, realtime=talking(5.0)) as (the, call):
-            await over(the, call)
-            assert cause(the) == "too_long"
-            assert heard(call, "goodbye", "Goodbye.") == "clip"
-            assert call.answered_at is not None
-            assert call.ended_at is not None
-            assert 0.5 <= call.ended_at - call.answered_at < 0.5 + SHORT["farewell_seconds"]
-
-    run(main())
+async def test_the_longest_call_ends_with_goodbye() -> None:
+    async with one_call(max_call_seconds=0.5, realtime=talking(5.0)) as (the, call):
+        await over(the, call)
+        assert cause(the) == "too_long"
+        assert heard(call, "goodbye", "Goodbye.") == "clip"
+        assert call.answered_at is not None
+        assert call.ended_at is not None
+        assert 0.5 <= call.ended_at - call.answered_at < 0.5 + SHORT["farewell_seconds"]
 
 
-def test_the_caller_hangs_up_during_the_goodbye() -> None:
-    async def main() -> None:
-        async with one_call() as (the, call):
-            await conversing(the, call)
-            await call.phone.hears_silence(50)
-            the.call.post(events.GoodbyeRequested(reason="operator"))
-            await call.phone.hears(0.05)
-            await call.hang_up()
-            await the.quiet()
-            assert posted(the) == ["answer"]
-
-    run(main())
+async def test_the_caller_hangs_up_during_the_goodbye() -> None:
+    async with one_call() as (the, call):
+        await conversing(the, call)
+        await call.phone.hears_silence(50)
+        the.call.post(events.GoodbyeRequested(reason="operator"))
+        await call.phone.hears(0.05)
+        await call.hang_up()
+        await the.quiet()
+        assert posted(the) == ["answer"]
 
 
-def test_the_caller_hangs_up_while_the_carrier_apologises() -> None:
-    async def main() -> None:
-        async with one_call(telnyx=exchange(Faults(connect_fails=True), speak_s_per_char=0.2)) as (the, call):
-            await call.phone.hears(0.05)
-            await call.hang_up()
-            await the.quiet()
-            # The carrier may tell first that its sentence is over, and then that the call is.
-            assert posted(the) in (["answer", "speak"], ["answer", "speak", "hangup"])
-
-    run(main())
+async def test_the_caller_hangs_up_while_the_carrier_apologises() -> None:
+    async with one_call(telnyx=exchange(Faults(connect_fails=True), speak_s_per_char=0.2)) as (the, call):
+        await call.phone.hears(0.05)
+        await call.hang_up()
+        await the.quiet()
+        # The carrier may tell first that its sentence is over, and then that the call is.
+        assert posted(the) in (["answer", "speak"], ["answer", "speak", "hangup"])
 
 
 # Something fails
@@ -279,138 +255,112 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_failure_ends_in_a_sentence_and_a_hangup(name: str) -> None:
+async def test_a_failure_ends_in_a_sentence_and_a_hangup(name: str) -> None:
     case = FAILURES[name]
-
-    async def main() -> None:
-        telnyx = exchange(
-            Faults(**case.telnyx), api=[ApiFault(action, **fault) for action, fault in case.api], **case.timing
-        )
-        async with one_call(telnyx=telnyx, realtime=talking(3.0, **case.engine), **case.settings) as (the, call):
-            began = monotonic()
-            await over(the, call, case.seconds + 2)
-            took = monotonic() - began
-            assert call.ended_by == "product", call.story()
-            assert took < case.seconds, f"it took {took:.2f} s; {call.story()}"
-            how = heard(call, "sorry", "Sorry.")
-            assert how in case.hears, f"the caller heard {how or 'nothing'!r}; {call.story()}"
-            await the.until(lambda: the.happened("ended"), "the end on record")
-            why = cause(the)
-            assert why in case.cause.split(" or "), f"the cause is {why}"
-            assert posted(the).count("hangup") == 1
-            assert posted(the)[-1] == "hangup"
-
-    run(main())
+    telnyx = exchange(
+        Faults(**case.telnyx), api=[ApiFault(action, **fault) for action, fault in case.api], **case.timing
+    )
+    async with one_call(telnyx=telnyx, realtime=talking(3.0, **case.engine), **case.settings) as (the, call):
+        began = monotonic()
+        await over(the, call, case.seconds + 2)
+        took = monotonic() - began
+        assert call.ended_by == "product", call.story()
+        assert took < case.seconds, f"it took {took:.2f} s; {call.story()}"
+        how = heard(call, "sorry", "Sorry.")
+        assert how in case.hears, f"the caller heard {how or 'nothing'!r}; {call.story()}"
+        await the.until(lambda: the.happened("ended"), "the end on record")
+        why = cause(the)
+        assert why in case.cause.split(" or "), f"the cause is {why}"
+        assert posted(the).count("hangup") == 1
+        assert posted(the)[-1] == "hangup"
 
 
-def test_a_sentence_that_finds_no_call_any_more_is_the_end_without_a_hangup() -> None:
-    async def main() -> None:
-        gone = ApiFault("speak", status=422, code="90018")
-        async with one_call(telnyx=exchange(Faults(connect_fails=True), api=[gone])) as (the, call):
-            await the.until(lambda: the.happened("ended"), "the end")
-            assert posted(the) == ["answer", "speak"]
-            await call.hang_up()
-
-    run(main())
+async def test_a_sentence_that_finds_no_call_any_more_is_the_end_without_a_hangup() -> None:
+    gone = ApiFault("speak", status=422, code="90018")
+    async with one_call(telnyx=exchange(Faults(connect_fails=True), api=[gone])) as (the, call):
+        await the.until(lambda: the.happened("ended"), "the end")
+        assert posted(the) == ["answer", "speak"]
+        await call.hang_up()
 
 
-def test_an_engine_that_refused_is_asked_once_and_one_that_was_busy_again() -> None:
-    async def main() -> None:
-        for status, tries in ((401, 1), (503, 2)):
-            realtime = talking(refuse_next=1, refuse_status=status)
-            async with stage(realtime=realtime, engine_seconds=3.0) as the:
-                call = await the.telnyx.ring()
-                if status == 503:
-                    await conversing(the, call)
-                    await call.hang_up()
-                await over(the, call)
-                assert realtime.connections_attempted == tries, f"HTTP {status}"
-
-    run(main())
+async def test_an_engine_that_refused_is_asked_once_and_one_that_was_busy_again() -> None:
+    for status, tries in ((401, 1), (503, 2)):
+        realtime = talking(refuse_next=1, refuse_status=status)
+        async with stage(realtime=realtime, engine_seconds=3.0) as the:
+            call = await the.telnyx.ring()
+            if status == 503:
+                await conversing(the, call)
+                await call.hang_up()
+            await over(the, call)
+            assert realtime.connections_attempted == tries, f"HTTP {status}"
 
 
-def test_a_stream_that_comes_back_within_the_grace_goes_on() -> None:
-    async def main() -> None:
-        faults = Faults(drop_socket_after_s=0.2, reconnect_after_s=0.05)
-        async with one_call(telnyx=exchange(faults), stream_grace_seconds=1.0) as (the, call):
-            await conversing(the, call)
-            await the.until(lambda: len(call.streams) == 2 and call.streams[1].started, "the second stream")
-            faults.drop_socket_after_s = faults.reconnect_after_s = None
-            await the.until(lambda: the.call.relay.is_attended, "the second socket to be taken")
-            before = len(the.realtime.sessions[0].audio_in)
-            await the.until(
-                lambda: len(the.realtime.sessions[0].audio_in) > before + 800, "the caller to be heard again"
-            )
-            assert len(the.realtime.sessions) == 1
-            await call.hang_up()
-            await the.quiet()
-            assert "hangup" not in posted(the)
-
-    run(main())
+async def test_a_stream_that_comes_back_within_the_grace_goes_on() -> None:
+    faults = Faults(drop_socket_after_s=0.2, reconnect_after_s=0.05)
+    async with one_call(telnyx=exchange(faults), stream_grace_seconds=1.0) as (the, call):
+        await conversing(the, call)
+        await the.until(lambda: len(call.streams) == 2 and call.streams[1].started, "the second stream")
+        faults.drop_socket_after_s = faults.reconnect_after_s = None
+        await the.until(lambda: the.call.relay.is_attended, "the second socket to be taken")
+        before = len(the.realtime.sessions[0].audio_in)
+        await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 800, "the caller to be heard again")
+        assert len(the.realtime.sessions) == 1
+        await call.hang_up()
+        await the.quiet()
+        assert "hangup" not in posted(the)
 
 
 @pytest.mark.parametrize("hint", ["stopped", "failed"])
-def test_a_stream_webhook_during_the_conversation_ends_nothing(hint: str) -> None:
+async def test_a_stream_webhook_during_the_conversation_ends_nothing(hint: str) -> None:
     """The media socket itself is what counts."""
+    async with one_call() as (the, call):
+        await conversing(the, call)
+        ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id, "call_session_id": call.session_id}
+        await tell(the, f"streaming.{hint}", leg(**ids))
+        before = len(the.realtime.sessions[0].audio_in)
+        await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 800, "the caller to be heard")
+        assert the.call.model.state == "streaming"
+        await call.hang_up()
+        await the.quiet()
 
-    async def main() -> None:
-        async with one_call() as (the, call):
-            await conversing(the, call)
-            ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id, "call_session_id": call.session_id}
-            await tell(the, f"streaming.{hint}", leg(**ids))
-            before = len(the.realtime.sessions[0].audio_in)
-            await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 800, "the caller to be heard")
-            assert the.call.model.state == "streaming"
+
+async def test_no_call_waits_for_an_engine_that_does_not_close_its_socket() -> None:
+    """It accepts the connection, and then neither reads nor writes nor closes."""
+    held: list[socket.socket] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+
+    async def accept() -> None:
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            held.append(connection)
+
+    accepting = asyncio.create_task(accept())
+    try:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/realtime"
+        async with stage(openai_realtime_url=url) as the:
+            call = await the.telnyx.ring()
+            await call.wait_streaming()
+            assert held, "nobody connected"
+            began = monotonic()
             await call.hang_up()
             await the.quiet()
-
-    run(main())
-
-
-def test_no_call_waits_for_an_engine_that_does_not_close_its_socket() -> None:
-    """It accepts the connection, and then neither reads nor writes nor closes."""
-
-    async def main() -> None:
-        held: list[socket.socket] = []
-        listener = socket.create_server(("127.0.0.1", 0))
-        listener.setblocking(False)
-
-        async def accept() -> None:
-            while True:
-                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-                held.append(connection)
-
-        accepting = asyncio.create_task(accept())
-        try:
-            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/realtime"
-            async with stage(openai_realtime_url=url) as the:
-                call = await the.telnyx.ring()
-                await call.wait_streaming()
-                assert held, "nobody connected"
-                began = monotonic()
-                await call.hang_up()
-                await the.quiet()
-                assert monotonic() - began < 1.0
-        finally:
-            accepting.cancel()
-            listener.close()
-            for connection in held:
-                connection.close()
-
-    run(main())
+            assert monotonic() - began < 1.0
+    finally:
+        accepting.cancel()
+        listener.close()
+        for connection in held:
+            connection.close()
 
 
-def test_an_engine_that_stops_reading_does_not_hold_up_the_end() -> None:
-    async def main() -> None:
-        async with stage(realtime=talking(stop_reading_after=2)) as the:
-            before = tasks()
-            call = await the.telnyx.ring()
-            await conversing(the, call)
-            await call.hang_up()
-            await the.quiet(1.0)
-            await no_more_tasks(before)
-
-    run(main())
+async def test_an_engine_that_stops_reading_does_not_hold_up_the_end() -> None:
+    async with stage(realtime=talking(stop_reading_after=2)) as the:
+        before = tasks()
+        call = await the.telnyx.ring()
+        await conversing(the, call)
+        await call.hang_up()
+        await the.quiet(1.0)
+        await no_more_tasks(before)
 
 
 # One call's fault is no other's
@@ -419,57 +369,54 @@ def test_an_engine_that_stops_reading_does_not_hold_up_the_end() -> None:
 @pytest.mark.parametrize(
     "where", ["make_engine", "engine.run", "engine.append", "carrier.execute", "media_protocol", "record"]
 )
-def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
+async def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        async with stage() as the:
-            other = await the.telnyx.ring()
-            await conversing(the, other)
-            (name,) = [call.id for call in the.app.switchboard.calls]
+    async with stage() as the:
+        other = await the.telnyx.ring()
+        await conversing(the, other)
+        (name,) = [call.id for call in the.app.switchboard.calls]
 
-            def broken(*_: Any, **__: Any) -> Any:
-                raise ZeroDivisionError("a bug")
+        def broken(*_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError("a bug")
 
-            async def broken_later(*_: Any, **__: Any) -> Any:
-                raise ZeroDivisionError("a bug")
+        async def broken_later(*_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError("a bug")
 
-            carrier = the.app.carriers[0]
-            with monkeypatch.context() as patch:
-                match where:
-                    case "make_engine":
-                        patch.setattr("callflow.switchboard.call_configs.OpenAIRealtime", broken)
-                    case "engine.run":
-                        patch.setattr("callflow.engines.openai_realtime.adapter.open_socket", broken_later)
-                    case "engine.append":
-                        # the first call's session has its own already
-                        patch.setattr("callflow.engines.openai_realtime.audio_pipeline.AudioPipeline.append", broken)
-                    case "carrier.execute":
-                        patch.setattr(carrier, "execute", broken_later)
-                    case "media_protocol":
-                        patch.setattr(carrier, "media_protocol", broken)
-                    case "record":
-                        patch.setattr("callflow.call.call.Call._note_numbers", broken)
-                victim = await the.telnyx.ring()
-                await the.until(lambda: len(the.app.journal.calls()) == 2 or where == "record", "the second call")
-                await the.until(lambda: the.app.switchboard.counts["calls"] == 2, "the second call")
-                await the.until(lambda: len(the.app.switchboard.calls) == 1, "the second call to end", 4)
-            assert [call.id for call in the.app.switchboard.calls] == [name]
-            if where != "carrier.execute":
-                await victim.wait_ended()
-                assert victim.ended_by == "product", "somebody was left on the line"
-            first = next(one for one in the.telnyx.deliveries if one.payload.get("call_leg_id") == victim.leg_id)
-            await the.until(lambda: first.latency is not None, "the webhook's answer")
-            assert first.latency is not None
-            assert first.latency < 1.0, f"the webhook waited {first.latency:.2f} s for a call that had broken"
-            before = len(the.realtime.sessions[0].audio_in)
-            await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 1600, "the other call to go on")
-            assert other.state == "answered"
-            await other.hang_up()
-            await the.quiet()
-            third = await the.telnyx.ring()
-            await conversing(the, third)
-            await third.hang_up()
-            await the.quiet()
-
-    run(main())
+        carrier = the.app.carriers[0]
+        with monkeypatch.context() as patch:
+            match where:
+                case "make_engine":
+                    patch.setattr("callflow.switchboard.call_configs.OpenAIRealtime", broken)
+                case "engine.run":
+                    patch.setattr("callflow.engines.openai_realtime.adapter.open_socket", broken_later)
+                case "engine.append":
+                    # the first call's session has its own already
+                    patch.setattr("callflow.engines.openai_realtime.audio_pipeline.AudioPipeline.append", broken)
+                case "carrier.execute":
+                    patch.setattr(carrier, "execute", broken_later)
+                case "media_protocol":
+                    patch.setattr(carrier, "media_protocol", broken)
+                case "record":
+                    patch.setattr("callflow.call.call.Call._note_numbers", broken)
+            victim = await the.telnyx.ring()
+            await the.until(lambda: len(the.app.journal.calls()) == 2 or where == "record", "the second call")
+            await the.until(lambda: the.app.switchboard.counts["calls"] == 2, "the second call")
+            await the.until(lambda: len(the.app.switchboard.calls) == 1, "the second call to end", 4)
+        assert [call.id for call in the.app.switchboard.calls] == [name]
+        if where != "carrier.execute":
+            await victim.wait_ended()
+            assert victim.ended_by == "product", "somebody was left on the line"
+        first = next(one for one in the.telnyx.deliveries if one.payload.get("call_leg_id") == victim.leg_id)
+        await the.until(lambda: first.latency is not None, "the webhook's answer")
+        assert first.latency is not None
+        assert first.latency < 1.0, f"the webhook waited {first.latency:.2f} s for a call that had broken"
+        before = len(the.realtime.sessions[0].audio_in)
+        await the.until(lambda: len(the.realtime.sessions[0].audio_in) > before + 1600, "the other call to go on")
+        assert other.state == "answered"
+        await other.hang_up()
+        await the.quiet()
+        third = await the.telnyx.ring()
+        await conversing(the, third)
+        await third.hang_up()
+        await the.quiet()

@@ -150,13 +150,10 @@ def silent(carrier: str, some: Sample) -> list[Callable[[Puppet], None]]:
     return list(SILENT.values()) if carrier == "telnyx" else some(SILENT.values(), 3)
 
 
-def test_a_response_without_a_sound_is_no_answer(carrier: str, some: Sample) -> None:
-    async def main() -> None:
-        scenes = silent(carrier, some)
-        others = asyncio.Barrier(len(scenes))
-        await together({ends.__name__: asked_again(ends, others) for ends in scenes})
-
-    run(main())
+async def test_a_response_without_a_sound_is_no_answer(carrier: str, some: Sample) -> None:
+    scenes = silent(carrier, some)
+    others = asyncio.Barrier(len(scenes))
+    await together({ends.__name__: asked_again(ends, others) for ends in scenes})
 
 
 async def greeted_again(ends: Callable[[Puppet], None], others: asyncio.Barrier) -> None:
@@ -171,13 +168,10 @@ async def greeted_again(ends: Callable[[Puppet], None], others: asyncio.Barrier)
         await heard_in_time(one, began, own, since=answered)
 
 
-def test_nor_is_it_a_greeting(carrier: str, some: Sample) -> None:
-    async def main() -> None:
-        scenes = [ends for ends in silent(carrier, some) if ends is not never_begins]
-        others = asyncio.Barrier(len(scenes))
-        await together({ends.__name__: greeted_again(ends, others) for ends in scenes})
-
-    run(main())
+async def test_nor_is_it_a_greeting(carrier: str, some: Sample) -> None:
+    scenes = [ends for ends in silent(carrier, some) if ends is not never_begins]
+    others = asyncio.Barrier(len(scenes))
+    await together({ends.__name__: greeted_again(ends, others) for ends in scenes})
 
 
 def _unable(one: Puppet, times: int) -> bool:
@@ -250,68 +244,59 @@ async def record(one: Puppet) -> list[dict[str, Any]]:
     return items
 
 
-def test_a_protected_sentence_that_is_never_heard_ends_the_call_and_nothing_is_recorded() -> None:
-    async def main() -> None:
-        settings: dict[str, Any] = {
-            "record": True,
-            "record_announcement": "This call is recorded.",
-            "response_retries": 2,
-        }
-        async with puppet(greeted=False, response_retry_seconds=0.1, **settings) as one:
-            for _ in range(3):
-                assert "This call is recorded." in (await one.asked())
-                response = one.begin()
-                one.write(response, "This call is recorded. How can I help?")
-                one.done(response)
-            assert await cause(one) == "engine_lost"
-            assert len(one.creates()) == 3
-            assert not one.the.happened("recording")
-            assert not any(proof["in_full"] for proof in one.the.happened("protected"))
-
-    run(main())
-
-
-def test_a_protected_sentence_that_breaks_off_is_said_anew_and_only_the_whole_of_it_counts() -> None:
-    async def main() -> None:
-        settings: dict[str, Any] = {"disclosure": "This call is recorded.", "response_retry_seconds": 0.1}
-        async with puppet(greeted=False, **settings) as one:
-            await one.asked()
-            response = one.begin()
-            one.say(response, "This call", tone(300, 500.0))
-            one.done(response, "incomplete", reason="max_output_tokens")
+async def test_a_protected_sentence_that_is_never_heard_ends_the_call_and_nothing_is_recorded() -> None:
+    settings: dict[str, Any] = {
+        "record": True,
+        "record_announcement": "This call is recorded.",
+        "response_retries": 2,
+    }
+    async with puppet(greeted=False, response_retry_seconds=0.1, **settings) as one:
+        for _ in range(3):
             assert "This call is recorded." in (await one.asked())
-            one.answer("This call is recorded.", ms=900)
-            await one.the.until(lambda: one.the.happened("protected"), "the proof")
-            (proof,) = one.the.happened("protected")
-            assert proof["in_full"]
-            assert proof["of_ms"] == 900
+            response = one.begin()
+            one.write(response, "This call is recorded. How can I help?")
+            one.done(response)
+        assert await cause(one) == "engine_lost"
+        assert len(one.creates()) == 3
+        assert not one.the.happened("recording")
+        assert not any(proof["in_full"] for proof in one.the.happened("protected"))
 
-    run(main())
+
+async def test_a_protected_sentence_that_breaks_off_is_said_anew_and_only_the_whole_of_it_counts() -> None:
+    settings: dict[str, Any] = {"disclosure": "This call is recorded.", "response_retry_seconds": 0.1}
+    async with puppet(greeted=False, **settings) as one:
+        await one.asked()
+        response = one.begin()
+        one.say(response, "This call", tone(300, 500.0))
+        one.done(response, "incomplete", reason="max_output_tokens")
+        assert "This call is recorded." in (await one.asked())
+        one.answer("This call is recorded.", ms=900)
+        await one.the.until(lambda: one.the.happened("protected"), "the proof")
+        (proof,) = one.the.happened("protected")
+        assert proof["in_full"]
+        assert proof["of_ms"] == 900
 
 
-def test_what_was_written_and_not_said_is_on_record_as_not_heard_and_told_to_the_next_session_so() -> None:
-    async def main() -> None:
-        async with puppet(engine_tries=3) as one:
-            await one.turn()
-            only_text(one)
-            await one.asked()
-            since = time.monotonic()
-            one.answer()
-            await one.phone.hears(0.3, since=since)
-            await one.rest()
-            await one.the.app.journal.flushed()
-            (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
-            assert written["status"] == "incomplete"
-            assert not written["heard"]
-            one.session.drop()
-            second = await one.the.realtime.wait_session(2)
-            item = await second.wait_until(lambda: [
-                each.event["item"] for each in second.received
-                if each.event["type"] == "conversation.item.create" and WRITTEN in str(each.event)
-            ], 5)  # fmt: skip
-            assert all(each["role"] == "system" and "did not hear" in str(each) for each in item)
-
-    run(main())
+async def test_what_was_written_and_not_said_is_on_record_as_not_heard_and_told_to_the_next_session_so() -> None:
+    async with puppet(engine_tries=3) as one:
+        await one.turn()
+        only_text(one)
+        await one.asked()
+        since = time.monotonic()
+        one.answer()
+        await one.phone.hears(0.3, since=since)
+        await one.rest()
+        await one.the.app.journal.flushed()
+        (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
+        assert written["status"] == "incomplete"
+        assert not written["heard"]
+        one.session.drop()
+        second = await one.the.realtime.wait_session(2)
+        item = await second.wait_until(lambda: [
+            each.event["item"] for each in second.received
+            if each.event["type"] == "conversation.item.create" and WRITTEN in str(each.event)
+        ], 5)  # fmt: skip
+        assert all(each["role"] == "system" and "did not hear" in str(each) for each in item)
 
 
 async def late_words(kind: str) -> None:
@@ -347,25 +332,22 @@ async def late_words(kind: str) -> None:
         assert not stale[0]["heard"]
 
 
-def test_the_model_is_told_that_nobody_heard_what_an_interrupted_answer_still_said() -> None:
-    async def main() -> None:
-        async with puppet() as one:
-            await one.turn("I want to")
-            response = one.begin()
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u2")
-            item = one.message(response)
-            one.sound(response, item, tone(300, 500.0))
-            place = {"response_id": response, "item_id": item, "output_index": 0, "content_index": 0}
-            one.emit("response.output_audio.done", **place)
-            await until(lambda: one.sent("conversation.item.truncate"), "the truth to be told")
-            (told,) = one.sent("conversation.item.truncate")
-            assert (told["item_id"], told["audio_end_ms"]) == (item, 0)
-            one.done(response, "cancelled", type="cancelled", reason="turn_detected")
-            one.stopped("u2")
-            one.answer("For when?")
-            await one.rest()
-
-    run(main())
+async def test_the_model_is_told_that_nobody_heard_what_an_interrupted_answer_still_said() -> None:
+    async with puppet() as one:
+        await one.turn("I want to")
+        response = one.begin()
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u2")
+        item = one.message(response)
+        one.sound(response, item, tone(300, 500.0))
+        place = {"response_id": response, "item_id": item, "output_index": 0, "content_index": 0}
+        one.emit("response.output_audio.done", **place)
+        await until(lambda: one.sent("conversation.item.truncate"), "the truth to be told")
+        (told,) = one.sent("conversation.item.truncate")
+        assert (told["item_id"], told["audio_end_ms"]) == (item, 0)
+        one.done(response, "cancelled", type="cancelled", reason="turn_detected")
+        one.stopped("u2")
+        one.answer("For when?")
+        await one.rest()
 
 
 def test_words_of_a_cancelled_answer_that_come_late_were_not_said_to_anybody() -> None:
@@ -465,19 +447,16 @@ def test_a_promise_is_no_answer_either() -> None:
     )
 
 
-def test_words_that_sounded_like_silence_are_on_record_as_not_heard() -> None:
-    async def main() -> None:
-        async with puppet() as one:
-            await one.turn()
-            silent_audio(one)
-            await one.asked()
-            since = time.monotonic()
-            one.answer()
-            await one.phone.hears(0.3, since=since)
-            await one.rest()
-            await one.the.app.journal.flushed()
-            (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
-            assert written["status"] == "incomplete"
-            assert not written["heard"]
-
-    run(main())
+async def test_words_that_sounded_like_silence_are_on_record_as_not_heard() -> None:
+    async with puppet() as one:
+        await one.turn()
+        silent_audio(one)
+        await one.asked()
+        since = time.monotonic()
+        one.answer()
+        await one.phone.hears(0.3, since=since)
+        await one.rest()
+        await one.the.app.journal.flushed()
+        (written,) = [item for item in await record(one) if item["text"] == WRITTEN]
+        assert written["status"] == "incomplete"
+        assert not written["heard"]

@@ -25,7 +25,7 @@ from callflow.sandbox.telnyx import Call, Faults, Telnyx
 from callflow.sandbox.telnyx.webhooks import envelope, timestamp
 from tests.e2e.hostile import Battle, battle
 from tests.e2e.process import SERVER, python, serving
-from tests.e2e.product import run, until
+from tests.e2e.product import until
 from tests.sample import Sample
 
 
@@ -43,59 +43,55 @@ async def at_once(work: Callable[[], Any], times: int = 8) -> list[bytes]:
 
 
 @pytest.mark.alone
-def test_strangers_cost_the_calls_of_others_nothing(some: Sample) -> None:
+async def test_strangers_cost_the_calls_of_others_nothing(some: Sample) -> None:
     """At every door, before it is known who asks: eight at a time."""
-
-    async def main() -> None:
-        async with battle() as the:
-            attacks: dict[str, tuple[Callable[[], Any], set[bytes]]] = {
-                "a form of percent escapes that are no UTF-8": (
-                    lambda: the.post("/", b"%41\xff" * 16_000, **TWILIO), {b"403"}
-                ),
-                "the same, sixteen times as long": (
-                    lambda: the.post("/incoming-call", b"%41\xff" * 260_000, **TWILIO), {b"413"}
-                ),
-                "a form of many parameters": (
-                    lambda: the.post("/twilio/status", b"&".join(b"a%d=%%41" % n for n in range(999)), **TWILIO),
-                    {b"403"},
-                ),
-                "a form of nothing but separators": (lambda: the.post("/twiml", b"&" * 65_000, **TWILIO), {b"400"}),
-                "no signature at all": (lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM), {b"403"}),
-                "what is no signature": (
-                    lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM, X_Twilio_Signature="x"), {b"403"}
-                ),
-                "a long query": (
-                    lambda: the.raw(
-                        b"GET /?CallSid=1&" + b"%41%ff&" * 1_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    async with battle() as the:
+        attacks: dict[str, tuple[Callable[[], Any], set[bytes]]] = {
+            "a form of percent escapes that are no UTF-8": (
+                lambda: the.post("/", b"%41\xff" * 16_000, **TWILIO), {b"403"}
+            ),
+            "the same, sixteen times as long": (
+                lambda: the.post("/incoming-call", b"%41\xff" * 260_000, **TWILIO), {b"413"}
+            ),
+            "a form of many parameters": (
+                lambda: the.post("/twilio/status", b"&".join(b"a%d=%%41" % n for n in range(999)), **TWILIO),
+                {b"403"},
+            ),
+            "a form of nothing but separators": (lambda: the.post("/twiml", b"&" * 65_000, **TWILIO), {b"400"}),
+            "no signature at all": (lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM), {b"403"}),
+            "what is no signature": (
+                lambda: the.post("/", b"a=%41\xff&" * 7_000, Content_Type=FORM, X_Twilio_Signature="x"), {b"403"}
+            ),
+            "a long query": (
+                lambda: the.raw(
+                    b"GET /?CallSid=1&" + b"%41%ff&" * 1_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                         b"X-Twilio-Signature: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"
-                    ),
-                    {b"403"},
                 ),
-                "JSON that is nested": (lambda: the.post("/webhooks", b"[" * 250_000, **telnyx_headers()), {b"403"}),
-                "JSON of a megabyte": (lambda: the.post("/webhooks/", b"[" * 1_000_000, **telnyx_headers()), {b"403"}),
-                "JSON of two": (lambda: the.post("/webhooks/", b"[" * 2_000_000, **telnyx_headers()), {b"413"}),
-                "a body hash of odd characters": (
-                    lambda: the.post("/?bodySHA256=%C3%A9", b"{}", X_Twilio_Signature="A" * 27 + "="), {b"403"}
+                {b"403"},
+            ),
+            "JSON that is nested": (lambda: the.post("/webhooks", b"[" * 250_000, **telnyx_headers()), {b"403"}),
+            "JSON of a megabyte": (lambda: the.post("/webhooks/", b"[" * 1_000_000, **telnyx_headers()), {b"403"}),
+            "JSON of two": (lambda: the.post("/webhooks/", b"[" * 2_000_000, **telnyx_headers()), {b"413"}),
+            "a body hash of odd characters": (
+                lambda: the.post("/?bodySHA256=%C3%A9", b"{}", X_Twilio_Signature="A" * 27 + "="), {b"403"}
+            ),
+            "a body in chunks of a byte": (
+                lambda: the.raw(
+                    b"POST /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    + b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n"
                 ),
-                "a body in chunks of a byte": (
-                    lambda: the.raw(
-                        b"POST /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                        + b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n"
-                    ),
-                    {b"403"},
-                ),
-                "two thousand headers": (
-                    lambda: the.raw(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2_000 + b"\r\n"), {b"431"}
-                ),
-            }  # fmt: skip
-            for what, (attack, expected) in some(attacks.items(), 2):
-                answers = await the.unharmed(what, functools.partial(at_once, attack))
-                statuses = {answer.split(b" ")[1] for answer in answers if answer}
-                assert statuses == expected, f"{what}: {answers[0][:200]!r}"
-            refused = [line for line in the.process.err if "webhook refused" in line]
-            assert len(refused) < 20, f"refusals fill the log: {len(refused)} lines"
-
-    run(main())
+                {b"403"},
+            ),
+            "two thousand headers": (
+                lambda: the.raw(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2_000 + b"\r\n"), {b"431"}
+            ),
+        }  # fmt: skip
+        for what, (attack, expected) in some(attacks.items(), 2):
+            answers = await the.unharmed(what, functools.partial(at_once, attack))
+            statuses = {answer.split(b" ")[1] for answer in answers if answer}
+            assert statuses == expected, f"{what}: {answers[0][:200]!r}"
+        refused = [line for line in the.process.err if "webhook refused" in line]
+        assert len(refused) < 20, f"refusals fill the log: {len(refused)} lines"
 
 
 TWO_ENDS: Final = {
@@ -111,31 +107,25 @@ TWO_ENDS: Final = {
 }  # fmt: skip
 
 
-def test_a_request_whose_end_can_be_read_in_two_ways_ends_its_connection() -> None:
-    async def main() -> None:
-        async with battle() as the:
-            smuggled = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-            for what, (request, status) in TWO_ENDS.items():
-                reader, writer = await asyncio.open_connection("127.0.0.1", the.port)
-                writer.write(request + smuggled)
-                answer = await asyncio.wait_for(reader.read(), 5)
-                writer.close()
-                assert answer.split(b" ")[1] == status, f"{what}: {answer!r}"
-                assert answer.count(b"HTTP/1.1 ") == 1, f"{what}: what was smuggled behind it was answered: {answer!r}"
-
-    run(main())
+async def test_a_request_whose_end_can_be_read_in_two_ways_ends_its_connection() -> None:
+    async with battle() as the:
+        smuggled = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for what, (request, status) in TWO_ENDS.items():
+            reader, writer = await asyncio.open_connection("127.0.0.1", the.port)
+            writer.write(request + smuggled)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            assert answer.split(b" ")[1] == status, f"{what}: {answer!r}"
+            assert answer.count(b"HTTP/1.1 ") == 1, f"{what}: what was smuggled behind it was answered: {answer!r}"
 
 
-def test_no_upgrade_to_http2() -> None:
-    async def main() -> None:
-        async with battle() as the:
-            answer = await the.raw(
-                b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
-                b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
-            )
-            assert answer.startswith(b"HTTP/1.1 200"), answer
-
-    run(main())
+async def test_no_upgrade_to_http2() -> None:
+    async with battle() as the:
+        answer = await the.raw(
+            b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+            b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 200"), answer
 
 
 # Peers that were let in
@@ -209,7 +199,7 @@ async def send(the: Battle, messages: list[bytes], *, started: bool = True, head
 
 
 @pytest.mark.alone
-def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call(some: Sample) -> None:
+async def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call(some: Sample) -> None:
     def media(size: int) -> bytes:
         return b'{"event":"media","media":{"chunk":"1","payload":"' + b"/" * size + b'"}}'
 
@@ -228,62 +218,51 @@ def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_other_call
         "pings": [message(b"x", opcode=9) * 75] * 100,
     }
     complaints = [message(b'{"event":"error","payload":{"code":"1","title":"a\\nb"}}') * 75] * 100
-
-    async def main() -> None:
-        async with battle() as the:
-            for what, messages in [*some(attacks.items(), 2), ("complaints", complaints)]:
-                await the.unharmed(what, functools.partial(send, the, messages))
-            said = the.process.said()
-            assert 1 <= said.count("complains about our media") <= 4, "once a call"
-            assert "a\\nb" in said, "a line break of the carrier's is shown as an escape"
-
-    run(main())
+    async with battle() as the:
+        for what, messages in [*some(attacks.items(), 2), ("complaints", complaints)]:
+            await the.unharmed(what, functools.partial(send, the, messages))
+        said = the.process.said()
+        assert 1 <= said.count("complains about our media") <= 4, "once a call"
+        assert "a\\nb" in said, "a line break of the carrier's is shown as an escape"
 
 
 @pytest.mark.alone
-def test_media_sockets_are_not_compressed() -> None:
+async def test_media_sockets_are_not_compressed() -> None:
     zeros = bomb()
-
-    async def main() -> None:
-        async with battle() as the:
-            offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
-            attack = functools.partial(send, the, [message(zeros, compressed=True)], headers=(offer,))
-            handshake = await the.unharmed("200 MB of zeros in 200 kB", attack)
-            assert b" 101 " in handshake
-            assert b"deflate" not in handshake.lower()
-
-    run(main())
+    async with battle() as the:
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+        attack = functools.partial(send, the, [message(zeros, compressed=True)], headers=(offer,))
+        handshake = await the.unharmed("200 MB of zeros in 200 kB", attack)
+        assert b" 101 " in handshake
+        assert b"deflate" not in handshake.lower()
 
 
-def test_a_flood_of_keys_neither_holds_up_a_hang_up_nor_hides_what_was_typed() -> None:
-    async def main() -> None:
-        async with battle() as the:
-            call, url = await let_in(the)
-            _, writer, _ = await open_media(url)
-            writer.write(start_of(call))
-            key = message(b'{"event":"dtmf","dtmf":{"digit":"7"}}')
-            flooding = True
+async def test_a_flood_of_keys_neither_holds_up_a_hang_up_nor_hides_what_was_typed() -> None:
+    async with battle() as the:
+        call, url = await let_in(the)
+        _, writer, _ = await open_media(url)
+        writer.write(start_of(call))
+        key = message(b'{"event":"dtmf","dtmf":{"digit":"7"}}')
+        flooding = True
 
-            async def flood() -> None:
-                while flooding:
-                    writer.write(key * 75)
-                    await writer.drain()
-                    await asyncio.sleep(0.01)
+        async def flood() -> None:
+            while flooding:
+                writer.write(key * 75)
+                await writer.drain()
+                await asyncio.sleep(0.01)
 
-            task = asyncio.create_task(flood())
-            await until(lambda: "keys come faster" in the.process.said(), "the flood to be noticed", 5)
-            asked = time.monotonic()
-            await call.hang_up()
-            hangup = [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"]
-            await until(lambda: [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"], "it", 5)
-            await the.process.live(1)
-            assert time.monotonic() - asked < 2
-            assert all(one.status == 200 for one in hangup), "the hang-up was refused"
-            flooding = False
-            await asyncio.gather(task, return_exceptions=True)
-            writer.close()
-
-    run(main())
+        task = asyncio.create_task(flood())
+        await until(lambda: "keys come faster" in the.process.said(), "the flood to be noticed", 5)
+        asked = time.monotonic()
+        await call.hang_up()
+        hangup = [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"]
+        await until(lambda: [one for one in the.telnyx.deliveries if one.event_type == "call.hangup"], "it", 5)
+        await the.process.live(1)
+        assert time.monotonic() - asked < 2
+        assert all(one.status == 200 for one in hangup), "the hang-up was refused"
+        flooding = False
+        await asyncio.gather(task, return_exceptions=True)
+        writer.close()
 
 
 # What is shown of it
@@ -293,75 +272,69 @@ HOSTILE: Final = "\x1b]0;owned\x07\x9b2J\r\n2026-01-01 00:00:00,000 ERROR   call
 CONTROLS: Final = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x2028)} - {"\n"}
 
 
-def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of_the_log() -> None:
+async def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of_the_log() -> None:
     """A caller's number, a cause, a transcript, a tool's output, a header, an error; printed, logged, exported."""
     lines = (
         f"import json\ndef hostile(text: str = '') -> str:\n    'Says it.'\n    return {HOSTILE!r}\ntools = [hostile]\n"
     )
     answer = Turn((Say(f"It is {HOSTILE}", tone(0.2)), ToolCall("hostile", {"text": HOSTILE})))
-
-    async def main() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            tools = Path(folder) / "tools.py"
-            tools.write_text(lines, encoding="utf-8")
-            telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
-            realtime = Realtime(script=Script.of(answer, heard=[HOSTILE]), pace=Pace.instant())
-            async with serving(telnyx, realtime, TOOLS_FILE=tools, LOG_LEVEL="debug", DATA_DIR=folder) as process:
-                port, console = await process.public_port(), await process.console_port()
-                call = await telnyx.ring(from_number="+15550100001")
-                await call.wait_streaming()
-                await call.phone.hears(0.1)
-                realtime.sessions[0].emit("error", error={"code": HOSTILE, "message": HOSTILE})
-                async with httpx.AsyncClient(trust_env=False, verify=False) as client:
-                    base = f"http://127.0.0.1:{port}"
-                    ids = {"call_control_id": "v3:odd", "call_leg_id": "odd", "call_session_id": "odd"}
-                    about = {**ids, "from": HOSTILE, "to": HOSTILE, "direction": "incoming"}
-                    for kind, more in (
-                        ("call.initiated", {}), (HOSTILE, {}), ("call.hangup", {"hangup_cause": HOSTILE}),
-                    ):  # fmt: skip
-                        body = envelope(kind, about | more, HOSTILE + kind, 1, base, timestamp())
-                        headers = {"Content-Type": "application/json", **telnyx.sign(body)}
-                        assert (await client.post(f"{base}/webhooks", content=body, headers=headers)).status_code == 200
-                    odd = {b"telnyx-signature-ed25519": b"x\x9b31mforged", b"telnyx-timestamp": b"1\x85"}
-                    await client.post(f"{base}/webhooks", content=b"{}", headers=odd)
-                    await call.hang_up()
-                    await process.live(0)
-                    operators = f"http://127.0.0.1:{console}"
-                    shown: dict[str, str] = {}
-                    recorded = (await client.get(f"{operators}/api/calls")).json()["recorded"]
-                    for path in (
-                        "/api/calls", "/api/conversations", "/api/conversations/export", "/tools",
-                        "/api/conversations/export?format=csv", *(f"/api/calls/{name}" for name in recorded),
-                    ):  # fmt: skip
-                        answered = await client.get(f"{operators}{path}")
-                        assert answered.status_code == 200, path
-                        shown[path] = answered.text.replace("\r\n", "\n") if "csv" in path else answered.text
-                for words in ([], *([name] for name in recorded), *([name, "--save", "x.jsonl"] for name in recorded)):
-                    async with python(SERVER, "calls", *words, env={"DATA_DIR": folder}) as command:
-                        assert await command.ended(30) == 0, command.said()
-                        shown[f"calls {' '.join(words)}"] = command.said()
-                        if "--save" in words:
-                            shown["the saved file"] = (command.folder / "x.jsonl").read_text()
-                await process.stop()
-                await process.ended()
-                shown["the log"] = "".join(process.err)
-        raw = {what: sorted(found) for what, text in shown.items() if (found := CONTROLS & set(text))}
-        assert not raw, f"control characters came out raw: {raw}"
-        assert any("owned" in text for what, text in shown.items() if what.startswith("calls ")), (
-            "the test shows nothing"
-        )
-        log = shown["the log"].splitlines()
-        forged = [line for line in log if "forged" in line and line.startswith("2026-01-01")]
-        assert not forged, forged
-
-    run(main())
+    with tempfile.TemporaryDirectory() as folder:
+        tools = Path(folder) / "tools.py"
+        tools.write_text(lines, encoding="utf-8")
+        telnyx = Telnyx(webhook_url="http://127.0.0.1:9/webhooks")
+        realtime = Realtime(script=Script.of(answer, heard=[HOSTILE]), pace=Pace.instant())
+        async with serving(telnyx, realtime, TOOLS_FILE=tools, LOG_LEVEL="debug", DATA_DIR=folder) as process:
+            port, console = await process.public_port(), await process.console_port()
+            call = await telnyx.ring(from_number="+15550100001")
+            await call.wait_streaming()
+            await call.phone.hears(0.1)
+            realtime.sessions[0].emit("error", error={"code": HOSTILE, "message": HOSTILE})
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                base = f"http://127.0.0.1:{port}"
+                ids = {"call_control_id": "v3:odd", "call_leg_id": "odd", "call_session_id": "odd"}
+                about = {**ids, "from": HOSTILE, "to": HOSTILE, "direction": "incoming"}
+                for kind, more in (
+                    ("call.initiated", {}), (HOSTILE, {}), ("call.hangup", {"hangup_cause": HOSTILE}),
+                ):  # fmt: skip
+                    body = envelope(kind, about | more, HOSTILE + kind, 1, base, timestamp())
+                    headers = {"Content-Type": "application/json", **telnyx.sign(body)}
+                    assert (await client.post(f"{base}/webhooks", content=body, headers=headers)).status_code == 200
+                odd = {b"telnyx-signature-ed25519": b"x\x9b31mforged", b"telnyx-timestamp": b"1\x85"}
+                await client.post(f"{base}/webhooks", content=b"{}", headers=odd)
+                await call.hang_up()
+                await process.live(0)
+                operators = f"http://127.0.0.1:{console}"
+                shown: dict[str, str] = {}
+                recorded = (await client.get(f"{operators}/api/calls")).json()["recorded"]
+                for path in (
+                    "/api/calls", "/api/conversations", "/api/conversations/export", "/tools",
+                    "/api/conversations/export?format=csv", *(f"/api/calls/{name}" for name in recorded),
+                ):  # fmt: skip
+                    answered = await client.get(f"{operators}{path}")
+                    assert answered.status_code == 200, path
+                    shown[path] = answered.text.replace("\r\n", "\n") if "csv" in path else answered.text
+            for words in ([], *([name] for name in recorded), *([name, "--save", "x.jsonl"] for name in recorded)):
+                async with python(SERVER, "calls", *words, env={"DATA_DIR": folder}) as command:
+                    assert await command.ended(30) == 0, command.said()
+                    shown[f"calls {' '.join(words)}"] = command.said()
+                    if "--save" in words:
+                        shown["the saved file"] = (command.folder / "x.jsonl").read_text()
+            await process.stop()
+            await process.ended()
+            shown["the log"] = "".join(process.err)
+    raw = {what: sorted(found) for what, text in shown.items() if (found := CONTROLS & set(text))}
+    assert not raw, f"control characters came out raw: {raw}"
+    assert any("owned" in text for what, text in shown.items() if what.startswith("calls ")), "the test shows nothing"
+    log = shown["the log"].splitlines()
+    forged = [line for line in log if "forged" in line and line.startswith("2026-01-01")]
+    assert not forged, forged
 
 
 # The engine
 
 
 @pytest.mark.alone
-def test_an_engine_that_floods_one_call_harms_no_other(some: Sample) -> None:
+async def test_an_engine_that_floods_one_call_harms_no_other(some: Sample) -> None:
     """Ten thousand events at a time."""
     floods: dict[str, Any] = {
         "unknown events": {"type": "x"},
@@ -387,16 +360,13 @@ def test_an_engine_that_floods_one_call_harms_no_other(some: Sample) -> None:
         await asyncio.sleep(1)
         await other.hang_up()
 
-    async def main() -> None:
-        async with battle() as the:
-            for what, event in some(floods.items(), 2):
-                await the.unharmed(what, functools.partial(flood, the, json.dumps(event)))
-
-    run(main())
+    async with battle() as the:
+        for what, event in some(floods.items(), 2):
+            await the.unharmed(what, functools.partial(flood, the, json.dumps(event)))
 
 
 @pytest.mark.alone
-def test_long_texts_of_one_call_harm_no_other(some: Sample) -> None:
+async def test_long_texts_of_one_call_harm_no_other(some: Sample) -> None:
     """What is said, handed to a tool and answered by one is looked through for cards on its way to the record."""
     counted = " ".join(map(str, range(1, 4_000)))
     cards = "4111 1111 1111 1111 and " * 800
@@ -463,12 +433,9 @@ tools = [numbers, nested, halves, large]
         await asyncio.sleep(0.5)
         await other.hang_up()
 
-    async def main() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "tools.py"
-            file.write_text(tools, encoding="utf-8")
-            async with battle(TOOLS_FILE=file, REDACT_PATTERNS=r"(\d+\s?)+X") as the:
-                for what, event in some(said.items(), 2):
-                    await the.unharmed(what, functools.partial(say, the, what, event))
-
-    run(main())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tools.py"
+        file.write_text(tools, encoding="utf-8")
+        async with battle(TOOLS_FILE=file, REDACT_PATTERNS=r"(\d+\s?)+X") as the:
+            for what, event in some(said.items(), 2):
+                await the.unharmed(what, functools.partial(say, the, what, event))

@@ -79,21 +79,17 @@ def test_calls_are_kept_for_as_many_days_as_the_settings_say(tmp_path: Path) -> 
     ],
     ids=["young, and on no list yet", "young, and gone", "old, and gone", "there"],
 )
-def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
+async def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
     age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carriers' lists lag behind their calls."""
     monkeypatch.setattr(recovery, "AGAIN_SECONDS", (0.0,) * 5)
-
-    async def main() -> None:
-        async with product() as the:
-            carrier = mock.Mock(call_status=mock.AsyncMock(side_effect=answers))
-            call: Any = SimpleNamespace(
-                id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
-                began=time.time() - age, take_back=mock.Mock(),
-            )  # fmt: skip
-            await the.app.recovery._ask_about(call)
-            call.take_back.assert_called_once_with(found)
-            assert carrier.call_status.await_count == len(answers)
-
-    run(main())
+    async with product() as the:
+        carrier = mock.Mock(call_status=mock.AsyncMock(side_effect=answers))
+        call: Any = SimpleNamespace(
+            id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
+            began=time.time() - age, take_back=mock.Mock(),
+        )  # fmt: skip
+        await the.app.recovery._ask_about(call)
+        call.take_back.assert_called_once_with(found)
+        assert carrier.call_status.await_count == len(answers)

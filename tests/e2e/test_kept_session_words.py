@@ -9,11 +9,10 @@ import pytest
 
 from tests.e2e import product as houses
 from tests.e2e.operator import Operator, line, session_of_next_call
-from tests.e2e.product import run
 from tests.e2e.scenes import exchange, model
 
 
-def test_names_of_the_beta_of_our_settings_and_of_the_api_say_the_same() -> None:
+async def test_names_of_the_beta_of_our_settings_and_of_the_api_say_the_same() -> None:
     ways: list[dict[str, Any]] = [
         {"voice": "ash", "vad_threshold": 0.4, "vad_silence_ms": 1000, "transcription_model": "whisper-1"},
         {
@@ -39,42 +38,35 @@ def test_names_of_the_beta_of_our_settings_and_of_the_api_say_the_same() -> None
         {"turn_detection": {"threshold": 0.4, "silence_duration_ms": 1000}, "transcription": {"model": "whisper-1"},
          "audio": {"output": {"voice": "ash"}}},
     ]  # fmt: skip
-
-    async def main() -> None:
-        async with line() as (_, operator):
-            seen = []
-            for body in ways:
-                assert (await operator.ask("DELETE")).json()["kept"] == {}
-                seen.append((await operator.change(**body))["session"])
-            assert all(one == seen[0] for one in seen)
-            assert seen[0]["audio"]["output"]["voice"] == "ash"
-            assert seen[0]["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 1000
-
-    run(main())
+    async with line() as (_, operator):
+        seen = []
+        for body in ways:
+            assert (await operator.ask("DELETE")).json()["kept"] == {}
+            seen.append((await operator.change(**body))["session"])
+        assert all(one == seen[0] for one in seen)
+        assert seen[0]["audio"]["output"]["voice"] == "ash"
+        assert seen[0]["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 1000
 
 
-def test_what_get_tells_can_be_sent_back_and_changes_nothing() -> None:
-    async def main() -> None:
-        async with line() as (_, operator):
-            for body in (
-                {},
-                {"turn_detection": {"type": "none"}, "noise_reduction": {"type": "none"}},
-                {"input_audio_transcription": {"enabled": False}, "voice": {"id": "voice_123"}, "speed": 0.8},
-                {"turn_detection": {"type": "semantic_vad", "eagerness": "low"}, "input_audio_format": "pcm16"},
-                {
-                    "include": ["item.input_audio_transcription.logprobs"],
-                    "parallel_tool_calls": False,
-                    "tracing": "auto",
-                },
-            ):
-                first = await operator.change(**body)
-                again = await operator.change(**first["session"])
-                assert again["session"] == first["session"], body
-                assert again["settings"].keys() == first["settings"].keys()
-                values = [{name: one["value"] for name, one in told["settings"].items()} for told in (first, again)]
-                assert values[0] == values[1], body
-
-    run(main())
+async def test_what_get_tells_can_be_sent_back_and_changes_nothing() -> None:
+    async with line() as (_, operator):
+        for body in (
+            {},
+            {"turn_detection": {"type": "none"}, "noise_reduction": {"type": "none"}},
+            {"input_audio_transcription": {"enabled": False}, "voice": {"id": "voice_123"}, "speed": 0.8},
+            {"turn_detection": {"type": "semantic_vad", "eagerness": "low"}, "input_audio_format": "pcm16"},
+            {
+                "include": ["item.input_audio_transcription.logprobs"],
+                "parallel_tool_calls": False,
+                "tracing": "auto",
+            },
+        ):
+            first = await operator.change(**body)
+            again = await operator.change(**first["session"])
+            assert again["session"] == first["session"], body
+            assert again["settings"].keys() == first["settings"].keys()
+            values = [{name: one["value"] for name, one in told["settings"].items()} for told in (first, again)]
+            assert values[0] == values[1], body
 
 
 # What cannot be, or is not sent
@@ -115,15 +107,12 @@ def test_what_get_tells_can_be_sent_back_and_changes_nothing() -> None:
         ({"id": "sess_1", "object": "realtime.session"}, "id is left out"),
     ],
 )
-def test_what_is_not_sent_is_taken_and_named(body: dict[str, Any], says: str) -> None:
-    async def main() -> None:
-        async with line() as (the, operator):
-            told = await operator.change(**body)
-            assert any(says in one for one in told["warnings"]), told["warnings"]
-            await session_of_next_call(the)
-            assert the.realtime.sessions[-1].violations == []
-
-    run(main())
+async def test_what_is_not_sent_is_taken_and_named(body: dict[str, Any], says: str) -> None:
+    async with line() as (the, operator):
+        told = await operator.change(**body)
+        assert any(says in one for one in told["warnings"]), told["warnings"]
+        await session_of_next_call(the)
+        assert the.realtime.sessions[-1].violations == []
 
 
 WRONG: list[tuple[Any, str]] = [
@@ -151,55 +140,41 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("body", "says"), WRONG, ids=[says for _, says in WRONG])
-def test_what_cannot_be_is_refused_in_the_words_of_the_body_and_nothing_is_kept(body: Any, says: str) -> None:
-    async def main() -> None:
-        async with line() as (_, operator):
-            both = {"greeting": "Say hello.", **body} if isinstance(body, dict) and "session" not in body else body
-            told = await operator.refused(both)
-            assert says in told["error"], told
-            assert "sk-" not in json.dumps(told)
-            assert (await operator.told())["kept"] == {}
-
-    run(main())
+async def test_what_cannot_be_is_refused_in_the_words_of_the_body_and_nothing_is_kept(body: Any, says: str) -> None:
+    async with line() as (_, operator):
+        both = {"greeting": "Say hello.", **body} if isinstance(body, dict) and "session" not in body else body
+        told = await operator.refused(both)
+        assert says in told["error"], told
+        assert "sk-" not in json.dumps(told)
+        assert (await operator.told())["kept"] == {}
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
-    async def main() -> None:
-        async with line() as (_, operator):
-            told = await operator.refused({"speed": 5, "audio": {"output": {"voice": 1}}, "voicee": "x"})
-            assert len(told["problems"]) == 3, told
-            assert all(
-                any(one.startswith(path) for one in told["problems"]) for path in ("speed", "audio.output.voice")
-            )
-
-    run(main())
+async def test_all_that_is_wrong_is_told_at_once() -> None:
+    async with line() as (_, operator):
+        told = await operator.refused({"speed": 5, "audio": {"output": {"voice": 1}}, "voicee": "x"})
+        assert len(told["problems"]) == 3, told
+        assert all(any(one.startswith(path) for one in told["problems"]) for path in ("speed", "audio.output.voice"))
 
 
-def test_a_language_without_clips_is_refused_before_it_is_kept() -> None:
-    async def main() -> None:
-        async with houses.product(carrier=exchange(), realtime=model()) as the:
-            operator = Operator(the.app.console_at[1])
-            told = await operator.refused({"clip_language": "tlh"})
-            assert told["error"].startswith('clip_language="tlh"'), told
-            assert (await operator.told())["kept"] == {}
-
-    run(main())
+async def test_a_language_without_clips_is_refused_before_it_is_kept() -> None:
+    async with houses.product(carrier=exchange(), realtime=model()) as the:
+        operator = Operator(the.app.console_at[1])
+        told = await operator.refused({"clip_language": "tlh"})
+        assert told["error"].startswith('clip_language="tlh"'), told
+        assert (await operator.told())["kept"] == {}
 
 
-def test_a_body_that_is_too_large_or_no_json_is_refused() -> None:
-    async def main() -> None:
-        async with line() as (_, operator):
-            for content, kind, status in (
-                (b'{"instructions": "' + b"x" * 600_000 + b'"}', "application/json", 413),
-                (b"{", "application/json", 400),
-                (b"", "application/json", 400),
-                (b'{"voice": "cedar"}', "text/plain", 415),
-                (b'{"voice": "cedar", "voice": "ash"}', "application/json", 400),
-            ):
-                answer = await operator.ask("PATCH", content=content, headers={"Content-Type": kind})
-                assert answer.status_code == status, answer.text
-                assert set(answer.json()) <= {"error", "problems"}
-            assert (await operator.ask("POST", {"voice": "cedar"})).status_code == 405
-            assert (await operator.told())["kept"] == {}
-
-    run(main())
+async def test_a_body_that_is_too_large_or_no_json_is_refused() -> None:
+    async with line() as (_, operator):
+        for content, kind, status in (
+            (b'{"instructions": "' + b"x" * 600_000 + b'"}', "application/json", 413),
+            (b"{", "application/json", 400),
+            (b"", "application/json", 400),
+            (b'{"voice": "cedar"}', "text/plain", 415),
+            (b'{"voice": "cedar", "voice": "ash"}', "application/json", 400),
+        ):
+            answer = await operator.ask("PATCH", content=content, headers={"Content-Type": kind})
+            assert answer.status_code == status, answer.text
+            assert set(answer.json()) <= {"error", "problems"}
+        assert (await operator.ask("POST", {"voice": "cedar"})).status_code == 405
+        assert (await operator.told())["kept"] == {}

@@ -74,118 +74,103 @@ def earlier(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_tools_are_those_of_the_earlier_system_and_two_more(earlier: Path) -> None:
-    async def main() -> None:
-        async with reading(earlier) as client:
-            info = client.server_info
-            assert info is not None
-            assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
-            tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
-            assert list(tools) == OLD + NEW
-            assert {name: sorted(schema["properties"]) for name, schema in tools.items()} == {
-                "get_conversations": ["limit", "phoneNumber", "phoneNumberSid"],
-                "get_conversation_details": ["streamSid"],
-                "search_conversations": ["endDate", "limit", "startDate"],
-                "search_conversations_by_caller": ["callerNumber", "limit"],
-                "search_conversations_by_text": ["limit", "query"],
-                "get_conversation_timeline": ["streamSid"],
-            }
-            assert {name: schema.get("required", []) for name, schema in tools.items()} == {
-                "get_conversations": [], "get_conversation_details": ["streamSid"], "search_conversations": [],
-                "search_conversations_by_caller": ["callerNumber"], "search_conversations_by_text": ["query"],
-                "get_conversation_timeline": ["streamSid"],
-            }  # fmt: skip
-
-    run(main())
+async def test_the_tools_are_those_of_the_earlier_system_and_two_more(earlier: Path) -> None:
+    async with reading(earlier) as client:
+        info = client.server_info
+        assert info is not None
+        assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
+        tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+        assert list(tools) == OLD + NEW
+        assert {name: sorted(schema["properties"]) for name, schema in tools.items()} == {
+            "get_conversations": ["limit", "phoneNumber", "phoneNumberSid"],
+            "get_conversation_details": ["streamSid"],
+            "search_conversations": ["endDate", "limit", "startDate"],
+            "search_conversations_by_caller": ["callerNumber", "limit"],
+            "search_conversations_by_text": ["limit", "query"],
+            "get_conversation_timeline": ["streamSid"],
+        }
+        assert {name: schema.get("required", []) for name, schema in tools.items()} == {
+            "get_conversations": [], "get_conversation_details": ["streamSid"], "search_conversations": [],
+            "search_conversations_by_caller": ["callerNumber"], "search_conversations_by_text": ["query"],
+            "get_conversation_timeline": ["streamSid"],
+        }  # fmt: skip
 
 
-def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) -> None:
-    async def main() -> None:
-        async with reading(earlier) as client:
-            rows = await asked(client, "get_conversations")
-            assert len(rows) == 50
-            assert [row["stream_sid"] for row in rows[:2]] == ["MZold2", "MZold1"]
-            assert list(rows[0]) == [*ROW, "created_at"]
-            assert rows[1]["started_at"] == "2025-12-01T23:00:00.000Z"
-            assert len(await asked(client, "get_conversations", limit=10**9)) == 102
-            assert len(await asked(client, "get_conversations", limit=0)) == 1
-            assert len(await asked(client, "get_conversations", phoneNumber="+1 555 010 0002")) == 2
-            assert await asked(client, "get_conversations", phoneNumber="+15550100002", phoneNumberSid="PNx") == []
+async def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) -> None:
+    async with reading(earlier) as client:
+        rows = await asked(client, "get_conversations")
+        assert len(rows) == 50
+        assert [row["stream_sid"] for row in rows[:2]] == ["MZold2", "MZold1"]
+        assert list(rows[0]) == [*ROW, "created_at"]
+        assert rows[1]["started_at"] == "2025-12-01T23:00:00.000Z"
+        assert len(await asked(client, "get_conversations", limit=10**9)) == 102
+        assert len(await asked(client, "get_conversations", limit=0)) == 1
+        assert len(await asked(client, "get_conversations", phoneNumber="+1 555 010 0002")) == 2
+        assert await asked(client, "get_conversations", phoneNumber="+15550100002", phoneNumberSid="PNx") == []
 
-            # a call at 23:00 is after 10:00 of the same day, and a date as an end means that whole day
-            for arguments in (
-                {"startDate": "2025-12-01T10:00:00Z"},
-                {"startDate": "2025-12-01", "endDate": "2025-12-01"},
-            ):
-                found = [row["stream_sid"] for row in await asked(client, "search_conversations", **arguments)]
-                assert "MZold1" in found, arguments
-            by_caller = await asked(client, "search_conversations_by_caller", callerNumber="(555) 010-0001")
-            assert [row["stream_sid"] for row in by_caller] == ["MZold1"]
-            by_text = await asked(client, "search_conversations_by_text", query="rye loaf")
-            assert [row["stream_sid"] for row in by_text] == ["MZold1"]
+        # a call at 23:00 is after 10:00 of the same day, and a date as an end means that whole day
+        for arguments in (
+            {"startDate": "2025-12-01T10:00:00Z"},
+            {"startDate": "2025-12-01", "endDate": "2025-12-01"},
+        ):
+            found = [row["stream_sid"] for row in await asked(client, "search_conversations", **arguments)]
+            assert "MZold1" in found, arguments
+        by_caller = await asked(client, "search_conversations_by_caller", callerNumber="(555) 010-0001")
+        assert [row["stream_sid"] for row in by_caller] == ["MZold1"]
+        by_text = await asked(client, "search_conversations_by_text", query="rye loaf")
+        assert [row["stream_sid"] for row in by_text] == ["MZold1"]
 
-            details = await asked(client, "get_conversation_details", streamSid="MZold1")
-            assert list(details["conversation"]) == ROW
-            assert [item["content"] for item in details["items"]][:2] == [
-                "Welcome to the bakery",
-                "A loaf of rye please",
-            ]
-            assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
-            timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
-            assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not on record")
-            assert timeline["timeline"] == [
-                {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
-                {"seconds": 5.25, "what": "caller: A loaf of rye please"},
-            ], "an earlier system kept no journal: what was said is all there is"
-            timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
-            assert (timeline["ended"], timeline["timeline"]) == ("no end is on record", [])
-
-    run(main())
+        details = await asked(client, "get_conversation_details", streamSid="MZold1")
+        assert list(details["conversation"]) == ROW
+        assert [item["content"] for item in details["items"]][:2] == [
+            "Welcome to the bakery",
+            "A loaf of rye please",
+        ]
+        assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
+        timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
+        assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not on record")
+        assert timeline["timeline"] == [
+            {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
+            {"seconds": 5.25, "what": "caller: A loaf of rye please"},
+        ], "an earlier system kept no journal: what was said is all there is"
+        timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
+        assert (timeline["ended"], timeline["timeline"]) == ("no end is on record", [])
 
 
-def test_what_cannot_be_answered_is_an_error_in_english(earlier: Path) -> None:
-    async def main() -> None:
-        async with reading(earlier) as client:
-            assert "streamSid is needed" in await refused(client, "get_conversation_details")
-            assert "no conversation 'MZnone'" in await refused(client, "get_conversation_details", streamSid="MZnone")
-            assert "callerNumber is needed" in await refused(client, "search_conversations_by_caller")
-            assert "is no date" in await refused(client, "search_conversations", startDate="yesterday")
-            assert "limit must be" in await refused(client, "get_conversations", limit="many")
-            assert "there is no tool 'delete_all'" in await refused(client, "delete_all")
-            assert (await refused(client, "get_conversation_details")).startswith("Error: ")
-
-    run(main())
+async def test_what_cannot_be_answered_is_an_error_in_english(earlier: Path) -> None:
+    async with reading(earlier) as client:
+        assert "streamSid is needed" in await refused(client, "get_conversation_details")
+        assert "no conversation 'MZnone'" in await refused(client, "get_conversation_details", streamSid="MZnone")
+        assert "callerNumber is needed" in await refused(client, "search_conversations_by_caller")
+        assert "is no date" in await refused(client, "search_conversations", startDate="yesterday")
+        assert "limit must be" in await refused(client, "get_conversations", limit="many")
+        assert "there is no tool 'delete_all'" in await refused(client, "delete_all")
+        assert (await refused(client, "get_conversation_details")).startswith("Error: ")
 
 
-def test_resources_are_the_newest_hundred_conversations(earlier: Path) -> None:
-    async def main() -> None:
-        async with reading(earlier) as client:
-            resources = (await client.list_resources()).resources
-            assert len(resources) == 100
-            second = resources[1]
-            at = datetime.fromisoformat("2025-12-01T23:00:00Z").astimezone().strftime("%Y-%m-%d %H:%M:%S")
-            assert str(second.uri) == "conversation://MZold1"
-            assert second.name == f"Conversation +15550100001 - {at}"
-            assert second.description == f"Conversation of {at} (caller: +15550100001)"
-            assert second.mime_type == "application/json"
-            (content,) = (await client.read_resource(str(second.uri))).contents
-            assert json.loads(getattr(content, "text", "")) == await asked(
-                client, "get_conversation_details", streamSid="MZold1"
-            )
-            for uri in ("conversation://MZnone", "file:///etc/passwd"):
-                with pytest.raises(MCPError):
-                    await client.read_resource(uri)
-
-    run(main())
+async def test_resources_are_the_newest_hundred_conversations(earlier: Path) -> None:
+    async with reading(earlier) as client:
+        resources = (await client.list_resources()).resources
+        assert len(resources) == 100
+        second = resources[1]
+        at = datetime.fromisoformat("2025-12-01T23:00:00Z").astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        assert str(second.uri) == "conversation://MZold1"
+        assert second.name == f"Conversation +15550100001 - {at}"
+        assert second.description == f"Conversation of {at} (caller: +15550100001)"
+        assert second.mime_type == "application/json"
+        (content,) = (await client.read_resource(str(second.uri))).contents
+        assert json.loads(getattr(content, "text", "")) == await asked(
+            client, "get_conversation_details", streamSid="MZold1"
+        )
+        for uri in ("conversation://MZnone", "file:///etc/passwd"):
+            with pytest.raises(MCPError):
+                await client.read_resource(uri)
 
 
-def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with reading(tmp_path) as client:
-            assert "start Callflow's server once" in await refused(client, "get_conversations")
-            assert (await client.list_resources()).resources == []
-
-    run(main())
+async def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
+    async with reading(tmp_path) as client:
+        assert "start Callflow's server once" in await refused(client, "get_conversations")
+        assert (await client.list_resources()).resources == []
 
 
 def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
@@ -214,42 +199,36 @@ def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
-def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
-    async def main() -> None:
-        async with (
-            product(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
-            reading(tmp_path, database_url) as client,
-        ):
-            for number in range(3):
-                one = await talk(the)
-                await one.phone.hears(0.2)
-                await the.app.journal.flushed()
-                rows = await asked(client, "get_conversations")
-                assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
-                timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
-                assert timeline["ended"] == "it has not ended"
-                await one.call.hang_up()
-                await the.quiet()
-                await the.app.journal.flushed()
-            for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
-                assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
-
-    run(main())
+async def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
+    async with (
+        product(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
+        reading(tmp_path, database_url) as client,
+    ):
+        for number in range(3):
+            one = await talk(the)
+            await one.phone.hears(0.2)
+            await the.app.journal.flushed()
+            rows = await asked(client, "get_conversations")
+            assert [row["ended_at"] is None for row in rows] == [True, *[False] * number]
+            timeline = await asked(client, "get_conversation_timeline", streamSid=rows[0]["stream_sid"])
+            assert timeline["ended"] == "it has not ended"
+            await one.call.hang_up()
+            await the.quiet()
+            await the.app.journal.flushed()
+        for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
+            assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
 
 
-def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Path) -> None:
-    async def main() -> None:
-        async with reading(earlier) as client:
-            for tool, argument in (
-                ("get_conversations", "phoneNumber"), ("search_conversations_by_caller", "callerNumber"),
-            ):  # fmt: skip
-                result = await client.call_tool(tool, {argument: "030 12345678"})
-                found, note = (getattr(content, "text", "") for content in result.content)
-                assert (json.loads(found), result.is_error) == ([], False)
-                assert "looked for as a number of US (default_country)" in note
-                assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
-
-    run(main())
+async def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Path) -> None:
+    async with reading(earlier) as client:
+        for tool, argument in (
+            ("get_conversations", "phoneNumber"), ("search_conversations_by_caller", "callerNumber"),
+        ):  # fmt: skip
+            result = await client.call_tool(tool, {argument: "030 12345678"})
+            found, note = (getattr(content, "text", "") for content in result.content)
+            assert (json.loads(found), result.is_error) == ([], False)
+            assert "looked for as a number of US (default_country)" in note
+            assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
 
 
 def test_a_client_that_is_gone_leaves_no_traceback(earlier: Path, some: Sample) -> None:
@@ -304,34 +283,30 @@ def test_it_reads_settings_like_a_server_and_leaves_those_of_other_programs_alon
     assert record_url(home()).database == str(other / "mine" / "callflow.db")
 
 
-def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
+async def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:
     token = "a-token-of-24-characters"
-
-    async def main() -> None:
-        async with product(console_token=token) as the:
-            one = await talk(the)
-            await one.phone.hears(0.2)
-            url = f"http://127.0.0.1:{the.app.console_at[1]}/mcp"
-            headers = {"Authorization": f"Bearer {token}"}
-            async with httpx.AsyncClient(trust_env=False) as plain:
-                for given, status in (
-                    ({}, 401), ({"Authorization": "Bearer wrong"}, 401),
-                    ({**headers, "Origin": "https://evil.example"}, 403),
-                ):  # fmt: skip
-                    answer = await plain.post(url, json={}, headers=given)
-                    assert answer.status_code == status, given
-            await the.app.journal.flushed()
-            async with over_http(url, headers) as client:
-                assert [tool.name for tool in (await client.list_tools()).tools] == OLD + NEW
-                (row,) = await asked(client, "get_conversations")
-                assert row["ended_at"] is None
-                timeline = await asked(client, "get_conversation_timeline", streamSid=row["stream_sid"])
-                assert timeline["ended"] == "it has not ended"
-                assert any("ringing -> answered" in line["what"] for line in timeline["timeline"])
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+    async with product(console_token=token) as the:
+        one = await talk(the)
+        await one.phone.hears(0.2)
+        url = f"http://127.0.0.1:{the.app.console_at[1]}/mcp"
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(trust_env=False) as plain:
+            for given, status in (
+                ({}, 401), ({"Authorization": "Bearer wrong"}, 401),
+                ({**headers, "Origin": "https://evil.example"}, 403),
+            ):  # fmt: skip
+                answer = await plain.post(url, json={}, headers=given)
+                assert answer.status_code == status, given
+        await the.app.journal.flushed()
+        async with over_http(url, headers) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == OLD + NEW
+            (row,) = await asked(client, "get_conversations")
+            assert row["ended_at"] is None
+            timeline = await asked(client, "get_conversation_timeline", streamSid=row["stream_sid"])
+            assert timeline["ended"] == "it has not ended"
+            assert any("ringing -> answered" in line["what"] for line in timeline["timeline"])
+        await one.call.hang_up()
+        await the.quiet()
 
 
 @asynccontextmanager
@@ -372,81 +347,70 @@ WRONG_CALLS = (
 )
 
 
-def test_over_http_garbage_is_told_what_it_is(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        async with product(console_token=TOKEN, database_url=database_url) as the:
-            it, log = Port(the.app.console_at[1]), Log(caplog)
-            for method in ("GET", "DELETE", "PUT", "HEAD", "OPTIONS"):
-                answer = await it.ask(method, "/mcp", headers=MCP_HEADERS)
-                assert (answer.status, answer.headers["allow"]) == (405, "POST"), method
-                assert faults_of(method, "", answer) == [], method
-            for name, body in GARBAGE.items():
-                answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
-                assert 400 <= answer.status < 500, f"{name}: {answer}"
-                assert faults_of("POST", "/mcp", answer) + log.faults() == [], name
-            for kind in (b"text/plain", b"application/jsonx", b"", b"\xff"):
-                answer = await it.ask("POST", "/mcp", body=b"{}", headers=[(b"Content-Type", kind), MCP_HEADERS[1]])
-                assert (answer.status, set(answer.json())) == (415, {"error"}), kind
-            for call in WRONG_CALLS:
-                asks = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
-                exact = asks.replace("Infinity", "1e400").encode()
-                answer = await it.ask("POST", "/mcp", body=exact, headers=MCP_HEADERS)
-                assert answer.status < 500, call
-                assert faults_of("POST", "/mcp", answer) + log.faults() == [], call
-                if answer.status == 200:
-                    (content,) = answer.json()["result"]["content"]
-                    assert answer.json()["result"]["isError"] is True, call
-                    assert faults_of("", "", Answer(200, {}, content["text"].encode())) == [], call
-                    assert len(content["text"]) < 500, call
-
-    run(main())
+async def test_over_http_garbage_is_told_what_it_is(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with product(console_token=TOKEN, database_url=database_url) as the:
+        it, log = Port(the.app.console_at[1]), Log(caplog)
+        for method in ("GET", "DELETE", "PUT", "HEAD", "OPTIONS"):
+            answer = await it.ask(method, "/mcp", headers=MCP_HEADERS)
+            assert (answer.status, answer.headers["allow"]) == (405, "POST"), method
+            assert faults_of(method, "", answer) == [], method
+        for name, body in GARBAGE.items():
+            answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+            assert 400 <= answer.status < 500, f"{name}: {answer}"
+            assert faults_of("POST", "/mcp", answer) + log.faults() == [], name
+        for kind in (b"text/plain", b"application/jsonx", b"", b"\xff"):
+            answer = await it.ask("POST", "/mcp", body=b"{}", headers=[(b"Content-Type", kind), MCP_HEADERS[1]])
+            assert (answer.status, set(answer.json())) == (415, {"error"}), kind
+        for call in WRONG_CALLS:
+            asks = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+            exact = asks.replace("Infinity", "1e400").encode()
+            answer = await it.ask("POST", "/mcp", body=exact, headers=MCP_HEADERS)
+            assert answer.status < 500, call
+            assert faults_of("POST", "/mcp", answer) + log.faults() == [], call
+            if answer.status == 200:
+                (content,) = answer.json()["result"]["content"]
+                assert answer.json()["result"]["isError"] is True, call
+                assert faults_of("", "", Answer(200, {}, content["text"].encode())) == [], call
+                assert len(content["text"]) < 500, call
 
 
-def test_what_it_tells_can_be_printed_and_means_the_same() -> None:
+async def test_what_it_tells_can_be_printed_and_means_the_same() -> None:
     hostile = "\x1b[2J \x9b \u202e \u2028 \x7f \U000e0041 ü"
-
-    async def main() -> None:
-        async with product(console_token=TOKEN) as the:
-            it = Port(the.app.console_at[1])
-            one = await talk(the)
-            await one.call.hang_up()
-            await the.quiet()
-            await the.app.journal.flushed()
-            (row,) = (await it.ask("GET", "/api/conversations")).json()
-            item = {"id": "x", "type": "message", "content": [{"type": "text", "text": hostile}]}
-            path = f"/api/conversations/stream/{row['stream_sid']}/items"
-            assert (await it.ask("POST", path, body=json.dumps({"items": [item]}).encode())).status == 200
-            async with over_http(f"http://127.0.0.1:{it.port}/mcp", {"Authorization": f"Bearer {TOKEN}"}) as client:
-                result = await client.call_tool("get_conversation_details", {"streamSid": row["stream_sid"]})
-                (content,) = result.content
-                assert content.type == "text"
-                assert faults_of("", "", Answer(200, {}, content.text.encode())) == []
-                assert json.loads(content.text)["items"][-1]["content"] == hostile
-
-    run(main())
+    async with product(console_token=TOKEN) as the:
+        it = Port(the.app.console_at[1])
+        one = await talk(the)
+        await one.call.hang_up()
+        await the.quiet()
+        await the.app.journal.flushed()
+        (row,) = (await it.ask("GET", "/api/conversations")).json()
+        item = {"id": "x", "type": "message", "content": [{"type": "text", "text": hostile}]}
+        path = f"/api/conversations/stream/{row['stream_sid']}/items"
+        assert (await it.ask("POST", path, body=json.dumps({"items": [item]}).encode())).status == 200
+        async with over_http(f"http://127.0.0.1:{it.port}/mcp", {"Authorization": f"Bearer {TOKEN}"}) as client:
+            result = await client.call_tool("get_conversation_details", {"streamSid": row["stream_sid"]})
+            (content,) = result.content
+            assert content.type == "text"
+            assert faults_of("", "", Answer(200, {}, content.text.encode())) == []
+            assert json.loads(content.text)["items"][-1]["content"] == hostile
 
 
-def test_when_it_cannot_answer_that_is_said_once_and_it_is_tried_again(
+async def test_when_it_cannot_answer_that_is_said_once_and_it_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
-
-    async def main() -> None:
-        async with product(console_token=TOKEN) as the:
-            it = Port(the.app.console_at[1])
-            with monkeypatch.context() as patch:
-                patch.setitem(sys.modules, "mcp.server.streamable_http_manager", None)  # the package is half there
-                for _ in range(3):
-                    answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
-                    assert (answer.status, set(answer.json())) == (503, {"error"})
-                    assert answer.headers["retry-after"]
-            assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
-            answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
-            assert answer.status == 200
-            assert answer.json()["result"]["tools"]
-            assert (await it.ask("GET", "/health")).status == 200
-
-    run(main())
+    async with product(console_token=TOKEN) as the:
+        it = Port(the.app.console_at[1])
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "mcp.server.streamable_http_manager", None)  # the package is half there
+            for _ in range(3):
+                answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+                assert (answer.status, set(answer.json())) == (503, {"error"})
+                assert answer.headers["retry-after"]
+        assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+        answer = await it.ask("POST", "/mcp", body=body, headers=MCP_HEADERS)
+        assert answer.status == 200
+        assert answer.json()["result"]["tools"]
+        assert (await it.ask("GET", "/health")).status == 200
 
 
 def test_while_the_record_cannot_be_read_the_tools_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from callflow.sandbox.openai_realtime import Faults, Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.product import PUBLIC, Exchange, product, run, together, until
-from tests.e2e.talk import noise, saying, talk
+from tests.e2e.talk import clock, noise, saying, talk
 from tests.sample import Sample
 
 
@@ -117,14 +117,17 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
     received = bytearray()
     async with doorway(realtime) as door:
         url = f"ws://127.0.0.1:{door.port}/v1/realtime"
-        async with product(carrier=carrier_of(carrier), realtime=realtime, openai_realtime_url=url) as the:
+        async with (
+            product(carrier=carrier_of(carrier), realtime=realtime, openai_realtime_url=url) as the,
+            clock() as watched,
+        ):
             one = None
             if moment != "from the start":
                 one = await talk(the)
                 await one.phone.hears(0.3, timeout=8)
                 if moment == "while nobody speaks":
                     await one.phone.hears_silence(400, timeout=8)
-            began = time.monotonic()
+            began, watched.stalled_ms = time.monotonic(), 0.0
             if isinstance(manner, str):
                 door.shut(manner)
             else:
@@ -137,7 +140,7 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
             await call.wait_ended(25)
             if one is None and isinstance(manner, dict):
                 began += manner.get("drop_after_s", 0.0)
-            seconds = (call.ended_at or 0.0) - began
+            seconds = (call.ended_at or 0.0) - began - watched.stalled_ms / 1000
             heard = one.received if one is not None else received
             assert SORRY in heard or call.spoken, f"no apology: {the.timeline()}"
             assert seconds < MOST_SECONDS, f"over after {seconds:.1f} s"

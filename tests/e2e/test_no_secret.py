@@ -86,31 +86,28 @@ def test_the_keys_are_those_of_all_secret_settings_and_differ_from_their_beginni
 # Commands and refusals
 
 
-def test_check_shows_no_key(some: Sample) -> None:
-    async def main() -> None:
-        evidence = Evidence()
+async def test_check_shows_no_key(some: Sample) -> None:
+    evidence = Evidence()
 
-        async def check(what: str, code: int, *arguments: str, **more: Any) -> None:
-            said = await told(evidence, f"--check {what}", "--check", *arguments, code=code, **more)
-            assert ("DATA_DIR" in said) == (code == 0), said
+    async def check(what: str, code: int, *arguments: str, **more: Any) -> None:
+        said = await told(evidence, f"--check {what}", "--check", *arguments, code=code, **more)
+        assert ("DATA_DIR" in said) == (code == 0), said
 
-        scenes = {name: check(name, 0, DATABASE_URL=addressed(form)) for name, form in some(READABLE.items(), 2)}
-        for name, form in some(DOUBTFUL.items(), 2):
-            scenes[name] = check(name, 2, DATABASE_URL=addressed(form))
-        query = f"user:{ENCODED}@peer.example/v1?api-key={quote(QUERY, safe='')}"
-        scenes["addresses"] = check(
-            "addresses", 0,
-            OPENAI_REALTIME_URL=f"wss://{query}", TELNYX_API_BASE=f"https://user:{ENCODED}@a.example",
-            TWILIO_API_BASE=f"https://user:{ENCODED}@a.example/v1",
-            files={"tools.py": TOOLS},
-        )  # fmt: skip
-        await together(scenes)
-        evidence.holds_none_of(ALL)
-
-    run(main())
+    scenes = {name: check(name, 0, DATABASE_URL=addressed(form)) for name, form in some(READABLE.items(), 2)}
+    for name, form in some(DOUBTFUL.items(), 2):
+        scenes[name] = check(name, 2, DATABASE_URL=addressed(form))
+    query = f"user:{ENCODED}@peer.example/v1?api-key={quote(QUERY, safe='')}"
+    scenes["addresses"] = check(
+        "addresses", 0,
+        OPENAI_REALTIME_URL=f"wss://{query}", TELNYX_API_BASE=f"https://user:{ENCODED}@a.example",
+        TWILIO_API_BASE=f"https://user:{ENCODED}@a.example/v1",
+        files={"tools.py": TOOLS},
+    )  # fmt: skip
+    await together(scenes)
+    evidence.holds_none_of(ALL)
 
 
-def test_a_refusal_to_start_shows_no_key(some: Sample) -> None:
+async def test_a_refusal_to_start_shows_no_key(some: Sample) -> None:
     doubtful = {name.upper(): f"https://user:12/{ENCODED}@peer.example" for name in ADDRESSES}
     anything: Mapping[str, tuple[list[str], dict[str, Any], dict[str, str]]] = {
         "keys as ports": ([], {"PORT": KEYS["console_token"], "CONSOLE_PORT": QUERY}, {}),
@@ -133,36 +130,28 @@ def test_a_refusal_to_start_shows_no_key(some: Sample) -> None:
         ),
         "tools that are none": ([], {}, {"tools.py": f'tools = [{{"type": "remote", "authorization": "{QUERY}"}}]'}),
     }  # fmt: skip
+    evidence = Evidence()
 
-    async def main() -> None:
-        evidence = Evidence()
+    async def refused(name: str, arguments: list[str], env: dict[str, Any], files: dict[str, str]) -> None:
+        said = await told(evidence, name, *arguments, code=2, **env, files=files)
+        assert "Traceback" not in said, said
+        assert all(setting in said for setting in env if setting != "OPENAI_APIKEY"), said
 
-        async def refused(name: str, arguments: list[str], env: dict[str, Any], files: dict[str, str]) -> None:
-            said = await told(evidence, name, *arguments, code=2, **env, files=files)
-            assert "Traceback" not in said, said
-            assert all(setting in said for setting in env if setting != "OPENAI_APIKEY"), said
-
-        await together({name: refused(name, *rest) for name, rest in some(anything.items(), 2)})
-        evidence.holds_none_of(ALL)
-
-    run(main())
+    await together({name: refused(name, *rest) for name, rest in some(anything.items(), 2)})
+    evidence.holds_none_of(ALL)
 
 
-def test_the_demo_and_the_help_show_no_key() -> None:
+async def test_the_demo_and_the_help_show_no_key() -> None:
     """`scripts/demo` and `scripts/bench` are these commands."""
+    evidence = Evidence()
 
-    async def main() -> None:
-        evidence = Evidence()
+    async def command(words: str) -> None:
+        await told(evidence, words, *words.split(), code=0)
 
-        async def command(words: str) -> None:
-            await told(evidence, words, *words.split(), code=0)
-
-        await together(
-            {words: command(words) for words in ("--help", "bench --help", "doctor --help", "demo --scenario dtmf")}
-        )
-        evidence.holds_none_of(ALL)
-
-    run(main())
+    await together(
+        {words: command(words) for words in ("--help", "bench --help", "doctor --help", "demo --scenario dtmf")}
+    )
+    evidence.holds_none_of(ALL)
 
 
 # A server with calls
@@ -233,91 +222,80 @@ def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
         run(main(carrier))
 
 
-def test_carriers_that_repeat_all_they_are_told_make_no_key_known() -> None:
+async def test_carriers_that_repeat_all_they_are_told_make_no_key_known() -> None:
     """Their errors hold our headers and bodies."""
-
-    async def main() -> None:
-        port = free_port()
-        address = f"http://127.0.0.1:{port}"
-        telnyx, twilio = peers(address)
-        realtime = Realtime(pace=Pace.instant(), api_key=KEYS["openai_api_key"])
-        evidence = Evidence()
-        async with telnyx, twilio, realtime, parrot() as carriers:
-            env: dict[str, Any] = {
-                "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": f"http://{carriers}/v2",
-                "TWILIO_API_BASE": f"http://{carriers}", "PUBLIC_BASE_URL": address, "PORT": port, "LOG_LEVEL": "debug",
-                "OPENAI_REALTIME_URL": realtime.url, "COMMAND_RETRIES": 1, "DRAIN_SECONDS": 0.2, "RECONCILE_SECONDS": 1,
-                "TELNYX_CONNECTION_ID": "1555010000000000001", "TWILIO_AFTER_TEXT": "Goodbye.",
-            }  # fmt: skip
-            async with ran(evidence, "a server among parrots", **env) as process:
-                await process.public_port()
-                for carrier in (telnyx, twilio):
-                    await carrier.ring()
-                calls = await on_record(process, 2)
-                await process.says("answer failed: HTTP 422 (not shown")
-                await process.says("telnyx does not say which calls it has: HTTP 422 (not shown")
-                await process.says("twilio does not say which calls it has: HTTP 422 (not shown")
-                await everything(evidence, process, calls)
-                await told(evidence, "doctor", "doctor", **env, code=1)
-            assert evidence.holds("command_failed"), "what the carrier said is not on record"
-            evidence.holds_none_of(ALL | dict(stream_secrets(telnyx, twilio)) | dict(_asked(evidence)))
-
-    run(main())
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    telnyx, twilio = peers(address)
+    realtime = Realtime(pace=Pace.instant(), api_key=KEYS["openai_api_key"])
+    evidence = Evidence()
+    async with telnyx, twilio, realtime, parrot() as carriers:
+        env: dict[str, Any] = {
+            "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": f"http://{carriers}/v2",
+            "TWILIO_API_BASE": f"http://{carriers}", "PUBLIC_BASE_URL": address, "PORT": port, "LOG_LEVEL": "debug",
+            "OPENAI_REALTIME_URL": realtime.url, "COMMAND_RETRIES": 1, "DRAIN_SECONDS": 0.2, "RECONCILE_SECONDS": 1,
+            "TELNYX_CONNECTION_ID": "1555010000000000001", "TWILIO_AFTER_TEXT": "Goodbye.",
+        }  # fmt: skip
+        async with ran(evidence, "a server among parrots", **env) as process:
+            await process.public_port()
+            for carrier in (telnyx, twilio):
+                await carrier.ring()
+            calls = await on_record(process, 2)
+            await process.says("answer failed: HTTP 422 (not shown")
+            await process.says("telnyx does not say which calls it has: HTTP 422 (not shown")
+            await process.says("twilio does not say which calls it has: HTTP 422 (not shown")
+            await everything(evidence, process, calls)
+            await told(evidence, "doctor", "doctor", **env, code=1)
+        assert evidence.holds("command_failed"), "what the carrier said is not on record"
+        evidence.holds_none_of(ALL | dict(stream_secrets(telnyx, twilio)) | dict(_asked(evidence)))
 
 
-def test_a_model_that_refuses_us_with_our_own_key_makes_it_known_to_nobody() -> None:
-    async def main() -> None:
-        port = free_port()
-        address = f"http://127.0.0.1:{port}"
-        telnyx, twilio = peers(address)
-        evidence = Evidence()
-        async with telnyx, twilio, parrot(401) as model:
-            env: dict[str, Any] = {
-                "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": telnyx.base_url,
-                "TWILIO_API_BASE": twilio.base_url, "PUBLIC_BASE_URL": address, "PORT": port, "LOG_LEVEL": "debug",
-                "OPENAI_REALTIME_URL": f"ws://user:{ENCODED}@{model}/v1/realtime?api-key={quote(QUERY, safe='')}",
-                "DRAIN_SECONDS": 0.2, "FAREWELL_SECONDS": 0.5,
-            }  # fmt: skip
-            files = {"tools.py": TOOLS}
-            async with ran(evidence, "a server with a parrot for a model", **env, files=files) as process:
-                await process.public_port()
-                for carrier in (telnyx, twilio):
-                    await (await carrier.ring()).wait_ended(15)
-                calls = await on_record(process, 2)
-                for call in calls:
-                    await says_on_record(process, call, "the engine refused the connection: HTTP 401")
-                await everything(evidence, process, calls)
-                await told(evidence, "doctor", "doctor", **env, files=files, code=1)
-            evidence.holds_none_of(ALL | dict(stream_secrets(telnyx, twilio)))
-
-    run(main())
+async def test_a_model_that_refuses_us_with_our_own_key_makes_it_known_to_nobody() -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    telnyx, twilio = peers(address)
+    evidence = Evidence()
+    async with telnyx, twilio, parrot(401) as model:
+        env: dict[str, Any] = {
+            "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": telnyx.base_url,
+            "TWILIO_API_BASE": twilio.base_url, "PUBLIC_BASE_URL": address, "PORT": port, "LOG_LEVEL": "debug",
+            "OPENAI_REALTIME_URL": f"ws://user:{ENCODED}@{model}/v1/realtime?api-key={quote(QUERY, safe='')}",
+            "DRAIN_SECONDS": 0.2, "FAREWELL_SECONDS": 0.5,
+        }  # fmt: skip
+        files = {"tools.py": TOOLS}
+        async with ran(evidence, "a server with a parrot for a model", **env, files=files) as process:
+            await process.public_port()
+            for carrier in (telnyx, twilio):
+                await (await carrier.ring()).wait_ended(15)
+            calls = await on_record(process, 2)
+            for call in calls:
+                await says_on_record(process, call, "the engine refused the connection: HTTP 401")
+            await everything(evidence, process, calls)
+            await told(evidence, "doctor", "doctor", **env, files=files, code=1)
+        evidence.holds_none_of(ALL | dict(stream_secrets(telnyx, twilio)))
 
 
-def test_a_carrier_that_tells_a_streams_address_puts_it_on_no_record() -> None:
+async def test_a_carrier_that_tells_a_streams_address_puts_it_on_no_record() -> None:
     """By webhook, about a stream that failed: of a call that lives, and of one that nobody knows any more."""
-
-    async def main() -> None:
-        evidence = Evidence()
-        async with product() as the:
-            call = await the.telnyx.ring()
-            await call.wait_streaming()
-            command = next(one for one in the.telnyx.commands if one.action == "answer")
-            url, secret = command.body["stream_url"], the.call._streams.secret
-            ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id, "call_session_id": call.session_id}
-            for about in (ids, {**ids, "call_control_id": "v3:gone", "call_leg_id": "gone"}):
-                for reason in (f"no connection to {url}", url.rsplit("/", 1)[1], f"wrong token {secret}"):
-                    said = {**about, "failure_reason": reason, "stream_params": {"stream_url": url}}
-                    await tell(the, "streaming.failed", said)
-            await the.until(lambda: the.happened("stream_failed"), "the failure to be on record")
-            secrets = {"token": url.rsplit(".", 1)[1], "second secret": secret}
-            await call.hang_up()
-            await the.quiet()
-            for name in the.app.journal.calls():
-                evidence.add(f"record of {name}", repr(the.app.journal.read(name)))
-            assert evidence.holds("stream_failed")
-            evidence.holds_none_of(secrets)
-
-    run(main())
+    evidence = Evidence()
+    async with product() as the:
+        call = await the.telnyx.ring()
+        await call.wait_streaming()
+        command = next(one for one in the.telnyx.commands if one.action == "answer")
+        url, secret = command.body["stream_url"], the.call._streams.secret
+        ids = {"call_control_id": call.control_id, "call_leg_id": call.leg_id, "call_session_id": call.session_id}
+        for about in (ids, {**ids, "call_control_id": "v3:gone", "call_leg_id": "gone"}):
+            for reason in (f"no connection to {url}", url.rsplit("/", 1)[1], f"wrong token {secret}"):
+                said = {**about, "failure_reason": reason, "stream_params": {"stream_url": url}}
+                await tell(the, "streaming.failed", said)
+        await the.until(lambda: the.happened("stream_failed"), "the failure to be on record")
+        secrets = {"token": url.rsplit(".", 1)[1], "second secret": secret}
+        await call.hang_up()
+        await the.quiet()
+        for name in the.app.journal.calls():
+            evidence.add(f"record of {name}", repr(the.app.journal.read(name)))
+        assert evidence.holds("stream_failed")
+        evidence.holds_none_of(secrets)
 
 
 def _asked(evidence: Evidence) -> Iterator[tuple[str, str]]:
@@ -327,7 +305,7 @@ def _asked(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield f"a stream's token ({where})", token.decode()
 
 
-def test_a_database_in_trouble_makes_no_password_known(some: Sample) -> None:
+async def test_a_database_in_trouble_makes_no_password_known(some: Sample) -> None:
     """It cannot be reached; or it says what password it was given, and that it does not like it."""
 
     async def scene(evidence: Evidence, name: str, form: str, port: int) -> None:
@@ -349,28 +327,21 @@ def test_a_database_in_trouble_makes_no_password_known(some: Sample) -> None:
                 await mcp(evidence, process.folder, **env)
                 await told(evidence, f"calls, {name}", "calls", **env, code=2)
 
-    async def main() -> None:
-        evidence = Evidence()
-        async with talkative_database() as port:
-            forms = [("nobody there", READABLE["in the query and the user's part"], 9)]
-            forms += [(name, form, port) for name, form in some(READABLE.items(), 2)]
-            await together({name: scene(evidence, name, form, where) for name, form, where in forms})
-        for where in (9, port):
-            host = f"postgresql://127.0.0.1:{where}/calls"
-            assert evidence.holds(host), f"{host} is what may be shown, and is not"
-        evidence.holds_none_of(ALL)
-
-    run(main())
+    evidence = Evidence()
+    async with talkative_database() as port:
+        forms = [("nobody there", READABLE["in the query and the user's part"], 9)]
+        forms += [(name, form, port) for name, form in some(READABLE.items(), 2)]
+        await together({name: scene(evidence, name, form, where) for name, form, where in forms})
+    for where in (9, port):
+        host = f"postgresql://127.0.0.1:{where}/calls"
+        assert evidence.holds(host), f"{host} is what may be shown, and is not"
+    evidence.holds_none_of(ALL)
 
 
-def test_what_is_shown_of_a_key_is_four_characters() -> None:
+async def test_what_is_shown_of_a_key_is_four_characters() -> None:
     """The last four, of the long ones: enough to tell one from another."""
-
-    async def main() -> None:
-        said = await told(Evidence(), "--check", "--check", code=0)
-        for name, secret in KEYS.items():
-            (row,) = (line for line in said.splitlines() if line.startswith(f" {name.upper()} "))
-            assert f"set (…{secret[-4:]})" in row
-            assert secret[-5:] not in said
-
-    run(main())
+    said = await told(Evidence(), "--check", "--check", code=0)
+    for name, secret in KEYS.items():
+        (row,) = (line for line in said.splitlines() if line.startswith(f" {name.upper()} "))
+        assert f"set (…{secret[-4:]})" in row
+        assert secret[-5:] not in said

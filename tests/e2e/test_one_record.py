@@ -17,7 +17,7 @@ from callflow.cli import calls
 from callflow.cli.arguments import parse
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
-from tests.e2e.product import Product, product, run
+from tests.e2e.product import Product, product
 from tests.e2e.talk import noise, talk
 from tests.e2e.test_mcp import asked, over_http
 
@@ -28,7 +28,7 @@ DECIMALS = re.compile(r"\d\.\d{7,}")
 
 def model() -> Realtime:
     turns = (
-        Turn.say("Good morning, and welcome to the bakery at the corner.", noise(1200, 1)),
+        Turn.say("Good morning, and welcome to the bakery at the corner.", noise(6000, 1)),
         Turn((Say("Goodbye then.", noise(300, 2)), Call("end_call", {"reason": "done"}))),
     )
     pace = Pace(first_byte_ms=20, speed=20, jitter=0, transcription_ms=0)
@@ -112,50 +112,46 @@ class Places:
                 assert not event["cause"] or event["cause"] == full["hangup_cause"]
 
 
-def test_every_place_says_the_same(
+async def test_every_place_says_the_same(
     tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("COLUMNS", "250")
+    chosen: dict[str, Any] = {"vad_silence_ms": 200, "no_input_seconds": 0, "max_concurrent_calls": 1}
+    async with product(
+        realtime=model(), data_dir=str(tmp_path / "data"), database_url=database_url, record=True, **chosen
+    ) as the:
+        url = f"http://127.0.0.1:{the.app.console_at[1]}"
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False) as client,
+            over_http(f"{url}/mcp", {}) as mcp,
+        ):
+            places = Places(the, client, mcp, capsys)
+            one = await talk(the)
+            await one.phone.hears(0.4)
+            (live,) = await places.agree()
+            assert live["ended_because"] == "it has not ended"
+            await the.carrier.ring(from_number="+15550100007")
+            await the.until(lambda: the.app.switchboard.counts["refused"] == 1, "the line to be busy")
+            await one.call.hang_up()
+            await the.quiet()
 
-    async def main() -> None:
-        chosen: dict[str, Any] = {"vad_silence_ms": 200, "no_input_seconds": 0, "max_concurrent_calls": 1}
-        async with product(
-            realtime=model(), data_dir=str(tmp_path / "data"), database_url=database_url, record=True, **chosen
-        ) as the:
-            url = f"http://127.0.0.1:{the.app.console_at[1]}"
-            async with (
-                httpx.AsyncClient(base_url=url, trust_env=False) as client,
-                over_http(f"{url}/mcp", {}) as mcp,
-            ):
-                places = Places(the, client, mcp, capsys)
-                one = await talk(the)
-                await one.phone.hears(0.4)
-                (live,) = await places.agree()
-                assert live["ended_because"] == "it has not ended"
-                await the.carrier.ring(from_number="+15550100007")
-                await the.until(lambda: the.app.switchboard.counts["refused"] == 1, "the line to be busy")
-                await one.call.hang_up()
-                await the.quiet()
+            one = await talk(the)
+            await one.phone.hears(0.4)
+            one.phone.say(tone(400))
+            await one.phone.spoken()
+            await the.quiet(10)
 
-                one = await talk(the)
-                await one.phone.hears(0.4)
-                one.phone.say(tone(400))
-                await one.phone.spoken()
-                await the.quiet(10)
-
-                by_agent, busy, in_mid_sentence = await places.agree()
-                assert by_agent["ended_because"] == "the agent ended it, after its last words"
-                assert by_agent["interruptions"] == 1
-                assert by_agent["recording"]
-                assert busy["ended_because"] == "too many calls were live (MAX_CONCURRENT_CALLS)"
-                assert busy["first_word_ms"] is None
-                assert in_mid_sentence["ended_because"].startswith("it was hung up in the ordinary way")
-                assert in_mid_sentence["interruptions"] == 0
-                assert in_mid_sentence["items"][0]["status"] == "incomplete"
-                shown = await places.printed(in_mid_sentence["call_id"])
-                assert any("the agent is cut off, heard " in line for line in shown)
-                assert not any("broke" in line for line in shown), "an ordinary hang-up is told as a fault"
-
-    run(main())
+            by_agent, busy, in_mid_sentence = await places.agree()
+            assert by_agent["ended_because"] == "the agent ended it, after its last words"
+            assert by_agent["interruptions"] == 1
+            assert by_agent["recording"]
+            assert busy["ended_because"] == "too many calls were live (MAX_CONCURRENT_CALLS)"
+            assert busy["first_word_ms"] is None
+            assert in_mid_sentence["ended_because"].startswith("it was hung up in the ordinary way")
+            assert in_mid_sentence["interruptions"] == 0
+            assert in_mid_sentence["items"][0]["status"] == "incomplete"
+            shown = await places.printed(in_mid_sentence["call_id"])
+            assert any("the agent is cut off, heard " in line for line in shown)
+            assert not any("broke" in line for line in shown), "an ordinary hang-up is told as a fault"

@@ -16,7 +16,7 @@ from callflow.web.console import auth
 from callflow.web.console.app import create_console
 from tests.e2e.operators_members import is_sent, members
 from tests.e2e.operators_port import JSON, MCP, MCP_HEADERS, TOKEN, Log, Port, faults_of, path_of
-from tests.e2e.product import Product, product, run
+from tests.e2e.product import Product, product
 from tests.e2e.talk import talk
 from tests.sample import Sample
 
@@ -49,35 +49,32 @@ def routes(the: Product) -> list[tuple[str, str]]:
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
 
 
-def test_whatever_is_sent_to_whatever_route_is_answered(
+async def test_whatever_is_sent_to_whatever_route_is_answered(
     database_url: str, caplog: pytest.LogCaptureFixture, some: Sample
 ) -> None:
-    async def main() -> None:
-        async with port(database_url=database_url, record=True) as (the, it):
-            row = await ended(the)
-            await talk(the)
-            log, failed, sent = Log(caplog), [], 0
-            cases = [(*route, *one) for route in routes(the) for one in members().items() if is_sent(route[0], *one)]
-            for method, rule, name, member in some(cases, 7):
-                known = the.call.id if rule.endswith("/session") else row["call_id"]
-                part = member.part or ("nobody" if method == "DELETE" else known)
-                path = path_of(rule, part)
-                target = path.encode() + (b"?" + member.query if member.query else b"")
-                verb = member.method or method
-                body = member.body if member.body is not None or method != "POST" else b"{}"
-                sent += 1
-                try:
-                    answer = await it.ask(verb, target, headers=member.headers, body=body)
-                    faults = faults_of(verb, path, answer)
-                except (TimeoutError, OSError, h11.RemoteProtocolError) as error:
-                    faults = [f"no answer: {type(error).__name__} {error}"]
-                faults += log.faults()
-                failed += [f"{verb} {rule}, {name}: {fault}" for fault in faults]
-            assert not failed, f"{len(failed)} of {sent}:\n" + "\n".join(failed[:40])
-            assert the.app.switchboard.calls, "the call that was going on is gone"
-            assert (await it.ask("GET", "/health")).json()["ok"] is True
-
-    run(main())
+    async with port(database_url=database_url, record=True) as (the, it):
+        row = await ended(the)
+        await talk(the)
+        log, failed, sent = Log(caplog), [], 0
+        cases = [(*route, *one) for route in routes(the) for one in members().items() if is_sent(route[0], *one)]
+        for method, rule, name, member in some(cases, 7):
+            known = the.call.id if rule.endswith("/session") else row["call_id"]
+            part = member.part or ("nobody" if method == "DELETE" else known)
+            path = path_of(rule, part)
+            target = path.encode() + (b"?" + member.query if member.query else b"")
+            verb = member.method or method
+            body = member.body if member.body is not None or method != "POST" else b"{}"
+            sent += 1
+            try:
+                answer = await it.ask(verb, target, headers=member.headers, body=body)
+                faults = faults_of(verb, path, answer)
+            except (TimeoutError, OSError, h11.RemoteProtocolError) as error:
+                faults = [f"no answer: {type(error).__name__} {error}"]
+            faults += log.faults()
+            failed += [f"{verb} {rule}, {name}: {fault}" for fault in faults]
+        assert not failed, f"{len(failed)} of {sent}:\n" + "\n".join(failed[:40])
+        assert the.app.switchboard.calls, "the call that was going on is gone"
+        assert (await it.ask("GET", "/health")).json()["ok"] is True
 
 
 NAMES = (
@@ -92,25 +89,22 @@ VALUES = (
 )  # fmt: skip
 
 
-def test_every_parameter_is_taken_or_refused_in_a_sentence(
+async def test_every_parameter_is_taken_or_refused_in_a_sentence(
     database_url: str, caplog: pytest.LogCaptureFixture, some: Sample
 ) -> None:
-    async def main() -> None:
-        async with port(database_url=database_url, record=True) as (the, it):
-            row = await ended(the)
-            log, failed = Log(caplog), []
-            asked = [("/api/conversations", name, value) for name in NAMES for value in VALUES]
-            asked += [("/api/conversations/export", name, value) for name in EXPORT_NAMES for value in VALUES]
-            asked += [(f"/api/calls/{row['call_id']}/recording", "part", value) for value in VALUES]
-            for path, name, value in some(asked, 4):
-                answer = await it.ask("GET", f"{path}?{urlencode({name: value})}")
-                faults = faults_of("GET", path, answer) + log.faults()
-                if answer.status not in (200, 400, 404, 414):
-                    faults.append(f"it is answered {answer.status}")
-                failed += [f"{path}?{name}={value[:40]}: {fault}" for fault in faults]
-            assert not failed, f"{len(failed)}:\n" + "\n".join(failed[:40])
-
-    run(main())
+    async with port(database_url=database_url, record=True) as (the, it):
+        row = await ended(the)
+        log, failed = Log(caplog), []
+        asked = [("/api/conversations", name, value) for name in NAMES for value in VALUES]
+        asked += [("/api/conversations/export", name, value) for name in EXPORT_NAMES for value in VALUES]
+        asked += [(f"/api/calls/{row['call_id']}/recording", "part", value) for value in VALUES]
+        for path, name, value in some(asked, 4):
+            answer = await it.ask("GET", f"{path}?{urlencode({name: value})}")
+            faults = faults_of("GET", path, answer) + log.faults()
+            if answer.status not in (200, 400, 404, 414):
+                faults.append(f"it is answered {answer.status}")
+            failed += [f"{path}?{name}={value[:40]}: {fault}" for fault in faults]
+        assert not failed, f"{len(failed)}:\n" + "\n".join(failed[:40])
 
 
 @pytest.mark.parametrize(
@@ -133,14 +127,11 @@ def test_every_parameter_is_taken_or_refused_in_a_sentence(
         ("/api/calls/x/recording?part=²", "whole number"),
     ],
 )
-def test_what_is_refused_is_told_what_is_possible(target: str, says: str) -> None:
-    async def main() -> None:
-        async with port() as (_, it):
-            answer = await it.ask("GET", quote(target, safe="/?&=+:.-"))
-            assert answer.status == 400, answer.body
-            assert says in answer.json()["error"]
-
-    run(main())
+async def test_what_is_refused_is_told_what_is_possible(target: str, says: str) -> None:
+    async with port() as (_, it):
+        answer = await it.ask("GET", quote(target, safe="/?&=+:.-"))
+        assert answer.status == 400, answer.body
+        assert says in answer.json()["error"]
 
 
 # Who is let in
@@ -154,7 +145,7 @@ async def refused(it: Port, status: int, **how: Any) -> None:
         assert faults_of(method, "", answer) == [], how
 
 
-def test_a_token_counts_only_as_a_bearer_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_token_counts_only_as_a_bearer_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
     token = TOKEN.encode()
     wrong: list[list[bytes]] = [
         [], [token], [b"Basic " + token], [b"Bearer" + token], [b"Bearer"], [b"Bearer "], [b"Bearer " + token + b"x"],
@@ -162,103 +153,80 @@ def test_a_token_counts_only_as_a_bearer_and_only_once(caplog: pytest.LogCapture
         [b"Bearer " + token, b"Bearer " + token], [b"Bearer x", b"Bearer " + token], [b"Bearer x, Bearer " + token],
         [b"Bearer Bearer " + token],
     ]  # fmt: skip
-
-    async def main() -> None:
-        async with port() as (_, it):
-            log = Log(caplog)
-            for given in wrong:
-                await refused(it, 401, tokens=given)
-            for scheme in (b"Bearer ", b"bearer ", b"BEARER   "):
-                assert (await it.ask("GET", "/health", tokens=[scheme + token])).status == 200, scheme
-            assert (await it.ask("GET", "/health", host=[b"phone.example"])).status == 200, (
-                "a proxy has names of its own"
-            )
-            assert log.faults() == []
-
-    run(main())
+    async with port() as (_, it):
+        log = Log(caplog)
+        for given in wrong:
+            await refused(it, 401, tokens=given)
+        for scheme in (b"Bearer ", b"bearer ", b"BEARER   "):
+            assert (await it.ask("GET", "/health", tokens=[scheme + token])).status == 200, scheme
+        assert (await it.ask("GET", "/health", host=[b"phone.example"])).status == 200, "a proxy has names of its own"
+        assert log.faults() == []
 
 
-def test_names_and_origins_are_looked_at_before_anything_else(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        async with port(console_token="") as (_, it):
-            log = Log(caplog)
-            for host in (
-                b"[", b"]", b"[]", b"[::1", b"::1", b"evil.example", b"localhost.evil.example", b"evil@localhost", b"",
-                b"localhost:", b"localhost:evil", b"localhost:1:2", b"localhost/x", b"localhost#", b"local\xffhost",
-                b"\xff", b"127.0.0.1.evil", b"[::1]evil", b"[localhost]", b"localhost, evil.example", b"%6cocalhost",
-            ):  # fmt: skip
-                await refused(it, 421, host=[host])
-            for host in (b"localhost", b"LocalHost:6001", b"127.0.0.1:1", b"[::1]", b"[::1]:6001"):
-                assert (await it.ask("GET", "/health", host=[host])).status == 200, host
-            for origin in (
-                b"http://[", b"null", b"", b"http://evil.example", b"http://localhost.evil", b"http://localhost:1",
-                b"\xff", b"http://evil@localhost", b"localhost", b"http://localhost/", b"file://localhost",
-                b"http://localhost, http://evil.example",
-            ):  # fmt: skip
-                await refused(it, 403, headers=[(b"Origin", origin)])
-            await refused(it, 403, headers=[(b"Origin", b"http://localhost"), (b"Origin", b"http://evil.example")])
-            for own in (b"http://localhost", b"https://LOCALHOST"):
-                assert (await it.ask("GET", "/health", headers=[(b"Origin", own)])).status == 200, own
-            assert log.faults() == []
-
-    run(main())
+async def test_names_and_origins_are_looked_at_before_anything_else(caplog: pytest.LogCaptureFixture) -> None:
+    async with port(console_token="") as (_, it):
+        log = Log(caplog)
+        for host in (
+            b"[", b"]", b"[]", b"[::1", b"::1", b"evil.example", b"localhost.evil.example", b"evil@localhost", b"",
+            b"localhost:", b"localhost:evil", b"localhost:1:2", b"localhost/x", b"localhost#", b"local\xffhost",
+            b"\xff", b"127.0.0.1.evil", b"[::1]evil", b"[localhost]", b"localhost, evil.example", b"%6cocalhost",
+        ):  # fmt: skip
+            await refused(it, 421, host=[host])
+        for host in (b"localhost", b"LocalHost:6001", b"127.0.0.1:1", b"[::1]", b"[::1]:6001"):
+            assert (await it.ask("GET", "/health", host=[host])).status == 200, host
+        for origin in (
+            b"http://[", b"null", b"", b"http://evil.example", b"http://localhost.evil", b"http://localhost:1",
+            b"\xff", b"http://evil@localhost", b"localhost", b"http://localhost/", b"file://localhost",
+            b"http://localhost, http://evil.example",
+        ):  # fmt: skip
+            await refused(it, 403, headers=[(b"Origin", origin)])
+        await refused(it, 403, headers=[(b"Origin", b"http://localhost"), (b"Origin", b"http://evil.example")])
+        for own in (b"http://localhost", b"https://LOCALHOST"):
+            assert (await it.ask("GET", "/health", headers=[(b"Origin", own)])).status == 200, own
+        assert log.faults() == []
 
 
-def test_no_websocket_is_taken() -> None:
+async def test_no_websocket_is_taken() -> None:
     upgrade = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
-
-    async def main() -> None:
-        async with port() as (_, it):
-            for path in ("/", "/mcp", "/api/calls", "/%ff%00"):
-                answer = await it.ask(
-                    "GET", path, headers=[*upgrade, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")]
-                )
-                assert (answer.status, faults_of("GET", "", answer)) == (403, []), path
-                assert answer.json()["error"] == "There is no WebSocket here."
-
-    run(main())
+    async with port() as (_, it):
+        for path in ("/", "/mcp", "/api/calls", "/%ff%00"):
+            answer = await it.ask("GET", path, headers=[*upgrade, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")])
+            assert (answer.status, faults_of("GET", "", answer)) == (403, []), path
+            assert answer.json()["error"] == "There is no WebSocket here."
 
 
 # How much may be brought
 
 
-def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert auth._BODY_SECONDS + auth._LINGER_SECONDS <= 15, "a proxy in front would have given up"
     monkeypatch.setattr(auth, "_BODY_SECONDS", 0.3)
     monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
-
-    async def main() -> None:
-        async with port() as (_, it):
-            for method, path in (("POST", "/mcp"), ("POST", "/api/calls/x/hangup"), ("DELETE", "/api/conversations")):
-                longer = (b"Content-Length", b"1000")
-                answer = await it.ask(method, path, headers=[JSON, longer], after=b"{")
-                assert (answer.status, faults_of(method, path, answer)) == (408, []), f"{method} {path}: {answer}"
-
-    run(main())
+    async with port() as (_, it):
+        for method, path in (("POST", "/mcp"), ("POST", "/api/calls/x/hangup"), ("DELETE", "/api/conversations")):
+            longer = (b"Content-Length", b"1000")
+            answer = await it.ask(method, path, headers=[JSON, longer], after=b"{")
+            assert (answer.status, faults_of(method, path, answer)) == (408, []), f"{method} {path}: {answer}"
 
 
-def test_bodies_are_bounded_before_they_are_looked_at() -> None:
+async def test_bodies_are_bounded_before_they_are_looked_at() -> None:
     small, session, large, middle = 64 << 10, 512 << 10, 4 << 20, 1 << 20
-
-    async def main() -> None:
-        async with port() as (the, it):
-            row = await ended(the)
-            stream = f"/api/conversations/stream/{row['stream_sid']}"
-            for method, path, most in (
-                ("POST", "/api/calls/x/session", session), ("GET", "/api/calls", small), ("DELETE", stream, small),
-                ("POST", "/nothing", small), ("DELETE", f"{stream}/items", small), ("POST", f"{stream}/items", large),
-                ("POST", "/mcp", middle), ("GET", "/mcp", small), ("POST", "/api/calls/x/hangup", small),
-            ):  # fmt: skip
-                body = b'"' + b"x" * (most - 2) + b'"'
-                over = await it.ask(method, path, body=body + b" ", headers=MCP_HEADERS)
-                assert (over.status, str(most) in over.json()["error"]) == (413, True), f"{method} {path}: {over}"
-                if method == "POST":
-                    whole = await it.ask(method, path, body=body, headers=MCP_HEADERS)
-                    assert whole.status in (400, 404), f"{method} {path}: {whole}"
-            chunks = b"%x\r\n%s\r\n" % (small, b"x" * small) * 2 + b"0\r\n\r\n"
-            chunked = (b"Transfer-Encoding", b"chunked")
-            answer = await it.ask("POST", "/api/calls/x/hangup", headers=[JSON, chunked], after=chunks)
-            assert answer.status == 413, "what does not say how long it is has no bound"
-            assert (await it.ask("GET", f"/health?{'x' * 8200}")).status == 414
-
-    run(main())
+    async with port() as (the, it):
+        row = await ended(the)
+        stream = f"/api/conversations/stream/{row['stream_sid']}"
+        for method, path, most in (
+            ("POST", "/api/calls/x/session", session), ("GET", "/api/calls", small), ("DELETE", stream, small),
+            ("POST", "/nothing", small), ("DELETE", f"{stream}/items", small), ("POST", f"{stream}/items", large),
+            ("POST", "/mcp", middle), ("GET", "/mcp", small), ("POST", "/api/calls/x/hangup", small),
+        ):  # fmt: skip
+            body = b'"' + b"x" * (most - 2) + b'"'
+            over = await it.ask(method, path, body=body + b" ", headers=MCP_HEADERS)
+            assert (over.status, str(most) in over.json()["error"]) == (413, True), f"{method} {path}: {over}"
+            if method == "POST":
+                whole = await it.ask(method, path, body=body, headers=MCP_HEADERS)
+                assert whole.status in (400, 404), f"{method} {path}: {whole}"
+        chunks = b"%x\r\n%s\r\n" % (small, b"x" * small) * 2 + b"0\r\n\r\n"
+        chunked = (b"Transfer-Encoding", b"chunked")
+        answer = await it.ask("POST", "/api/calls/x/hangup", headers=[JSON, chunked], after=chunks)
+        assert answer.status == 413, "what does not say how long it is has no bound"
+        assert (await it.ask("GET", f"/health?{'x' * 8200}")).status == 414

@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e.media_socket import media_socket, ring_by_hand
-from tests.e2e.product import product, run
+from tests.e2e.product import product
 from tests.e2e.talk import goodbye, talk
 
 
@@ -63,43 +63,34 @@ async def counted(connection: type[Counting], **settings: Any) -> tuple[int, boo
 @pytest.mark.parametrize(
     ("connection", "least", "most"), [(Counting, 6, 15), (Deaf, 1, 1), (Tiring, 3, 3)], ids=["all", "none", "two"]
 )
-def test_a_carrier_that_answers_pings_is_sent_more_and_one_that_does_not_loses_nothing(
+async def test_a_carrier_that_answers_pings_is_sent_more_and_one_that_does_not_loses_nothing(
     connection: type[Counting], least: int, most: int
 ) -> None:
-    async def main() -> None:
-        pings, is_up = await counted(connection)
-        assert least <= pings <= most
-        assert is_up, "no call ends for want of a pong"
-
-    run(main())
+    pings, is_up = await counted(connection)
+    assert least <= pings <= most
+    assert is_up, "no call ends for want of a pong"
 
 
 @pytest.mark.carrier("telnyx")
-def test_pings_can_be_switched_off() -> None:
-    async def main() -> None:
-        async with product(media_ping_seconds=0) as the:
-            call, url = await ring_by_hand(the)
-            async with media_socket(url, call.control_id, create_connection=Counting) as socket:
-                await socket.start()
-                await the.until(lambda: len(socket.heard) >= 12000, "the greeting", 5)
-                assert socket.connection.pings == 0  # type: ignore[attr-defined]
-
-    run(main())
+async def test_pings_can_be_switched_off() -> None:
+    async with product(media_ping_seconds=0) as the:
+        call, url = await ring_by_hand(the)
+        async with media_socket(url, call.control_id, create_connection=Counting) as socket:
+            await socket.start()
+            await the.until(lambda: len(socket.heard) >= 12000, "the greeting", 5)
+            assert socket.connection.pings == 0  # type: ignore[attr-defined]
 
 
-def test_an_engine_that_hangs_while_nobody_waits_for_it_is_noticed_by_its_pings() -> None:
-    async def main() -> None:
-        async with product(realtime=Realtime(script=Script.tone(0.3), pace=Pace.instant()), no_input_seconds=0) as the:
-            one = await talk(the)
-            await one.phone.hears(0.2, 5)
-            assert not the.happened("engine_lost")
-            one.session.freeze()
-            await the.until(lambda: the.happened("engine_lost"), "the engine to be missed", 9)
-            second = await the.realtime.wait_session(2)
-            await second.wait_sent("session.updated")
-            since = time.monotonic()
-            one.phone.say(tone(700))
-            await one.phone.hears(0.2, 5, since=since)
-            await goodbye(the, one)
-
-    run(main())
+async def test_an_engine_that_hangs_while_nobody_waits_for_it_is_noticed_by_its_pings() -> None:
+    async with product(realtime=Realtime(script=Script.tone(0.3), pace=Pace.instant()), no_input_seconds=0) as the:
+        one = await talk(the)
+        await one.phone.hears(0.2, 5)
+        assert not the.happened("engine_lost")
+        one.session.freeze()
+        await the.until(lambda: the.happened("engine_lost"), "the engine to be missed", 9)
+        second = await the.realtime.wait_session(2)
+        await second.wait_sent("session.updated")
+        since = time.monotonic()
+        one.phone.say(tone(700))
+        await one.phone.hears(0.2, 5, since=since)
+        await goodbye(the, one)

@@ -306,20 +306,16 @@ def test_a_full_disk_and_closed_streams_are_no_fault_of_the_record(recorded: Com
         assert "Traceback" not in done.stderr
 
 
-def test_calls_can_be_read_while_they_are_written(
+async def test_calls_can_be_read_while_they_are_written(
     commands: Commands, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-
-    async def main() -> None:
-        async with product(database_url=database_url, data_dir=str(commands.folder / "data")) as the:
-            one = await talk(the)
-            await the.app.journal.flushed()
-            for words in (("calls",), ("calls", the.call.id), ("replay", the.call.id)):
-                code, out, err = await asyncio.to_thread(commands.run, *words)
-                assert (code, err) == (0, ""), words
-                assert the.call.id[:8] in out
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+    async with product(database_url=database_url, data_dir=str(commands.folder / "data")) as the:
+        one = await talk(the)
+        await the.app.journal.flushed()
+        for words in (("calls",), ("calls", the.call.id), ("replay", the.call.id)):
+            code, out, err = await asyncio.to_thread(commands.run, *words)
+            assert (code, err) == (0, ""), words
+            assert the.call.id[:8] in out
+        await one.call.hang_up()
+        await the.quiet()

@@ -130,47 +130,41 @@ def test_a_session_that_breaks_at_any_moment_is_replaced_and_the_conversation_go
     run(together({moment: broken_while(moment) for moment in MOMENTS}))
 
 
-def test_a_new_session_hears_the_caller_who_was_speaking_when_the_old_one_broke() -> None:
-    async def main() -> None:
-        async with product(realtime=model(), **MENDING) as the:
-            one = await greeted(the)
-            one.phone.say(noise(1500, 7))
-            await one.session.wait_sent("input_audio_buffer.speech_started")
-            one.session.drop()
-            second = await the.realtime.wait_session(2)
-            await one.phone.spoken(5)
-            said = b"".join(segment.audio for segment in one.phone.said)
-            await until(lambda: said[-1600:] in second.audio_in, "the caller's last words in the new session")
-            assert said in second.audio_in, "the beginning of the caller's sentence was lost with the old session"
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_new_session_hears_the_caller_who_was_speaking_when_the_old_one_broke() -> None:
+    async with product(realtime=model(), **MENDING) as the:
+        one = await greeted(the)
+        one.phone.say(noise(1500, 7))
+        await one.session.wait_sent("input_audio_buffer.speech_started")
+        one.session.drop()
+        second = await the.realtime.wait_session(2)
+        await one.phone.spoken(5)
+        said = b"".join(segment.audio for segment in one.phone.said)
+        await until(lambda: said[-1600:] in second.audio_in, "the caller's last words in the new session")
+        assert said in second.audio_in, "the beginning of the caller's sentence was lost with the old session"
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()
 
 
-def test_while_a_new_session_is_being_had_the_caller_hears_that_we_are_there() -> None:
-    async def main() -> None:
-        settings = {**MENDING, "engine_seconds": 10.0}
-        async with product(realtime=model(saying(noise(300, 4))), **settings) as the:
-            one = await greeted(the)
-            one.phone.say(tone(300))
-            await one.session.wait_sent("response.done", 2)
-            the.realtime.faults.refuse_next = 3  # each with a second to wait
-            dropped = time.monotonic()
-            one.session.drop()
-            second = await the.realtime.wait_session(2, timeout=8)
-            await second.wait_sent("session.updated")
-            assert the.happened("filler"), "nobody said anything"
-            back = time.monotonic()
-            assert back - dropped > 1.5, "that was too quick to prove anything"
-            quiet = longest_silence(one.phone, dropped, back)
-            assert quiet < 1.5, f"the caller was in silence for {quiet:.1f} s, with a filler after 0.5 s"
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_while_a_new_session_is_being_had_the_caller_hears_that_we_are_there() -> None:
+    settings = {**MENDING, "engine_seconds": 10.0}
+    async with product(realtime=model(saying(noise(300, 4))), **settings) as the:
+        one = await greeted(the)
+        one.phone.say(tone(300))
+        await one.session.wait_sent("response.done", 2)
+        the.realtime.faults.refuse_next = 3  # each with a second to wait
+        dropped = time.monotonic()
+        one.session.drop()
+        second = await the.realtime.wait_session(2, timeout=8)
+        await second.wait_sent("session.updated")
+        assert the.happened("filler"), "nobody said anything"
+        back = time.monotonic()
+        assert back - dropped > 1.5, "that was too quick to prove anything"
+        quiet = longest_silence(one.phone, dropped, back)
+        assert quiet < 1.5, f"the caller was in silence for {quiet:.1f} s, with a filler after 0.5 s"
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()
 
 
 async def given_up(faults: dict[str, Any], cause: str) -> None:
@@ -203,149 +197,128 @@ def test_an_engine_that_cannot_be_had_again_is_apologised_for() -> None:
     )
 
 
-def test_a_model_that_is_mute_is_spoken_for_replaced_once_and_then_apologised_for() -> None:
-    async def main() -> None:
-        realtime = Realtime(script=Script.silent(), pace=Pace.instant())
-        async with product(realtime=realtime, **{**MENDING, "reply_seconds": 1.5}) as the:
-            one = await talk(the)
-            began = time.monotonic()
-            await one.call.wait_ended(15)
-            await the.quiet()
-            assert len(the.realtime.sessions) == 2
-            assert the.happened("filler")
-            assert longest_silence(one.phone, began, one.call.ended_at or 0.0) < 3.0
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "engine_lost"
-
-    run(main())
+async def test_a_model_that_is_mute_is_spoken_for_replaced_once_and_then_apologised_for() -> None:
+    realtime = Realtime(script=Script.silent(), pace=Pace.instant())
+    async with product(realtime=realtime, **{**MENDING, "reply_seconds": 1.5}) as the:
+        one = await talk(the)
+        began = time.monotonic()
+        await one.call.wait_ended(15)
+        await the.quiet()
+        assert len(the.realtime.sessions) == 2
+        assert the.happened("filler")
+        assert longest_silence(one.phone, began, one.call.ended_at or 0.0) < 3.0
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "engine_lost"
 
 
-def test_a_peer_that_hangs_is_noticed_and_the_caller_is_not_left_in_silence() -> None:
-    async def main() -> None:
-        async with product(realtime=model(), **{**MENDING, "reply_seconds": 8.0}) as the:
-            one = await greeted(the)
-            await one.phone.hears_silence(300)
-            one.session.freeze()
-            one.phone.say(voices.load("caller/hours"))
-            await one.phone.spoken(5)
-            stopped = time.monotonic()
-            second = await the.realtime.wait_session(2, timeout=12)
-            await second.wait_sent("session.updated")
-            await one.phone.hears(0.3, timeout=5, since=time.monotonic() - 0.2)
-            quiet = longest_silence(one.phone, stopped, time.monotonic())
-            assert quiet < 3.0, f"the caller was in silence for {quiet:.1f} s after a question that nobody heard"
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_peer_that_hangs_is_noticed_and_the_caller_is_not_left_in_silence() -> None:
+    async with product(realtime=model(), **{**MENDING, "reply_seconds": 8.0}) as the:
+        one = await greeted(the)
+        await one.phone.hears_silence(300)
+        one.session.freeze()
+        one.phone.say(voices.load("caller/hours"))
+        await one.phone.spoken(5)
+        stopped = time.monotonic()
+        second = await the.realtime.wait_session(2, timeout=12)
+        await second.wait_sent("session.updated")
+        await one.phone.hears(0.3, timeout=5, since=time.monotonic() - 0.2)
+        quiet = longest_silence(one.phone, stopped, time.monotonic())
+        assert quiet < 3.0, f"the caller was in silence for {quiet:.1f} s after a question that nobody heard"
+        await one.call.hang_up()
+        await the.quiet()
 
 
 # Failed answers
 
 
-def test_a_failed_answer_is_asked_for_again() -> None:
-    async def main() -> None:
-        settings = {**MENDING, "response_retry_seconds": 0.1}
-        async with product(realtime=model(saying(noise(400, 5))), **settings) as the:
-            one = await greeted(the)
-            await one.phone.hears_silence(200)
-            the.realtime.faults.rate_limit_next = 2
-            since = time.monotonic()
-            one.phone.say(tone(300))
-            await one.phone.hears(0.3, since=since)
-            failures = the.happened("response_failed")
-            assert [failure["final"] for failure in failures] == [False, False]
-            assert len(the.realtime.sessions) == 1
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_failed_answer_is_asked_for_again() -> None:
+    settings = {**MENDING, "response_retry_seconds": 0.1}
+    async with product(realtime=model(saying(noise(400, 5))), **settings) as the:
+        one = await greeted(the)
+        await one.phone.hears_silence(200)
+        the.realtime.faults.rate_limit_next = 2
+        since = time.monotonic()
+        one.phone.say(tone(300))
+        await one.phone.hears(0.3, since=since)
+        failures = the.happened("response_failed")
+        assert [failure["final"] for failure in failures] == [False, False]
+        assert len(the.realtime.sessions) == 1
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()
 
 
-def test_answers_that_fail_again_and_again_are_excused_and_then_the_call_ends_with_an_apology() -> None:
-    async def main() -> None:
-        settings = {**MENDING, "response_retry_seconds": 0.1, "no_input_seconds": 0}
-        async with product(realtime=model(), **settings) as the:
-            one = await greeted(the)
-            await one.phone.hears_silence(200)
-            the.realtime.faults.rate_limit_next = -1
-            one.phone.say(tone(300))
-            await the.until(lambda: the.happened("engine_unable"), "the engine to be given up for this turn")
-            await the.until(lambda: [one for one in the.happened("filler") if one["clip"] == "trouble"], "an excuse")
-            await one.phone.hears_silence(600, timeout=10)
-            one.phone.say(tone(300))
-            await one.call.wait_ended(12)
-            await the.quiet()
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "engine_lost"
-            assert [clip["clip"] for clip in the.happened("clip")] == ["sorry"]
-
-    run(main())
+async def test_answers_that_fail_again_and_again_are_excused_and_then_the_call_ends_with_an_apology() -> None:
+    settings = {**MENDING, "response_retry_seconds": 0.1, "no_input_seconds": 0}
+    async with product(realtime=model(), **settings) as the:
+        one = await greeted(the)
+        await one.phone.hears_silence(200)
+        the.realtime.faults.rate_limit_next = -1
+        one.phone.say(tone(300))
+        await the.until(lambda: the.happened("engine_unable"), "the engine to be given up for this turn")
+        await the.until(lambda: [one for one in the.happened("filler") if one["clip"] == "trouble"], "an excuse")
+        await one.phone.hears_silence(600, timeout=10)
+        one.phone.say(tone(300))
+        await one.call.wait_ended(12)
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "engine_lost"
+        assert [clip["clip"] for clip in the.happened("clip")] == ["sorry"]
 
 
 # The session's own end
 
 
-def test_a_session_is_replaced_before_its_end_and_the_caller_hears_nothing() -> None:
-    async def main() -> None:
-        async with product(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 0.8}) as the:
-            one = await greeted(the)
-            await one.phone.hears_silence(300)
-            heard = one.phone.heard_bytes
-            second = await the.realtime.wait_session(2)
-            await the.until(lambda: the.happened("engine_rotated"), "the change")
-            assert not one.session.closed or second.updates, "the old one was left before the new one was there"
-            await one.session.wait_closed()
-            ready = next(each.at for each in second.sent if each.type == "session.updated")
-            assert one.session.received[-1].at >= ready - 0.05, "nobody listened to the caller in between"
-            assert one.phone.heard_bytes == heard, "the caller heard the change"
-            assert "Sentence number 0." not in told(second)
-            assert "Good day." in told(second), "the new session does not know what was said"
-            since = time.monotonic()
-            one.phone.say(tone(300))
-            await one.phone.hears(0.2, since=since)
-            assert "streaming>recovering" not in the.timeline()
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_session_is_replaced_before_its_end_and_the_caller_hears_nothing() -> None:
+    async with product(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 0.8}) as the:
+        one = await greeted(the)
+        await one.phone.hears_silence(300)
+        heard = one.phone.heard_bytes
+        second = await the.realtime.wait_session(2)
+        await the.until(lambda: the.happened("engine_rotated"), "the change")
+        assert not one.session.closed or second.updates, "the old one was left before the new one was there"
+        await one.session.wait_closed()
+        ready = next(each.at for each in second.sent if each.type == "session.updated")
+        assert one.session.received[-1].at >= ready - 0.05, "nobody listened to the caller in between"
+        assert one.phone.heard_bytes == heard, "the caller heard the change"
+        assert "Sentence number 0." not in told(second)
+        assert "Good day." in told(second), "the new session does not know what was said"
+        since = time.monotonic()
+        one.phone.say(tone(300))
+        await one.phone.hears(0.2, since=since)
+        assert "streaming>recovering" not in the.timeline()
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()
 
 
-def test_a_session_that_says_when_it_expires_is_replaced_in_time() -> None:
-    async def main() -> None:
-        quirks = Quirks(session_seconds=3.0)
-        settings = {**MENDING, "rotation_seconds": 1.0}
-        async with product(realtime=model(quirks=quirks), **settings) as the:
-            one = await greeted(the)
-            await the.realtime.wait_session(3, timeout=12)
-            await the.until(lambda: len(the.happened("engine_rotated")) >= 2, "two changes", 8)
-            assert "streaming>recovering" not in the.timeline()
-            assert not the.happened("clip")
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_session_that_says_when_it_expires_is_replaced_in_time() -> None:
+    quirks = Quirks(session_seconds=3.0)
+    settings = {**MENDING, "rotation_seconds": 1.0}
+    async with product(realtime=model(quirks=quirks), **settings) as the:
+        one = await greeted(the)
+        await the.realtime.wait_session(3, timeout=12)
+        await the.until(lambda: len(the.happened("engine_rotated")) >= 2, "two changes", 8)
+        assert "streaming>recovering" not in the.timeline()
+        assert not the.happened("clip")
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()
 
 
-def test_no_session_is_changed_while_somebody_speaks() -> None:
-    async def main() -> None:
-        realtime = model(saying(noise(2500, 8)))
-        async with product(realtime=realtime, **{**MENDING, "session_seconds": 1.0}) as the:
-            one = await greeted(the)
-            one.phone.say(tone(300))
-            await one.session.wait_sent("response.done", 2)
-            await the.realtime.wait_session(2)
-            await one.phone.hears(2.2)
-            assert not the.happened("engine_rotated"), "the session was changed in the middle of a sentence"
-            await the.until(lambda: the.happened("engine_rotated"), "the change")
-            assert the.happened("engine_rotated")[0]["quiet"]
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_no_session_is_changed_while_somebody_speaks() -> None:
+    realtime = model(saying(noise(2500, 8)))
+    async with product(realtime=realtime, **{**MENDING, "session_seconds": 1.0}) as the:
+        one = await greeted(the)
+        one.phone.say(tone(300))
+        await one.session.wait_sent("response.done", 2)
+        await the.realtime.wait_session(2)
+        await one.phone.hears(2.2)
+        assert not the.happened("engine_rotated"), "the session was changed in the middle of a sentence"
+        await the.until(lambda: the.happened("engine_rotated"), "the change")
+        assert the.happened("engine_rotated")[0]["quiet"]
+        await one.call.hang_up()
+        await the.quiet()
 
 
 # Audio in another format than was agreed
@@ -428,39 +401,33 @@ def test_a_stream_that_is_lost_is_asked_for_anew_and_the_conversation_goes_on() 
     )
 
 
-def test_a_stream_that_does_not_come_back_is_apologised_for_by_the_carrier() -> None:
-    async def main() -> None:
-        async with product(realtime=model(), **MENDING) as the:
-            one = await greeted(the)
-            one.call.faults = faults(never_connect=True)
-            one.stream.drop()
-            await one.call.wait_ended(15)
-            await the.quiet()
-            assert one.call.spoken == ["Sorry."]
-            assert the.actions("streaming_start"), "no other stream was asked for"
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "stream_lost"
-
-    run(main())
+async def test_a_stream_that_does_not_come_back_is_apologised_for_by_the_carrier() -> None:
+    async with product(realtime=model(), **MENDING) as the:
+        one = await greeted(the)
+        one.call.faults = faults(never_connect=True)
+        one.stream.drop()
+        await one.call.wait_ended(15)
+        await the.quiet()
+        assert one.call.spoken == ["Sorry."]
+        assert the.actions("streaming_start"), "no other stream was asked for"
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "stream_lost"
 
 
 @pytest.mark.parametrize("kind", ["stream and engine at once"])
-def test_both_may_be_lost_together(kind: str) -> None:
-    async def main() -> None:
-        async with product(realtime=model(), **MENDING) as the:
-            one = await greeted(the)
-            one.session.drop()
-            one.stream.drop()
-            second = await the.realtime.wait_session(2)
-            await the.until(lambda: len(one.call.streams) > 1 and one.call.streams[-1].started, "another stream", 6)
-            await the.until(lambda: the.call.model.state == "streaming", "the call to go on")
-            since = time.monotonic()
-            one.phone.say(tone(300))
-            await second.wait_sent("response.done")
-            await one.phone.hears(0.2, since=since)
-            await asyncio.sleep(0)
-            no_quarrel(the)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_both_may_be_lost_together(kind: str) -> None:
+    async with product(realtime=model(), **MENDING) as the:
+        one = await greeted(the)
+        one.session.drop()
+        one.stream.drop()
+        second = await the.realtime.wait_session(2)
+        await the.until(lambda: len(one.call.streams) > 1 and one.call.streams[-1].started, "another stream", 6)
+        await the.until(lambda: the.call.model.state == "streaming", "the call to go on")
+        since = time.monotonic()
+        one.phone.say(tone(300))
+        await second.wait_sent("response.done")
+        await one.phone.hears(0.2, since=since)
+        await asyncio.sleep(0)
+        no_quarrel(the)
+        await one.call.hang_up()
+        await the.quiet()

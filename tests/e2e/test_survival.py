@@ -28,6 +28,7 @@ from tests.e2e.process import SERVER, Process, python
 from tests.e2e.product import Exchange, run, until
 from tests.e2e.talk import noise
 from tests.history import postgres
+from tests.ports import free_port
 from tests.sample import Sample
 
 
@@ -42,13 +43,6 @@ QUICK: dict[str, object] = {
     "VAD_SILENCE_MS": 200,
     "LOG_LEVEL": "info",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def model(*turns: Turn) -> Realtime:
@@ -170,42 +164,39 @@ def wishes(session: Session) -> str:
     return "\n".join(str(each.get("instructions", "")) for each in asked)
 
 
-def test_a_caller_whose_server_is_killed_in_mid_sentence_is_spoken_to_again_in_context() -> None:
-    async def main() -> None:
-        async with office() as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")
-            await one.stop()
-            await one.start()
-            gap = await caller.hears_again(one.listening_at)
-            assert gap < 2.0, f"{gap:.2f} s after the new process listens"
-            assert answers(one) == 1
-            assert caller.is_up
-            session = one.realtime.sessions[-1]
-            heard, unheard = told(session)[1:3]
-            assert SENTENCE.startswith(heard), heard
-            assert heard.split(), "the model is told that nothing was heard"
-            assert "did not hear" in unheard
-            assert unheard.split("“")[1].rstrip("”") in SENTENCE
-            assert "Do not greet again" in wishes(session)
-            await caller.call.hang_up()
-            await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
-            (row,) = one.rows("SELECT * FROM conversations")
-            assert row["state"] == "hangup"
-            assert row["phone_number_sid"]
-            (over,) = one.rows('SELECT event FROM steps WHERE event LIKE \'{"event":"ended"%\'')
-            told_at_the_end = json.loads(over["event"])
-            for name in ("first_word_ms", "interruptions"):
-                assert told_at_the_end[name] == row[name], f"{name} of the process before is forgotten"
-            assert row["first_word_ms"] is not None
-            item = one.rows("SELECT * FROM conversation_items WHERE role = 'assistant'")[0]
-            assert (item["text"], item["status"]) == (SENTENCE, "incomplete")
-            assert 1000 <= item["heard_ms"] <= 2500
-            assert SENTENCE.startswith(item["heard_text"])
-            for session in one.realtime.sessions:
-                assert session.violations == []
-
-    run(main())
+async def test_a_caller_whose_server_is_killed_in_mid_sentence_is_spoken_to_again_in_context() -> None:
+    async with office() as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")
+        await one.stop()
+        await one.start()
+        gap = await caller.hears_again(one.listening_at)
+        assert gap < 2.0, f"{gap:.2f} s after the new process listens"
+        assert answers(one) == 1
+        assert caller.is_up
+        session = one.realtime.sessions[-1]
+        heard, unheard = told(session)[1:3]
+        assert SENTENCE.startswith(heard), heard
+        assert heard.split(), "the model is told that nothing was heard"
+        assert "did not hear" in unheard
+        assert unheard.split("“")[1].rstrip("”") in SENTENCE
+        assert "Do not greet again" in wishes(session)
+        await caller.call.hang_up()
+        await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
+        (row,) = one.rows("SELECT * FROM conversations")
+        assert row["state"] == "hangup"
+        assert row["phone_number_sid"]
+        (over,) = one.rows('SELECT event FROM steps WHERE event LIKE \'{"event":"ended"%\'')
+        told_at_the_end = json.loads(over["event"])
+        for name in ("first_word_ms", "interruptions"):
+            assert told_at_the_end[name] == row[name], f"{name} of the process before is forgotten"
+        assert row["first_word_ms"] is not None
+        item = one.rows("SELECT * FROM conversation_items WHERE role = 'assistant'")[0]
+        assert (item["text"], item["status"]) == (SENTENCE, "incomplete")
+        assert 1000 <= item["heard_ms"] <= 2500
+        assert SENTENCE.startswith(item["heard_text"])
+        for session in one.realtime.sessions:
+            assert session.violations == []
 
 
 def test_killed_at_random_moments_no_call_is_lost_and_nothing_is_done_twice(
@@ -278,246 +269,206 @@ tools = [book]
 '''
 
 
-def test_a_tool_that_was_running_is_not_run_twice_and_the_model_is_told(tmp_path: Path) -> None:
+async def test_a_tool_that_was_running_is_not_run_twice_and_the_model_is_told(tmp_path: Path) -> None:
     log, tools = tmp_path / "booked", tmp_path / "tools.py"
     tools.write_text(TOOLS.replace("LOG_FILE", repr(str(log))), encoding="utf-8")
-
-    async def main() -> None:
-        async with office(model(Turn.call("book", table=4)), TOOLS_FILE=tools) as one:
-            caller = await one.ring()
-            await until(lambda: log.exists() and log.read_text(), "the tool to run")
-            await one.stop()
-            one.realtime.script = Script.of(Turn.say("I do not know whether that was done.", noise(500, 3)))
-            await one.start()
-            await caller.hears_again(one.listening_at)
-            assert log.read_text() == "4\n"
-            words = "\n".join(told(one.realtime.sessions[-1]))
-            assert "book" in words
-            assert "Do not call it again" in words
-            await until(
-                lambda: one.rows("SELECT * FROM conversation_items WHERE item_type = 'function_call_output'"),
-                "the unknown outcome on record",
-            )
-            (call,) = one.rows("SELECT * FROM conversation_items WHERE item_type = 'function_call'")
-            assert (call["function_name"], json.loads(call["function_params"])) == ("book", {"table": 4})
-            assert "not known" in call["function_output"]
-
-    run(main())
+    async with office(model(Turn.call("book", table=4)), TOOLS_FILE=tools) as one:
+        caller = await one.ring()
+        await until(lambda: log.exists() and log.read_text(), "the tool to run")
+        await one.stop()
+        one.realtime.script = Script.of(Turn.say("I do not know whether that was done.", noise(500, 3)))
+        await one.start()
+        await caller.hears_again(one.listening_at)
+        assert log.read_text() == "4\n"
+        words = "\n".join(told(one.realtime.sessions[-1]))
+        assert "book" in words
+        assert "Do not call it again" in words
+        await until(
+            lambda: one.rows("SELECT * FROM conversation_items WHERE item_type = 'function_call_output'"),
+            "the unknown outcome on record",
+        )
+        (call,) = one.rows("SELECT * FROM conversation_items WHERE item_type = 'function_call'")
+        assert (call["function_name"], json.loads(call["function_params"])) == ("book", {"table": 4})
+        assert "not known" in call["function_output"]
 
 
 @pytest.mark.carrier("telnyx")
-def test_a_call_whose_answer_had_not_got_through_is_answered_once() -> None:
-    async def main() -> None:
-        async with office() as one:
-            assert isinstance(one.carrier, Telnyx)
-            one.carrier.faults.api.append(ApiFault("answer", status=503, times=2))
-            caller = await one.ring()
-            await until(lambda: any(each.action == "answer" for each in one.carrier.commands), "the refused answer")
+async def test_a_call_whose_answer_had_not_got_through_is_answered_once() -> None:
+    async with office() as one:
+        assert isinstance(one.carrier, Telnyx)
+        one.carrier.faults.api.append(ApiFault("answer", status=503, times=2))
+        caller = await one.ring()
+        await until(lambda: any(each.action == "answer" for each in one.carrier.commands), "the refused answer")
+        await one.stop()
+        await one.start()
+        await caller.hears_again(one.listening_at)
+        assert answers(one) == 1
+        answered = [command for command in one.carrier.commands if command.action == "answer"]
+        assert len({command.body["command_id"] for command in answered}) == 1, "another command than before"
+        assert len({command.body["stream_url"] for command in answered}) == 1
+
+
+async def test_a_caller_who_hung_up_meanwhile_is_closed_as_interrupted() -> None:
+    async with office() as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 700, "the agent")
+        await one.stop()
+        caller.call.faults.webhook_drop.append("*")  # nobody is there to be told
+        await caller.call.hang_up()
+        await one.start()
+        await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
+        (row,) = one.rows("SELECT * FROM conversations")
+        assert (row["hangup_cause"], row["state"]) == ("interrupted", "hangup")
+        assert row["duration_seconds"] <= 2, "it ended when it was last heard of"
+        assert one.rows("SELECT * FROM conversation_items WHERE status IN ('in_progress', 'running')") == []
+
+
+async def test_killed_again_and_again_the_same_call_goes_on(some: Sample) -> None:
+    async with office() as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 600, "the agent")
+        for _ in some(range(4), 2):
             await one.stop()
             await one.start()
             await caller.hears_again(one.listening_at)
-            assert answers(one) == 1
-            answered = [command for command in one.carrier.commands if command.action == "answer"]
-            assert len({command.body["command_id"] for command in answered}) == 1, "another command than before"
-            assert len({command.body["stream_url"] for command in answered}) == 1
-
-    run(main())
+        assert caller.is_up
+        assert answers(one) == 1
+        records = one.rows("SELECT DISTINCT step FROM steps ORDER BY step")
+        assert [row["step"] for row in records] == list(range(len(records))), "steps are counted on"
 
 
-def test_a_caller_who_hung_up_meanwhile_is_closed_as_interrupted() -> None:
-    async def main() -> None:
-        async with office() as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 700, "the agent")
-            await one.stop()
-            caller.call.faults.webhook_drop.append("*")  # nobody is there to be told
-            await caller.call.hang_up()
-            await one.start()
-            await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
-            (row,) = one.rows("SELECT * FROM conversations")
-            assert (row["hangup_cause"], row["state"]) == ("interrupted", "hangup")
-            assert row["duration_seconds"] <= 2, "it ended when it was last heard of"
-            assert one.rows("SELECT * FROM conversation_items WHERE status IN ('in_progress', 'running')") == []
-
-    run(main())
-
-
-def test_killed_again_and_again_the_same_call_goes_on(some: Sample) -> None:
-    async def main() -> None:
-        async with office() as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 600, "the agent")
-            for _ in some(range(4), 2):
-                await one.stop()
-                await one.start()
-                await caller.hears_again(one.listening_at)
-            assert caller.is_up
-            assert answers(one) == 1
-            records = one.rows("SELECT DISTINCT step FROM steps ORDER BY step")
-            assert [row["step"] for row in records] == list(range(len(records))), "steps are counted on"
-
-    run(main())
+async def test_a_handover_waits_for_a_quiet_moment_and_the_caller_hears_nothing_of_it() -> None:
+    async with office(DRAIN="handover", DRAIN_SECONDS=10, NO_INPUT_SECONDS=0) as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 600, "the agent")
+        started = monotonic()
+        await one.stop(signal.SIGTERM)
+        assert monotonic() - started > 2, "it left in mid-sentence"
+        assert caller.heard_ms > 3900, "the sentence was not heard to its end"
+        assert caller.is_up
+        left = monotonic()
+        await one.start()
+        await until(lambda: len(one.realtime.sessions) == 2, "the next process's session")
+        in_time = monotonic() - left < 2.5  # else the agent says that it is back, as it should
+        stream = await caller.call.wait_streaming()
+        await until(lambda: stream.started, "the next process's stream")
+        if in_time:
+            with pytest.raises(AssertionError):
+                await caller.hears_again(one.listening_at, 1.5)
+        else:
+            await caller.hears_again(one.listening_at)
+        assert told(one.realtime.sessions[-1])[1:] == [SENTENCE]
+        caller.phone.say(noise(500, 7))
+        await caller.hears_again(monotonic())
+        assert one.rows("SELECT COUNT(*) AS n FROM conversations WHERE ended_at IS NULL")[0]["n"] == 1
 
 
-def test_a_handover_waits_for_a_quiet_moment_and_the_caller_hears_nothing_of_it() -> None:
-    async def main() -> None:
-        async with office(DRAIN="handover", DRAIN_SECONDS=10, NO_INPUT_SECONDS=0) as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 600, "the agent")
-            started = monotonic()
-            await one.stop(signal.SIGTERM)
-            assert monotonic() - started > 2, "it left in mid-sentence"
-            assert caller.heard_ms > 3900, "the sentence was not heard to its end"
-            assert caller.is_up
-            left = monotonic()
-            await one.start()
-            await until(lambda: len(one.realtime.sessions) == 2, "the next process's session")
-            in_time = monotonic() - left < 2.5  # else the agent says that it is back, as it should
-            stream = await caller.call.wait_streaming()
-            await until(lambda: stream.started, "the next process's stream")
-            if in_time:
-                with pytest.raises(AssertionError):
-                    await caller.hears_again(one.listening_at, 1.5)
-            else:
-                await caller.hears_again(one.listening_at)
-            assert told(one.realtime.sessions[-1])[1:] == [SENTENCE]
-            caller.phone.say(noise(500, 7))
-            await caller.hears_again(monotonic())
-            assert one.rows("SELECT COUNT(*) AS n FROM conversations WHERE ended_at IS NULL")[0]["n"] == 1
-
-    run(main())
-
-
-def test_who_calls_during_a_handover_is_answered_and_goes_on_in_the_next_process() -> None:
-    async def main() -> None:
-        async with office(DRAIN="handover", DRAIN_SECONDS=5) as one:
-            first = await one.ring(1)
-            await until(lambda: first.heard_ms > 300, "the agent")
-            assert one.process is not None
-            one.process.process.send_signal(signal.SIGTERM)
-            await one.process.says("draining")
-            second = await one.ring(2)
-            await one.process.process.wait()
-            await one.start()
-            await second.hears_again(one.listening_at, 12)
-            assert first.is_up
-            assert second.is_up
-
-    run(main())
+async def test_who_calls_during_a_handover_is_answered_and_goes_on_in_the_next_process() -> None:
+    async with office(DRAIN="handover", DRAIN_SECONDS=5) as one:
+        first = await one.ring(1)
+        await until(lambda: first.heard_ms > 300, "the agent")
+        assert one.process is not None
+        one.process.process.send_signal(signal.SIGTERM)
+        await one.process.says("draining")
+        second = await one.ring(2)
+        await one.process.process.wait()
+        await one.start()
+        await second.hears_again(one.listening_at, 12)
+        assert first.is_up
+        assert second.is_up
 
 
 @pytest.mark.alone
 @pytest.mark.carrier("telnyx")
-def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None:
-    async def main() -> None:
-        async with office() as one:
-            assert isinstance(one.carrier, Telnyx)
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 600, "the agent")
-            caller.call.faults.stale_streams = 1
+async def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None:
+    async with office() as one:
+        assert isinstance(one.carrier, Telnyx)
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 600, "the agent")
+        caller.call.faults.stale_streams = 1
+        await one.stop()
+        await one.start()
+        await caller.hears_again(one.listening_at)
+        actions = [(command.action, command.status) for command in one.carrier.commands[-3:]]
+        assert actions == [("streaming_start", 422), ("streaming_stop", 200), ("streaming_start", 200)]
+
+
+async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
+    name = f"office_{product.usual}"
+    await asyncio.to_thread(postgres.create, postgresql, name)
+    async with office(DATABASE_URL=postgresql.format(name=name)) as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")
+        for _ in range(2):
             await one.stop()
             await one.start()
-            await caller.hears_again(one.listening_at)
-            actions = [(command.action, command.status) for command in one.carrier.commands[-3:]]
-            assert actions == [("streaming_start", 422), ("streaming_stop", 200), ("streaming_start", 200)]
-
-    run(main())
+            assert await caller.hears_again(one.listening_at) < 3.0
+        assert answers(one) == 1
+        assert SENTENCE.startswith(told(one.realtime.sessions[1])[1])
 
 
-def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
-    name = f"office_{product.usual}"
-    postgres.create(postgresql, name)
-
-    async def main() -> None:
-        async with office(DATABASE_URL=postgresql.format(name=name)) as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")
-            for _ in range(2):
-                await one.stop()
-                await one.start()
-                assert await caller.hears_again(one.listening_at) < 3.0
-            assert answers(one) == 1
-            assert SENTENCE.startswith(told(one.realtime.sessions[1])[1])
-
-    run(main())
+async def test_a_second_server_on_the_same_record_leaves_the_calls_of_the_first_alone() -> None:
+    async with office() as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 600, "the agent")
+        async with python(SERVER, env={**one.env, "PORT": 0}) as second:
+            await second.says("its calls are left alone")
+            await until(lambda: caller.heard_ms > 3900, "the sentence to be heard to its end")
+            assert len(one.realtime.sessions) == 1, "the second server took the call"
+            assert "taking back" not in second.said()
 
 
-def test_a_second_server_on_the_same_record_leaves_the_calls_of_the_first_alone() -> None:
-    async def main() -> None:
-        async with office() as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 600, "the agent")
-            async with python(SERVER, env={**one.env, "PORT": 0}) as second:
-                await second.says("its calls are left alone")
-                await until(lambda: caller.heard_ms > 3900, "the sentence to be heard to its end")
-                assert len(one.realtime.sessions) == 1, "the second server took the call"
-                assert "taking back" not in second.said()
-
-    run(main())
-
-
-def test_a_card_number_is_not_in_the_log_of_a_tool_that_fails_over_it(tmp_path: Path) -> None:
+async def test_a_card_number_is_not_in_the_log_of_a_tool_that_fails_over_it(tmp_path: Path) -> None:
     number = "4111111111111111"
     tools = tmp_path / "tools.py"
     tools.write_text(
         "def pay(card: str) -> str:\n    'Pays.'\n    raise ValueError(f'no such card: {card}')\n\n\ntools = [pay]\n",
         encoding="utf-8",
     )
-
-    async def main() -> None:
-        realtime = model(Turn.call("pay", card=number), Turn.say(f"I cannot find {number}.", noise(400, 8)))
-        async with office(realtime, TOOLS_FILE=tools, LOG_LEVEL="debug") as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 350, "the answer", 10)
-            await caller.call.hang_up()
-            await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
-            await one.stop(signal.SIGTERM)
-            assert "[card number]" in one.said(), "the tool's failure is not in the log at all"
-            assert number not in one.said()
-            for path in one.folder.rglob("*"):
-                assert not path.is_file() or number.encode() not in path.read_bytes(), path
-
-    run(main())
+    realtime = model(Turn.call("pay", card=number), Turn.say(f"I cannot find {number}.", noise(400, 8)))
+    async with office(realtime, TOOLS_FILE=tools, LOG_LEVEL="debug") as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 350, "the answer", 10)
+        await caller.call.hang_up()
+        await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
+        await one.stop(signal.SIGTERM)
+        assert "[card number]" in one.said(), "the tool's failure is not in the log at all"
+        assert number not in one.said()
+        for path in one.folder.rglob("*"):
+            assert not path.is_file() or number.encode() not in path.read_bytes(), path
 
 
-def test_while_the_record_cannot_be_opened_yet_the_caller_is_kept_and_then_spoken_to_in_context() -> None:
-    async def main() -> None:
-        async with office(TWILIO_RESUME_SECONDS=2) as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 1200, "the agent")
-            await one.stop()
-            locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
-            locker.execute("PRAGMA locking_mode=EXCLUSIVE")
-            locker.execute("BEGIN EXCLUSIVE")
-            await one.start()
-            if product.usual == "twilio":  # the tail asks what to do, and is not told to hang up
-                await until(lambda: any("/resume" in each.url for each in one.carrier.deliveries), "the question", 6)
-            else:
-                await asyncio.sleep(1.5)
-            locker.close()
-            await caller.hears_again(one.listening_at)
-            assert caller.is_up
-            words = told(one.realtime.sessions[-1])
-            assert SENTENCE.startswith(words[1]), words
-            assert "cannot be opened" in one.said().lower() or product.usual == "twilio"
-
-    run(main())
+async def test_while_the_record_cannot_be_opened_yet_the_caller_is_kept_and_then_spoken_to_in_context() -> None:
+    async with office(TWILIO_RESUME_SECONDS=2) as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 1200, "the agent")
+        await one.stop()
+        locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
+        locker.execute("PRAGMA locking_mode=EXCLUSIVE")
+        locker.execute("BEGIN EXCLUSIVE")
+        await one.start()
+        if product.usual == "twilio":  # the tail asks what to do, and is not told to hang up
+            await until(lambda: any("/resume" in each.url for each in one.carrier.deliveries), "the question", 6)
+        else:
+            await asyncio.sleep(1.5)
+        locker.close()
+        await caller.hears_again(one.listening_at)
+        assert caller.is_up
+        words = told(one.realtime.sessions[-1])
+        assert SENTENCE.startswith(words[1]), words
+        assert "cannot be opened" in one.said().lower() or product.usual == "twilio"
 
 
-def test_without_its_record_no_call_is_handed_over() -> None:
+async def test_without_its_record_no_call_is_handed_over() -> None:
     """The next process could not know it: so the caller is told goodbye."""
-
-    async def main() -> None:
-        async with office(DRAIN="handover", DRAIN_SECONDS=0.5, FAREWELL_SECONDS=4) as one:
-            caller = await one.ring()
-            await until(lambda: caller.heard_ms > 600, "the agent")
-            locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
-            locker.execute("BEGIN EXCLUSIVE")
-            assert one.process is not None
-            caller.phone.say(noise(300, 9))
-            await one.process.says("THE JOURNAL CANNOT BE WRITTEN")
-            await one.stop(signal.SIGTERM)
-            locker.close()
-            await until(lambda: not caller.is_up, "the caller to be let go")
-
-    run(main())
+    async with office(DRAIN="handover", DRAIN_SECONDS=0.5, FAREWELL_SECONDS=4) as one:
+        caller = await one.ring()
+        await until(lambda: caller.heard_ms > 600, "the agent")
+        locker = sqlite3.connect(one.folder / "callflow.db", isolation_level=None)
+        locker.execute("BEGIN EXCLUSIVE")
+        assert one.process is not None
+        caller.phone.say(noise(300, 9))
+        await one.process.says("THE JOURNAL CANNOT BE WRITTEN")
+        await one.stop(signal.SIGTERM)
+        locker.close()
+        await until(lambda: not caller.is_up, "the caller to be let go")

@@ -138,100 +138,89 @@ async def threads_end() -> None:
     await until(lambda: not runner.default_runner.gate.holders(), "the threads to be given back", 10)
 
 
-def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:
-    async def main() -> None:
-        arguments = {name: Call(call.name, call.arguments, name) for name, (call, _) in ARGUMENTS.items()}
-        turns = [
-            Turn(tuple(Call(name, {}, name) for name in names)) for names in (list(OUTPUTS)[:12], list(OUTPUTS)[12:])
-        ]
-        turns.append(Turn(tuple(arguments.values())))
-        async with product(realtime=model(*turns[:1], ANSWER, turns[1], ANSWER, turns[2]), **settings(workshop)) as the:
-            one = await talk(the)
-            told: dict[str, Any] = {}
-            for turn in turns:
-                await ask(one)
-                names = [each.call_id for each in turn.output if isinstance(each, Call)]
-                told |= await answered(the, one, *names)
-                since = time.monotonic()
-                await one.phone.hears(0.3, since=since)
-            let_go().set()
-            for name, part in {**OUTPUTS, **{name: part for name, (_, part) in ARGUMENTS.items()}}.items():
-                assert part in str(told[name]), f"{name}: {told[name]!r:.200}"
-            assert {name: len(outputs) for name, outputs in one.session.tool_outputs.items()} == dict.fromkeys(told, 1)
-            finished = [event["id"] for event in the.happened("tool_finished")]
-            assert sorted(finished) == sorted(told), "each is on record as finished once"
-            await goodbye(the, one)
-            await threads_end()
-
-    run(main())
+async def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:
+    arguments = {name: Call(call.name, call.arguments, name) for name, (call, _) in ARGUMENTS.items()}
+    turns = [Turn(tuple(Call(name, {}, name) for name in names)) for names in (list(OUTPUTS)[:12], list(OUTPUTS)[12:])]
+    turns.append(Turn(tuple(arguments.values())))
+    async with product(realtime=model(*turns[:1], ANSWER, turns[1], ANSWER, turns[2]), **settings(workshop)) as the:
+        one = await talk(the)
+        told: dict[str, Any] = {}
+        for turn in turns:
+            await ask(one)
+            names = [each.call_id for each in turn.output if isinstance(each, Call)]
+            told |= await answered(the, one, *names)
+            since = time.monotonic()
+            await one.phone.hears(0.3, since=since)
+        let_go().set()
+        for name, part in {**OUTPUTS, **{name: part for name, (_, part) in ARGUMENTS.items()}}.items():
+            assert part in str(told[name]), f"{name}: {told[name]!r:.200}"
+        assert {name: len(outputs) for name, outputs in one.session.tool_outputs.items()} == dict.fromkeys(told, 1)
+        finished = [event["id"] for event in the.happened("tool_finished")]
+        assert sorted(finished) == sorted(told), "each is on record as finished once"
+        await goodbye(the, one)
+        await threads_end()
 
 
 @pytest.mark.parametrize("kind", ["hangs", "blocks_its_loop", "waits"])
-def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_answering(kind: str, workshop: Path) -> None:
-    async def main() -> None:
-        hundred = Turn(tuple(Call(kind, {}, f"h{number}") for number in range(100)))
-        innocent = Turn((Call("add", {"a": 2, "b": 3}, "plain"), Call("look", {"what": "x"}, "async")))
-        async with product(realtime=model(hundred), **settings(workshop, tool_timeout_seconds=20)) as the:
-            bad = await talk(the)
-            await ask(bad)
-            share = {"hangs": 8, "blocks_its_loop": 2, "waits": 100}[kind]
-            await until(lambda: began(share), f"{share} to hang", 10)
-            the.realtime.script = Script.of(Turn.say("Good day.", noise(200, 1)), innocent, otherwise=ANSWER)
-            good = await talk(the)
-            await ask(good)
-            assert await answered(the, good, "plain", "async") == {"plain": 5, "async": {"found": "x"}}
-            assert bad.session.tool_outputs == {}, "they have answered already: this proves nothing"
-            let_go().set()
-            if kind != "waits":
-                names = [each.call_id for each in hundred.output if isinstance(each, Call)]
-                assert set((await answered(the, bad, *names)).values()) == {None}
-            await goodbye(the, bad, good)
-            await threads_end()
+async def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_answering(
+    kind: str, workshop: Path
+) -> None:
+    hundred = Turn(tuple(Call(kind, {}, f"h{number}") for number in range(100)))
+    innocent = Turn((Call("add", {"a": 2, "b": 3}, "plain"), Call("look", {"what": "x"}, "async")))
+    async with product(realtime=model(hundred), **settings(workshop, tool_timeout_seconds=20)) as the:
+        bad = await talk(the)
+        await ask(bad)
+        share = {"hangs": 8, "blocks_its_loop": 2, "waits": 100}[kind]
+        await until(lambda: began(share), f"{share} to hang", 10)
+        the.realtime.script = Script.of(Turn.say("Good day.", noise(200, 1)), innocent, otherwise=ANSWER)
+        good = await talk(the)
+        await ask(good)
+        assert await answered(the, good, "plain", "async") == {"plain": 5, "async": {"found": "x"}}
+        assert bad.session.tool_outputs == {}, "they have answered already: this proves nothing"
+        let_go().set()
+        if kind != "waits":
+            names = [each.call_id for each in hundred.output if isinstance(each, Call)]
+            assert set((await answered(the, bad, *names)).values()) == {None}
+        await goodbye(the, bad, good)
+        await threads_end()
 
-    run(main())
 
-
-def test_tools_that_hang_are_told_of_in_words_to_the_model_and_by_name_in_the_log(
+async def test_tools_that_hang_are_told_of_in_words_to_the_model_and_by_name_in_the_log(
     workshop: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        turn = Turn(tuple(Call("hangs", {}, f"h{number}") for number in range(30)))
-        async with product(realtime=model(turn), **settings(workshop)) as the:
-            one = await talk(the)
-            await ask(one)
-            told = await answered(the, one, *(f"h{number}" for number in range(30)))
-            late = [each["error"] for each in told.values() if "could not begin" in each["error"]]
-            assert len(late) == 22
-            assert set(late) == {"hangs could not begin within 0.6 seconds: 8 tools of this call have not ended yet"}
-            lines = [line for line in caplog.messages if "got no thread" in line]
-            assert len(lines) == 1
-            assert f"held by: hangs 8 times in call {the.call.id}" in lines[0]
-            let_go().set()
-            await goodbye(the, one)
-            await threads_end()
-
-    run(main())
+    turn = Turn(tuple(Call("hangs", {}, f"h{number}") for number in range(30)))
+    async with product(realtime=model(turn), **settings(workshop)) as the:
+        one = await talk(the)
+        await ask(one)
+        told = await answered(the, one, *(f"h{number}" for number in range(30)))
+        late = [each["error"] for each in told.values() if "could not begin" in each["error"]]
+        assert len(late) == 22
+        assert set(late) == {"hangs could not begin within 0.6 seconds: 8 tools of this call have not ended yet"}
+        lines = [line for line in caplog.messages if "got no thread" in line]
+        assert len(lines) == 1
+        assert f"held by: hangs 8 times in call {the.call.id}" in lines[0]
+        let_go().set()
+        await goodbye(the, one)
+        await threads_end()
 
 
-def test_huge_results_hold_up_no_sound(workshop: Path) -> None:
-    async def main() -> None:
-        names = ["numbers", "numbers_async", "text", "endless", "deep"]
-        turn = Turn((Say("One moment.", noise(2500, 9)), *(Call(name, {}, name) for name in names)))
-        async with (
-            product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the,
-            clock() as watched,
-        ):
-            one = await talk(the)
-            await ask(one)
-            await the.until(lambda: the.happened("tool_called"), "the tools to be called")
-            before = one.stream.underruns
-            watched.stall_ms = 0.0
-            await answered(the, one, *names)
-            stall = watched.stall_ms
-            assert one.stream.underruns == before, f"the agent's voice broke up; the longest stall was {stall:.0f} ms"
-            await goodbye(the, one)
-
-    run(main())
+@pytest.mark.alone
+async def test_huge_results_hold_up_no_sound(workshop: Path) -> None:
+    names = ["numbers", "numbers_async", "text", "endless", "deep"]
+    turn = Turn((Say("One moment.", noise(2500, 9)), *(Call(name, {}, name) for name in names)))
+    async with (
+        product(realtime=model(turn), **settings(workshop, tool_timeout_seconds=5)) as the,
+        clock() as watched,
+    ):
+        one = await talk(the)
+        await ask(one)
+        await the.until(lambda: the.happened("tool_called"), "the tools to be called")
+        before = one.stream.underruns
+        watched.stall_ms = 0.0
+        await answered(the, one, *names)
+        stall = watched.stall_ms
+        assert one.stream.underruns == before, f"the agent's voice broke up; the longest stall was {stall:.0f} ms"
+        await goodbye(the, one)
 
 
 NAMELESS = {
@@ -261,29 +250,23 @@ def test_a_call_that_cannot_be_answered_gets_nowhere_and_ends_nothing(workshop: 
 
 
 @pytest.mark.carrier("telnyx")
-def test_after_a_call_that_cannot_be_answered_the_caller_is_not_left_alone(workshop: Path) -> None:
-    async def main() -> None:
-        async with product(realtime=model(Turn((Call("", {}, "c1"),))), **settings(workshop)) as the:
-            one = await talk(the)
-            await ask(one)
-            await the.until(lambda: the.happened("engine_complaint"), "the complaint")
-            one.phone.say(tone(200))
-            since = time.monotonic()
-            await one.phone.hears(0.3, since=since)
-            await goodbye(the, one)
-
-    run(main())
+async def test_after_a_call_that_cannot_be_answered_the_caller_is_not_left_alone(workshop: Path) -> None:
+    async with product(realtime=model(Turn((Call("", {}, "c1"),))), **settings(workshop)) as the:
+        one = await talk(the)
+        await ask(one)
+        await the.until(lambda: the.happened("engine_complaint"), "the complaint")
+        one.phone.say(tone(200))
+        since = time.monotonic()
+        await one.phone.hears(0.3, since=since)
+        await goodbye(the, one)
 
 
-def test_huge_arguments_go_no_further_than_the_edge(workshop: Path) -> None:
-    async def main() -> None:
-        turn = Turn((Call("look", json.dumps({"what": "x" * 200_000}), "c"),))
-        async with product(realtime=model(turn), **settings(workshop)) as the:
-            one = await talk(the)
-            await ask(one)
-            assert "too long" in (await answered(the, one, "c"))["c"]["error"]
-            (called,) = the.happened("tool_called")
-            assert len(called["arguments"]) < 70_000
-            await goodbye(the, one)
-
-    run(main())
+async def test_huge_arguments_go_no_further_than_the_edge(workshop: Path) -> None:
+    turn = Turn((Call("look", json.dumps({"what": "x" * 200_000}), "c"),))
+    async with product(realtime=model(turn), **settings(workshop)) as the:
+        one = await talk(the)
+        await ask(one)
+        assert "too long" in (await answered(the, one, "c"))["c"]["error"]
+        (called,) = the.happened("tool_called")
+        assert len(called["arguments"]) < 70_000
+        await goodbye(the, one)

@@ -49,151 +49,127 @@ def detection(session: Session) -> tuple[bool, bool]:
     [{"greeting_protected": True}, {"disclosure": "This call may be recorded."}, {"disclosure": "So.", "greeting": ""}],
     ids=["greeting", "disclosure", "disclosure alone"],
 )
-def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(settings: dict[str, Any]) -> None:
-    async def main() -> None:
-        greeting = noise(1200, 21)
-        async with product(realtime=model(saying(greeting)), **{**QUIET, **settings}) as the:
-            one = await talk(the)
-            await one.phone.hears(0.2)
-            assert detection(one.session) == (False, False), "the model would have stopped by itself"
-            one.phone.say(tone(200))
-            await one.session.wait_sent("input_audio_buffer.speech_stopped")
-            await the.until(lambda: the.happened("protected"), "the proof")
-            assert greeting in one.heard(), "it was cut"
-            (proof,) = the.happened("protected")
-            assert (proof["heard_ms"], proof["of_ms"], proof["in_full"]) == (1200, 1200, True)
-            assert proof["text"] == "Sentence number 0."
-            assert one.truncates() == {}
-            assert not the.happened("interrupted")
-            await one.session.wait_for("session.update", 2)
-            await until(lambda: detection(one.session) == (True, True), "turns to be taken from now on")
-            since = time.monotonic()
-            await one.phone.hears(0.2, since=since)  # what the caller said meanwhile is answered
-            assert wishes(one.session)[-1].startswith("Now answer what the caller said")
-            if "disclosure" in settings:
-                asked = [each.event for each in one.session.received if each.event.get("type") == "response.create"]
-                assert settings["disclosure"] in asked[0]["response"]["instructions"]
-            await one.phone.hears_silence(200)
-            one.phone.say(tone(200))
-            await one.session.wait_sent("response.done", 3)
-            await goodbye(the, one)
-
-    run(main())
+async def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(settings: dict[str, Any]) -> None:
+    greeting = noise(1200, 21)
+    async with product(realtime=model(saying(greeting)), **{**QUIET, **settings}) as the:
+        one = await talk(the)
+        await one.phone.hears(0.2)
+        assert detection(one.session) == (False, False), "the model would have stopped by itself"
+        one.phone.say(tone(200))
+        await one.session.wait_sent("input_audio_buffer.speech_stopped")
+        await the.until(lambda: the.happened("protected"), "the proof")
+        assert greeting in one.heard(), "it was cut"
+        (proof,) = the.happened("protected")
+        assert (proof["heard_ms"], proof["of_ms"], proof["in_full"]) == (1200, 1200, True)
+        assert proof["text"] == "Sentence number 0."
+        assert one.truncates() == {}
+        assert not the.happened("interrupted")
+        await one.session.wait_for("session.update", 2)
+        await until(lambda: detection(one.session) == (True, True), "turns to be taken from now on")
+        since = time.monotonic()
+        await one.phone.hears(0.2, since=since)  # what the caller said meanwhile is answered
+        assert wishes(one.session)[-1].startswith("Now answer what the caller said")
+        if "disclosure" in settings:
+            asked = [each.event for each in one.session.received if each.event.get("type") == "response.create"]
+            assert settings["disclosure"] in asked[0]["response"]["instructions"]
+        await one.phone.hears_silence(200)
+        one.phone.say(tone(200))
+        await one.session.wait_sent("response.done", 3)
+        await goodbye(the, one)
 
 
-def test_a_protected_sentence_that_is_not_heard_to_its_end_is_on_record_with_how_much_was() -> None:
-    async def main() -> None:
-        realtime = model(saying(noise(3000, 21)))
-        async with product(realtime=realtime, greeting_protected=True, **QUIET) as the:
-            one = await talk(the)
-            await one.phone.hears(0.6)
-            await one.call.hang_up()
-            await the.quiet()
-            (proof,) = the.happened("protected")
-            assert not proof["in_full"]
-            assert 400 < proof["heard_ms"] < 1200, proof
-            assert proof["of_ms"] == 3000
-
-    run(main())
+async def test_a_protected_sentence_that_is_not_heard_to_its_end_is_on_record_with_how_much_was() -> None:
+    realtime = model(saying(noise(3000, 21)))
+    async with product(realtime=realtime, greeting_protected=True, **QUIET) as the:
+        one = await talk(the)
+        await one.phone.hears(0.6)
+        await one.call.hang_up()
+        await the.quiet()
+        (proof,) = the.happened("protected")
+        assert not proof["in_full"]
+        assert 400 < proof["heard_ms"] < 1200, proof
+        assert proof["of_ms"] == 3000
 
 
-def test_a_protected_sentence_is_said_again_by_the_session_that_takes_over() -> None:
-    async def main() -> None:
-        whole = noise(1500, 22)
-        realtime = model(saying(whole), saying(whole))
-        settings = {**QUIET, "engine_tries": 3, "greeting_protected": True}
-        async with product(realtime=realtime, **settings) as the:
-            one = await talk(the)
-            await one.phone.hears(0.3)
-            one.session.drop()
-            await the.until(lambda: [each for each in the.happened("protected") if each["in_full"]], "the proof", 8)
-            assert whole in one.heard()
-            second = the.realtime.sessions[-1]
-            await until(lambda: detection(second) == (True, True), "turns to be taken from now on")
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_a_protected_sentence_is_said_again_by_the_session_that_takes_over() -> None:
+    whole = noise(1500, 22)
+    realtime = model(saying(whole), saying(whole))
+    settings = {**QUIET, "engine_tries": 3, "greeting_protected": True}
+    async with product(realtime=realtime, **settings) as the:
+        one = await talk(the)
+        await one.phone.hears(0.3)
+        one.session.drop()
+        await the.until(lambda: [each for each in the.happened("protected") if each["in_full"]], "the proof", 8)
+        assert whole in one.heard()
+        second = the.realtime.sessions[-1]
+        await until(lambda: detection(second) == (True, True), "turns to be taken from now on")
+        await one.call.hang_up()
+        await the.quiet()
 
 
 # Silence
 
 
-def test_a_caller_who_says_nothing_is_asked_twice_and_let_go() -> None:
-    async def main() -> None:
-        bye = noise(700, 33)
-        realtime = model(saying(noise(300, 30)), saying(noise(300, 31)), saying(noise(300, 32)), saying(bye))
-        async with product(realtime=realtime, **{**QUIET, "no_input_seconds": 0.5}) as the:
-            one = await talk(the)
-            await one.call.wait_ended(10)
-            await the.quiet()
-            assert [wish.split(".")[0] for wish in wishes(one.session)[1:]] == [
-                "The caller has said nothing for a while",
-                "The caller has said nothing for a while",
-                "The caller has not answered for a long time",
-            ]
-            assert bye in one.heard(), "the goodbye was cut off"
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "no_input"
-            asks = [event["time"] for event in the.happened("no_input")]
-            assert asks == [1, 2, 3]
-
-    run(main())
+async def test_a_caller_who_says_nothing_is_asked_twice_and_let_go() -> None:
+    bye = noise(700, 33)
+    realtime = model(saying(noise(300, 30)), saying(noise(300, 31)), saying(noise(300, 32)), saying(bye))
+    async with product(realtime=realtime, **{**QUIET, "no_input_seconds": 0.5}) as the:
+        one = await talk(the)
+        await one.call.wait_ended(10)
+        await the.quiet()
+        assert [wish.split(".")[0] for wish in wishes(one.session)[1:]] == [
+            "The caller has said nothing for a while",
+            "The caller has said nothing for a while",
+            "The caller has not answered for a long time",
+        ]
+        assert bye in one.heard(), "the goodbye was cut off"
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "no_input"
+        asks = [event["time"] for event in the.happened("no_input")]
+        assert asks == [1, 2, 3]
 
 
-def test_without_a_greeting_too_a_silent_caller_is_asked() -> None:
-    async def main() -> None:
-        async with product(realtime=model(), **{**QUIET, "greeting": "", "no_input_seconds": 0.4}) as the:
-            one = await talk(the)
-            await the.until(lambda: the.happened("no_input"), "the first question")
-            await one.phone.hears(0.2)
-            await goodbye(the, one)
-
-    run(main())
+async def test_without_a_greeting_too_a_silent_caller_is_asked() -> None:
+    async with product(realtime=model(), **{**QUIET, "greeting": "", "no_input_seconds": 0.4}) as the:
+        one = await talk(the)
+        await the.until(lambda: the.happened("no_input"), "the first question")
+        await one.phone.hears(0.2)
+        await goodbye(the, one)
 
 
-def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
-    async def main() -> None:
-        async with product(realtime=model(heard=("Yes.",) * 9), **{**QUIET, "no_input_seconds": 0.6}) as the:
-            one = await talk(the)
-            await the.until(lambda: len(the.happened("no_input")) == 1, "the first question")
-            await one.phone.hears_silence(200)
-            one.phone.say(tone(200))
-            await the.until(lambda: len(the.happened("no_input")) == 2, "the next question")
-            assert [event["time"] for event in the.happened("no_input")] == [1, 1]
-            await goodbye(the, one)
-
-    run(main())
+async def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
+    async with product(realtime=model(heard=("Yes.",) * 9), **{**QUIET, "no_input_seconds": 0.6}) as the:
+        one = await talk(the)
+        await the.until(lambda: len(the.happened("no_input")) == 1, "the first question")
+        await one.phone.hears_silence(200)
+        one.phone.say(tone(200))
+        await the.until(lambda: len(the.happened("no_input")) == 2, "the next question")
+        assert [event["time"] for event in the.happened("no_input")] == [1, 1]
+        await goodbye(the, one)
 
 
-def test_hold_music_does_not_keep_a_call_alive() -> None:
-    async def main() -> None:
-        settings = {**QUIET, "no_input_seconds": 30, "hold_seconds": 0.5, "last_words_seconds": 1.0}
-        async with product(realtime=model(), **settings) as the:
-            one = await talk(the)
-            one.phone.say(tone(20_000))
-            await one.call.wait_ended(10)
-            await the.quiet()
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "no_input"
-            assert {event["why"] for event in the.happened("no_input")} == {"noise"}
-
-    run(main())
+async def test_hold_music_does_not_keep_a_call_alive() -> None:
+    settings = {**QUIET, "no_input_seconds": 30, "hold_seconds": 0.5, "last_words_seconds": 1.0}
+    async with product(realtime=model(), **settings) as the:
+        one = await talk(the)
+        one.phone.say(tone(20_000))
+        await one.call.wait_ended(10)
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "no_input"
+        assert {event["why"] for event in the.happened("no_input")} == {"noise"}
 
 
-def test_the_longest_call_is_told_so_and_ends_with_a_goodbye() -> None:
-    async def main() -> None:
-        settings = {**QUIET, "max_call_seconds": 1.6, "max_call_warning_seconds": 0.8, "farewell_seconds": 8}
-        async with product(realtime=model(), **settings) as the:
-            one = await talk(the)
-            await one.call.wait_ended(10)
-            await the.quiet()
-            assert [wish for wish in wishes(one.session) if wish.startswith("This call has to end in 1 seconds")]
-            (ended,) = the.happened("ended")
-            assert ended["cause"] == "too_long"
-            assert [clip["clip"] for clip in the.happened("clip")] == ["goodbye"]
-
-    run(main())
+async def test_the_longest_call_is_told_so_and_ends_with_a_goodbye() -> None:
+    settings = {**QUIET, "max_call_seconds": 1.6, "max_call_warning_seconds": 0.8, "farewell_seconds": 8}
+    async with product(realtime=model(), **settings) as the:
+        one = await talk(the)
+        await one.call.wait_ended(10)
+        await the.quiet()
+        assert [wish for wish in wishes(one.session) if wish.startswith("This call has to end in 1 seconds")]
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "too_long"
+        assert [clip["clip"] for clip in the.happened("clip")] == ["goodbye"]
 
 
 # Keys
@@ -281,201 +257,173 @@ def test_a_noise_stops_nothing_and_a_caller_does() -> None:
     )
 
 
-def test_where_every_sound_stops_the_agent_it_goes_on_after_one_that_was_nothing() -> None:
-    async def main() -> None:
-        slow = Pace(first_byte_ms=400, speed=20, jitter=0, transcription_ms=50)
-        realtime = model(saying(noise(200, 40)), saying(noise(2500, 41)), heard=("What?", ""), pace=slow)
-        async with product(realtime=realtime, **QUIET) as the:
-            one = await talk(the)
-            await one.phone.hears(0.15, timeout=8)
-            await one.phone.hears_silence(200)
-            one.phone.say(tone(300))
-            await one.phone.hears(0.4)
-            one.phone.say(tone(150))
-            await the.until(lambda: the.happened("interruption_empty"), "the noise to be known for one")
-            since = time.monotonic()
-            await one.phone.hears(0.2, since=since)
-            asked = [wish for wish in wishes(one.session) if wish.startswith("What interrupted you was only a noise")]
-            assert len(asked) == 1
-            assert "Sentence" in asked[0], "it does not know where it was"
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+async def test_where_every_sound_stops_the_agent_it_goes_on_after_one_that_was_nothing() -> None:
+    slow = Pace(first_byte_ms=400, speed=20, jitter=0, transcription_ms=50)
+    realtime = model(saying(noise(200, 40)), saying(noise(2500, 41)), heard=("What?", ""), pace=slow)
+    async with product(realtime=realtime, **QUIET) as the:
+        one = await talk(the)
+        await one.phone.hears(0.15, timeout=8)
+        await one.phone.hears_silence(200)
+        one.phone.say(tone(300))
+        await one.phone.hears(0.4)
+        one.phone.say(tone(150))
+        await the.until(lambda: the.happened("interruption_empty"), "the noise to be known for one")
+        since = time.monotonic()
+        await one.phone.hears(0.2, since=since)
+        asked = [wish for wish in wishes(one.session) if wish.startswith("What interrupted you was only a noise")]
+        assert len(asked) == 1
+        assert "Sentence" in asked[0], "it does not know where it was"
+        await one.call.hang_up()
+        await the.quiet()
 
 
 # The truth about latency
 
 
-def test_how_long_an_answer_took_is_told_from_the_last_word_to_the_first_sound_heard() -> None:
-    async def main() -> None:
-        pace = Pace(first_byte_ms=200, speed=8, jitter=0, transcription_ms=0)
-        realtime = model(saying(noise(200, 50)), saying(noise(600, 51)), pace=pace)
-        async with product(realtime=realtime, carrier=exchange(link_ms=40), **{**QUIET, "vad_silence_ms": 300}) as the:
-            one = await talk(the)
-            await one.phone.hears(0.15)
-            await one.phone.hears_silence(300)
-            one.phone.say(tone(300))
-            await one.phone.spoken()
-            stopped = one.phone.said[-1].ends
-            await the.until(lambda: the.happened("latency"), "the waterfall")
-            (told,) = the.happened("latency")
-            first = next(segment.at for segment in one.phone.heard if segment.at > stopped)
-            truth = (first - stopped) * 1000
-            assert sum(told[part] for part in ("detection_ms", "engine_ms", "own_ms", "carrier_ms")) == pytest.approx(
-                told["total_ms"], abs=3
-            )
-            assert told["total_ms"] == pytest.approx(truth + 40, abs=80), f"{told} against {truth:.0f} ms at the phone"
-            assert told["engine_ms"] == pytest.approx(200, abs=60)
-            assert told["own_ms"] < 20
-            await one.call.hang_up()
-            await the.quiet()
-            (ended,) = the.happened("ended")
-            assert ended["latency"] == [{key: value for key, value in told.items() if key not in ("event", "item")}]
-
-    run(main())
+async def test_how_long_an_answer_took_is_told_from_the_last_word_to_the_first_sound_heard() -> None:
+    pace = Pace(first_byte_ms=200, speed=8, jitter=0, transcription_ms=0)
+    realtime = model(saying(noise(200, 50)), saying(noise(600, 51)), pace=pace)
+    async with product(realtime=realtime, carrier=exchange(link_ms=40), **{**QUIET, "vad_silence_ms": 300}) as the:
+        one = await talk(the)
+        await one.phone.hears(0.15)
+        await one.phone.hears_silence(300)
+        one.phone.say(tone(300))
+        await one.phone.spoken()
+        stopped = one.phone.said[-1].ends
+        await the.until(lambda: the.happened("latency"), "the waterfall")
+        (told,) = the.happened("latency")
+        first = next(segment.at for segment in one.phone.heard if segment.at > stopped)
+        truth = (first - stopped) * 1000
+        assert sum(told[part] for part in ("detection_ms", "engine_ms", "own_ms", "carrier_ms")) == pytest.approx(
+            told["total_ms"], abs=3
+        )
+        assert told["total_ms"] == pytest.approx(truth + 40, abs=80), f"{told} against {truth:.0f} ms at the phone"
+        assert told["engine_ms"] == pytest.approx(200, abs=60)
+        assert told["own_ms"] < 20
+        await one.call.hang_up()
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["latency"] == [{key: value for key, value in told.items() if key not in ("event", "item")}]
 
 
-def test_a_reply_that_never_comes_is_no_silence_but_an_answer_that_takes_its_time_is_no_loss() -> None:
-    async def main() -> None:
-        slow = Turn((Say("Well.", noise(400, 60)),), first_byte_ms=1500)
-        realtime = model(saying(noise(200, 50)), slow)
-        settings = {**QUIET, "patience_seconds": 0.6, "reply_seconds": 5.0}
-        async with product(realtime=realtime, **settings) as the:
-            one = await talk(the)
-            await one.phone.hears(0.15)
-            await one.phone.hears_silence(200)
-            one.phone.say(tone(300))
-            await the.until(lambda: the.happened("filler"), "somebody to say something")
-            assert the.happened("filler")[0]["clip"] == "one-moment"
-            await one.session.wait_sent("response.done", 2)
-            await the.until(lambda: the.happened("latency"), "the answer", 8)
-            assert "filler_ms" in the.happened("latency")[0]
-            assert len(the.realtime.sessions) == 1
-            await goodbye(the, one)
-
-    run(main())
+async def test_a_reply_that_never_comes_is_no_silence_but_an_answer_that_takes_its_time_is_no_loss() -> None:
+    slow = Turn((Say("Well.", noise(400, 60)),), first_byte_ms=1500)
+    realtime = model(saying(noise(200, 50)), slow)
+    settings = {**QUIET, "patience_seconds": 0.6, "reply_seconds": 5.0}
+    async with product(realtime=realtime, **settings) as the:
+        one = await talk(the)
+        await one.phone.hears(0.15)
+        await one.phone.hears_silence(200)
+        one.phone.say(tone(300))
+        await the.until(lambda: the.happened("filler"), "somebody to say something")
+        assert the.happened("filler")[0]["clip"] == "one-moment"
+        await one.session.wait_sent("response.done", 2)
+        await the.until(lambda: the.happened("latency"), "the answer", 8)
+        assert "filler_ms" in the.happened("latency")[0]
+        assert len(the.realtime.sessions) == 1
+        await goodbye(the, one)
 
 
-def test_a_sentence_that_breaks_off_is_bridged_and_goes_on_where_it_was() -> None:
+async def test_a_sentence_that_breaks_off_is_bridged_and_goes_on_where_it_was() -> None:
     """The model stalls in the middle of a sentence: its ledger must survive a clip in between."""
+    first, rest = noise(400, 70), noise(600, 71)
+    async with product(realtime=model(Turn.silence()), **{**QUIET, "patience_seconds": 0.4}) as the:
+        one = await talk(the)
+        agent = the.call.agent
+        from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, ResponseStarted
 
-    async def main() -> None:
-        first, rest = noise(400, 70), noise(600, 71)
-        async with product(realtime=model(Turn.silence()), **{**QUIET, "patience_seconds": 0.4}) as the:
-            one = await talk(the)
-            agent = the.call.agent
-            from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, ResponseStarted
-
-            agent.hear(ResponseStarted("r"))
-            agent.hear(AudioDelta("r", "stalled", 0, first))
-            await the.until(lambda: the.happened("filler"), "the clip in between")
-            await one.phone.hears(1.0)
-            agent.hear(AudioDelta("r", "stalled", 0, rest))
-            agent.hear(AudioDone("r", "stalled", 0))
-            agent.hear(ResponseDone("r", "completed"))
-            await the.until(lambda: rest[-1600:] in one.heard(), "the rest of the sentence", 8)
-            assert one.heard().index(first) < one.heard().index(rest)
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+        agent.hear(ResponseStarted("r"))
+        agent.hear(AudioDelta("r", "stalled", 0, first))
+        await the.until(lambda: the.happened("filler"), "the clip in between")
+        await one.phone.hears(1.0)
+        agent.hear(AudioDelta("r", "stalled", 0, rest))
+        agent.hear(AudioDone("r", "stalled", 0))
+        agent.hear(ResponseDone("r", "completed"))
+        await the.until(lambda: rest[-1600:] in one.heard(), "the rest of the sentence", 8)
+        assert one.heard().index(first) < one.heard().index(rest)
+        await one.call.hang_up()
+        await the.quiet()
 
 
 # Who may call what
 
 
-def test_a_remote_tool_is_passed_on_to_the_model(tmp_path: Path) -> None:
+async def test_a_remote_tool_is_passed_on_to_the_model(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(
         'tools = [{"type": "mcp_server", "server_label": "shop", "server_url": "https://mcp.example.org"}]\n'
     )
-
-    async def main() -> None:
-        async with product(realtime=model(), tools_file=str(tmp_path / "tools.py"), **QUIET) as the:
-            one = await talk(the)
-            mcp = [tool for tool in one.session.config["tools"] if tool["type"] == "mcp"]
-            assert mcp == [{"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"}]
-            await one.phone.hears(0.1)
-            await goodbye(the, one)
-
-    run(main())
+    async with product(realtime=model(), tools_file=str(tmp_path / "tools.py"), **QUIET) as the:
+        one = await talk(the)
+        mcp = [tool for tool in one.session.config["tools"] if tool["type"] == "mcp"]
+        assert mcp == [{"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"}]
+        await one.phone.hears(0.1)
+        await goodbye(the, one)
 
 
 # Each number its own
 
 
-def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
+async def test_a_number_with_a_profile_is_conducted_by_it(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(
         '[profiles.sales]\nnumbers = ["+1 (555) 010-0002"]\nvoice = "cedar"\ngreeting = "Sell something."\n'
     )
     profiles = load({}, toml=tmp_path / "settings.toml", env_file=None).profiles
-
-    async def main() -> None:
-        async with product(realtime=model(), profiles=profiles, **QUIET) as the:
-            for number, voice, wish in (("+15550100002", "cedar", "Sell something."), ("+15550100009", "marin", "")):
-                call = await the.carrier.ring(to_number=number)
-                await call.wait_streaming()
-                session = await the.realtime.wait_session(len(the.realtime.sessions))
-                await session.wait_for("response.create")
-                assert session.config["audio"]["output"]["voice"] == voice
-                assert (wishes(session)[0] == wish) == bool(wish)
-                await call.hang_up()
-                await the.quiet()
-
-    run(main())
+    async with product(realtime=model(), profiles=profiles, **QUIET) as the:
+        for number, voice, wish in (("+15550100002", "cedar", "Sell something."), ("+15550100009", "marin", "")):
+            call = await the.carrier.ring(to_number=number)
+            await call.wait_streaming()
+            session = await the.realtime.wait_session(len(the.realtime.sessions))
+            await session.wait_for("response.create")
+            assert session.config["audio"]["output"]["voice"] == voice
+            assert (wishes(session)[0] == wish) == bool(wish)
+            await call.hang_up()
+            await the.quiet()
 
 
 # A session that is changed in mid-call
 
 
-def test_a_call_can_be_changed_while_it_is_under_way() -> None:
-    async def main() -> None:
-        chosen = {**QUIET, "engine_tries": 3}
-        async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
-            one = await talk(the)
-            await one.phone.hears(0.2)
-            url = f"http://127.0.0.1:{the.app.console_at[1]}/api/calls/{the.call.id}/session"
+async def test_a_call_can_be_changed_while_it_is_under_way() -> None:
+    chosen = {**QUIET, "engine_tries": 3}
+    async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
+        one = await talk(the)
+        await one.phone.hears(0.2)
+        url = f"http://127.0.0.1:{the.app.console_at[1]}/api/calls/{the.call.id}/session"
 
-            async def change(**changes: Any) -> tuple[int, Any]:
-                answer = await operator.post(url, json=changes)
-                return answer.status_code, answer.json()
+        async def change(**changes: Any) -> tuple[int, Any]:
+            answer = await operator.post(url, json=changes)
+            return answer.status_code, answer.json()
 
-            wanted = {"instructions": "Speak like a pirate.", "voice": "cedar", "speed": 1.2, "temperature": 0.3}
-            status, said = await change(**wanted)
-            assert status == 200
-            assert len(said["warnings"]) == 2
-            assert {line.split()[0] for line in said["warnings"]} == {"voice", "temperature"}
-            await until(lambda: one.session.updates == 2, "the change")
-            assert one.session.config["instructions"] == "Speak like a pirate."
-            assert one.session.config["audio"]["output"]["voice"] == "marin"
-            assert one.session.config["audio"]["output"]["speed"] == 1.2
-            (_, update) = [each.event for each in one.session.received if each.event.get("type") == "session.update"]
-            assert "voice" not in json.dumps(update), "the server refuses a whole update for that"
-            assert (await change(speed=9))[0] == 400
-            assert (await change(port=1))[0] == 400
-            assert (await operator.post(url.replace(the.call.id, "nobody"), json={})).status_code == 404
-            one.session.drop()
-            second = await the.realtime.wait_session(2)
-            await second.wait_for("session.update")
-            assert second.config["instructions"] == "Speak like a pirate.", "the next session knows nothing of it"
-            assert second.config["audio"]["output"]["voice"] == "marin", "the agent's voice changed in mid-call"
-            assert one.session.violations == []
-            await one.call.hang_up()
-            await the.quiet()
-
-    run(main())
+        wanted = {"instructions": "Speak like a pirate.", "voice": "cedar", "speed": 1.2, "temperature": 0.3}
+        status, said = await change(**wanted)
+        assert status == 200
+        assert len(said["warnings"]) == 2
+        assert {line.split()[0] for line in said["warnings"]} == {"voice", "temperature"}
+        await until(lambda: one.session.updates == 2, "the change")
+        assert one.session.config["instructions"] == "Speak like a pirate."
+        assert one.session.config["audio"]["output"]["voice"] == "marin"
+        assert one.session.config["audio"]["output"]["speed"] == 1.2
+        (_, update) = [each.event for each in one.session.received if each.event.get("type") == "session.update"]
+        assert "voice" not in json.dumps(update), "the server refuses a whole update for that"
+        assert (await change(speed=9))[0] == 400
+        assert (await change(port=1))[0] == 400
+        assert (await operator.post(url.replace(the.call.id, "nobody"), json={})).status_code == 404
+        one.session.drop()
+        second = await the.realtime.wait_session(2)
+        await second.wait_for("session.update")
+        assert second.config["instructions"] == "Speak like a pirate.", "the next session knows nothing of it"
+        assert second.config["audio"]["output"]["voice"] == "marin", "the agent's voice changed in mid-call"
+        assert one.session.violations == []
+        await one.call.hang_up()
+        await the.quiet()
 
 
-def test_the_tools_are_listed_for_operators(tmp_path: Path) -> None:
+async def test_the_tools_are_listed_for_operators(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text("def add(a: int, b: int = 2) -> int:\n    return a + b\n\ntools = [add]\n")
-
-    async def main() -> None:
-        chosen = {**QUIET, "tools_file": str(tmp_path / "tools.py")}
-        async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
-            answer = await operator.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")
-            assert answer.status_code == 200
-            names = {tool["name"] for tool in answer.json()}
-            assert {"add", "get_current_time", "end_call"} <= names
-            assert {tool["type"] for tool in answer.json()} == {"function"}
-
-    run(main())
+    chosen = {**QUIET, "tools_file": str(tmp_path / "tools.py")}
+    async with product(realtime=model(), **chosen) as the, httpx.AsyncClient(trust_env=False) as operator:
+        answer = await operator.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")
+        assert answer.status_code == 200
+        names = {tool["name"] for tool in answer.json()}
+        assert {"add", "get_current_time", "end_call"} <= names
+        assert {tool["type"] for tool in answer.json()} == {"function"}

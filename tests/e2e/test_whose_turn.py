@@ -72,25 +72,22 @@ def test_nothing_is_said_over_a_caller_who_speaks() -> None:
     )
 
 
-def test_a_tool_that_ends_while_the_caller_speaks_is_answered_with_what_they_say() -> None:
-    async def main() -> None:
-        async with puppet() as one:
-            await one.turn()
-            call = {"id": "fc", "type": "function_call", "call_id": "c1", "name": "no_such_tool", "arguments": "{}"}
-            response = one.begin()
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
-            one.done(response, output=[{**call, "status": "completed"}])
-            await one.the.until(lambda: "c1" in str(one.sent("conversation.item.create")), "its answer")
-            await asyncio.sleep(0.2)  # long enough for whatever would be asked at once
-            assert len(one.creates()) == 1, "it speaks over the caller"
-            one.stopped("u")
-            since = time.monotonic()
-            one.answer()
-            await one.phone.hears(0.2, since=since)
-            await one.rest()
-            assert len(one.creates()) == 1, "the answer had the tool's result before it"
-
-    run(main())
+async def test_a_tool_that_ends_while_the_caller_speaks_is_answered_with_what_they_say() -> None:
+    async with puppet() as one:
+        await one.turn()
+        call = {"id": "fc", "type": "function_call", "call_id": "c1", "name": "no_such_tool", "arguments": "{}"}
+        response = one.begin()
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        one.done(response, output=[{**call, "status": "completed"}])
+        await one.the.until(lambda: "c1" in str(one.sent("conversation.item.create")), "its answer")
+        await asyncio.sleep(0.2)  # long enough for whatever would be asked at once
+        assert len(one.creates()) == 1, "it speaks over the caller"
+        one.stopped("u")
+        since = time.monotonic()
+        one.answer()
+        await one.phone.hears(0.2, since=since)
+        await one.rest()
+        assert len(one.creates()) == 1, "the answer had the tool's result before it"
 
 
 # A short word is not overruled
@@ -214,15 +211,12 @@ def test_an_end_of_speech_that_is_never_told_is_found() -> None:
     run(together({how: no_end(how) for how in ("never told", "committed", "answered")}))
 
 
-def test_where_that_does_not_help_another_session_does() -> None:
-    async def main() -> None:
-        async with puppet(reply_seconds=2.0) as one:
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
-            one.phone.say(voices.load("caller/hours"))
-            await one.phone.spoken(5)
-            await one.the.realtime.wait_session(2, timeout=8)
-
-    run(main())
+async def test_where_that_does_not_help_another_session_does() -> None:
+    async with puppet(reply_seconds=2.0) as one:
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        one.phone.say(voices.load("caller/hours"))
+        await one.phone.spoken(5)
+        await one.the.realtime.wait_session(2, timeout=8)
 
 
 # A model whose turn detection has gone deaf
@@ -322,80 +316,68 @@ def test_the_second_goodbye_ends_the_call() -> None:
     )
 
 
-def test_whoever_has_a_question_after_the_goodbye_has_time() -> None:
-    async def main() -> None:
-        async with puppet() as one:
-            await says_goodbye(one, "c1")
-            await breaks_in(one, "Wait, when do you open?", "We open at nine. Is there anything else?")
-            await one.rest()
-            await asyncio.sleep(4.5)  # longer than any second goodbye would take
-            assert one.call.state != "ended"
-            assert len(one.creates()) == 1
-
-    run(main())
+async def test_whoever_has_a_question_after_the_goodbye_has_time() -> None:
+    async with puppet() as one:
+        await says_goodbye(one, "c1")
+        await breaks_in(one, "Wait, when do you open?", "We open at nine. Is there anything else?")
+        await one.rest()
+        await asyncio.sleep(4.5)  # longer than any second goodbye would take
+        assert one.call.state != "ended"
+        assert len(one.creates()) == 1
 
 
-def test_what_was_asked_for_just_before_the_caller_began_is_not_said_over_them() -> None:
-    async def main() -> None:
-        async with puppet(max_call_seconds=32.5, max_call_warning_seconds=30) as one:
-            wish = await one.asked(4)
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
-            since = time.monotonic()
-            response = one.begin()  # it was on its way
-            item = one.say(response, "Our time is nearly up.", tone(1500, 600.0))
-            await one.the.until(lambda: one.sent("response.cancel"), "it to be called off")
-            one.done(response, "cancelled", output=[{"id": item, "type": "message"}], reason="client_cancelled")
-            one.stopped("u")
-            one.answer("Certainly.", ms=300)
-            await one.phone.hears(0.25, since=since)
-            assert await one.asked() == wish, "what lasts is asked for again"
-            one.answer("Our time is nearly up.", ms=300)
-            await one.rest()
-            assert one.phone.loud_ms(since) < 900, "it was said over the caller"
-
-    run(main())
+async def test_what_was_asked_for_just_before_the_caller_began_is_not_said_over_them() -> None:
+    async with puppet(max_call_seconds=32.5, max_call_warning_seconds=30) as one:
+        wish = await one.asked(4)
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        since = time.monotonic()
+        response = one.begin()  # it was on its way
+        item = one.say(response, "Our time is nearly up.", tone(1500, 600.0))
+        await one.the.until(lambda: one.sent("response.cancel"), "it to be called off")
+        one.done(response, "cancelled", output=[{"id": item, "type": "message"}], reason="client_cancelled")
+        one.stopped("u")
+        one.answer("Certainly.", ms=300)
+        await one.phone.hears(0.25, since=since)
+        assert await one.asked() == wish, "what lasts is asked for again"
+        one.answer("Our time is nearly up.", ms=300)
+        await one.rest()
+        assert one.phone.loud_ms(since) < 900, "it was said over the caller"
 
 
-def test_an_end_that_is_never_told_in_a_protected_sentence_is_found_behind_it() -> None:
-    async def main() -> None:
-        async with puppet(greeted=False, disclosure="This call is recorded.") as one:
-            await one.asked()
-            response = one.begin()
-            item = one.say(response, "This call is recorded.", tone(5000, 500.0))
-            one.done(response, output=[{"id": item, "type": "message", "role": "assistant", "content": []}])
-            await one.phone.hears(0.2)
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
-            one.phone.say(voices.load("caller/bye"))
-            await one.the.until(lambda: one.the.happened("protected"), "the sentence to be heard", 8)
-            since = time.monotonic()
-            await one.asked(4)
-            one.answer()
-            await one.phone.hears(0.3, since=since)
-
-    run(main())
+async def test_an_end_that_is_never_told_in_a_protected_sentence_is_found_behind_it() -> None:
+    async with puppet(greeted=False, disclosure="This call is recorded.") as one:
+        await one.asked()
+        response = one.begin()
+        item = one.say(response, "This call is recorded.", tone(5000, 500.0))
+        one.done(response, output=[{"id": item, "type": "message", "role": "assistant", "content": []}])
+        await one.phone.hears(0.2)
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        one.phone.say(voices.load("caller/bye"))
+        await one.the.until(lambda: one.the.happened("protected"), "the sentence to be heard", 8)
+        since = time.monotonic()
+        await one.asked(4)
+        one.answer()
+        await one.phone.hears(0.3, since=since)
 
 
-def test_a_session_that_takes_over_from_one_that_heard_somebody_begin_may_be_deaf_too() -> None:
-    async def main() -> None:
-        async with puppet(engine_tries=3) as one:
-            one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
-            await one.the.until(lambda: one.the.happened("caller_speaks"), "the caller to be heard")
-            one.session.drop()
-            second = await one.the.realtime.wait_session(2)
-            await second.wait_sent("session.updated")
-            second.config["audio"]["input"]["turn_detection"] = None
-            second.caller.configure()
-            next_one = Puppet(one.the, one.call, second)
-            await next_one.asked(4)
-            next_one.answer("I am back.")
-            await one.phone.hears(0.3)
-            await one.rest()
-            one.phone.say(voices.load("caller/hours"))
-            await one.phone.spoken(5)
-            await one.the.until(lambda: one.the.happened("engine_missed_speech"), "its deafness to be noticed", 4)
-            await next_one.asked(4)
-            since = time.monotonic()
-            next_one.answer()
-            await one.phone.hears(0.3, since=since)
-
-    run(main())
+async def test_a_session_that_takes_over_from_one_that_heard_somebody_begin_may_be_deaf_too() -> None:
+    async with puppet(engine_tries=3) as one:
+        one.emit("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        await one.the.until(lambda: one.the.happened("caller_speaks"), "the caller to be heard")
+        one.session.drop()
+        second = await one.the.realtime.wait_session(2)
+        await second.wait_sent("session.updated")
+        second.config["audio"]["input"]["turn_detection"] = None
+        second.caller.configure()
+        next_one = Puppet(one.the, one.call, second)
+        await next_one.asked(4)
+        next_one.answer("I am back.")
+        await one.phone.hears(0.3)
+        await one.rest()
+        one.phone.say(voices.load("caller/hours"))
+        await one.phone.spoken(5)
+        await one.the.until(lambda: one.the.happened("engine_missed_speech"), "its deafness to be noticed", 4)
+        await next_one.asked(4)
+        since = time.monotonic()
+        next_one.answer()
+        await one.phone.hears(0.3, since=since)

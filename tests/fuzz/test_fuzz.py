@@ -384,20 +384,17 @@ def test_nothing_that_comes_in_breaks_anything(pytestconfig: pytest.Config, tmp_
         raise AssertionError(f"--fuzz-seed={seed}: {error}") from error
 
 
-def test_what_once_broke_something_does_not_any_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with world(tmp_path) as the:
-            for file in sorted(CRASHERS.glob("*.json")):
-                call = await the.telnyx.ring()
-                await call.wait_streaming()
-                for line in file.read_text(encoding="utf-8").splitlines():
-                    await _say_again(the, json.loads(line))
-                try:
-                    await unharmed(the)
-                except AssertionError as error:
-                    raise AssertionError(f"{file.name}: {error}") from error
-
-    run(main())
+async def test_what_once_broke_something_does_not_any_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as the:
+        for file in sorted(CRASHERS.glob("*.json")):
+            call = await the.telnyx.ring()
+            await call.wait_streaming()
+            for line in file.read_text(encoding="utf-8").splitlines():
+                await _say_again(the, json.loads(line))
+            try:
+                await unharmed(the)
+            except AssertionError as error:
+                raise AssertionError(f"{file.name}: {error}") from error
 
 
 async def _say_again(the: World, one: dict[str, Any]) -> None:

@@ -75,27 +75,23 @@ def test_an_empty_database_gets_the_schema_once(database_url: str) -> None:
     assert asyncio.run(columns()) == {name: set(table.columns.keys()) for name, table in metadata.tables.items()}
 
 
-def test_the_file_is_for_its_owner_alone_and_foreign_keys_hold(tmp_path: Path) -> None:
+async def test_the_file_is_for_its_owner_alone_and_foreign_keys_hold(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "callflow.db"
     assert opened(f"sqlite:///{path}")
-
-    async def main() -> None:
-        database = Database(url_of(f"sqlite:///{path}", "data"))
-        async with database.engine.begin() as connection:
-            pragmas = [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in (
-                "foreign_keys", "journal_mode", "synchronous")]  # fmt: skip
-            assert pragmas == [1, "wal", 1]
-            await connection.execute(
-                text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES ('a', 'b', 'c')")
-            )
-            for file in path.parent.iterdir():
-                assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-        await database.close()
-
-    asyncio.run(main())
+    database = Database(url_of(f"sqlite:///{path}", "data"))
+    async with database.engine.begin() as connection:
+        pragmas = [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in (
+            "foreign_keys", "journal_mode", "synchronous")]  # fmt: skip
+        assert pragmas == [1, "wal", 1]
+        await connection.execute(
+            text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES ('a', 'b', 'c')")
+        )
+        for file in path.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    await database.close()
 
 
-def test_a_database_of_the_earlier_system_goes_on(tmp_path: Path) -> None:
+async def test_a_database_of_the_earlier_system_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     old = sqlite3.connect(path)
     old.executescript(EARLIER)
@@ -104,24 +100,20 @@ def test_a_database_of_the_earlier_system_goes_on(tmp_path: Path) -> None:
     assert opened(f"sqlite:///{path}") is True
     assert opened(f"sqlite:///{path}") is False
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-    async def main() -> None:
-        database = Database(url_of(f"sqlite:///{path}", "data"))
-        store = Store(database)
-        newest, oldest = await store.find(Query())
-        assert (oldest["stream_sid"], oldest["started_at"], oldest["ended_at"], oldest["duration_seconds"]) == (
-            "MZold1", "2025-12-01T23:00:00.000Z", "2025-12-01T23:01:30.000Z", 90,
-        )  # fmt: skip
-        assert newest["ended_at"] is None
-        items = await store.items(oldest["id"])
-        assert [item["timestamp"] for item in items] == [
-            "2025-12-01T23:00:02.000Z", "2025-12-01T23:00:05.250Z", "2025-12-01T23:00:07.000Z",
-        ]  # fmt: skip
-        assert [row["stream_sid"] for row in await store.find(Query(words="rye"))] == ["MZold1"]
-        assert await store.unfinished() == [], "calls of the earlier system are nobody's to take back"
-        await database.close()
-
-    asyncio.run(main())
+    database = Database(url_of(f"sqlite:///{path}", "data"))
+    store = Store(database)
+    newest, oldest = await store.find(Query())
+    assert (oldest["stream_sid"], oldest["started_at"], oldest["ended_at"], oldest["duration_seconds"]) == (
+        "MZold1", "2025-12-01T23:00:00.000Z", "2025-12-01T23:01:30.000Z", 90,
+    )  # fmt: skip
+    assert newest["ended_at"] is None
+    items = await store.items(oldest["id"])
+    assert [item["timestamp"] for item in items] == [
+        "2025-12-01T23:00:02.000Z", "2025-12-01T23:00:05.250Z", "2025-12-01T23:00:07.000Z",
+    ]  # fmt: skip
+    assert [row["stream_sid"] for row in await store.find(Query(words="rye"))] == ["MZold1"]
+    assert await store.unfinished() == [], "calls of the earlier system are nobody's to take back"
+    await database.close()
 
 
 def test_a_migration_that_was_killed_is_run_again(tmp_path: Path) -> None:
@@ -217,23 +209,20 @@ def test_of_trouble_the_first_line_is_told_unless_it_holds_a_secret(error: Excep
     assert Database(url_of(URL, "data")).trouble(error) == said
 
 
-def test_an_error_holds_the_statement_and_not_what_a_caller_said(database_url: str) -> None:
-    async def main() -> None:
-        database = Database(url_of(database_url, "data"))
-        await database.migrate()
+async def test_an_error_holds_the_statement_and_not_what_a_caller_said(database_url: str) -> None:
+    database = Database(url_of(database_url, "data"))
+    await database.migrate()
 
-        def twice(connection: Connection) -> None:
-            row = {"stream_sid": "MZ1", "phone_number": "Zq9 said by a caller", "started_at": "2026-01-01"}
-            connection.execute(insert(metadata.tables["conversations"]), [row, row])
+    def twice(connection: Connection) -> None:
+        row = {"stream_sid": "MZ1", "phone_number": "Zq9 said by a caller", "started_at": "2026-01-01"}
+        connection.execute(insert(metadata.tables["conversations"]), [row, row])
 
-        with pytest.raises(IntegrityError) as caught:
-            await database.write(twice)
-        assert "INSERT" in str(caught.value)
-        assert "Zq9" not in str(caught.value)
-        assert "Zq9" not in database.trouble(caught.value)
-        await database.close()
-
-    asyncio.run(main())
+    with pytest.raises(IntegrityError) as caught:
+        await database.write(twice)
+    assert "INSERT" in str(caught.value)
+    assert "Zq9" not in str(caught.value)
+    assert "Zq9" not in database.trouble(caught.value)
+    await database.close()
 
 
 def test_files_that_were_left_open_are_narrowed_and_the_folder_of_others_is_not(tmp_path: Path) -> None:

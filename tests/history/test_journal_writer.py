@@ -54,78 +54,67 @@ async def journal(url: str) -> AsyncIterator[tuple[DurableJournal, Store]]:
         await database.close()
 
 
-def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url: str) -> None:
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            await one.append(step(1))
-            assert [record.step for record in await store.journal(CALL)] == [0, 1]
-            assert [record.event for record in await store.journal(CALL)] == [kept.event for kept in one.read(CALL)]
-            assert await store.unfinished() == [CALL]
-            one.note(JournalEntry(CALL, 1, 1_700_000_090.9, {"event": ENDED, "cause": "normal_clearing"}))
-            await one.flushed()
-            row = await store.conversation(CALL)
-            assert row is not None
-            assert (row["duration_seconds"], row["hangup_cause"], row["ended_at"]) == (
-                90, "normal_clearing", "2023-11-14T22:14:50.900Z",
-            )  # fmt: skip
-            assert await store.unfinished() == []
-
-    asyncio.run(main())
+async def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url: str) -> None:
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        await one.append(step(1))
+        assert [record.step for record in await store.journal(CALL)] == [0, 1]
+        assert [record.event for record in await store.journal(CALL)] == [kept.event for kept in one.read(CALL)]
+        assert await store.unfinished() == [CALL]
+        one.note(JournalEntry(CALL, 1, 1_700_000_090.9, {"event": ENDED, "cause": "normal_clearing"}))
+        await one.flushed()
+        row = await store.conversation(CALL)
+        assert row is not None
+        assert (row["duration_seconds"], row["hangup_cause"], row["ended_at"]) == (
+            90, "normal_clearing", "2023-11-14T22:14:50.900Z",
+        )  # fmt: skip
+        assert await store.unfinished() == []
 
 
-def test_the_id_of_the_number_is_on_record_whether_the_webhook_brings_it_or_it_comes_later(database_url: str) -> None:
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            brought, later = began(CALL), began(CALL[:-1] + "2")
-            one.note(replace(brought, event={**brought.event, "number": "PN1"}))
-            one.note(later)
-            one.note(JournalEntry(later.call, 0, later.at + 1, {"event": NumberId.kind, "number": "PN2"}))
-            one.note(JournalEntry(CALL, 0, later.at + 1, {"event": NumberId.kind, "number": "PN3"}))
-            await one.flushed()
-            rows = [await store.conversation(call) for call in (CALL, later.call)]
-            assert [row and row["phone_number_sid"] for row in rows] == ["PN1", "PN2"], "what is there stays"
-            assert [row["call_id"] for row in await store.find(Query(called_id="PN2"))] == [later.call]
+async def test_the_id_of_the_number_is_on_record_whether_the_webhook_brings_it_or_it_comes_later(
+    database_url: str,
+) -> None:
+    async with journal(database_url) as (one, store):
+        brought, later = began(CALL), began(CALL[:-1] + "2")
+        one.note(replace(brought, event={**brought.event, "number": "PN1"}))
+        one.note(later)
+        one.note(JournalEntry(later.call, 0, later.at + 1, {"event": NumberId.kind, "number": "PN2"}))
+        one.note(JournalEntry(CALL, 0, later.at + 1, {"event": NumberId.kind, "number": "PN3"}))
+        await one.flushed()
+        rows = [await store.conversation(call) for call in (CALL, later.call)]
+        assert [row and row["phone_number_sid"] for row in rows] == ["PN1", "PN2"], "what is there stays"
+        assert [row["call_id"] for row in await store.find(Query(called_id="PN2"))] == [later.call]
 
-    asyncio.run(main())
 
-
-def test_when_a_call_is_over_nothing_of_it_goes_on(database_url: str) -> None:
+async def test_when_a_call_is_over_nothing_of_it_goes_on(database_url: str) -> None:
     """A sentence that was being said, a tool that was running, a stream that was open."""
-
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            for event in (
-                {"event": "media_started", "stream": "MZ1"},
-                {"event": "heard", "item": "said", "ms": 100, "of_ms": 900, "done": False, "so_far": "Good"},
-                {"event": "tool_called", "id": "ran", "tool": "look", "arguments": "{}"},
-            ):
-                one.note(JournalEntry(CALL, 0, 1_700_000_001.0, event))
-            await one.flushed()
-            row = await store.conversation(CALL)
-            assert row is not None
-            assert {item["status"] for item in await store.items(row["id"])} == {"in_progress", "running"}
-            assert [each["ended_at"] for each in (await store.details(row["id"]))["streams"]] == [None]
-            one.note(JournalEntry(CALL, 0, 1_700_000_002.0, {"event": ENDED, "cause": "normal_clearing"}))
-            await one.flushed()
-            assert {item["status"] for item in await store.items(row["id"])} == {"incomplete"}
-            (stream,) = (await store.details(row["id"]))["streams"]
-            assert (stream["ended_at"], stream["reason"]) == ("2023-11-14T22:13:22.000Z", "the call is over")
-
-    asyncio.run(main())
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        for event in (
+            {"event": "media_started", "stream": "MZ1"},
+            {"event": "heard", "item": "said", "ms": 100, "of_ms": 900, "done": False, "so_far": "Good"},
+            {"event": "tool_called", "id": "ran", "tool": "look", "arguments": "{}"},
+        ):
+            one.note(JournalEntry(CALL, 0, 1_700_000_001.0, event))
+        await one.flushed()
+        row = await store.conversation(CALL)
+        assert row is not None
+        assert {item["status"] for item in await store.items(row["id"])} == {"in_progress", "running"}
+        assert [each["ended_at"] for each in (await store.details(row["id"]))["streams"]] == [None]
+        one.note(JournalEntry(CALL, 0, 1_700_000_002.0, {"event": ENDED, "cause": "normal_clearing"}))
+        await one.flushed()
+        assert {item["status"] for item in await store.items(row["id"])} == {"incomplete"}
+        (stream,) = (await store.details(row["id"]))["streams"]
+        assert (stream["ended_at"], stream["reason"]) == ("2023-11-14T22:13:22.000Z", "the call is over")
 
 
-def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url: str) -> None:
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            await asyncio.gather(*(one.append(step(number)) for number in range(1, 301)))
-            assert one.counts["written"] == 301
-            assert one.counts["batches"] <= 5
-            assert [record.step for record in await store.journal(CALL)] == list(range(301))
-
-    asyncio.run(main())
+async def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url: str) -> None:
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        await asyncio.gather(*(one.append(step(number)) for number in range(1, 301)))
+        assert one.counts["written"] == 301
+        assert one.counts["batches"] <= 5
+        assert [record.step for record in await store.journal(CALL)] == list(range(301))
 
 
 @pytest.mark.e2e
@@ -155,70 +144,61 @@ def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplo
     assert "THE JOURNAL CANNOT BE WRITTEN" in caplog.text
 
 
-def test_a_database_that_is_away_for_a_while_is_waited_for_whatever_the_driver_says(
+async def test_a_database_that_is_away_for_a_while_is_waited_for_whatever_the_driver_says(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A timeout has no words at all."""
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        await one.append(step(1))
+        database = store.database
 
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            await one.append(step(1))
-            database = store.database
+        async def away(_: object) -> None:
+            raise TimeoutError
 
-            async def away(_: object) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "write", away)
+            with pytest.raises(JournalError, match="TimeoutError"):
+                await one.append(step(2))
+        await until(lambda: not one.waiting, "the journal to go on", 5)
+        assert [record.step for record in await store.journal(CALL)] == [0, 1, 2]
+
+
+async def test_a_commit_of_which_nobody_is_told_is_not_made_twice(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks when it has succeeded, and before anybody hears of it."""
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        await one.append(step(1))
+        database, write, tries = store.database, store.database.write, []
+
+        async def committed(work: Callable[[Connection], None]) -> None:
+            await write(work)
+            tries.append(work)
+            if len(tries) == 1:
                 raise TimeoutError
 
-            with monkeypatch.context() as patch:
-                patch.setattr(database, "write", away)
-                with pytest.raises(JournalError, match="TimeoutError"):
-                    await one.append(step(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "write", committed)
+            with pytest.raises(JournalError, match="TimeoutError"):
+                await one.append(step(2))
+            one.note(step(3))
             await until(lambda: not one.waiting, "the journal to go on", 5)
-            assert [record.step for record in await store.journal(CALL)] == [0, 1, 2]
-
-    asyncio.run(main())
-
-
-def test_a_commit_of_which_nobody_is_told_is_not_made_twice(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection breaks when it has succeeded, and before anybody hears of it."""
-
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            await one.append(step(1))
-            database, write, tries = store.database, store.database.write, []
-
-            async def committed(work: Callable[[Connection], None]) -> None:
-                await write(work)
-                tries.append(work)
-                if len(tries) == 1:
-                    raise TimeoutError
-
-            with monkeypatch.context() as patch:
-                patch.setattr(database, "write", committed)
-                with pytest.raises(JournalError, match="TimeoutError"):
-                    await one.append(step(2))
-                one.note(step(3))
-                await until(lambda: not one.waiting, "the journal to go on", 5)
-            assert [record.step for record in await store.journal(CALL)] == [0, 1, 2, 3]
-            assert (one.counts["unwritable"], one.counts["lost"]) == (0, 0)
-
-    asyncio.run(main())
+        assert [record.step for record in await store.journal(CALL)] == [0, 1, 2, 3]
+        assert (one.counts["unwritable"], one.counts["lost"]) == (0, 0)
 
 
-def test_what_one_call_notes_leaves_room_for_the_others() -> None:
-    async def main() -> None:
-        one = DurableJournal(most_waiting=6_000)  # nothing takes them off: no database is open
-        for _ in range(20_000):
-            one.note(JournalEntry(CALL, 1, 1.0, {"event": "heard"}))
-        one.note(step(2))
-        one.note(JournalEntry("another", 1, 1.0, {"event": "heard"}))
-        assert (one.waiting, one.counts["dropped"], one.counts["lost"]) == (5_002, 15_000, 0)
-        for number in range(20_000):
-            one.forget(f"call {number}")
-        assert len(one._forgotten) == 10_000
-
-    asyncio.run(main())
+async def test_what_one_call_notes_leaves_room_for_the_others() -> None:
+    one = DurableJournal(most_waiting=6_000)  # nothing takes them off: no database is open
+    for _ in range(20_000):
+        one.note(JournalEntry(CALL, 1, 1.0, {"event": "heard"}))
+    one.note(step(2))
+    one.note(JournalEntry("another", 1, 1.0, {"event": "heard"}))
+    assert (one.waiting, one.counts["dropped"], one.counts["lost"]) == (5_002, 15_000, 0)
+    for number in range(20_000):
+        one.forget(f"call {number}")
+    assert len(one._forgotten) == 10_000
 
 
 @pytest.mark.e2e
@@ -263,21 +243,18 @@ def test_a_record_that_no_database_takes_is_left_out_alone(database_url: str, ca
     assert "and is left out" in caplog.text
 
 
-def test_what_was_deleted_does_not_come_back(database_url: str) -> None:
-    async def main() -> None:
-        async with journal(database_url) as (one, store):
-            one.note(began())
-            await one.append(step(1))
-            row = await store.conversation(CALL)
-            assert row is not None
-            calls, _ = await store.delete([row["id"]])
-            for call in calls:
-                one.forget(call)
-            await one.append(step(2))
-            assert await store.journal(CALL) == []
-            assert await store.conversation(CALL) is None
-
-    asyncio.run(main())
+async def test_what_was_deleted_does_not_come_back(database_url: str) -> None:
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        await one.append(step(1))
+        row = await store.conversation(CALL)
+        assert row is not None
+        calls, _ = await store.delete([row["id"]])
+        for call in calls:
+            one.forget(call)
+        await one.append(step(2))
+        assert await store.journal(CALL) == []
+        assert await store.conversation(CALL) is None
 
 
 def test_while_the_record_is_being_opened_no_step_waits_and_none_is_lost(

@@ -162,19 +162,15 @@ def test_it_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
         folder.chmod(0o755)
 
 
-def test_a_reader_cannot_write(database_url: str) -> None:
+async def test_a_reader_cannot_write(database_url: str) -> None:
     opened(database_url)
-
-    async def main() -> None:
-        database = Database(url_of(database_url, "data"), read_only=True)
-        await database.check()
-        for statement in ("DELETE FROM steps", "CREATE TABLE x (a INTEGER)"):
-            with pytest.raises(DBAPIError, match=r"read-?only"):
-                async with database.engine.begin() as connection:
-                    await connection.execute(text(statement))
-        await database.close()
-
-    asyncio.run(main())
+    database = Database(url_of(database_url, "data"), read_only=True)
+    await database.check()
+    for statement in ("DELETE FROM steps", "CREATE TABLE x (a INTEGER)"):
+        with pytest.raises(DBAPIError, match=r"read-?only"):
+            async with database.engine.begin() as connection:
+                await connection.execute(text(statement))
+    await database.close()
 
 
 def test_what_is_no_record_is_told_with_what_to_do_and_nothing_is_made(tmp_path: Path) -> None:
@@ -217,43 +213,35 @@ def state_of_files(folder: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
 
-def test_an_empty_database_of_a_server_has_no_record_yet(postgresql: str) -> None:
+async def test_an_empty_database_of_a_server_has_no_record_yet(postgresql: str) -> None:
     from tests.history import postgres
 
     postgres.create(postgresql, "nobody_has_been_here")
     url = postgresql.format(name="nobody_has_been_here")
-
-    async def main() -> None:
-        database = Database(url_of(url, "data"), read_only=True)
-        with pytest.raises(DatabaseError, match="start Callflow's server once"):
-            await database.check()
-        await database.close()
-
-    asyncio.run(main())
+    database = Database(url_of(url, "data"), read_only=True)
+    with pytest.raises(DatabaseError, match="start Callflow's server once"):
+        await database.check()
+    await database.close()
 
 
-def test_readers_follow_a_server_that_comes_and_goes(tmp_path: Path) -> None:
+async def test_readers_follow_a_server_that_comes_and_goes(tmp_path: Path) -> None:
     """One process reads for days: the database is brought up to date under it, written into, and let go of."""
     path = tmp_path / "old.db"
     earlier(path)
-
-    async def main() -> None:
-        reader = Store(Database(url_of(url(path), "data"), read_only=True))
-        assert len(await reader.find(Query())) == 2
-        server = Database(url_of(url(path), "data"))
-        await server.migrate()
-        for number in range(3):
-            async with server.engine.begin() as connection:
-                await connection.execute(
-                    text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES (:a, 'b', 'c')"),
-                    {"a": f"new{number}"},
-                )
-            await reader.database.check()
-            assert len(await reader.find(Query())) == 3 + number
-        await server.close()
-        assert list(state_of_files(tmp_path)) == ["old.db"]
-        assert len(await reader.find(Query())) == 5
-        assert list(state_of_files(tmp_path)) == ["old.db"], "the reader left something behind"
-        await reader.database.close()
-
-    asyncio.run(main())
+    reader = Store(Database(url_of(url(path), "data"), read_only=True))
+    assert len(await reader.find(Query())) == 2
+    server = Database(url_of(url(path), "data"))
+    await server.migrate()
+    for number in range(3):
+        async with server.engine.begin() as connection:
+            await connection.execute(
+                text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES (:a, 'b', 'c')"),
+                {"a": f"new{number}"},
+            )
+        await reader.database.check()
+        assert len(await reader.find(Query())) == 3 + number
+    await server.close()
+    assert list(state_of_files(tmp_path)) == ["old.db"]
+    assert len(await reader.find(Query())) == 5
+    assert list(state_of_files(tmp_path)) == ["old.db"], "the reader left something behind"
+    await reader.database.close()

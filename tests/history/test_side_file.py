@@ -81,59 +81,49 @@ async def journal(url: str, side: Path) -> AsyncIterator[tuple[DurableJournal, S
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_poison_is_left_out_and_all_others_are_on_record(
+async def test_poison_is_left_out_and_all_others_are_on_record(
     database_url: str, tmp_path: Path, poison: JournalEntry
 ) -> None:
-    async def main() -> None:
-        side = tmp_path / "private" / "left-out.jsonl"
-        async with journal(database_url, side) as (one, store):
-            one.note(began())
-            one.note(began(OTHER))
-            one.note(poison)
-            await asyncio.gather(*(one.append(step(number)) for number in range(1, 4)))
-            await asyncio.gather(*(one.append(step(number, OTHER)) for number in range(1, 4)))
-            for call in (CALL, OTHER):
-                one.note(JournalEntry(call, 3, 1_700_000_090.0, {"event": ENDED, "cause": "normal_clearing"}))
-            await one.flushed()
-            for call in (CALL, OTHER):
-                assert [record.step for record in await store.journal(call)] == [0, 1, 2, 3, 3]
-                assert (await store.conversation(call) or {})["hangup_cause"] == "normal_clearing"
-            assert (one.counts["unwritable"], one.counts["lost"], one.trouble) == (1, 0, "")
-        (kept,) = [msgspec.json.decode(line) for line in side.read_bytes().splitlines()]
-        assert (kept["call"], bool(kept["because"]), bool(kept["entry"])) == (CALL, True, True)
-        assert stat.S_IMODE(side.stat().st_mode) == 0o600
-
-    asyncio.run(main())
+    side = tmp_path / "private" / "left-out.jsonl"
+    async with journal(database_url, side) as (one, store):
+        one.note(began())
+        one.note(began(OTHER))
+        one.note(poison)
+        await asyncio.gather(*(one.append(step(number)) for number in range(1, 4)))
+        await asyncio.gather(*(one.append(step(number, OTHER)) for number in range(1, 4)))
+        for call in (CALL, OTHER):
+            one.note(JournalEntry(call, 3, 1_700_000_090.0, {"event": ENDED, "cause": "normal_clearing"}))
+        await one.flushed()
+        for call in (CALL, OTHER):
+            assert [record.step for record in await store.journal(call)] == [0, 1, 2, 3, 3]
+            assert (await store.conversation(call) or {})["hangup_cause"] == "normal_clearing"
+        assert (one.counts["unwritable"], one.counts["lost"], one.trouble) == (1, 0, "")
+    (kept,) = [msgspec.json.decode(line) for line in side.read_bytes().splitlines()]
+    assert (kept["call"], bool(kept["because"]), bool(kept["entry"])) == (CALL, True, True)
+    assert stat.S_IMODE(side.stat().st_mode) == 0o600
 
 
-def test_poison_alone_in_its_batch_is_no_trouble(database_url: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with journal(database_url, tmp_path / "side.jsonl") as (one, _):
-            one.note(note("tool_called", tool="t"))
-            await one.flushed()
-            assert (one.counts["unwritable"], one.counts["failures"], one.trouble) == (1, 0, "")
-
-    asyncio.run(main())
+async def test_poison_alone_in_its_batch_is_no_trouble(database_url: str, tmp_path: Path) -> None:
+    async with journal(database_url, tmp_path / "side.jsonl") as (one, _):
+        one.note(note("tool_called", tool="t"))
+        await one.flushed()
+        assert (one.counts["unwritable"], one.counts["failures"], one.trouble) == (1, 0, "")
 
 
-def test_an_error_that_names_nobody_is_the_records_own_once_another_can_be_written(
+async def test_an_error_that_names_nobody_is_the_records_own_once_another_can_be_written(
     database_url: str, tmp_path: Path
 ) -> None:
     """A trigger that somebody has added raises what a missing table or an odd statement would."""
-
-    async def main() -> None:
-        async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
-            async with store.database.engine.begin() as connection:
-                for statement in _refusing_trigger(store.database.is_sqlite):
-                    await connection.execute(text(statement))
-            one.note(began())
-            one.note(note("turn", who="caller", item="odd", text="odd"))
-            await one.append(step(1))
-            await until(lambda: not one.waiting, "the others to be written", 10)
-            assert [record.step for record in await store.journal(CALL)] == [0, 1]
-            assert one.counts["unwritable"] == 1
-
-    asyncio.run(main())
+    async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
+        async with store.database.engine.begin() as connection:
+            for statement in _refusing_trigger(store.database.is_sqlite):
+                await connection.execute(text(statement))
+        one.note(began())
+        one.note(note("turn", who="caller", item="odd", text="odd"))
+        await one.append(step(1))
+        await until(lambda: not one.waiting, "the others to be written", 10)
+        assert [record.step for record in await store.journal(CALL)] == [0, 1]
+        assert one.counts["unwritable"] == 1
 
 
 _SQLITE_TRIGGER = """
@@ -153,32 +143,25 @@ def _refusing_trigger(is_sqlite: bool) -> list[str]:
     return [_SQLITE_TRIGGER] if is_sqlite else _POSTGRESQL_TRIGGER.rsplit(";\n", 1)
 
 
-def test_a_text_that_is_too_long_to_be_searched_is_its_own_records(postgresql: str, tmp_path: Path) -> None:
+async def test_a_text_that_is_too_long_to_be_searched_is_its_own_records(postgresql: str, tmp_path: Path) -> None:
     """PostgreSQL: the words of one text may take 1 MiB in the index."""
     postgres.create(postgresql, "too_long")
-
-    async def main() -> None:
-        async with journal(postgresql.format(name="too_long"), tmp_path / "side.jsonl") as (one, store):
-            one.note(began())
-            words = " ".join(f"w{number:06}" for number in range(200_000))
-            one.note(note("turn", who="caller", item="long", text=words))
-            await one.append(step(1))
-            await until(lambda: not one.waiting, "the others to be written", 10)
-            assert [record.step for record in await store.journal(CALL)] == [0, 1]
-
-    asyncio.run(main())
+    async with journal(postgresql.format(name="too_long"), tmp_path / "side.jsonl") as (one, store):
+        one.note(began())
+        words = " ".join(f"w{number:06}" for number in range(200_000))
+        one.note(note("turn", who="caller", item="long", text=words))
+        await one.append(step(1))
+        await until(lambda: not one.waiting, "the others to be written", 10)
+        assert [record.step for record in await store.journal(CALL)] == [0, 1]
 
 
-def test_one_call_that_notes_without_end_leaves_room_for_the_others(tmp_path: Path) -> None:
-    async def main() -> None:
-        one = DurableJournal(most_waiting=10_000)  # not opened: nothing is written yet
-        for _ in range(20_000):
-            one.note(note("noise"))
-        one.note(began(OTHER))
-        assert (one.counts["dropped"], one.counts["lost"]) == (15_000, 0)
-        assert one.waiting == 5_001
-
-    asyncio.run(main())
+async def test_one_call_that_notes_without_end_leaves_room_for_the_others(tmp_path: Path) -> None:
+    one = DurableJournal(most_waiting=10_000)  # not opened: nothing is written yet
+    for _ in range(20_000):
+        one.note(note("noise"))
+    one.note(began(OTHER))
+    assert (one.counts["dropped"], one.counts["lost"]) == (15_000, 0)
+    assert one.waiting == 5_001
 
 
 def test_many_of_a_kind_are_summed_up(database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -215,23 +198,20 @@ def test_the_side_file_has_a_bound(tmp_path: Path) -> None:
     assert 10 << 20 < side.path.stat().st_size <= 16 << 20
 
 
-def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(database_url: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
-            one.note(began())
-            await one.append(step(1))
-            await one.append(step(2))
-            async with store.database.engine.begin() as connection:
-                await connection.execute(text("UPDATE steps SET event = '{broken' WHERE step = 1"))
-                await connection.execute(text("UPDATE steps SET commands = '7' WHERE step = 2"))
-            assert [record.event["event"] for record in await store.journal(CALL)] == [
-                "began", "unreadable", "unreadable",
-            ]  # fmt: skip
-            rebuilt = restore_call(await store.journal(CALL))
-            assert rebuilt is not None
-            assert rebuilt.ids.control == "v3:x"
-
-    asyncio.run(main())
+async def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(database_url: str, tmp_path: Path) -> None:
+    async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
+        one.note(began())
+        await one.append(step(1))
+        await one.append(step(2))
+        async with store.database.engine.begin() as connection:
+            await connection.execute(text("UPDATE steps SET event = '{broken' WHERE step = 1"))
+            await connection.execute(text("UPDATE steps SET commands = '7' WHERE step = 2"))
+        assert [record.event["event"] for record in await store.journal(CALL)] == [
+            "began", "unreadable", "unreadable",
+        ]  # fmt: skip
+        rebuilt = restore_call(await store.journal(CALL))
+        assert rebuilt is not None
+        assert rebuilt.ids.control == "v3:x"
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)

@@ -24,7 +24,7 @@ def test_every_watcher_hears_everything_in_order() -> None:
         assert heard == [LiveEvent(float(number), "call", "step", {"number": number}) for number in range(5)]
 
 
-def test_a_watcher_that_waits_is_woken() -> None:
+async def test_a_watcher_that_waits_is_woken() -> None:
     async def inner() -> None:
         live = LiveFeed()
         heard: list[str] = []
@@ -45,40 +45,31 @@ def test_a_watcher_that_waits_is_woken() -> None:
         await watching
         assert heard == ["one", "two"]
 
-    async def bounded() -> None:
-        async with asyncio.timeout(5):
-            await inner()
-
-    asyncio.run(bounded())
+    async with asyncio.timeout(5):
+        await inner()
 
 
-def test_a_slow_watcher_loses_the_oldest_and_can_see_how_many() -> None:
-    async def inner() -> None:
-        live = LiveFeed()
-        with live.watch(bound=10) as slow, live.watch(bound=1000) as quick:
-            began = time.perf_counter()
-            for number in range(500):
-                live.tell(0.0, "call", str(number))
-            assert time.perf_counter() - began < 1, "telling must never wait"
-            slow.close()
-            quick.close()
-            assert [news.kind async for news in slow] == [str(number) for number in range(490, 500)]
-            assert slow.missed == 490
-            assert len([news async for news in quick]) == 500
-            assert quick.missed == 0
-
-    asyncio.run(inner())
+async def test_a_slow_watcher_loses_the_oldest_and_can_see_how_many() -> None:
+    live = LiveFeed()
+    with live.watch(bound=10) as slow, live.watch(bound=1000) as quick:
+        began = time.perf_counter()
+        for number in range(500):
+            live.tell(0.0, "call", str(number))
+        assert time.perf_counter() - began < 1, "telling must never wait"
+        slow.close()
+        quick.close()
+        assert [news.kind async for news in slow] == [str(number) for number in range(490, 500)]
+        assert slow.missed == 490
+        assert len([news async for news in quick]) == 500
+        assert quick.missed == 0
 
 
-def test_who_has_left_hears_nothing() -> None:
-    async def inner() -> None:
-        live = LiveFeed()
-        with live.watch() as watcher:
-            live.tell(0.0, "call", "before")
-        live.tell(0.0, "call", "after")
-        assert [news.kind async for news in watcher] == ["before"]
-
-    asyncio.run(inner())
+async def test_who_has_left_hears_nothing() -> None:
+    live = LiveFeed()
+    with live.watch() as watcher:
+        live.tell(0.0, "call", "before")
+    live.tell(0.0, "call", "after")
+    assert [news.kind async for news in watcher] == ["before"]
 
 
 def test_a_watcher_that_fails_leaves_too() -> None:

@@ -73,21 +73,18 @@ def test_everything_arrives_in_order() -> None:
     run(work)
 
 
-def test_what_is_put_before_the_writer_runs_is_written_first() -> None:
-    async def inner() -> None:
-        socket = Socket()
-        writer = SocketWriter(socket.send, lambda reason: None, seconds=5)
-        writer.put("a")
-        writer.put("b")
-        writing = asyncio.create_task(writer.run())
-        writer.put("c")
-        async with asyncio.timeout(5):
-            await socket.until(lambda: len(socket.sent) == 3)
-        writing.cancel()
-        await asyncio.wait([writing])
-        assert socket.sent == ["a", "b", "c"]
-
-    asyncio.run(inner())
+async def test_what_is_put_before_the_writer_runs_is_written_first() -> None:
+    socket = Socket()
+    writer = SocketWriter(socket.send, lambda reason: None, seconds=5)
+    writer.put("a")
+    writer.put("b")
+    writing = asyncio.create_task(writer.run())
+    writer.put("c")
+    async with asyncio.timeout(5):
+        await socket.until(lambda: len(socket.sent) == 3)
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert socket.sent == ["a", "b", "c"]
 
 
 def test_what_waits_is_weighed() -> None:
@@ -157,34 +154,30 @@ def test_a_write_that_does_not_end_is_told() -> None:
     run(work, seconds=0.05)
 
 
-def test_many_writes_may_take_longer_together() -> None:
+async def test_many_writes_may_take_longer_together() -> None:
     """The deadline is for one write: a slow peer that does read is no broken one."""
+    stuck: list[str] = []
+    sent: list[str] = []
 
-    async def inner() -> None:
-        stuck: list[str] = []
-        sent: list[str] = []
+    finished = asyncio.Event()
 
-        finished = asyncio.Event()
+    async def slow(text: str) -> None:
+        await asyncio.sleep(0.03)
+        sent.append(text)
+        if len(sent) == 15:
+            finished.set()
 
-        async def slow(text: str) -> None:
-            await asyncio.sleep(0.03)
-            sent.append(text)
-            if len(sent) == 15:
-                finished.set()
-
-        writer = SocketWriter(slow, stuck.append, seconds=0.2)
-        for number in range(15):
-            writer.put(str(number))
-        writing = asyncio.create_task(writer.run())
-        finishing = asyncio.create_task(finished.wait())
-        await asyncio.wait([writing, finishing], return_when=asyncio.FIRST_COMPLETED)
-        for task in (writing, finishing):
-            task.cancel()
-        await asyncio.wait([writing, finishing])
-        assert stuck == []
-        assert len(sent) == 15
-
-    asyncio.run(inner())
+    writer = SocketWriter(slow, stuck.append, seconds=0.2)
+    for number in range(15):
+        writer.put(str(number))
+    writing = asyncio.create_task(writer.run())
+    finishing = asyncio.create_task(finished.wait())
+    await asyncio.wait([writing, finishing], return_when=asyncio.FIRST_COMPLETED)
+    for task in (writing, finishing):
+        task.cancel()
+    await asyncio.wait([writing, finishing])
+    assert stuck == []
+    assert len(sent) == 15
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("reset"), BrokenPipeError("pipe"), OSError(5, "io")])
@@ -217,17 +210,14 @@ def test_cancelling_tells_nothing() -> None:
     run(work)
 
 
-def test_no_timer_outlives_the_writer() -> None:
-    async def inner() -> None:
-        socket = Socket()
-        before = len(asyncio.all_tasks())
-        writer = SocketWriter(socket.send, lambda reason: None, seconds=0.01)
-        writing = asyncio.create_task(writer.run())
-        writer.put("a")
-        await socket.until(lambda: socket.sent)
-        writing.cancel()
-        await asyncio.wait([writing])
-        assert len(asyncio.all_tasks()) == before
-        assert writer._watch.cancelled()
-
-    asyncio.run(inner())
+async def test_no_timer_outlives_the_writer() -> None:
+    socket = Socket()
+    before = len(asyncio.all_tasks())
+    writer = SocketWriter(socket.send, lambda reason: None, seconds=0.01)
+    writing = asyncio.create_task(writer.run())
+    writer.put("a")
+    await socket.until(lambda: socket.sent)
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert len(asyncio.all_tasks()) == before
+    assert writer._watch.cancelled()

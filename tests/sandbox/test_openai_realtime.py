@@ -525,38 +525,33 @@ def test_the_watchers_say_what_did_not_happen() -> None:
     hold(talk)
 
 
-def test_close_ends_everything_within_a_second() -> None:
-    async def run() -> None:
-        before = asyncio.all_tasks()
-        realtime = Realtime(
-            pace=Pace(speed=1), faults=Faults(only_connections=[4, 5], hang_next=-1, stop_reading_after=0)
-        )
-        await realtime.start()
-        headers = {"Authorization": "Bearer sk-sandbox"}
-        url = realtime.url + "?model=gpt-realtime-2.1"
-        talking, stuck = [await connect(url, additional_headers=headers) for _ in range(2)]
-        await talking.send('{"type":"response.create"}')
-        session = await realtime.wait_session()
-        await session.wait_sent("response.output_audio.delta")
-        realtime.faults.only_connections = [2, 3]
-        await stuck.send('{"type":"response.create"}')
-        hanging = asyncio.create_task(_outcome(connect(url, additional_headers=headers, open_timeout=None)))
-        _, silent = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].split("/")[0]))
-        await realtime.wait_attempt(3)
-        began = time.monotonic()
-        await realtime.close()
-        assert time.monotonic() - began < 1.0
-        await asyncio.wait_for(hanging, 1)
-        assert all(one.closed for one in realtime.sessions)
-        for socket in (talking, stuck):
-            await socket.close()
-        silent.close()
-        await asyncio.sleep(0)
-        await realtime.close()
-        left = [task for task in asyncio.all_tasks() - before if not task.done()]
-        assert left == []
-
-    asyncio.run(run())
+async def test_close_ends_everything_within_a_second() -> None:
+    before = asyncio.all_tasks()
+    realtime = Realtime(pace=Pace(speed=1), faults=Faults(only_connections=[4, 5], hang_next=-1, stop_reading_after=0))
+    await realtime.start()
+    headers = {"Authorization": "Bearer sk-sandbox"}
+    url = realtime.url + "?model=gpt-realtime-2.1"
+    talking, stuck = [await connect(url, additional_headers=headers) for _ in range(2)]
+    await talking.send('{"type":"response.create"}')
+    session = await realtime.wait_session()
+    await session.wait_sent("response.output_audio.delta")
+    realtime.faults.only_connections = [2, 3]
+    await stuck.send('{"type":"response.create"}')
+    hanging = asyncio.create_task(_outcome(connect(url, additional_headers=headers, open_timeout=None)))
+    _, silent = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+    await realtime.wait_attempt(3)
+    began = time.monotonic()
+    await realtime.close()
+    assert time.monotonic() - began < 1.0
+    await asyncio.wait_for(hanging, 1)
+    assert all(one.closed for one in realtime.sessions)
+    for socket in (talking, stuck):
+        await socket.close()
+    silent.close()
+    await asyncio.sleep(0)
+    await realtime.close()
+    left = [task for task in asyncio.all_tasks() - before if not task.done()]
+    assert left == []
 
 
 async def _outcome(opening: Any) -> str:
@@ -567,34 +562,30 @@ async def _outcome(opening: Any) -> str:
     return "opened"
 
 
-def test_the_openai_package_holds_a_session() -> None:
+async def test_the_openai_package_holds_a_session() -> None:
     """The vendor's own client as an oracle, from the handshake to the last event."""
     openai = pytest.importorskip("openai", reason="the openai package is not installed")
-
-    async def run() -> None:
-        async with asyncio.timeout(10), Realtime(pace=Pace.instant()) as realtime:
-            base = realtime.url.removesuffix("/realtime")
-            client = openai.AsyncOpenAI(api_key=realtime.api_key, websocket_base_url=base, base_url=base)
-            async with client, client.realtime.connect(model="gpt-realtime-2.1") as connection:
-                await connection.session.update(
-                    session={
-                        "type": "realtime",
-                        "audio": {"input": {"format": PCMU, "turn_detection": VAD}, "output": {"format": PCMU}},
-                    }
-                )
-                ulaw = voices.load("caller/hours") + SECOND
-                await connection.input_audio_buffer.append(audio=b64encode(ulaw).decode())
-                seen = []
-                async for event in connection:
-                    seen.append(event.type)
-                    if event.type == "response.done":
-                        assert event.response.status == "completed"
-                        assert event.response.usage.total_tokens > 0
-                        break
-            assert in_order(seen, "session.created", "session.updated", "response.created", *MESSAGE)
-            assert realtime.sessions[0].violations == []
-
-    asyncio.run(run())
+    async with asyncio.timeout(10), Realtime(pace=Pace.instant()) as realtime:
+        base = realtime.url.removesuffix("/realtime")
+        client = openai.AsyncOpenAI(api_key=realtime.api_key, websocket_base_url=base, base_url=base)
+        async with client, client.realtime.connect(model="gpt-realtime-2.1") as connection:
+            await connection.session.update(
+                session={
+                    "type": "realtime",
+                    "audio": {"input": {"format": PCMU, "turn_detection": VAD}, "output": {"format": PCMU}},
+                }
+            )
+            ulaw = voices.load("caller/hours") + SECOND
+            await connection.input_audio_buffer.append(audio=b64encode(ulaw).decode())
+            seen = []
+            async for event in connection:
+                seen.append(event.type)
+                if event.type == "response.done":
+                    assert event.response.status == "completed"
+                    assert event.response.usage.total_tokens > 0
+                    break
+        assert in_order(seen, "session.created", "session.updated", "response.created", *MESSAGE)
+        assert realtime.sessions[0].violations == []
 
 
 def test_every_event_is_held_against_the_schemas() -> None:

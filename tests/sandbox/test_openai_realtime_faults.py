@@ -30,47 +30,38 @@ async def status(realtime: Realtime, path: str = "/v1/realtime?model=m", **heade
         return refused.response.status_code
 
 
-def test_handshakes() -> None:
-    async def run() -> None:
-        async with asyncio.timeout(5), Realtime() as realtime:
-            assert await status(realtime) == 101
-            assert await status(realtime, Authorization="Bearer sk-wrong") == 401
-            assert await status(realtime, Authorization="Basic c2s=") == 401
-            assert await status(realtime, "/v1/realtime?call_id=rtc_1") == 404
-            assert await status(realtime, "/v1/realtime") == 400
-            assert realtime.connections_attempted == 5
-            assert await status(realtime, "/v1/chat") == 404
-            realtime.faults = Faults(refuse_next=2, refuse_status=429)
-            assert [await status(realtime) for _ in range(3)] == [429, 429, 101]
-            realtime.faults = Faults(refuse_next=-1, only_connections=[10])
-            assert [await status(realtime) for _ in range(3)] == [101, 503, 101]
-
-    asyncio.run(run())
+async def test_handshakes() -> None:
+    async with asyncio.timeout(5), Realtime() as realtime:
+        assert await status(realtime) == 101
+        assert await status(realtime, Authorization="Bearer sk-wrong") == 401
+        assert await status(realtime, Authorization="Basic c2s=") == 401
+        assert await status(realtime, "/v1/realtime?call_id=rtc_1") == 404
+        assert await status(realtime, "/v1/realtime") == 400
+        assert realtime.connections_attempted == 5
+        assert await status(realtime, "/v1/chat") == 404
+        realtime.faults = Faults(refuse_next=2, refuse_status=429)
+        assert [await status(realtime) for _ in range(3)] == [429, 429, 101]
+        realtime.faults = Faults(refuse_next=-1, only_connections=[10])
+        assert [await status(realtime) for _ in range(3)] == [101, 503, 101]
 
 
 @pytest.mark.parametrize("how", [{"OpenAI-Beta": "realtime=v1"}, {"Sec-WebSocket-Protocol": "openai-beta.realtime-v1"}])
-def test_the_beta_interface_is_gone(how: dict[str, str]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(5), Realtime() as realtime:
-            headers = {"Authorization": "Bearer sk-sandbox"} | how
-            async with connect(f"{realtime.url}?model=m", additional_headers=headers) as socket:
-                error = json.loads(await socket.recv())["error"]
-                assert error["code"] == "beta_api_shape_disabled"
-                await socket.wait_closed()
-                assert socket.close_code == 4000
-                assert socket.close_reason == "invalid_request_error.beta_api_shape_disabled"
-
-    asyncio.run(run())
+async def test_the_beta_interface_is_gone(how: dict[str, str]) -> None:
+    async with asyncio.timeout(5), Realtime() as realtime:
+        headers = {"Authorization": "Bearer sk-sandbox"} | how
+        async with connect(f"{realtime.url}?model=m", additional_headers=headers) as socket:
+            error = json.loads(await socket.recv())["error"]
+            assert error["code"] == "beta_api_shape_disabled"
+            await socket.wait_closed()
+            assert socket.close_code == 4000
+            assert socket.close_reason == "invalid_request_error.beta_api_shape_disabled"
 
 
-def test_a_browser_brings_its_key_as_a_subprotocol() -> None:
-    async def run() -> None:
-        async with asyncio.timeout(5), Realtime() as realtime:
-            offered: Any = ["realtime", "openai-insecure-api-key.sk-sandbox"]
-            async with connect(f"{realtime.url}?model=m", subprotocols=offered) as socket:
-                assert socket.subprotocol == "realtime"
-
-    asyncio.run(run())
+async def test_a_browser_brings_its_key_as_a_subprotocol() -> None:
+    async with asyncio.timeout(5), Realtime() as realtime:
+        offered: Any = ["realtime", "openai-insecure-api-key.sk-sandbox"]
+        async with connect(f"{realtime.url}?model=m", subprotocols=offered) as socket:
+            assert socket.subprotocol == "realtime"
 
 
 def test_a_session_that_never_begins_or_never_confirms() -> None:
@@ -296,44 +287,38 @@ def test_the_place_of_the_rate_limits(choice: Any) -> None:
     hold(talk, quirks=Quirks(rate_limits=choice))
 
 
-def test_faults_over_http() -> None:
-    async def run() -> None:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(asyncio.timeout(8))
-            realtime = await stack.enter_async_context(Realtime(pace=Pace.instant()))
-            control = await stack.enter_async_context(ControlServer(realtime, "127.0.0.1", 0))
-            web = await stack.enter_async_context(httpx.AsyncClient(base_url=control.url, trust_env=False))
-            client = await stack.enter_async_context(connected(realtime))
-            answer = await web.put("/sandbox/faults", json={"rate_limit_next": 1, "only_connections": [1]})
-            assert answer.json()["rate_limit_next"] == realtime.faults.rate_limit_next == 1
-            assert (await web.put("/sandbox/faults", json={"mute": "yes"})).status_code == 422
-            assert (await web.put("/sandbox/faults", json={"gravity": True})).status_code == 422
-            assert (await web.put("/sandbox/faults", content=b"{")).status_code == 400
-            assert (await web.get("/sandbox")).status_code == 404
-            await client.send("response.create")
-            await client.get("response.done")
-            log = (await web.get("/sandbox/log")).json()
-            assert log["sessions"][0]["received"] == {"response.create": 1}
-            assert log["sessions"][0]["responses"][0]["status"] == "failed"
-            assert (await web.delete("/sandbox/faults")).json() == Faults().to_json()
-            assert (await web.post("/sandbox/drop")).json() == {"dropped": 1}
-            await client.socket.wait_closed()
-
-    asyncio.run(run())
+async def test_faults_over_http() -> None:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(asyncio.timeout(8))
+        realtime = await stack.enter_async_context(Realtime(pace=Pace.instant()))
+        control = await stack.enter_async_context(ControlServer(realtime, "127.0.0.1", 0))
+        web = await stack.enter_async_context(httpx.AsyncClient(base_url=control.url, trust_env=False))
+        client = await stack.enter_async_context(connected(realtime))
+        answer = await web.put("/sandbox/faults", json={"rate_limit_next": 1, "only_connections": [1]})
+        assert answer.json()["rate_limit_next"] == realtime.faults.rate_limit_next == 1
+        assert (await web.put("/sandbox/faults", json={"mute": "yes"})).status_code == 422
+        assert (await web.put("/sandbox/faults", json={"gravity": True})).status_code == 422
+        assert (await web.put("/sandbox/faults", content=b"{")).status_code == 400
+        assert (await web.get("/sandbox")).status_code == 404
+        await client.send("response.create")
+        await client.get("response.done")
+        log = (await web.get("/sandbox/log")).json()
+        assert log["sessions"][0]["received"] == {"response.create": 1}
+        assert log["sessions"][0]["responses"][0]["status"] == "failed"
+        assert (await web.delete("/sandbox/faults")).json() == Faults().to_json()
+        assert (await web.post("/sandbox/drop")).json() == {"dropped": 1}
+        await client.socket.wait_closed()
 
 
-def test_serve_prints_what_the_application_needs(capsys: pytest.CaptureFixture[str]) -> None:
-    async def run() -> None:
-        serving = asyncio.create_task(serve(port=0))
-        printed = ""
-        async with asyncio.timeout(5):
-            while "/sandbox/log" not in printed:
-                await asyncio.sleep(0)
-                printed += capsys.readouterr().out
-        assert "OPENAI_REALTIME_URL=ws://127.0.0.1:" in printed
-        assert "OPENAI_API_KEY=sk-sandbox" in printed
-        serving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await serving
-
-    asyncio.run(run())
+async def test_serve_prints_what_the_application_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    serving = asyncio.create_task(serve(port=0))
+    printed = ""
+    async with asyncio.timeout(5):
+        while "/sandbox/log" not in printed:
+            await asyncio.sleep(0)
+            printed += capsys.readouterr().out
+    assert "OPENAI_REALTIME_URL=ws://127.0.0.1:" in printed
+    assert "OPENAI_API_KEY=sk-sandbox" in printed
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import wave
 from array import array
 from pathlib import Path
@@ -103,25 +102,22 @@ def test_loudness() -> None:
     assert loud_bytes(SILENT_FRAME * 3 + tone(40) + SILENT_FRAME) == 320
 
 
-def test_the_mouth_gives_frames_of_20_ms_and_then_silence() -> None:
-    async def body() -> None:
-        phone = Phone()
-        phone.say(tone(50))
-        speaking = [phone.is_speaking]
-        frames = [phone.next_frame(1.0 + 0.02 * i) for i in range(4)]
-        assert [len(frame) for frame in frames] == [FRAME_BYTES] * 4
-        assert b"".join(frames) == tone(50) + bytes([0xFF]) * 80 + SILENT_FRAME
-        speaking.append(phone.is_speaking)
-        assert speaking == [True, False]
-        await phone.spoken(timeout=1)
-        assert [(segment.at, segment.ms) for segment in phone.said] == [(1.0, 60)]
-        phone.say(tone(1000))
-        with pytest.raises(TimeoutError, match="1000 ms to say"):
-            await phone.spoken(timeout=0.01)
-        phone.stop_speaking()
-        await phone.spoken(timeout=1)
-
-    asyncio.run(body())
+async def test_the_mouth_gives_frames_of_20_ms_and_then_silence() -> None:
+    phone = Phone()
+    phone.say(tone(50))
+    speaking = [phone.is_speaking]
+    frames = [phone.next_frame(1.0 + 0.02 * i) for i in range(4)]
+    assert [len(frame) for frame in frames] == [FRAME_BYTES] * 4
+    assert b"".join(frames) == tone(50) + bytes([0xFF]) * 80 + SILENT_FRAME
+    speaking.append(phone.is_speaking)
+    assert speaking == [True, False]
+    await phone.spoken(timeout=1)
+    assert [(segment.at, segment.ms) for segment in phone.said] == [(1.0, 60)]
+    phone.say(tone(1000))
+    with pytest.raises(TimeoutError, match="1000 ms to say"):
+        await phone.spoken(timeout=0.01)
+    phone.stop_speaking()
+    await phone.spoken(timeout=1)
 
 
 def test_a_source_is_asked_for_every_frame() -> None:
@@ -129,24 +125,21 @@ def test_a_source_is_asked_for_every_frame() -> None:
     assert [phone.next_frame(0.02 * i)[0] for i in range(3)] == [1, 2, 3]
 
 
-def test_hears_and_hears_silence() -> None:
-    async def body() -> None:
-        phone = Phone()
-        phone.connect()
-        with pytest.raises(TimeoutError, match=r"heard 0.00 s instead of 0.1 s"):
-            await phone.hears(timeout=0.02)
-        begin = monotonic()
-        phone.line().play(SILENT_FRAME * 5 + tone(200), begin)
-        await phone.hears(0.1, timeout=2)
-        assert 0.18 <= monotonic() - begin < 0.4  # a frame counts once a tenth of it is loud
-        with pytest.raises(TimeoutError, match="no 300 ms of silence"):
-            await phone.hears_silence(300, timeout=0.01)
-        await phone.hears_silence(100, timeout=2)
-        assert monotonic() - begin >= 0.395
-        assert phone.heard_ms == 300
-        assert phone.loud_ms() == 200
-
-    asyncio.run(body())
+async def test_hears_and_hears_silence() -> None:
+    phone = Phone()
+    phone.connect()
+    with pytest.raises(TimeoutError, match=r"heard 0.00 s instead of 0.1 s"):
+        await phone.hears(timeout=0.02)
+    begin = monotonic()
+    phone.line().play(SILENT_FRAME * 5 + tone(200), begin)
+    await phone.hears(0.1, timeout=2)
+    assert 0.18 <= monotonic() - begin < 0.4  # a frame counts once a tenth of it is loud
+    with pytest.raises(TimeoutError, match="no 300 ms of silence"):
+        await phone.hears_silence(300, timeout=0.01)
+    await phone.hears_silence(100, timeout=2)
+    assert monotonic() - begin >= 0.395
+    assert phone.heard_ms == 300
+    assert phone.loud_ms() == 200
 
 
 def test_the_wav_has_the_caller_left_and_the_ear_right_on_the_calls_clock(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from twilio.request_validator import RequestValidator
 from callflow.sandbox.twilio import Signer, Timing
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.webhooks import Overrides
-from tests.sandbox.twilio_product import PUBLIC, STREAM, product, response, run
+from tests.sandbox.twilio_product import PUBLIC, STREAM, product, response
 
 
 PARAMS = {
@@ -43,20 +43,17 @@ def test_a_shared_key_signs_with_the_newer_hash() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_it_sends_satisfies_the_vendors_validator(method: str) -> None:
-    async def main() -> None:
-        async with product("<Hangup/>") as the:
-            the.twilio.number().voice_method = method
-            call = await the.twilio.ring(Called='"><Hangup/>')
-            await call.wait_ended()
-            _, params, headers = the.asked[0]
-            assert params["Called"] == '"><Hangup/>'
-            url, signed = f"{PUBLIC}/voice", params
-            if method == "GET":
-                url, signed = f"{url}?{the.queries[0]}", {}
-            assert RequestValidator(the.twilio.auth_token).validate(url, signed, headers["x-twilio-signature"])
-
-    run(main())
+async def test_what_it_sends_satisfies_the_vendors_validator(method: str) -> None:
+    async with product("<Hangup/>") as the:
+        the.twilio.number().voice_method = method
+        call = await the.twilio.ring(Called='"><Hangup/>')
+        await call.wait_ended()
+        _, params, headers = the.asked[0]
+        assert params["Called"] == '"><Hangup/>'
+        url, signed = f"{PUBLIC}/voice", params
+        if method == "GET":
+            url, signed = f"{url}?{the.queries[0]}", {}
+        assert RequestValidator(the.twilio.auth_token).validate(url, signed, headers["x-twilio-signature"])
 
 
 @pytest.mark.parametrize("fragment", ["rc=6", "ct=50", "rt=x", "rp=6xx", "tt=20000"])
@@ -74,81 +71,66 @@ def test_without_overrides_only_a_failed_connection_is_tried_again() -> None:
     assert (everything.retries, everything.connect_s, everything.read_s) == (5, 2, 4)
 
 
-def test_a_retry_carries_the_same_token_and_no_fragment() -> None:
-    async def main() -> None:
-        answers = [500, 503, response("<Say>At last.</Say>")]
-        async with product("<Redirect>/again#rc=5&amp;rp=5xx</Redirect>", again=answers) as the:
-            call = await the.twilio.ring()
-            await call.wait_ended()
-            assert call.spoken == ["At last."]
-            attempts = [one for one in the.twilio.deliveries if "/again" in one.url]
-            assert [one.attempt for one in attempts] == [1, 2, 3]
-            assert len({one.token for one in attempts}) == 1
-            assert all("#" not in headers["host"] for _, _, headers in the.asked)
-
-    run(main())
+async def test_a_retry_carries_the_same_token_and_no_fragment() -> None:
+    answers = [500, 503, response("<Say>At last.</Say>")]
+    async with product("<Redirect>/again#rc=5&amp;rp=5xx</Redirect>", again=answers) as the:
+        call = await the.twilio.ring()
+        await call.wait_ended()
+        assert call.spoken == ["At last."]
+        attempts = [one for one in the.twilio.deliveries if "/again" in one.url]
+        assert [one.attempt for one in attempts] == [1, 2, 3]
+        assert len({one.token for one in attempts}) == 1
+        assert all("#" not in headers["host"] for _, _, headers in the.asked)
 
 
-def test_nobody_waits_longer_than_the_ceiling() -> None:
-    async def main() -> None:
-        timing = Timing(webhook_ceiling_s=0.2, speak_s_per_char=0.001, retry_pause_s=0.01)
-        async with product("<Redirect>/slow#rc=5&amp;rp=all</Redirect>", timing=timing, slow=30.0) as the:
-            call = await the.twilio.ring()
-            await call.wait_ended()
-            assert [code for code, _ in call.errors] == [11200]
-            spent = sum(one.latency or 0 for one in the.twilio.deliveries if "/slow" in one.url)
-            assert 0.15 < spent < 1.0
-
-    run(main())
+async def test_nobody_waits_longer_than_the_ceiling() -> None:
+    timing = Timing(webhook_ceiling_s=0.2, speak_s_per_char=0.001, retry_pause_s=0.01)
+    async with product("<Redirect>/slow#rc=5&amp;rp=all</Redirect>", timing=timing, slow=30.0) as the:
+        call = await the.twilio.ring()
+        await call.wait_ended()
+        assert [code for code, _ in call.errors] == [11200]
+        spent = sum(one.latency or 0 for one in the.twilio.deliveries if "/slow" in one.url)
+        assert 0.15 < spent < 1.0
 
 
-def test_a_chunked_document_is_not_trusted() -> None:
-    async def main() -> None:
-        async def parts() -> AsyncIterator[bytes]:
-            yield b"<Response/>"
+async def test_a_chunked_document_is_not_trusted() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"<Response/>"
 
-        async with product(voice=Response(parts(), content_type="text/xml")) as the:
-            call = await the.twilio.ring()
-            await call.wait_ended()
-            assert "chunked" in call.errors[0][1]
-
-    run(main())
+    async with product(voice=Response(parts(), content_type="text/xml")) as the:
+        call = await the.twilio.ring()
+        await call.wait_ended()
+        assert "chunked" in call.errors[0][1]
 
 
-def test_the_faults_of_webhooks() -> None:
-    async def main() -> None:
-        async with product("<Say>Hello.</Say>") as the:
-            faults = the.twilio.faults
-            faults.webhook_duplicates["voice"] = 1
-            faults.webhook_new_tokens["voice"] = 1
-            faults.webhook_drop.append("status")
-            call = await the.twilio.ring()
-            await call.wait_ended()
-            tokens = [headers["i-twilio-idempotency-token"] for path, _, headers in the.asked if path == "/voice"]
-            assert (len(tokens), len(set(tokens))) == (3, 2)
-            faults.webhook_duplicates.clear()
-            faults.webhook_new_tokens.clear()
-            faults.no_tokens = True
-            faults.webhook_lose["voice"] = 1
-            call = await the.twilio.ring()
-            await call.wait_ended()
-            assert "i-twilio-idempotency-token" not in the.asked[-1][2]
-            assert "lost" in call.errors[0][1]
-            assert not the.of("/status")
-
-    run(main())
+async def test_the_faults_of_webhooks() -> None:
+    async with product("<Say>Hello.</Say>") as the:
+        faults = the.twilio.faults
+        faults.webhook_duplicates["voice"] = 1
+        faults.webhook_new_tokens["voice"] = 1
+        faults.webhook_drop.append("status")
+        call = await the.twilio.ring()
+        await call.wait_ended()
+        tokens = [headers["i-twilio-idempotency-token"] for path, _, headers in the.asked if path == "/voice"]
+        assert (len(tokens), len(set(tokens))) == (3, 2)
+        faults.webhook_duplicates.clear()
+        faults.webhook_new_tokens.clear()
+        faults.no_tokens = True
+        faults.webhook_lose["voice"] = 1
+        call = await the.twilio.ring()
+        await call.wait_ended()
+        assert "i-twilio-idempotency-token" not in the.asked[-1][2]
+        assert "lost" in call.errors[0][1]
+        assert not the.of("/status")
 
 
-def test_callbacks_about_the_stream() -> None:
-    async def main() -> None:
-        async with product(STREAM) as the:
-            call = await the.twilio.ring()
-            stream = await call.wait_streaming()
-            await call.hang_up()
-            await the.until(lambda: len(the.of("/stream")) == 2)
-            assert sorted(one["StreamEvent"] for one in the.of("/stream")) == ["stream-started", "stream-stopped"]
-            told = the.of("/stream")[0]
-            assert (told["StreamSid"], told["StreamName"], told["CallSid"]) == (stream.stream_id, "one", call.sid)
-            assert told["Timestamp"].endswith("Z")
-
-    run(main())
+async def test_callbacks_about_the_stream() -> None:
+    async with product(STREAM) as the:
+        call = await the.twilio.ring()
+        stream = await call.wait_streaming()
+        await call.hang_up()
+        await the.until(lambda: len(the.of("/stream")) == 2)
+        assert sorted(one["StreamEvent"] for one in the.of("/stream")) == ["stream-started", "stream-stopped"]
+        told = the.of("/stream")[0]
+        assert (told["StreamSid"], told["StreamName"], told["CallSid"]) == (stream.stream_id, "one", call.sid)
+        assert told["Timestamp"].endswith("Z")

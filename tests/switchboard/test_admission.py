@@ -45,50 +45,38 @@ def refusal(reason: str, why: str = "") -> CallRefused:
     ("live", "is_open", "event"),
     [(10, True, RINGS), (11, True, refusal("busy")), (1, False, refusal("draining")), (11, False, refusal("busy"))],
 )
-def test_no_more_than_are_allowed_and_none_while_the_server_drains(live: int, is_open: bool, event: Event) -> None:
-    async def main() -> None:
-        scene = Scene()
-        if not is_open:
-            scene.admission.close()
-        assert scene.admit(FakeCall("c1"), live=live) == event
-        assert scene.counts == Counter(calls=1, refused=int(event is not RINGS))
-
-    asyncio.run(main())
-
-
-def test_no_more_of_one_caller_until_one_of_them_has_ended() -> None:
-    async def main() -> None:
-        scene, first = Scene(at_once=1), FakeCall("c1")
-        assert scene.admit(first) is RINGS
-        assert scene.admit(FakeCall("c2")) == refusal("caller_busy", "this caller has 1 call already")
-        assert scene.admit(FakeCall("c3", "+15550100009")) is RINGS
-        scene.admission.ended(cast(Call, first))
-        assert scene.admit(FakeCall("c4")) is RINGS
-
-    asyncio.run(main())
-
-
-def test_a_call_of_the_process_before_counts_for_its_caller() -> None:
-    async def main() -> None:
-        scene = Scene(per_hour=1)
-        scene.admission.count_restored(cast(Call, FakeCall("c1")), 3500.0)
-        assert scene.admit(FakeCall("c2")) == refusal(
-            "caller_limit", "this caller has had 1 call within an hour already"
-        )
-        scene = Scene(per_hour=1)
-        scene.admission.count_restored(cast(Call, FakeCall("c1")), 3601.0)
-        assert scene.admit(FakeCall("c2")) is RINGS
-
-    asyncio.run(main())
-
-
-def test_a_call_that_is_answered_already_is_told_goodbye() -> None:
-    async def main() -> None:
-        scene, call, event = Scene(), FakeCall("c1"), CallAnswered()
+async def test_no_more_than_are_allowed_and_none_while_the_server_drains(
+    live: int, is_open: bool, event: Event
+) -> None:
+    scene = Scene()
+    if not is_open:
         scene.admission.close()
-        assert scene.admit(call, event) is event
-        assert call.posted == [], "not before its first event"
-        await asyncio.sleep(0)
-        assert call.posted == [GoodbyeRequested(reason="draining")]
+    assert scene.admit(FakeCall("c1"), live=live) == event
+    assert scene.counts == Counter(calls=1, refused=int(event is not RINGS))
 
-    asyncio.run(main())
+
+async def test_no_more_of_one_caller_until_one_of_them_has_ended() -> None:
+    scene, first = Scene(at_once=1), FakeCall("c1")
+    assert scene.admit(first) is RINGS
+    assert scene.admit(FakeCall("c2")) == refusal("caller_busy", "this caller has 1 call already")
+    assert scene.admit(FakeCall("c3", "+15550100009")) is RINGS
+    scene.admission.ended(cast(Call, first))
+    assert scene.admit(FakeCall("c4")) is RINGS
+
+
+async def test_a_call_of_the_process_before_counts_for_its_caller() -> None:
+    scene = Scene(per_hour=1)
+    scene.admission.count_restored(cast(Call, FakeCall("c1")), 3500.0)
+    assert scene.admit(FakeCall("c2")) == refusal("caller_limit", "this caller has had 1 call within an hour already")
+    scene = Scene(per_hour=1)
+    scene.admission.count_restored(cast(Call, FakeCall("c1")), 3601.0)
+    assert scene.admit(FakeCall("c2")) is RINGS
+
+
+async def test_a_call_that_is_answered_already_is_told_goodbye() -> None:
+    scene, call, event = Scene(), FakeCall("c1"), CallAnswered()
+    scene.admission.close()
+    assert scene.admit(call, event) is event
+    assert call.posted == [], "not before its first event"
+    await asyncio.sleep(0)
+    assert call.posted == [GoodbyeRequested(reason="draining")]

@@ -56,40 +56,28 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("asked", [None, RINGS, RESUMED])
-def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: Signal | None) -> None:
-    async def main() -> None:
-        recovery = made()
-        assert await is_held(recovery, asked, 0.02)
-        recovery.opened.set()
-        assert not await is_held(recovery, asked, 0.02)
-
-    asyncio.run(main())
+async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: Signal | None) -> None:
+    recovery = made()
+    assert await is_held(recovery, asked, 0.02)
+    recovery.opened.set()
+    assert not await is_held(recovery, asked, 0.02)
 
 
 @pytest.mark.parametrize(("asked", "still"), [(None, False), (RINGS, False), (RESUMED, True)])
-def test_a_caller_with_nobody_to_speak_to_waits_longest(asked: Signal | None, still: bool) -> None:
-    async def main() -> None:
-        assert await is_held(made(), asked, 0.2) is still
-
-    asyncio.run(main())
+async def test_a_caller_with_nobody_to_speak_to_waits_longest(asked: Signal | None, still: bool) -> None:
+    assert await is_held(made(), asked, 0.2) is still
 
 
-def test_what_is_about_a_live_call_never_waits() -> None:
-    async def main() -> None:
-        assert not await is_held(made(live=True), RINGS, 0.02)
-        assert await is_held(made(live=True), None, 0.02), "whose a media socket is, only its token says"
-
-    asyncio.run(main())
+async def test_what_is_about_a_live_call_never_waits() -> None:
+    assert not await is_held(made(live=True), RINGS, 0.02)
+    assert await is_held(made(live=True), None, 0.02), "whose a media socket is, only its token says"
 
 
-def test_waiting_for_the_history_is_bounded() -> None:
-    async def main() -> None:
-        recovery = made()
-        assert not await recovery.is_open(0.01)
-        recovery.opened.set()
-        assert await recovery.is_open(0.01)
-
-    asyncio.run(main())
+async def test_waiting_for_the_history_is_bounded() -> None:
+    recovery = made()
+    assert not await recovery.is_open(0.01)
+    recovery.opened.set()
+    assert await recovery.is_open(0.01)
 
 
 @pytest.mark.parametrize(
@@ -102,40 +90,33 @@ def test_waiting_for_the_history_is_bounded() -> None:
         (machine.STREAMING, KeyError("ours"), "answered"),
     ],
 )
-def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
-    async def main() -> None:
-        carrier, taken = FakeCarrier(), list[str]()
-        carrier.statuses["control"] = status
-        call = SimpleNamespace(
-            id="c1",
-            ids=IDS,
-            carrier=carrier,
-            began=NOW - 100,
-            model=SimpleNamespace(state=state),
-            take_back=taken.append,
-        )
-        await made()._ask_about(cast(Any, call))
-        assert taken == [found]
-
-    asyncio.run(main())
+async def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
+    carrier, taken = FakeCarrier(), list[str]()
+    carrier.statuses["control"] = status
+    call = SimpleNamespace(
+        id="c1",
+        ids=IDS,
+        carrier=carrier,
+        began=NOW - 100,
+        model=SimpleNamespace(state=state),
+        take_back=taken.append,
+    )
+    await made()._ask_about(cast(Any, call))
+    assert taken == [found]
 
 
-def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
+    carrier, taken = FakeCarrier(), list[str]()
+    answers = ["gone", "answered"]
 
-    async def main() -> None:
-        carrier, taken = FakeCarrier(), list[str]()
-        answers = ["gone", "answered"]
+    async def call_status(ids: LegIds) -> str:
+        return answers.pop(0)
 
-        async def call_status(ids: LegIds) -> str:
-            return answers.pop(0)
-
-        carrier.call_status = call_status  # type: ignore[method-assign]
-        call = SimpleNamespace(
-            id="c1", ids=IDS, carrier=carrier, began=NOW - 1, model=SimpleNamespace(state=machine.STREAMING),
-            take_back=taken.append,
-        )  # fmt: skip
-        await made()._ask_about(cast(Any, call))
-        assert taken == ["answered"], "carriers' lists lag behind their calls"
-
-    asyncio.run(main())
+    carrier.call_status = call_status  # type: ignore[method-assign]
+    call = SimpleNamespace(
+        id="c1", ids=IDS, carrier=carrier, began=NOW - 1, model=SimpleNamespace(state=machine.STREAMING),
+        take_back=taken.append,
+    )  # fmt: skip
+    await made()._ask_about(cast(Any, call))
+    assert taken == ["answered"], "carriers' lists lag behind their calls"

@@ -176,50 +176,38 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Tools:
 @pytest.mark.parametrize(
     "tool", ["raises", "raises_async", "raises_later", "raises_in_result", "raises_in_a_thread", "raises_in_attribute"]
 )
-def test_whatever_a_tool_raises_is_an_answer(tool: str, hostile: Tools) -> None:
-    async def main() -> None:
-        for what in RAISED:
-            told, ok = await answer(hostile, tool, json.dumps({"what": what}))
-            assert not ok, what
-            assert list(told) == ["error"], what
-            assert len(told["error"]) < 300, what
-            assert told["error"].startswith((f"{tool} failed: ", f"the result of {tool} cannot be written as JSON: "))
-            assert KINDS.get(what, "Error") in told["error"] or what == "stop", what
-            current = asyncio.current_task()
-            assert current is not None
-            assert not current.cancelling(), f"{what} went through to the server's task"
-
-    asyncio.run(main())
+async def test_whatever_a_tool_raises_is_an_answer(tool: str, hostile: Tools) -> None:
+    for what in RAISED:
+        told, ok = await answer(hostile, tool, json.dumps({"what": what}))
+        assert not ok, what
+        assert list(told) == ["error"], what
+        assert len(told["error"]) < 300, what
+        assert told["error"].startswith((f"{tool} failed: ", f"the result of {tool} cannot be written as JSON: "))
+        assert KINDS.get(what, "Error") in told["error"] or what == "stop", what
+        current = asyncio.current_task()
+        assert current is not None
+        assert not current.cancelling(), f"{what} went through to the server's task"
 
 
-def test_what_it_begins_beside_itself_may_raise_whatever_it_likes(hostile: Tools) -> None:
-    async def main() -> None:
-        for what in RAISED:
-            if what != "stop":  # no coroutine can
-                assert await answer(hostile, "raises_beside", json.dumps({"what": what})) == ("still here", True), what
-
-    asyncio.run(main())
+async def test_what_it_begins_beside_itself_may_raise_whatever_it_likes(hostile: Tools) -> None:
+    for what in RAISED:
+        if what != "stop":  # no coroutine can
+            assert await answer(hostile, "raises_beside", json.dumps({"what": what})) == ("still here", True), what
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_tool_that_ends_its_own_task_or_loop_is_answered_and_so_are_others(hostile: Tools) -> None:
-    async def main() -> None:
-        told, ok = await answer(hostile, "cancels_itself")
-        assert (told, ok) == ({"error": "cancels_itself failed: CancelledError"}, False)
-        assert await answer(hostile, "stops_its_loop") == ("still here", True)
-        assert await answer(hostile, "returns_task") == (5, True)
-
-    asyncio.run(main())
+async def test_a_tool_that_ends_its_own_task_or_loop_is_answered_and_so_are_others(hostile: Tools) -> None:
+    told, ok = await answer(hostile, "cancels_itself")
+    assert (told, ok) == ({"error": "cancels_itself failed: CancelledError"}, False)
+    assert await answer(hostile, "stops_its_loop") == ("still here", True)
+    assert await answer(hostile, "returns_task") == (5, True)
 
 
-def test_what_is_still_to_be_awaited_is_awaited(hostile: Tools) -> None:
-    async def main() -> None:
-        names = [name for name in hostile.local if name.startswith("returns_") and name != "returns_sleeper"]
-        assert len(names) >= 8
-        for name in names:
-            assert await answer(hostile, name) == (5, True), name
-
-    asyncio.run(main())
+async def test_what_is_still_to_be_awaited_is_awaited(hostile: Tools) -> None:
+    names = [name for name in hostile.local if name.startswith("returns_") and name != "returns_sleeper"]
+    assert len(names) >= 8
+    for name in names:
+        assert await answer(hostile, name) == (5, True), name
 
 
 TIMELESS = [
@@ -228,35 +216,26 @@ TIMELESS = [
 ]  # fmt: skip
 
 
-def test_whatever_takes_too_long_is_an_answer_in_time(hostile: Tools) -> None:
-    async def main() -> None:
-        try:
-            answers = await asyncio.gather(
-                *(
-                    hostile.run(name, "", ToolContext(f"call {number}"), seconds=0.7)
-                    for number, name in enumerate(TIMELESS)
-                )
-            )
-        finally:
-            sys.modules["callflow_tools_tools"].LET_GO.set()
-        told = {name: json.loads(each.output) for name, each in zip(TIMELESS, answers, strict=True)}
-        assert told == {name: {"error": f"{name} did not answer within 0.7 seconds"} for name in TIMELESS}
-
-    asyncio.run(main())
+async def test_whatever_takes_too_long_is_an_answer_in_time(hostile: Tools) -> None:
+    try:
+        answers = await asyncio.gather(
+            *(hostile.run(name, "", ToolContext(f"call {number}"), seconds=0.7) for number, name in enumerate(TIMELESS))
+        )
+    finally:
+        sys.modules["callflow_tools_tools"].LET_GO.set()
+    told = {name: json.loads(each.output) for name, each in zip(TIMELESS, answers, strict=True)}
+    assert told == {name: {"error": f"{name} did not answer within 0.7 seconds"} for name in TIMELESS}
 
 
-def test_results_that_are_too_much_or_no_json(hostile: Tools) -> None:
-    async def main() -> None:
-        for name in ("endless", "huge_text"):
-            told, ok = await answer(hostile, name)
-            assert ok
-            assert list(told) == ["note", "result"], name
-        for name in ("no_json", "no_json_async", "async_generator"):
-            told, ok = await answer(hostile, name)
-            assert not ok
-            assert "cannot be written as JSON" in told["error"], name
-
-    asyncio.run(main())
+async def test_results_that_are_too_much_or_no_json(hostile: Tools) -> None:
+    for name in ("endless", "huge_text"):
+        told, ok = await answer(hostile, name)
+        assert ok
+        assert list(told) == ["note", "result"], name
+    for name in ("no_json", "no_json_async", "async_generator"):
+        told, ok = await answer(hostile, name)
+        assert not ok
+        assert "cannot be written as JSON" in told["error"], name
 
 
 # Arguments
@@ -270,23 +249,19 @@ def defined(schema: dict[str, Any]) -> Tools:
     return Tools({"echo": from_definition({"name": "echo", "parameters": schema}, echo)})
 
 
-def test_arguments_are_checked_beside_the_servers_loop_and_no_longer_than_anybody_waits() -> None:
+async def test_arguments_are_checked_beside_the_servers_loop_and_no_longer_than_anybody_waits() -> None:
     steps = {f"s{n}": {"allOf": [{"$ref": f"#/$defs/s{n + 1}"}] * 2} for n in range(40)}  # 2 ** 40 of them
     tools = defined({"$defs": {**steps, "s40": {}}, "$ref": "#/$defs/s0"})
-
-    async def main() -> None:
-        running = asyncio.create_task(tools.run("echo", "{}", ToolContext("slow"), seconds=0.3))
-        turns = 0
-        while not running.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert "did not answer within 0.3 seconds" in (await running).output
-        assert turns > 20, "the server's loop stood still"
-        async with asyncio.timeout(10):
-            while any(each.call == "slow" for each in runner.default_runner.gate.holders()):  # noqa: ASYNC110 - a thread's
-                await asyncio.sleep(0.005)
-
-    asyncio.run(main())
+    running = asyncio.create_task(tools.run("echo", "{}", ToolContext("slow"), seconds=0.3))
+    turns = 0
+    while not running.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert "did not answer within 0.3 seconds" in (await running).output
+    assert turns > 20, "the server's loop stood still"
+    async with asyncio.timeout(10):
+        while any(each.call == "slow" for each in runner.default_runner.gate.holders()):  # noqa: ASYNC110 - a thread's
+            await asyncio.sleep(0.005)
 
 
 def test_a_schema_is_prepared_once_when_its_tool_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

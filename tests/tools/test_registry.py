@@ -255,7 +255,7 @@ def test_a_tool_with_a_time_limit_of_its_own(tmp_path: Path) -> None:
     assert time.monotonic() - began < 0.8
 
 
-def test_a_cancelled_run_is_cancelled_and_nothing_comes_of_it(tmp_path: Path) -> None:
+async def test_a_cancelled_run_is_cancelled_and_nothing_comes_of_it(tmp_path: Path) -> None:
     tools = load(
         written(
             tmp_path,
@@ -273,19 +273,15 @@ def test_a_cancelled_run_is_cancelled_and_nothing_comes_of_it(tmp_path: Path) ->
         )
     )
     trace = tmp_path / "trace"
-
-    async def main() -> None:
-        arguments = json.dumps({"name": str(trace)})
-        running = asyncio.create_task(tools.run("long", arguments, ToolContext(), seconds=60))
-        await asyncio.sleep(0.1)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        async with asyncio.timeout(2):
-            while not trace.exists():  # noqa: ASYNC110 - a file has no event
-                await asyncio.sleep(0.01)
-
-    asyncio.run(main())
+    arguments = json.dumps({"name": str(trace)})
+    running = asyncio.create_task(tools.run("long", arguments, ToolContext(), seconds=60))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with asyncio.timeout(2):
+        while not trace.exists():  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.process

@@ -16,7 +16,7 @@ from callflow.engines.openai_realtime.session_config import session
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import load
 from tests.configs import realtime_config
-from tests.e2e.product import product, run
+from tests.e2e.product import product
 
 
 SERVER = """
@@ -71,15 +71,12 @@ def test_a_definition_that_cannot_be_used_is_not_echoed(tmp_path: Path, text: st
     assert "Zq9" not in str(caught.value)
 
 
-def test_the_operators_port_shows_no_key(tmp_path: Path) -> None:
-    async def main() -> None:
-        tools(tmp_path, SERVER)
-        async with product(tools_file=str(tmp_path / "tools.py")) as the, httpx.AsyncClient(trust_env=False) as client:
-            told = (await client.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")).text
-            assert "orders.example" in told
-            assert "Zq9" not in told
-
-    run(main())
+async def test_the_operators_port_shows_no_key(tmp_path: Path) -> None:
+    tools(tmp_path, SERVER)
+    async with product(tools_file=str(tmp_path / "tools.py")) as the, httpx.AsyncClient(trust_env=False) as client:
+        told = (await client.get(f"http://127.0.0.1:{the.app.console_at[1]}/tools")).text
+        assert "orders.example" in told
+        assert "Zq9" not in told
 
 
 def test_what_becomes_of_a_question_for_leave_is_said_for_each_server_that_asks() -> None:

@@ -131,256 +131,212 @@ def held() -> int:
 # Threads
 
 
-def test_a_hundred_tools_that_hang_leave_room_for_others(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("bad", "hangs", 100)
-            await until(lambda: bench.began["hangs"] == 8, "the share of the call to be used up")
-            for name in ("quick", "quick_async"):
-                assert await they.one("good", name, '{"n": 5}') == ToolResult("5", True)
-            assert bench.began["hangs"] == 8, "a call has no more than its share"
-            bench.let_go.set()
-            answers = await asyncio.gather(*they.tasks)
-            assert answers == [ToolResult('"at last"', True)] * 100, "the others had their turn as places became free"
-
-    asyncio.run(main())
+async def test_a_hundred_tools_that_hang_leave_room_for_others(bench: Bench) -> None:
+    async with calls(bench) as they:
+        they.start("bad", "hangs", 100)
+        await until(lambda: bench.began["hangs"] == 8, "the share of the call to be used up")
+        for name in ("quick", "quick_async"):
+            assert await they.one("good", name, '{"n": 5}') == ToolResult("5", True)
+        assert bench.began["hangs"] == 8, "a call has no more than its share"
+        bench.let_go.set()
+        answers = await asyncio.gather(*they.tasks)
+        assert answers == [ToolResult('"at last"', True)] * 100, "the others had their turn as places became free"
 
 
-def test_many_calls_with_tools_that_hang_leave_room_for_one_that_has_none(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            for call in range(4):
-                they.start(f"bad {call}", "hangs", 20)
-            await until(lambda: held() == 32, "the share of the tool to be used up")
-            for call in range(4, 8):
-                they.start(f"bad {call}", "quick")
-            await asyncio.gather(*they.tasks[-4:])
-            assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
-            assert "hangs" in (await they.one("good", "hangs", seconds=0.05)).output
-            assert bench.began["hangs"] == 32
-
-    asyncio.run(main())
+async def test_many_calls_with_tools_that_hang_leave_room_for_one_that_has_none(bench: Bench) -> None:
+    async with calls(bench) as they:
+        for call in range(4):
+            they.start(f"bad {call}", "hangs", 20)
+        await until(lambda: held() == 32, "the share of the tool to be used up")
+        for call in range(4, 8):
+            they.start(f"bad {call}", "quick")
+        await asyncio.gather(*they.tasks[-4:])
+        assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
+        assert "hangs" in (await they.one("good", "hangs", seconds=0.05)).output
+        assert bench.began["hangs"] == 32
 
 
 @pytest.mark.parametrize(
     ("others", "why"),
     [(0, "8 tools of this call have not ended yet"), (3, "32 runs of this tool have not ended yet")],
 )
-def test_a_tool_that_got_no_thread_in_time_says_so_and_the_log_names_who_holds_them(
+async def test_a_tool_that_got_no_thread_in_time_says_so_and_the_log_names_who_holds_them(
     others: int, why: str, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            for call in ["bad", *map(str, range(others))]:
-                they.start(call, "hangs", 8)
-            await until(lambda: held() == 8 * (others + 1), "the places to be taken")
-            call = "bad" if others == 0 else "good"
-            late = await asyncio.gather(*(they.one(call, "hangs", seconds=0.1) for _ in range(20)))
-            assert {each.output for each in late} == {f'{{"error":"hangs could not begin within 0.1 seconds: {why}"}}'}
-            warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-            assert len(warnings) == 1, "twenty were late, and one line is enough"
-            assert f"call {call}: tool hangs got no thread: {why}" in warnings[0]
-            assert "hangs 8 times in call bad (" in warnings[0], "who holds them"
-
-    asyncio.run(main())
+    async with calls(bench) as they:
+        for call in ["bad", *map(str, range(others))]:
+            they.start(call, "hangs", 8)
+        await until(lambda: held() == 8 * (others + 1), "the places to be taken")
+        call = "bad" if others == 0 else "good"
+        late = await asyncio.gather(*(they.one(call, "hangs", seconds=0.1) for _ in range(20)))
+        assert {each.output for each in late} == {f'{{"error":"hangs could not begin within 0.1 seconds: {why}"}}'}
+        warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(warnings) == 1, "twenty were late, and one line is enough"
+        assert f"call {call}: tool hangs got no thread: {why}" in warnings[0]
+        assert "hangs 8 times in call bad (" in warnings[0], "who holds them"
 
 
-def test_a_thread_of_a_tool_whose_time_has_passed_counts_until_it_ends(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("bad", "hangs", 8, seconds=0.7)
-            for late in await asyncio.gather(*they.tasks):
-                assert "did not answer within 0.7 seconds" in late.output
-            assert held() == bench.began["hangs"] == 8
-            late = await they.one("bad", "quick", seconds=0.05)
-            assert "could not begin" in late.output
-            waiting = asyncio.create_task(they.one("bad", "quick", '{"n": 3}'))
-            bench.let_go.set()
-            assert await waiting == ToolResult("3", True), "it is woken when a thread is free"
-            await until(lambda: held() == 0, "the threads to be given back")
-
-    asyncio.run(main())
+async def test_a_thread_of_a_tool_whose_time_has_passed_counts_until_it_ends(bench: Bench) -> None:
+    async with calls(bench) as they:
+        they.start("bad", "hangs", 8, seconds=0.7)
+        for late in await asyncio.gather(*they.tasks):
+            assert "did not answer within 0.7 seconds" in late.output
+        assert held() == bench.began["hangs"] == 8
+        late = await they.one("bad", "quick", seconds=0.05)
+        assert "could not begin" in late.output
+        waiting = asyncio.create_task(they.one("bad", "quick", '{"n": 3}'))
+        bench.let_go.set()
+        assert await waiting == ToolResult("3", True), "it is woken when a thread is free"
+        await until(lambda: held() == 0, "the threads to be given back")
 
 
-def test_a_call_that_ends_while_its_tools_wait_for_threads_leaves_nothing_behind(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("bad", "hangs", 50)
-            await until(lambda: bench.began["hangs"] == 8, "its share to be used up")
-            for task in they.tasks:
-                task.cancel()
-            await asyncio.gather(*they.tasks, return_exceptions=True)
-            bench.let_go.set()
-            await until(lambda: held() == 0, "the threads to be given back")
-            assert bench.began["hangs"] == 8, "what waited has never begun"
-            assert not runner.default_runner.gate._waiting
-
-    asyncio.run(main())
+async def test_a_call_that_ends_while_its_tools_wait_for_threads_leaves_nothing_behind(bench: Bench) -> None:
+    async with calls(bench) as they:
+        they.start("bad", "hangs", 50)
+        await until(lambda: bench.began["hangs"] == 8, "its share to be used up")
+        for task in they.tasks:
+            task.cancel()
+        await asyncio.gather(*they.tasks, return_exceptions=True)
+        bench.let_go.set()
+        await until(lambda: held() == 0, "the threads to be given back")
+        assert bench.began["hangs"] == 8, "what waited has never begun"
+        assert not runner.default_runner.gate._waiting
 
 
-def test_calls_take_turns_when_threads_become_free() -> None:
-    async def main() -> None:
-        gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
-        first = await gate.enter("z", "t")
-        order: list[str] = []
+async def test_calls_take_turns_when_threads_become_free() -> None:
+    gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
+    first = await gate.enter("z", "t")
+    order: list[str] = []
 
-        async def go(call: str) -> None:
-            place = await gate.enter(call, "t")
-            order.append(call)
-            gate.leave(place)
+    async def go(call: str) -> None:
+        place = await gate.enter(call, "t")
+        order.append(call)
+        gate.leave(place)
 
-        waiting = [asyncio.create_task(go(call)) for call in ["a", "a", "a", "b", "b", "c"]]
-        await asyncio.sleep(0)
-        gate.leave(first)
-        await asyncio.gather(*waiting)
-        assert order == ["a", "b", "c", "a", "b", "a"]
-
-    asyncio.run(main())
+    waiting = [asyncio.create_task(go(call)) for call in ["a", "a", "a", "b", "b", "c"]]
+    await asyncio.sleep(0)
+    gate.leave(first)
+    await asyncio.gather(*waiting)
+    assert order == ["a", "b", "c", "a", "b", "a"]
 
 
-def test_a_place_that_comes_too_late_goes_to_the_next(bench: Bench) -> None:
-    async def main() -> None:
-        gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
-        place = await gate.enter("a", "t")
-        waiting = [asyncio.create_task(gate.enter(call, "t")) for call in "bc"]
-        await asyncio.sleep(0)
-        gate.leave(place)  # b is let in, and is cancelled before it hears of that
-        waiting[0].cancel()
-        assert (await asyncio.wait_for(waiting[1], 5)).call == "c"
-
-    asyncio.run(main())
+async def test_a_place_that_comes_too_late_goes_to_the_next(bench: Bench) -> None:
+    gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
+    place = await gate.enter("a", "t")
+    waiting = [asyncio.create_task(gate.enter(call, "t")) for call in "bc"]
+    await asyncio.sleep(0)
+    gate.leave(place)  # b is let in, and is cancelled before it hears of that
+    waiting[0].cancel()
+    assert (await asyncio.wait_for(waiting[1], 5)).call == "c"
 
 
 # Loops
 
 
-def test_a_tool_that_holds_up_its_loop_holds_up_nobody_that_comes_later(
+async def test_a_tool_that_holds_up_its_loop_holds_up_nobody_that_comes_later(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("bad", "blocks")
-            await until(lambda: bench.began["blocks"] == 1, "the loop to be held up")
-            numbers = range(20)
-            answers = await asyncio.gather(*(they.one("good", "quick_async", f'{{"n": {n}}}') for n in numbers))
-            assert [each.output for each in answers] == [str(n) for n in numbers]
-            assert all(bench.began[f"quick {n}"] == 1 for n in numbers), "each has begun exactly once"
-            assert "call bad: asynchronous tool blocks holds up its loop" in caplog.text
-            bench.let_go.set()
-            assert (await they.tasks[0]).output == '"at last"'
-            answers = await asyncio.gather(*(they.one("good", "quick_async", f'{{"n": {n}}}') for n in numbers))
-            assert all(bench.began[f"quick {n}"] == 2 for n in numbers), "what waited on the old loop begins no more"
-
-    asyncio.run(main())
+    async with calls(bench) as they:
+        they.start("bad", "blocks")
+        await until(lambda: bench.began["blocks"] == 1, "the loop to be held up")
+        numbers = range(20)
+        answers = await asyncio.gather(*(they.one("good", "quick_async", f'{{"n": {n}}}') for n in numbers))
+        assert [each.output for each in answers] == [str(n) for n in numbers]
+        assert all(bench.began[f"quick {n}"] == 1 for n in numbers), "each has begun exactly once"
+        assert "call bad: asynchronous tool blocks holds up its loop" in caplog.text
+        bench.let_go.set()
+        assert (await they.tasks[0]).output == '"at last"'
+        answers = await asyncio.gather(*(they.one("good", "quick_async", f'{{"n": {n}}}') for n in numbers))
+        assert all(bench.began[f"quick {n}"] == 2 for n in numbers), "what waited on the old loop begins no more"
 
 
-def test_one_call_cannot_hold_up_all_loops(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("bad", "blocks", 30, seconds=5)
-            await until(lambda: bench.began["blocks"] == 2, "the call to hold up what it may")
-            assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
-            late = await they.one("bad", "quick_async", seconds=0.5)
-            assert "could not begin within 0.5 seconds: asynchronous tools do not let go" in late.output
-            assert bench.began["quick 0"] == 0
-            waiting = {job.tool for job in runner.default_runner.loops._waiting}
-            assert waiting <= {"blocks"}, "what is over waits no more"
-            assert {each.tool for each in runner.default_runner.loops._jobs.holders(0)} == {"blocks"}
-            bench.let_go.set()
-            answers = await asyncio.gather(*they.tasks)
-            assert [each.output for each in answers] == ['"at last"'] * 30, "the others begin when the loops go on"
-            assert bench.began["blocks"] == 30, "each has begun exactly once"
-
-    asyncio.run(main())
+async def test_one_call_cannot_hold_up_all_loops(bench: Bench) -> None:
+    async with calls(bench) as they:
+        they.start("bad", "blocks", 30, seconds=5)
+        await until(lambda: bench.began["blocks"] == 2, "the call to hold up what it may")
+        assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
+        late = await they.one("bad", "quick_async", seconds=0.5)
+        assert "could not begin within 0.5 seconds: asynchronous tools do not let go" in late.output
+        assert bench.began["quick 0"] == 0
+        waiting = {job.tool for job in runner.default_runner.loops._waiting}
+        assert waiting <= {"blocks"}, "what is over waits no more"
+        assert {each.tool for each in runner.default_runner.loops._jobs.holders(0)} == {"blocks"}
+        bench.let_go.set()
+        answers = await asyncio.gather(*they.tasks)
+        assert [each.output for each in answers] == ['"at last"'] * 30, "the others begin when the loops go on"
+        assert bench.began["blocks"] == 30, "each has begun exactly once"
 
 
-def test_one_tool_cannot_hold_up_all_loops(bench: Bench) -> None:
-    async def main() -> None:
-        async with calls(bench) as they:
-            for call in range(12):
-                they.start(f"bad {call}", "blocks", seconds=8)
-            await until(lambda: bench.began["blocks"] == 4, "the tool to hold up what it may")
-            assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
-            assert bench.began["blocks"] == 4
-
-    asyncio.run(main())
+async def test_one_tool_cannot_hold_up_all_loops(bench: Bench) -> None:
+    async with calls(bench) as they:
+        for call in range(12):
+            they.start(f"bad {call}", "blocks", seconds=8)
+        await until(lambda: bench.began["blocks"] == 4, "the tool to hold up what it may")
+        assert await they.one("good", "quick_async", '{"n": 5}') == ToolResult("5", True)
+        assert bench.began["blocks"] == 4
 
 
-def test_a_tool_that_waits_as_it_should_holds_up_nothing(
+async def test_a_tool_that_waits_as_it_should_holds_up_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("callflow.tools.loops._BEGIN_SECONDS", 20)  # a busy machine is not held up
-
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("a", "waits", 100)
-            await until(lambda: bench.began["waits"] == 100, "all of them to wait at the same time")
-            await until(lambda: held() == 0, "their threads to be given back meanwhile")
-            bench.let_go.set()
-            assert {each.output for each in await asyncio.gather(*they.tasks)} == {'"at last"'}
-        assert "holds up" not in caplog.text
-
-    asyncio.run(main())
+    async with calls(bench) as they:
+        they.start("a", "waits", 100)
+        await until(lambda: bench.began["waits"] == 100, "all of them to wait at the same time")
+        await until(lambda: held() == 0, "their threads to be given back meanwhile")
+        bench.let_go.set()
+        assert {each.output for each in await asyncio.gather(*they.tasks)} == {'"at last"'}
+    assert "holds up" not in caplog.text
 
 
-def test_what_an_asynchronous_tool_begins_beside_itself_is_still_its_own(
+async def test_what_an_asynchronous_tool_begins_beside_itself_is_still_its_own(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async def parent() -> str:
-            async def child() -> str:
-                return bench.hangs("child")
+    async def parent() -> str:
+        async def child() -> str:
+            return bench.hangs("child")
 
-            return await asyncio.create_task(child())
+        return await asyncio.create_task(child())
 
-        tools = Tools({"parent": from_function(parent)})
-        running = asyncio.create_task(tools.run("parent", "", ToolContext("bad"), seconds=20))
-        await until(lambda: bench.began["child"] == 1, "the child to block")
-        async with calls(bench) as they:
-            assert (await they.one("good", "quick_async")).ok
-        assert "call bad: asynchronous tool parent holds up its loop" in caplog.text
-        assert (await running).output == '"at last"'
-
-    asyncio.run(main())
+    tools = Tools({"parent": from_function(parent)})
+    running = asyncio.create_task(tools.run("parent", "", ToolContext("bad"), seconds=20))
+    await until(lambda: bench.began["child"] == 1, "the child to block")
+    async with calls(bench) as they:
+        assert (await they.one("good", "quick_async")).ok
+    assert "call bad: asynchronous tool parent holds up its loop" in caplog.text
+    assert (await running).output == '"at last"'
 
 
-def test_asynchronous_tools_have_many_threads_of_their_own(bench: Bench) -> None:
+async def test_asynchronous_tools_have_many_threads_of_their_own(bench: Bench) -> None:
     """`asyncio.to_thread` in a hundred of them at once."""
 
-    async def main() -> None:
-        async def aside() -> str:
-            return await asyncio.to_thread(bench.hangs, "aside")
+    async def aside() -> str:
+        return await asyncio.to_thread(bench.hangs, "aside")
 
-        tools = Tools({"aside": from_function(aside)})
-        running = [
-            asyncio.create_task(tools.run("aside", "", ToolContext(f"call {n % 5}"), seconds=20)) for n in range(100)
-        ]
-        await until(lambda: bench.began["aside"] == 100, "all of them to run at the same time")
-        bench.let_go.set()
-        assert {each.output for each in await asyncio.gather(*running)} == {'"at last"'}
-        again = await asyncio.gather(*(tools.run("aside", "", ToolContext("c"), seconds=20) for _ in range(8)))
-        assert {each.output for each in again} == {'"at last"'}
-
-    asyncio.run(main())
+    tools = Tools({"aside": from_function(aside)})
+    running = [
+        asyncio.create_task(tools.run("aside", "", ToolContext(f"call {n % 5}"), seconds=20)) for n in range(100)
+    ]
+    await until(lambda: bench.began["aside"] == 100, "all of them to run at the same time")
+    bench.let_go.set()
+    assert {each.output for each in await asyncio.gather(*running)} == {'"at last"'}
+    again = await asyncio.gather(*(tools.run("aside", "", ToolContext("c"), seconds=20) for _ in range(8)))
+    assert {each.output for each in again} == {'"at last"'}
 
 
-def test_more_than_can_be_under_way_are_told_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_than_can_be_under_way_are_told_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callflow.tools.loops._JOBS", Bounds(10, 5, 10, 2))
     monkeypatch.setattr(runner, "default_runner", Runner())
-
-    async def main() -> None:
-        async with calls(bench) as they:
-            they.start("a", "waits", 5)
-            await until(lambda: bench.began["waits"] == 5, "its share to be used up")
-            late = await they.one("a", "waits")
-            assert "could not begin: " in late.output
-            assert (await they.one("b", "quick_async")).ok
-            for task in they.tasks:
-                task.cancel()
-            await until(lambda: not runner.default_runner.loops._jobs.holders(0), "the cancelled ones to end")
-            assert (await they.one("a", "quick_async")).ok
-
-    asyncio.run(main())
+    async with calls(bench) as they:
+        they.start("a", "waits", 5)
+        await until(lambda: bench.began["waits"] == 5, "its share to be used up")
+        late = await they.one("a", "waits")
+        assert "could not begin: " in late.output
+        assert (await they.one("b", "quick_async")).ok
+        for task in they.tasks:
+            task.cancel()
+        await until(lambda: not runner.default_runner.loops._jobs.holders(0), "the cancelled ones to end")
+        assert (await they.one("a", "quick_async")).ok
 
 
 @pytest.mark.process

@@ -37,44 +37,36 @@ def server(*, hangs: bool = False) -> Callable[..., Any]:
     return serve
 
 
-def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "serve", server())
+    app, started = Quart("test"), list[str]()
 
-    async def main() -> None:
-        app, started = Quart("test"), list[str]()
+    @app.before_serving
+    async def begin() -> None:
+        started.append("app")
 
-        @app.before_serving
-        async def begin() -> None:
-            started.append("app")
+    listener = made(app)
+    await listener.open()
+    assert started == ["app"]
+    await listener.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
-        listener = made(app)
+
+async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "serve", server())
+    app = Quart("test")
+
+    @app.before_serving
+    async def begin() -> None:
+        raise OSError("no data folder")
+
+    listener = made(app)
+    with pytest.raises(OSError, match="no data folder"):
         await listener.open()
-        assert started == ["app"]
-        await listener.close()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(main())
+    await listener.close()
 
 
-def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "serve", server())
-
-    async def main() -> None:
-        app = Quart("test")
-
-        @app.before_serving
-        async def begin() -> None:
-            raise OSError("no data folder")
-
-        listener = made(app)
-        with pytest.raises(OSError, match="no data folder"):
-            await listener.open()
-        await listener.close()
-
-    asyncio.run(main())
-
-
-def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "serve", server(hangs=True))
     real_wait = asyncio.wait
 
@@ -82,16 +74,12 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monkey
         return await real_wait(tasks, **{**how, **({"timeout": 0.05} if how.get("timeout") else {})})
 
     monkeypatch.setattr(asyncio, "wait", wait)
-
-    async def main() -> None:
-        listener = made(Quart("test"))
-        await listener.open()
-        began = monotonic()
-        await listener.close()
-        assert monotonic() - began < 1
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(main())
+    listener = made(Quart("test"))
+    await listener.open()
+    began = monotonic()
+    await listener.close()
+    assert monotonic() - began < 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_closing_before_opening_is_nothing() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from quart import Quart
 
@@ -29,35 +27,29 @@ def app(name: str) -> Quart:
 
 
 @pytest.mark.parametrize("path", [*PUBLIC, *CONSOLE])
-def test_the_path_says_whose_a_request_is_once_the_console_is_open(path: str) -> None:
-    async def main() -> None:
-        public = app("public")
-        both = SideBySide(public)
-        assert (await ask(public, "GET", path)).body == b"public"
-        await both.open(app("console"))
-        assert (await ask(public, "GET", path)).body == (b"console" if path in CONSOLE else b"public")
-        await both.close()
-
-    asyncio.run(main())
+async def test_the_path_says_whose_a_request_is_once_the_console_is_open(path: str) -> None:
+    public = app("public")
+    both = SideBySide(public)
+    assert (await ask(public, "GET", path)).body == b"public"
+    await both.open(app("console"))
+    assert (await ask(public, "GET", path)).body == (b"console" if path in CONSOLE else b"public")
+    await both.close()
 
 
-def test_the_console_begins_and_ends_with_it() -> None:
-    async def main() -> None:
-        console, seen = app("console"), list[str]()
+async def test_the_console_begins_and_ends_with_it() -> None:
+    console, seen = app("console"), list[str]()
 
-        @console.before_serving
-        async def begin() -> None:
-            seen.append("began")
+    @console.before_serving
+    async def begin() -> None:
+        seen.append("began")
 
-        @console.after_serving
-        async def end() -> None:
-            seen.append("ended")
+    @console.after_serving
+    async def end() -> None:
+        seen.append("ended")
 
-        both = SideBySide(app("public"))
-        await both.close()
-        await both.open(console)
-        assert seen == ["began"]
-        await both.close()
-        assert seen == ["began", "ended"]
-
-    asyncio.run(main())
+    both = SideBySide(app("public"))
+    await both.close()
+    await both.open(console)
+    assert seen == ["began"]
+    await both.close()
+    assert seen == ["began", "ended"]

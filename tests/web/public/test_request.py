@@ -40,30 +40,26 @@ def test_an_error_says_when_to_come_again_where_that_helps(status: int, retry: s
     assert asyncio.run(main()) == b'{"success":false,"error":"' + b"x" * 300 + b'"}'
 
 
-def test_an_answer_waits_until_the_request_is_read_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_waits_until_the_request_is_read_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "_LINGER_SECONDS", 0.03)
+    sent: list[str] = []
+    parts = [{"type": "http.request", "more_body": True}, {"type": "http.request", "more_body": False}]
 
-    async def main() -> None:
-        sent: list[str] = []
-        parts = [{"type": "http.request", "more_body": True}, {"type": "http.request", "more_body": False}]
+    async def receive() -> Any:
+        return parts.pop(0)
 
-        async def receive() -> Any:
-            return parts.pop(0)
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
 
-        async def send(message: Any) -> None:
-            sent.append(message["type"])
+    receiving, sending = read_to_the_end(receive, send)
+    await receiving()
+    answering = asyncio.create_task(sending({"type": "http.response.start"}))
+    await asyncio.sleep(0.005)
+    assert sent == []
+    await receiving()
+    await answering
+    assert sent == ["http.response.start"]
 
-        receiving, sending = read_to_the_end(receive, send)
-        await receiving()
-        answering = asyncio.create_task(sending({"type": "http.response.start"}))
-        await asyncio.sleep(0.005)
-        assert sent == []
-        await receiving()
-        await answering
-        assert sent == ["http.response.start"]
-
-        _, sending = read_to_the_end(receive, send)
-        await asyncio.wait_for(sending({"type": "http.response.start"}), 2)
-        assert len(sent) == 2, "a sender that never ends loses the answer"
-
-    asyncio.run(main())
+    _, sending = read_to_the_end(receive, send)
+    await asyncio.wait_for(sending({"type": "http.response.start"}), 2)
+    assert len(sent) == 2, "a sender that never ends loses the answer"
