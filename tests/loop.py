@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import uvloop
+
+
+Result = TypeVar("Result")
 
 
 class Loop(uvloop.Loop):
@@ -19,3 +25,19 @@ class Loop(uvloop.Loop):
 async def _turns() -> None:
     for _ in range(5):
         await asyncio.sleep(0.004)
+
+
+def run_apart(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on a loop of its own and wait for it, also where a loop is running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()
+
+
+def other_tasks() -> set[asyncio.Task[Any]]:
+    """All tasks of the running loop but this one and those of the test runner."""
+    mine = asyncio.current_task()
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if task is not mine and not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+    }

@@ -9,6 +9,7 @@ import pytest
 
 from callflow.call import owned_tasks
 from callflow.call.owned_tasks import OwnedTasks
+from tests.loop import other_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    return {task.get_name() for task in other_tasks()}
 
 
 async def forever() -> None:

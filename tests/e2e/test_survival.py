@@ -395,7 +395,7 @@ async def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None
 
 async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
     name = f"office_{product.usual}"
-    await asyncio.to_thread(postgres.create, postgresql, name)
+    postgres.create(postgresql, name)
     async with office(DATABASE_URL=postgresql.format(name=name)) as one:
         caller = await one.ring()
         await until(lambda: caller.heard_ms > 1500, "the middle of the sentence")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
+from tests.loop import run_apart
 
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -34,7 +35,7 @@ def create(url: str, name: str) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(main())
+    run_apart(main())
 
 
 def address(folder: Path) -> str:

@@ -17,6 +17,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import metadata
+from tests.loop import run_apart
 
 
 EARLIER = """
@@ -54,7 +55,7 @@ def opened(url: str) -> bool:
         finally:
             await database.close()
 
-    return asyncio.run(main())
+    return run_apart(main())
 
 
 def test_an_empty_database_gets_the_schema_once(database_url: str) -> None:

@@ -13,6 +13,7 @@ from quart import Quart
 
 from callflow.web import listener as rooms
 from callflow.web.listener import Listener
+from tests.loop import other_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(mo
     await listener.open()
     assert started == ["app"]
     await listener.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not other_tasks()
 
 
 async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,7 @@ async def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.
     began = monotonic()
     await listener.close()
     assert monotonic() - began < 1
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not other_tasks()
 
 
 def test_closing_before_opening_is_nothing() -> None:
