@@ -1,7 +1,7 @@
 """Keeps tests/repeated.txt, the list of tests that failed beside others and passed alone.
 
 .ci/repeated.py check           fails when a test stands there twice
-.ci/repeated.py note FAILED     adds the tests of pytest's cache file FAILED, with today's date; then checks
+.ci/repeated.py note FAILED…    adds the tests of pytest's cache files FAILED, with today's date; then checks
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def check() -> int:
     return 1 if twice else 0
 
 
-def note(failed: Path) -> int:
-    names = sorted(json.loads(failed.read_text(encoding="utf-8")))
+def note(failed: list[Path]) -> int:
+    names = sorted({name for file in failed for name in json.loads(file.read_text(encoding="utf-8"))})
     today = datetime.datetime.now(datetime.UTC).date()
     with LIST.open("a", encoding="utf-8") as file:
         file.writelines(f"{today} {name}\n" for name in names)
@@ -40,4 +40,4 @@ def note(failed: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(note(Path(sys.argv[2])) if sys.argv[1] == "note" else check())
+    sys.exit(note([Path(name) for name in sys.argv[2:]]) if sys.argv[1] == "note" else check())

@@ -9,6 +9,7 @@ import gc
 import ssl
 import sys
 import uuid
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +27,16 @@ from tests.sample import Sample
 
 settings.register_profile("suite", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.register_profile("fast", max_examples=20, deadline=None)
 settings.load_profile("suite")
 
 KINDS: Final = ("unit", "e2e", "process")
 FOLDERS: Final = {
     "tests/e2e": "e2e",
     "tests/engines/test_account.py": "e2e",
+    "tests/journal/test_redaction_growth.py": "e2e",
     "tests/sandbox": "e2e",
+    "tests/cli/test_doctor.py": "e2e",
     "tests/cli/test_tunnel.py": "process",
     "tests/fuzz": "process",
     "tests/test_readme.py": "process",
@@ -40,13 +44,23 @@ FOLDERS: Final = {
     "tests/test_scripts.py": "process",
 }
 """Where tests are of another kind than `unit` without saying so."""
+_EVEN: Final = 1235
+"""A number with which three parts of --fast take the same time."""
 _SERVER: Final = "postgresql"
 """Holds the folder of the PostgreSQL server that all workers share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("fast")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("callflow")
     group.addoption("--fast", action="store_true", help="only tests that start no process and wait for no clock")
+    group.addoption(
+        "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
+    )
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
@@ -75,9 +89,13 @@ def kind_of(item: pytest.Item) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With --fast, what holds no such test is not even imported."""
-    inside = str(collection_path.relative_to(config.rootpath)) if config.getoption("--fast") else ""
-    return True if inside in FOLDERS else None
+    """With --fast, what holds no such test is not even imported; with --part, what is another part's."""
+    inside = collection_path.relative_to(config.rootpath).as_posix()
+    if config.getoption("--fast") and inside in FOLDERS:
+        return True
+    part, parts = map(int, config.getoption("--part").split("/"))
+    is_file = collection_path.name.startswith("test_")
+    return True if is_file and zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -24,7 +24,7 @@ class Loop(uvloop.Loop):
 
 async def _turns() -> None:
     for _ in range(5):
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(0.001)
 
 
 def run_apart(main: Coroutine[Any, Any, Result]) -> Result:

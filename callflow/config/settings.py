@@ -9,6 +9,7 @@ what it names. The text below each setting is its documentation, see `callflow.c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -240,6 +241,7 @@ SECRETS: Final = frozenset(name for name, field in Settings.model_fields.items()
 """The settings whose value is never shown."""
 
 
+@functools.lru_cache(1024)
 def suggestion(name: str, *, among_others: bool = False) -> str | None:
     """Return the setting that was probably meant by an unknown name; None for a known name and for one like no setting.
 

@@ -165,6 +165,7 @@ def mute_call(out: Path | None) -> int:
     return run(main())
 
 
+@pytest.mark.e2e
 def test_with_a_mute_model_the_demo_fails_and_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +355,7 @@ def test_the_recordings_lie_where_the_command_was_started_and_overwrite_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-2.wav", "demo-3.wav", "demo.wav"]
 
 
+@pytest.mark.e2e
 def test_a_recording_that_cannot_be_kept_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -17,7 +14,6 @@ from callflow.app import Application
 from callflow.call.call import Call
 from callflow.call.replay import replay
 from callflow.config.settings import Settings
-from callflow.history.database import Database, url_of
 from callflow.journal.journal import BEGAN
 from callflow.journal.notes import UnknownNote
 from callflow.sandbox.common.pacer import Pacer
@@ -27,6 +23,7 @@ from callflow.sandbox.twilio import Faults as TwilioFaults
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
 from callflow.web import listener
+from tests.history import new_database
 from tests.loop import Loop
 
 
@@ -163,21 +160,6 @@ def exchange(**chosen: Any) -> Exchange:
     return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults(**chosen))
 
 
-_new_database: list[Path] = []
-
-
-async def _new_history(folder: str) -> None:
-    """Put a database there as the first start leaves it: making its tables takes 100 ms, so that is done once."""
-    if not _new_database:
-        once = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, once, ignore_errors=True)
-        database = Database(url_of("", once))
-        await database.migrate()
-        await database.close()
-        _new_database.append(Path(database.name))
-    shutil.copy(_new_database[0], folder)
-
-
 @contextlib.asynccontextmanager
 async def product(
     *,
@@ -190,7 +172,7 @@ async def product(
     realtime = realtime or Realtime()
     async with carrier, realtime:
         with tempfile.TemporaryDirectory() as folder:
-            await _new_history(folder)
+            await new_database.put_into(folder)
             chosen = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,

@@ -126,6 +126,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     run(work)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("refusals", [[], [(503, {})]], ids=["at once", "after a refusal"])
 def test_a_handshake_that_hangs_ends_with_the_deadline_over_all_tries(refusals: list[tuple[int, Any]]) -> None:
     async def work() -> None:
@@ -545,6 +546,7 @@ def test_closing_is_no_loss_and_the_server_sees_it() -> None:
     run(work)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in the middle of a write"])
 def test_closing_takes_half_a_second_at_most_whatever_the_peer_does(busy: bool) -> None:
     async def work() -> None:
@@ -635,6 +637,7 @@ def test_cancelling_leaves_nothing_behind(when: str) -> None:
     run(work)
 
 
+@pytest.mark.e2e
 def test_a_peer_that_stops_reading_is_lost_within_the_deadline_of_a_write() -> None:
     async def work() -> None:
         async with client(buffer_seconds=3600, write_seconds=0.2) as one:
@@ -650,6 +653,7 @@ def test_a_peer_that_stops_reading_is_lost_within_the_deadline_of_a_write() -> N
     run(work)
 
 
+@pytest.mark.e2e
 def test_a_peer_that_stops_reading_is_lost_when_too_much_waits_for_it() -> None:
     async def work() -> None:
         async with client(buffer_seconds=10, write_seconds=30) as one:

@@ -21,6 +21,7 @@ from callflow.history.store import Store
 from callflow.journal.journal import BEGAN, ENDED, JournalEntry
 from callflow.journal.notes import NumberId
 from tests.e2e.product import until
+from tests.history import new_database
 
 
 CALL = "00000000-0000-4000-8000-000000000001"
@@ -43,6 +44,8 @@ def step(number: int, call: str = CALL) -> JournalEntry:
 
 @asynccontextmanager
 async def journal(url: str) -> AsyncIterator[tuple[DurableJournal, Store]]:
+    if url.startswith("sqlite:///"):
+        await new_database.put_into(Path(url.removeprefix("sqlite:///")).parent)
     database = Database(url_of(url, "data"))
     await database.migrate()
     one = DurableJournal()

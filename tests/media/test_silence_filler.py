@@ -7,6 +7,8 @@ import base64
 from collections.abc import Callable
 from unittest import mock
 
+import pytest
+
 from callflow.media import silence_filler
 from callflow.media.silence_filler import SilenceFiller
 
@@ -74,6 +76,7 @@ def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
     assert 10 <= len(made) / 8000 <= 10.3
 
 
+@pytest.mark.e2e
 def test_frames_that_come_need_no_silence() -> None:
     assert heard(3, frames_for=3) == []
 
@@ -89,5 +92,6 @@ def test_a_caller_who_has_stopped_is_not_helped() -> None:
     assert heard(2, frames_for=0.5, speaks_for=0.6) == []
 
 
+@pytest.mark.e2e
 def test_it_does_not_go_on_for_ever() -> None:
     assert sum(map(len, heard(8))) / 8000 < 0.5

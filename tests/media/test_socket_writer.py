@@ -154,6 +154,7 @@ def test_a_write_that_does_not_end_is_told() -> None:
     run(work, seconds=0.05)
 
 
+@pytest.mark.e2e
 async def test_many_writes_may_take_longer_together() -> None:
     """The deadline is for one write: a slow peer that does read is no broken one."""
     stuck: list[str] = []

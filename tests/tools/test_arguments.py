@@ -155,6 +155,7 @@ def test_no_schema_takes_for_ever(name: str) -> None:
     Schema(schema).violation(given)
 
 
+@pytest.mark.e2e
 def test_twice_the_text_takes_twice_the_time() -> None:
     schema = Schema({"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"uniqueItems": True}}})
 

@@ -216,6 +216,7 @@ TIMELESS = [
 ]  # fmt: skip
 
 
+@pytest.mark.e2e
 async def test_whatever_takes_too_long_is_an_answer_in_time(hostile: Tools) -> None:
     try:
         answers = await asyncio.gather(
@@ -249,6 +250,7 @@ def defined(schema: dict[str, Any]) -> Tools:
     return Tools({"echo": from_definition({"name": "echo", "parameters": schema}, echo)})
 
 
+@pytest.mark.e2e
 async def test_arguments_are_checked_beside_the_servers_loop_and_no_longer_than_anybody_waits() -> None:
     steps = {f"s{n}": {"allOf": [{"$ref": f"#/$defs/s{n + 1}"}] * 2} for n in range(40)}  # 2 ** 40 of them
     tools = defined({"$defs": {**steps, "s40": {}}, "$ref": "#/$defs/s0"})

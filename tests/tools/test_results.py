@@ -255,6 +255,7 @@ HUGE: dict[str, tuple[Callable[[int], Any], int]] = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", HUGE)
 def test_ten_times_the_result_takes_no_longer(name: str) -> None:
     make, size = HUGE[name]

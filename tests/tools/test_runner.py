@@ -176,6 +176,7 @@ async def test_a_tool_that_got_no_thread_in_time_says_so_and_the_log_names_who_h
         assert "hangs 8 times in call bad (" in warnings[0], "who holds them"
 
 
+@pytest.mark.e2e
 async def test_a_thread_of_a_tool_whose_time_has_passed_counts_until_it_ends(bench: Bench) -> None:
     async with calls(bench) as they:
         they.start("bad", "hangs", 8, seconds=0.7)
@@ -233,6 +234,7 @@ async def test_a_place_that_comes_too_late_goes_to_the_next(bench: Bench) -> Non
 # Loops
 
 
+@pytest.mark.e2e
 async def test_a_tool_that_holds_up_its_loop_holds_up_nobody_that_comes_later(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,6 +252,7 @@ async def test_a_tool_that_holds_up_its_loop_holds_up_nobody_that_comes_later(
         assert all(bench.began[f"quick {n}"] == 2 for n in numbers), "what waited on the old loop begins no more"
 
 
+@pytest.mark.e2e
 async def test_one_call_cannot_hold_up_all_loops(bench: Bench) -> None:
     async with calls(bench) as they:
         they.start("bad", "blocks", 30, seconds=5)
@@ -267,6 +270,7 @@ async def test_one_call_cannot_hold_up_all_loops(bench: Bench) -> None:
         assert bench.began["blocks"] == 30, "each has begun exactly once"
 
 
+@pytest.mark.e2e
 async def test_one_tool_cannot_hold_up_all_loops(bench: Bench) -> None:
     async with calls(bench) as they:
         for call in range(12):

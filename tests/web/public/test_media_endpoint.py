@@ -91,6 +91,7 @@ def test_a_reservation_is_given_back_when_the_socket_does_not_open() -> None:
     assert the.call.did == ["given back"]
 
 
+@pytest.mark.e2e
 def test_everything_else_is_the_apps() -> None:
     the = Scene()
     assert asyncio.run(ask(cast(Any, the.endpoint), "GET", "/call/token")).status == 204
