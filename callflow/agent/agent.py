@@ -49,7 +49,7 @@ from callflow.contracts.engine import (
     Usage,
 )
 from callflow.contracts.events import Event
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -100,7 +100,7 @@ class Agent:
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
-            seconds=config.transcript_seconds, hear=lambda heard: self._heard[type(heard)](heard),
+            seconds=config.transcript_seconds, handle_event=lambda heard: self._handlers[type(heard)](heard),
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
@@ -108,10 +108,10 @@ class Agent:
         """Responses that had audio."""
         self._ending = False
         """The agent says goodbye: the call ends when that was heard."""
-        self._proved = True
+        self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
-        self._heard: dict[type, Callable[[Any], None]] = {
+        self._handlers: dict[type, Callable[[Any], None]] = {
             AudioDelta: self._on_audio,
             AudioDone: lambda heard: self.turns.speech_done(heard, self._key(heard)),
             SpeechStarted: self._on_speech_started,
@@ -177,7 +177,7 @@ class Agent:
 
     def lost(self, lost: SessionLost) -> None:
         """Report that the present session is gone."""
-        self._proved = False
+        self._heard_since_recovery = False
         self.protected_greeting.again()
         self.turns.taking.engine_lost(hears_speech=self.turns.hears_speech)
         self.no_input.stop()
@@ -191,20 +191,20 @@ class Agent:
         """Go on with the next session. Not `quiet`: the agent was interrupted by the change, and is asked to resume."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
-        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_owed):
+        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_answer_due):
             self.turns.engine_away()
             self.turns.engine_back()
             self.prompter.say(prompt(Prompt.RESUME))
 
     # What the engine says
 
-    def hear(self, heard: EngineEvent) -> None:
+    def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
-        self._heard[type(heard)](heard)
+        self._handlers[type(heard)](heard)
         self.changed()
 
-    def _key(self, heard: AudioDelta | AudioDone) -> Key:
-        return Key(heard.item, heard.content, self.sessions.number)
+    def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
+        return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
 
     def _on_audio(self, heard: AudioDelta) -> None:
         key = self._key(heard)
@@ -269,9 +269,9 @@ class Agent:
         protected = self.protected_greeting.is_open
         if self.turns.taking.caller_speaking and not protected:
             return  # what they are saying now will be answered instead
-        if self._proved and not protected and self.turns.interject("trouble", "sorry"):
-            self._proved = False
-            self.turns.nothing_owed()
+        if self._heard_since_recovery and not protected and self.turns.interject("trouble", "sorry"):
+            self._heard_since_recovery = False
+            self.turns.no_answer_due()
         else:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
 
@@ -287,7 +287,7 @@ class Agent:
 
     # Called by the turn manager (`TurnListener`)
 
-    def truncate(self, key: Key, heard_ms: int) -> None:
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Tell the engine that only the first `heard_ms` of a stretch were heard."""
         self.protected_greeting.cut(key, heard_ms)
         self.sessions.truncate(key, heard_ms)
@@ -329,8 +329,8 @@ class Agent:
 
     def played_out(self) -> None:
         """See what follows when everything was heard: the greeting or the goodbye may be over."""
-        if not self._proved and not self.turns.is_owed and self.sessions.is_ready:
-            self._proved, self._silent_sessions = True, 0
+        if not self._heard_since_recovery and not self.turns.is_answer_due and self.sessions.is_ready:
+            self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_greeting()
         self._check_goodbye()
@@ -338,10 +338,10 @@ class Agent:
 
     def changed(self) -> None:
         """Start counting the caller's silence if it is their turn and nobody speaks; else stop."""
-        if self.sessions.is_ready and turn_taking.is_resting(self._floor, flowing=self._relay.is_flowing):
-            self.no_input.rest()
+        if self.sessions.is_ready and turn_taking.silence_counts(self._floor, flowing=self._relay.is_flowing):
+            self.no_input.count_silence()
             if not self._ending:
-                self._second_goodbye.rest()
+                self._second_goodbye.count_silence()
         else:
             self.no_input.stop()
             self._second_goodbye.stop()
@@ -349,7 +349,7 @@ class Agent:
     # What the machine tells it to do
 
     def _listen(self) -> None:
-        self.turns.nothing_owed()
+        self.turns.no_answer_due()
         self.changed()
 
     def await_goodbye(self) -> None:
@@ -392,7 +392,7 @@ class Agent:
         if speak:
             self.turns.expect_speech()
         elif not self.tool_calls.is_busy:
-            self.turns.nothing_owed()
+            self.turns.no_answer_due()
         self.sessions.answer_tool(call, output, speak=speak)
         self._check_goodbye()
 
@@ -430,7 +430,7 @@ class Agent:
     def ended(self, *, for_good: bool) -> bool:
         """Stop and note all turns. Not `for_good`: another process goes on. Returns whether to wait for transcripts."""
         waits = self.wind_up.begin() if for_good else False
-        self.transcripts.finish(self.sessions.owed if self.sessions.writes_down else ())
+        self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
             self._note_greeting(in_full=False)
         self.no_input.close()
@@ -443,7 +443,7 @@ class Agent:
 
     def stream_lost(self) -> None:
         """Note that the media stream was lost. It works again when the caller has heard an answer."""
-        self._proved = False
+        self._heard_since_recovery = False
 
     async def close(self) -> None:
         """Close the sessions."""

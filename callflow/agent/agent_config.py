@@ -32,9 +32,9 @@ class AgentConfig:
     """How long the caller hears nothing in the agent's turn until a clip is played."""
     filler_seconds: float
     """The same while the engine is being restored."""
-    deaf_after_ms: int
+    missed_start_after_ms: int
     """An engine that has not noticed the caller's speech after so much quiet will not notice it."""
-    unended_after_ms: int
+    missed_end_after_ms: int
     """An engine that has not noticed the end of the caller's speech after so much quiet will not notice it."""
     min_interruption_ms: int
     """How long the caller must speak for the agent to stop; 0: not at all. Only where the engine does not stop

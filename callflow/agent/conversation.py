@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 
 
@@ -176,7 +176,7 @@ class Conversation:
         if turn is not None:
             turn.is_complete = True
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         """Note that a stretch was heard in full."""
         turn = self._by_item.get(key.item)
         if turn is not None:
@@ -209,7 +209,7 @@ class Conversation:
         for cut in cuts:
             self._cut(cut.key, cut)
 
-    def _cut(self, key: Key, cut: Cut) -> None:
+    def _cut(self, key: SpeechSegmentId, cut: Cut) -> None:
         turn = self.opened("agent", key.item)
         if turn is not None:
             turn.cut(cut.heard_ms, cut.received_ms)

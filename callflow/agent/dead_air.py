@@ -69,21 +69,21 @@ class DeadAir:
         self._timer = DeadAirTimer(
             patience=config.patience_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
         )
-        self.detector = SpeechDetector(config.deaf_after_ms, config.unended_after_ms)
+        self.detector = SpeechDetector(config.missed_start_after_ms, config.missed_end_after_ms)
         self._timers = Timers()
         self._over = False
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
-        return self._timer.is_owed
+        return self._timer.is_answer_due
 
-    def owe(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
+    def answer_due(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
         """Begin the agent's turn. `since`: the time of the caller's last word; None: now. `reply` False: the engine
         waits for something else first, such as a tool. `within`: the seconds that the engine has to begin; None: the
         usual."""
         now = self._clock()
-        self._timer.owe(now if since is None else since, now, reply=reply, within=within)
+        self._timer.answer_due(now if since is None else since, now, reply=reply, within=within)
         self.look_later()
 
     def begins(self) -> None:
@@ -91,9 +91,9 @@ class DeadAir:
         self._timer.begins(self._clock())
         self.look_later()
 
-    def paid(self) -> None:
+    def answer_given(self) -> None:
         """End the agent's turn: no answer is due any more."""
-        self._timer.paid()
+        self._timer.answer_given()
         self.look_later()
 
     def speaks(self) -> None:
@@ -116,7 +116,7 @@ class DeadAir:
         self._timer.restored()
         self.look_later()
 
-    def hear(self, audio: bytes) -> None:
+    def caller_audio(self, audio: bytes) -> None:
         """Take a frame of the caller's: µ-law."""
         if unnoticed := self.detector.feed(audio):
             self._unnoticed(unnoticed)
@@ -165,7 +165,7 @@ class DeadAir:
         if what == "end":
             if listener.is_caller_speaking:
                 listener.missed_end(self._clock() - detector.end_ms / 1000)
-        elif not self._timer.is_owed and not listener.is_caller_speaking:
+        elif not self._timer.is_answer_due and not listener.is_caller_speaking:
             since = self._clock() - detector.pause_ms / 1000
             listener.missed_turn(since)
-            self.owe(since=since, within=_DOUBT_SECONDS)
+            self.answer_due(since=since, within=_DOUBT_SECONDS)

@@ -24,11 +24,11 @@ class DeadAirTimer:
         """Clips in a row, without the agent in between."""
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
         return self._since is not None or self.is_restoring
 
-    def owe(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
+    def answer_due(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
         """Begin the agent's turn, at the caller's last word. `reply` False: the engine waits for something else first.
         `within`: the seconds that the engine has to begin; None: `reply` seconds."""
         if self._since is None:
@@ -52,7 +52,7 @@ class DeadAirTimer:
         """Stop waiting for this engine. The answer is still due."""
         self._until = None
 
-    def paid(self) -> None:
+    def answer_given(self) -> None:
         """End the agent's turn: it has answered, or no answer is due after all."""
         self._since = self._until = None
         self.fillers = 0
@@ -75,7 +75,7 @@ class DeadAirTimer:
 
     def filler_at(self) -> float | None:
         """Return when a clip is due if nothing else is heard before; None: no answer is due."""
-        if not self.is_owed:
+        if not self.is_answer_due:
             return None
         due = []
         if self.is_restoring:

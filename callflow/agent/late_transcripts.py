@@ -31,7 +31,7 @@ _MOST: Final = 200
 """How many items are remembered."""
 
 
-class OwedTranscripts:
+class PendingTranscripts:
     """The turns of the caller whose transcripts are still to come. Pure."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class OwedTranscripts:
     def __contains__(self, item: object) -> bool:
         return item in self._items
 
-    def heard(self, event: EngineEvent) -> None:
+    def handle_event(self, event: EngineEvent) -> None:
         """Take an event of the present session."""
         match event:
             case SpeechStarted():
@@ -89,21 +89,21 @@ class OwedTranscripts:
 class LateTranscripts:
     """Listens to the session of a call that is over, until all transcripts have come."""
 
-    def __init__(self, owed: OwedTranscripts, tell: Callable[[EngineEvent], None]) -> None:
+    def __init__(self, pending: PendingTranscripts, tell: Callable[[EngineEvent], None]) -> None:
         """`tell`: takes the events that belong in the journal."""
-        self._owed, self._tell = owed, tell
+        self._pending, self._tell = pending, tell
         self._done = asyncio.Event()
         self._closed = False
 
-    def hear(self, heard: EngineEvent) -> None:
+    def handle_event(self, heard: EngineEvent) -> None:
         """Take an event of the session."""
         if self._closed:
             return
         match heard:
             case Usage() | TranscriptFailed() | Transcript() | ItemAdded(who="caller"):
                 self._tell(heard)
-        self._owed.heard(heard)
-        if isinstance(heard, SessionLost) or not self._owed:
+        self._pending.handle_event(heard)
+        if isinstance(heard, SessionLost) or not self._pending:
             self._done.set()
 
     def give_up(self) -> None:

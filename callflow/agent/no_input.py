@@ -39,7 +39,7 @@ class NoInputTimer:
         self._asked = self._asked_before = 0
         self._wordless = 0
 
-    def rest(self) -> None:
+    def count_silence(self) -> None:
         """Start counting, unless it is counted already: it is the caller's turn, and nobody speaks."""
         if self._seconds > 0 and not self._timers.is_running(_SILENCE):
             self._timers.start(_SILENCE, self._seconds, self._is_silent)

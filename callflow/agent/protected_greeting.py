@@ -4,7 +4,7 @@ interrupted, and the proof of how much of it came out of the caller's telephone.
 from __future__ import annotations
 
 from callflow.agent.conversation import Conversation
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.journal.notes import Protected
 from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.playout import Playout
@@ -16,9 +16,9 @@ class ProtectedGreeting:
     def __init__(self, wanted: bool) -> None:
         """`wanted`: the call begins with such a sentence."""
         self._state = "due" if wanted else ""
-        self._ms: dict[Key, float] = {}
+        self._ms: dict[SpeechSegmentId, float] = {}
         """How much of each stretch of it came from the engine."""
-        self._cut: dict[Key, int] = {}
+        self._cut: dict[SpeechSegmentId, int] = {}
         """How much of a stretch was heard, where it was cut off."""
 
     @property
@@ -46,12 +46,12 @@ class ProtectedGreeting:
         """Note that it was heard, or that there is none."""
         self._state = ""
 
-    def speech(self, key: Key, audio: bytes) -> None:
+    def speech(self, key: SpeechSegmentId, audio: bytes) -> None:
         """Count µ-law audio of it that came from the engine."""
         if self._state == "said":
             self._ms[key] = self._ms.get(key, 0.0) + len(audio) / BYTES_PER_MS
 
-    def cut(self, key: Key, heard_ms: int) -> None:
+    def cut(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Note that a stretch of it was cut off after `heard_ms`."""
         if key in self._ms:
             self._cut[key] = heard_ms

@@ -27,7 +27,7 @@ class SecondGoodbye:
         """Note that the caller has interrupted a goodbye."""
         self._since = len(self._conversation.turns)
 
-    def rest(self) -> None:
+    def count_silence(self) -> None:
         """Start the timer, if it does not run: it is the caller's turn, and nobody speaks."""
         if self._since is None or self._timers.is_running(_TIMER):
             return

@@ -18,7 +18,7 @@ from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
 from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
@@ -38,7 +38,7 @@ class TurnListener(Protocol):
     def caller_payload(self, payload: str) -> None:
         """Send audio of the caller's to the engine: base64 of µ-law."""
 
-    def truncate(self, key: Key, heard_ms: int) -> None:
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Tell the engine how many ms of a stretch were heard."""
 
     def cancel(self, response: str) -> None:
@@ -75,7 +75,7 @@ class TurnManager:
         self.conversation = Conversation()
         self.latency = ResponseLatency()
         self.dead_air = DeadAir(self, config)
-        self._discarded: set[Key] = set()
+        self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted: nothing of them is played."""
         self.first_word_ms: int | None = None
         """Ms from the answer of the call to the agent's first audio sent to the carrier, in this process or an earlier
@@ -85,7 +85,7 @@ class TurnManager:
         carrier."""
         self._noticed: float | None = None
         self.caller_payload = agent.caller_payload  # 50 a second: no method in between
-        self.caller_frame = self.dead_air.hear
+        self.caller_frame = self.dead_air.caller_audio
         relay.listener = self
 
     # The state
@@ -101,9 +101,9 @@ class TurnManager:
         return self._relay.playout.position(self._clock()) > 0
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
-        return self.dead_air.is_owed
+        return self.dead_air.is_answer_due
 
     @property
     def hears_speech(self) -> bool:
@@ -114,7 +114,7 @@ class TurnManager:
         """Return all that decides whose turn it is."""
         return Floor(
             caller_speaking=self.taking.caller_speaking,
-            words_owed=self.is_owed,
+            answer_due=self.is_answer_due,
             responses=bool(self.taking.responses),
             tools_busy=tools_busy,
             unplayed=self.is_unplayed,
@@ -130,11 +130,11 @@ class TurnManager:
         something else first, such as a tool.
         """
         if self.taking.may_expect_agent(silenced=self._relay.is_silenced):
-            self.dead_air.owe(since=since, reply=reply)
+            self.dead_air.answer_due(since=since, reply=reply)
 
-    def nothing_owed(self) -> None:
+    def no_answer_due(self) -> None:
         """End the agent's turn: it has answered, or no answer is due after all."""
-        self.dead_air.paid()
+        self.dead_air.answer_given()
 
     # The caller, as the engine hears them
 
@@ -151,10 +151,10 @@ class TurnManager:
             case "answer_later":
                 self.taking.spoken_over = True
             case "wait":
-                self.nothing_owed()
+                self.no_answer_due()
                 self._timers.start("interruption", self._config.min_interruption_ms / 1000, self._take_turn)
             case "interrupt" | "listen":
-                self.nothing_owed()
+                self.no_answer_due()
                 self._take_turn()
 
     def _situation(self) -> Situation:
@@ -209,7 +209,7 @@ class TurnManager:
             self._relay.playout.discard_response(response)
             self._agent.cancel(response)
 
-    def speech(self, heard: AudioDelta, key: Key) -> bool:
+    def speech(self, heard: AudioDelta, key: SpeechSegmentId) -> bool:
         """Play audio of the engine's. Returns False if it is dropped, because its response was interrupted."""
         if not self._relay.add(key, heard.response, heard.audio):
             if self._relay.discard(key):  # it began after the interruption of its response
@@ -222,7 +222,7 @@ class TurnManager:
         self._relay.pump()
         return True
 
-    def speech_done(self, done: AudioDone, key: Key) -> None:
+    def speech_done(self, done: AudioDone, key: SpeechSegmentId) -> None:
         """Handle the end of a stretch: all its audio has come."""
         if key in self._discarded:
             self._discarded.discard(key)
@@ -234,9 +234,9 @@ class TurnManager:
     def response_ended(self, done: ResponseDone) -> None:
         """Handle the end of a response."""
         match self.taking.response_ended(done):
-            case "paid":
-                self.nothing_owed()
-            case "expected":
+            case "given":
+                self.no_answer_due()
+            case "due":
                 self.expect_speech()
         self._relay.finish_response(done.response)
 
@@ -269,7 +269,7 @@ class TurnManager:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)
 
-    def _turn(self, key: Key) -> Turn | None:
+    def _turn(self, key: SpeechSegmentId) -> Turn | None:
         return self.conversation.turn(key.item)
 
     # Called by the relay (`MediaListener`)
@@ -320,7 +320,7 @@ class TurnManager:
         so_far = turn.text if turn is not None and not turn.is_written else ""
         self._note(notes.Heard(item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, so_far=so_far))
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         """Note a stretch that was heard in full."""
         self.conversation.heard(key, ms)
         self._note(notes.Heard(item=key.item, ms=ms, of_ms=ms, done=True))

@@ -13,8 +13,8 @@ from callflow.contracts.engine import ResponseDone
 _MOST_RESPONSES: Final = 64
 """If an engine never ends its responses, the oldest is forgotten."""
 
-Owed = Literal["", "paid", "expected"]
-"""What the end of a response means for the answer that is due: "" nothing, "paid" it has come, "expected" it is due."""
+AnswerStatus = Literal["", "given", "due"]
+"""What the end of a response means for the answer that is due: "" nothing, "given" it has come, "due" it is due."""
 
 
 class TurnTaking:
@@ -92,12 +92,12 @@ class TurnTaking:
             del self._responses[next(iter(self._responses))]
         return not (self.caller_speaking and not self.protected and engine_stops_itself)
 
-    def response_ended(self, done: ResponseDone) -> Owed:
+    def response_ended(self, done: ResponseDone) -> AnswerStatus:
         """Note that a response has ended."""
         self._responses.pop(done.response, None)
         if done.answered:
-            return "paid"
-        return "expected" if not done.final and not self.caller_speaking else ""
+            return "given"
+        return "due" if not done.final and not self.caller_speaking else ""
 
     def forget_responses(self) -> None:
         """Forget the responses under way: their session is gone."""
@@ -113,7 +113,7 @@ class Floor(NamedTuple):
     """All that decides whose turn it is, for the functions below."""
 
     caller_speaking: bool
-    words_owed: bool
+    answer_due: bool
     """An answer is due."""
     responses: bool
     """A response is under way."""
@@ -126,10 +126,10 @@ class Floor(NamedTuple):
 
 def is_busy(at: Floor) -> bool:
     """Tell whether somebody speaks or an answer is due."""
-    return at.caller_speaking or at.words_owed or at.responses or at.tools_busy
+    return at.caller_speaking or at.answer_due or at.responses or at.tools_busy
 
 
-def is_resting(at: Floor, *, flowing: bool) -> bool:
+def silence_counts(at: Floor, *, flowing: bool) -> bool:
     """Tell whether it is the caller's turn and nobody speaks, so that silence counts. `flowing`: there is a stream."""
     return flowing and not (is_busy(at) or at.unplayed or at.greeting_open)
 
@@ -141,7 +141,7 @@ def has_said_goodbye(at: Floor) -> bool:
 
 def greeting_was_heard(at: Floor) -> bool:
     """Tell whether the protected sentence was heard, and nothing more of it is to come."""
-    return not (at.responses or at.words_owed or at.unplayed)
+    return not (at.responses or at.answer_due or at.unplayed)
 
 
 Resume = Literal["greet", "apologise", "listen", "hear_again"]

@@ -23,12 +23,12 @@ class WindUp:
         sessions: EngineSessions,
         transcripts: Transcripts,
         seconds: float,
-        hear: Callable[[EngineEvent], None],
+        handle_event: Callable[[EngineEvent], None],
     ) -> None:
-        """`seconds`: how long transcripts may still come; 0: do not wait. `hear`: takes the engine's events in this
-        time."""
+        """`seconds`: how long transcripts may still come; 0: do not wait. `handle_event`: takes the engine's
+        events in this time."""
         self._relay, self._turns, self._sessions, self._transcripts = relay, turns, sessions, transcripts
-        self._seconds, self._hear = seconds, hear
+        self._seconds, self._handle_event = seconds, handle_event
         self._late: LateTranscripts | None = None
 
     def begin(self) -> bool:
@@ -38,12 +38,12 @@ class WindUp:
             return False
         speaking = turns.taking.caller_speaking or turns.dead_air.detector.is_alone
         if speaking or turns.taking.has_no_item:
-            sessions.owed.is_unplaced = True
-        if not sessions.owed or not self._seconds:
+            sessions.pending_transcripts.is_unplaced = True
+        if not sessions.pending_transcripts or not self._seconds:
             return False
         if self._relay.frame_batcher is not None:
             self._relay.frame_batcher.flush()
-        late = LateTranscripts(sessions.owed, self._hear)
+        late = LateTranscripts(sessions.pending_transcripts, self._handle_event)
         if not sessions.wind_up(late, speaking=speaking):
             return False
         self._late, self._transcripts.is_late = late, True
@@ -65,5 +65,5 @@ class WindUp:
         if self._late is not None:
             self._late.close()
         if self._sessions.writes_down:
-            for never in self._sessions.owed.close(TOO_LATE if for_good else LEFT):
+            for never in self._sessions.pending_transcripts.close(TOO_LATE if for_good else LEFT):
                 self._transcripts.failed(never)

@@ -19,7 +19,7 @@ from callflow.call.call_log import CallLog
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
-from callflow.call.handover import Found, Handover
+from callflow.call.handover import Found, ProcessHandover
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
@@ -63,7 +63,7 @@ class Call:
         """`restored`: what the journal says of a call of the process before; it waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
-        self.config = services.config(to_number, restored.kept if restored is not None else None)
+        self.config = services.config(to_number, restored.overrides if restored is not None else None)
         streams = self.config.stream_tries if "streams_on_request" in carrier.can else 0
         self.model = machine.Model(engine_tries=self.config.engine_tries, stream_tries=streams)
         self.began = services.now()
@@ -71,7 +71,7 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
         self.note = self._log.note
-        self._handover = Handover(restored)
+        self._handover = ProcessHandover(restored)
         self._mailbox = Mailbox()
         self._deadlines = Deadlines(self.post)
         self._tasks = OwnedTasks(call_id)
@@ -83,8 +83,9 @@ class Call:
         """The call is over, and words that the caller said are still being transcribed."""
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
         self._carrier_commands = CarrierCommands(
-            call_id, carrier, self._streams, post=self.post, own=self._tasks.start, outlive=services.outlive
-        )
+            call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
+            run_after_call=services.run_after_call,
+        )  # fmt: skip
         self._released = False
         self._recordings = Recordings(
             call_id, services.recordings, restored.recordings if restored is not None else (),
@@ -114,7 +115,7 @@ class Call:
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
-        self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer
+        self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer_command
         self._streams.ordinal = old.streams
         now = self._services.now()
         self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
@@ -269,18 +270,18 @@ class Call:
             raise Refused("this token is used up")
         if self.model.farewell == machine.SPEAKING:
             raise Refused("this stream's time is over")
-        self._streams.claim(ordinal, is_attended=self.relay.is_attended)
+        self._streams.claim(ordinal, has_socket=self.relay.has_socket)
 
     def unclaim_stream(self) -> None:
         """Give the reservation back: the socket was not opened after all."""
         self._streams.unclaim()
 
-    async def attend(self, socket: MediaSocket) -> None:
+    async def serve_socket(self, socket: MediaSocket) -> None:
         """Serve the media socket for which the stream was reserved, until it closes or the call ends."""
         secret = self._streams.join()
         CALL.set(self.id)
         try:
-            await self.relay.attend(socket, self.carrier.media_protocol(), secret)
+            await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)
         except BaseException as error:
             # The one end that the relay does not report: the web server dropped the connection, or a fault of ours.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
@@ -376,7 +377,7 @@ class Call:
                 to_number=self.to_number,
                 direction="inbound",
                 profile=self.config.profile,
-                kept=dict(self.config.kept or {}),
+                kept=dict(self.config.overrides or {}),
                 engine_tries=self.model.engine_tries,
                 stream_tries=self.model.stream_tries,
                 address=self._services.address(),

@@ -26,7 +26,7 @@ class CallConfig:
     """Seconds, by the names in `callflow.call.machine.DEADLINES`."""
     profile: str
     """The profile of the number that was dialled; "": it has none."""
-    kept: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     """Settings that operators had changed when the call began, by name. They hold for the whole call, also when another
     process goes on with it."""
 

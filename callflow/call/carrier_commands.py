@@ -37,12 +37,12 @@ class CarrierCommands:
         *,
         post: Callable[[Event], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
-        outlive: Callable[[Coroutine[Any, Any, None]], object],
+        run_after_call: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        """`post`: takes the results. `own`: runs a task that ends with the call. `outlive`: runs one that has to be
-        finished although the call is over."""
+        """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that has to
+        finish even when the call is over."""
         self._call, self._carrier, self._streams = call, carrier, streams
-        self._post, self._own, self._outlive = post, own, outlive
+        self._post, self._own, self._run_after_call = post, own, run_after_call
         self.answered_by = FIRST_ANSWER
         """Step and ordinal of the command that answers the call: an answer that is repeated has the same id."""
 
@@ -92,7 +92,7 @@ class CarrierCommands:
     def send(self, request: CarrierRequest) -> None:
         """Send the request over the carrier's API, in a task. The end of a call is sent although the call is over."""
         if isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._outlive(self._execute(request))
+            self._run_after_call(self._execute(request))
         else:
             self._own(self._execute(request), request.command.name)
 

@@ -38,7 +38,7 @@ class FirstSteps:
     """For tools that were running then: nobody knows whether they did what they were asked to."""
 
 
-class Handover:
+class ProcessHandover:
     """Which process has this call: the one before, this one, or the next one."""
 
     def __init__(self, restored: RestoredCall | None) -> None:

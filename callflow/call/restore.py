@@ -40,7 +40,7 @@ class RestoredCall:
     """When its last entry was written, in Unix time (seconds)."""
     streams: int = 0
     """How many media streams were asked for."""
-    answer: tuple[int, int] = (0, 0)
+    answer_command: tuple[int, int] = (0, 0)
     """Step and ordinal of the command that answered it."""
     hangup: tuple[int, int] | None = None
     """The same of one that ended it, if the carrier has not confirmed that."""
@@ -52,7 +52,7 @@ class RestoredCall:
     """The caller has heard all of it."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls without a known result, by id: the events that asked for them."""
-    kept: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when it began."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that were changed in mid-call."""
@@ -69,7 +69,7 @@ class RestoredCall:
     """Our public address, as the carrier knew it when the call began."""
     cuts: list[Turn] = field(default_factory=list)
     """What the agent was saying when the line broke."""
-    odd: tuple[int, str] | None = None
+    problems: tuple[int, str] | None = None
     """How many entries make no sense, and what is wrong with the first of them."""
 
     @property
@@ -90,7 +90,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     """Return the call as its entries tell it. None: they do not begin with its beginning, so there is nothing to go by.
 
     Raises ValueError where the note of its beginning makes no sense. What makes no sense in other entries is passed
-    over, and counted in `odd`.
+    over, and counted in `problems`.
     """
     entries = [entry.renewed() for entry in entries]
     first = next((entry for entry in entries if entry.name == notes.Began.kind), None)
@@ -102,15 +102,15 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     done = replay(entries, lenient=True)
     call = RestoredCall(
         first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
-        kept=began.kept, address=began.address,
+        overrides=began.kept, address=began.address,
     )  # fmt: skip
     talk = _Talk()
     for entry in entries:
         try:
             _read(call, talk, entry)
         except Exception as error:  # a caller is waiting: what one entry says is worth less than the call
-            count, problem = call.odd or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
-            call.odd = count + 1, problem
+            count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
+            call.problems = count + 1, problem
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
@@ -174,7 +174,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
     match command:
         case {"command": commands.Answer.name} if not command.get("again"):
             call.streams += 1
-            call.answer = (entry.step, ordinal)
+            call.answer_command = (entry.step, ordinal)
         case {"command": commands.StartStream.name}:
             call.streams += 1
         case {"command": commands.Hangup.name | commands.Reject.name}:

@@ -32,7 +32,7 @@ class CallServices:
     """Returns our public address, http or https, without a path."""
     now: Callable[[], float]
     """Returns Unix time in seconds, for the journal."""
-    outlive: Callable[[Coroutine[Any, Any, None]], object]
+    run_after_call: Callable[[Coroutine[Any, Any, None]], object]
     """Runs something that has to be finished although its call is over. It must be bounded in time by itself."""
     number: Callable[[str], str]
     """Returns a telephone number in its international form; a text that is no number, as it is."""

@@ -47,15 +47,15 @@ class StreamLease:
         self.url = f"{_websocket(self._address())}/media-stream/{token}"
         self.name = f"stream-{self.ordinal}"
 
-    def claim(self, ordinal: int, *, is_attended: bool) -> None:
+    def claim(self, ordinal: int, *, has_socket: bool) -> None:
         """Reserve a stream for one socket, which must `join` or `unclaim` it. Raises Refused.
 
-        `ordinal`: of the stream, from its token. `is_attended`: a socket is open now.
+        `ordinal`: of the stream, from its token. `has_socket`: a socket is open now.
         """
         if ordinal != self.ordinal:
             raise Refused("this token's stream was replaced by another")
         # An open socket may belong to an older stream whose end was not noticed yet: the newer stream replaces it.
-        if self._reserved or (is_attended and self._joined == ordinal):
+        if self._reserved or (has_socket and self._joined == ordinal):
             raise Refused("this stream has a socket already")
         if self._uses >= _USES:
             raise Refused("this token is used up")

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from callflow.contracts.commands import Command
 from callflow.contracts.diagnostics import Finding, Outside
-from callflow.contracts.events import Event, LegIds, Signal
+from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
 
 
@@ -92,7 +92,7 @@ class Carrier(Protocol):
         """The same for the handshake of a media socket, whose token was right. Returns what is odd about it although it
         is let in; "": nothing is."""
 
-    def parse(self, request: Request) -> list[Signal]:
+    def parse(self, request: Request) -> list[WebhookEvent]:
         """Raises Malformed."""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:

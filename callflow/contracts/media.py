@@ -81,7 +81,7 @@ class MediaSocket(Protocol):
     async def close(self, code: int, reason: str) -> None: ...
 
 
-class Key(NamedTuple):
+class SpeechSegmentId(NamedTuple):
     """One stretch of speech: a content part of a message item of the engine."""
 
     item: str
@@ -93,7 +93,7 @@ class Key(NamedTuple):
 class Cut(NamedTuple):
     """An interrupted stretch of speech: the caller heard its first `heard_ms`, and not the rest."""
 
-    key: Key
+    key: SpeechSegmentId
     heard_ms: int
     received_ms: int
 
@@ -101,5 +101,5 @@ class Cut(NamedTuple):
 class Heard(NamedTuple):
     """A stretch of speech that the caller has heard to its end."""
 
-    key: Key
+    key: SpeechSegmentId
     ms: int

@@ -29,7 +29,7 @@ from callflow.contracts import addresses, secret_text
 from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
 from callflow.history import older_schemas
-from callflow.history.read_only import START, WHERE, Untouched
+from callflow.history.read_only import START, WHERE, ReadOnlyFile
 
 
 HEAD: Final = "0003"
@@ -91,11 +91,11 @@ class Database:
             if read_only:
                 options["execution_options"] = {"postgresql_readonly": True}
         self.engine: AsyncEngine = create_async_engine(url, **options)
-        self._untouched = Untouched(Path(self.url.database or "")) if self.is_sqlite and read_only else None
+        self._read_only_file = ReadOnlyFile(Path(self.url.database or "")) if self.is_sqlite and read_only else None
         self._files: Engine | None = None
         self._thread: ThreadPoolExecutor | None = None
         if self.is_sqlite:
-            if self._untouched is not None:
+            if self._read_only_file is not None:
                 event.listen(self.engine.sync_engine, "do_connect", self._point)
                 event.listen(self.engine.sync_engine, "connect", self._prepare_read_only)
             else:
@@ -106,8 +106,8 @@ class Database:
 
     def _point(self, _dialect: Any, _record: Any, arguments: list[Any], _: Any) -> None:
         """Raises DatabaseError."""
-        assert self._untouched is not None
-        arguments[0] = self._untouched.uri()
+        assert self._read_only_file is not None
+        arguments[0] = self._read_only_file.uri()
 
     def _prepare_read_only(self, connection: Any, _: Any) -> None:
         """Raises DatabaseError."""
@@ -214,8 +214,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
-        if self._untouched is not None:
-            await asyncio.to_thread(self._untouched.close)
+        if self._read_only_file is not None:
+            await asyncio.to_thread(self._read_only_file.close)
         if self._thread is not None and self._files is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.dispose)
             self._thread.shutdown(wait=False)

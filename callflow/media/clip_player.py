@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.media.clips import Clip
 from callflow.media.playout import Playout
 
@@ -46,6 +46,6 @@ class ClipPlayer:
         return self._last if self._last and item == f"{_PREFIX}{self._last}" else ""
 
     def _put(self, clip: Clip, item: str) -> None:
-        key = Key(_PREFIX + item, session=0)
+        key = SpeechSegmentId(_PREFIX + item, session=0)
         self._playout.add(key, _PREFIX, clip.audio)
         self._playout.finish(key)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from callflow.contracts.media import Cut, Heard, Key
+from callflow.contracts.media import Cut, Heard, SpeechSegmentId
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 from callflow.media.playback_clock import PlaybackClock
 
@@ -42,7 +42,7 @@ class Mark(NamedTuple):
 class _Entry:
     """One stretch of speech in the ledger: a content part of an item of the engine's."""
 
-    key: Key
+    key: SpeechSegmentId
     response: str
     before: int = 0
     """Bytes of the same stretch in an earlier entry, if another stretch was played in between."""
@@ -81,14 +81,14 @@ class Playout:
         """Bytes that must be free at a full carrier before it gets more: so it gets fewer and larger frames."""
         self._entries: deque[_Entry] = deque()
         self._clock = PlaybackClock()
-        self._firsts: dict[str, tuple[Key, int]] = {}
+        self._firsts: dict[str, tuple[SpeechSegmentId, int]] = {}
         """The first mark of each stretch, by name: which stretch, and how many bytes of it stand before the mark."""
         self._sequence = 0
-        self._broken_off: dict[Key, int] = {}
+        self._broken_off: dict[SpeechSegmentId, int] = {}
         """Of the last stretch that was heard and broken off: how many bytes of it were heard."""
         self._discarded_responses: dict[str, None] = {}
         self._discarded_items: dict[str, None] = {}
-        self.sending = Key("")
+        self.sending = SpeechSegmentId("")
         """The stretch that the last audio sent belongs to."""
         self.generation = 0
         """How many times the audio was interrupted, and so the carrier told to throw away what it held."""
@@ -97,7 +97,7 @@ class Playout:
 
     # What comes from the engine
 
-    def add(self, key: Key, response: str, audio: bytes) -> bool:
+    def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
         """Queue µ-law audio of one stretch of speech. Returns False if it is dropped, because its response or its item
         was interrupted."""
         if response in self._discarded_responses or key.item in self._discarded_items:
@@ -118,7 +118,7 @@ class Playout:
                 entry.finished = False  # only for the last entry: any other would block the ones behind it
         return True
 
-    def finish(self, key: Key) -> list[Heard]:
+    def finish(self, key: SpeechSegmentId) -> list[Heard]:
         """Note that this stretch is complete, so its last frame may be padded. Returns the stretches that are now
         known to have been heard in full."""
         entry = self._find(key)
@@ -190,7 +190,7 @@ class Playout:
         been heard in full."""
         return self._settle() if self._clock.mark_returned(name, now) else []
 
-    def began(self, name: str) -> tuple[Key, float] | None:
+    def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
         """Return, for the first mark of a stretch, that stretch and the seconds of its audio before the mark; None for
         any other mark. Call it once for each mark that comes back, before `mark`."""
         first = self._firsts.pop(name, None)
@@ -212,7 +212,7 @@ class Playout:
         """Return when all that was sent so far will have been heard; not after `now` if it has been."""
         return self._clock.ends_at(now)
 
-    def heard_ms(self, key: Key, now: float) -> int:
+    def heard_ms(self, key: SpeechSegmentId, now: float) -> int:
         """Return how many ms of this stretch were heard; 0 if it is not in the ledger."""
         entry = self._find(key)
         return 0 if entry is None else self._heard(entry, self.position(now)) // BYTES_PER_MS
@@ -229,7 +229,7 @@ class Playout:
                 return Cut(entry.key, heard // BYTES_PER_MS, (entry.before + entry.received) // BYTES_PER_MS)
         return None
 
-    def holds(self, key: Key) -> bool:
+    def holds(self, key: SpeechSegmentId) -> bool:
         """Tell whether this stretch is in the ledger. It is taken out when all of it was heard, or when it was cut."""
         return self._find(key) is not None
 
@@ -263,11 +263,11 @@ class Playout:
         self._forget()
         return cuts
 
-    def is_discarded(self, key: Key) -> bool:
+    def is_discarded(self, key: SpeechSegmentId) -> bool:
         """Tell whether audio that still comes for this stretch is dropped, because it was cut."""
         return key.item in self._discarded_items
 
-    def discard_item(self, key: Key) -> None:
+    def discard_item(self, key: SpeechSegmentId) -> None:
         """Drop the audio that still comes for a stretch that began after its response was interrupted."""
         _remember(self._discarded_items, key.item)
 
@@ -304,7 +304,7 @@ class Playout:
         self._clock.reset()
         self.generation += 1
 
-    def _find(self, key: Key) -> _Entry | None:
+    def _find(self, key: SpeechSegmentId) -> _Entry | None:
         for entry in reversed(self._entries):
             if entry.key == key:
                 return entry
@@ -316,7 +316,7 @@ class Playout:
             other.start > entry.start >= 0 for other in self._entries if other is not entry
         )
 
-    def _open(self, key: Key, response: str) -> _Entry:
+    def _open(self, key: SpeechSegmentId, response: str) -> _Entry:
         """Add an entry. It ends the one before it, even if the engine has not finished that one."""
         if self._entries and not self._entries[-1].finished:
             self._entries[-1].finished = self._entries[-1].broken_off = True
@@ -362,7 +362,7 @@ class Playout:
         """Return the bytes that may still be sent before the next mark; at least one frame."""
         return max(self._mark_every - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, key: Key) -> Mark:
+    def _new_mark(self, key: SpeechSegmentId) -> Mark:
         self._sequence += 1
         name = f"{key.item}:{key.content}:{self._sequence}"
         self._clock.send_mark(name)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
-from callflow.contracts.media import Cut, Heard, Key, MediaProtocol, MediaSocket, StreamStarted
+from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
@@ -73,7 +73,7 @@ class MediaListener(Protocol):
     def hearing(self, cut: Cut) -> None:
         """Learn how far the caller is in what is being played; called at most twice a second."""
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         """Learn that the caller has heard a stretch of speech in full: `ms` of audio."""
 
     def played_out(self) -> None:
@@ -126,7 +126,7 @@ class Relay:
     # The media socket
 
     @property
-    def is_attended(self) -> bool:
+    def has_socket(self) -> bool:
         """Whether there is a media socket, even if its stream has not started."""
         return self._stream is not None
 
@@ -135,7 +135,7 @@ class Relay:
         """Whether the stream has started: the caller's audio arrives, and ours would be heard."""
         return self._stream is not None and self._stream.started
 
-    async def attend(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
+    async def serve_socket(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
         """Serve one media socket until it ends or `close` is called."""
         if self._stream is not None:  # it was lost, and that has not been noticed yet
             await self._stream.end("another stream took its place")
@@ -259,7 +259,7 @@ class Relay:
 
     # To the caller: called by the listener, in the engine's order
 
-    def add(self, key: Key, response: str, audio: bytes) -> bool:
+    def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
         """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if it is dropped, because its
         response or its item was interrupted."""
         if self.is_silenced or not self.playout.add(key, response, audio):
@@ -267,7 +267,7 @@ class Relay:
         self._unplayed = True
         return True
 
-    def discard(self, key: Key) -> bool:
+    def discard(self, key: SpeechSegmentId) -> bool:
         """Drop the audio that still comes for a stretch that began after its response was interrupted. Returns False if
         it is dropped already, or if the agent is silenced anyway."""
         if self.is_silenced or self.playout.is_discarded(key):
@@ -275,7 +275,7 @@ class Relay:
         self.playout.discard_item(key)
         return True
 
-    def finish(self, key: Key) -> None:
+    def finish(self, key: SpeechSegmentId) -> None:
         """Note that the engine has sent all audio of this stretch."""
         self._tell_heard(self.playout.finish(key))
         self.pump()

@@ -70,9 +70,9 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
 
 
 def call_config(
-    settings: Settings, account: Account, profile: str = "", kept: Mapping[str, Any] | None = None
+    settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
 ) -> CallConfig:
-    """Return the config of a call under these settings, which are those of its number. `kept`: see `CallConfig`.
+    """Return the config of a call under these settings, which are those of its number. `overrides`: see `CallConfig`.
 
     Raises SettingsError when there are no clips in the language that the settings name.
     """
@@ -87,8 +87,8 @@ def call_config(
         make_engine=lambda context, hear: OpenAIRealtime(engine, context, hear, account),
         disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
-        deaf_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
-        unended_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
+        missed_start_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
+        missed_end_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
     )
     return from_settings(
         CallConfig,
@@ -98,7 +98,7 @@ def call_config(
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
         profile=profile,
-        kept=kept or {},
+        overrides=overrides or {},
         record_after_opening=bool(announced),
     )
 
@@ -116,7 +116,7 @@ def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
 class Rules:
     """The configs of calls under one set of changes by operators."""
 
-    kept: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     """The changes, by setting, as the settings have checked them: see `callflow.config.session_overrides`."""
     settings: Settings
     profiles: Profiles
@@ -137,19 +137,21 @@ class CallConfigs:
         self.rules = self.rules_under({})
         self._earlier: FIFOCache[str, Rules] = FIFOCache(maxsize=_MOST_EARLIER)
 
-    def rules_under(self, kept: Mapping[str, Any]) -> Rules:
+    def rules_under(self, overrides: Mapping[str, Any]) -> Rules:
         """Make the configs under these changes (values by setting). Reads files. Raises SettingsError."""
-        settings = session_overrides.effective(self.settings, kept)
+        settings = session_overrides.effective(self.settings, overrides)
         profiles = Profiles(settings)
-        configs = {name: call_config(chosen, self._account, name, kept) for name, chosen in profiles.all().items()}
-        return Rules(kept, settings, profiles, configs)
+        configs = {name: call_config(chosen, self._account, name, overrides) for name, chosen in profiles.all().items()}
+        return Rules(overrides, settings, profiles, configs)
 
-    def prepare(self, kept: Mapping[str, Any]) -> None:
+    def prepare(self, overrides: Mapping[str, Any]) -> None:
         """Make the configs for a call that began under these changes and is being restored. Reads files."""
-        key = json.dumps(kept, sort_keys=True)
-        if kept == self.rules.kept or key in self._earlier:
+        key = json.dumps(overrides, sort_keys=True)
+        if overrides == self.rules.overrides or key in self._earlier:
             return
-        usable, _ = session_overrides.decode({name: json.dumps(value) for name, value in kept.items()}, self.settings)
+        usable, _ = session_overrides.decode(
+            {name: json.dumps(value) for name, value in overrides.items()}, self.settings
+        )
         try:
             rules = self.rules_under(usable)
         except SettingsError as error:
@@ -157,14 +159,15 @@ class CallConfigs:
             rules = self.rules
         self._earlier[key] = rules
 
-    def config(self, to_number: str, kept: Mapping[str, Any] | None = None) -> CallConfig:
+    def config(self, to_number: str, overrides: Mapping[str, Any] | None = None) -> CallConfig:
         """Return the config of a call to this number.
 
-        `kept`: the changes by operators under which the call began, if they have been prepared; None: the present ones.
+        `overrides`: the operators' changes under which the call began, if `prepare` has made their configs; None: the
+        present changes.
         """
         rules = self.rules
-        if kept is not None and kept != rules.kept:
-            rules = self._earlier.get(json.dumps(kept, sort_keys=True), rules)
+        if overrides is not None and overrides != rules.overrides:
+            rules = self._earlier.get(json.dumps(overrides, sort_keys=True), rules)
         return rules.configs[rules.profiles.name_for(to_number)]
 
     def number(self, given: str) -> str:

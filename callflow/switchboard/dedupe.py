@@ -13,14 +13,14 @@ from typing import Final
 from cachetools import TTLCache
 
 from callflow.contracts.carrier import WebhookReply
-from callflow.contracts.events import LegIds, Signal
+from callflow.contracts.events import LegIds, WebhookEvent
 
 
 REMEMBERED_SECONDS: Final = 600.0
 _MOST_DELIVERIES: Final = 100_000
 _MOST_LEGS: Final = 50_000
 
-Answer = asyncio.Future[WebhookReply]
+PendingReply = asyncio.Future[WebhookReply]
 
 
 def leg_keys(carrier: str, ids: LegIds) -> tuple[str, ...]:
@@ -35,17 +35,19 @@ class Deliveries:
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock`: seconds, of the event loop."""
         self.clock = clock
-        self._answers: TTLCache[str, Answer] = TTLCache(_MOST_DELIVERIES, REMEMBERED_SECONDS, lambda: self.clock())
+        self._replies: TTLCache[str, PendingReply] = TTLCache(
+            _MOST_DELIVERIES, REMEMBERED_SECONDS, lambda: self.clock()
+        )
 
-    def answer(self, signal: Signal) -> Answer | None:
+    def reply(self, webhook_event: WebhookEvent) -> PendingReply | None:
         """Return the answer to this delivery, if there was or is one. A carrier that gives its deliveries no id repeats
         none."""
-        return self._answers.get(f"{signal.carrier}:{signal.id}") if signal.id else None
+        return self._replies.get(f"{webhook_event.carrier}:{webhook_event.id}") if webhook_event.id else None
 
-    def add(self, signal: Signal, answer: Answer) -> None:
+    def add(self, webhook_event: WebhookEvent, reply: PendingReply) -> None:
         """Remember the answer, which may still be made."""
-        if signal.id:
-            self._answers[f"{signal.carrier}:{signal.id}"] = answer
+        if webhook_event.id:
+            self._replies[f"{webhook_event.carrier}:{webhook_event.id}"] = reply
 
 
 class Tombstones:

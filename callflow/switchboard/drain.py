@@ -34,7 +34,7 @@ class Drain:
         self._most_unwritten, self._farewell_seconds = most_unwritten, farewell_seconds
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outliving: set[asyncio.Task[None]] = set()
+        self._after_call: set[asyncio.Task[None]] = set()
         self._unwritten: dict[Call, asyncio.Task[None]] = {}
         """Calls that are over, and whose last words are still being transcribed."""
         self._hurries = False
@@ -49,9 +49,9 @@ class Drain:
         """Run the task of a call."""
         _start(self._tasks, work, name)
 
-    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_after_call(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something that has to be finished although its call is over, such as its hang-up at the carrier."""
-        _start(self._outliving, work, "after the call")
+        _start(self._after_call, work, "after the call")
 
     def call_ended(self) -> None:
         """Look again whether all calls have ended: one has."""
@@ -111,13 +111,13 @@ class Drain:
         for call in list(self._calls.values()):
             call.post(HangupRequested(reason="shutdown", by=_DRAIN))
         await self._until_empty(_RELEASE_SECONDS)
-        leftovers = {*self._outliving, *self._unwritten.values()}
+        leftovers = {*self._after_call, *self._unwritten.values()}
         if leftovers:
             await asyncio.wait(leftovers, timeout=_LEFTOVER_SECONDS)
         self._hurry()
-        for task in (*self._tasks, *self._outliving):
+        for task in (*self._tasks, *self._after_call):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._outliving, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._after_call, return_exceptions=True)
 
     def _hurry(self) -> None:
         self._hurries = True

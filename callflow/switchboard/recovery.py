@@ -66,7 +66,7 @@ class Recovery:
         learn: Callable[[str], None] = lambda address: None,
         *,
         load: Callable[[], Awaitable[None]] | None = None,
-        prepare: Callable[[Mapping[str, Any]], None] = lambda kept: None,
+        prepare: Callable[[Mapping[str, Any]], None] = lambda overrides: None,
     ) -> None:
         """Begin to open the history and to bring back its unfinished calls. Returns at once.
 
@@ -93,15 +93,15 @@ class Recovery:
             return False
         return True
 
-    async def hold(self, signal: events.Signal | None) -> None:
+    async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
         """Wait, after the start, until the calls of the process before are known: a request may be about one of them.
 
         None: a media socket. Requests wait for a second, and webhooks that ask what to do with a caller who is on the
         line for ten, because the answer would otherwise be to hang up.
         """
-        if self.opened.is_set() or (signal is not None and self._switchboard.has(signal)):
+        if self.opened.is_set() or (webhook_event is not None and self._switchboard.has(webhook_event)):
             return
-        resumed = signal is not None and isinstance(signal.event, events.CallResumed)
+        resumed = webhook_event is not None and isinstance(webhook_event.event, events.CallResumed)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
 
@@ -199,8 +199,10 @@ class Recovery:
         except Exception:
             log.exception("the journal of call %s makes no sense", name)
             old = None
-        if old is not None and old.odd:
-            log.error("call %s: %d journal entries make no sense, and are passed over; the first: %s", name, *old.odd)
+        if old is not None and old.problems:
+            log.error(
+                "call %s: %d journal entries make no sense, and are passed over; the first: %s", name, *old.problems
+            )
         carrier = self._carriers.get(old.carrier) if old is not None else None
         if old is None or carrier is None:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
@@ -208,7 +210,7 @@ class Recovery:
             ended = notes.Ended(cause="interrupted", until=at)
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
-        await asyncio.to_thread(self._prepare, old.kept)
+        await asyncio.to_thread(self._prepare, old.overrides)
         self._history.journal.seed(entries)
         began = notes.Began(carrier=old.carrier, to_number=old.to_number, number=old.ids.number)
         self._number_ids.began(name, began)

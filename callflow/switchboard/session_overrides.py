@@ -32,16 +32,16 @@ class SessionOverrides:
         self._one_at_a_time = asyncio.Lock()
         self.is_known = False
         """The database was read."""
-        self._odd: list[str] = []
+        self._problems: list[str] = []
         self._secrets = display.secrets_of(configs.settings)
 
     async def load(self) -> None:
         """Read the database. Raises what the driver raises."""
         async with self._one_at_a_time:
-            before = self._configs.rules.kept
+            before = self._configs.rules.overrides
             await self._adopt(await self._store.read())
-        if (kept := self._configs.rules.kept) and kept != before:
-            log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(kept))
+        if (overrides := self._configs.rules.overrides) and overrides != before:
+            log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(overrides))
 
     async def change(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back.
@@ -49,7 +49,7 @@ class SessionOverrides:
         Returns what `describe` does. Raises SessionRefused, or what the driver raises; then nothing has changed.
         """
         async with self._one_at_a_time:
-            now = self._configs.rules.kept
+            now = self._configs.rules.overrides
             asked = await asyncio.to_thread(session_overrides.wanted, body, self._configs.settings, now)
             await self._try(asked, now)
             if asked.values or asked.gone:
@@ -79,7 +79,7 @@ class SessionOverrides:
     def _described(self, warnings: list[str], said: Mapping[str, Any]) -> dict[str, Any]:
         rules = self._configs.rules
         shown = {name: self._shown(getattr(rules.settings, name)) for name in CallSettings.model_fields}
-        others = {name: value for name, value in rules.kept.items() if name not in said}
+        others = {name: value for name, value in rules.overrides.items() if name not in said}
         told = [*warnings, *session_overrides.overridden(self._configs.settings, others), *self.warnings]
         if not self.is_known:
             told.append(NOT_KNOWN)
@@ -89,19 +89,19 @@ class SessionOverrides:
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()
             },
-            "kept": {name: self._shown(value) for name, value in rules.kept.items()},
+            "kept": {name: self._shown(value) for name, value in rules.overrides.items()},
             "warnings": list(dict.fromkeys(told)),
         }
 
     @property
     def warnings(self) -> list[str]:
         """What operators have changed that cannot be used or is not sent to the engine, a line each."""
-        return [*self._odd, *self._told()]
+        return [*self._problems, *self._told()]
 
     @property
     def overridden(self) -> list[str]:
         """What operators have changed that does not hold, because a stronger layer sets it, a line each."""
-        return session_overrides.overridden(self._configs.settings, self._configs.rules.kept)
+        return session_overrides.overridden(self._configs.settings, self._configs.rules.overrides)
 
     async def _try(self, asked: session_overrides.Wanted, now: Mapping[str, Any]) -> None:
         """Raise SessionRefused unless calls can be conducted under the change."""
@@ -112,16 +112,16 @@ class SessionOverrides:
             raise SessionRefused([f"{_in_words_of(asked, line).rstrip('.')}." for line in error.problems]) from None
 
     async def _adopt(self, rows: Mapping[str, str]) -> None:
-        rules, self._odd = await asyncio.to_thread(self._read, rows)
+        rules, self._problems = await asyncio.to_thread(self._read, rows)
         self._configs.rules = rules
         self.is_known = True
 
     def _read(self, rows: Mapping[str, str]) -> tuple[Rules, list[str]]:
-        kept, odd = session_overrides.decode(rows, self._configs.settings)
+        overrides, problems = session_overrides.decode(rows, self._configs.settings)
         try:
-            return self._configs.rules_under(kept), odd
+            return self._configs.rules_under(overrides), problems
         except SettingsError as error:
-            return self._configs.rules_under({}), [*odd, "Nothing of what is kept is used:", *error.problems]
+            return self._configs.rules_under({}), [*problems, "Nothing of what is kept is used:", *error.problems]
 
     def _shown(self, value: Any) -> Any:
         return _NOT_SHOWN if isinstance(value, str) and self._secrets.within(value) else value

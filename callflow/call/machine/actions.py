@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from callflow.call.machine.model import (
-    AGENT,
     ANSWERED,
     CLIP,
     DEADLINES,
-    FINAL,
-    NO,
+    FAREWELL_BY_AGENT,
+    FAREWELL_BY_AGENT_FINAL,
+    FAREWELL_NONE,
+    FAREWELL_PENDING,
     RINGING,
     SPEAKING,
-    WANTED,
     Model,
     Step,
 )
@@ -148,7 +148,7 @@ def rotate_engine(model: Model, step: Step) -> None:
 
 def restream(model: Model, step: Step) -> None:
     """Another stream, under a token of its own."""
-    model.streams += 1
+    model.stream_restarts += 1
     step.commands.append(do.StartStream())
     _arm(model, step, "restream")
 
@@ -160,7 +160,7 @@ def wait_for_stream(model: Model, step: Step) -> None:
 
 
 def reset_tries(model: Model, step: Step) -> None:
-    model.tries = model.streams = 0
+    model.tries = model.stream_restarts = 0
 
 
 def resume_conversation(model: Model, step: Step) -> None:
@@ -184,20 +184,20 @@ def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Ac
 
 def await_goodbye(model: Model, step: Step) -> None:
     """The agent says goodbye. The call's own deadline goes on, in case that the caller has more to say."""
-    model.farewell = AGENT
+    model.farewell = FAREWELL_BY_AGENT
     step.commands.append(do.AwaitGoodbye())
     _arm(model, step, "last_words")
 
 
 def make_goodbye_final(model: Model, step: Step) -> None:
     """The agent says goodbye already: that is the goodbye, and there is one clock for it."""
-    model.farewell = FINAL
+    model.farewell = FAREWELL_BY_AGENT_FINAL
     _only_farewell_deadline(model, step)
 
 
 def call_off_end(model: Model, step: Step) -> None:
     """The end is called off."""
-    model.farewell, model.cause = NO, ""
+    model.farewell, model.cause = FAREWELL_NONE, ""
     _disarm(model, step, "last_words")
 
 
@@ -234,12 +234,12 @@ def start_farewell(model: Model, step: Step) -> None:
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
     elif step.after == RINGING:
-        model.farewell = WANTED
+        model.farewell = FAREWELL_PENDING
         return  # nobody hears us yet: the ring deadline goes on
     else:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
-    model.tries = model.streams = 0  # nothing more is tried
+    model.tries = model.stream_restarts = 0  # nothing more is tried
     _only_farewell_deadline(model, step)
 
 
@@ -253,7 +253,7 @@ def _only_farewell_deadline(model: Model, step: Step) -> None:
 def start_recovery(model: Model, step: Step) -> None:
     """Another process has the call: nothing that was open is open any more. The call's own time goes on."""
     model.media = "none" if model.media == "none" else "lost"
-    model.tries = model.streams = 0
+    model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
         if deadline not in ("ring", "warning", "call"):
             _disarm(model, step, deadline)

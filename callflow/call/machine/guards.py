@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from callflow.call.machine.model import (
-    AGENT,
     CLIP,
-    FINAL,
+    FAREWELL_BY_AGENT,
+    FAREWELL_BY_AGENT_FINAL,
+    FAREWELL_PENDING,
     SPEAKING,
-    WANTED,
     Model,
     Step,
 )
@@ -72,17 +72,17 @@ def media_is_lost(model: Model, step: Step) -> bool:
 
 
 def agent_says_goodbye(model: Model, step: Step) -> bool:
-    return model.farewell in (AGENT, FINAL)
+    return model.farewell in (FAREWELL_BY_AGENT, FAREWELL_BY_AGENT_FINAL)
 
 
 def agent_silenced(model: Model, step: Step) -> bool:
     """The agent has had its last word."""
-    return model.farewell in (CLIP, SPEAKING, WANTED)
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING)
 
 
 def end_is_settled(model: Model, step: Step) -> bool:
     """The end comes, whatever the caller says."""
-    return model.farewell in (CLIP, SPEAKING, WANTED, FINAL)
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING, FAREWELL_BY_AGENT_FINAL)
 
 
 def media_is_open(model: Model, step: Step) -> bool:
@@ -100,7 +100,7 @@ def may_reconnect(model: Model, step: Step) -> bool:
 
 def may_restream(model: Model, step: Step) -> bool:
     """Not too many streams were tried."""
-    return model.streams < model.stream_tries
+    return model.stream_restarts < model.stream_tries
 
 
 def never_restreams(model: Model, step: Step) -> bool:

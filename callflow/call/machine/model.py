@@ -17,9 +17,18 @@ DEADLINES: Final = (
     "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
 """Each has a setting in seconds: see `callflow.switchboard.call_configs`."""
-NO, WANTED, SPEAKING, CLIP, AGENT, FINAL = "", "wanted", "speaking", "clip", "agent", "final"
-"""How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us; said by the
-agent itself, whom the caller may still keep from it; the same, where somebody else wants the end, too: it comes."""
+FAREWELL_NONE: Final = ""
+"""No last sentence is due. This and the five values below are those of `Model.farewell`."""
+FAREWELL_PENDING: Final = "wanted"
+"""The last sentence is due, but the call is not answered yet, so nobody could hear it."""
+SPEAKING: Final = "speaking"
+"""The carrier's voice says the last sentence."""
+CLIP: Final = "clip"
+"""We play the last sentence as a clip."""
+FAREWELL_BY_AGENT: Final = "agent"
+"""The agent says goodbye. If the caller interrupts, the end is called off."""
+FAREWELL_BY_AGENT_FINAL: Final = "final"
+"""The agent says goodbye, and somebody else has asked for the end as well: no interruption calls it off."""
 
 
 class Model:
@@ -37,8 +46,8 @@ class Model:
         "media",
         "sentence",
         "state",
+        "stream_restarts",
         "stream_tries",
-        "streams",
         "tries",
     )
 
@@ -46,7 +55,7 @@ class Model:
         self.state: str = RINGING
         self.engine_tries, self.stream_tries = engine_tries, stream_tries
         """How many new sessions, and new streams, are worth trying."""
-        self.tries = self.streams = 0
+        self.tries = self.stream_restarts = 0
         """How many were tried since a whole answer was last heard."""
         self.answer_sent = False
         """We have picked up (or someone else did): never again."""
@@ -57,7 +66,7 @@ class Model:
         self.media = "none"
         """none, open, lost."""
         self.greeted = False
-        self.farewell = NO
+        self.farewell = FAREWELL_NONE
         self.sentence = ""
         """Which sentence ends the call; set together with `farewell`."""
         self.armed: frozenset[str] = frozenset()
@@ -68,10 +77,10 @@ class Model:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def copy(self) -> Model:
-        twin = Model()
+        copied = Model()
         for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
-        return twin
+            setattr(copied, name, getattr(self, name))
+        return copied
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ The rules that the rows keep:
 Why it is built with `transitions`: the library evaluates guards and runs actions; we give it the functions themselves
 (`step.py`), each called with (model, step). One machine serves all calls; the models are small slotted objects.
 
-Warts, so that nobody has to find them:
+Known weaknesses:
 
 - The order of rows matters. A general row above a special one would hide it; the test "every row is of use" finds that.
 - `recovering` says that *something* is being restored; whether it is the engine or the stream, `Model.engine` and
@@ -36,7 +36,7 @@ Warts, so that nobody has to find them:
 - `farewell` is a second, small state machine inside the model (six values). As states of the machine it would have
   multiplied them by four.
 - `media_started` in `ringing` skips `answered`: the webhook that says so may still come, and is inert then.
-- `streams` counts streams that were requested again, `tries` sessions of the engine; both are reset by `agent_heard`,
+- `stream_restarts` counts streams that were requested again, `tries` sessions of the engine; both are reset by `agent_heard`,
   not by the stream or the session coming up: what comes up and breaks at once must not be tried for ever.
 - `Step.after` is set before the row's actions run, because one of them (`start_farewell`) must know whether anybody can
   hear the call yet.
@@ -122,12 +122,6 @@ from callflow.call.machine.model import (
 )
 
 
-# Actions: each appends commands and notes what was asked for.
-
-
-# Conditions
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest`, do `then`.
@@ -148,7 +142,7 @@ class Row:
 
 
 LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
-HEARD: Final = (ANSWERED, STREAMING, RECOVERING)
+AFTER_ANSWER: Final = (ANSWERED, STREAMING, RECOVERING)
 FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
@@ -172,7 +166,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("media_started", RECOVERING, STREAMING, (stream_is_up,), when=(in_farewell,)),
     Row("media_started", FLOWING, STREAMING, (stream_is_up, resume_conversation), when=(media_is_lost, engine_is_up)),
     Row("media_started", FLOWING, None, (stream_is_up,)),
-    Row("media_lost", HEARD, None, (stream_is_gone,)),
+    Row("media_lost", AFTER_ANSWER, None, (stream_is_gone,)),
     Row("grace_deadline", FLOWING, None, (start_farewell,), when=(media_is_lost, clip_plays)),
     Row("grace_deadline", FLOWING, None, (farewell_with(GOODBYE),), when=(media_is_lost, agent_says_goodbye)),
     Row(
@@ -186,7 +180,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
     Row(
         "grace_deadline",
-        HEARD,
+        AFTER_ANSWER,
         None,
         (farewell_with(SORRY, "stream_lost"),),
         when=(media_is_lost,),
@@ -196,8 +190,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("call_resumed", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once)),
-    Row("call_resumed", HEARD, None, (no_stream, start_farewell), when=(clip_plays,)),
-    Row("call_resumed", HEARD, None, (no_stream, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_resumed", AFTER_ANSWER, None, (no_stream, start_farewell), when=(clip_plays,)),
+    Row("call_resumed", AFTER_ANSWER, None, (no_stream, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
     Row("call_resumed", ANSWERED, None, (ask_for_stream,), unless=(in_farewell,)),
     Row(
         "call_resumed",
@@ -220,9 +214,9 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(not_answered,)),
-    Row("call_recovered", HEARD, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
-    Row("call_recovered", HEARD, None, (start_recovery, start_farewell), when=(clip_plays,)),
-    Row("call_recovered", HEARD, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, start_farewell), when=(clip_plays,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
     Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again), when=(carrier_asks,)),
     Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again, ask_for_stream)),
     Row("call_recovered", FLOWING, HANGUP, (with_cause("interrupted"), send_hangup), when=(never_restreams,)),
@@ -250,7 +244,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row(
         "media_refused",
-        (RINGING, *HEARD),
+        (RINGING, *AFTER_ANSWER),
         ANSWERED,
         (close_media, farewell_with(SORRY, "codec_refused")),
         unless=(not_answered, in_farewell),
@@ -265,9 +259,13 @@ TABLE: Final[tuple[Row, ...]] = (
         (engine_is_ready, resume_conversation),
         when=(engine_awaited, media_is_open),
     ),
-    Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
+    Row("engine_ready", AFTER_ANSWER, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
     Row(
-        "engine_lost", HEARD, None, (engine_is_lost, farewell_with(GOODBYE)), when=(engine_expected, agent_says_goodbye)
+        "engine_lost",
+        AFTER_ANSWER,
+        None,
+        (engine_is_lost, farewell_with(GOODBYE)),
+        when=(engine_expected, agent_says_goodbye),
     ),
     Row(
         "engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)
@@ -313,7 +311,7 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_is_up,),
         unless=(in_farewell,),
     ),
-    Row("warning_deadline", HEARD, None, (start_last_minute,)),
+    Row("warning_deadline", AFTER_ANSWER, None, (start_last_minute,)),
     # The agent ends the call: its last words are to be heard, and the caller may have more to say.
     Row(
         "end_requested",
@@ -323,21 +321,21 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_is_up,),
         unless=(in_farewell,),
     ),
-    Row("end_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
+    Row("end_requested", AFTER_ANSWER, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
     Row("goodbye_heard", STREAMING, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
     Row("goodbye_interrupted", STREAMING, None, (call_off_end,), when=(agent_says_goodbye,), unless=(end_is_settled,)),
     Row("goodbye_interrupted", STREAMING, None, (farewell_with(GOODBYE),), when=(agent_says_goodbye,)),
-    Row("last_words_deadline", HEARD, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
+    Row("last_words_deadline", AFTER_ANSWER, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
     # The last sentence is over, or nobody can say it, or its time is up.
-    Row("clip_played", HEARD, HANGUP, (send_hangup,), when=(clip_plays,)),
-    Row("speak_ended", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
-    Row("speak_failed", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
-    Row("farewell_deadline", HEARD, HANGUP, (send_hangup,), when=(end_is_settled,)),
+    Row("clip_played", AFTER_ANSWER, HANGUP, (send_hangup,), when=(clip_plays,)),
+    Row("speak_ended", AFTER_ANSWER, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("speak_failed", AFTER_ANSWER, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("farewell_deadline", AFTER_ANSWER, HANGUP, (send_hangup,), when=(end_is_settled,)),
     # Somebody wants it to end.
     Row("goodbye_requested", RINGING, HANGUP, (with_requested_cause, send_hangup)),
     Row(
         "goodbye_requested",
-        HEARD,
+        AFTER_ANSWER,
         None,
         (with_requested_cause, farewell_with(BUSY)),
         when=(is_refused_for_room,),
@@ -351,8 +349,14 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(agent_says_goodbye, media_is_open, engine_is_up),
         unless=(end_is_settled,),
     ),
-    Row("goodbye_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(end_is_settled,)),
-    Row("call_deadline", HEARD, None, (farewell_with(GOODBYE, "too_long"),), unless=(end_is_settled,)),
+    Row(
+        "goodbye_requested",
+        AFTER_ANSWER,
+        None,
+        (with_requested_cause, farewell_with(GOODBYE)),
+        unless=(end_is_settled,),
+    ),
+    Row("call_deadline", AFTER_ANSWER, None, (farewell_with(GOODBYE, "too_long"),), unless=(end_is_settled,)),
     Row("ring_deadline", RINGING, HANGUP, (with_cause("not_answered"), send_hangup)),
     Row("hangup_requested", LIVE, HANGUP, (with_requested_cause, send_hangup)),
     # The carrier refuses our command for good, or says that there is no call.

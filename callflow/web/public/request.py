@@ -10,7 +10,7 @@ import msgspec
 from quart import Response
 
 from callflow.contracts.carrier import Request
-from callflow.contracts.events import Signal
+from callflow.contracts.events import WebhookEvent
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.web.public.address import PublicAddress
 
@@ -32,10 +32,10 @@ refusals: Final = RepeatedWarnings(log)
 """Warnings about refused requests. Strangers can cause them, so they are counted rather than repeated."""
 
 
-class Gate(Protocol):
+class StartupHold(Protocol):
     """Holds requests back while the server starts, until it is known which calls the process before had."""
 
-    async def hold(self, signal: Signal | None) -> None:
+    async def hold(self, webhook_event: WebhookEvent | None) -> None:
         """Return when the request may go on: at once, but for a moment after the start. None: it opens a media
         socket."""
 
