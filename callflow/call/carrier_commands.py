@@ -1,7 +1,8 @@
 """What one call wants of its carrier: commands become requests, requests are sent, and results come back as events.
 
 A webhook's reply may carry some of them (Twilio: TwiML); the others go over the carrier's API. Either way the result is
-a `CommandDone` or a `CommandFailed` for the machine.
+a `CommandDone` or a `CommandFailed` for the machine. HTTP retries are in `carriers/common/http_client.py`; what follows
+when they are used up is decided in the machine's table (`answer_failed`).
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class CarrierCommands:
         own: Callable[[Coroutine[Any, Any, None], str], None],
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that has to
-        finish even when the call is over."""
+        """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
+        must finish even when the call is over."""
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self.answered_by = FIRST_ANSWER

@@ -9,7 +9,8 @@ The carrier plays 8,000 bytes of µ-law a second, and does not say when. Two clo
   later, relative to its audio, than the quickest mark did shows that the carrier has fallen behind by the difference.
 
 A `clear` makes the carrier return all marks at once. Those prove nothing, so `reset` forgets them; and a mark that
-comes back before its audio can have been played proves nothing either.
+comes back before its audio can have been played proves nothing either. `Playout.interrupt` (`playout.py`) turns the
+position into `Cut.heard_ms`.
 """
 
 from __future__ import annotations

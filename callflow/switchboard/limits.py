@@ -1,7 +1,8 @@
 """How many calls one caller may have at once, and within an hour. Pure: time is an argument.
 
 A caller is a telephone number in its international form (see `callflow.config.phone_numbers`). Calls from withheld
-numbers are not counted, because they come from many people.
+numbers are not counted, because they come from many people. The limit for all callers together, the number of calls at
+once, is in `admission.py`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def loudness(parts: Sequence[Part]) -> tuple[float, str, str]:
 
 
 def _peaks(file: wave.Wave_read, at: float, width: float) -> Iterator[tuple[int, tuple[int, int]]]:
-    """For each column that it reaches, the peaks of left and right. A call may be long: it is read in pieces."""
+    """Yield each column of the picture with the peaks of left and right channel. The file is read in pieces, because a
+    call may be long."""
     rate = file.getframerate()
     column = min(int(at / width), COLUMNS - 1)
     while True:
@@ -119,7 +120,7 @@ def _beginning(text: str) -> str:
 
 
 def _end(text: str) -> str:
-    """Of what was heard the last words count: behind them is the cut."""
+    """Shorten text that was heard, from its beginning: the last words matter, because the cut follows them."""
     text = printable.whole(text)
     return text if len(text) <= _MOST_TEXT else f"… {text[-_MOST_TEXT:]}"
 
