@@ -428,8 +428,7 @@ class Agent:
     # The end
 
     def ended(self, *, for_good: bool) -> bool:
-        """Stop and journal all turns. Not `for_good`: another process continues. Returns whether to await
-        transcripts."""
+        """Stop and journal all turns. Not `for_good`: the call is handed over. Returns whether to await transcripts."""
         waits = self.wind_up.begin() if for_good else False
         self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:

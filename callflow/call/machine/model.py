@@ -1,4 +1,4 @@
-"""What the machine must remember of one call, and what one event did to it."""
+"""The machine's memory of one call (`Model`), and the effect of one event (`Step`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 DEADLINES: Final = (
     "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
-"""Each has a setting in seconds: see `callflow.switchboard.call_configs`."""
+"""Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""
 """No last sentence is due. This and the five values below are those of `Model.farewell`."""
 FAREWELL_PENDING: Final = "wanted"
@@ -32,7 +32,7 @@ FAREWELL_BY_AGENT_FINAL: Final = "final"
 
 
 class Model:
-    """What the machine must remember of one call beside its state. Small, slotted, and comparable by `key`."""
+    """The machine's memory of one call: its state and more. Small, slotted, and comparable by `key`."""
 
     __slots__ = (
         "adopted",
@@ -54,13 +54,13 @@ class Model:
     def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3) -> None:
         self.state: str = RINGING
         self.engine_tries, self.stream_tries = engine_tries, stream_tries
-        """How many new sessions, and new streams, are worth trying."""
+        """How many sessions, and streams, may be tried after a loss."""
         self.tries = self.stream_restarts = 0
-        """How many were tried since a whole answer was last heard."""
+        """Sessions, and streams, tried since the caller last heard a whole answer."""
         self.answer_sent = False
-        """We have picked up (or someone else did): never again."""
+        """The call is answered, by us or before we knew it: never answer again."""
         self.adopted = False
-        """It was somebody else."""
+        """The call was answered before we knew it."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"
@@ -68,7 +68,7 @@ class Model:
         self.greeted = False
         self.farewell = FAREWELL_NONE
         self.sentence = ""
-        """Which sentence ends the call; set together with `farewell`."""
+        """The sentence that ends the call; set together with `farewell`."""
         self.armed: frozenset[str] = frozenset()
         self.cause = ""
         """Why the call ends or ended, in one word."""
@@ -85,7 +85,7 @@ class Model:
 
 @dataclass(slots=True)
 class Step:
-    """What one event did to one call."""
+    """The effect of one event on one call."""
 
     event: Event
     before: str
