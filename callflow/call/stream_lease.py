@@ -40,7 +40,7 @@ class StreamLease:
         self.renew()
 
     def renew(self) -> None:
-        """Renew address and secrets of the newest stream, because the same stream is requested again."""
+        """Set address and secrets of the newest stream again, because the same stream is requested again."""
         self._uses = 0
         token = self._tokens.path_token(self._call, self.ordinal)
         self.secret = self._tokens.header_token(self._call, self.ordinal)
@@ -54,7 +54,7 @@ class StreamLease:
         """
         if ordinal != self.ordinal:
             raise Refused("this token's stream was replaced by another")
-        # An open socket may belong to an older stream whose end is not noticed yet: the newer stream replaces that stream.
+        # An open socket may belong to an older stream whose end is not noticed yet: the newer stream replaces it.
         if self._reserved or (has_socket and self._joined == ordinal):
             raise Refused("this stream has a socket already")
         if self._uses >= _USES:

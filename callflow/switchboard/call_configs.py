@@ -1,7 +1,7 @@
-"""Make the config of each call: from the settings, what operators have changed since, and the profile of its number.
+"""Makes the config of each call, from the settings, the operators' changes and the profile of the number.
 
-The only place that maps settings to the configs of call, agent, media and engine, and that names the engine;
-`carriers/registry.py` does the same for the carriers.
+This is the only file that maps settings to the configs of call, agent, media and engine, and that names the engine;
+`carriers/registry.py` does the same for carriers.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _SEMANTIC_MS: Final = 9000
-"""A model that listens for meaning may consider a pause for eight seconds before it ends the caller's turn."""
+"""A model with semantic turn detection may wait for eight seconds before it ends the caller's turn."""
 _MOST_EARLIER: Final = 8
-"""Earlier sets of changes that are kept prepared, for calls that began under them."""
+"""The most earlier sets of changes whose configs are kept, for restored calls that began under them."""
 
 
 def realtime_config(settings: Settings) -> RealtimeConfig:
-    """Return the engine's config; its fields are named like the settings, except for the few that are given here."""
+    """Return the engine's config. Its fields have the names of settings, except for the few that are given here."""
     return from_settings(
         RealtimeConfig,
         settings,
@@ -72,9 +72,9 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
 def call_config(
     settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
 ) -> CallConfig:
-    """Return the config of a call under these settings, which are those of its number. `overrides`: see `CallConfig`.
+    """Return the config of a call under the settings of its number. `overrides`: see `CallConfig`.
 
-    Raises SettingsError when there are no clips in the language that the settings name.
+    Raises SettingsError if there are no clips in the language of the settings.
     """
     engine = realtime_config(settings)
     prepare(engine)
@@ -117,21 +117,22 @@ class Rules:
     """The configs of calls under one set of changes by operators."""
 
     overrides: Mapping[str, Any]
-    """The changes, by setting, as the settings have checked them: see `callflow.config.session_overrides`."""
+    """The changes by setting, checked against the settings: see `callflow.config.session_overrides`."""
     settings: Settings
     profiles: Profiles
     configs: Mapping[str, CallConfig]
-    """By profile; "": numbers that have none."""
+    """By profile; "": for numbers without a profile."""
 
 
 class CallConfigs:
     """The configs of all calls, under the present changes by operators and under earlier ones.
 
-    Making a config reads files. So all are made at the start and when something changes, never during a call.
+    Making a config reads files. So all configs are made at the start and after a change, never during a call.
     """
 
     def __init__(self, settings: Settings, account: Account) -> None:
-        """`settings`: those of the files. `account`: shared by all sessions of the model. Raises SettingsError."""
+        """`settings`: the settings of the files. `account`: shared by all sessions of the model. Raises
+        SettingsError."""
         self.settings = settings
         self._account = account
         self.rules = self.rules_under({})
@@ -171,12 +172,12 @@ class CallConfigs:
         return rules.configs[rules.profiles.name_for(to_number)]
 
     def number(self, given: str) -> str:
-        """Return a telephone number as `+` and digits; what is not a number is returned unchanged."""
+        """Return a telephone number as `+` and digits; other text unchanged."""
         return self.rules.profiles.numbers.e164_or_same(given)
 
     @property
     def warnings(self) -> list[str]:
-        """A line for each setting that has no effect, and for each model that its vendor switches off."""
+        """A line for each setting without effect, and for each model that the vendor switches off."""
         found = list(self.rules.profiles.warnings)
         today = datetime.now().astimezone().date()
         for name, chosen in self.rules.profiles.all().items():

@@ -1,7 +1,7 @@
 """All live calls: finds the call that a webhook or a media socket is about, and opens new calls.
 
-Who gets in is decided in `admission.py`, what is a repeat or comes too late in `dedupe.py`, and how all calls end in
-`drain.py`.
+`admission.py` decides which calls are accepted, `dedupe.py` recognises repeated and late webhooks, `drain.py` ends all
+calls.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 
 _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 0.7
-"""How long a webhook is kept waiting for its reply; with some carriers the caller waits as long."""
+"""How long a webhook waits for its reply; with some carriers the caller waits as well."""
 _SIGNATURE_WARNING_SECONDS: Final = 3600.0
-"""How often the log repeats that the signatures of a carrier's media sockets are wrong."""
+"""Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
 
 
 def call_id(carrier: str, ids: LegIds) -> str:
-    """Return our id of a call. It follows from the carrier's: a webhook that is repeated after a restart means the same
-    call."""
+    """Return our id of a call. It is computed from the carrier's id, so a webhook repeated after a restart finds the
+    same call."""
     return str(uuid.uuid5(_CALLS, f"{carrier}:{ids.leg or ids.control}"))
 
 
@@ -58,7 +58,7 @@ class Switchboard:
         callers: CallerLimits | None = None,
     ) -> None:
         """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
-        `callers`: the limits of one caller; None: there are none."""
+        `callers`: the limits of each caller; None: no limits."""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._legs: dict[str, Call] = {}
@@ -84,10 +84,9 @@ class Switchboard:
     # Webhooks
 
     async def dispatch(self, carrier: Carrier, webhook_event: WebhookEvent) -> WebhookReply:
-        """Give the webhook's event to its call, and return what the webhook is answered with. A repeated webhook gets
-        the answer that the first one got.
+        """Pass the webhook's event to its call, and return the reply. A repeated webhook gets the reply of the first.
 
-        Raises Overloaded: the carrier is to send the webhook again, and that is not a repeat.
+        Raises Overloaded: the carrier must send the webhook again, which then does not count as a repeat.
         """
         self.counts["webhooks"] += 1
         reply = self._deliveries.reply(webhook_event)
@@ -100,7 +99,7 @@ class Switchboard:
             async with asyncio.timeout(_REPLY_SECONDS):
                 return await asyncio.shield(reply)
         except TimeoutError:
-            reply.cancel()  # nobody will read it: commands that it would have carried are sent over the API
+            reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
         except asyncio.CancelledError:
             if not reply.cancelled():
                 raise
@@ -111,7 +110,7 @@ class Switchboard:
         call = self._find(webhook_event)
         if call is not None:
             event = self._classify_event(call, webhook_event)
-            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier knows best
+            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier has the call
                 call.take_back("asking" if isinstance(event, CallResumed) else "over")
             return call.request_reply(event)
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
@@ -125,8 +124,8 @@ class Switchboard:
         return reply
 
     def _defer_to_next_process(self, carrier: Carrier, webhook_event: WebhookEvent) -> WebhookReply:
-        """Have the carrier ask again in a moment, when the next process is there. Raises Overloaded for a carrier that
-        asks again only after an error."""
+        """Reply so that the carrier asks again in a moment, when the next process runs. Raises Overloaded for a carrier
+        that asks again only after an error."""
         if "answers_in_reply" not in carrier.can and isinstance(webhook_event.event, CallInitiated):
             raise Overloaded("this process is handing its calls over to the next one")
         return carrier.reply(webhook_event.event, ())
@@ -139,7 +138,7 @@ class Switchboard:
         return None
 
     def _classify_event(self, call: Call, webhook_event: WebhookEvent) -> Event:
-        """Return the event as this live call is to see it; and learn ids of the leg that the webhook tells first."""
+        """Return the event for this live call, and add ids of the leg that no earlier webhook contained."""
         if webhook_event.ids.control and webhook_event.ids.control != call.ids.control:
             self._add_ids(call, webhook_event.ids)
         event = webhook_event.event
@@ -148,8 +147,8 @@ class Switchboard:
         return event
 
     def _open_call(self, carrier: Carrier, webhook_event: WebhookEvent) -> Call | None:
-        """Open a call for a leg that no live call has: it rings, or is found answered. Any other event is only written
-        down: None."""
+        """Open a call for an unknown leg that rings or is answered already. None: any other event, which is only
+        written down."""
         event = webhook_event.event
         ended = self._tombstones.find(webhook_event.carrier, webhook_event.ids)
         if ended is not None:
@@ -172,8 +171,8 @@ class Switchboard:
             self._tombstones.add(key, name)
 
     def _unmatched_event(self, name: str, event: Event) -> None:
-        """Write down an event that belongs to no live call, without what may be secret in it: which call it belonged to
-        is not known any more."""
+        """Write down an event of no live call, without possible secrets: the call's own masking is not available any
+        more."""
         self.counts["strays"] += 1
         if isinstance(event, events.Dtmf):
             event = events.Dtmf(digit=MASK)
@@ -185,7 +184,8 @@ class Switchboard:
     # The life of a call
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
-        """Open a call of the process before, which waits for `take_back`. None: it is live here already."""
+        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here
+        already."""
         if restored.call in self._calls:
             return None
         call = Call(
@@ -259,7 +259,7 @@ class Switchboard:
     # Media sockets
 
     def claim(self, token: str, handshake: Request) -> Call:
-        """Reserve the media stream of a token for one socket, and return its call. Raises Refused or Forged.
+        """Reserve the media stream that a token names for one socket, and return the call. Raises Refused or Forged.
 
         `handshake`: the request that opens the socket; a carrier may sign it.
         """
@@ -278,23 +278,24 @@ class Switchboard:
             )
         return call
 
-    # The way out: see `Drain`
+    # Ending all calls: see `Drain`
 
     def run_after_call(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something that has to be finished although its call is over, such as its hang-up at the carrier."""
+        """Run a task that must finish even when its call is over, such as the hang-up at the carrier."""
         self._drain.run_after_call(work)
 
     @property
     def unwritten(self) -> int:
-        """How many calls are over and wait for the transcripts of their callers' last words."""
+        """Number of ended calls that wait for transcripts."""
         return self._drain.unwritten
 
     async def drain(self, seconds: float) -> None:
-        """Take no new calls, give the live ones `seconds` to end by themselves, then let them say goodbye and stop."""
+        """Refuse new calls, give live calls `seconds` to end by themselves, then end them with a goodbye, and stop."""
         await self._drain.drain(seconds)
 
     async def hand_over(self, seconds: float) -> None:
-        """Leave all calls to the next process, within `seconds`, at a moment when as few people as possible speak."""
+        """Hand all calls over to the next process, within `seconds`, at a moment when as few people as possible
+        speak."""
         await self._drain.hand_over(seconds)
 
     async def stop(self) -> None:

@@ -54,7 +54,7 @@ def answer_call(model: Model, step: Step) -> None:
 
 
 def adopt_call(model: Model, step: Step) -> None:
-    """Take over a call that was answered before its first webhook reached us."""
+    """Take over a call that was answered, but not by us."""
     model.answer_sent = model.adopted = True
     _connect_engine(model, step)
 

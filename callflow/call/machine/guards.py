@@ -45,7 +45,7 @@ def not_answered(model: Model, step: Step) -> bool:
 
 
 def is_adopted(model: Model, step: Step) -> bool:
-    """The call was answered before its first webhook reached us."""
+    """The call was answered, but not by us."""
     return model.adopted
 
 

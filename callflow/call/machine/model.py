@@ -58,9 +58,9 @@ class Model:
         self.tries = self.stream_restarts = 0
         """Sessions, and streams, tried since the caller last heard a whole answer."""
         self.answer_sent = False
-        """The call is answered, by us or before we knew it: never answer again."""
+        """We have sent the answer command, or adopted the call: never answer again."""
         self.adopted = False
-        """The call was answered before we knew it."""
+        """The call was answered, but not by us."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"
