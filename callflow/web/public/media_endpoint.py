@@ -1,4 +1,4 @@
-"""Where the carriers' media sockets come in: the token in the path says which call a socket belongs to."""
+"""Accepts the carriers' media sockets: the token in the path names the call of a socket."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from callflow.web.public.request import StartupHold, read_request, read_to_the_e
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
-"""What stands before the token."""
+"""The paths before the token."""
 
 
 class MediaEndpoint:
-    """ASGI, around the public app: gives media sockets to their calls, and refuses every other WebSocket."""
+    """ASGI middleware around the public app: passes media sockets to their calls, and refuses every other WebSocket."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class MediaEndpoint:
         address: PublicAddress,
         startup_hold: Callable[[], StartupHold],
     ) -> None:
-        """`inner`: the app that answers everything that is no WebSocket."""
+        """`inner`: the app that answers HTTP requests."""
         self._inner, self._switchboard, self._address, self._startup_hold = inner, switchboard, address, startup_hold
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:

@@ -1,7 +1,7 @@
-"""The carriers' webhooks: a request is read, verified, parsed into events, and each event goes to its call.
+"""The carriers' webhooks: each request is read, verified and parsed into events, and each event goes to its call.
 
-What cannot be read is answered with 400, what is not signed by the carrier with 403, what is too large with 413, and a
-fault of ours with 503, which tells a carrier to send the webhook again. Nothing is answered with 500.
+Unreadable requests get 400, requests not signed by the carrier 403, too large requests 413, and requests that fail
+through our own fault 503, upon which a carrier sends the webhook again. No request gets 500.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from callflow.web.public.request import StartupHold, error_response, read_reques
 log = logging.getLogger(__name__)
 
 _MOST_REASON = 300
-"""Characters of a reason in the log: it may quote the request."""
+"""The most characters of a reason in the log, because it may quote the request."""
 
 
 class WebhookEndpoint:
@@ -69,8 +69,9 @@ class WebhookEndpoint:
         return Response(reply.body, reply.status, content_type=reply.content_type)
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
-        """Give one event to its call. Raises what failed, so that the carrier sends the webhook again; a carrier that
-        takes its commands from the answer says an apology instead, because it would play an error of its own."""
+        """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that
+        takes commands from the reply gets an apology to say instead, because after an error it would play its own error
+        message."""
         switchboard = self._switchboard()
         if log.isEnabledFor(logging.DEBUG):
             call, what = switchboard.name_of(webhook_event), webhook_event.event.trigger
