@@ -13,7 +13,7 @@ from callflow.contracts import events
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.history import History
-from callflow.switchboard import recovery as rooms
+from callflow.switchboard import recovery as module
 from callflow.switchboard.recovery import Recovery
 from tests.call.offline import FakeCarrier
 
@@ -51,8 +51,8 @@ async def is_held(recovery: Recovery, asked: WebhookEvent | None, seconds: float
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "_HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(rooms, "_RESUME_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_RESUME_SECONDS", 0.5)
 
 
 @pytest.mark.parametrize("asked", [None, RINGS, RESUMED])
@@ -106,7 +106,7 @@ async def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: st
 
 
 async def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
     carrier, taken = FakeCarrier(), list[str]()
     answers = ["gone", "answered"]
 

@@ -14,7 +14,7 @@ from callflow.contracts import events
 from callflow.contracts.carrier import Request
 from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds, WebhookEvent
-from callflow.switchboard import switchboard as rooms
+from callflow.switchboard import switchboard as module
 from callflow.switchboard.switchboard import Switchboard, call_id
 from tests.call.offline import FakeCarrier, as_carrier, services, until
 
@@ -176,7 +176,7 @@ def test_a_reply_that_comes_late_is_given_without_the_call(monkeypatch: pytest.M
     async def main() -> None:
         async with stage() as the:
             await the.tell(RINGS)
-            monkeypatch.setattr(rooms, "_REPLY_SECONDS", 0.01)
+            monkeypatch.setattr(module, "_REPLY_SECONDS", 0.01)
             monkeypatch.setattr(the.board.calls[0], "request_reply", lambda event: asyncio.Future())
             assert await the.tell(events.StreamAnnounced()) == "stream_announced"
             assert the.board.counts["late_replies"] == 1
