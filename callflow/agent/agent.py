@@ -62,7 +62,7 @@ _REMEMBERED: Final = 64
 
 
 class Agent:
-    """The voice agent of one call: what it has said, its tools, and its sessions of the engine, one after another."""
+    """The voice agent of one call: its conversation, its tools, and its sessions of the engine, one after another."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Agent:
         self.sessions.connect()
 
     def rotate(self) -> None:
-        """Open the next session, while the one that will expire is still used."""
+        """Open the next session, while the expiring session is still used."""
         self.sessions.rotate()
 
     def session_context(self, number: int) -> SessionContext:
@@ -160,7 +160,7 @@ class Agent:
         )
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
-        """Return what was said so far, and the tool calls that are not answered yet, for a new session."""
+        """Return the conversation so far, and the unanswered tool calls, for a new session."""
         return [*context_items(self.conversation), *self.tool_calls.pending]
 
     @property

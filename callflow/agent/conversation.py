@@ -1,4 +1,4 @@
-"""The turns of a call: what each side has said, and how much of it was heard. Pure.
+"""The turns of a call: the words of each side, and how much of them was heard. Pure.
 
 The state goes `listening -> thinking -> speaking -> listening`, or to `interrupted`. This module decides nothing: it
 turns the reports of engine and playout into turns. Each turn keeps the words said apart from the words heard.

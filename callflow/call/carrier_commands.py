@@ -80,7 +80,7 @@ class CarrierCommands:
         """Make the reply to the webhook that reported this event. `over`: the call has ended.
 
         The carrier reports no result for requests that the reply carries, so these count as done at once, and an answer
-        command counts as answered. The caller must send the reply's `rest`.
+        command counts as answered. The reply's `rest` is left to be sent.
         """
         reply = self._carrier.reply(event, requests, over=over)
         for request in requests:

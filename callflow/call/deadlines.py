@@ -17,7 +17,7 @@ _FORGOTTEN: Final = 2.0
 
 
 class Deadlines:
-    """The running deadlines of one call, by name. The caller of `arm` gives the length."""
+    """The running deadlines of one call, by name. `arm` is given the length."""
 
     def __init__(self, post: Callable[[Event], None]) -> None:
         """`post`: takes the event when a deadline has passed."""

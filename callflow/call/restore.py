@@ -58,7 +58,7 @@ class RestoredCall:
     """Settings that were changed in mid-call."""
     usage: dict[str, Any] = field(default_factory=dict)
     handed_over: bool = False
-    """The previous process handed the call over; False: it died."""
+    """The previous process handed the call over; False: it ended without a handover."""
     quiet: bool = False
     """Nobody spoke at the moment of the handover."""
     first_word_ms: int | None = None

@@ -246,8 +246,7 @@ class Playout:
         return sum(entry.waiting for entry in self._entries) / BYTES_PER_MS
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Discard all audio that was not heard. The caller of this method must send the carrier a `clear` at the same
-        time.
+        """Discard all audio that was not heard. A `clear` must be sent to the carrier at the same time.
 
         Returns the cut stretches in order, each with its heard ms. A stretch heard in full is not cut. `add` drops
         later audio of a cut stretch.

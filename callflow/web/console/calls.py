@@ -97,7 +97,7 @@ def _no_call(call: str) -> Response:
 
 def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
     told = [dataclasses.asdict(entry) for entry in entries]
-    # `records` is the name of before: the same list, for one more version.
+    # `records` is the old name of the same list, kept for one more version.
     return json_response({"call": call, "entries": told, "records": told, "conversation": conversation})
 
 

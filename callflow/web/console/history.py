@@ -90,7 +90,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response if found else await say_what_was_assumed(response, wanted)
 
     async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
-        """Where nothing was found: the header `Warning` says that a number was read as one of our own country."""
+        """If no call was found, set the header `Warning`: a number was read as a number of our own country."""
         note = await asyncio.to_thread(store.assumed, wanted)
         if note:
             response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'
@@ -147,7 +147,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     @app.delete("/api/conversations")
     @query_parameters("all", "before")
     async def delete_many() -> Response:
-        """Delete the conversations that began before a date, or all; those of live calls stay."""
+        """Delete the conversations that began before a date, or all; conversations of live calls stay."""
         all_, date = one_of("all", "true"), parameter("before")
         if bool(all_) == bool(date):
             raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
