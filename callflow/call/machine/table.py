@@ -33,11 +33,11 @@ Known weaknesses:
 - The order of rows matters. A general row above a special one would hide it; the test "every row is of use" finds that.
 - `recovering` does not show *what* is being restored: engine or stream; `Model.engine` and `Model.media` do. Two more
   states would have doubled the rows.
-- `farewell` is a second, small state machine inside the model (six values). As states of the machine, its
-  values would have multiplied the states by four.
+- `farewell` is a second, small state machine inside the model (six values). As states of the machine, its values would
+  have multiplied the states by four.
 - `media_started` in `ringing` skips `answered`: the webhook `call_answered` may still come, and is inert then.
-- `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. Only `agent_heard`
-  resets both: a stream or session that comes up and breaks at once must not be tried for ever.
+- `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. `agent_heard` resets both; the
+  mere return of a stream or session does not, because one that breaks again at once must not be tried for ever.
 - `Step.after` is set before the row's actions run, because one of them (`start_farewell`) must know whether anybody can
   hear the call yet.
 """
