@@ -20,8 +20,8 @@ from callflow.contracts.media import (
     DtmfFrame,
     Frame,
     IgnoredFrame,
-    Key,
     MarkReceived,
+    SpeechSegmentId,
     StreamConnected,
     StreamStarted,
     StreamStopped,
@@ -36,7 +36,7 @@ from tests.in_loop import in_loop, settle
 
 FRAME = bytes([0x55]) * 160
 PAYLOAD = base64.b64encode(FRAME).decode()
-A, B = Key("item_a"), Key("item_b")
+A, B = SpeechSegmentId("item_a"), SpeechSegmentId("item_b")
 CLIPS = {
     "sorry": Clip("sorry", "I am sorry.", bytes([0x41]) * 320),
     "one-moment": Clip("one-moment", "One moment.", bytes([0x42]) * 320),
@@ -126,7 +126,7 @@ class Listener:
     def hearing(self, cut: Cut) -> None:
         self.told.append(("hearing", cut))
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         self.told.append(("heard", key, ms))
 
     def played_out(self) -> None:
@@ -184,7 +184,7 @@ class Line:
         sent, self.socket.sent[:] = list(self.socket.sent), []
         return [base64.b64decode(each["media"]) if "media" in each else each.get("mark") or "clear" for each in sent]
 
-    def say(self, key: Key, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:
+    def say(self, key: SpeechSegmentId, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:
         """Let the engine say something of that length. Returns whether it is played."""
         added = self.relay.add(key, response, bytes([0x33]) * (8 * ms))
         self.relay.pump()

@@ -36,8 +36,8 @@ Known weaknesses:
 - `farewell` is a second, small state machine inside the model (six values). As states of the machine, its values would
   have multiplied the states by four.
 - `media_started` in `ringing` skips `answered`: the webhook `call_answered` may still come, and is inert then.
-- `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. `agent_heard` resets both; the
-  mere return of a stream or session does not, because one that breaks again at once must not be tried for ever.
+- `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. `agent_heard` resets both;
+  the mere return of a stream or session does not, because one that breaks again at once must not be tried for ever.
 - `Step.after` is set before the row's actions run, because one of them (`start_farewell`) must know whether anybody can
   hear the call yet.
 """

@@ -28,7 +28,8 @@ def create_public(
     address: PublicAddress,
     startup_hold: Callable[[], StartupHold],
 ) -> Quart:
-    """Make the app. Each request asks for `switchboard` and `startup_hold`, because both are made when the server starts."""
+    """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server
+    starts."""
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
