@@ -126,7 +126,7 @@ class Application:
             journal_seconds=self.settings.journal_seconds,
             address=self.address,
             now=time.time,
-            outlive=switchboard.outlive,
+            run_after_call=switchboard.run_after_call,
             number=self.configs.number,
             redact=self.redactor,
             recordings=self.history.recordings,

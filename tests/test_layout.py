@@ -1,6 +1,6 @@
-"""The tree is the one of docs/architecture.md: its rooms, how long a file may be, and no circle of imports.
+"""The tree is the one of docs/architecture.md: its packages, how long a file may be, and no circle of imports.
 
-Which room may import which stands in pyproject.toml and is checked by `lint-imports`, a part of `scripts/lint`.
+Which package may import which stands in pyproject.toml and is checked by `lint-imports`, a part of `scripts/lint`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ENTRIES: Final = frozenset({
     "history", "journal", "mcp", "media", "py.typed", "runtime.py", "sandbox", "switchboard", "telemetry", "timers.py",
     "tools", "web",
 })  # fmt: skip
-"""All that callflow/ may hold. A new room also needs its place among the layers in pyproject.toml."""
+"""All that callflow/ may hold. A new package also needs its place among the layers in pyproject.toml."""
 LONGEST: Final = 450
-"""Lines of a file. A longer one is two rooms."""
+"""Lines of a file. A longer file is two modules."""
 LONGER: Final = frozenset({"callflow/call/machine/table.py"})
 """A table may be read from top to bottom."""
 

@@ -1,7 +1,7 @@
-"""The agent of one call: what it is told, what it may do, and what its engine's sessions say.
+"""The agent of one call: it handles the engine's events, the caller's turns, tool calls and the protected greeting.
 
-The call's machine tells it what to do by commands; `engine_sessions.py` opens and replaces the engine's sessions;
-`turn_manager.py` runs the turns, and asks the agent only for what concerns the engine.
+The call's machine gives the agent commands; `engine_sessions.py` opens and replaces the engine's sessions;
+`turn_manager.py` runs the turns, and calls the agent for what concerns the engine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from callflow.contracts.engine import (
     Usage,
 )
 from callflow.contracts.events import Event
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -57,12 +57,12 @@ from callflow.media.relay import Relay
 
 
 _SILENT_SESSIONS: Final = 2
-"""After so many sessions in a row that say nothing, no other is tried."""
+"""After this many silent sessions in a row, no further session is tried."""
 _REMEMBERED: Final = 64
 
 
 class Agent:
-    """The voice agent of one call: what it has said, its tools, and its sessions of the engine, one after another."""
+    """The voice agent of one call: its conversation, its tools, and its sessions of the engine, one after another."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Agent:
         self.tool_calls = tool_calls
         tool_calls.filler = self._fill_for_tool
         self.sessions = EngineSessions(call, config.make_engine, self, own)
-        self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel
+        self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop
         self.turns = TurnManager(relay=relay, config=config, agent=self, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
@@ -89,7 +89,7 @@ class Agent:
         )
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None
-        """Called when the protected sentence was heard in full."""
+        """Called when the caller has heard the protected sentence in full."""
         self.prompter = Prompter(
             config=config, sessions=self.sessions, turns=self.turns, tool_calls=tool_calls,
             protected_greeting=self.protected_greeting, note=note, listen=self._listen,
@@ -100,18 +100,18 @@ class Agent:
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
-            seconds=config.transcript_seconds, hear=lambda heard: self._heard[type(heard)](heard),
+            seconds=config.transcript_seconds, handle_event=lambda heard: self._handlers[type(heard)](heard),
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
         self._spoke: deque[str] = deque(maxlen=_REMEMBERED)
         """Responses that had audio."""
         self._ending = False
-        """The agent says goodbye: the call ends when that was heard."""
-        self._proved = True
+        """The agent says goodbye: the call ends when the caller has heard the goodbye."""
+        self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
-        self._heard: dict[type, Callable[[Any], None]] = {
+        self._handlers: dict[type, Callable[[Any], None]] = {
             AudioDelta: self._on_audio,
             AudioDone: lambda heard: self.turns.speech_done(heard, self._key(heard)),
             SpeechStarted: self._on_speech_started,
@@ -142,7 +142,7 @@ class Agent:
     def _floor(self) -> Floor:
         return self.turns.floor(tools_busy=self.tool_calls.is_busy, greeting_open=self.protected_greeting.is_open)
 
-    # Its sessions (`SessionListener`)
+    # Called by the sessions (`SessionListener`)
 
     def connect(self) -> None:
         """Open a session of the engine: the first, or another in place of one that was lost."""
@@ -150,22 +150,22 @@ class Agent:
         self.sessions.connect()
 
     def rotate(self) -> None:
-        """Open the next session, while the one that will expire is still used."""
+        """Open the next session, while the expiring session is still used."""
         self.sessions.rotate()
 
     def session_context(self, number: int) -> SessionContext:
-        """Return what the session of this number is opened with."""
+        """Return the context with which the session of this number is opened."""
         return SessionContext(
             self._call, number, self.tool_calls.definitions, turn_detection=not self.protected_greeting.is_open
         )
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
-        """Return what was said so far, and the tool calls that are not answered yet, for a new session."""
+        """Return the conversation so far, and the unanswered tool calls, for a new session."""
         return [*context_items(self.conversation), *self.tool_calls.pending]
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody speaks and no answer is due: a moment at which the session can be changed unnoticed."""
+        """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor = self._floor
         busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open or self._ending
         return not (busy or floor.unplayed or self.turns.hears_speech)
@@ -177,7 +177,7 @@ class Agent:
 
     def lost(self, lost: SessionLost) -> None:
         """Report that the present session is gone."""
-        self._proved = False
+        self._heard_since_recovery = False
         self.protected_greeting.again()
         self.turns.taking.engine_lost(hears_speech=self.turns.hears_speech)
         self.no_input.stop()
@@ -188,23 +188,23 @@ class Agent:
         self._post(events.EngineExpiring(ms=round(seconds * 1000)))
 
     def changed_over(self, *, quiet: bool) -> None:
-        """Go on with the next session. Not `quiet`: the agent was interrupted by the change, and is asked to resume."""
+        """Continue with the next session. Not `quiet`: the agent was cut off, and resumes."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
-        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_owed):
+        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_answer_due):
             self.turns.engine_away()
             self.turns.engine_back()
             self.prompter.say(prompt(Prompt.RESUME))
 
-    # What the engine says
+    # Events of the engine
 
-    def hear(self, heard: EngineEvent) -> None:
+    def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
-        self._heard[type(heard)](heard)
+        self._handlers[type(heard)](heard)
         self.changed()
 
-    def _key(self, heard: AudioDelta | AudioDone) -> Key:
-        return Key(heard.item, heard.content, self.sessions.number)
+    def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
+        return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
 
     def _on_audio(self, heard: AudioDelta) -> None:
         key = self._key(heard)
@@ -240,7 +240,7 @@ class Agent:
                 self.conversation.silent(item)
             self.transcripts.item_over(item, broken=broken and number == len(heard.items))
         if not heard.final and self.protected_greeting.is_said and (broken or not heard.sounds):
-            self.protected_greeting.begin()  # the engine says it again, and only that counts
+            self.protected_greeting.begin()  # the engine repeats the sentence; only the repetition counts
         if heard.answered and heard.response in self._spoke:
             self.turns.taking.answered()
             self.sessions.forget_audio()
@@ -264,19 +264,19 @@ class Agent:
                 self._post(events.ToolCalled(id=call.id, tool=call.name, arguments=call.arguments))
 
     def _on_response_failed(self, heard: ResponseFailed) -> None:
-        """Handle an answer that the engine could not give: play a clip; the second time, count the session as lost."""
+        """Handle the engine's report that it has no answer: play a clip; the second time, count the session as lost."""
         self._note(notes.EngineUnable(reason=heard.reason))
         protected = self.protected_greeting.is_open
         if self.turns.taking.caller_speaking and not protected:
-            return  # what they are saying now will be answered instead
-        if self._proved and not protected and self.turns.interject("trouble", "sorry"):
-            self._proved = False
-            self.turns.nothing_owed()
+            return  # what the caller is saying now gets the answer
+        if self._heard_since_recovery and not protected and self.turns.interject("trouble", "sorry"):
+            self._heard_since_recovery = False
+            self.turns.no_answer_due()
         else:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
 
     def _caller_said(self, item: str, text: str) -> None:
-        """Handle the transcript of a turn of the caller's, which may be empty."""
+        """Handle the transcript of a caller's turn; the transcript may be empty."""
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_words(words or verdict == "speech")
@@ -287,8 +287,8 @@ class Agent:
 
     # Called by the turn manager (`TurnListener`)
 
-    def truncate(self, key: Key, heard_ms: int) -> None:
-        """Tell the engine that only the first `heard_ms` of a stretch were heard."""
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
+        """Report to the engine that the caller heard only the first `heard_ms` of a stretch."""
         self.protected_greeting.cut(key, heard_ms)
         self.sessions.truncate(key, heard_ms)
 
@@ -298,13 +298,13 @@ class Agent:
         return self.sessions.stops_itself
 
     def missed_turn(self) -> None:
-        """Ask the engine to take what it heard as a turn. Its audio is kept: a next session would have to hear it."""
+        """Ask the engine to commit a turn that it missed. Its audio is kept for a next session."""
         self.turns.taking.unheard_turn()
         self.sessions.keep_audio()
         self._finish_turn()
 
     def missed_end(self) -> None:
-        """Ask the engine to end the caller's turn, because it has not noticed that they stopped."""
+        """Ask the engine to end the caller's turn, because the engine has not noticed the end."""
         self.no_input.noise_ended()
         self.turns.taking.unheard_turn()
         self._finish_turn()
@@ -314,12 +314,12 @@ class Agent:
             self.sessions.finish_turn()
 
     def engine_silent(self, reason: str) -> None:
-        """Give up a session that says nothing. Another one is tried, and no third one."""
+        """Give up a silent session. A second session is tried, but no third."""
         self._silent_sessions += 1
         self.lost(SessionLost(reason, retry=self._silent_sessions < _SILENT_SESSIONS))
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
-        """Handle an interruption by the caller. If it cut a goodbye, the end of the call is called off."""
+        """Handle an interruption by the caller. An interrupted goodbye calls the end of the call off."""
         self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
         if self._ending:
             self._ending = False
@@ -328,28 +328,28 @@ class Agent:
             self._post(events.GoodbyeInterrupted())
 
     def played_out(self) -> None:
-        """See what follows when everything was heard: the greeting or the goodbye may be over."""
-        if not self._proved and not self.turns.is_owed and self.sessions.is_ready:
-            self._proved, self._silent_sessions = True, 0
+        """Check whether greeting or goodbye are over, now that the caller has heard everything sent so far."""
+        if not self._heard_since_recovery and not self.turns.is_answer_due and self.sessions.is_ready:
+            self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_greeting()
         self._check_goodbye()
         self.changed()
 
     def changed(self) -> None:
-        """Start counting the caller's silence if it is their turn and nobody speaks; else stop."""
-        if self.sessions.is_ready and turn_taking.is_resting(self._floor, flowing=self._relay.is_flowing):
-            self.no_input.rest()
+        """Start counting the caller's silence if it is the caller's turn and nobody speaks; otherwise stop counting."""
+        if self.sessions.is_ready and turn_taking.silence_counts(self._floor, flowing=self._relay.is_flowing):
+            self.no_input.count_silence()
             if not self._ending:
-                self._second_goodbye.rest()
+                self._second_goodbye.count_silence()
         else:
             self.no_input.stop()
             self._second_goodbye.stop()
 
-    # What the machine tells it to do
+    # Commands of the machine
 
     def _listen(self) -> None:
-        self.turns.nothing_owed()
+        self.turns.no_answer_due()
         self.changed()
 
     def await_goodbye(self) -> None:
@@ -363,7 +363,7 @@ class Agent:
             self._post(events.GoodbyeHeard())
 
     def _check_greeting(self) -> None:
-        """Let the caller interrupt from now on, if the protected sentence was heard."""
+        """Allow interruptions from now on, if the caller has heard the protected sentence."""
         if not self.protected_greeting.is_said or not turn_taking.greeting_was_heard(self._floor):
             return
         self.protected_greeting.over()
@@ -375,7 +375,7 @@ class Agent:
             self.prompter.say(prompt(Prompt.SAID_OVER))
 
     def _note_greeting(self, *, in_full: bool) -> bool:
-        """Returns whether all of it was heard."""
+        """Write the note about the protected sentence. Returns whether the caller heard the whole sentence."""
         proof = self.protected_greeting.proof(self._relay.playout, self.conversation, self._clock(), in_full=in_full)
         self._note(proof)
         return proof.in_full
@@ -392,12 +392,12 @@ class Agent:
         if speak:
             self.turns.expect_speech()
         elif not self.tool_calls.is_busy:
-            self.turns.nothing_owed()
+            self.turns.no_answer_due()
         self.sessions.answer_tool(call, output, speak=speak)
         self._check_goodbye()
 
     def _fill_for_tool(self) -> bool:
-        """Let the agent say that a tool is slow. Returns False if that is not possible now, because somebody speaks."""
+        """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
         floor = self._floor
         if floor.caller_speaking or floor.responses or floor.unplayed or not self.sessions.is_ready:
             return False
@@ -407,7 +407,7 @@ class Agent:
     # Operators, and the caller's keys
 
     def tell(self, text: str, *, shown: str) -> None:
-        """Give the model a fact to answer. `shown`: the same without private parts, for journal and later sessions."""
+        """Give the model a fact to respond to. `shown`: without private parts, for journal and later sessions."""
         if not self.sessions.is_there:
             return
         self.no_input.heard_words(True)
@@ -419,7 +419,7 @@ class Agent:
         self.changed()
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
-        """Change this and later sessions. Returns what was left out and why: lines that begin with a setting's name."""
+        """Change this and later sessions. Returns a line for each change left out: setting and reason."""
         taken, left_out = self.sessions.update(changes)
         if taken is not None:
             self._note(notes.SessionChanged(changes=taken))
@@ -428,9 +428,9 @@ class Agent:
     # The end
 
     def ended(self, *, for_good: bool) -> bool:
-        """Stop and note all turns. Not `for_good`: another process goes on. Returns whether to wait for transcripts."""
+        """Stop and journal all turns. Not `for_good`: the call is handed over. Returns whether to await transcripts."""
         waits = self.wind_up.begin() if for_good else False
-        self.transcripts.finish(self.sessions.owed if self.sessions.writes_down else ())
+        self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
             self._note_greeting(in_full=False)
         self.no_input.close()
@@ -442,8 +442,8 @@ class Agent:
         return waits
 
     def stream_lost(self) -> None:
-        """Note that the media stream was lost. It works again when the caller has heard an answer."""
-        self._proved = False
+        """Note that the media stream was lost. It counts as recovered once the caller has heard an answer."""
+        self._heard_since_recovery = False
 
     async def close(self) -> None:
         """Close the sessions."""

@@ -9,43 +9,43 @@ from callflow.contracts.engine import MakeEngine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """How the agent begins, how long it waits, and which engine it uses. Times are in the unit that a name ends in."""
+    """How the agent begins, how long it waits, and which engine it uses. The end of a name is its unit."""
 
     make_engine: MakeEngine
     """Makes a session of the engine."""
 
     greeting: str
-    """What the agent is told to do first; "": it waits for the caller."""
+    """The first instruction to the agent; "": the agent waits for the caller."""
     disclosure: str
-    """A sentence that is said word for word before anything else, and cannot be interrupted."""
+    """A sentence that the agent says first, word for word; the caller cannot interrupt it. "": none."""
     greeting_protected: bool
-    """The greeting cannot be interrupted either."""
+    """The caller cannot interrupt the greeting either."""
 
     transcript_seconds: float
-    """How long the caller's last words may still come when the call is over; 0: not at all."""
+    """How long after the end of the call transcripts of the caller's last words are awaited; 0: not at all."""
     max_call_warning_seconds: float
-    """How long before its end a long call is told so."""
+    """How long before the time limit of the call the caller is warned."""
 
     reply_seconds: float
-    """How long the engine may say nothing when it is its turn to speak."""
+    """How long the engine may stay silent in the agent's turn."""
     patience_seconds: float
-    """How long the caller hears nothing in the agent's turn until a clip is played."""
+    """How long the caller may hear nothing in the agent's turn before a clip is played."""
     filler_seconds: float
-    """The same while the engine is being restored."""
-    deaf_after_ms: int
-    """An engine that has not noticed the caller's speech after so much quiet will not notice it."""
-    unended_after_ms: int
-    """An engine that has not noticed the end of the caller's speech after so much quiet will not notice it."""
+    """The same limit while the engine is being restored."""
+    missed_start_after_ms: int
+    """Quiet after the caller's speech until we conclude that the engine has missed the speech."""
+    missed_end_after_ms: int
+    """Quiet after the caller's speech until we conclude that the engine has missed its end."""
     min_interruption_ms: int
-    """How long the caller must speak for the agent to stop; 0: not at all. Only where the engine does not stop
-    itself."""
+    """How long the caller must speak for the agent to stop; 0: the agent stops at once. No effect where the engine
+    stops itself."""
 
     no_input_seconds: float
-    """Of silence when it is the caller's turn, until somebody asks; 0: nobody asks."""
+    """Silence in the caller's turn until the agent asks whether the caller is there; 0: the agent never asks."""
     no_input_asks: int
-    """How often, before the goodbye."""
+    """How often the agent asks before it says goodbye."""
     hold_seconds: float
-    """An unbroken noise of that length is no input either: hold music, an open microphone."""
+    """An unbroken noise of this length counts as silence: hold music, an open microphone."""
 
     @property
     def opens_protected(self) -> bool:

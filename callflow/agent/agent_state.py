@@ -1,4 +1,4 @@
-"""What the agent of a call must know if another process had that call before."""
+"""The state with which an agent continues a call of another process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class AgentState:
     """The state of an agent, read from the journal."""
 
     turns: Sequence[Turn]
-    """What was said, in order."""
+    """All turns, in order."""
     interruptions: int
     greeting_is_over: bool
-    """The protected sentence was heard, or there was none."""
+    """The caller has heard the protected sentence, or there was none."""
     changes: Mapping[str, Any]
     """Settings of the session that were changed in mid-call, by name."""
     usage: Mapping[str, Any]
-    """What the call has used so far: see `UsageTotal`."""
+    """The usage of the call so far: see `UsageTotal`."""
     first_word_ms: int | None
     """From the answer to the agent's first audio, in ms; None: there was none."""
     left_quietly: bool

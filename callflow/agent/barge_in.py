@@ -1,7 +1,7 @@
-"""Barge-in: what follows when the caller speaks while the agent does, and whether it was speech at all. Pure.
+"""Barge-in: decides what follows when the caller speaks while the agent speaks, and whether the sound was speech. Pure.
 
-The decision is made here and nowhere else, from arguments; `turn_manager.py` carries it out. What the caller last
-interrupted is remembered here until it is known whether that was speech.
+The decision is made here and nowhere else, from arguments; `turn_manager.py` carries it out. The last interruption is
+remembered here until it is known whether the sound was speech.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ class Situation(NamedTuple):
     """The situation at the moment when the engine reports that the caller has begun to speak."""
 
     protected: bool
-    """What is being said cannot be interrupted."""
+    """The sentence being played cannot be interrupted."""
     silenced: bool
     """The agent has finished for good: a clip ends the call."""
     unplayed: bool
-    """Some of the agent's speech is still to be heard."""
+    """The caller has not heard all of the agent's speech yet."""
     engine_stops_itself: bool
     """The engine stops its own response when it hears the caller; else we have to stop it."""
     min_interruption_ms: int
-    """How long the caller must speak for the agent to stop; 0: not at all."""
+    """How long the caller must speak for the agent to stop; 0: the agent stops at once."""
 
 
 Decision = Literal["ignore", "answer_later", "wait", "interrupt", "listen"]
 """What to do when the caller begins to speak:
 
-`ignore`: nothing, the call is ending. `answer_later`: let the protected sentence be heard, then answer the caller.
-`wait`: stop the agent only if they still speak after `min_interruption_ms`. `interrupt`: stop the agent now, and tell
-the engine how much was heard. `listen`: nothing is to be heard any more; the turn is theirs.
+`ignore`: do nothing, the call is ending. `answer_later`: finish the protected sentence, then answer the caller. `wait`:
+stop the agent only if the caller still speaks after `min_interruption_ms`. `interrupt`: stop the agent now, and report
+to the engine how much was heard. `listen`: no audio is left to stop; the caller has the turn.
 """
 
 
@@ -48,19 +48,20 @@ def on_speech(at: Situation) -> Decision:
 
 
 class Evidence(NamedTuple):
-    """What is known of the sound that interrupted the agent, when its transcript has come."""
+    """Evidence about the sound that interrupted the agent, collected when its transcript has come."""
 
     words: bool
     """The transcript has a letter or a digit in it."""
     detector: Literal["speech", "noise", ""]
-    """What our own detector judged it to be; "": it cannot tell."""
+    """The verdict of our own detector; "": undecided."""
     caller_speaking: bool
     ending: bool
     """The agent is saying goodbye."""
 
 
 class Interruption:
-    """What the caller last interrupted, and by which of their turns, until it is known whether that was speech."""
+    """The last interruption: the stretches that were cut, and the caller's turn that cut them. Kept until it is known
+    whether the sound was speech."""
 
     def __init__(self) -> None:
         self._cuts: tuple[Cut, ...] = ()
@@ -81,10 +82,10 @@ class Interruption:
         self._responses += 1
 
     def was_false(self, item: str, evidence: Evidence) -> Cut | None:
-        """Decide whether a turn of the caller's was mere noise. Returns the cut from which the agent should go on then,
-        else None. In both cases the interruption is settled.
+        """Decide whether the turn that interrupted the agent was mere noise. If so, returns the cut from which the
+        agent continues; else None. Either way the interruption is settled.
 
-        An empty transcript alone proves nothing: what the engine and our own detector have heard counts more.
+        An empty transcript alone proves nothing: evidence of the engine and of our own detector counts more.
         """
         if item != self._item or not self._cuts:
             return None

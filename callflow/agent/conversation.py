@@ -1,7 +1,7 @@
-"""The turns of a call: what each side has said, and how much of it was heard. Pure.
+"""The turns of a call: the words of each side, and how much of them was heard. Pure.
 
 The state goes `listening -> thinking -> speaking -> listening`, or to `interrupted`. This module decides nothing: it
-turns the reports of engine and playout into turns, which keep what was said apart from what was heard of it.
+turns the reports of engine and playout into turns. Each turn keeps the words said apart from the words heard.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 
 
 LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking", "interrupted"
 _MOST_TURNS: Final = 2000
 _TAIL_MS: Final = 300
-"""If no more than this was not heard, the sentence counts as heard."""
+"""A sentence counts as heard if at most this much of its end was not heard."""
 _MS_A_WORD: Final = 300
-"""Ms of speech for a word, of a quick speaker."""
+"""Ms that a quick speaker needs for one word."""
 _MOST_TEXT: Final = 20_000
 """Characters of one turn."""
 
@@ -29,35 +29,35 @@ class Turn:
     """One message of one side."""
 
     who: Literal["caller", "agent", "system"]
-    """system: a fact that the agent was told, such as a digit or the result of a tool."""
+    """system: a fact given to the agent, such as a digit or the result of a tool."""
     item: str
     text: str = ""
     heard_ms: int | None = None
-    """How much of its audio the caller heard; None: not interrupted (or not the agent's)."""
+    """Ms of the turn's audio that the caller heard; None: not interrupted, or not a turn of the agent."""
     is_complete: bool = False
-    """The engine has said all of it: nothing was broken off there."""
+    """The engine has generated the whole turn."""
     is_heard: bool = False
-    """All of it came out of the caller's telephone."""
+    """The caller's telephone has played the whole turn."""
     spoken_ms: int | None = None
-    """How much audio had come from the engine when it was interrupted."""
+    """Ms of audio received from the engine when the turn was interrupted."""
     is_written: bool = False
-    """It is in the journal."""
+    """The turn is in the journal."""
     has_sound: bool = False
-    """Some of its audio was queued for the caller."""
+    """Audio of the turn was queued for the caller."""
 
     def cut(self, heard_ms: int, received_ms: int) -> None:
-        """Note that one of its stretches was cut; it may have several."""
+        """Note that a stretch of the turn was cut; a turn may have several stretches."""
         self.heard_ms = (self.heard_ms or 0) + heard_ms
         self.spoken_ms = (self.spoken_ms or 0) + received_ms
 
     def break_off(self, heard_ms: int, received_ms: int = 0) -> None:
-        """Note that its session is gone. `received_ms` 0: not known, so it is estimated from the text."""
+        """Note that the turn's session is gone. `received_ms` 0: not known, so estimated from the text."""
         self.heard_ms = heard_ms
         self.spoken_ms = max(heard_ms, received_ms or len(self.text.split()) * _MS_A_WORD)
 
     @property
     def interrupted(self) -> bool:
-        """Whether not all of it was heard."""
+        """Whether the caller missed a part of the turn."""
         return self.heard_ms is not None
 
     @property
@@ -100,12 +100,12 @@ class Conversation:
         self.interruptions = 0
 
     def restore(self, turns: Sequence[Turn], interruptions: int = 0) -> None:
-        """Set the turns from before this process had the call."""
+        """Set the turns of earlier processes."""
         self.turns, self.interruptions = list(turns), interruptions
         self._by_item = {turn.item: turn for turn in turns if turn.item}
 
     def opened(self, who: Literal["caller", "agent"], item: str) -> Turn | None:
-        """Return the turn of an item, and open it if it is new; None: there are too many turns. Its text may come
+        """Return the turn of an item, opened now if it is new; None: there are too many turns. The text may come
         later."""
         turn = self._by_item.get(item)
         if turn is None and len(self.turns) < _MOST_TURNS:
@@ -125,13 +125,13 @@ class Conversation:
         return turn
 
     def fact(self, text: str) -> None:
-        """Add a fact that the model was told and the caller did not say."""
+        """Add a fact that was given to the model and not said by the caller."""
         if len(self.turns) < _MOST_TURNS:
             self.turns.append(Turn("system", "", text[:_MOST_TEXT]))
 
     @property
     def is_callers_turn(self) -> bool:
-        """Whether nothing is unanswered, and the agent's last words were not cut off."""
+        """Whether the caller has an answer to everything, and the agent's last words were not cut off."""
         last = self.turns[-1] if self.turns else None
         if last is None or last.who != "agent" or not last.is_complete:
             return last is None
@@ -144,14 +144,14 @@ class Conversation:
             turn.break_off(heard_ms)
 
     def sounds(self, item: str) -> Turn | None:
-        """Note that audio of this turn of the agent's was queued. Returns the turn, as `opened` does."""
+        """Note that audio of this agent's turn was queued. Returns the turn, as `opened` does."""
         turn = self._by_item.get(item) or self.opened("agent", item)
         if turn is not None:
             turn.has_sound = True
         return turn
 
     def silent(self, item: str) -> None:
-        """Note that its audio was silence."""
+        """Note that the turn's audio was silence."""
         turn = self._by_item.get(item)
         if turn is not None:
             turn.has_sound = False
@@ -176,7 +176,7 @@ class Conversation:
         if turn is not None:
             turn.is_complete = True
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         """Note that a stretch was heard in full."""
         turn = self._by_item.get(key.item)
         if turn is not None:
@@ -191,7 +191,7 @@ class Conversation:
         self.state = THINKING
 
     def agent_speaks(self) -> bool:
-        """Note that the agent speaks. Returns False if it did so before."""
+        """Note that the agent speaks. Returns False if the agent was speaking already."""
         news = self.state != SPEAKING
         self.state = SPEAKING
         return news
@@ -202,14 +202,14 @@ class Conversation:
             self.state = LISTENING
 
     def interrupted(self, cuts: Sequence[Cut], *, by_caller: bool = True) -> None:
-        """Note that speech was cut. It counts as an interruption if the caller did it and not all was heard."""
+        """Note that speech was cut. The cut counts as an interruption if the caller caused it and missed audio."""
         self.state = INTERRUPTED
         if by_caller and any(cut.received_ms > cut.heard_ms for cut in cuts):
             self.interruptions += 1
         for cut in cuts:
             self._cut(cut.key, cut)
 
-    def _cut(self, key: Key, cut: Cut) -> None:
+    def _cut(self, key: SpeechSegmentId, cut: Cut) -> None:
         turn = self.opened("agent", key.item)
         if turn is not None:
             turn.cut(cut.heard_ms, cut.received_ms)

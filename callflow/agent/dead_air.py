@@ -1,7 +1,7 @@
 """Prevents dead air: a caller who waits for an answer and hears nothing.
 
-`dead_air_timer.py` computes when something is due; this module does it. It plays a clip where the agent is silent, and
-reports an engine that stays silent or does not hear the caller.
+`dead_air_timer.py` computes when an action is due; this module takes it: a clip when the agent is silent, a report when
+the engine stays silent or does not hear the caller.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from callflow.timers import Timers
 
 
 FILLERS: Final = ("one-moment", "still-here")
-"""Clips: the first time, and from the second time on."""
+"""Names of clips: for the first time, and from the second time on."""
 _TALKING_SECONDS: Final = 0.3
-"""How soon to look again whether a caller, who speaks while the engine is away, has stopped."""
+"""Pause before checking again whether the caller, who speaks while the engine is away, has stopped."""
 _DOUBT_SECONDS: Final = 2.0
-"""How long an engine that has missed the caller's turn may take to begin an answer, once it was asked for it."""
+"""Time to begin an answer, for an engine that missed the caller's turn and was asked for the answer."""
 _LOOK: Final = "look"
 _LEAST_SECONDS: Final = 0.005
 
 
 class DeadAirListener(Protocol):
-    """What `DeadAir` asks and reports to: the turn manager. Times are of the loop's clock, in seconds."""
+    """The turn manager, as `DeadAir` uses it. Times are in seconds of the loop's clock."""
 
     @property
     def is_protected(self) -> bool:
-        """Whether what is being said cannot be interrupted."""
+        """Whether the sentence being played cannot be interrupted."""
 
     @property
     def is_caller_speaking(self) -> bool:
@@ -47,20 +47,20 @@ class DeadAirListener(Protocol):
         """Play the first of these clips that exists. Returns False if none does, or the caller could not hear it."""
 
     def filled(self, now: float) -> None:
-        """Learn that a clip is due now."""
+        """Called when a clip is due."""
 
     def engine_silent(self, reason: str) -> None:
-        """Learn that the engine has said nothing for too long."""
+        """Called when the engine has been silent for too long."""
 
     def missed_turn(self, since: float) -> None:
-        """Learn that the caller has spoken, their last word at `since`, and that the engine has not noticed."""
+        """Called when the engine has missed a turn of the caller; `since`: the time of the last word."""
 
     def missed_end(self, since: float) -> None:
-        """Learn that the caller has stopped at `since`, and that the engine has not noticed."""
+        """Called when the engine has missed the end of the caller's turn, at `since`."""
 
 
 class DeadAir:
-    """Fills silences of one call, and watches that the engine answers."""
+    """Fills the silences of one call, and checks that the engine answers."""
 
     def __init__(self, listener: DeadAirListener, config: AgentConfig) -> None:
         self._listener, self._config = listener, config
@@ -69,21 +69,20 @@ class DeadAir:
         self._timer = DeadAirTimer(
             patience=config.patience_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
         )
-        self.detector = SpeechDetector(config.deaf_after_ms, config.unended_after_ms)
+        self.detector = SpeechDetector(config.missed_start_after_ms, config.missed_end_after_ms)
         self._timers = Timers()
         self._over = False
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
-        return self._timer.is_owed
+        return self._timer.is_answer_due
 
-    def owe(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
+    def answer_due(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
         """Begin the agent's turn. `since`: the time of the caller's last word; None: now. `reply` False: the engine
-        waits for something else first, such as a tool. `within`: the seconds that the engine has to begin; None: the
-        usual."""
+        waits first, for a tool for example. `within`: seconds in which the engine must begin; None: the usual."""
         now = self._clock()
-        self._timer.owe(now if since is None else since, now, reply=reply, within=within)
+        self._timer.answer_due(now if since is None else since, now, reply=reply, within=within)
         self.look_later()
 
     def begins(self) -> None:
@@ -91,13 +90,13 @@ class DeadAir:
         self._timer.begins(self._clock())
         self.look_later()
 
-    def paid(self) -> None:
+    def answer_given(self) -> None:
         """End the agent's turn: no answer is due any more."""
-        self._timer.paid()
+        self._timer.answer_given()
         self.look_later()
 
     def speaks(self) -> None:
-        """Note that audio of the engine's has come."""
+        """Note that the engine has sent audio."""
         self._timer.speaks(self._clock())
         if not self._timers.is_running(_LOOK):
             self.look_later()
@@ -116,8 +115,8 @@ class DeadAir:
         self._timer.restored()
         self.look_later()
 
-    def hear(self, audio: bytes) -> None:
-        """Take a frame of the caller's: µ-law."""
+    def caller_audio(self, audio: bytes) -> None:
+        """Process a frame of the caller's audio, µ-law."""
         if unnoticed := self.detector.feed(audio):
             self._unnoticed(unnoticed)
 
@@ -127,18 +126,18 @@ class DeadAir:
         self.pause()
 
     def pause(self) -> None:
-        """Stop the timer, until something happens."""
+        """Stop the timer until the next event."""
         self._timers.stop(_LOOK)
 
     def look_later(self) -> None:
-        """Start the timer for what is due next."""
+        """Start the timer for the next action."""
         self.pause()
         at = self._timer.next_look(audible=self._listener.is_flowing)
         if at is not None and not self._over:
             self._timers.start(_LOOK, max(at - self._clock(), _LEAST_SECONDS), self._look)
 
     def _look(self) -> None:
-        """Play a clip, or report the engine, if either is due."""
+        """Play a clip or report the engine, if that is due."""
         now, timer, listener = self._clock(), self._timer, self._listener
         if timer.is_over(now):
             timer.gave_up()
@@ -165,7 +164,7 @@ class DeadAir:
         if what == "end":
             if listener.is_caller_speaking:
                 listener.missed_end(self._clock() - detector.end_ms / 1000)
-        elif not self._timer.is_owed and not listener.is_caller_speaking:
+        elif not self._timer.is_answer_due and not listener.is_caller_speaking:
             since = self._clock() - detector.pause_ms / 1000
             listener.missed_turn(since)
-            self.owe(since=since, within=_DOUBT_SECONDS)
+            self.answer_due(since=since, within=_DOUBT_SECONDS)

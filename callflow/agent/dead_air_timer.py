@@ -1,8 +1,7 @@
-"""How long the caller may be left without a sound when it is the agent's turn. Pure: time is an argument, in seconds.
+"""Computes how long the caller may hear nothing in the agent's turn. Pure: time is an argument, in seconds.
 
-An answer is due from the moment when the caller has stopped, until it comes or it turns out that there is none. In this
-time a clip is due whenever the caller has heard nothing for a while; and an engine that says nothing at all for too
-long counts as lost.
+An answer is due from the end of the caller's speech until the answer comes, or turns out not to come. Meanwhile a clip
+is due whenever the caller has heard nothing for a while, and an engine that stays silent for too long counts as lost.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ class DeadAirTimer:
 
     def __init__(self, *, patience: float, restoring: float, reply: float) -> None:
         """`patience`: seconds without a sound until a clip is due; `restoring`: the same while the engine is away.
-        `reply`: seconds that the engine has to say something."""
+        `reply`: seconds in which the engine must speak."""
         self._patience, self._restoring, self._reply = patience, restoring, reply
         self._since: float | None = None
         self._until: float | None = None
         self._sounded = self._lost = 0.0
         self.is_restoring = False
-        """The engine is away. Its return has a deadline of its own, so `is_over` is False in this time."""
+        """The engine is away. The machine has a deadline for its return, so `is_over` is False meanwhile."""
         self.fillers = 0
-        """Clips in a row, without the agent in between."""
+        """Clips in a row since the agent last spoke."""
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
         return self._since is not None or self.is_restoring
 
-    def owe(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
-        """Begin the agent's turn, at the caller's last word. `reply` False: the engine waits for something else first.
-        `within`: the seconds that the engine has to begin; None: `reply` seconds."""
+    def answer_due(self, since: float, now: float, *, reply: bool = True, within: float | None = None) -> None:
+        """Begin the agent's turn; `since`: the time of the caller's last word. `reply` False: the engine waits first,
+        for a tool for example. `within`: seconds in which the engine must begin; None: the constructor's `reply`."""
         if self._since is None:
             self._since = since
             self.fillers = 0
@@ -42,7 +41,8 @@ class DeadAirTimer:
             self._until = max(self._until, now + self._reply)
 
     def speaks(self, now: float) -> None:
-        """Note that audio has come. More is due until the response ends: a sentence that breaks off is silence, too."""
+        """Note that the engine has sent audio. More is due until the response ends: a sentence that breaks off leaves
+        silence, too."""
         if self._since is None:
             self._since = now
         self._until = now + 2 * self._reply
@@ -52,8 +52,8 @@ class DeadAirTimer:
         """Stop waiting for this engine. The answer is still due."""
         self._until = None
 
-    def paid(self) -> None:
-        """End the agent's turn: it has answered, or no answer is due after all."""
+    def answer_given(self) -> None:
+        """End the agent's turn: the answer was given, or none is due after all."""
         self._since = self._until = None
         self.fillers = 0
 
@@ -70,12 +70,12 @@ class DeadAirTimer:
         self.is_restoring = False
 
     def sounded(self, until: float) -> None:
-        """Note that the caller hears something until then."""
+        """Note that the caller hears audio until this time."""
         self._sounded = max(self._sounded, until)
 
     def filler_at(self) -> float | None:
         """Return when a clip is due if nothing else is heard before; None: no answer is due."""
-        if not self.is_owed:
+        if not self.is_answer_due:
             return None
         due = []
         if self.is_restoring:
@@ -85,10 +85,10 @@ class DeadAirTimer:
         return min(due)
 
     def is_over(self, now: float) -> bool:
-        """Tell whether the engine has said nothing for too long."""
+        """Return whether the engine has been silent for too long."""
         return self._until is not None and now >= self._until and not self.is_restoring
 
     def next_look(self, *, audible: bool) -> float | None:
-        """Return when to look again; None: not until something happens. `audible`: the caller could hear a clip."""
+        """Return when to check again; None: not before the next event. `audible`: the caller could hear a clip."""
         times = (self.filler_at() if audible else None, None if self.is_restoring else self._until)
         return min((at for at in times if at is not None), default=None)

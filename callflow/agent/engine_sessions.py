@@ -1,8 +1,9 @@
-"""The engine's sessions of one call, one after another: opened, replaced when lost, changed before they expire.
+"""Opens the engine's sessions of one call, replaces lost sessions, and changes sessions before they expire.
 
-A session may end sooner than the call. The next one is given what was said, from our own journal, and the caller's last
-two seconds of audio if they were lost with the old one. If the end of a session is known, the next one is opened in
-advance, and the change is made at a moment when nobody speaks: the caller does not notice it.
+A session may end sooner than the call. The next session gets the conversation so far, and the caller's last two seconds
+of audio if the lost session has not answered them. If the end of a session is known, the next session is opened in
+advance, and the change is made at a moment when nobody speaks: the caller does not notice it. Whether a lost session is
+replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how often to connect, in `engines/breaker.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from callflow.agent.late_transcripts import LateTranscripts, OwedTranscripts
+from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
 from callflow.contracts.engine import (
     ContextItem,
     Engine,
@@ -26,7 +27,7 @@ from callflow.contracts.engine import (
     SessionLost,
     SessionReady,
 )
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.contracts.tools import ToolCall
 from callflow.timers import Timers
 
@@ -34,45 +35,45 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _CHANGE: Final = "change of sessions"
-_KEPT_FRAMES: Final = 100
-"""2 s: what a new session hears of a caller who was speaking when the old one was lost."""
-_MOST_KEPT_FRAMES: Final = 300
-"""6 s: the same of a turn that the old session has not noticed at all."""
+_RECENT_FRAMES: Final = 100
+"""2 s of the caller's audio, sent to a new session if the caller was speaking when the old session was lost."""
+_MOST_RECENT_FRAMES: Final = 300
+"""6 s, sent instead if the old session has missed a whole turn."""
 _LOOK_SECONDS: Final = 0.1
-"""How often to look for a quiet moment for the change of sessions."""
-_SPARE_SECONDS: Final = 1.0
-"""The change is made so long before the session ends, even if somebody speaks."""
+"""Interval of the checks whether the moment is quiet enough for a change of sessions."""
+_CHANGE_BEFORE_SECONDS: Final = 1.0
+"""At this time before the session's end the change is made even if somebody speaks."""
 _RETRY_SECONDS: Final = 1.0
-"""The pause before another next session is tried."""
+"""The pause before opening a next session is tried again."""
 
 
 class SessionListener(Protocol):
-    """What the sessions report to: the agent."""
+    """The agent, as the sessions use it."""
 
     @property
     def is_quiet(self) -> bool:
         """Whether nobody speaks and no answer is due: a moment for the change of sessions."""
 
     def session_context(self, number: int) -> SessionContext:
-        """Return what the session of this number is opened with."""
+        """Return the context with which the session of this number is opened."""
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
-        """Return what was said so far, for a new session."""
+        """Return the conversation so far, for a new session."""
 
-    def hear(self, heard: EngineEvent) -> None:
+    def handle_event(self, heard: EngineEvent) -> None:
         """Handle any other event of the present session."""
 
     def ready(self) -> None:
-        """Learn that the present session is configured."""
+        """Called when the present session is configured."""
 
     def lost(self, lost: SessionLost) -> None:
-        """Learn that the present session is gone."""
+        """Called when the present session is lost."""
 
     def expiring(self, seconds: float) -> None:
-        """Learn that the present session ends in so many seconds."""
+        """Called when the present session will end in this many seconds."""
 
     def changed_over(self, *, quiet: bool) -> None:
-        """Learn that the next session is used from now on. `quiet`: nobody spoke at the change."""
+        """Called after the change to the next session. `quiet`: nobody spoke at the change."""
 
 
 class EngineSessions:
@@ -89,74 +90,76 @@ class EngineSessions:
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
         self.number = 0
-        """The number of the present session, from 1; 0: none was opened yet."""
+        """The number of the present session, from 1; 0: no session was opened yet."""
         self.is_ready = False
         self._opened = 0
-        self._spare: Engine | None = None
-        """The next session, open while the present one is still used."""
-        self._spare_number = 0
-        self._spare_ready = False
+        self._next_session: Engine | None = None
+        """The next session, opened while the present session is still used."""
+        self._next_session_number = 0
+        self._next_session_ready = False
         self._leave_by = 0.0
         self._timers = Timers()
-        self._kept: deque[str] = deque(maxlen=_MOST_KEPT_FRAMES)
+        self._recent_audio: deque[str] = deque(maxlen=_MOST_RECENT_FRAMES)
         self._keeps_all = False
         self._closed = False
-        self.owed = OwedTranscripts()
-        """What the caller has said and what has no transcript yet."""
+        self.pending_transcripts = PendingTranscripts()
+        """The caller's turns without a transcript."""
         self._wrote_down = False
-        """The last session that was ready makes transcripts."""
+        """The last session that was ready transcribes the caller's words."""
         self._late: LateTranscripts | None = None
-        """Takes the session's events when the call is over."""
+        """Handles the session's events after the end of the call."""
         self.changes: dict[str, Any] = {}
-        """Values that were changed during the call, by names of settings; they hold for all later sessions."""
+        """Settings changed during the call, by name; they hold for all later sessions."""
 
     def connect(self) -> None:
-        """Open a session: the first, or another in place of a lost one. If the next one is open already, it is used."""
+        """Open a session: the first, or a replacement for a lost session. A next session that is open already is
+        used."""
         self._wrote_down = self.writes_down
         self._drop(self.engine)
-        self.owed.session_over()
+        self.pending_transcripts.session_over()
         self.engine, self.is_ready = None, False
-        if self._spare is not None:
-            self._adopt_spare()
+        if self._next_session is not None:
+            self._adopt_next_session()
             if self.is_ready:
                 self._listener.ready()
             return
         self._opened += 1
         self.number = self._opened
         self.engine = self._open(self.number)
-        self._hand_over(self.engine)
+        self._send_context(self.engine)
 
     def rotate(self) -> None:
-        """Open the next session now, because the present one will end, and change when nobody speaks."""
-        if self._spare is None and not self._closed:
+        """Open the next session, because the present session will end; change to it when nobody speaks."""
+        if self._next_session is None and not self._closed:
             self._opened += 1
-            self._spare_number, self._spare_ready = self._opened, False
-            self._spare = self._open(self._spare_number)
+            self._next_session_number, self._next_session_ready = self._opened, False
+            self._next_session = self._open(self._next_session_number)
 
     def append(self, payload: str) -> None:
-        """Send a frame of the caller's, base64 of µ-law, and keep the last 6 s for a next session."""
-        self._kept.append(payload)
+        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session."""
+        self._recent_audio.append(payload)
         if self.engine is not None:
             self.engine.append(payload)
 
     def forget_audio(self) -> None:
-        """Drop the kept audio: what the caller said is known as text, so no next session has to hear it."""
-        self._kept.clear()
+        """Drop the recent audio: its words are known as text, so the next session does not need it."""
+        self._recent_audio.clear()
         self._keeps_all = False
 
     def keep_audio(self) -> None:
-        """Let the next session hear all the kept audio: the present one has not noticed what the caller said."""
+        """Make the next session get all recent audio, because the present session has missed the caller's turn."""
         self._keeps_all = True
 
     # The present session, if there is one
 
     @property
     def is_there(self) -> bool:
-        """Whether there is a session, even one that is not ready yet."""
+        """Whether there is a session, ready or not."""
         return self.engine is not None
 
     def can(self, what: EngineCan) -> bool:
-        """Tell whether the present session can do that. True if there is none: nothing has to be done in its place."""
+        """Return whether the present session has this capability. True without a session: then no substitute is
+        needed."""
         return self.engine is None or what in self.engine.can
 
     @property
@@ -175,8 +178,8 @@ class EngineSessions:
         if self.engine is not None:
             self.engine.add_context(items)
 
-    def truncate(self, key: Key, heard_ms: int) -> None:
-        """Tell the present session how many ms of a stretch were heard, if it said that stretch."""
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
+        """Report to the present session how many ms of a stretch were heard, if the stretch is from this session."""
         if self.engine is not None and key.session == self.number and "truncates" in self.engine.can:
             self.engine.truncate(key.item, key.content, heard_ms)
 
@@ -202,8 +205,8 @@ class EngineSessions:
             self.engine.answer_tool(call, output, speak=speak)
 
     def update(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-        """Change this session and those that follow: values by names of settings. Returns what was changed (None: there
-        is no session), and what was left out and why, a line for each, which begins with its name."""
+        """Change this and later sessions; `changes`: values by setting. Returns the changes made (None: there is no
+        session), and a line for each change left out: setting and reason."""
         if self.engine is None:
             return None, ["there is no session yet"]
         left_out = self.engine.update(changes)
@@ -218,11 +221,11 @@ class EngineSessions:
         self._timers.stop(_CHANGE)
 
     def wind_up(self, late: LateTranscripts, *, speaking: bool) -> bool:
-        """Keep the present session for transcripts that are still to come; `speaking`: the caller had not finished.
-        Returns False if there is no session that is ready."""
-        engine, spare, self._spare = self.engine, self._spare, None
+        """Keep the present session open for pending transcripts; `speaking`: the caller had not finished. Returns False
+        if no session is ready."""
+        engine, next_session, self._next_session = self.engine, self._next_session, None
         self.stop()
-        self._drop(spare)
+        self._drop(next_session)
         if engine is None or not self.is_ready:
             return False
         self._late = late
@@ -231,7 +234,7 @@ class EngineSessions:
 
     @property
     def writes_down(self) -> bool:
-        """Whether the caller's words are transcribed; without a session, whether the last one did it."""
+        """Whether the present session transcribes the caller's words; without one, whether the last session did."""
         if self.engine is None or not self.is_ready:
             return self._wrote_down
         return "transcribes" in self.engine.can
@@ -239,10 +242,10 @@ class EngineSessions:
     async def close(self) -> None:
         """Close all sessions."""
         self.stop()
-        await asyncio.gather(*(engine.close() for engine in (self.engine, self._spare) if engine is not None))
+        await asyncio.gather(*(engine.close() for engine in (self.engine, self._next_session) if engine is not None))
 
     def _open(self, number: int) -> Engine:
-        engine = self._make(self._listener.session_context(number), lambda heard: self._hear(number, heard))
+        engine = self._make(self._listener.session_context(number), lambda heard: self._handle_event(number, heard))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
@@ -253,29 +256,30 @@ class EngineSessions:
             await engine.run()
         except Exception as error:
             log.exception("call %s: the engine's adapter failed", self._call)
-            self._hear(number, SessionLost(f"the adapter failed: {type(error).__name__}"))
+            self._handle_event(number, SessionLost(f"the adapter failed: {type(error).__name__}"))
 
-    def _hand_over(self, engine: Engine) -> None:
+    def _send_context(self, engine: Engine) -> None:
         told = self._listener.context_items()
         if told:
             engine.add_context(told)
-        skipped = 0 if self._keeps_all else max(len(self._kept) - _KEPT_FRAMES, 0)
-        for payload in islice(self._kept, skipped, None):
+        skipped = 0 if self._keeps_all else max(len(self._recent_audio) - _RECENT_FRAMES, 0)
+        for payload in islice(self._recent_audio, skipped, None):
             engine.append(payload)
 
     def _drop(self, engine: Engine | None) -> None:
         if engine is not None:
             self._own(engine.close(), "engine-close")
 
-    def _adopt_spare(self) -> None:
-        engine, self._spare = self._spare, None
+    def _adopt_next_session(self) -> None:
+        engine, self._next_session = self._next_session, None
         assert engine is not None
-        self.engine, self.number, self.is_ready = engine, self._spare_number, self._spare_ready
-        self._hand_over(engine)
+        self.engine, self.number, self.is_ready = engine, self._next_session_number, self._next_session_ready
+        self._send_context(engine)
 
     def _change_over(self) -> None:
-        """Change to the next session if it is quiet, or if the old one has no time left; else look again later."""
-        if self._spare is None or not self._spare_ready or self._closed:
+        """Change to the next session if nobody speaks or the old session has no time left; otherwise check again
+        later."""
+        if self._next_session is None or not self._next_session_ready or self._closed:
             return
         quiet = self._listener.is_quiet
         if not quiet and self._loop.time() < self._leave_by:
@@ -284,17 +288,17 @@ class EngineSessions:
         old = self.engine
         if quiet:
             self.forget_audio()
-        self.owed.session_over()
-        self._adopt_spare()
+        self.pending_transcripts.session_over()
+        self._adopt_next_session()
         self._drop(old)
         self._listener.changed_over(quiet=quiet)
 
-    def _hear(self, number: int, heard: EngineEvent) -> None:
+    def _handle_event(self, number: int, heard: EngineEvent) -> None:
         if self._late is not None:
             if number == self.number:
-                self._late.hear(heard)
+                self._late.handle_event(heard)
         elif number == self.number:
-            self.owed.heard(heard)
+            self.pending_transcripts.handle_event(heard)
             match heard:
                 case SessionReady():
                     self.is_ready = True
@@ -303,16 +307,16 @@ class EngineSessions:
                     self._wrote_down, self.is_ready = self.writes_down, False
                     self._listener.lost(heard)
                 case SessionExpiring(seconds=seconds):
-                    self._leave_by = self._loop.time() + max(seconds - _SPARE_SECONDS, seconds / 2)
+                    self._leave_by = self._loop.time() + max(seconds - _CHANGE_BEFORE_SECONDS, seconds / 2)
                     self._listener.expiring(seconds)
                 case _:
-                    self._listener.hear(heard)
-        elif number == self._spare_number and self._spare is not None:
+                    self._listener.handle_event(heard)
+        elif number == self._next_session_number and self._next_session is not None:
             if isinstance(heard, SessionReady):
-                self._spare_ready = True
+                self._next_session_ready = True
                 self._change_over()
             elif isinstance(heard, SessionLost):
-                self._spare = None
+                self._next_session = None
                 log.warning("call %s: the session to take over is lost before it could: %s", self._call, heard.reason)
                 if heard.retry and self._loop.time() < self._leave_by:
                     self._timers.start(_CHANGE, _RETRY_SECONDS, self.rotate)

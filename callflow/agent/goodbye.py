@@ -1,7 +1,7 @@
-"""What follows after the caller has interrupted a goodbye: the end is called off, and the next goodbye ends the call.
+"""Decides what follows after an interrupted goodbye: the end is called off, and the next goodbye ends the call.
 
-Callers answer a goodbye with one of theirs, and so interrupt it. A model that then says goodbye again does not always
-call the tool that ends the call. Pure: time is an argument, in seconds.
+Callers often answer a goodbye with their own, and so interrupt the agent. A model that then says goodbye again does not
+always call the tool that ends the call. Pure: time is an argument, in seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 
 SECONDS: Final = 1.5
-"""Quiet after the second goodbye, until the call is ended."""
+"""Seconds of quiet after the second goodbye until the call is ended."""
 DOUBT_SECONDS: Final = 4.0
-"""Quiet after a few words that may have been a goodbye in any language, until the agent asks."""
+"""Seconds of quiet after a few words that may have been a goodbye in some language, until the agent asks."""
 _FEW_WORDS: Final = 10
 _QUESTION: Final = re.compile(r"[?\u061f\uff1f]")
 _GOODBYE: Final = re.compile(
@@ -28,7 +28,7 @@ Next = Literal["", "end", "ask"]
 
 
 def says_goodbye(text: str) -> bool:
-    """Tell whether a text holds a goodbye, in one of some 25 languages."""
+    """Return whether a text contains a goodbye, in one of some 25 languages."""
     return _GOODBYE.search(text) is not None
 
 
@@ -36,7 +36,7 @@ def after(agent: str, caller: str) -> tuple[Next, float]:
     """Decide what follows the last texts of agent and caller, in a call whose end was called off, and after how many
     seconds of quiet.
 
-    "end": it was the second goodbye. "ask": it may have been, so the agent says that it ends the call, and does.
+    "end": the texts were the second goodbye. "ask": perhaps they were, so the agent announces the end and says goodbye.
     """
     if _QUESTION.search(agent) or _QUESTION.search(caller):
         return "", 0.0

@@ -1,7 +1,7 @@
-"""Transcripts that are still to come: in a call, and for a moment after its end.
+"""Transcripts that are still pending: during a call, and for a moment after its end.
 
-A transcript comes up to a second or two after the words. If the caller hangs up right after their last sentence, only
-the engine's session stays open for it, and nothing else of the call.
+A transcript comes up to two seconds after the words. If the caller hangs up right after a sentence, only the engine's
+session stays open for the transcript; the rest of the call is released.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ TOO_LATE: Final = "the call ended before it was written down"
 LEFT: Final = "the call went on in another process before it was written down"
 _SESSION_OVER: Final = "its session of the model ended before it was written down"
 UNPLACED: Final = "last_words"
-"""Used as the item of words for which the engine has opened none."""
+"""The item id for words for which the engine has opened no item."""
 _MOST: Final = 200
-"""How many items are remembered."""
+"""The most items remembered."""
 
 
-class OwedTranscripts:
-    """The turns of the caller whose transcripts are still to come. Pure."""
+class PendingTranscripts:
+    """The caller's turns whose transcripts are pending. Pure."""
 
     def __init__(self) -> None:
         self._items: dict[str, None] = {}
@@ -41,17 +41,17 @@ class OwedTranscripts:
         """Items of sessions that are over."""
         self._settled: deque[str] = deque(maxlen=_MOST)
         self.is_unplaced = False
-        """The caller has said something for which there is no item yet."""
+        """The caller has spoken, and the engine has opened no item for it yet."""
 
     def __bool__(self) -> bool:
-        """Whether something is still to come."""
+        """Whether a transcript is pending."""
         return bool(self._items) or self.is_unplaced
 
     def __contains__(self, item: object) -> bool:
         return item in self._items
 
-    def heard(self, event: EngineEvent) -> None:
-        """Take an event of the present session."""
+    def handle_event(self, event: EngineEvent) -> None:
+        """Update the pending turns from an event of the present session."""
         match event:
             case SpeechStarted():
                 self.is_unplaced = True
@@ -66,7 +66,7 @@ class OwedTranscripts:
                 self._items.pop(item, None)
 
     def session_over(self) -> None:
-        """Note that the session has ended: the next one makes no transcripts of its turns."""
+        """Note that the session has ended: its pending turns will get no transcript."""
         self._never.update(self._items)
         while len(self._never) > _MOST:
             del self._never[next(iter(self._never))]
@@ -74,11 +74,11 @@ class OwedTranscripts:
         self.is_unplaced = False
 
     def close(self, why: str) -> list[TranscriptFailed]:
-        """Return the turns of which no transcript will come, and forget them. `why`: the reason for those of this
+        """Return the turns that will get no transcript, and forget them. `why`: the reason for turns of the present
         session."""
         left = [TranscriptFailed(item, _SESSION_OVER) for item in self._never]
         left += [TranscriptFailed(item, why) for item in self._items]
-        if self.is_unplaced and why == TOO_LATE:  # else the caller is still on the line
+        if self.is_unplaced and why == TOO_LATE:  # otherwise the caller is still on the line
             left.append(TranscriptFailed(UNPLACED, why))
         self._never.clear()
         self._items.clear()
@@ -87,27 +87,27 @@ class OwedTranscripts:
 
 
 class LateTranscripts:
-    """Listens to the session of a call that is over, until all transcripts have come."""
+    """Handles the session's events after the call's end, until all transcripts have come."""
 
-    def __init__(self, owed: OwedTranscripts, tell: Callable[[EngineEvent], None]) -> None:
-        """`tell`: takes the events that belong in the journal."""
-        self._owed, self._tell = owed, tell
+    def __init__(self, pending: PendingTranscripts, tell: Callable[[EngineEvent], None]) -> None:
+        """`tell`: receives the events that belong in the journal."""
+        self._pending, self._tell = pending, tell
         self._done = asyncio.Event()
         self._closed = False
 
-    def hear(self, heard: EngineEvent) -> None:
-        """Take an event of the session."""
+    def handle_event(self, heard: EngineEvent) -> None:
+        """Handle an event of the session."""
         if self._closed:
             return
         match heard:
             case Usage() | TranscriptFailed() | Transcript() | ItemAdded(who="caller"):
                 self._tell(heard)
-        self._owed.heard(heard)
-        if isinstance(heard, SessionLost) or not self._owed:
+        self._pending.handle_event(heard)
+        if isinstance(heard, SessionLost) or not self._pending:
             self._done.set()
 
     def give_up(self) -> None:
-        """End the waiting."""
+        """Stop waiting."""
         self._done.set()
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class LateTranscripts:
         self._closed = True
 
     async def come(self, seconds: float) -> None:
-        """Wait until all have come, or so many seconds."""
+        """Wait until all transcripts have come, at most this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._done.wait()

@@ -1,7 +1,7 @@
-"""Counts the silence of a caller who does not answer: they are asked some times, then the agent says goodbye.
+"""Counts the caller's silence. The agent asks a few times whether the caller is there, then says goodbye.
 
-Silence counts from when it became the caller's turn. An unbroken noise (hold music, an open microphone) and sounds
-without a word count as silence, too. The call's machine decides what follows.
+Counting starts when the caller's turn starts. An unbroken noise (hold music, an open microphone) and sounds without a
+word count as silence, too. The call's machine decides what follows each `NoInput` event.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from callflow.timers import Timers
 _SILENCE: Final = "silence"
 _NOISE: Final = "noise"
 _WORDLESS: Final = 3
-"""So many sounds in a row without a word count as one silence."""
+"""This many sounds in a row without a word count as one silence."""
 
 
 class NoInputTimer:
-    """The timers of one call's silence; reports `NoInput` events."""
+    """The timers for one caller's silence; posts `NoInput` events."""
 
     def __init__(
         self,
@@ -31,16 +31,16 @@ class NoInputTimer:
         tell: Callable[[NoInput], None],
         timers: Timers | None = None,
     ) -> None:
-        """`seconds`: of silence before the first question; 0: none is asked. `asks`: how many, before the goodbye.
-        `hold_seconds`: an unbroken noise of that length is no input either; 0: it may last."""
+        """`seconds`: silence before each question; 0: no question. `asks`: questions before the goodbye.
+        `hold_seconds`: an unbroken noise of this length counts as silence; 0: noise never does."""
         self._seconds, self._asks, self._hold_seconds = seconds, asks, hold_seconds
         self._tell = tell
         self._timers = timers or Timers()
         self._asked = self._asked_before = 0
         self._wordless = 0
 
-    def rest(self) -> None:
-        """Start counting, unless it is counted already: it is the caller's turn, and nobody speaks."""
+    def count_silence(self) -> None:
+        """Start counting the caller's silence, unless the timer runs already."""
         if self._seconds > 0 and not self._timers.is_running(_SILENCE):
             self._timers.start(_SILENCE, self._seconds, self._is_silent)
 
@@ -55,7 +55,7 @@ class NoInputTimer:
             self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
 
     def noise_ended(self, *, spoken: bool = True) -> None:
-        """Note that the caller has paused. It counts as speech (`spoken`) until a transcript says otherwise."""
+        """Note that the caller has paused. The sound counts as speech (`spoken`) until a transcript shows otherwise."""
         if self._timers.stop(_NOISE) and spoken:
             self._asked_before, self._asked = self._asked, 0
 

@@ -1,4 +1,4 @@
-"""Asks the engine to speak when the caller has not spoken: greeting, going on after a break, questions, warnings."""
+"""Asks the engine to speak without a turn of the caller: greeting, resuming after a break, questions, warnings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from callflow.timers import Timers
 
 _HEAR_AGAIN: Final = "hear again"
 _HEAR_AGAIN_SECONDS: Final = 1.2
-"""How long a restored session may take to notice that the caller had spoken, before it is asked to speak."""
+"""Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
 
 
 class Prompter:
-    """Decides what the engine is asked to say, and asks it."""
+    """Decides which prompts the engine gets, and sends them."""
 
     def __init__(
         self,
@@ -39,17 +39,17 @@ class Prompter:
         note: Callable[[Note], None],
         listen: Callable[[], None],
     ) -> None:
-        """`listen`: called when nothing is to be said, so that it is the caller's turn."""
+        """`listen`: called when the agent has nothing to say, so the caller has the turn."""
         self._config, self._sessions, self._turns, self._tool_calls = config, sessions, turns, tool_calls
         self._protected_greeting, self._note, self._listen = protected_greeting, note, listen
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
         self._away_since: float | None = None
-        """Since when no process had the call, on the loop's clock; None once the agent has spoken again."""
+        """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
-        """Note that no process had the call for so long. `left_quietly`: nobody spoke when it was handed over."""
+        """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
         self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
 
     def greet(self) -> None:
@@ -68,7 +68,7 @@ class Prompter:
             self._listen()
 
     def prompt(self, about: str, time: int) -> None:
-        """Let the agent say something: see `commands.Prompt`. `time`: how often in a row, from 1."""
+        """Ask the agent to speak: see `commands.Prompt`. `time`: how many times in a row, from 1."""
         match about:
             case "resume":
                 self._resume()
@@ -82,12 +82,12 @@ class Prompter:
                     self._sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
 
     def say(self, instructions: str) -> None:
-        """Ask the engine to speak, if there is a session. It is the agent's turn then."""
+        """Ask the engine to speak, if there is a session; this begins the agent's turn."""
         if self._sessions.request_response(instructions):
             self._turns.expect_speech()
 
     def _resume(self) -> None:
-        """Go on when engine or stream are back."""
+        """Continue the conversation, now that engine or stream are back."""
         if not self._sessions.is_there:
             return
         since, self._away_since = self._away_since, None
@@ -111,7 +111,7 @@ class Prompter:
                 self._timers.start(_HEAR_AGAIN, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
 
     def carry_on(self, cut: Cut) -> None:
-        """Let the agent go on where a mere noise has cut it, unless it is saying something else already."""
+        """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""
         if not self._sessions.is_there or self._turns.is_playing:
             return
         self._note(InterruptionEmpty())
@@ -123,19 +123,19 @@ class Prompter:
         self.say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
 
     def goodbye_called_off(self) -> None:
-        """Tell the model that the caller interrupted its goodbye, so that the next goodbye ends the call."""
+        """Add to the model's context that the caller interrupted the goodbye, so the next goodbye ends the call."""
         self._turns.conversation.fact(prompt(Prompt.CALLED_OFF))
         self._sessions.add_context([ContextItem("system", prompt(Prompt.CALLED_OFF))])
 
     def cut_in_earlier_session(self, cuts: Sequence[Cut]) -> None:
-        """Correct the present session about speech of an earlier one, which was cut only now: it was told that all of
-        it was heard."""
+        """Correct the context of the present session after a cut of an earlier session's speech: the context said that
+        the whole speech was heard."""
         turns = [turn for cut in cuts if (turn := self._turns.conversation.turn(cut.key.item)) is not None]
         if any(turn.unheard_text for turn in turns):
             self._sessions.add_context([not_heard(turn) for turn in turns if turn.unheard_text])
 
     def somebody_speaks(self) -> None:
-        """Note that the new session has noticed the caller, or answers: it need not be asked to speak."""
+        """Cancel the prompt that waits for a restored session: the session has noticed the caller, or answers."""
         self._timers.stop(_HEAR_AGAIN)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""The texts that the model is given beside its instructions: prompts to speak, and the context of a new session.
+"""Texts for the model beside its instructions: prompts to speak, and the context of a new session.
 
-A prompt is an instruction and not a sentence: the model says it in its own words and in the caller's language.
+A prompt is an instruction, not a sentence: the model chooses words and language.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from callflow.contracts.engine import ContextItem
 
 
 class Prompt(Enum):
-    """What the model can be asked to say. `{NAME}` in a text is filled in by `prompt`."""
+    """The prompts. `prompt` fills in each `{NAME}`."""
 
     GREET = "{greeting}"
     RESUME = (
@@ -81,7 +81,7 @@ def tool_unknown(tool: str, arguments: str) -> str:
 
 
 def context_items(conversation: Conversation) -> list[ContextItem]:
-    """Return what was said so far, as far as it was heard, for a new session."""
+    """Return the conversation as far as it was heard, as context for a new session."""
     told: list[ContextItem] = []
     for turn in conversation.turns:
         told += _memory(turn)
@@ -98,5 +98,5 @@ def _memory(turn: Turn) -> Sequence[ContextItem]:
 
 
 def not_heard(turn: Turn) -> ContextItem:
-    """Return the fact which part of an interrupted turn the caller did not hear."""
+    """Return a context item with the words of an interrupted turn that the caller did not hear."""
     return ContextItem("system", f"There you were interrupted. The caller did not hear: “{turn.unheard_text}”")

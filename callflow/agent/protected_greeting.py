@@ -1,63 +1,64 @@
-"""A sentence at the beginning of a call that the caller has to hear: a greeting or a disclosure that may not be
-interrupted, and the proof of how much of it came out of the caller's telephone."""
+"""The protected sentence at the beginning of a call: a greeting or disclosure that the caller must hear and cannot
+interrupt, and the proof of how much of it the caller heard."""
 
 from __future__ import annotations
 
 from callflow.agent.conversation import Conversation
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.journal.notes import Protected
 from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.playout import Playout
 
 
 class ProtectedGreeting:
-    """The state of the protected sentence of one call: due, said (the engine was asked for it) or over."""
+    """The state of one call's protected sentence: `due`, `said` (the engine was asked for the sentence) or "" (over, or
+    none)."""
 
     def __init__(self, wanted: bool) -> None:
-        """`wanted`: the call begins with such a sentence."""
+        """`wanted`: the call begins with a protected sentence."""
         self._state = "due" if wanted else ""
-        self._ms: dict[Key, float] = {}
-        """How much of each stretch of it came from the engine."""
-        self._cut: dict[Key, int] = {}
-        """How much of a stretch was heard, where it was cut off."""
+        self._ms: dict[SpeechSegmentId, float] = {}
+        """Ms received from the engine, for each stretch of the sentence."""
+        self._cut: dict[SpeechSegmentId, int] = {}
+        """Ms heard of a stretch that was cut off."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it was not heard yet, so that the caller cannot interrupt."""
+        """Whether the sentence is not over yet, so that the caller cannot interrupt."""
         return bool(self._state)
 
     @property
     def is_said(self) -> bool:
-        """Whether the engine was asked for it, and it was not heard yet."""
+        """Whether the engine was asked for the sentence, and the caller has not heard it in full."""
         return self._state == "said"
 
     def begin(self) -> None:
-        """Note that the engine was asked for it, for the first time or again."""
+        """Note that the engine was asked for the sentence, for the first time or again."""
         self._state = "said"
         self._ms.clear()
         self._cut.clear()
 
     def again(self) -> None:
-        """Note that the engine was lost before it was heard: the next session has to say it again."""
+        """Note that the engine was lost: unless the sentence is over, the next session must say it again."""
         if self._state:
             self._state = "due"
 
     def over(self) -> None:
-        """Note that it was heard, or that there is none."""
+        """Note that the sentence was heard, or that there is none."""
         self._state = ""
 
-    def speech(self, key: Key, audio: bytes) -> None:
-        """Count µ-law audio of it that came from the engine."""
+    def speech(self, key: SpeechSegmentId, audio: bytes) -> None:
+        """Count µ-law audio of the sentence, received from the engine."""
         if self._state == "said":
             self._ms[key] = self._ms.get(key, 0.0) + len(audio) / BYTES_PER_MS
 
-    def cut(self, key: Key, heard_ms: int) -> None:
-        """Note that a stretch of it was cut off after `heard_ms`."""
+    def cut(self, key: SpeechSegmentId, heard_ms: int) -> None:
+        """Note that a stretch of the sentence was cut off after `heard_ms`."""
         if key in self._ms:
             self._cut[key] = heard_ms
 
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
-        """Return the note that proves how many ms of it were heard, and of how many ms that the engine said."""
+        """Return the note that proves how many ms of the sentence were heard, out of how many received."""
         heard = 0.0
         for key, ms in self._ms.items():
             here = playout.heard_ms(key, now) if playout.holds(key) else ms

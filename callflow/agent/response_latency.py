@@ -1,7 +1,8 @@
-"""How long the caller waited for each answer, and for what. Pure: time is an argument, in seconds.
+"""Measures how long the caller waited for each answer, and for which part of the chain. Pure: time is an argument, in
+seconds.
 
 The wait begins with the caller's last word and ends when the first audio of the answer comes out of the telephone, both
-as seen from the carrier's edge. In between it is the engine's, ours and the carrier's, one after another:
+as seen from the carrier's edge. The parts of the wait follow one another:
 
     last word --detection--> noticed --engine--> first audio --own--> sent --carrier--> heard
 """
@@ -28,7 +29,7 @@ class ResponseLatency:
         self._filler: float | None = None
 
     def caller_stopped(self, now: float, ago: float | None) -> None:
-        """Begin a wait. `ago`: seconds since the caller's last word; None: not known, so the wait begins now."""
+        """Begin a wait. `ago`: seconds since the caller's last word; None: unknown, so the wait begins now."""
         self._times = {"ended": now - (ago or 0.0), "noticed": now}
         self._filler = None
 
@@ -47,7 +48,7 @@ class ResponseLatency:
 
     @property
     def waits_for_audio(self) -> bool:
-        """Whether there is a wait, and no audio of the answer was sent yet."""
+        """Whether a wait is running and no audio of the answer was sent yet."""
         return "noticed" in self._times and "sent" not in self._times
 
     def filler(self, now: float) -> None:
@@ -56,7 +57,7 @@ class ResponseLatency:
             self._filler = now
 
     def heard(self, at: float) -> dict[str, Any] | None:
-        """Note when the caller began to hear the answer. Returns the finished entry of `turns`; None if there was no
+        """Note when the caller began to hear the answer. Returns the finished entry of `turns`; None: there was no
         wait."""
         if "sent" not in self._times:
             return None

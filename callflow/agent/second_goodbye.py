@@ -21,14 +21,14 @@ class SecondGoodbye:
         self._conversation, self._post = conversation, post
         self._timers = Timers()
         self._since: int | None = None
-        """The place in the conversation at which the goodbye was interrupted; None: none was."""
+        """Number of turns when the goodbye was interrupted; None: no goodbye was."""
 
     def called_off(self) -> None:
         """Note that the caller has interrupted a goodbye."""
         self._since = len(self._conversation.turns)
 
-    def rest(self) -> None:
-        """Start the timer, if it does not run: it is the caller's turn, and nobody speaks."""
+    def count_silence(self) -> None:
+        """Start counting the caller's silence, unless the timer runs already."""
         if self._since is None or self._timers.is_running(_TIMER):
             return
         turns = self._conversation.turns[self._since :]

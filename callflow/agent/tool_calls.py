@@ -1,7 +1,7 @@
-"""The tool calls of one telephone call: each runs once and is answered once, whatever happens meanwhile.
+"""The tool calls of one telephone call: each runs once and is answered once, even if sessions change.
 
 A tool call belongs to the conversation, not to the engine's session that asked for it: when that session breaks while
-the tool runs, its successor is given the answer.
+the tool runs, its successor gets the answer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _MOST_CALLS: Final = 1000
-"""Tool calls that are remembered at most, and so under way at a time."""
+"""The most tool calls remembered, which also bounds those running."""
 _AGAIN_SECONDS: Final = 0.3
-"""How soon to try again to say that a tool is slow, when somebody was speaking."""
+"""The pause before asking again for a filler sentence, when somebody was speaking."""
 _FILLER: Final = "filler"
 ENDS_CALL: Final = "end_call"
 _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
@@ -33,7 +33,7 @@ _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}'
 class _Job:
     call: ToolCall
     spoken: bool
-    """The agent said something in the same response."""
+    """The same response also had speech."""
     too_many: bool = False
     running: bool = False
     output: str | None = None
@@ -56,7 +56,7 @@ class PendingToolCalls:
         self._jobs: dict[str, _Job] = {}
         self._timers = Timers()
         self.filler: Callable[[], bool] = lambda: True
-        """Called when a tool is slow, so that the agent says so. Returns False if it cannot now."""
+        """Called when a tool is slow, so that the agent says so. Returns False if the agent cannot speak now."""
         self.runs = 0
 
     @property
@@ -66,7 +66,7 @@ class PendingToolCalls:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a tool call is not answered yet."""
+        """Whether an unanswered tool call exists."""
         return any(not job.answered for job in self._jobs.values())
 
     @property
@@ -75,7 +75,7 @@ class PendingToolCalls:
         return [job.call for job in self._jobs.values() if not job.answered]
 
     def called(self, call: ToolCall, *, spoken: bool) -> bool:
-        """Note a tool call; `spoken`: the agent said something in the same response. Returns False if it is known
+        """Note a tool call; `spoken`: the same response also had speech. Returns False if the tool call is known
         already."""
         if call.id in self._jobs:
             return False
@@ -86,7 +86,7 @@ class PendingToolCalls:
         return True
 
     def _forget(self) -> bool:
-        """Forget the oldest tool call that was answered. Returns False if there is none."""
+        """Forget the oldest answered tool call. Returns False if there is none."""
         name = next((name for name, job in self._jobs.items() if job.answered), None)
         return name is not None and self._jobs.pop(name) is not None
 
@@ -104,8 +104,8 @@ class PendingToolCalls:
         self._post(ToolFinished(id=call_id, tool=job.call.name, ok=answer.ok, output=answer.output, ms=ms))
 
     async def _answer_of(self, call: ToolCall) -> ToolAnswer:
-        """Return the answer; an exception of the tool is an answer, too. Only if this task is cancelled, because the
-        call is over, the exception is raised."""
+        """Return the answer; an exception of the tool becomes an answer, too. Raises only when this task is cancelled,
+        because the call is over."""
         task = asyncio.current_task()
         try:
             answer = await self._toolbox.run(call, self._seconds)
@@ -117,8 +117,8 @@ class PendingToolCalls:
             return _FAILED
 
     def answer(self, call_id: str) -> tuple[ToolCall, str, bool] | None:
-        """Return the tool call, its output (JSON) and whether the agent is to speak about it; None if there is no
-        result, or if it was answered already."""
+        """Return the tool call, its output (JSON) and whether the agent must speak about it; None: there is no result,
+        or the tool call was answered already."""
         job = self._jobs.get(call_id)
         if job is None or job.output is None or job.answered:
             return None
@@ -132,6 +132,6 @@ class PendingToolCalls:
         self._timers.stop(_FILLER)
 
     def _fill(self) -> None:
-        """Say once, for all tools that are running, that it takes longer."""
+        """Ask once, for all running tools, for a sentence that the caller has to wait."""
         if self.is_busy and not self.filler():
             self._timers.start(_FILLER, _AGAIN_SECONDS, self._fill)

@@ -1,4 +1,4 @@
-"""Transcripts of both sides: each turn is written into the journal once, when its text is complete."""
+"""Transcripts of both sides: writes each turn into the journal once, when its text is complete."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from callflow.journal.notes import Note
 log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 64
-"""Items whose text is still to come; if there are more, the oldest is forgotten."""
+"""The most items without a text; beyond it the oldest is forgotten."""
 
 
 class Transcripts:
-    """Takes the texts of both sides from the engine, and writes the turns into the journal."""
+    """Collects the texts of both sides from the engine, and writes the turns into the journal."""
 
     def __init__(
         self,
@@ -33,19 +33,19 @@ class Transcripts:
         forget_audio: Callable[[], None],
         caller_said: Callable[[str, str], None],
     ) -> None:
-        """`forget_audio`: called when the audio of the caller's last turn is not needed any more. `caller_said`: called
-        with item and text of each final transcript of the caller's, as long as the call goes on."""
+        """`forget_audio`: called when the audio of the caller's last turn is no longer needed. `caller_said`: called
+        with item and text of each final transcript of the caller, until the call ends."""
         self._call, self._turns, self._note = call, turns, note
         self._forget_audio, self._caller_said = forget_audio, caller_said
         self._clock = asyncio.get_running_loop().time
         self._opened: dict[str, float] = {}
-        """Items whose text is still to come, and when they were opened, on the loop's clock."""
+        """Items without a text, and when they were opened, on the loop's clock."""
         self._has_warned = False
         self.is_late = False
-        """The call is over, and transcripts of the caller are still awaited."""
+        """The call is over, and transcripts are still awaited."""
 
     def item_added(self, heard: ItemAdded) -> None:
-        """Open a turn: its place in the conversation is known, its text comes later."""
+        """Open a turn: its place in the conversation is fixed now, its text comes later."""
         self._turns.conversation.opened(heard.who, heard.item)
         self._opened[heard.item] = self._clock()
         if len(self._opened) > _REMEMBERED:
@@ -54,7 +54,7 @@ class Transcripts:
             self._turns.interruption.caller_item(heard.item)
 
     def transcript(self, heard: Transcript) -> None:
-        """Take a piece of text, or the whole of it (`final`)."""
+        """Add a piece of a turn's text, or replace the text by the complete one (`final`)."""
         turn = self._turns.conversation.words(heard.who, heard.item, heard.text, final=heard.final)
         if not heard.final:
             return
@@ -66,10 +66,10 @@ class Transcripts:
         if turn is not None and (turn.who == "caller" or turn.has_sound):
             self._write(turn, whole=turn.who == "caller" or not self.is_late or turn.is_complete)
         elif turn is not None and (self.is_late or not self._turns.taking.responses):
-            self.item_over(heard.item, broken=True)  # it comes late, and nothing of it was heard
+            self.item_over(heard.item, broken=True)  # the text comes late, and no audio of it was heard
 
     def failed(self, heard: TranscriptFailed) -> None:
-        """Note that the caller has spoken and that there will be no transcript of it."""
+        """Note that a turn of the caller will get no transcript."""
         turn = self._turns.conversation.opened("caller", heard.item)
         now = self._clock()
         began = self._opened.get(heard.item, now)
@@ -85,8 +85,8 @@ class Transcripts:
             log.warning("call %s: what the caller says is not written down: %s", self._call, heard.reason)
 
     def item_over(self, item: str, *, broken: bool) -> None:
-        """End a turn of the agent's. Text without any audio counts as not said. `broken`: the engine did not finish
-        it."""
+        """End a turn of the agent. Text without any audio counts as not said. `broken`: the engine did not finish the
+        turn."""
         conversation = self._turns.conversation
         if (turn := conversation.never_sounded(item)) is not None:
             self._opened.pop(item, None)
@@ -111,8 +111,8 @@ class Transcripts:
                     self._write(turn, whole=False)
 
     def _write(self, turn: Turn, *, whole: bool) -> None:
-        """Write a turn into the journal. `ago_ms` in its note tells when it began, which may be before earlier
-        entries."""
+        """Write a turn into the journal. `ago_ms` in the note is the time since the turn began, which may be before
+        earlier entries."""
         now = self._clock()
         ago = round((now - self._opened.pop(turn.item, now)) * 1000)
         turn.is_written = True

@@ -1,4 +1,4 @@
-"""Runs the turns of one call: it takes what engine, media and timers report, and does what follows from that.
+"""Runs the turns of one call: handles the reports of engine, media and timers.
 
 `turn_taking.py` decides whose turn it is, `barge_in.py` what an interruption means, `dead_air_timer.py` when a silence
 is too long. A barge-in makes one call to the media: `Relay.interrupt` stops the audio and returns what was cut.
@@ -18,7 +18,7 @@ from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
 from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
@@ -29,38 +29,38 @@ _MOST_REPLIES: Final = 10_000
 
 
 class TurnListener(Protocol):
-    """What the turn manager reports to: the agent, which has the engine's session."""
+    """The agent, as the turn manager uses it."""
 
     @property
     def engine_stops_itself(self) -> bool:
         """Whether the engine stops its own response when it hears the caller."""
 
     def caller_payload(self, payload: str) -> None:
-        """Send audio of the caller's to the engine: base64 of µ-law."""
+        """Send the caller's audio to the engine, base64 of µ-law."""
 
-    def truncate(self, key: Key, heard_ms: int) -> None:
-        """Tell the engine how many ms of a stretch were heard."""
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
+        """Report to the engine how many ms of a stretch were heard."""
 
     def cancel(self, response: str) -> None:
-        """Stop a response of the engine's."""
+        """Stop a response of the engine."""
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
-        """Learn that the caller has interrupted the agent, and what was cut."""
+        """Called when the caller has interrupted the agent; `cuts`: the stretches that were cut."""
 
     def missed_turn(self) -> None:
-        """Learn that the caller has said something that the engine has not noticed."""
+        """Called when the engine has missed a turn of the caller."""
 
     def missed_end(self) -> None:
-        """Learn that the caller has stopped, and that the engine has not noticed."""
+        """Called when the engine has missed the end of the caller's turn."""
 
     def engine_silent(self, reason: str) -> None:
-        """Learn that the engine had to answer, and has said nothing for too long."""
+        """Called when an answer is due and the engine has been silent for too long."""
 
     def played_out(self) -> None:
-        """Learn that the caller has heard everything that was sent."""
+        """Called when the caller has heard all audio sent so far."""
 
     def changed(self) -> None:
-        """Learn that somebody began or stopped to speak, so that it may be another's turn."""
+        """Called when somebody has begun or stopped speaking, so the turn may have changed."""
 
 
 class TurnManager:
@@ -75,8 +75,8 @@ class TurnManager:
         self.conversation = Conversation()
         self.latency = ResponseLatency()
         self.dead_air = DeadAir(self, config)
-        self._discarded: set[Key] = set()
-        """Stretches that began after their response was interrupted: nothing of them is played."""
+        self._discarded: set[SpeechSegmentId] = set()
+        """Stretches that began after their response was interrupted; they are not played."""
         self.first_word_ms: int | None = None
         """Ms from the answer of the call to the agent's first audio sent to the carrier, in this process or an earlier
         one."""
@@ -84,15 +84,15 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
         carrier."""
         self._noticed: float | None = None
-        self.caller_payload = agent.caller_payload  # 50 a second: no method in between
-        self.caller_frame = self.dead_air.hear
+        self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
+        self.caller_frame = self.dead_air.caller_audio
         relay.listener = self
 
     # The state
 
     @property
     def is_unplayed(self) -> bool:
-        """Whether some of the agent's speech is still to be heard."""
+        """Whether the caller has not heard all of the agent's speech yet."""
         return self._relay.playout.is_unplayed(self._clock())
 
     @property
@@ -101,9 +101,9 @@ class TurnManager:
         return self._relay.playout.position(self._clock()) > 0
 
     @property
-    def is_owed(self) -> bool:
+    def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
-        return self.dead_air.is_owed
+        return self.dead_air.is_answer_due
 
     @property
     def hears_speech(self) -> bool:
@@ -114,7 +114,7 @@ class TurnManager:
         """Return all that decides whose turn it is."""
         return Floor(
             caller_speaking=self.taking.caller_speaking,
-            words_owed=self.is_owed,
+            answer_due=self.is_answer_due,
             responses=bool(self.taking.responses),
             tools_busy=tools_busy,
             unplayed=self.is_unplayed,
@@ -124,17 +124,17 @@ class TurnManager:
     # The answer that is due
 
     def expect_speech(self, *, since: float | None = None, reply: bool = True) -> None:
-        """Begin the agent's turn: clips fill the silence, and an engine that stays silent for too long counts as lost.
+        """Begin the agent's turn: clips fill silences, and an engine that stays silent for too long counts as lost.
 
-        `since`: when the caller's last word ended, on the loop's clock; None: now. `reply` False: the engine waits for
-        something else first, such as a tool.
+        `since`: when the caller's last word ended, on the loop's clock; None: now. `reply` False: the engine waits
+        first, for a tool for example.
         """
         if self.taking.may_expect_agent(silenced=self._relay.is_silenced):
-            self.dead_air.owe(since=since, reply=reply)
+            self.dead_air.answer_due(since=since, reply=reply)
 
-    def nothing_owed(self) -> None:
-        """End the agent's turn: it has answered, or no answer is due after all."""
-        self.dead_air.paid()
+    def no_answer_due(self) -> None:
+        """End the agent's turn: the answer was given, or none is due after all."""
+        self.dead_air.answer_given()
 
     # The caller, as the engine hears them
 
@@ -151,10 +151,10 @@ class TurnManager:
             case "answer_later":
                 self.taking.spoken_over = True
             case "wait":
-                self.nothing_owed()
+                self.no_answer_due()
                 self._timers.start("interruption", self._config.min_interruption_ms / 1000, self._take_turn)
             case "interrupt" | "listen":
-                self.nothing_owed()
+                self.no_answer_due()
                 self._take_turn()
 
     def _situation(self) -> Situation:
@@ -167,7 +167,7 @@ class TurnManager:
         )
 
     def _take_turn(self) -> None:
-        """Give the turn to the caller: nothing more of what the agent was saying is played."""
+        """Give the turn to the caller: stop the agent's speech and its responses."""
         if self.is_unplayed:
             self._cut(self._relay.interrupt(self._clock()), by_caller=True)
         else:
@@ -175,15 +175,15 @@ class TurnManager:
         self.drop_responses()
 
     def drop_responses(self) -> None:
-        """Stop the responses that are under way, and play nothing more of them."""
+        """Stop the running responses, and drop their audio."""
         for response in self.taking.responses:
             self._relay.playout.discard_response(response)
             if not self._agent.engine_stops_itself:
                 self._agent.cancel(response)
 
     def caller_ended(self, stopped: SpeechStopped) -> bool:
-        """Handle the engine's report that the caller has stopped. Returns whether the agent is to answer: not after a
-        sound that was too short to interrupt it."""
+        """Handle the engine's report that the caller has stopped. Returns whether the agent must answer: not after a
+        sound too short to interrupt."""
         now = self._clock()
         self.dead_air.detector.ended()
         counts = not self._timers.stop("interruption")
@@ -209,8 +209,8 @@ class TurnManager:
             self._relay.playout.discard_response(response)
             self._agent.cancel(response)
 
-    def speech(self, heard: AudioDelta, key: Key) -> bool:
-        """Play audio of the engine's. Returns False if it is dropped, because its response was interrupted."""
+    def speech(self, heard: AudioDelta, key: SpeechSegmentId) -> bool:
+        """Play audio of the engine. Returns False if the audio is dropped, because its response was interrupted."""
         if not self._relay.add(key, heard.response, heard.audio):
             if self._relay.discard(key):  # it began after the interruption of its response
                 self._discarded.add(key)
@@ -222,8 +222,8 @@ class TurnManager:
         self._relay.pump()
         return True
 
-    def speech_done(self, done: AudioDone, key: Key) -> None:
-        """Handle the end of a stretch: all its audio has come."""
+    def speech_done(self, done: AudioDone, key: SpeechSegmentId) -> None:
+        """Handle the end of a stretch: the engine has sent all its audio."""
         if key in self._discarded:
             self._discarded.discard(key)
             self._agent.truncate(key, 0)
@@ -234,14 +234,14 @@ class TurnManager:
     def response_ended(self, done: ResponseDone) -> None:
         """Handle the end of a response."""
         match self.taking.response_ended(done):
-            case "paid":
-                self.nothing_owed()
-            case "expected":
+            case "given":
+                self.no_answer_due()
+            case "due":
                 self.expect_speech()
         self._relay.finish_response(done.response)
 
     def engine_away(self) -> None:
-        """Note that there is no session. What it was saying ends with the audio that has come."""
+        """Handle the loss of the session. Its unfinished speech ends with the audio received so far."""
         self.taking.forget_responses()
         for key, ms in self._relay.playout.break_off():
             self.conversation.broke_off(key.item, ms)
@@ -256,7 +256,7 @@ class TurnManager:
         self.dead_air.restored()
 
     def _cut(self, cuts: Sequence[Cut], *, by_caller: bool) -> None:
-        """Tell the engine how much of the cut stretches was heard, and note it in the journal."""
+        """Report to engine and journal how much of the cut stretches was heard."""
         for cut in cuts:
             self._agent.truncate(cut.key, cut.heard_ms)
         if not cuts:
@@ -269,28 +269,28 @@ class TurnManager:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)
 
-    def _turn(self, key: Key) -> Turn | None:
+    def _turn(self, key: SpeechSegmentId) -> Turn | None:
         return self.conversation.turn(key.item)
 
     # Called by the relay (`MediaListener`)
 
     def stream_started(self, now: float) -> None:
-        """Watch the silence again: the caller can hear us."""
+        """Resume counting silence, because the caller can hear us."""
         self.dead_air.sounds_until(now)
         self.dead_air.look_later()
         self._agent.changed()
 
     def stream_paused(self) -> None:
-        """Stop watching the silence: there is no stream."""
+        """Stop counting silence, because there is no stream."""
         self.dead_air.pause()
 
     def agent_silenced(self) -> None:
-        """Stop the timers: no more of the agent's speech is played."""
+        """Stop the timers, because the agent's speech is no longer played."""
         self._timers.stop("interruption")
         self.dead_air.leave()
 
     def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
-        """Note that the caller hears something until `until`, and measure the first audio."""
+        """Note that the caller hears audio until `until`, and measure the first audio of an answer."""
         self.dead_air.sounds_until(until)
         if not is_clip:
             self._note_first_audio(now)
@@ -315,18 +315,18 @@ class TurnManager:
             self._note(notes.Latency(item=item, **waterfall))
 
     def hearing(self, cut: Cut) -> None:
-        """Note how much was heard, for the process that takes the call over if this one dies now."""
+        """Journal how much was heard so far, for the process that takes the call over if this process dies."""
         turn = self.conversation.turn(cut.key.item)
         so_far = turn.text if turn is not None and not turn.is_written else ""
         self._note(notes.Heard(item=cut.key.item, ms=cut.heard_ms, of_ms=cut.received_ms, done=False, so_far=so_far))
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         """Note a stretch that was heard in full."""
         self.conversation.heard(key, ms)
         self._note(notes.Heard(item=key.item, ms=ms, of_ms=ms, done=True))
 
     def played_out(self) -> None:
-        """Tell the agent that everything was heard."""
+        """Report to the agent that the caller has heard everything."""
         self.conversation.agent_is_heard()
         if not self._relay.is_silenced:
             self._agent.played_out()
@@ -344,7 +344,7 @@ class TurnManager:
 
     @property
     def is_protected(self) -> bool:
-        """Whether what is being said cannot be interrupted."""
+        """Whether the sentence being played cannot be interrupted."""
         return self.taking.protected
 
     @property
@@ -365,16 +365,16 @@ class TurnManager:
         self.latency.filler(now)
 
     def engine_silent(self, reason: str) -> None:
-        """Tell the agent that the engine has said nothing for too long."""
+        """Report to the agent that the engine has been silent for too long."""
         self._agent.engine_silent(reason)
 
     def missed_turn(self, since: float) -> None:
-        """Tell the agent that the engine has not noticed a turn of the caller's."""
+        """Report to the agent that the engine has missed a turn of the caller."""
         self._note(notes.EngineMissedSpeech())
         self._agent.missed_turn()
 
     def missed_end(self, since: float) -> None:
-        """End the caller's turn, because the engine has not noticed its end."""
+        """End the caller's turn, because the engine has missed its end."""
         self._note(notes.EngineMissedSpeech(end=True))
         if self.caller_ended(SpeechStopped((self._clock() - since) * 1000)):
             self._agent.missed_end()

@@ -1,4 +1,4 @@
-"""What a call has used of its models so far, and what that cost. Pure."""
+"""The usage of models in one call so far, and its cost. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class UsageTotal:
         self.models: dict[str, dict[str, float]] = {}
         """Tokens (or seconds) by kind, for each model."""
         self.usd: float | None = 0.0
-        """US dollars; None: some of it has no known price."""
+        """US dollars; None: a part of the usage has no known price."""
 
     def restore(self, total: Mapping[str, Any]) -> None:
-        """Go on from what `total` returned in an earlier process."""
+        """Continue from the result of `total` in an earlier process."""
         self.models = {model: dict(used) for model, used in total.get("models", {}).items()}
         self.usd = total.get("usd")
 
     def add(self, bill: Usage) -> None:
-        """Add one report of the engine's."""
+        """Add one usage report of the engine."""
         used = self.models.setdefault(bill.model, {})
         for name, count in bill.usage.items():
             used[name] = used.get(name, 0) + count

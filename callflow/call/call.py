@@ -1,7 +1,8 @@
-"""One live call: mailbox -> machine -> journal -> commands. It owns what the call needs, and releases it in the end.
+"""One live call: mailbox -> machine -> journal -> commands. Owns the call's resources and releases them at its end.
 
-Whatever happens to a call is an event in its mailbox, and events are taken one at a time. A step of the machine is in
-the journal before its commands are carried out. Audio never passes here: the relay moves it from socket to socket.
+Everything that happens to a call is an event in its mailbox, and the call takes one event at a time. A step of the
+machine is in the journal before its commands are carried out. Audio never passes here: the relay moves it from socket
+to socket.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from callflow.call.call_log import CallLog
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
-from callflow.call.handover import Found, Handover
+from callflow.call.handover import Found, ProcessHandover
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
@@ -41,13 +42,13 @@ from callflow.media.relay import Relay, summary
 log = logging.getLogger(__name__)
 
 OPERATOR: Final = "operator"
-"""The cause of a call that an operator has ended."""
+"""The cause of a call ended by an operator."""
 _LAST_RESORT: Final = 1000
-"""Ordinal of a hang-up that no transition asked for: no step has so many commands."""
+"""Ordinal of a hang-up that comes from no transition: no step has so many commands."""
 
 
 class Call:
-    """One call, from the first webhook about it until nothing of it is left. `run` is its life."""
+    """One call, from its first webhook until all its resources are released. `run` is its whole life."""
 
     def __init__(
         self,
@@ -60,10 +61,10 @@ class Call:
         to_number: str = "",
         restored: RestoredCall | None = None,
     ) -> None:
-        """`restored`: what the journal says of a call of the process before; it waits for `take_back`."""
+        """`restored`: a call of the previous process, read from its journal; the call then waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
-        self.config = services.config(to_number, restored.kept if restored is not None else None)
+        self.config = services.config(to_number, restored.overrides if restored is not None else None)
         streams = self.config.stream_tries if "streams_on_request" in carrier.can else 0
         self.model = machine.Model(engine_tries=self.config.engine_tries, stream_tries=streams)
         self.began = services.now()
@@ -71,20 +72,21 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
         self.note = self._log.note
-        self._handover = Handover(restored)
+        self._handover = ProcessHandover(restored)
         self._mailbox = Mailbox()
         self._deadlines = Deadlines(self.post)
         self._tasks = OwnedTasks(call_id)
         self._ended_at: float | None = None
-        """In Unix time, if words of the caller are awaited after the end."""
+        """When the call ended, in Unix time, if transcripts are awaited after the end; else None."""
         self._words_by = 0.0
-        """Until when they are awaited, on the loop's clock."""
+        """Until when transcripts are awaited, on the loop's clock."""
         self.awaits_words = False
-        """The call is over, and words that the caller said are still being transcribed."""
+        """The call is over, and words of the caller are still being transcribed."""
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
         self._carrier_commands = CarrierCommands(
-            call_id, carrier, self._streams, post=self.post, own=self._tasks.start, outlive=services.outlive
-        )
+            call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
+            run_after_call=services.run_after_call,
+        )  # fmt: skip
         self._released = False
         self._recordings = Recordings(
             call_id, services.recordings, restored.recordings if restored is not None else (),
@@ -114,7 +116,7 @@ class Call:
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
-        self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer
+        self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer_command
         self._streams.ordinal = old.streams
         now = self._services.now()
         self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
@@ -123,15 +125,15 @@ class Call:
     # The mailbox
 
     def post(self, event: Event) -> None:
-        """Let something happen to this call. Never waits. What comes after the end is only written down."""
+        """Put an event into the mailbox. Never waits. Events after the end are only written down."""
         seen = self._without_secrets(event)
         if seen is not None:
             self._put(seen, None)
 
     def request_reply(self, event: Event) -> asyncio.Future[WebhookReply]:
-        """Post the event of a webhook, whose sender waits for the reply. Never waits.
+        """Put the event of a webhook into the mailbox, and return the future of the reply. Never waits.
 
-        Raises Overloaded when too many events wait already; never for the end of the call.
+        Raises Overloaded when the mailbox is full; never for an event that ends the call.
         """
         if self._mailbox.is_full_for(event):
             raise Overloaded("this call has more events waiting than it can take")
@@ -148,14 +150,13 @@ class Call:
             leaving = self._handover.is_leaving
             if not leaving:
                 self._log.late(event, self.model.state)
-            if reply is not None and not reply.done():  # its sender may have given up
+            if reply is not None and not reply.done():  # the sender may have given up
                 reply.set_result(self.carrier.reply(event, (), over=not leaving))
             return
         self._mailbox.put(event, reply)
 
     def _without_secrets(self, event: Event) -> Event | None:
-        """Return the event as the machine and the journal may see it, without tokens and secret digits; None: it is
-        dropped."""
+        """Return the event without tokens and secret digits, for machine and journal; None: the event is dropped."""
         match event:
             case events.Dtmf(digit=digit) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released)
@@ -164,7 +165,7 @@ class Call:
         return event
 
     async def run(self) -> None:
-        """Take events until the call is over and all that it owned is released. A fault in here ends this call only."""
+        """Take events until the call is over and its resources are released. A fault in here ends this call only."""
         CALL.set(self.id)
         try:
             await self._handover.wait()
@@ -178,14 +179,14 @@ class Call:
                 try:
                     await self._step(event, reply)
                 finally:
-                    if reply is not None and not reply.done():  # the step failed, and its sender still waits
+                    if reply is not None and not reply.done():  # the step failed, and the sender still waits
                         reply.set_result(self.carrier.reply(event, (), over=True))
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
             self._carrier_commands.send(self._request(commands.Hangup(), ordinal=_LAST_RESORT))
         finally:
-            if self._handover.awaits_return:  # it was never this process's: its journal stays as it is
+            if self._handover.awaits_return:  # the call never belonged to this process: its journal stays unchanged
                 self._handover.leave()
             if not self._handover.is_leaving:
                 self.model.state = machine.HANGUP
@@ -194,7 +195,7 @@ class Call:
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
         if self.model.engine == "ready" and not self.model.tries:
-            self._deadlines.settled("engine")  # else a session that took the place of another, and was not heard yet
+            self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
@@ -222,7 +223,7 @@ class Call:
                 self._carrier_commands.send(requests[id(command)])
 
     def _request(self, command: Command, ordinal: int, *, step: int | None = None) -> CarrierRequest:
-        """Make the request for a command of the newest step, or of an earlier one."""
+        """Make the request for a command of the newest step, or of an earlier `step`."""
         return self._carrier_commands.request(
             command, self._log.steps if step is None else step, ordinal,
             ids=self.ids, from_number=self.from_number, to_number=self.to_number,
@@ -261,7 +262,7 @@ class Call:
     # Media
 
     def claim_stream(self, ordinal: int) -> None:
-        """Reserve the call's newest media stream for one socket. `ordinal`: of the stream that its token is for.
+        """Reserve the call's newest media stream for one socket. `ordinal`: the stream that the socket's token names.
 
         Raises Refused.
         """
@@ -269,47 +270,47 @@ class Call:
             raise Refused("this token is used up")
         if self.model.farewell == machine.SPEAKING:
             raise Refused("this stream's time is over")
-        self._streams.claim(ordinal, is_attended=self.relay.is_attended)
+        self._streams.claim(ordinal, has_socket=self.relay.has_socket)
 
     def unclaim_stream(self) -> None:
-        """Give the reservation back: the socket was not opened after all."""
+        """Release the reservation, because the socket was not opened after all."""
         self._streams.unclaim()
 
-    async def attend(self, socket: MediaSocket) -> None:
+    async def serve_socket(self, socket: MediaSocket) -> None:
         """Serve the media socket for which the stream was reserved, until it closes or the call ends."""
         secret = self._streams.join()
         CALL.set(self.id)
         try:
-            await self.relay.attend(socket, self.carrier.media_protocol(), secret)
+            await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)
         except BaseException as error:
-            # The one end that the relay does not report: the web server dropped the connection, or a fault of ours.
+            # The relay does not report this end: the web server dropped the connection, or our code failed.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
 
     def record(self) -> None:
-        """Begin to record the call, if its settings ask for that and it is not recorded yet."""
+        """Start recording, if the settings ask for a recording and none is running."""
         if self.config.record and self.relay.recorder is None:
             self.relay.recorder = self._recordings.begin(announced=self.config.record_after_opening)
 
-    # What operators ask for
+    # Requests of operators
 
     def hang_up(self, when: Literal["goodbye", "now"], by: str) -> bool:
-        """End the call: after a goodbye that the caller hears, or at once. Returns False if it is over already.
+        """End the call, after a goodbye or at once. Returns False if the call is over already.
 
-        `by`: who asks, for the journal: see `callflow.web.console.requested_by`.
+        `by`: the requester, for the journal: see `callflow.web.console.requested_by`.
         """
         if machine.is_over(self.model) or self._released:
             return False
         kind = events.HangupRequested if when == "now" else events.GoodbyeRequested
-        if not self._mailbox.has(kind):  # however often an operator clicks: once
+        if not self._mailbox.has(kind):  # repeated clicks of an operator count once
             self.post(kind(reason=OPERATOR, by=by))
         return True
 
-    # From process to process
+    # Handover between processes
 
     @property
     def awaits_return(self) -> bool:
-        """Whether the call still belongs to the process before, as far as anybody knows."""
+        """Whether the call still belongs to the previous process, as far as is known."""
         return self._handover.awaits_return
 
     @property
@@ -319,13 +320,13 @@ class Call:
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether the call goes on in the next process."""
+        """Whether the next process continues the call."""
         return self._handover.is_leaving
 
     def take_back(self, found: Found) -> None:
-        """Go on with this call, which the process before had. Only the first time: then it is this process's.
+        """Continue a call of the previous process. Only the first invocation has an effect.
 
-        `found`: how the carrier has it.
+        `found`: the carrier's status of the call.
         """
         first = self._handover.take_back(found)
         if first is None:
@@ -341,7 +342,7 @@ class Call:
             self.post(finished)
 
     async def hand_over(self) -> None:
-        """Let go of this call without ending it. The process that reads its journal next goes on with it."""
+        """Give up this call without ending it: the next process that reads the journal continues the call."""
         if machine.is_over(self.model) or self._handover.awaits_return:
             return
         entry = self._log.entry(notes.HandedOver(quiet=self.is_quiet))
@@ -349,7 +350,7 @@ class Call:
         self._mailbox.close()
         await self._log.commit(entry)
 
-    # What the caller types
+    # Keys of the caller
 
     def _entered(self, digits: str) -> None:
         if machine.is_over(self.model):
@@ -358,16 +359,16 @@ class Call:
         self.note(notes.Digits(digits=shown))
         self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
-    # What the agent asks for
+    # Requests of the agent
 
     def _end_by_agent(self, reason: str = "") -> None:
         self.note(notes.EndCall(reason=self._services.redact.text(reason)[:200]))
         self.post(events.EndRequested(reason="agent", by="agent"))
 
-    # What the call is
+    # Description of the call
 
     def _note_beginning(self) -> None:
-        """Write down all that is needed to make this call again from its journal."""
+        """Write down everything that a restore from the journal needs."""
         self.note(
             notes.Began(
                 carrier=self.carrier.name,
@@ -376,7 +377,7 @@ class Call:
                 to_number=self.to_number,
                 direction="inbound",
                 profile=self.config.profile,
-                kept=dict(self.config.kept or {}),
+                kept=dict(self.config.overrides or {}),
                 engine_tries=self.model.engine_tries,
                 stream_tries=self.model.stream_tries,
                 address=self._services.address(),
@@ -384,9 +385,9 @@ class Call:
         )
 
     def rename(self, ids: LegIds) -> None:
-        """Take the carrier's ids of this call, of which it has told more than before."""
+        """Replace the carrier's ids of this call, because a webhook brought further ids."""
         self.ids = ids
-        if self._log.steps:  # else the note of its beginning has them
+        if self._log.steps:  # otherwise the `began` note has the ids
             self.note(notes.Ids(**asdict(self.ids)))
 
     def _note_numbers(self, event: Event) -> None:
@@ -395,8 +396,8 @@ class Call:
             self.to_number = self.to_number or self._services.number(event.to_number)
 
     def describe(self) -> dict[str, Any]:
-        """Return what operators see of a live call: its id, carrier, state, the state of the conversation, the numbers
-        of both sides, when it began (Unix time, seconds) and, if it is ending, why."""
+        """Return a live call for operators: id, carrier, state, state of the conversation, both numbers, beginning
+        (Unix time, seconds) and cause ("" until the call ends)."""
         return {
             "id": self.id,
             "carrier": self.carrier.name,
@@ -411,7 +412,7 @@ class Call:
     # The end
 
     async def _release(self) -> None:
-        """Release everything within a second; the engine's session may stay longer, if it still has words to write."""
+        """Release all resources within a second; the engine's session may stay longer for pending transcripts."""
         self._deadlines.close()
         self._dtmf.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
@@ -427,12 +428,12 @@ class Call:
             self._note_end()
 
     def give_up_words(self) -> None:
-        """Wait no longer for words of the caller that are still being transcribed."""
+        """Stop waiting for transcripts of the caller's words."""
         self.agent.wind_up.give_up()
 
     async def write_down(self) -> None:
-        """For a call that is over and awaits words: wait until they have come or are given up, then note the end. A
-        reader of the journal who finds that note finds all words as well."""
+        """For a call that is over: wait until its transcripts have come or are given up, then write the `ended` note.
+        So all transcripts precede the `ended` note in the journal."""
         try:
             await self.agent.wind_up.wait(self._words_by - self._loop.time())
         finally:

@@ -1,6 +1,6 @@
-"""How one call is conducted: the settings for its number, sorted by the packages that use them.
+"""The configuration of one call: the settings for its number, grouped by the packages that use them.
 
-`callflow.switchboard.call_configs` makes one for each profile. Nothing in here is specific to a carrier or an engine.
+`callflow.switchboard.call_configs` makes one for each profile. No field is specific to a carrier or an engine.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class CallConfig:
     deadline_seconds: Mapping[str, float]
     """Seconds, by the names in `callflow.call.machine.DEADLINES`."""
     profile: str
-    """The profile of the number that was dialled; "": it has none."""
-    kept: Mapping[str, Any]
-    """Settings that operators had changed when the call began, by name. They hold for the whole call, also when another
-    process goes on with it."""
+    """The profile of the dialled number; "": the number has none."""
+    overrides: Mapping[str, Any]
+    """Settings that operators had changed when the call began, by name. They hold for the whole call, even if another
+    process continues it."""
 
     record: bool
     """The call is recorded, in stereo, from its first sound on."""
     record_after_opening: bool
-    """The recording begins when the protected greeting, which announces it, was heard in full."""
+    """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 
     engine_tries: int
-    """How many new sessions of the engine are tried after one was lost."""
+    """How many sessions of the engine are tried after the loss of one."""
     stream_tries: int
-    """How many new media streams are tried after one was lost."""
+    """How many media streams are tried after the loss of one."""
 
     tool_timeout_seconds: float
     tool_filler_after_ms: int
@@ -49,4 +49,4 @@ class CallConfig:
     dtmf_end: str
     """The digit that ends an entry at once; "": none does."""
     dtmf_sensitive: bool
-    """Digits are given to the agent, and written down nowhere."""
+    """The agent gets the digits, but they are not written down anywhere."""

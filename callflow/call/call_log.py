@@ -1,4 +1,4 @@
-"""What one call writes into the journal and tells the live feed: its steps, and notes in between, redacted."""
+"""Writes the steps and notes of one call into journal, log and live feed, redacted."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _AT_ONCE: Final = {"turn": 3000}
 """At the end of a call all turns that are left are written at once."""
 _LINES_A_SECOND: Final = 1.0
 _LINES_AT_ONCE: Final = 20
-"""Lines of the log about notes of one kind: more are in the journal only."""
+"""Log lines for notes of one kind; further notes appear in the journal only."""
 _SHOWN: Final = (
     "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
     "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
     "by", "found", "direction", "encoding", "source", "time",
 )  # fmt: skip
-"""What the log shows of an event or a note, beside its name: no numbers of people, nothing that was said or typed."""
+"""Fields of events and notes that the log shows: no phone numbers, nothing that was said or typed."""
 _TROUBLE: Final = (
     "engine_lost", "engine_unable", "media_refused", "stream_failed", "speak_failed", "recording_failed",
 )  # fmt: skip
@@ -42,7 +42,7 @@ _TOLD: Final = (
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "recording", "response_failed", "session_changed", "mcp_approval",
 )  # fmt: skip
-"""What ends, replaces or refuses something: it stands in the log although the call's state does not change."""
+"""Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300
 
 
@@ -50,15 +50,16 @@ class CallLog:
     def __init__(self, call: str, services: CallServices) -> None:
         self._call, self._services = call, services
         self.steps = 0
-        """How many were taken, also in processes before this one."""
+        """Steps taken, earlier processes included."""
         self._paces: dict[str, RateLimit] = {}
         self._lines: dict[str, RateLimit] = {}
         self._dropped = 0
 
     def note(self, note: Note | UnknownNote) -> None:
-        """Write down something worth remembering that decides nothing.
+        """Write a note, which decides nothing.
 
-        What comes faster than a conversation makes it (an engine that complains without end) is only counted.
+        Notes that come faster than a conversation can cause (from an engine that complains without end) are only
+        counted.
         """
         kind = note.kind
         if log.isEnabledFor(level := _level(kind)) and self._may_tell(kind):
@@ -82,18 +83,18 @@ class CallLog:
 
     @property
     def notes_dropped(self) -> int:
-        """How many notes came too fast to be written."""
+        """Notes that came too fast, and were not written."""
         return self._dropped
 
     def entry(self, note: Note | UnknownNote) -> JournalEntry:
-        """Make the entry of a note, which is not written yet."""
+        """Make the entry for a note, without writing it."""
         return JournalEntry(self._call, self.steps, self._services.now(), self._redacted(note))
 
     def _redacted(self, note: Note | UnknownNote) -> dict[str, Any]:
         return self._services.redact.fields(notes.to_json(note))
 
     async def step(self, step: machine.Step) -> JournalEntry:
-        """Write down a step. Returns when it is committed; or when it was waited for long enough."""
+        """Write a step. Returns when the step is committed, or after `journal_seconds`."""
         self.steps += 1
         entry = JournalEntry(
             self._call,
@@ -109,7 +110,7 @@ class CallLog:
         return entry
 
     async def commit(self, entry: JournalEntry) -> None:
-        """Write down an entry, but wait no longer than `journal_seconds` for it. Never raises."""
+        """Write an entry, and wait at most `journal_seconds` for its commit. Never raises."""
         try:
             async with asyncio.timeout(self._services.journal_seconds):
                 await self._services.journal.append(entry)
@@ -119,14 +120,14 @@ class CallLog:
             log.error(text, self._call, entry.step, repr(error))
 
     def late(self, event: Event, state: str) -> None:
-        """Write down what came after the end."""
+        """Write an event that came after the end of the call."""
         told = self._services.redact.fields(events.to_json(event))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("call %s: %s, when it is over", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
     def tell(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:
-        """Tell a step to the log and to the live feed."""
+        """Send a step to log and live feed."""
         name, moved = entry.name, entry.before != entry.after
         level = max(_level(name), logging.INFO) if moved else _level(name) if entry.taken else logging.DEBUG
         if log.isEnabledFor(level):
@@ -144,7 +145,7 @@ class CallLog:
 
 
 def in_words(event: Mapping[str, Any]) -> str:
-    """Return an event or a note as the log shows it: no numbers of people, nothing that was said or typed."""
+    """Return an event or a note as text for the log: no phone numbers, nothing that was said or typed."""
     told = [(name, event[name]) for name in _SHOWN if event.get(name) not in (None, "") and name in event]
     shown = ", ".join(f"{name} {str(value)[:_MOST_VALUE]}" for name, value in told)
     return f"{event['event']}: {shown}" if shown else str(event["event"])

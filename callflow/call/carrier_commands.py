@@ -1,7 +1,8 @@
-"""What one call wants of its carrier: commands become requests, requests are sent, and results come back as events.
+"""Sends one call's commands to its carrier: commands become requests, and results come back as events.
 
-A webhook's reply may carry some of them (Twilio: TwiML); the others go over the carrier's API. Either way the result is
-a `CommandDone` or a `CommandFailed` for the machine.
+A webhook's reply may carry some requests (Twilio: TwiML); the others are sent over the carrier's API. The result is a
+`CommandDone` or a `CommandFailed` for the machine. HTTP retries are in `carriers/common/http_client.py`; what follows
+when they are used up is decided in the machine's table (`answer_failed`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from callflow.contracts.log_format import CALL
 log = logging.getLogger(__name__)
 
 FIRST_ANSWER = (1, 0)
-"""Step and ordinal of the command that answers a call, unless the journal says otherwise."""
+"""Step and ordinal of the answer command, unless the journal has others."""
 
 
 class CarrierCommands:
-    """The carrier's side of one call. It keeps no state of the call but which command answered it."""
+    """Requests and results of one call. The only state kept here is which command answered the call."""
 
     def __init__(
         self,
@@ -37,22 +38,22 @@ class CarrierCommands:
         *,
         post: Callable[[Event], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
-        outlive: Callable[[Coroutine[Any, Any, None]], object],
+        run_after_call: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        """`post`: takes the results. `own`: runs a task that ends with the call. `outlive`: runs one that has to be
-        finished although the call is over."""
+        """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
+        must finish even when the call is over."""
         self._call, self._carrier, self._streams = call, carrier, streams
-        self._post, self._own, self._outlive = post, own, outlive
+        self._post, self._own, self._run_after_call = post, own, run_after_call
         self.answered_by = FIRST_ANSWER
-        """Step and ordinal of the command that answers the call: an answer that is repeated has the same id."""
+        """Step and ordinal of the answer command: a repeated answer command has the same id."""
 
     def request(
         self, command: Command, step: int, ordinal: int, *, ids: LegIds, from_number: str = "", to_number: str = ""
     ) -> CarrierRequest:
-        """Make the request for a command of this step, which is the `ordinal`-th of that step, from 0.
+        """Make the request for the `ordinal`-th command of a step, from 0.
 
-        A command that asks for a media stream opens another stream, except an answer that is repeated: that one asks
-        for the newest stream once more.
+        A command that requests a media stream opens another stream; but a repeated answer command requests the newest
+        stream again.
         """
         url = secret = name = ""
         place = (step, ordinal)
@@ -76,10 +77,10 @@ class CarrierCommands:
         )
 
     def reply(self, event: Event, requests: Sequence[CarrierRequest], *, over: bool) -> WebhookReply:
-        """Make the reply to the webhook that brought this event. `over`: the call has ended.
+        """Make the reply to the webhook that reported this event. `over`: the call has ended.
 
-        Nothing is ever heard of the requests that the reply carries, so they count as done; one that answers the call
-        has answered it. `rest` of the reply is still to be sent.
+        The carrier reports no result for requests that the reply carries, so these count as done at once, and an answer
+        command counts as answered. The reply's `rest` is left to be sent.
         """
         reply = self._carrier.reply(event, requests, over=over)
         for request in requests:
@@ -90,9 +91,10 @@ class CarrierCommands:
         return reply
 
     def send(self, request: CarrierRequest) -> None:
-        """Send the request over the carrier's API, in a task. The end of a call is sent although the call is over."""
+        """Send the request over the carrier's API, in a task. Hang-up and reject are sent even when the call is
+        over."""
         if isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._outlive(self._execute(request))
+            self._run_after_call(self._execute(request))
         else:
             self._own(self._execute(request), request.command.name)
 
@@ -112,5 +114,5 @@ class CarrierCommands:
 
 
 def command_id(call: str, step: int, ordinal: int) -> str:
-    """Return the id of a command, always the same one: a carrier that receives it twice carries it out once."""
+    """Return the id of a command. The id is the same on every retry, so the carrier executes the command once."""
     return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))

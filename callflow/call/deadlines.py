@@ -11,13 +11,13 @@ from callflow.timers import Timers
 
 
 _LEAST_SHARE: Final = 0.25
-"""Part of a shared time: with less than that left, nothing new is begun."""
+"""Share of a shared time: with less time left, no further attempt begins."""
 _FORGOTTEN: Final = 2.0
-"""After so many times its length a shared time begins anew: an attempt that began so long ago has ended long since."""
+"""A shared time starts anew after this many times its length, because attempts from before have ended long ago."""
 
 
 class Deadlines:
-    """The running deadlines of one call, by name. How long each is, the caller of `arm` says."""
+    """The running deadlines of one call, by name. `arm` is given the length."""
 
     def __init__(self, post: Callable[[Event], None]) -> None:
         """`post`: takes the event when a deadline has passed."""
@@ -26,17 +26,17 @@ class Deadlines:
         self._timers = Timers(self._loop)
         self._elapsed: dict[str, float] = {}
         self._began: dict[str, float] = {}
-        """By deadline: when the first attempt began of those that share its time."""
+        """When the first of the attempts began that share a deadline's time, by deadline."""
 
     def restore(self, elapsed: Mapping[str, float]) -> None:
-        """Count seconds that have passed in another process: the next `arm` of that name waits so much less."""
+        """Set the seconds that passed in another process: the next `arm` of each name is shortened by them."""
         self._elapsed = dict(elapsed)
 
     def arm(self, name: str, seconds: float, *, shared: bool = False) -> None:
-        """Start the deadline; one of this name that is running is replaced.
+        """Start the deadline, in place of a running one of the same name.
 
         `shared`: attempts that follow each other share `seconds`, counted from the first one, until `settled` is
-        called. An engine that connects and breaks again and again therefore gets no more time than one that never
+        called. So an engine that connects and breaks again and again gets no more time than an engine that never
         connects.
         """
         left = max(seconds - self._elapsed.pop(name, 0.0), 0.0)
@@ -51,7 +51,7 @@ class Deadlines:
         self._timers.start(name, left, self._post, DeadlinePassed(deadline=name))
 
     def settled(self, name: str) -> None:
-        """End the sharing of this deadline's time: the next `arm` has all of it again."""
+        """End the sharing of this deadline's time: the next `arm` gets the full time."""
         self._began.pop(name, None)
 
     def disarm(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """The keys of the caller's telephone (DTMF): each counted once, and gathered into entries.
 
-A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. A key that one
-source reports is taken; the same key from the other source within ten seconds is recognized as the same press.
+A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. The first report of
+a key counts; a report of the same key by the other source within ten seconds is the same press.
 
 `KeyBuffer` is pure: time is an argument. `DtmfCollector` adds the timer that ends an entry after a pause.
 """
@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
-"""Stands in the journal in place of a digit that must not be written down."""
+"""The journal's substitute for a digit that must not be written down."""
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
 
 Source = Literal["stream", ""]
-"""Who reported a key: a frame of the media stream, or ("") a webhook."""
+"""The source of a key: a frame of the media stream, or ("") a webhook."""
 
 
 def key_rate_limit() -> RateLimit:
     """Make the limit for reported keys.
 
-    A telephone sends at most one key every 80 ms (ITU-T Q.24). Each is reported twice, and carriers deliver many late
-    and together.
+    A telephone sends at most one key every 80 ms (ITU-T Q.24). Each key is reported twice, and carriers deliver many
+    reports late and together.
     """
     return RateLimit(per_second=30.0, at_once=60)
 
@@ -44,14 +44,14 @@ class KeyBuffer:
     """The keys of the entry that is being typed, without the second report of each."""
 
     def __init__(self, *, end: str = "#") -> None:
-        """`end`: the key that completes an entry; "": none does."""
+        """`end`: the key that completes an entry; "": no key does."""
         self._end = end
         self._digits = ""
         self._reported: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "": deque()}
 
     def press(self, digit: str, source: Source, now: float) -> bool:
-        """Take one reported key. `now`: seconds, of any clock. Returns False if it is not a key of a telephone, or if
-        the other source has reported this press already."""
+        """Add a reported key. `now`: seconds of any clock. Returns False if `digit` is no telephone key, or if the
+        other source has reported the press already."""
         digit = digit.upper()
         if digit not in KEYS:
             return False
@@ -71,17 +71,17 @@ class KeyBuffer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the last key was the one that completes an entry."""
+        """Whether the last key was the end key."""
         return bool(self._end) and self._digits.endswith(self._end)
 
     def take(self) -> str:
-        """Return the entry without the key that completed it, and begin the next one."""
+        """Return the entry without its end key, and begin the next entry."""
         digits, self._digits = self._digits, ""
         return digits.removesuffix(self._end) if self._end and digits != self._end else digits
 
 
 class DtmfCollector:
-    """What the caller of one call types. An entry ends with its end key, or after a pause."""
+    """Collects the keys of one caller into entries. An entry ends with its end key, or after a pause."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class DtmfCollector:
         entered: Callable[[str], None],
         dropped: Callable[[], None],
     ) -> None:
-        """`sensitive`: digits must not be written down. `entered`: takes each entry. `dropped`: is called for each key
+        """`sensitive`: digits must not be written down. `entered`: receives each entry. `dropped`: called for each key
         that came faster than a person can type."""
         self._call, self._sensitive, self._entered, self._dropped = call, sensitive, entered, dropped
         self._pause_seconds = pause_seconds
@@ -104,9 +104,9 @@ class DtmfCollector:
         self._timers = Timers(self._loop)
 
     def receive(self, event: Dtmf, *, over: bool = False) -> Event | None:
-        """Take one reported key, and return the event that may stand in the journal; None: none.
+        """Process a reported key, and return the event for the journal; None: the key was dropped.
 
-        `over`: the call has ended; what the key belonged to is not known, so its digit is masked.
+        `over`: the call has ended. The digit is masked, because the entry it belongs to is unknown.
         """
         if not self._rate.take(self._loop.time()):
             self._dropped()
@@ -124,7 +124,7 @@ class DtmfCollector:
         return CarrierNotice(leg=event.leg, kind="a key that was told already")
 
     def close(self) -> None:
-        """Stop the timer, for good. Keys are still counted, and end no entry any more."""
+        """Stop the timer for good. Further keys are counted, but complete no entry."""
         self._timers.close()
 
     def _press(self, digit: str, source: Source) -> bool:

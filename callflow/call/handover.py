@@ -1,7 +1,7 @@
-"""How a call passes from one process to the next without ending, and when it ended where no process was there to see.
+"""How a call passes from one process to the next without ending, and when a call ended that no process observed.
 
-A call that the history has unfinished belongs to the process before until its carrier was asked how it is. Then
-`take_back` says what this process has to do first. A call that is let go of is taken back by the next process.
+An unfinished call of the history belongs to the previous process until its carrier was asked for the call's status.
+Then `take_back` returns the first steps of this process. The next process takes back a call that this process leaves.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from callflow.journal.notes import Cut
 
 
 Found = Literal["ringing", "answered", "asking", "gone", "over"]
-"""How the carrier has a call that is taken back. asking: its webhook, which asks what to do with the caller, follows.
-over: its webhook about the end follows."""
+"""The carrier's status of a call that is taken back. asking: a webhook that asks what to do with the caller follows.
+over: a webhook about the end follows."""
 
 _UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstSteps:
-    """What a call has to do first that was taken back."""
+    """The first steps of a call that was taken back."""
 
     recovered: CallRecovered | None = None
-    """The first event for the machine; None: there is none, because the call is over."""
+    """The first event for the machine; None: the call is over."""
     hangup: tuple[int, int] | None = None
-    """Step and ordinal of a hang-up that may never have reached the carrier: to be sent again under the same id."""
+    """Step and ordinal of a hang-up that may not have reached the carrier; it is sent again under the same id."""
     cut_off: tuple[Cut, ...] = ()
-    """What the agent was saying when the line broke."""
+    """Speech of the agent that the break cut off."""
     tools: tuple[ToolFinished, ...] = ()
-    """For tools that were running then: nobody knows whether they did what they were asked to."""
+    """Results for tools that were running at the break: whether they did their work is unknown."""
 
 
-class Handover:
-    """Which process has this call: the one before, this one, or the next one."""
+class ProcessHandover:
+    """Which process has this call: the previous, this or the next one."""
 
     def __init__(self, restored: RestoredCall | None) -> None:
-        """`restored`: what the journal says of a call of the process before; None: the call began in this process."""
+        """`restored`: a call of the previous process; None: the call began in this process."""
         self.restored = restored
         self._was_over = restored is not None and machine.is_over(restored.model)
         self._is_ours = asyncio.Event()
         if restored is None:
             self._is_ours.set()
         self.is_leaving = False
-        """This process has let go of the call, or never had it. It goes on in the next one."""
+        """This process has left the call, or never had it. The next process continues it."""
 
     @property
     def awaits_return(self) -> bool:
-        """Whether the call still belongs to the process before, as far as anybody knows."""
+        """Whether the call still belongs to the previous process, as far as is known."""
         return not self._is_ours.is_set()
 
     async def wait(self) -> None:
@@ -61,7 +61,7 @@ class Handover:
         await self._is_ours.wait()
 
     def take_back(self, found: Found) -> FirstSteps | None:
-        """Make the call this process's, and return what has to be done first. None: it is this process's already."""
+        """Assign the call to this process, and return the first steps. None: this process has the call already."""
         old = self.restored
         if old is None or self._is_ours.is_set():
             return None
@@ -80,14 +80,14 @@ class Handover:
         )
 
     def leave(self) -> None:
-        """Let go of the call without ending it."""
+        """Leave the call without ending it."""
         self.is_leaving = True
 
     def ended_before(self, cause: str, steps: int) -> float | None:
-        """Return when the call ended (Unix time), if that was before this process had it: when its journal was last
-        written to. None: it ended in this process.
+        """Return when the call ended (Unix time), if that was before this process took it: the time of the last journal
+        entry. None: the call ended in this process.
 
-        `cause`: why it ended. `steps`: how many steps its machine has taken by now.
+        `cause`: why the call ended. `steps`: the machine's steps so far.
         """
         old = self.restored
         if old is None or not (self._was_over or cause == "interrupted"):

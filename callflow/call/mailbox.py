@@ -1,4 +1,4 @@
-"""The mailbox of one call: events that wait to be taken, one at a time, with the replies that webhooks wait for."""
+"""The mailbox of one call: queued events, and the futures of the replies to their webhooks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from callflow.contracts.events import Event
 
 
 _MOST: Final = 1000
-"""Events that may wait; a webhook that comes then is refused, so that its carrier sends it again."""
+"""The most queued events. Further webhooks are refused, so that the carrier sends them again."""
 _ENDINGS: Final = (events.CallHangup, events.HangupRequested)
-"""They are taken before everything else that waits, because the call is over whatever that is."""
+"""Events that go to the front of the queue, because they end the call whatever else is queued."""
 
 
 class Waiting(NamedTuple):
@@ -22,11 +22,11 @@ class Waiting(NamedTuple):
 
     event: Event
     reply: asyncio.Future[WebhookReply] | None
-    """What the webhook that brought the event is answered with; None: no webhook brought it."""
+    """The future of the webhook's reply; None: the event comes from no webhook."""
 
 
 class Mailbox:
-    """In the order of their arrival, except that the end of the call comes first."""
+    """Events in the order of arrival, except that events that end the call come first."""
 
     def __init__(self) -> None:
         self._waiting: deque[Waiting] = deque()
@@ -34,11 +34,11 @@ class Mailbox:
         self._closed = False
 
     def is_full_for(self, event: Event) -> bool:
-        """Whether too many events wait for this one to be taken. The end of a call always has room."""
+        """Whether the mailbox is too full for this event. Events that end the call always fit."""
         return len(self._waiting) >= _MOST and not isinstance(event, _ENDINGS)
 
     def put(self, event: Event, reply: asyncio.Future[WebhookReply] | None = None, *, first: bool = False) -> None:
-        """Add an event. Never waits. `first`: before all others."""
+        """Add an event. Never waits. `first`: put it before all others."""
         if first or isinstance(event, _ENDINGS):
             self._waiting.appendleft(Waiting(event, reply))
         else:
@@ -46,23 +46,23 @@ class Mailbox:
         self._wake.set()
 
     def has(self, kind: type[Event]) -> bool:
-        """Whether an event of this kind waits."""
+        """Whether an event of this kind is queued."""
         return any(isinstance(one.event, kind) for one in self._waiting)
 
     async def next(self) -> Waiting | None:
-        """Take the next event; wait until there is one. None: the mailbox is empty and closed."""
+        """Remove and return the next event; wait until there is one. None: the mailbox is empty and closed."""
         while not self._waiting and not self._closed:
             self._wake.clear()
             await self._wake.wait()
         return self._waiting.popleft() if self._waiting else None
 
     def close(self) -> None:
-        """Let `next` wait no longer when nothing is there."""
+        """Make `next` return None instead of waiting when the mailbox is empty."""
         self._closed = True
         self._wake.set()
 
     def take_rest(self) -> list[Waiting]:
-        """Take all that waits."""
+        """Remove and return all queued events."""
         rest = list(self._waiting)
         self._waiting.clear()
         return rest

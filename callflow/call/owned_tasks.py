@@ -1,4 +1,4 @@
-"""The tasks of one call. When the call is over, they end within half a second, and none is left behind."""
+"""The tasks of one call. After the end of the call all of them end within half a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CLOSE_SECONDS: Final = 0.5
 
 
 class OwnedTasks:
-    """Tasks that end with a call; those of the engine's sessions may stay for a moment longer."""
+    """Tasks that end with a call; tasks of the engine's sessions may run a moment longer."""
 
     def __init__(self, call: str) -> None:
         self._call = call
@@ -27,8 +27,8 @@ class OwnedTasks:
         self._start(self._sessions, work, name)
 
     async def end(self, *closes: Coroutine[Any, Any, None], sessions: bool) -> None:
-        """Run `closes` for half a second at most, then cancel whatever still runs. `sessions`: those of the engine as
-        well."""
+        """Run `closes` for half a second at most, then cancel all running tasks. `sessions`: also the tasks of the
+        engine's sessions."""
         closing = [asyncio.ensure_future(close) for close in closes]
         try:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)

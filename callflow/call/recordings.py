@@ -10,7 +10,7 @@ from callflow.media.call_recorder import CallRecorder
 
 
 class Recordings:
-    """Names the files of one call, and writes their names down."""
+    """Names the files of one call, and journals the names."""
 
     def __init__(
         self,
@@ -21,12 +21,12 @@ class Recordings:
         note: Callable[[Note], None],
         clock: Callable[[], float],
     ) -> None:
-        """`earlier`: names of files of the processes before. `note`: adds to the journal. `clock`: the loop's."""
+        """`earlier`: names of files of earlier processes. `note`: adds a note to the journal. `clock`: the loop's."""
         self._call, self._folder, self._note, self._clock = call, folder, note, clock
         self._names = list(earlier)
 
     def begin(self, *, announced: bool) -> CallRecorder:
-        """Begin another file, and return its recorder. `announced`: the caller was told before."""
+        """Begin another file, and return its recorder. `announced`: the caller has heard the announcement."""
         part = f"-{len(self._names) + 1}" if self._names else ""
         path = self._folder / f"{self._call}{part}.wav"
         self._names.append(path.name)

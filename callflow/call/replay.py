@@ -1,7 +1,7 @@
-"""Runs the journal of a call through the machine once more, and tells what comes out otherwise. Pure.
+"""Runs the journal of a call through the machine again, and reports the differences. Pure.
 
-The machine decides by its table alone, so that the same events give the same transitions and commands: for ever where
-the table is the same, and where it has changed, the differences say what such a call would be like today.
+The machine decides by its table alone, so the same table gives the same transitions and commands for the same events.
+If the table has changed, the differences show how the call would go today.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from callflow.journal.journal import JournalEntry
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """A step that comes out otherwise than it stands in the journal."""
+    """A step whose replay differs from the journal."""
 
     step: int
     what: str
     """event, before, after, taken, commands, or missing."""
     recorded: Any
-    """What the journal says."""
+    """The value in the journal."""
     replayed: Any
-    """What comes out now."""
+    """The value of the replay."""
     event: str = ""
     """The name of the event that was taken."""
 
@@ -36,30 +36,30 @@ class Divergence:
 
 @dataclass(slots=True)
 class Replay:
-    """What came of a replay."""
+    """The result of a replay."""
 
     model: machine.Model
     steps: int = 0
     """The number of the last step."""
     taken: int = 0
-    """How many steps were replayed."""
+    """Number of steps replayed."""
     divergences: list[Divergence] = field(default_factory=list)
 
     @property
     def divergence(self) -> Divergence | None:
-        """The first one."""
+        """The first divergence; None: there is none."""
         return self.divergences[0] if self.divergences else None
 
 
 def replay(entries: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
     """Replay the steps of one call, up to the first divergence.
 
-    `lenient`: go on after a divergence, from the state that stands in the journal. Raises ValueError where the note of
-    the call's beginning makes no sense.
+    `lenient`: continue after a divergence, from the state in the journal. Raises ValueError if the `began` note cannot
+    be read.
     """
     done = Replay(_model(entries))
     for entry in (each.renewed() for each in entries):
-        if not entry.is_step or entry.before == machine.HANGUP:  # a note, or what came after the end
+        if not entry.is_step or entry.before == machine.HANGUP:  # a note, or an event after the end
             continue
         found = []
         if entry.step != done.steps + 1:
@@ -113,6 +113,6 @@ def _take(model: machine.Model, entry: JournalEntry) -> Divergence | None:
 
 
 def _like(command: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the fields that commands did not have when the entry was written, where they say nothing new."""
+    """Remove fields that did not exist when the entry was written, if their value is empty."""
     plain = {key: value for key, value in command.items() if key in old or value}
     return plain if command["command"] == old.get("command") else command

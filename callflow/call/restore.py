@@ -1,7 +1,7 @@
-"""Makes a call again from its journal, for the process that goes on with it. Pure.
+"""Restores a call from its journal, for the process that continues the call. Pure.
 
-The machine's part comes from its events, replayed; what the agent must know comes from the notes: who said what, how
-much of it was heard, what tools were asked to do and whether they have answered.
+The machine's state comes from replaying its events. The agent's state comes from the notes: who said what, how much was
+heard, which tools were called, and whether they have answered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from callflow.journal.timeline import broke_in
 
 @dataclass(slots=True)
 class RestoredCall:
-    """What the journal says of a call that another process had."""
+    """A call of another process, as read from its journal."""
 
     call: str
     carrier: str
@@ -37,30 +37,30 @@ class RestoredCall:
     model: machine.Model
     steps: int
     at: float = 0.0
-    """When its last entry was written, in Unix time (seconds)."""
+    """When the last entry of the call was written, in Unix time (seconds)."""
     streams: int = 0
-    """How many media streams were asked for."""
-    answer: tuple[int, int] = (0, 0)
-    """Step and ordinal of the command that answered it."""
+    """How many media streams were requested."""
+    answer_command: tuple[int, int] = (0, 0)
+    """Step and ordinal of the command that answered the call."""
     hangup: tuple[int, int] | None = None
-    """The same of one that ended it, if the carrier has not confirmed that."""
+    """Step and ordinal of the command that ended the call; None: there is none, or the carrier has confirmed it."""
     armed: dict[str, float] = field(default_factory=dict)
     """When each deadline was last started, in Unix time (seconds)."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
     opening_in_full: bool = False
-    """The caller has heard all of it."""
+    """The caller has heard the whole protected sentence."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Tool calls without a known result, by id: the events that asked for them."""
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that operators had changed when it began."""
+    """Tool calls without a known result: their `tool_called` events, by id."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that operators had changed when the call began."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that were changed in mid-call."""
     usage: dict[str, Any] = field(default_factory=dict)
     handed_over: bool = False
-    """The process before let go of it at a moment of its own choice."""
+    """The previous process handed the call over; False: it ended without a handover."""
     quiet: bool = False
-    """And nobody spoke at that moment."""
+    """Nobody spoke at the moment of the handover."""
     first_word_ms: int | None = None
     """From the answer to the agent's first audio, in ms; None: there was none."""
     interruptions: int = 0
@@ -68,13 +68,13 @@ class RestoredCall:
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     cuts: list[Turn] = field(default_factory=list)
-    """What the agent was saying when the line broke."""
-    odd: tuple[int, str] | None = None
-    """How many entries make no sense, and what is wrong with the first of them."""
+    """Turns of the agent that were being played when the line broke."""
+    problems: tuple[int, str] | None = None
+    """How many entries cannot be read, and the problem of the first; None: all can be read."""
 
     @property
     def agent_state(self) -> AgentState:
-        """What the call's agent must know of it."""
+        """The state with which the call's agent continues."""
         return AgentState(
             turns=self.turns,
             interruptions=self.interruptions,
@@ -87,10 +87,10 @@ class RestoredCall:
 
 
 def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
-    """Return the call as its entries tell it. None: they do not begin with its beginning, so there is nothing to go by.
+    """Return the call that these entries describe; None: there is no `began` note, so the call cannot be restored.
 
-    Raises ValueError where the note of its beginning makes no sense. What makes no sense in other entries is passed
-    over, and counted in `odd`.
+    Raises ValueError if the `began` note cannot be read. Other entries that cannot be read are skipped and counted in
+    `problems`.
     """
     entries = [entry.renewed() for entry in entries]
     first = next((entry for entry in entries if entry.name == notes.Began.kind), None)
@@ -102,15 +102,15 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     done = replay(entries, lenient=True)
     call = RestoredCall(
         first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
-        kept=began.kept, address=began.address,
+        overrides=began.kept, address=began.address,
     )  # fmt: skip
     talk = _Talk()
     for entry in entries:
         try:
             _read(call, talk, entry)
-        except Exception as error:  # a caller is waiting: what one entry says is worth less than the call
-            count, problem = call.odd or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
-            call.odd = count + 1, problem
+        except Exception as error:  # a caller is waiting: losing one entry is better than losing the call
+            count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
+            call.problems = count + 1, problem
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
@@ -174,7 +174,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
     match command:
         case {"command": commands.Answer.name} if not command.get("again"):
             call.streams += 1
-            call.answer = (entry.step, ordinal)
+            call.answer_command = (entry.step, ordinal)
         case {"command": commands.StartStream.name}:
             call.streams += 1
         case {"command": commands.Hangup.name | commands.Reject.name}:
@@ -192,7 +192,7 @@ def _asked(tool: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class _Talk:
-    """Turns, from the notes about them, in the order in which they began."""
+    """Collects turns from their notes, in the order in which the turns began."""
 
     def __init__(self) -> None:
         self._turns: list[tuple[float, Turn]] = []
@@ -204,7 +204,7 @@ class _Talk:
         self._turns.append((at, Turn("system", "", words)))
 
     def typed(self, digit: str) -> None:
-        """A key of the caller's, of which the agent is told when the entry is complete."""
+        """Collect a key that the caller has pressed; the agent gets the digits when the entry is complete."""
         self._typed += digit
 
     def read(self, at: float, note: Note | UnknownNote) -> None:
@@ -233,8 +233,8 @@ class _Talk:
         return self._items[item]
 
     def turns(self) -> tuple[list[Turn], list[Turn]]:
-        """Return all turns, and those that were not heard to their end before the line broke: they were heard as far as
-        it was last noted."""
+        """Return all turns, and the turns that were not heard to their end before the line broke. Those count as heard
+        up to the last `heard` note."""
         cuts = []
         for item, turn in self._items.items():
             if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:

@@ -1,4 +1,4 @@
-"""What all calls share. The composition root (`callflow/app.py`) makes it once."""
+"""Services shared by all calls. The composition root (`callflow/app.py`) makes them once."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from callflow.journal.redaction import Redactor
 
 @dataclass(frozen=True, slots=True)
 class CallServices:
-    """What a call needs and does not own."""
+    """Objects that a call uses and does not own."""
 
     journal: Journal
     live: LiveFeed
     config: Callable[[str, Mapping[str, Any] | None], CallConfig]
-    """Returns how a call to this number is conducted. The second argument: settings that operators had changed when the
-    call began, by name; None: those that are changed now."""
+    """Returns the config of a call to this number. The second argument: settings that operators had changed when the
+    call began, by name; None: the present changes."""
     make_toolbox: MakeToolbox
     stream_tokens: StreamTokens
     journal_seconds: float
-    """How long a step waits until it is in the journal; then the call goes on, with an error in the log."""
+    """How long a step waits for its commit to the journal; then the call continues, with an error in the log."""
     address: Callable[[], str]
     """Returns our public address, http or https, without a path."""
     now: Callable[[], float]
     """Returns Unix time in seconds, for the journal."""
-    outlive: Callable[[Coroutine[Any, Any, None]], object]
-    """Runs something that has to be finished although its call is over. It must be bounded in time by itself."""
+    run_after_call: Callable[[Coroutine[Any, Any, None]], object]
+    """Runs a task that must finish even when its call is over. The task must have its own time limit."""
     number: Callable[[str], str]
-    """Returns a telephone number in its international form; a text that is no number, as it is."""
+    """Returns a telephone number in international form; other text unchanged."""
     redact: Redactor
-    """Takes private data out of what is written into the journal."""
+    """Removes private data from journal entries."""
     recordings: Path
     """The folder of the recordings."""

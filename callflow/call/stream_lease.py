@@ -1,6 +1,6 @@
-"""The media streams of one call, one after another: address and secrets of the newest, and which socket may join.
+"""The media streams of one call: address and secrets of the newest stream, and which socket may join it.
 
-A stream has one socket at a time. An older stream's token is refused as soon as a newer stream was asked for.
+A stream has one socket at a time. An older stream's token is refused as soon as a newer stream is requested.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from callflow.contracts.secret_text import Secrets
 
 
 _USES: Final = 2
-"""Sockets that may join one stream, one after the other: a carrier that reconnects uses its token once more."""
+"""Sockets that may join one stream, one after the other: a carrier that reconnects uses its token again."""
 
 
 class StreamLease:
@@ -25,37 +25,37 @@ class StreamLease:
         """`address`: our public address, http or https, without a path."""
         self._call, self._tokens, self._address = call, tokens, address
         self.ordinal = 0
-        """Of the newest stream, from 1; 0: none was asked for yet."""
+        """Ordinal of the newest stream, from 1; 0: no stream was requested yet."""
         self.url = self.secret = self.name = ""
-        """Of the newest stream: where its socket connects (ws or wss, with its token in the path), the secret that a
-        carrier may send in a header, and its name in the carrier's webhooks."""
+        """The newest stream's socket address (ws or wss, with the token in the path), the secret that a carrier may
+        send in a header, and the stream's name in the carrier's webhooks."""
         self._uses = 0
         self._reserved = False
         self._joined = 0
-        """Ordinal of the stream that has a socket, or had the last one."""
+        """Ordinal of the stream that the last socket joined."""
 
     def open(self) -> None:
-        """Begin another stream, in place of the one before."""
+        """Begin another stream, which replaces the previous one."""
         self.ordinal += 1
         self.renew()
 
     def renew(self) -> None:
-        """Make the newest stream's address and secrets again, because the same stream is asked for once more."""
+        """Set address and secrets of the newest stream again, because the same stream is requested again."""
         self._uses = 0
         token = self._tokens.path_token(self._call, self.ordinal)
         self.secret = self._tokens.header_token(self._call, self.ordinal)
         self.url = f"{_websocket(self._address())}/media-stream/{token}"
         self.name = f"stream-{self.ordinal}"
 
-    def claim(self, ordinal: int, *, is_attended: bool) -> None:
-        """Reserve a stream for one socket, which must `join` or `unclaim` it. Raises Refused.
+    def claim(self, ordinal: int, *, has_socket: bool) -> None:
+        """Reserve a stream for one socket; `join` or `unclaim` must follow. Raises Refused.
 
-        `ordinal`: of the stream, from its token. `is_attended`: a socket is open now.
+        `ordinal`: the stream's, from the token. `has_socket`: the call has an open socket.
         """
         if ordinal != self.ordinal:
             raise Refused("this token's stream was replaced by another")
-        # An open socket may belong to an older stream whose end was not noticed yet: the newer stream replaces it.
-        if self._reserved or (is_attended and self._joined == ordinal):
+        # An open socket may belong to an older stream whose end is not noticed yet: the newer stream replaces it.
+        if self._reserved or (has_socket and self._joined == ordinal):
             raise Refused("this stream has a socket already")
         if self._uses >= _USES:
             raise Refused("this token is used up")
@@ -63,18 +63,18 @@ class StreamLease:
         self._reserved = True
 
     def unclaim(self) -> None:
-        """Give the reservation back: the socket was not opened after all."""
+        """Release the reservation, because the socket was not opened after all."""
         self._reserved = False
 
     def join(self) -> str:
-        """Turn the reservation into a socket. Returns the secret that the carrier may send with its first frame."""
+        """Use the reservation for a socket. Returns the secret that the carrier may send with its first frame."""
         self._reserved = False
         self._joined = self.ordinal
         return self._tokens.header_token(self._call, self.ordinal)
 
     def failed(self, event: StreamFailed) -> Event:
-        """Return what the machine and the journal may see of a carrier's report that a stream could not be opened:
-        without its address, which holds a token. A report about an older stream is a mere notice."""
+        """Return a carrier's report of a failed stream for machine and journal, without the address, which contains a
+        token. A report about an older stream becomes a mere notice."""
         if not event.address:
             return event
         if event.address not in (self.url, self.name):

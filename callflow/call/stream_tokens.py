@@ -1,8 +1,8 @@
 """The tokens in the paths of media sockets.
 
-A token is HMAC-SHA256 over (call, ordinal) under a secret in the data folder: it can be made again after a restart, and
-is never stored. It is in the path because carriers drop or change query strings. It names its call, so that the call is
-looked up by its id, and the secret part is only compared, in constant time.
+A token is HMAC-SHA256 over (call, ordinal) under a secret in the data folder: a restarted process can compute it again,
+and it is never stored. The token is in the path because carriers drop or change query strings. It contains the call's
+id, so the call is looked up by id, and the secret part is only compared, in constant time.
 
 This is not itsdangerous' `Signer`, although that makes the same signature: it also accepts three other spellings of
 each one (base64 leaves two bits of the last character unused), so that the whole token would have to be compared again.
@@ -29,11 +29,11 @@ _SECRET_BYTES = 32
 
 
 class StreamToken(NamedTuple):
-    """What a token is for."""
+    """The stream that a token names."""
 
     call: str
     ordinal: int
-    """Which of the call's streams, from 1."""
+    """Ordinal of the call's stream, from 1."""
 
 
 class StreamTokens:
@@ -45,7 +45,7 @@ class StreamTokens:
 
     @classmethod
     def in_folder(cls, folder: Path) -> StreamTokens:
-        """Use the secret of this data folder. It is made on first use, and only its owner can read it.
+        """Use the secret of this data folder. The secret is made on first use and readable by its owner only.
 
         Raises OSError where the folder cannot be written.
         """
@@ -68,7 +68,7 @@ class StreamTokens:
         return self._mac("header", call, ordinal)
 
     def read(self, token: str) -> StreamToken:
-        """Return the stream that a path token is for. Raises Refused unless it is one of ours."""
+        """Return the stream that a path token names. Raises Refused unless the token is one of ours."""
         try:
             given = token.encode()
             name, number, _ = token.split(".")
@@ -86,7 +86,8 @@ class StreamTokens:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Write the file whole, and never over another: two servers may start in the same folder at the same time."""
+    """Create the file with its whole content, and never overwrite one: two servers may start in the same folder at
+    once."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # readable by its owner only
     try:
         with os.fdopen(handle, "wb") as file:

@@ -81,8 +81,11 @@ def _with_kept(settings: Settings) -> tuple[Settings, list[str]]:
         rows = look(url_of(settings.database_url, settings.data_dir))
     except DatabaseError as error:
         return settings, [f"What is kept in the database (PATCH /api/session) is not known: {error}"]
-    kept, odd = session_overrides.decode(rows, settings)
-    return session_overrides.effective(settings, kept), [*odd, *session_overrides.overridden(settings, kept)]
+    operator_overrides, warnings = session_overrides.decode(rows, settings)
+    return session_overrides.effective(settings, operator_overrides), [
+        *warnings,
+        *session_overrides.overridden(settings, operator_overrides),
+    ]
 
 
 def _check(settings: Settings, told: Sequence[str]) -> int:

@@ -60,7 +60,7 @@ def start_table(
     section(
         ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
         ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
-        *_kept(settings),
+        *_operator_overrides(settings),
     )
     section(
         ("limits", _limits(settings)),
@@ -150,7 +150,7 @@ def _address(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def _kept(settings: Settings) -> list[tuple[str, str]]:
+def _operator_overrides(settings: Settings) -> list[tuple[str, str]]:
     """What operators have changed for coming calls."""
     names = [name for name in CallSettings.model_fields if settings.origin(name) == ORIGIN]
     return [("kept", f"{', '.join(names)} (in the database: GET /api/session)")] if names else []

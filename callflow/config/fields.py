@@ -1,4 +1,4 @@
-"""From the settings to the config of a room: each field has the value of the setting of its name."""
+"""Makes the config of a package from the settings: each field has the value of the setting of the same name."""
 
 from __future__ import annotations
 

@@ -106,7 +106,9 @@ def env(text: str, name: str, warnings: list[str]) -> dict[str, str | None]:
                 warnings.append(
                     f"{about}{_shown(key)} stands in line {lines[key.upper()][1]} already; this one is used"
                 )
-            warnings += [about + odd for odd in _oddities(key, value or "", {each for each, _ in lines.values()})]
+            warnings += [
+                about + problem for problem in _problems(key, value or "", {each for each, _ in lines.values()})
+            ]
             lines[key.upper()] = key, line
     found = dotenv_values(stream=io.StringIO("".join(kept)))
     return {key: found[key] for key, _ in lines.values()}
@@ -149,7 +151,7 @@ def _why_not(statement: str) -> str:
     return "it is not of the form NAME=value"
 
 
-def _oddities(key: str, value: str, known: Collection[str]) -> Iterator[str]:
+def _problems(key: str, value: str, known: Collection[str]) -> Iterator[str]:
     if value[:1] in _QUOTES and value:
         yield f'the quotes of {_shown(key)} are typographic ones, and part of its value; use plain ones: "'
     inner = [re.match(r"\s*([A-Z][A-Z0-9_]+)=", each) for each in value.split("\n")[1:]]

@@ -89,9 +89,9 @@ class Profiles:
         if not isinstance(listed, list) or not listed:
             problems.append(f"{label}: numbers must list the numbers that it is for, {example}")
             return []
-        odd = [each for each in listed if isinstance(each, bool) or not isinstance(each, str | int)]
-        odd += [each for each in listed if isinstance(each, str) and not self.numbers.normal(each)]
-        if odd:
+        invalid = [each for each in listed if isinstance(each, bool) or not isinstance(each, str | int)]
+        invalid += [each for each in listed if isinstance(each, str) and not self.numbers.normal(each)]
+        if invalid:
             problems.append(f"{label}: numbers must list the numbers that it is for, each in quotes, {example}")
             return []
         found = [str(each) for each in listed]

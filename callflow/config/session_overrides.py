@@ -37,17 +37,17 @@ class Wanted(NamedTuple):
     """By setting: the place in the body where it stands, such as `audio.output.voice`."""
 
 
-def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any]) -> Wanted:
+def wanted(body: Mapping[str, Any], settings: Settings, overrides: Mapping[str, Any]) -> Wanted:
     """Check the body of a PATCH and return what it asks for.
 
-    `settings`: those of the files. `kept`: what is kept so far, by setting. Raises SessionRefused with a line for each
-    problem.
+    `settings`: those of the files. `overrides`: what the database keeps so far, by setting. Raises SessionRefused with
+    a line for each problem.
     """
     asked = session_names.named(body)
     problems = [*asked.problems]
     values = {name: value for name, value in asked.values.items() if value is not None}
     gone = [name for name, value in asked.values.items() if value is None]
-    _instructions(asked, values, gone, kept, problems)
+    _instructions(asked, values, gone, overrides, problems)
     taken: dict[str, Any] = {}
     told: list[str] = []
     try:
@@ -63,7 +63,11 @@ def wanted(body: Mapping[str, Any], settings: Settings, kept: Mapping[str, Any])
 
 
 def _instructions(
-    asked: session_names.Named, values: dict[str, Any], gone: list[str], kept: Mapping[str, Any], problems: list[str]
+    asked: session_names.Named,
+    values: dict[str, Any],
+    gone: list[str],
+    overrides: Mapping[str, Any],
+    problems: list[str],
 ) -> None:
     """Refuse a session without instructions, unless it names a prompt; then the instructions of the files hold.
 
@@ -73,8 +77,8 @@ def _instructions(
     is_blank = isinstance(given, str) and not given.strip()
     has_prompt = bool(str(values.get("prompt_id") or "").strip())
     if "prompt_id" not in asked.values:
-        has_prompt = bool(kept.get("prompt_id"))
-    takes_nothing_away = "instructions" in gone and ("instructions" not in kept or "prompt_id" in gone)
+        has_prompt = bool(overrides.get("prompt_id"))
+    takes_nothing_away = "instructions" in gone and ("instructions" not in overrides or "prompt_id" in gone)
     if (is_blank or takes_nothing_away) and not has_prompt:
         problems.append(NEITHER)
     if is_blank:
@@ -91,9 +95,9 @@ def _in_words_of(line: str, paths: Mapping[str, str]) -> str:
     return f"{paths.get(name, name)}{space}{rest}"
 
 
-def effective(settings: Settings, kept: Mapping[str, Any]) -> Settings:
+def effective(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
     """Return the settings that hold: those of the files, with what is kept wherever no stronger layer has a value."""
-    chosen = {name: value for name, value in kept.items() if not _overrides(settings, name)}
+    chosen = {name: value for name, value in overrides.items() if not _is_overridden(settings, name)}
     if not chosen:
         return settings
     result = settings.model_copy(update=chosen)
@@ -101,19 +105,19 @@ def effective(settings: Settings, kept: Mapping[str, Any]) -> Settings:
     return result
 
 
-def overridden(settings: Settings, kept: Mapping[str, Any], paths: Mapping[str, str] | None = None) -> list[str]:
+def overridden(settings: Settings, overrides: Mapping[str, Any], paths: Mapping[str, str] | None = None) -> list[str]:
     """Return a line for each kept setting that does not hold, because a stronger layer has a value.
 
     `paths`: what a line calls each setting; None: by its name.
     """
-    found = [(name, (paths or {}).get(name, name)) for name in kept if _overrides(settings, name)]
+    found = [(name, (paths or {}).get(name, name)) for name in overrides if _is_overridden(settings, name)]
     return [
         f"{path} is kept, and does not hold: {name.upper()} ({settings.origin(name)}) is stronger"
         for name, path in found
     ]
 
 
-def _overrides(settings: Settings, name: str) -> bool:
+def _is_overridden(settings: Settings, name: str) -> bool:
     return settings.origin(name).startswith(_STRONGER)
 
 
@@ -127,15 +131,15 @@ def decode(rows: Mapping[str, str], settings: Settings) -> tuple[dict[str, Any],
 
     `rows`: JSON by setting.
     """
-    kept: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     warnings: list[str] = []
     secrets = display.secrets_of(settings)
     for name, text in rows.items():
         try:
             if name not in CallSettings.model_fields:
                 raise SessionRefused(["it is no setting"])
-            kept |= session_changes.read({name: json.loads(text)}, secrets, keeps=_KEEPS).taken
+            overrides |= session_changes.read({name: json.loads(text)}, secrets, keeps=_KEEPS).taken
         except (ValueError, RecursionError, SessionRefused) as error:
             why = error.problems[0].rstrip(".") if isinstance(error, SessionRefused) else "it cannot be read"
             warnings.append(f"{display.key(name)} is in the database, and is not used: {why}")
-    return kept, warnings
+    return overrides, warnings

@@ -1,4 +1,5 @@
-"""Every setting of Callflow with its default: the only place where defaults stand.
+"""The settings of Callflow, each with its default. Settings that may differ between calls stand, with their defaults,
+in `call_settings.py`; `Settings` inherits them.
 
 Each setting has one name: `vad_silence_ms` in `settings.toml`, `VAD_SILENCE_MS` in the environment and in `.env`. Names
 that end in `_seconds` and `_ms` say their unit.

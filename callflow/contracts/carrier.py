@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, Protocol
 
 from callflow.contracts.commands import Command
 from callflow.contracts.diagnostics import Finding, Outside
-from callflow.contracts.events import Event, LegIds, Signal
+from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A webhook as it came in: `body` is raw, byte for byte, because signatures are made over it."""
+    """A webhook as received. `body` is raw, byte for byte, because signatures are made over it."""
 
     method: str
     path: str
@@ -22,9 +22,9 @@ class Request:
     """By lower-case name."""
     body: bytes
     url: str = ""
-    """As the carrier sees it: under the public address, path and query byte for byte as they came."""
+    """The URL that the carrier used: the public address, with path and query byte for byte as received."""
     query: str = ""
-    """As it came, still percent-encoded."""
+    """The query as received, still percent-encoded."""
 
 
 class WebhookRoute(NamedTuple):
@@ -33,14 +33,15 @@ class WebhookRoute(NamedTuple):
     path: str
     methods: tuple[str, ...] = ("POST",)
     only_with: str = ""
-    """A GET is for this carrier only if its query has this parameter, because people open that path as well."""
+    """The query parameter that a GET must have to be for this carrier, because people open the same path in a
+    browser."""
     most_body: int = 64 << 10
     """Bytes; real webhooks are a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierRequest:
-    """A command on its way to the carrier, with all that is needed to say it."""
+    """A command for the carrier, with everything that is needed to send it."""
 
     command: Command
     id: str
@@ -49,16 +50,16 @@ class CarrierRequest:
     ids: LegIds
     stream_url: str = field(default="", repr=False)
     stream_secret: str = field(default="", repr=False)
-    """For carriers that can authenticate a stream beside its path."""
+    """The secret for carriers that authenticate a stream by a header as well as by its path."""
     stream_name: str = ""
-    """For carriers that name a stream when they tell of it; unique within the call."""
+    """The name of the stream in webhooks of carriers that name streams; unique within the call."""
     from_number: str = ""
     to_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookReply:
-    """The HTTP answer to a webhook, and the orders that it did not carry."""
+    """The HTTP reply to a webhook, and the commands that the reply does not carry (`rest`)."""
 
     body: bytes
     content_type: str = "application/json"
@@ -68,7 +69,7 @@ class WebhookReply:
 
 CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "transfers", "sends_digits"]
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
-"""How a carrier has a call."""
+"""A carrier's status of a call."""
 
 
 class Carrier(Protocol):
@@ -83,42 +84,43 @@ class Carrier(Protocol):
 
     @property
     def preamble_seconds(self) -> float:
-        """How long the caller hears this carrier itself, once a call is answered and before its stream is opened."""
+        """How long the carrier itself plays or waits between the answer and the opening of the stream."""
 
     def verify(self, request: Request) -> None:
-        """Raises Forged, or Malformed for what cannot be read far enough to tell."""
+        """Verify the signature of a webhook. Raises Forged; Malformed for a request in which no signature can be
+        checked."""
 
     def verify_stream(self, request: Request) -> str:
-        """The same for the handshake of a media socket, whose token was right. Returns what is odd about it although it
-        is let in; "": nothing is."""
+        """Verify the signature of a media socket's handshake, after its token was found valid. Returns a description of
+        the problem when the socket is let in all the same; "": there is no problem. Raises Forged."""
 
-    def parse(self, request: Request) -> list[Signal]:
-        """Raises Malformed."""
+    def parse(self, request: Request) -> list[WebhookEvent]:
+        """Read the events of a webhook. Raises Malformed."""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
-        """The answer to the webhook that brought `event` (None: nothing that concerns a call).
+        """Make the reply to the webhook that reported `event`; None: the webhook is about no call.
 
-        With no orders, a carrier that takes its orders from the answer is told to ask again in a moment; `over`: that
-        there is no such call any more.
+        A carrier that takes commands from the reply is asked to send its webhook again in a moment if there are no
+        `requests`; with `over`, the reply says that the call has ended.
         """
 
     async def execute(self, request: CarrierRequest) -> None:
         """Send one command, retrying what may be retried under the same id. Raises CarrierError."""
 
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:
-        """How the carrier has this call now. Raises CarrierError when it cannot be asked."""
+        """Ask for the carrier's status of this call. Raises CarrierError when the carrier cannot be asked."""
 
     async def active_calls(self) -> list[LegIds]:
-        """The calls that the carrier has on the line, as far as it can be asked for them: those of our own application,
-        the newest first, a few hundred at most. Raises CarrierError."""
+        """Ask for the live calls of our own application, newest first and a few hundred at most, as far as the carrier
+        can list them. Raises CarrierError."""
 
     async def number_id(self, number: str) -> str:
-        """The carrier's own id of a number of ours, in its international form; "": it has no such number. Raises
-        CarrierError."""
+        """Ask for the carrier's own id of one of our numbers, given in international form; "": the carrier has no such
+        number. Raises CarrierError."""
 
     def media_protocol(self) -> MediaProtocol: ...
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
-        """Looks at the account and its settings at the carrier; for `doctor`. Never raises."""
+        """Check the account and its settings at the carrier, for the `doctor` command. Never raises."""
 
     async def close(self) -> None: ...

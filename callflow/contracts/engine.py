@@ -1,6 +1,6 @@
 """What a voice model (an *engine*) must be able to do, and what one session of it tells.
 
-The rooms above know engines through this file alone. What not every engine can do is named in its capability set
+The packages above know engines through this file alone. What not every engine can do is named in its capability set
 (`EngineCan`), and is asked for there, never by the engine's name. The events follow OpenAI's Realtime interface, which
 most others copy: https://platform.openai.com/docs/api-reference/realtime
 """

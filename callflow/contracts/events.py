@@ -49,7 +49,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class WebhookEvent:
     """A webhook that was parsed: which delivery it is, which leg it is about, and its event."""
 
     carrier: str

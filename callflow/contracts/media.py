@@ -1,4 +1,4 @@
-"""What travels on a media socket, and what a carrier's protocol for it must be able to do."""
+"""The frames on a media socket, and the interface of a carrier's protocol for it."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ Frame = (
 
 
 class MediaProtocol(Protocol):
-    """How one carrier's media socket talks. One instance per socket; no I/O."""
+    """The protocol of one carrier's media socket. One instance per socket; no I/O."""
 
     def decode(self, text: str | bytes) -> Frame:
         """Raises Malformed."""
 
     def audio(self, payload: str) -> str:
-        """A frame for the carrier from base64 of µ-law, a multiple of 20 ms."""
+        """Return a frame for the carrier; `payload`: base64 of µ-law, a multiple of 20 ms."""
 
     def mark(self, name: str) -> str: ...
 
@@ -71,29 +71,29 @@ class MediaProtocol(Protocol):
 
 
 class MediaSocket(Protocol):
-    """A WebSocket, seen from the room that talks through it."""
+    """A WebSocket, as the package that uses it sees it."""
 
     async def receive(self) -> str | bytes | None:
-        """The next message; None: the peer has closed or is gone."""
+        """Return the next message; None: the peer has closed or is gone."""
 
     async def send(self, text: str) -> None: ...
 
     async def close(self, code: int, reason: str) -> None: ...
 
 
-class Key(NamedTuple):
-    """One stretch of speech: a content part of a message item of the engine."""
+class SpeechSegmentId(NamedTuple):
+    """The id of one stretch of speech, which is a content part of a message item of the engine."""
 
     item: str
     content: int = 0
     session: int = 1
-    """Which of the engine's sessions said it: another one knows nothing of it."""
+    """The number of the engine's session that said it; other sessions do not know the stretch."""
 
 
 class Cut(NamedTuple):
     """An interrupted stretch of speech: the caller heard its first `heard_ms`, and not the rest."""
 
-    key: Key
+    key: SpeechSegmentId
     heard_ms: int
     received_ms: int
 
@@ -101,5 +101,5 @@ class Cut(NamedTuple):
 class Heard(NamedTuple):
     """A stretch of speech that the caller has heard to its end."""
 
-    key: Key
+    key: SpeechSegmentId
     ms: int

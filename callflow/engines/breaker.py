@@ -6,8 +6,8 @@ A call connects at once, and then after pauses of up to three seconds, so that a
 waits is soon noticed. The attempts of all sessions of a call count together: a call whose sessions break one after the
 other connects no more often than another.
 
-What refuses one call of an account often refuses all of them. Repeated refusals open the account's breaker: then no
-call connects, and one probe now and then finds out whether the vendor has recovered.
+A refusal of one call often means that the vendor refuses all calls of the account. Repeated refusals open the account's
+breaker: then no call connects, and a periodic probe finds out whether the vendor has recovered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from callflow.contracts.errors import RefusalCounts as Counts
 
 
 MOST_WAIT: Final = 60.0
-"""Seconds of a `Retry-After` that are respected at most: one of a day must not close the line for a day."""
+"""The longest `Retry-After` that is respected, in seconds: a header of one day must not stop all calls for a day."""
 
 
 # What an answer means
@@ -45,10 +45,11 @@ def is_temporary(status: int) -> bool:
 
 
 def retry_after(after: Sequence[str], now: float, *, milliseconds: Sequence[str] = (), date: str = "") -> float:
-    """Return the seconds that an answer asks us to wait; 0: it does not say.
+    """Return the wait in seconds that an HTTP answer asks for; 0: none.
 
     `after`: its `Retry-After` headers, in any form (RFC 9110, 10.2.3); `milliseconds`: its `retry-after-ms` headers;
-    `date`: its `Date` header, by whose clock a time is meant; without it, by ours (`now`, Unix time).
+    `date`: its `Date` header. A point in time in `Retry-After` is compared with `date`, or without one with `now` (Unix
+    time).
     """
     found = [float(text) / 1000 for text in map(str.strip, milliseconds) if _NUMBER.fullmatch(text)]
     for text in map(str.strip, after):
@@ -76,24 +77,26 @@ def _unix(text: str) -> float | None:
 
 
 class Pace:
-    """When one call may connect, over all its sessions."""
+    """Decides when one call may connect, over all its sessions."""
 
     MOST: Final = 5
-    """Attempts without success within `WITHIN`."""
+    """The most attempts without success within `WITHIN`."""
     MOST_OPENED: Final = 10
-    """Successful attempts within `WITHIN`."""
+    """The most successful attempts within `WITHIN`."""
     WITHIN: Final = 15.5
-    """Seconds: fifteen by the vendor's clock, which one attempt may reach later than another."""
+    """Length of the window in seconds: 15 s at the vendor, and 0.5 s because attempts reach the vendor with different
+    delays."""
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
     """Seconds after the first refusal, the second, …: five attempts in ten seconds (three in the four seconds that a
     call waits by default), and never three seconds without an attempt."""
     PATIENCE: Final = 2.9
-    """Seconds for one handshake. Then another is tried beside it: a server that hangs and recovers may have lost the
-    first one."""
+    """Seconds for one handshake. Then a second attempt starts beside the first: a server that hangs and recovers may
+    have lost the first."""
     _JITTER: Final = 0.15
-    """The largest part by which a pause is shortened. It is never made longer: see `PAUSES`."""
+    """The largest share by which jitter shortens a pause. Jitter never lengthens a pause: see `PAUSES`."""
     _JITTER_SECONDS: Final = 0.3
-    """Seconds added at most to a wait that the vendor asked for: many calls get the same, and it is never shortened."""
+    """The most seconds that jitter adds to a wait requested by the vendor. Many calls get the same request; jitter
+    never shortens the wait."""
 
     def __init__(self) -> None:
         self._begun: deque[float] = deque(maxlen=self.MOST)
@@ -108,7 +111,8 @@ class Pace:
     def may_begin_at(self, now: float, closed_at: float) -> float:
         """Return when the next attempt may begin.
 
-        `closed_at`: when the breaker last closed. Pauses from before that do not count any more; the limits do.
+        `closed_at`: when the breaker last closed. Pauses from before that time no longer count; `MOST` and
+        `MOST_OPENED` do.
         """
         due = now if closed_at > self._refused_at else max(now, self._next)
         if len(self._begun) == self.MOST:
@@ -118,31 +122,32 @@ class Pace:
         return due
 
     def began(self, now: float) -> None:
-        """An attempt begins."""
+        """Record that an attempt begins."""
         self._begun.append(now)
         self._refused_at = now
         self._next = now + self.PATIENCE
 
     def refused(self, now: float, wait: float, jitter: float) -> None:
-        """An attempt was refused. `wait`: the seconds that the vendor asked for, which go before our own pauses."""
+        """Record a refusal. `wait`: the seconds requested by the vendor; our own pause applies if it is longer."""
         pause = self.PAUSES[min(self._refusals, len(self.PAUSES) - 1)] * (1 - self._JITTER * jitter)
         self._refusals += 1
         self._refused_at = now
         self._next = now + max(pause, wait + self._JITTER_SECONDS * jitter if wait else 0.0)
 
     def hangs(self, now: float) -> None:
-        """An attempt has no answer after `PATIENCE`, which takes the place of a pause."""
+        """Record that an attempt has no answer after `PATIENCE`. The next attempt may begin without a further pause."""
         self._refusals += 1
         self._next = min(self._next, now)
 
     def opened(self) -> None:
-        """An attempt was successful: it counts towards `MOST_OPENED` instead of `MOST`."""
+        """Record a success: the attempt counts towards `MOST_OPENED` instead of `MOST`."""
         self._refusals, self._next = 0, 0.0
         if self._begun:
             self._opened.append(self._begun.pop())
 
     def is_outdated(self, now: float) -> bool:
-        """Return whether a new pace would say the same."""
+        """Return whether this pace can be replaced by a new one: no session is connecting, and no attempt counts any
+        more."""
         last = max(*self._begun, *self._opened, float("-inf"), float("-inf"))
         return not self.users and now - last >= self.WITHIN
 
@@ -151,30 +156,31 @@ class Pace:
 
 
 class Breaker:
-    """Whether the calls of one account may connect.
+    """Decides whether the calls of one account may connect.
 
-    closed -> open -> probing -> closed, or open again. Failures count while it is closed; a success closes it.
+    closed -> open -> probing -> closed, or open again. Failures count while the breaker is closed; a success closes the
+    breaker.
     """
 
     FAILURES: Final = 5
-    """Failures in a row, of all calls, with no success among them, that open it. They must be of two calls at least: a
-    single call may fail for a reason of its own, such as its model's limit."""
+    """This many failures in a row, over all calls, open the breaker. They must come from at least two calls: a single
+    call may fail for its own reason, such as the limit of its model."""
     WITHIN: Final = 10.0
-    """Seconds within which these failures come."""
+    """The seconds within which these failures must fall."""
     PROBES: Final = (1.0, 2.0, 2.5, 2.5, 2.5, 2.5, 5.0, 10.0, 20.0, 30.0)
-    """Seconds from the beginning of one probe to the next. While a caller may still wait they are less than three."""
+    """Seconds between the beginnings of two probes. The first are under 3 s, because callers may still be waiting."""
     _JITTER: Final = 0.2
     _MOST_AT_ONCE: Final = 12
-    """Handshakes at the same time while the last one has failed, or none has ended."""
+    """The most handshakes at the same time as long as the last handshake failed or none has ended."""
 
     def __init__(self) -> None:
         self.state: Literal["closed", "open", "probing"] = "closed"
         self.why = ""
-        """The last failure, in a few words, while it is not closed."""
+        """The last failure, in a few words, while the breaker is open or probing."""
         self.opened_at = 0.0
         self.closed_at = float("-inf")
         self.probe_at = 0.0
-        """When the next probe is due, while it is open."""
+        """When the next probe is due, while the breaker is open."""
         self._failures: deque[tuple[float, str]] = deque(maxlen=self.FAILURES)
         self._probes = 0
         self._probe_began = 0.0
@@ -188,25 +194,25 @@ class Breaker:
 
     @property
     def probe_patience(self) -> float:
-        """Return how many seconds a probe may take. Later ones may take longer: a slow vendor is better than none."""
+        """Return how many seconds a probe may take. Later probes may take longer: a slow vendor is better than none."""
         return min(max(self._delay(0.0), 2.5), 10.0)
 
     def has_room(self, under_way: int) -> bool:
-        """Return whether one more handshake may begin beside those that are under way.
+        """Return whether one more handshake may begin. `under_way`: the handshakes without an answer.
 
-        Otherwise all calls that arrive together would have connected before the first one is refused.
+        Without this limit, calls that arrive together would all connect before the first refusal.
         """
         return not self.is_open and (self._is_trusted or under_way < self._MOST_AT_ONCE)
 
     def failed(self, now: float, call: str, kind: Counts, why: str, wait: float = 0.0, jitter: float = 0.0) -> bool:
-        """A call was refused, or got no answer. Returns whether that opens the breaker.
+        """Record that a call was refused or got no answer. Returns whether this opens the breaker.
 
-        `kind`: what the refusal says about the account; `why`: for operators; `wait`: as the vendor asked, in seconds.
+        `kind`: what the refusal says about the account; `why`: for operators; `wait`: seconds requested by the vendor.
         """
         if not kind:
             return False
         self._is_trusted = False
-        if self.is_open:  # begun before it opened; the latest wait holds
+        if self.is_open:  # the attempt began before the breaker opened; the latest requested wait holds
             self.probe_at = max(self.probe_at, now + wait) if wait else self.probe_at
             return False
         self._failures.append((now, call))
@@ -219,17 +225,17 @@ class Breaker:
         return True
 
     def succeeded(self, now: float) -> bool:
-        """A call was connected. Returns whether that closes the breaker."""
+        """Record that a call was connected. Returns whether this closes the breaker."""
         self._is_trusted = True
         return self._close(now)
 
     def probe_began(self, now: float) -> None:
-        """A probe begins."""
+        """Record that a probe begins."""
         self.state, self._probe_began = "probing", now
         self._probes += 1
 
     def probe_ended(self, now: float, kind: Counts, why: str = "", wait: float = 0.0, jitter: float = 0.0) -> bool:
-        """A probe has ended. Returns whether that closes the breaker.
+        """Record that a probe has ended. Returns whether this closes the breaker.
 
         `kind` "": it was successful, or the refusal is about one model or one session, so the vendor is back. Calls
         then connect a few at a time until one is successful.

@@ -1,6 +1,6 @@
-"""What is known of the vendor's models (`models.toml`): what they can do, when they end, and what their work costs.
+"""Facts about the vendor's models (`models.toml`): capabilities, shutdown dates and prices.
 
-Pure, but for reading that file once. What it does not say is unknown, which is not 0 and not "no".
+Pure, except for reading that file once. A missing fact is unknown, which is not 0 and not "no".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KINDS: Final = ("audio", "text", "image")
 _SNAPSHOT: Final = re.compile(r"(.+)-20\d{2}-\d{2}-\d{2}")
 """The name of a dated snapshot: its model, then the day."""
 _ABOUT_PRICES: Final = ("since", "source")
-"""What a row of prices holds beside the prices."""
+"""Fields of a row of prices other than prices."""
 
 
 @cache
@@ -29,9 +29,9 @@ def _known() -> Mapping[str, Mapping[str, Any]]:
 
 
 def about(model: str) -> Mapping[str, Any]:
-    """Return what is known of a model, by the names in `models.toml`; empty for an unknown model.
+    """Return the facts about a model, by the names in `models.toml`; empty for an unknown model.
 
-    A dated snapshot has what its model has, except for `ends`, and what stands in its own table wins.
+    A dated snapshot has the facts of its model, except for `ends`; facts in its own table win.
     """
     own = _known().get(model, {})
     snapshot = _SNAPSHOT.fullmatch(model)
@@ -42,7 +42,7 @@ def about(model: str) -> Mapping[str, Any]:
 
 
 def reasons(model: str) -> bool:
-    """Return whether a model takes `reasoning` and `parallel_tool_calls`; an unknown one is judged by its name."""
+    """Return whether a model accepts `reasoning` and `parallel_tool_calls`; for an unknown model the name decides."""
     known = about(model).get("reasoning")
     return bool(known) if known is not None else model.startswith("gpt-realtime-2") and "-2025" not in model
 
@@ -94,7 +94,7 @@ def read_usage(usage: Any) -> dict[str, float]:
 
 
 def cost(model: str, used: Mapping[str, float], day: date | None = None) -> float | None:
-    """Return the cost in US dollars of what `read_usage` returned; None when the price of any part is unknown.
+    """Return the cost in US dollars of a usage from `read_usage`; None: the price of some part is unknown.
 
     `day`: when it was used; None: today (UTC).
     """

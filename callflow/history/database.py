@@ -29,28 +29,28 @@ from callflow.contracts import addresses, secret_text
 from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
 from callflow.history import older_schemas
-from callflow.history.read_only import START, WHERE, Untouched
+from callflow.history.read_only import START, WHERE, ReadOnlyFile
 
 
 HEAD: Final = "0003"
 """The newest migration."""
 _BUSY_MS: Final = 1000
-"""How long SQLite waits for another process that writes."""
+"""How long SQLite waits while another process writes."""
 _LOCK: Final = 0x63616C6C666C6F77
 _upgrading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _SECONDS: Final = 5.0
-"""For one statement at a server."""
+"""Time limit of one statement on a database server."""
 _MOST_TROUBLE: Final = 300
 _MODES: Final = frozenset({"require", "prefer", "allow", "disable", "verify-ca", "verify-full", "true", "false"})
 _LEAST: Final = 4
-"""Characters of a parameter's value that is looked for."""
+"""The shortest parameter value, in characters, that is searched for in error texts."""
 _KIND: Final = re.compile(r"^<class '[\w.]+'>: ")
 
 
 def url_of(given: str, data_dir: str) -> URL:
-    """DATABASE_URL, as the settings let it pass, with its asynchronous driver; "": the file in the data folder.
+    """Return DATABASE_URL with its asynchronous driver; for "", the SQLite file in the data folder.
 
-    Raises DatabaseError for what cannot be read any further, or not in one way only."""
+    Raises DatabaseError for an address that cannot be parsed, or that two parsers read differently."""
     if not given:
         return URL.create("sqlite+aiosqlite", database=str(Path(data_dir) / "callflow.db"))
     try:
@@ -73,29 +73,29 @@ def url_of(given: str, data_dir: str) -> URL:
 class Database:
     """An engine for one database, opened when it is first used.
 
-    `read_only` is for readers beside the server: nothing is changed, nothing is made, and an SQLite database of an
-    earlier version is read as it is. Such a reader asks `check` first."""
+    `read_only`: for a process that reads while the server runs. Nothing is changed or created, and an SQLite database
+    of an earlier version is read without migrating it. The reader must call `check` first."""
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         self.url, self.read_only = url, read_only
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        # what callers have said belongs into no error, and so into no log
+        # hide_parameters: words of callers must not reach an error, and so the log
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "hide_parameters": True}
         if self.is_sqlite:
             options["connect_args"] = {"timeout": _BUSY_MS / 1000}
             if read_only:
                 url = url.set(query={"uri": "true"})
-                options["poolclass"] = NullPool  # how it is opened depends on who has it open just now
+                options["poolclass"] = NullPool  # how to open it depends on who else has the file open
         else:
             options["connect_args"] = {"command_timeout": _SECONDS, "timeout": _SECONDS}
             if read_only:
                 options["execution_options"] = {"postgresql_readonly": True}
         self.engine: AsyncEngine = create_async_engine(url, **options)
-        self._untouched = Untouched(Path(self.url.database or "")) if self.is_sqlite and read_only else None
+        self._read_only_file = ReadOnlyFile(Path(self.url.database or "")) if self.is_sqlite and read_only else None
         self._files: Engine | None = None
         self._thread: ThreadPoolExecutor | None = None
         if self.is_sqlite:
-            if self._untouched is not None:
+            if self._read_only_file is not None:
                 event.listen(self.engine.sync_engine, "do_connect", self._point)
                 event.listen(self.engine.sync_engine, "connect", self._prepare_read_only)
             else:
@@ -105,12 +105,12 @@ class Database:
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
     def _point(self, _dialect: Any, _record: Any, arguments: list[Any], _: Any) -> None:
-        """Raises DatabaseError."""
-        assert self._untouched is not None
-        arguments[0] = self._untouched.uri()
+        """Make SQLAlchemy open the read-only file. Raises DatabaseError."""
+        assert self._read_only_file is not None
+        arguments[0] = self._read_only_file.uri()
 
     def _prepare_read_only(self, connection: Any, _: Any) -> None:
-        """Raises DatabaseError."""
+        """Check the schema of a read-only connection, and forbid writing. Raises DatabaseError."""
         found = _all(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in found}
         if not names >= {"conversations", "conversation_items"}:
@@ -214,8 +214,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
-        if self._untouched is not None:
-            await asyncio.to_thread(self._untouched.close)
+        if self._read_only_file is not None:
+            await asyncio.to_thread(self._read_only_file.close)
         if self._thread is not None and self._files is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.dispose)
             self._thread.shutdown(wait=False)

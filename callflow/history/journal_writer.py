@@ -56,7 +56,7 @@ class DurableJournal(MemoryJournal):
         self._side_file = side_file
         self._of_call: Counter[str] = Counter()
         """How many entries of each call wait."""
-        self._odd = RepeatedWarnings(log, logging.ERROR)
+        self._left_out_warnings = RepeatedWarnings(log, logging.ERROR)
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -241,7 +241,7 @@ class DurableJournal(MemoryJournal):
 
         An error that does not say whose fault it is, is the entry's own where another entry can be written, and
         otherwise the database's."""
-        odd: list[tuple[JournalEntry, Exception]] = []
+        refused: list[tuple[JournalEntry, Exception]] = []
         doubts: list[Exception] = []
         for each in batch:
             try:
@@ -250,12 +250,12 @@ class DurableJournal(MemoryJournal):
                 fault = whose_fault(error)
                 if fault == "database":
                     raise
-                odd.append((each[1], error))
+                refused.append((each[1], error))
                 if fault == "unknown":
                     doubts.append(error)
-        if doubts and len(odd) == len(batch):
+        if doubts and len(refused) == len(batch):
             raise doubts[0]
-        for entry, why in odd:
+        for entry, why in refused:
             await self._leave_out(entry, why)
 
     async def _leave_out(self, entry: JournalEntry, error: Exception) -> None:
@@ -269,7 +269,7 @@ class DurableJournal(MemoryJournal):
                 kept = f"it is kept in {self._side_file.path}"
             except OSError as trouble:
                 kept = f"it could not be kept in {self._side_file.path} ({trouble.strerror})"
-        self._odd.say(
+        self._left_out_warnings.say(
             what, "an entry of call %s cannot be written (%s) and is left out; %s", entry.call, what, kept,
             exc_info=cause,
         )  # fmt: skip

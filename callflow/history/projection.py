@@ -1,7 +1,7 @@
-"""From the journal to the tables that people read: what each entry says about its conversation.
+"""Writes each journal entry into the tables that people read.
 
-Written in the same transaction as the entry itself, so that neither can be there without the other. An entry of a call
-that has no note of its beginning changes nothing.
+The tables change in the same transaction as the journal, so that neither is written without the other. An entry of a
+call without a `began` note changes nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from callflow.journal.timeline import broke_in
 _CALL: Final = conversations.c.call_id == bindparam("call")
 _OURS: Final = select(conversations.c.id).where(_CALL).scalar_subquery()
 _STOPPED: Final = "incomplete"
-"""Of an item that was broken off; the model's own word for it."""
+"""The status of an item that was cut off: the model's own word."""
 
 
 def words_of(content: str) -> str:
@@ -58,7 +58,7 @@ def _readable(value: Any) -> Any:
 
 
 def clean(value: Any) -> Any:
-    """Text that every database takes: PostgreSQL knows no NUL, and neither knows half a surrogate pair."""
+    """Return text that every database accepts: PostgreSQL has no NUL, and no database stores half a surrogate pair."""
     if not isinstance(value, str):
         return value
     return whole(value).replace("\x00", "")
@@ -100,8 +100,8 @@ class Projection:
         )
 
     def apply(self, connection: Connection, entry: JournalEntry) -> None:
-        """Bring the tables up to date. Raises ValueError, or what an odd value leads to, for an entry that makes no
-        sense."""
+        """Write one entry into the tables. Raises ValueError for an entry that makes no sense; a value of a wrong type
+        may raise any other exception."""
         if entry.is_step and entry.before != entry.after:
             self._move(connection, entry)
         if not isinstance(entry.event.get("event", ""), str):
@@ -116,7 +116,7 @@ class Projection:
             on_note(self, connection, entry, note)
 
     def finish(self, connection: Connection) -> None:
-        """What is the same however often a conversation changed in this transaction."""
+        """Update the counts and the search words once for each conversation that changed in this transaction."""
         for call in self._changed:
             connection.execute(_COUNT, {"call": call})
         for call in self._worded:
@@ -126,7 +126,7 @@ class Projection:
         self._worded.clear()
 
     def forget(self) -> None:
-        """The transaction was rolled back."""
+        """Forget the changed conversations, because the transaction was rolled back."""
         self._changed.clear()
         self._worded.clear()
 
@@ -234,15 +234,16 @@ class Projection:
         self._say(connection, entry, note.item, "user", words, _STOPPED, ago_ms=note.ago_ms)
 
     def _told(self, connection: Connection, entry: JournalEntry, note: notes.Told) -> None:
-        """A fact that the model was told: what was typed on the keypad, say."""
+        """Write a fact that the model was given, such as digits from the keypad."""
         self._say(connection, entry, f"told_{entry.step}_{round(entry.at * 1000)}", "system", note.text)
 
     def _heard(self, connection: Connection, entry: JournalEntry, note: notes.Heard) -> None:
-        """How far the caller is in what the agent says; its words, as long as they are not all known."""
+        """Write how much of an item the caller has heard, and the words known so far while its transcript is
+        incomplete."""
         if note.so_far:
             self._say(connection, entry, note.item, "assistant", note.so_far, "in_progress")
         elif not note.done:
-            return  # how far somebody is just now, the journal knows; here the end of it will stand
+            return  # the tables get the final position only; positions in between are in the journal
         connection.execute(
             _HEARD,
             {

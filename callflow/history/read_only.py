@@ -22,7 +22,7 @@ WHERE: Final = "say where the history is: DATABASE_URL, or DATA_DIR"
 START: Final = f"start Callflow's server once, or {WHERE}"
 
 
-class Untouched:
+class ReadOnlyFile:
     """One file, for processes that only read: it waits for the disk."""
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Conversations and their items as they are shown: the fields of an earlier system, and the words that were heard."""
+"""Prepares conversations and their items for display: the fields of an earlier system, and the words that were
+heard."""
 
 from __future__ import annotations
 
@@ -11,17 +12,17 @@ from callflow.history.tables import EARLIER
 
 
 def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A conversation as the earlier system tells it."""
+    """Return a conversation with the fields of the earlier system."""
     return {name: row[name] for name in EARLIER}
 
 
 UNHEARD: Final = "unheard_text"
-"""The type of a part that was generated, and of which the caller heard nothing."""
+"""The type of a part that was generated, but not heard by the caller at all."""
 
 
 def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The words that were generated. Of those that broke off `heard_text` tells which were heard; where that is none,
-    they are no text that was said."""
+    """Return the parts of an item. If the caller heard no word of a message (`heard_text` is ""), its text parts get
+    the type `UNHEARD`, because they were never said."""
     parts = _parts(item)
     if item["heard_text"] == "" and item["item_type"] == "message":
         return [{**part, "type": UNHEARD} if part.get("type") == "text" else part for part in parts]
@@ -29,7 +30,7 @@ def content_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
-    """The words of a message that were heard, and those that were not."""
+    """Return the words of a message that the caller heard, and the words not heard."""
     words = " ".join(str(part["text"]) for part in _parts(item) if part.get("text"))
     heard = item["heard_text"]
     if heard is None or item["item_type"] != "message":
@@ -40,7 +41,7 @@ def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as its words: what was not heard of them is told apart."""
+    """Return an item as plain text; words that the caller did not hear are marked."""
     heard, unheard = heard_of(item)
     words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
     if item["item_type"] == "function_call":

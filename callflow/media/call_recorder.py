@@ -1,8 +1,9 @@
-"""Records a call as a stereo WAV file: the caller on the left, and on the right what the caller heard, when they did.
+"""Records a call as a stereo WAV file: the caller on the left; on the right the audio that the caller heard, at the
+time of hearing.
 
-`Tape` is pure: it is given audio and times, and returns what is complete. `CallRecorder` writes that to disk once a
-second, in another thread; its file is valid after every second, even if the process dies. A failure here ends the
-recording, and nothing else.
+`Tape` is pure: it gets audio and times, and returns finished audio. `CallRecorder` writes the finished audio to disk
+once a second, in another thread; the file is valid after every second, even if the process dies. A failure ends the
+recording only.
 """
 
 from __future__ import annotations
@@ -24,26 +25,27 @@ log = logging.getLogger(__name__)
 
 _RATE: Final = BYTES_PER_MS * 1000
 _JUMP_SECONDS: Final = 0.5
-"""The caller's frames follow one another; only after a pause of that length the next one begins when it comes."""
+"""The caller's frames are joined without gaps; only after a pause of this length is a frame placed at its time of
+arrival."""
 _EVERY_SECONDS: Final = 1.0
 _BEHIND_SECONDS: Final = 0.75
-"""What is newer may still change: frames arrive late, and what was to be heard is cut off."""
+"""Newer audio is not written yet, because it may change: frames arrive late, and interruptions remove agent audio."""
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 class Tape:
-    """The part of a recording that is not on disk yet. Audio is µ-law; times are seconds of one monotonic clock."""
+    """The part of a recording not yet on disk. Audio is µ-law; times are seconds of one monotonic clock."""
 
     def __init__(self, began: float) -> None:
         self._began = began
         self._taken = 0
-        """Samples of each channel that were handed out."""
+        """Samples per channel already taken."""
         self._caller: list[tuple[int, bytes]] = []
         self._agent: list[tuple[int, bytes]] = []
         self._next = 0
 
     def caller(self, audio: bytes, now: float) -> None:
-        """Add the next frame of the caller's, which came at `now`."""
+        """Add the caller's next frame, which arrived at `now`."""
         here = max(self._at(now) - len(audio), 0)
         if here - self._next > _JUMP_SECONDS * _RATE:
             self._next = here
@@ -55,12 +57,12 @@ class Tape:
         self._agent.append((self._at(at), audio))
 
     def cut(self, at: float) -> None:
-        """Remove the agent's audio after `at`: it was interrupted, and not heard."""
+        """Remove the agent's audio after `at`, because an interruption kept the caller from hearing it."""
         end = self._at(at)
         self._agent = [(place, audio[: end - place]) for place, audio in self._agent if place < end]
 
     def take(self, until: float) -> tuple[bytes, bytes]:
-        """Take out and return both channels up to that time, of the same length."""
+        """Remove and return both channels up to `until`, of the same length."""
         end = max(self._at(until), self._taken)
         left, self._caller = self._lay_out(self._caller, end)
         right, self._agent = self._lay_out(self._agent, end)
@@ -106,7 +108,7 @@ class CallRecorder:
     """The recording of one call: written to disk once a second, in another thread."""
 
     def __init__(self, path: Path, clock: Callable[[], float], failed: Callable[[str], Any]) -> None:
-        """`failed`: called once, with the reason, if the file cannot be written; the recording has ended then."""
+        """`failed`: called once, with the reason, if the file cannot be written; this ends the recording."""
         self.path, self._clock, self._failed = path, clock, failed
         self._tape: Tape | None = Tape(clock())
         self._samples = 0
@@ -115,7 +117,7 @@ class CallRecorder:
         self._writing: asyncio.Task[None] | None = None
 
     def caller(self, audio: bytes) -> None:
-        """Record a frame of the caller's, which came now."""
+        """Record a frame of the caller, which arrived now."""
         if self._tape is not None:
             self._tape.caller(audio, self._clock())
 
@@ -141,7 +143,7 @@ class CallRecorder:
     def _tick(self) -> None:
         if self._tape is None:
             return
-        if self._writing is None or self._writing.done():  # else the disk is slow, and more waits in memory
+        if self._writing is None or self._writing.done():  # otherwise the disk is slow, and the audio waits in memory
             self._writing = self._loop.create_task(self._write(self._clock() - _BEHIND_SECONDS), name="recording")
         self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
 

@@ -1,8 +1,8 @@
-"""Joins frames of the caller's into fewer messages to the engine. Off by default.
+"""Joins the caller's frames into fewer messages to the engine. Off by default.
 
-A carrier sends 20 ms at a time, and usually each frame goes on at once. `join_ms`: so much audio is sent together; the
-rest waits no longer than 100 ms. `warm_up_ms`: the first audio of a call is held until there is so much of it. No byte
-is lost or changed, and the order stays.
+A carrier sends frames of 20 ms, and by default each frame is passed on at once. `join_ms`: audio is sent in pieces of
+this length; a shorter rest waits at most 100 ms. `warm_up_ms`: the first audio of a call is held until this much has
+come. No byte is lost or changed, and the order stays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RESIDUE_SECONDS: Final = 0.1
 
 
 class FrameBatcher:
-    """The joined frames of one call. `append` is given base64 of µ-law."""
+    """The joined frames of one call. `append` receives base64 of µ-law."""
 
     def __init__(self, *, join_ms: int, warm_up_ms: int, append: Callable[[str], None]) -> None:
         self._append = append
@@ -30,7 +30,7 @@ class FrameBatcher:
         self._timers = Timers()
 
     def add(self, audio: bytes) -> None:
-        """Add a frame of µ-law, and send everything if there is enough."""
+        """Add a frame of µ-law, and send all collected audio if it is long enough."""
         self._audio += audio
         if len(self._audio) >= self._wanted:
             self.flush()
@@ -38,7 +38,7 @@ class FrameBatcher:
             self._timers.start("flush", self._wait_seconds, self.flush)
 
     def flush(self) -> None:
-        """Send what has been collected."""
+        """Send all collected audio."""
         self._timers.stop("flush")
         if self._audio:
             joined = base64.b64encode(self._audio).decode("ascii")

@@ -19,7 +19,7 @@ FRAME_BYTES: Final = BYTES_PER_MS * FRAME_MS
 ULAW_SILENCE: Final = 0xFF
 """µ-law for a sample of zero: what a silent line carries."""
 ALAW_SILENCE: Final = 0xD5
-"""The same in A-law."""
+"""A-law for a sample of zero."""
 
 
 def _decode_ulaw(code: int) -> int:
@@ -38,7 +38,7 @@ def _decode_alaw(code: int) -> int:
 
 
 def _encode_ulaw(sample: int) -> int:
-    """One sample, through the 14 bits that µ-law codes (the two lowest of 16 are dropped)."""
+    """Encode one sample, through the 14 bits that µ-law codes (the two lowest of 16 are dropped)."""
     sample >>= 2
     mask = 0xFF
     if sample < 0:
@@ -52,7 +52,7 @@ def _encode_ulaw(sample: int) -> int:
 
 
 def _encode_alaw(sample: int) -> int:
-    """One sample, through the 13 bits that A-law codes."""
+    """Encode one sample, through the 13 bits that A-law codes."""
     sample >>= 3
     mask = 0xD5
     if sample < 0:

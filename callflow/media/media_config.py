@@ -1,4 +1,4 @@
-"""What the settings say of one call's media."""
+"""The media configuration of one call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaConfig:
-    """The settings of one call's media, under their names; see docs/settings.md. The unit is the end of the name."""
+    """The media settings of one call; docs/settings.md describes each setting of the same name. The end of a name is
+    its unit."""
 
     carrier_lead_ms: int
     mark_every_ms: int

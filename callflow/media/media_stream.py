@@ -1,7 +1,7 @@
 """One media socket: its reader, its one writer, its protocol, and the order of its frames.
 
-It turns the frames of a carrier's socket into ordered µ-law for the relay, and what the relay sends into frames. A
-stream that cannot be used is closed with a reason; a single frame that cannot be read is counted and dropped.
+Frames of the carrier become ordered µ-law for the relay, and audio of the relay becomes frames. An unusable stream is
+closed with a reason; a single unreadable frame is counted and dropped.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ _READABLE: Final = ("PCMU", "PCMA")
 
 
 class StreamOwner(Protocol):
-    """What a media stream reports to: the relay of its call. All methods are called on the event loop."""
+    """The relay, as a media stream uses it. All methods are called on the event loop."""
 
     call: str
     counts: Counter[str]
 
     def append(self, payload: str, audio: bytes) -> None:
-        """Take a frame of the caller's: base64 of µ-law, and the same decoded."""
+        """Process a frame of the caller: base64 of µ-law, and the same audio decoded."""
 
     def is_ours(self, start: StreamStarted) -> bool:
-        """Tell whether the stream belongs to this call."""
+        """Return whether the stream belongs to this call."""
 
     def started(self, stream: str, encoding: str) -> None:
-        """Learn that the stream has started: the carrier's id of it, and `PCMU` or `PCMA`."""
+        """Called when the stream has started. `stream`: the carrier's id; `encoding`: `PCMU` or `PCMA`."""
 
     def refused(self, reason: str) -> None:
-        """Learn that the stream is closed because its audio cannot be read."""
+        """Called when the stream is closed because its audio cannot be read."""
 
     def marked(self, name: str) -> None:
-        """Learn that a mark came back."""
+        """Called when a mark came back."""
 
     def digit(self, digit: str) -> None:
-        """Learn that the caller has pressed a key."""
+        """Called when the caller has pressed a key."""
 
 
 class MediaStream:
@@ -80,7 +80,7 @@ class MediaStream:
         self._writer = SocketWriter(socket.send, self._end, seconds=config.write_seconds)
         self._over: asyncio.Future[str] = self._loop.create_future()
         self.gone = asyncio.Event()
-        """Set by the relay when the stream has ended and the relay has let go of it."""
+        """Set by the relay when the stream has ended and the relay has released it."""
         self._timers = Timers()
         self._alaw = False
         self.started = False
@@ -111,7 +111,7 @@ class MediaStream:
         self._end(reason)
 
     async def end(self, reason: str) -> None:
-        """End the stream, and wait until the relay has let go of it."""
+        """End the stream, and wait until the relay has released it."""
         self._end(reason)
         await self.gone.wait()
 
@@ -122,13 +122,13 @@ class MediaStream:
         self._counts["bytes_out"] += len(audio)
 
     def send_mark(self, name: str) -> None:
-        """Queue a mark: the carrier returns it when the audio before it was played."""
+        """Queue a mark; the carrier returns it after playing the audio before it."""
         if self._shows:
             log.debug("call %s: media out: mark %s", self._relay.call, name)
         self._writer.put(self._protocol.mark(name))
 
     def clear(self) -> None:
-        """Queue a `clear`: the carrier throws away the audio that it holds."""
+        """Queue a `clear`; the carrier then discards the audio it holds."""
         if self.started:
             if self._shows:
                 log.debug("call %s: media out: clear", self._relay.call)
@@ -176,13 +176,13 @@ class MediaStream:
             self._relay.append(payload, audio)
 
     def _unreadable(self, what: str) -> None:
-        """Count a frame that cannot be read, and log the first one of a call, without its content."""
+        """Count an unreadable frame, and log the first such frame of a call, without its content."""
         self._counts["malformed_frames"] += 1
         if self._counts["malformed_frames"] == 1:
             log.warning("call %s: a frame of its media cannot be read: %s (others are counted)", self._relay.call, what)
 
     def _hold(self, *, moved: bool) -> None:
-        """Start a timer for the frame that is missing. Each missing frame gets the full time."""
+        """Start a timer for the missing frame. Each missing frame gets the full time."""
         if moved or not self._reorder.holding:
             self._timers.stop("holding")
         if self._reorder.holding and not self._timers.is_running("holding"):
@@ -194,7 +194,7 @@ class MediaStream:
             self._pass_on(payload)
 
     def _other(self, frame: Frame) -> None:
-        if self._shows and not isinstance(frame, IgnoredFrame):  # they may be the outbound track, 50 times a second
+        if self._shows and not isinstance(frame, IgnoredFrame):  # ignored frames may be the outbound track, 50 a second
             log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
         match frame:
             case MarkReceived(name=name):

@@ -1,6 +1,6 @@
-"""How far the carrier has played the audio that it was sent. Pure: times are arguments, in seconds, monotonic.
+"""Computes how far the carrier has played the audio sent to it. Pure: times are arguments, in seconds, monotonic.
 
-The carrier plays 8,000 bytes of µ-law a second, and does not say when. Two clocks tell the position:
+The carrier plays 8,000 bytes of µ-law a second, but does not report its position. Two clocks determine the position:
 
 - The **send clock** assumes that the carrier plays without a pause from the moment when the first byte is sent. The
   network delays the audio and a later `clear` alike, so this clock tells what will have been heard when a `clear` that
@@ -8,8 +8,9 @@ The carrier plays 8,000 bytes of µ-law a second, and does not say when. Two clo
 - **Marks** come back when the audio before them has been played. They bound the position from below. A mark that comes
   later, relative to its audio, than the quickest mark did shows that the carrier has fallen behind by the difference.
 
-A `clear` makes the carrier return all marks at once. Those prove nothing, so `reset` forgets them; and a mark that
-comes back before its audio can have been played proves nothing either.
+A `clear` makes the carrier return all marks at once. These marks prove nothing, so `reset` forgets them; a mark that
+comes back too early for its audio proves nothing either. `Playout.interrupt` (`playout.py`) turns the position into
+`Cut.heard_ms`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from callflow.media.g711 import BYTES_PER_MS
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 _EARLY_SECONDS: Final = 0.1
-"""How far a mark may be ahead of its audio: carriers return it when they hand the audio on, not when it is heard."""
+"""How early a mark may come back: carriers return it when they pass the audio on, not when it is heard."""
 _DELAYS: Final = 64
-"""How many of the last marks are searched for the quickest one."""
+"""How many of the last marks are searched for the quickest."""
 
 
 class PlaybackClock:
@@ -40,13 +41,14 @@ class PlaybackClock:
         self.confirmed = 0
         """Bytes that the marks prove to have been played."""
         self.stale_marks = 0
-        """Marks that came back and were not awaited: returned by a `clear`, or never sent."""
+        """Returned marks that were not awaited: returned by a `clear`, or never sent."""
         self.early_marks = 0
-        """Marks that came back before their audio can have been played."""
+        """Marks that came back too early for their audio."""
         self._marks: deque[tuple[str, int, float]] = deque()
-        """Marks under way: name, position in bytes, and the time at which its audio ends by the send clock."""
+        """Marks not returned yet: name, position in bytes, and the end of the audio before the mark by the send
+        clock."""
         self._ends = 0.0
-        """When all that was sent has been played, by the send clock."""
+        """When all sent audio has been played, by the send clock."""
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         """How much later than the send clock the last marks came back, in seconds."""
         self._lag = 0.0
@@ -61,12 +63,12 @@ class PlaybackClock:
         self._ends += size / _BYTES_PER_SECOND
 
     def send_mark(self, name: str) -> None:
-        """Note that a mark is sent now, behind all the audio so far. Names must not repeat."""
+        """Note that a mark is sent now, behind all audio so far. Names must not repeat."""
         self.marked = self.sent
         self._marks.append((name, self.sent, self._ends))
 
     def mark_returned(self, name: str, now: float) -> bool:
-        """Note that a mark came back: everything before it was played. Returns False if it was not awaited."""
+        """Note that a mark came back: all audio before it was played. Returns False if the mark was not awaited."""
         marks = self._marks
         for mark in marks:
             if mark[0] == name:
@@ -90,7 +92,7 @@ class PlaybackClock:
         return True
 
     def position(self, now: float) -> int:
-        """Return how many bytes were heard, as it will be when a `clear` that is sent now reaches the carrier."""
+        """Return how many bytes will have been heard when a `clear` sent now reaches the carrier."""
         left = self._ends + self._lag - now
         played = self.sent - int(left * _BYTES_PER_SECOND) if left > 0.0 else self.sent
         return max(self.confirmed, played)
@@ -100,16 +102,16 @@ class PlaybackClock:
         return self.sent - self.position(now)
 
     def ends_at(self, now: float) -> float:
-        """Return when all that was sent will have been heard; a time that is not after `now` if it has been."""
+        """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
         return self._ends + self._lag if self.position(now) < self.sent else min(self._ends, now)
 
     @property
     def runs_until(self) -> float:
-        """When all that was sent has been played by the send clock alone, whatever the marks say."""
+        """When all sent audio has been played by the send clock alone, regardless of marks."""
         return self._ends
 
     def reset(self) -> None:
-        """Begin at 0, because the carrier throws away what it holds. How quick its marks are stays known."""
+        """Restart at 0, because the carrier discards its audio. The delays of earlier marks are kept."""
         self._marks.clear()
         self.sent = self.marked = self.confirmed = 0
         self._ends = self._lag = 0.0

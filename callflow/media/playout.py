@@ -1,11 +1,11 @@
-"""What the caller has heard: this class alone decides it.
+"""Computes what the caller has heard, and paces the audio to the carrier. No other class does either.
 
 The engine generates speech several times faster than it can be played, and the carrier plays 8,000 bytes a second. The
-playout keeps audio until it is due, hands it out in whole 20 ms frames so that the carrier never holds more than
-`lead_ms` of it, and keeps a ledger: how much of which stretch of speech was sent, and so how much of it was heard. How
-far the carrier has played is the business of `playback_clock.py`.
+playout queues audio, sends it in whole 20 ms frames so that the carrier never holds more than `lead_ms`, and keeps a
+ledger of how much of each stretch of speech was sent, and so heard. `playback_clock.py` computes how far the carrier
+has played.
 
-Pure: it is given bytes, marks and the time (seconds of any monotonic clock), and performs no I/O. Audio is µ-law, 8
+Pure: bytes, marks and the time (seconds of any monotonic clock) are arguments, and there is no I/O. Audio is µ-law, 8
 bytes a millisecond. Positions count bytes since the last interruption, padding included.
 """
 
@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from callflow.contracts.media import Cut, Heard, Key
+from callflow.contracts.media import Cut, Heard, SpeechSegmentId
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 from callflow.media.playback_clock import PlaybackClock
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 _REMEMBERED: Final = 256
-"""How many interrupted responses and items are remembered, so that their late audio can be told from new audio."""
+"""How many interrupted responses and items are remembered, to recognise their late audio."""
 
 
 class Send(NamedTuple):
@@ -33,39 +33,39 @@ class Send(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A mark for the carrier, which returns its name when all the audio before it has been played."""
+    """A mark for the carrier; the carrier returns its name after playing all audio before it."""
 
     name: str
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One stretch of speech in the ledger: a content part of an item of the engine's."""
+    """One stretch of speech in the ledger: a content part of an item of the engine."""
 
-    key: Key
+    key: SpeechSegmentId
     response: str
     before: int = 0
     """Bytes of the same stretch in an earlier entry, if another stretch was played in between."""
     received: int = 0
     """Bytes that came from the engine."""
     sent: int = 0
-    """How many of these were sent to the carrier, without padding."""
+    """Bytes of these that were sent to the carrier, without padding."""
     start: int = -1
-    """Position of its first byte; -1 as long as none was sent."""
+    """Position of the first byte; -1 until one was sent."""
     finished: bool = False
     """No more audio is expected."""
     broken_off: bool = False
-    """Another stretch began before the engine had finished this one, so more of it may still come."""
+    """Another stretch began before the engine had finished this stretch, so more audio may come."""
     marked: bool = False
-    """A mark was sent behind its first frames."""
+    """A mark was sent behind the first frames of the stretch."""
     pending: deque[bytes] = field(default_factory=deque)
-    """Audio that was not sent yet."""
+    """Audio not sent yet."""
     waiting: int = 0
     """Bytes in `pending`."""
 
     @property
     def end(self) -> int:
-        """Position behind its last byte that was sent."""
+        """Position behind the last sent byte."""
         return self.start + self.sent
 
 
@@ -73,33 +73,34 @@ class Playout:
     """The ledger and the pacer of one call's audio to the caller."""
 
     def __init__(self, *, lead_ms: int, mark_every_ms: int) -> None:
-        """`lead_ms`: how much unplayed audio the carrier may hold. `mark_every_ms`: send a mark at least so often."""
+        """`lead_ms`: how much unplayed audio the carrier may hold. `mark_every_ms`: send a mark at least this often."""
         self.lead_ms = lead_ms
         self._lead = max(lead_ms * BYTES_PER_MS, FRAME_BYTES)
         self._mark_every = mark_every_ms * BYTES_PER_MS // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
-        """Bytes that must be free at a full carrier before it gets more: so it gets fewer and larger frames."""
+        """Bytes that must become free at a full carrier before more is sent, so that it gets fewer and larger
+        frames."""
         self._entries: deque[_Entry] = deque()
         self._clock = PlaybackClock()
-        self._firsts: dict[str, tuple[Key, int]] = {}
-        """The first mark of each stretch, by name: which stretch, and how many bytes of it stand before the mark."""
+        self._firsts: dict[str, tuple[SpeechSegmentId, int]] = {}
+        """The first mark of each stretch, by name: the stretch, and its bytes before the mark."""
         self._sequence = 0
-        self._broken_off: dict[Key, int] = {}
-        """Of the last stretch that was heard and broken off: how many bytes of it were heard."""
+        self._broken_off: dict[SpeechSegmentId, int] = {}
+        """Bytes heard of the last stretch that was heard and broken off."""
         self._discarded_responses: dict[str, None] = {}
         self._discarded_items: dict[str, None] = {}
-        self.sending = Key("")
-        """The stretch that the last audio sent belongs to."""
+        self.sending = SpeechSegmentId("")
+        """The stretch of the last sent audio."""
         self.generation = 0
-        """How many times the audio was interrupted, and so the carrier told to throw away what it held."""
+        """Number of interruptions; each made the carrier discard its audio."""
         self.late_bytes = 0
-        """Bytes of interrupted responses that came after the interruption, and were dropped."""
+        """Bytes of interrupted responses that came after the interruption; they were dropped."""
 
-    # What comes from the engine
+    # From the engine
 
-    def add(self, key: Key, response: str, audio: bytes) -> bool:
-        """Queue µ-law audio of one stretch of speech. Returns False if it is dropped, because its response or its item
-        was interrupted."""
+    def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
+        """Queue µ-law audio of one stretch of speech. Returns False if the audio is dropped, because its response or
+        item was interrupted."""
         if response in self._discarded_responses or key.item in self._discarded_items:
             self.late_bytes += len(audio)
             return False
@@ -115,36 +116,37 @@ class Playout:
             entry.waiting += len(audio)
             entry.pending.append(audio)
             if entry is self._entries[-1]:
-                entry.finished = False  # only for the last entry: any other would block the ones behind it
+                entry.finished = False  # only for the last entry: another would block the entries behind it
         return True
 
-    def finish(self, key: Key) -> list[Heard]:
-        """Note that this stretch is complete, so its last frame may be padded. Returns the stretches that are now
-        known to have been heard in full."""
+    def finish(self, key: SpeechSegmentId) -> list[Heard]:
+        """Note that this stretch is complete, so its last frame may be padded. Returns the stretches now known to be
+        heard in full."""
         entry = self._find(key)
         if entry is not None:
             entry.finished = True
         return self._settle()
 
     def finish_response(self, response: str) -> list[Heard]:
-        """Note that the engine has ended this response, in whatever way. Returns as `finish` does."""
+        """Note that the engine has ended this response, completed or not. Returns as `finish` does."""
         for entry in self._entries:
             if entry.response == response:
                 entry.finished = True
         return self._settle()
 
     def break_off(self) -> list[Heard]:
-        """Note that the engine's session is gone, so that no more audio comes. Returns the stretches that were not
-        complete, each with the ms of audio that had come."""
+        """Note that the engine's session is gone, so no more audio comes. Returns the incomplete stretches, each with
+        its received ms of audio."""
         broken = [entry for entry in self._entries if not entry.finished]
         for entry in broken:
             entry.finished = True
         return [Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS) for entry in broken]
 
-    # What goes to the carrier
+    # To the carrier
 
     def due(self, now: float) -> Iterator[Send | Mark]:
-        """Yield what is to be sent now, in order: audio, and marks at least every `mark_every_ms` and at each end."""
+        """Yield the audio and marks to send now, in order; marks come at least every `mark_every_ms` and at each
+        end."""
         clock = self._clock
         room = self._lead - clock.held(now)
         ready = self._ready()
@@ -168,12 +170,12 @@ class Playout:
             if entry.finished and not entry.pending and entry.start >= 0 and clock.marked < entry.end:
                 yield self._new_mark(entry.key)
             if not entry.finished:
-                break  # stretches are never mixed: the next one waits until this one has ended
+                break  # stretches are never mixed: the next waits until this has ended
         if clock.sent > clock.marked and clock.runs_until <= now and self._entries:
-            yield self._new_mark(self._entries[-1].key)  # the engine pauses: its mark tells how far the caller is
+            yield self._new_mark(self._entries[-1].key)  # the engine pauses: this mark shows how far the caller is
 
     def wake_at(self, now: float) -> float | None:
-        """Return when `due` will have more without new audio; None if only the engine or a mark can change that."""
+        """Return when `due` will yield more without new audio; None: only new audio or a mark can change that."""
         ready = self._ready()
         if ready:
             held = self._clock.held(now)
@@ -183,43 +185,43 @@ class Playout:
             return max(now, self._clock.runs_until)
         return None
 
-    # What comes back from the carrier
+    # Marks back from the carrier
 
     def mark(self, name: str, now: float) -> list[Heard]:
-        """Note that a mark came back: everything before it was played. Returns the stretches that are now known to have
-        been heard in full."""
+        """Note that a mark came back: all audio before it was played. Returns the stretches now known to be heard in
+        full."""
         return self._settle() if self._clock.mark_returned(name, now) else []
 
-    def began(self, name: str) -> tuple[Key, float] | None:
-        """Return, for the first mark of a stretch, that stretch and the seconds of its audio before the mark; None for
-        any other mark. Call it once for each mark that comes back, before `mark`."""
+    def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
+        """For the first mark of a stretch, return the stretch and the seconds of its audio before the mark; None for
+        other marks. Call this once for each returned mark, before `mark`."""
         first = self._firsts.pop(name, None)
         return None if first is None else (first[0], first[1] / _BYTES_PER_SECOND)
 
     # What the caller has heard
 
     def position(self, now: float) -> int:
-        """Return the bytes heard since the last interruption, as they will be when a `clear` sent now arrives."""
+        """Return how many bytes since the last interruption will have been heard when a `clear` sent now arrives."""
         return self._clock.position(now)
 
     def is_unplayed(self, now: float) -> bool:
-        """Tell whether there is speech that the caller has not heard: waiting here, held by the carrier, or still to
-        come of a stretch that has begun."""
+        """Return whether there is speech that the caller has not heard: queued here, held by the carrier, or not yet
+        received of a stretch that has begun."""
         begun = any(entry.pending or (entry.received and not entry.finished) for entry in self._entries)
         return begun or self._clock.held(now) > 0
 
     def ends_at(self, now: float) -> float:
-        """Return when all that was sent so far will have been heard; not after `now` if it has been."""
+        """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
         return self._clock.ends_at(now)
 
-    def heard_ms(self, key: Key, now: float) -> int:
-        """Return how many ms of this stretch were heard; 0 if it is not in the ledger."""
+    def heard_ms(self, key: SpeechSegmentId, now: float) -> int:
+        """Return how many ms of this stretch were heard; 0 if the stretch is not in the ledger."""
         entry = self._find(key)
         return 0 if entry is None else self._heard(entry, self.position(now)) // BYTES_PER_MS
 
     def hearing(self, now: float) -> Cut | None:
-        """Return how much of the stretch that is being played was heard, and how much of it has come; None if none is
-        being played."""
+        """Return how much of the stretch being played was heard, and how much was received; None: no stretch is being
+        played."""
         position = self.position(now)
         for entry in self._entries:
             if entry.start < 0:
@@ -229,24 +231,25 @@ class Playout:
                 return Cut(entry.key, heard // BYTES_PER_MS, (entry.before + entry.received) // BYTES_PER_MS)
         return None
 
-    def holds(self, key: Key) -> bool:
-        """Tell whether this stretch is in the ledger. It is taken out when all of it was heard, or when it was cut."""
+    def holds(self, key: SpeechSegmentId) -> bool:
+        """Return whether this stretch is in the ledger. A stretch leaves the ledger when it was heard in full, or
+        cut."""
         return self._find(key) is not None
 
     def held_ms(self, now: float) -> float:
-        """Return the ms of audio that the carrier holds and has not played."""
+        """Return the ms of audio that the carrier has not played yet."""
         return self._clock.held(now) / BYTES_PER_MS
 
     @property
     def waiting_ms(self) -> float:
-        """Ms of audio that wait here until the carrier has room."""
+        """Ms of audio queued here until the carrier has room."""
         return sum(entry.waiting for entry in self._entries) / BYTES_PER_MS
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Throw away all audio that was not heard; the carrier must be sent a `clear` at the same time.
+        """Discard all audio that was not heard. A `clear` must be sent to the carrier at the same time.
 
-        Returns the stretches that were cut, in order, each with the ms that were heard of it. A stretch that was heard
-        in full is not cut. Audio that still comes for a cut stretch is dropped by `add`.
+        Returns the cut stretches in order, each with its heard ms. A stretch heard in full is not cut. `add` drops
+        later audio of a cut stretch.
         """
         position = self.position(now)
         cuts: list[Cut] = []
@@ -257,38 +260,38 @@ class Playout:
                 heard = entry.before + min(self._heard(entry, position), entry.received)
                 received = entry.before + entry.received
                 cuts.append(Cut(entry.key, heard // BYTES_PER_MS, received // BYTES_PER_MS))
-            if not entry.finished:  # a finished one may be said again, under the same id
+            if not entry.finished:  # a finished stretch may be said again, under the same id
                 _remember(self._discarded_responses, entry.response)
                 _remember(self._discarded_items, entry.key.item)
         self._forget()
         return cuts
 
-    def is_discarded(self, key: Key) -> bool:
-        """Tell whether audio that still comes for this stretch is dropped, because it was cut."""
+    def is_discarded(self, key: SpeechSegmentId) -> bool:
+        """Return whether later audio of this stretch is dropped, because the stretch was cut."""
         return key.item in self._discarded_items
 
-    def discard_item(self, key: Key) -> None:
-        """Drop the audio that still comes for a stretch that began after its response was interrupted."""
+    def discard_item(self, key: SpeechSegmentId) -> None:
+        """Drop later audio of a stretch that began after its response was interrupted."""
         _remember(self._discarded_items, key.item)
 
     def discard_response(self, response: str) -> None:
-        """Drop the audio that still comes for a response of which nothing has come yet."""
+        """Drop all later audio of a response."""
         _remember(self._discarded_responses, response)
 
     @property
     def stale_marks(self) -> int:
-        """Marks that came back and were not awaited, such as those that a `clear` returns."""
+        """Returned marks that were not awaited, such as marks returned by a `clear`."""
         return self._clock.stale_marks
 
     @property
     def early_marks(self) -> int:
-        """Marks that came back before their audio can have been played."""
+        """Marks that came back too early for their audio."""
         return self._clock.early_marks
 
     # Inside
 
     def _settle(self) -> list[Heard]:
-        """Take the stretches that marks prove to have been heard in full out of the ledger, and return them."""
+        """Remove the stretches that marks prove to be heard in full, and return them."""
         heard = []
         while self._entries and self._is_through(self._entries[0], self._clock.confirmed):
             entry = self._entries.popleft()
@@ -304,20 +307,20 @@ class Playout:
         self._clock.reset()
         self.generation += 1
 
-    def _find(self, key: Key) -> _Entry | None:
+    def _find(self, key: SpeechSegmentId) -> _Entry | None:
         for entry in reversed(self._entries):
             if entry.key == key:
                 return entry
         return None
 
     def _is_overtaken(self, entry: _Entry) -> bool:
-        """Tell whether audio of a later entry was sent already."""
+        """Return whether audio of a later entry was sent already."""
         return entry is not self._entries[-1] and any(
             other.start > entry.start >= 0 for other in self._entries if other is not entry
         )
 
-    def _open(self, key: Key, response: str) -> _Entry:
-        """Add an entry. It ends the one before it, even if the engine has not finished that one."""
+    def _open(self, key: SpeechSegmentId, response: str) -> _Entry:
+        """Add an entry. This ends the previous entry, even if the engine has not finished it."""
         if self._entries and not self._entries[-1].finished:
             self._entries[-1].finished = self._entries[-1].broken_off = True
         entry = _Entry(key, response)
@@ -325,7 +328,7 @@ class Playout:
         return entry
 
     def _ready(self) -> int:
-        """Return the bytes that could be sent now if the carrier had room: whole frames, and padded ends."""
+        """Return the bytes that could be sent now if the carrier had room: whole frames and padded ends."""
         ready = 0
         for entry in self._entries:
             if not entry.finished:
@@ -334,7 +337,7 @@ class Playout:
         return ready
 
     def _cut_frame(self, entry: _Entry, most: int) -> bytes:
-        """Take up to `most` bytes of an entry, in whole frames; the last one of a finished entry is padded."""
+        """Remove up to `most` bytes of an entry, in whole frames; the last frame of a finished entry is padded."""
         most -= most % FRAME_BYTES
         pieces: list[bytes] = []
         size = 0
@@ -359,10 +362,10 @@ class Playout:
         return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
 
     def _until_mark(self) -> int:
-        """Return the bytes that may still be sent before the next mark; at least one frame."""
+        """Return the bytes that may be sent before the next mark; at least one frame."""
         return max(self._mark_every - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, key: Key) -> Mark:
+    def _new_mark(self, key: SpeechSegmentId) -> Mark:
         self._sequence += 1
         name = f"{key.item}:{key.content}:{self._sequence}"
         self._clock.send_mark(name)
@@ -374,12 +377,12 @@ class Playout:
 
     @staticmethod
     def _is_through(entry: _Entry, position: int) -> bool:
-        """Tell whether an entry is complete, sent in full and heard in full."""
+        """Return whether an entry is complete, sent in full and heard in full."""
         return entry.finished and not entry.pending and (entry.start < 0 or position >= entry.end)
 
 
 def _remember(names: dict[str, None], name: str) -> None:
-    """Put `name` last; of more than 256 the oldest is forgotten."""
+    """Put `name` last; beyond 256 names the oldest is forgotten."""
     if not name:  # the engine does not say which response its audio belongs to
         return
     names.pop(name, None)

@@ -1,8 +1,8 @@
-"""The hot path: 50 frames a second each way, and nothing on it waits for anything but the two sockets and the pacer.
+"""The hot path: 50 frames a second each way, which wait only for the two sockets and the pacer.
 
 From the caller: media socket -> protocol -> listener, base64 untouched. To the caller: the engine's speech -> playout
--> protocol -> media socket. The relay owns the playout and one media socket at a time. It knows bytes and not turns: it
-reports to one `MediaListener`, and does what that asks for within the same tick of the event loop.
+-> protocol -> media socket. The relay owns the playout and one media socket at a time. It handles bytes, not turns: it
+reports to one `MediaListener`, and serves the listener's requests within the same tick of the event loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
-from callflow.contracts.media import Cut, Heard, Key, MediaProtocol, MediaSocket, StreamStarted
+from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
@@ -33,16 +33,17 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _MARK_SECONDS: Final = 1.0
-"""How late a last mark may be, in seconds, before the audio counts as played without it."""
+"""How late the last mark may be, in seconds, before the audio counts as played without a mark."""
 _BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
 _PROGRESS_SECONDS: Final = 0.5
-"""How often the listener is told how far the caller is in what the agent says."""
+"""Interval of the reports how much of the agent's present speech the caller has heard."""
 
 
 class MediaListener(Protocol):
-    """What the relay reports to: all that concerns turns. Times are of the loop's clock, in seconds.
+    """The turn manager, as the relay uses it. Times are in seconds of the loop's clock.
 
-    Everything is called on the event loop and must not block; the first two, once for each frame of the caller's.
+    All methods are called on the event loop and must not block; the first two methods are called for each frame of the
+    caller.
     """
 
     @property
@@ -50,38 +51,38 @@ class MediaListener(Protocol):
         """Whether the engine hears the caller."""
 
     def caller_payload(self, payload: str) -> None:
-        """Take audio of the caller's for the engine: base64 of µ-law, one frame or several joined."""
+        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined."""
 
     def caller_frame(self, audio: bytes) -> None:
-        """Take the same frame as µ-law bytes, for the speech detector."""
+        """Process the same frame as µ-law bytes, for the speech detector."""
 
     def stream_started(self, now: float) -> None:
-        """Learn that the caller can hear us from now on."""
+        """Called when the stream has started: the caller can hear us."""
 
     def stream_paused(self) -> None:
-        """Learn that the stream has ended: the caller hears nothing until another one starts."""
+        """Called when the stream has ended: the caller hears nothing until another stream starts."""
 
     def agent_silenced(self) -> None:
-        """Learn that no more of the agent's speech is played: a clip ends the call, or the call is over."""
+        """Called when the agent's speech is no longer played: a clip ends the call, or the call is over."""
 
     def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
-        """Learn that audio was sent to the carrier; at `until` the caller will have heard all of it."""
+        """Called when audio was sent to the carrier; at `until` the caller will have heard it all."""
 
     def began_to_be_heard(self, item: str, at: float) -> None:
-        """Learn when the caller began to hear an item of the engine's."""
+        """Called when the caller has begun to hear an item of the engine, at the time `at`."""
 
     def hearing(self, cut: Cut) -> None:
-        """Learn how far the caller is in what is being played; called at most twice a second."""
+        """Called at most twice a second with the part heard of the stretch being played."""
 
-    def heard(self, key: Key, ms: int) -> None:
-        """Learn that the caller has heard a stretch of speech in full: `ms` of audio."""
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
+        """Called when the caller has heard a stretch of speech in full: `ms` of audio."""
 
     def played_out(self) -> None:
-        """Learn that everything that was sent has been heard."""
+        """Called when the caller has heard all audio."""
 
     def cut_off(self, cuts: Sequence[Cut]) -> None:
-        """Learn what was cut, and not by the caller: the stream was lost, or a clip ends the call. `cuts` is empty if
-        only clips were cut."""
+        """Called when speech was cut, but not by the caller: the stream was lost, or a clip ends the call. `cuts` is
+        empty if only clips were cut."""
 
 
 class Relay:
@@ -97,8 +98,8 @@ class Relay:
         post: Callable[[Event], None],
         note: Callable[[Note], None],
     ) -> None:
-        """`ids`: returns the carrier's ids of this call. `clips`: by name, in the language of the call. `post`: takes
-        an event for the call's machine. `note`: takes an entry for its journal."""
+        """`ids`: returns the carrier's ids of this call. `clips`: by name, in the language of the call. `post`: posts
+        an event to the call's machine. `note`: adds a note to the journal."""
         self.call, self._ids, self._config = call, ids, config
         self._post, self._note = post, note
         self._loop = asyncio.get_running_loop()
@@ -118,7 +119,7 @@ class Relay:
         self._timers = Timers()
         self._answered = False
         self.is_silenced = False
-        """The agent has finished for good: no more of its speech is played."""
+        """The agent has finished for good: its speech is no longer played."""
         self._unplayed = False
         self.answered_at: float | None = None
         self._progress_at = 0.0
@@ -126,7 +127,7 @@ class Relay:
     # The media socket
 
     @property
-    def is_attended(self) -> bool:
+    def has_socket(self) -> bool:
         """Whether there is a media socket, even if its stream has not started."""
         return self._stream is not None
 
@@ -135,9 +136,9 @@ class Relay:
         """Whether the stream has started: the caller's audio arrives, and ours would be heard."""
         return self._stream is not None and self._stream.started
 
-    async def attend(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
+    async def serve_socket(self, socket: MediaSocket, protocol: MediaProtocol, secret: str) -> None:
         """Serve one media socket until it ends or `close` is called."""
-        if self._stream is not None:  # it was lost, and that has not been noticed yet
+        if self._stream is not None:  # the previous stream was lost, but its end is not noticed yet
             await self._stream.end("another stream took its place")
         stream = MediaStream(self, socket, protocol, secret, self._config)
         self._stream = stream
@@ -166,7 +167,7 @@ class Relay:
                 self._stream.await_start()
 
     async def close(self) -> None:
-        """Close the media socket and the recording; nothing is played any more."""
+        """Close the media socket and the recording; no audio is played any more."""
         self._silence()
         self.silence_filler.stop()
         if self.frame_batcher is not None:
@@ -180,7 +181,7 @@ class Relay:
     # From the caller: called by the media stream
 
     def append(self, payload: str, audio: bytes) -> None:
-        """Pass on one frame of the caller's: base64 of µ-law, and the same decoded. Called 50 times a second."""
+        """Pass on one frame of the caller: base64 of µ-law, and the same audio decoded. Called 50 times a second."""
         self.silence_filler.frame()
         self._pass_on(payload, audio)
 
@@ -209,12 +210,12 @@ class Relay:
             self.listener.stream_started(now)
 
     def is_ours(self, start: StreamStarted) -> bool:
-        """Tell whether a stream that starts belongs to this call, by the ids in its `start` frame."""
+        """Return whether a starting stream belongs to this call, by the ids in its `start` frame."""
         ids = self._ids()
         return not start.call or start.call == ids.control or bool(ids.session and start.session == ids.session)
 
     def refused(self, reason: str) -> None:
-        """Report a stream that cannot be read, such as one with another codec."""
+        """Report an unreadable stream, such as a stream with another codec."""
         self._post(events.MediaRefused(reason=reason))
 
     def digit(self, digit: str) -> None:
@@ -222,7 +223,7 @@ class Relay:
         self._post(events.Dtmf(digit=digit, source="stream"))
 
     def marked(self, name: str) -> None:
-        """Handle a mark that came back: the audio before it was played."""
+        """Handle a returned mark: the audio before it was played."""
         now = self._clock()
         began = self.playout.began(name)
         heard = self.playout.mark(name, now)
@@ -251,7 +252,7 @@ class Relay:
         self.check_played_out()
 
     def check_played_out(self) -> None:
-        """Tell the listener, once, if everything that was sent has been heard."""
+        """Report to the listener, once, if the caller has heard all audio."""
         if self._unplayed and not self.playout.is_unplayed(self._clock()):
             self._unplayed = False
             if self.listener is not None:
@@ -259,23 +260,23 @@ class Relay:
 
     # To the caller: called by the listener, in the engine's order
 
-    def add(self, key: Key, response: str, audio: bytes) -> bool:
-        """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if it is dropped, because its
-        response or its item was interrupted."""
+    def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
+        """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if the audio is dropped, because its
+        response or item was interrupted."""
         if self.is_silenced or not self.playout.add(key, response, audio):
             return False
         self._unplayed = True
         return True
 
-    def discard(self, key: Key) -> bool:
-        """Drop the audio that still comes for a stretch that began after its response was interrupted. Returns False if
-        it is dropped already, or if the agent is silenced anyway."""
+    def discard(self, key: SpeechSegmentId) -> bool:
+        """Drop later audio of a stretch that began after its response was interrupted. Returns False if the stretch is
+        dropped already, or the agent is silenced."""
         if self.is_silenced or self.playout.is_discarded(key):
             return False
         self.playout.discard_item(key)
         return True
 
-    def finish(self, key: Key) -> None:
+    def finish(self, key: SpeechSegmentId) -> None:
         """Note that the engine has sent all audio of this stretch."""
         self._tell_heard(self.playout.finish(key))
         self.pump()
@@ -286,8 +287,8 @@ class Relay:
         self.pump()
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Empty the queue and send a `clear`, so that the carrier throws away what it holds. Returns the stretches of
-        the engine's speech that were cut, in order."""
+        """Empty the queue and send a `clear`, so that the carrier discards its audio. Returns the cut stretches of the
+        engine's speech, in order."""
         cuts = self.playout.interrupt(now)
         self._unplayed = False
         if self.recorder is not None:
@@ -298,14 +299,15 @@ class Relay:
         return [cut for cut in cuts if not is_clip(cut.key.item)]
 
     def watch_caller(self) -> None:
-        """Note that the caller has begun to speak: if the carrier sends no silence, it is made up from now on."""
+        """Note that the caller has begun to speak: from now on, silence is generated where the carrier sends none."""
         self.silence_filler.watch()
 
     def _caller_is_speaking(self) -> bool:
         return self.listener is not None and self.listener.is_caller_speaking and self.is_flowing
 
     def play_clip(self, name: str) -> None:
-        """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when it was heard."""
+        """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when the caller has heard the
+        clip."""
         clip = self.clips.clip(name)
         self._silence()
         if self.playout.is_unplayed(self._clock()):
@@ -313,7 +315,7 @@ class Relay:
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
-        elif self._stream is not None:  # else the machine is about to learn of the loss, and lets the carrier speak
+        elif self._stream is not None:  # otherwise the machine learns of the loss, and lets the carrier speak
             self.clips.put_last(clip, name)
             self._unplayed = True
             self.pump()
@@ -321,8 +323,8 @@ class Relay:
             self._timers.start("clip", seconds, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play a clip behind what is being said; the call goes on. The first of these names that there is a clip for is
-        played. Returns False if there is none, or if the caller could not hear it."""
+        """Play a clip behind the queued audio; the call continues. The clip is the first of these names that exists.
+        Returns False if none exists, or if the caller could not hear a clip."""
         clip = self.clips.clip(name, *otherwise)
         if clip is None or self.is_silenced or not self.is_flowing:
             return False
@@ -338,7 +340,8 @@ class Relay:
             self.listener.agent_silenced()
 
     def _clip_played(self, name: str) -> None:
-        """Called for the mark behind its last byte; or by a timer, if the carrier returns no marks."""
+        """Report that the clip was heard. Called for the mark behind its last byte, or by a timer if the carrier
+        returns no marks."""
         self._timers.stop("clip")
         self._post(events.ClipPlayed(clip=name))
 
@@ -370,7 +373,7 @@ class Relay:
             self._timers.stop("heard-out")
         else:
             self._timers.stop("pacer")
-            if self._unplayed:  # its mark tells when it was heard; or this timer, if the carrier returns no marks
+            if self._unplayed:  # the last mark shows the end; this timer replaces it if the carrier returns no marks
                 late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
                 self._timers.start("heard-out", late, self.check_played_out)
 

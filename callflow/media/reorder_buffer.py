@@ -1,8 +1,8 @@
-"""Puts numbered frames back into order, within a small window. Pure.
+"""Restores the order of numbered frames, within a small window. Pure.
 
-Telnyx does not promise the order of media frames. A frame that is ahead is held until the ones before it have come,
-until more than `window` frames wait (20 ms each), or until the owner's timer calls `flush`. Frames that come after
-their place was given up, and repeats, are dropped.
+Telnyx does not promise the order of media frames. A frame that is ahead is held until the frames before it have come,
+until more than `window` frames are held (20 ms each), or until the owner's timer calls `flush`. Frames that are too
+late, and repeats, are dropped.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 
 
 _RESTART: Final = 50
-"""After so many late frames in a row (1 s), their numbers are believed: counting has begun anew."""
+"""After this many late frames in a row (1 s) we assume that the carrier has restarted its numbering."""
 
 
 class ReorderBuffer:
-    """The frames of one stream that wait for an earlier one. `window`: how many may wait; 0: pass all on at once."""
+    """The held frames of one stream. `window`: how many frames may be held; 0: pass all on at once."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -23,7 +23,7 @@ class ReorderBuffer:
         self._held: dict[int, str] = {}
         self._late_in_a_row = 0
         self.late = 0
-        """Frames that were dropped because they came too late or twice."""
+        """Frames dropped because they came too late or twice."""
 
     @property
     def holding(self) -> bool:
@@ -31,7 +31,7 @@ class ReorderBuffer:
         return bool(self._held)
 
     def push(self, chunk: int, payload: str) -> tuple[str, ...]:
-        """Take a frame. Returns the payloads that can be passed on now, in order. `chunk` counts from 1; 0: no
+        """Add a frame. Returns the payloads that can be passed on now, in order. `chunk` counts from 1; 0: no
         number."""
         if chunk == self._next and chunk and not self._held:
             self._next = chunk + 1
@@ -57,7 +57,7 @@ class ReorderBuffer:
         return tuple(ready)
 
     def flush(self) -> tuple[str, ...]:
-        """Return everything that is held, in order, without waiting for what is missing."""
+        """Return all held payloads, in order, without waiting for missing frames."""
         ready = [self._held[chunk] for chunk in sorted(self._held)]
         if self._held:
             self._next = max(self._held) + 1

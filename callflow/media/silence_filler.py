@@ -1,8 +1,8 @@
-"""The silence that a muted leg does not send.
+"""Generates the silence that a muted leg does not send.
 
-Carriers usually send a frame each 20 ms for the whole call. Some legs (muted, or with discontinuous transmission) send
-none while the caller says nothing: then the engine, which tells the end of an utterance by the silence behind it, never
-hears that end. While the caller is taken to be speaking and nothing comes, the silence is made up here.
+Carriers usually send a frame every 20 ms for the whole call. Some legs (muted, or with discontinuous transmission) send
+no frames while the caller is silent. The engine detects the end of an utterance by the silence behind it, so it would
+never notice the end. While the caller counts as speaking and no frames come, this module generates silence.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from callflow.timers import Timers
 
 
 _UNTIL_MISSED: Final = 0.6
-"""Seconds without a frame: longer than a network holds frames up."""
+"""Seconds without a frame: longer than networks delay frames."""
 _LOOK_SECONDS: Final = 0.2
 _MOST_SECONDS: Final = 10.0
-"""Seconds made up in one gap at most: an engine that has not noticed the end by then will not notice it at all."""
+"""The most seconds generated in one gap: an engine that has not noticed the end by then never will."""
 
 
 class SilenceFiller:
-    """Makes up silence for one call. `append` is given base64 of µ-law, and the same decoded, like a caller's frame."""
+    """Generates silence for one call. `append` receives base64 of µ-law and the same audio decoded, like a caller's
+    frame."""
 
     def __init__(self, is_speaking: Callable[[], bool], append: Callable[[str, bytes], None]) -> None:
         self._is_speaking, self._append = is_speaking, append
@@ -33,19 +34,19 @@ class SilenceFiller:
         self._last = self._loop.time()
         self._made_up = 0.0
         self.seconds = 0.0
-        """Seconds of silence made up in the whole call."""
+        """Seconds of silence generated in the whole call."""
 
     def frame(self) -> None:
-        """Note that a frame of the caller's has come."""
+        """Note that a frame of the caller has come."""
         self._last = self._loop.time()
         self._made_up = 0.0
 
     def watch(self) -> None:
-        """Begin to look for missing frames, because the caller has begun to speak."""
+        """Start checking for missing frames, because the caller has begun to speak."""
         self._timers.start("look", _LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         self._timers.stop("look")
 
     def _look(self) -> None:

@@ -1,6 +1,6 @@
 """The one writer of a socket: a bounded queue, and a deadline on every write.
 
-A peer that stops reading must end its own call and nothing else, so nobody but the writer ever waits for it.
+A peer that stops reading must end its own call only, so no other task ever waits for the peer.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Final
 
 
 _LOOKS: Final = 4
-"""How often within its deadline a write is looked at: it is ended at most a quarter late."""
+"""Checks of a write within its deadline; so a write is ended at most a quarter of the deadline late."""
 
 
 class SocketWriter:
     """The queue of one socket: `put` never waits; `run` sends in order until it is cancelled.
 
-    `weight` is whatever the owner wants to bound (bytes of audio, say); `limit` bounds the weight that waits, and
-    `messages` the number of messages. A peer that makes either bound overflow, or one write last longer than `seconds`,
-    is reported once to `stuck`, and what is put from then on is thrown away.
+    `weight` is a quantity chosen by the owner (bytes of audio, for example); `limit` bounds the queued weight, and
+    `messages` the number of queued messages. If either bound is exceeded, or one write takes longer than `seconds`,
+    `stuck` is called once, and later messages are discarded.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class SocketWriter:
         self._writing = self._late = False
         self._writes = self._seen = self._same = 0
         self.waiting = 0
-        """Weight in the queue."""
+        """Total weight in the queue."""
 
     def put(self, text: str, weight: int = 0) -> None:
-        """Queue a message. After the socket was reported as stuck it is thrown away."""
+        """Queue a message; it is discarded if the socket was reported as stuck."""
         if self._broken:
             return
         self._queue.append((text, weight))
@@ -54,7 +54,7 @@ class SocketWriter:
             self._wake.set_result(None)
 
     async def run(self) -> None:
-        """Send what is queued, in order, until cancelled or stuck."""
+        """Send queued messages in order, until cancelled or stuck."""
         loop = asyncio.get_running_loop()
         queue, send = self._queue, self._send
         task = asyncio.current_task()
@@ -76,13 +76,13 @@ class SocketWriter:
             if not self._late:
                 raise
             self._break(f"one write took longer than {self._seconds:g} s")
-        except Exception as error:  # any kind of socket, with exceptions of its own
+        except Exception as error:  # sockets of any kind raise exceptions of their own
             self._break(f"the socket broke: {error!r}")
         finally:
             self._watch.cancel()
 
     def _look(self, writing: asyncio.Task[Any]) -> None:
-        """See whether the same write is still under way. A timer for each write would cost too much."""
+        """Check whether the same write is still running. A timer for each write would cost too much."""
         if self._writing and self._writes == self._seen:
             self._same += 1
             if self._same >= _LOOKS:

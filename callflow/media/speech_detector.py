@@ -1,8 +1,7 @@
 """A coarse detector of the caller's speech, by energy. Pure: the audio itself is the clock.
 
-The engine decides when somebody speaks. This detector finds what the engine misses: the caller has plainly spoken and
-stopped, and the engine has not noticed the beginning, or the end. It also keeps clips from talking over a caller while
-there is no engine, and gives evidence where a transcript is empty.
+The engine decides when the caller speaks. This detector finds turns whose beginning or end the engine has missed. It
+also keeps clips from talking over the caller while there is no engine, and is evidence where a transcript is empty.
 """
 
 from __future__ import annotations
@@ -15,41 +14,41 @@ from callflow.media.speech_features import Verdict, judge
 
 
 _LOUD: Final = 820
-"""Samples (of 32,768) beyond this are plain speech: 32 dB below full scale, well above a quiet or a humming line."""
+"""Samples (of 32,768) above this level are plain speech: 32 dB below full scale, well above a quiet or humming line."""
 _QUIET_CODES: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= _LOUD)
 _SPOKEN_MS: Final = 400
-"""So much plain speech is no cough and no click."""
+"""Plain speech of at least this length is no cough and no click."""
 _TALKING_MS: Final = 400
 _SOFT_MS: Final = 6000
 _KEPT_FRAMES: Final = 250
-"""5 s: enough to tell speech from music, and looked through in a millisecond."""
+"""5 s: enough to distinguish speech from music, and analysed in a millisecond."""
 
 _BEFORE_FRAMES: Final = 100
-"""2 s: so much of what was heard since the last end may belong to a beginning that the engine tells late."""
+"""2 s: this much audio before a beginning that the engine reports late may belong to the same turn."""
 
 Unnoticed = Literal["", "speech", "end"]
 
 
 class SpeechDetector:
-    """Compares what the caller sends with what the engine has noticed of it."""
+    """Compares the caller's audio with the engine's reports about it."""
 
     def __init__(self, pause_ms: int = 1500, end_ms: int = 2500) -> None:
         self.pause_ms, self.end_ms = pause_ms, end_ms
-        """Ms of quiet after which any engine would have noticed the speech, and its end."""
+        """Ms of quiet after which the engine must have noticed speech (`pause_ms`), and its end (`end_ms`)."""
         self._pause, self._end = pause_ms * BYTES_PER_MS, end_ms * BYTES_PER_MS
         self._spoken = 0
         self._begun = False
         self._quiet = self._end
         self._frames: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
-        """What the caller's last sounds were made of."""
+        """The caller's last frames."""
         self.verdict: Verdict = ""
-        """What they were, at the last end that the engine has heard."""
+        """The verdict on the frames at the last end that the engine reported."""
 
     def feed(self, ulaw: bytes) -> Unnoticed:
-        """Take a frame of µ-law. Returns what the engine has missed, or "".
+        """Process a frame of µ-law. Returns what the engine has missed; "": nothing.
 
-        "speech", once: the caller has spoken and stopped, and the engine has noticed nothing. "end", repeatedly: the
-        engine has noticed that the caller began, and not that they stopped.
+        "speech", once: the caller has spoken and stopped, and the engine has missed it. "end", repeatedly: the engine
+        has noticed the beginning of the caller's speech, but not its end.
         """
         size = len(ulaw)
         self._frames.append(ulaw)
@@ -67,34 +66,34 @@ class SpeechDetector:
         return ""
 
     def began(self) -> None:
-        """Note that the engine has heard the caller begin to speak, so it must report the end, too."""
+        """Note that the engine has reported the beginning of speech, so it must report the end, too."""
         self._spoken, self._begun = 0, True
-        if self._quiet >= self._end:  # a voice too soft for this detector gets more time
+        if self._quiet >= self._end:  # a voice too soft for this detector: allow more time
             self._quiet = self._end - _SOFT_MS * BYTES_PER_MS
         while len(self._frames) > _BEFORE_FRAMES:
             self._frames.popleft()
 
     def forget(self) -> None:
-        """Note that the engine's session is gone: the next one has heard no beginning."""
+        """Note that the engine's session is gone: the next session has reported no beginning."""
         self._begun = False
 
     def ended(self) -> None:
-        """Note that the engine has heard the caller stop, and judge what was heard."""
+        """Note that the engine has reported the end of speech, and judge the frames."""
         self._spoken, self._begun = 0, False
         self.verdict = self._judge()
 
     def _judge(self) -> Verdict:
-        """Of all that was heard since it was last judged."""
+        """Return the verdict on the frames since the last verdict."""
         verdict = judge(self._frames)
         self._frames.clear()
         return verdict
 
     @property
     def is_alone(self) -> bool:
-        """Whether somebody has plainly spoken just now, and the engine has not noticed it so far."""
+        """Whether the caller has plainly spoken just now, and the engine has not noticed it so far."""
         return not self._begun and self._spoken >= _SPOKEN_MS * BYTES_PER_MS and judge(self._frames) == "speech"
 
     @property
     def hears_speech(self) -> bool:
-        """Whether somebody is plainly speaking now, or was within the last 0.4 s."""
+        """Whether the caller speaks plainly, now or within the last 0.4 s."""
         return self._quiet < _TALKING_MS * BYTES_PER_MS

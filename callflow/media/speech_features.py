@@ -1,8 +1,8 @@
 """Tells speech from noise, tones and music, by three measures of the sound. Pure.
 
 Speech is a chain of syllables: its level dips every few frames, which steady noise and music do not, and loud voiced
-sounds with few zero crossings take turns with hissing ones with many, which beeps, claps and hums do not. It is coarse:
-good enough for asking whether a silent engine should have noticed something, not for deciding whose turn it is.
+sounds with few zero crossings take turns with hissing ones with many, which beeps, claps and hums do not. The result is
+coarse: good enough to suspect that a silent engine has missed something, not to decide whose turn it is.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _LEVELS: Final = bytes(min(255, round(8 * math.log2(1 + abs(ULAW_TO_LINEAR[code]
 _SIGNS: Final = bytes(int(ULAW_TO_LINEAR[code] >= 0) for code in range(256))
 _PAIRS: Final = (1 << 8 * (FRAME_BYTES - 1)) - 1
 _DIP: Final = 16
-"""12 dB below the loudest frames."""
+"""A frame this many level steps below the loudest frames (12 dB) is a dip."""
 _FAINT: Final = 24
 _FAINTEST: Final = 40
-"""Of a line on which nobody makes a sound."""
+"""The highest level of a line on which nobody makes a sound."""
 _CLICK_FRAMES: Final = 3
 _LEAST_FRAMES: Final = 10
 _SHORT_FRAMES: Final = 40
-"""A word or two, which may have no more than a dip at its edges."""
+"""Frames of a stretch that holds one or two words, and so may have no dips but at its edges."""
 _DIPS: Final = (0.2, 0.68)
 _SHORT_DIPS: Final = (0.04, 0.75)
 _CROSSINGS: Final = (14.0, 62.0)
-"""In 20 ms, on average: a hum has fewer, hiss has more."""
+"""Zero crossings in 20 ms, on average: a hum has fewer, hiss has more."""
 _VARIETY: Final = (0.16, 0.66)
-"""Their spread, in parts of that average."""
+"""Standard deviation of the crossings, as a share of their mean."""
 _SHORT_VARIETY: Final = 0.1
 
 
@@ -46,7 +46,7 @@ def judge(frames: Iterable[bytes]) -> Verdict:
     levels = [sum(frame.translate(_LEVELS)) / FRAME_BYTES for frame in cut]
     if not levels or max(levels) < _FAINTEST:
         return ""
-    # what stands out of a few seconds is one frame in ten; of a word in quiet surroundings, far fewer
+    # reference level: an eighth of the loud frames is at or above it, but at least two frames, as a word has few
     top = sorted(levels)[-max(min(2, len(levels)), sum(level > max(levels) - _DIP for level in levels) // 8)]
     loud = [number for number, level in enumerate(levels) if level > top - _DIP]
     if len(loud) < _CLICK_FRAMES:
@@ -57,7 +57,7 @@ def judge(frames: Iterable[bytes]) -> Verdict:
     mean = sum(crossings) / len(crossings)
     variety = math.sqrt(sum((each - mean) ** 2 for each in crossings) / len(crossings)) / max(mean, 1.0)
     voiced = _CROSSINGS[0] <= mean <= _CROSSINGS[1]
-    if len(loud) < _LEAST_FRAMES:  # half a syllable, if it is one
+    if len(loud) < _LEAST_FRAMES:  # at most half a syllable
         return "" if voiced and variety >= _SHORT_VARIETY else "noise"
     least, most = _SHORT_DIPS if len(levels) < _SHORT_FRAMES else _DIPS
     speaks = voiced and least <= dips <= most and _VARIETY[0] <= variety <= _VARIETY[1]

@@ -1,7 +1,7 @@
 """A media socket under an ASGI server (https://asgi.readthedocs.io/en/latest/specs/www.html#websocket).
 
-The relay knows the contract `MediaSocket` only. This one calls the server's `receive` and `send` directly, so that no
-web framework costs time for each frame.
+The relay uses only the contract `MediaSocket`. This implementation calls the server's `receive` and `send` directly,
+without the cost of a web framework for each frame.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AsgiWire:
         self._open = True
 
     async def receive(self) -> str | bytes | None:
-        """Return the next message; None when the peer has closed or is gone."""
+        """Return the next message; None: the peer has closed or is gone."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._open = False
@@ -48,7 +48,7 @@ class AsgiWire:
         await self._send({"type": "websocket.close", "code": 1008, "reason": ""})
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the socket, once. Frames that still come are read and dropped until the peer is gone."""
+        """Close the socket, once. Later frames are read and dropped until the peer is gone."""
         if self._open:
             self._open = False
             task = asyncio.create_task(self._drain(), name="media-drain")
@@ -57,6 +57,6 @@ class AsgiWire:
             await self._send({"type": "websocket.close", "code": code, "reason": reason[:100]})
 
     async def _drain(self) -> None:
-        """Read until the peer is gone: a server whose queue is full of unread frames does not notice that."""
+        """Read until the peer is gone: a server whose queue is full of unread frames does not notice the peer's end."""
         while (await self._receive())["type"] == "websocket.receive":
             pass

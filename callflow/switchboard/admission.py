@@ -1,4 +1,4 @@
-"""Who gets in: a call that is refused is a call, too. It goes through the machine, and its journal says why."""
+"""Decides which calls are accepted. A refused call goes through the machine, too, and its journal has the reason."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from callflow.switchboard.limits import CallerLimits
 
 
 class Admission:
-    """Decides about new calls: none while the server drains, no more at the same time than are allowed, and no more of
-    one caller."""
+    """Decides about new calls: none while the server drains, at most `max_calls` at once, and each caller within its
+    limits."""
 
     def __init__(self, max_calls: int, callers: CallerLimits, counts: Counter[str]) -> None:
-        """`counts`: where `calls` and `refused` are counted."""
+        """`counts`: the counter for `calls` and `refused`."""
         self._max_calls, self._callers, self._counts = max_calls, callers, counts
         self._loop = asyncio.get_running_loop()
         self.is_open = True
@@ -26,10 +26,9 @@ class Admission:
         self.is_open = False
 
     def admit(self, call: Call, event: Event, live: int) -> Event:
-        """Decide about a new call, and return the event that it begins with. `live`: how many there are, this one among
-        them.
+        """Decide about a new call, and return the call's first event. `live`: the live calls, this call included.
 
-        A call that rings and is refused begins with `CallRefused`. One that is answered already is told goodbye.
+        A refused call that rings begins with `CallRefused`. A refused call that is answered already gets a goodbye.
         """
         self._counts["calls"] += 1
         reason, why = self._refusal(call, live)
@@ -42,16 +41,17 @@ class Admission:
         return event
 
     def count_restored(self, call: Call, seconds: float) -> None:
-        """Count a call that another process let in, so many seconds ago."""
+        """Count a call that another process accepted `seconds` ago."""
         now = self._loop.time()
         self._callers.taken(call.id, call.from_number, now - seconds, now)
 
     def ended(self, call: Call) -> None:
-        """Count the call no longer as one of its caller's live calls."""
+        """Stop counting the call among its caller's live calls."""
         self._callers.over(call.id)
 
     def _refusal(self, call: Call, live: int) -> tuple[str, str]:
-        """Return the reason, and the same in words where the reason alone does not say all. ("", ""): it gets in."""
+        """Return the reason of a refusal, and a sentence that explains it, if one is needed. ("", ""): the call is
+        accepted."""
         if live > self._max_calls:
             return "busy", ""
         if not self.is_open:

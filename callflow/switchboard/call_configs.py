@@ -1,7 +1,7 @@
-"""Make the config of each call: from the settings, what operators have changed since, and the profile of its number.
+"""Makes the config of each call, from the settings, the operators' changes and the profile of the number.
 
-The only place that maps settings to the configs of call, agent, media and engine, and that names the engine;
-`carriers/registry.py` does the same for the carriers.
+This is the only file that maps settings to the configs of call, agent, media and engine, and that names the engine;
+`carriers/registry.py` does the same for carriers.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _SEMANTIC_MS: Final = 9000
-"""A model that listens for meaning may consider a pause for eight seconds before it ends the caller's turn."""
+"""A model with semantic turn detection may wait for eight seconds before it ends the caller's turn."""
 _MOST_EARLIER: Final = 8
-"""Earlier sets of changes that are kept prepared, for calls that began under them."""
+"""The most earlier sets of changes whose configs are kept, for restored calls that began under them."""
 
 
 def realtime_config(settings: Settings) -> RealtimeConfig:
-    """Return the engine's config; its fields are named like the settings, except for the few that are given here."""
+    """Return the engine's config. Its fields have the names of settings, except for the few that are given here."""
     return from_settings(
         RealtimeConfig,
         settings,
@@ -70,11 +70,11 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
 
 
 def call_config(
-    settings: Settings, account: Account, profile: str = "", kept: Mapping[str, Any] | None = None
+    settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
 ) -> CallConfig:
-    """Return the config of a call under these settings, which are those of its number. `kept`: see `CallConfig`.
+    """Return the config of a call under the settings of its number. `overrides`: see `CallConfig`.
 
-    Raises SettingsError when there are no clips in the language that the settings name.
+    Raises SettingsError if there are no clips in the language of the settings.
     """
     engine = realtime_config(settings)
     prepare(engine)
@@ -87,8 +87,8 @@ def call_config(
         make_engine=lambda context, hear: OpenAIRealtime(engine, context, hear, account),
         disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
-        deaf_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
-        unended_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
+        missed_start_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
+        missed_end_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
     )
     return from_settings(
         CallConfig,
@@ -98,7 +98,7 @@ def call_config(
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
         profile=profile,
-        kept=kept or {},
+        overrides=overrides or {},
         record_after_opening=bool(announced),
     )
 
@@ -116,40 +116,43 @@ def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
 class Rules:
     """The configs of calls under one set of changes by operators."""
 
-    kept: Mapping[str, Any]
-    """The changes, by setting, as the settings have checked them: see `callflow.config.session_overrides`."""
+    overrides: Mapping[str, Any]
+    """The changes by setting, checked against the settings: see `callflow.config.session_overrides`."""
     settings: Settings
     profiles: Profiles
     configs: Mapping[str, CallConfig]
-    """By profile; "": numbers that have none."""
+    """By profile; "": for numbers without a profile."""
 
 
 class CallConfigs:
     """The configs of all calls, under the present changes by operators and under earlier ones.
 
-    Making a config reads files. So all are made at the start and when something changes, never during a call.
+    Making a config reads files. So all configs are made at the start and after a change, never during a call.
     """
 
     def __init__(self, settings: Settings, account: Account) -> None:
-        """`settings`: those of the files. `account`: shared by all sessions of the model. Raises SettingsError."""
+        """`settings`: the settings of the files. `account`: shared by all sessions of the model. Raises
+        SettingsError."""
         self.settings = settings
         self._account = account
         self.rules = self.rules_under({})
         self._earlier: FIFOCache[str, Rules] = FIFOCache(maxsize=_MOST_EARLIER)
 
-    def rules_under(self, kept: Mapping[str, Any]) -> Rules:
+    def rules_under(self, overrides: Mapping[str, Any]) -> Rules:
         """Make the configs under these changes (values by setting). Reads files. Raises SettingsError."""
-        settings = session_overrides.effective(self.settings, kept)
+        settings = session_overrides.effective(self.settings, overrides)
         profiles = Profiles(settings)
-        configs = {name: call_config(chosen, self._account, name, kept) for name, chosen in profiles.all().items()}
-        return Rules(kept, settings, profiles, configs)
+        configs = {name: call_config(chosen, self._account, name, overrides) for name, chosen in profiles.all().items()}
+        return Rules(overrides, settings, profiles, configs)
 
-    def prepare(self, kept: Mapping[str, Any]) -> None:
+    def prepare(self, overrides: Mapping[str, Any]) -> None:
         """Make the configs for a call that began under these changes and is being restored. Reads files."""
-        key = json.dumps(kept, sort_keys=True)
-        if kept == self.rules.kept or key in self._earlier:
+        key = json.dumps(overrides, sort_keys=True)
+        if overrides == self.rules.overrides or key in self._earlier:
             return
-        usable, _ = session_overrides.decode({name: json.dumps(value) for name, value in kept.items()}, self.settings)
+        usable, _ = session_overrides.decode(
+            {name: json.dumps(value) for name, value in overrides.items()}, self.settings
+        )
         try:
             rules = self.rules_under(usable)
         except SettingsError as error:
@@ -157,23 +160,24 @@ class CallConfigs:
             rules = self.rules
         self._earlier[key] = rules
 
-    def config(self, to_number: str, kept: Mapping[str, Any] | None = None) -> CallConfig:
+    def config(self, to_number: str, overrides: Mapping[str, Any] | None = None) -> CallConfig:
         """Return the config of a call to this number.
 
-        `kept`: the changes by operators under which the call began, if they have been prepared; None: the present ones.
+        `overrides`: the operators' changes under which the call began, if `prepare` has made their configs; None: the
+        present changes.
         """
         rules = self.rules
-        if kept is not None and kept != rules.kept:
-            rules = self._earlier.get(json.dumps(kept, sort_keys=True), rules)
+        if overrides is not None and overrides != rules.overrides:
+            rules = self._earlier.get(json.dumps(overrides, sort_keys=True), rules)
         return rules.configs[rules.profiles.name_for(to_number)]
 
     def number(self, given: str) -> str:
-        """Return a telephone number as `+` and digits; what is not a number is returned unchanged."""
+        """Return a telephone number as `+` and digits; other text unchanged."""
         return self.rules.profiles.numbers.e164_or_same(given)
 
     @property
     def warnings(self) -> list[str]:
-        """A line for each setting that has no effect, and for each model that its vendor switches off."""
+        """A line for each setting without effect, and for each model that the vendor switches off."""
         found = list(self.rules.profiles.warnings)
         today = datetime.now().astimezone().date()
         for name, chosen in self.rules.profiles.all().items():

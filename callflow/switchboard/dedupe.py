@@ -1,7 +1,7 @@
-"""What happened a moment ago: webhooks that were answered, and legs whose call has ended.
+"""Remembers recent webhooks with their replies, and legs whose call has ended.
 
-Carriers deliver a webhook again when its answer came late, and send webhooks about a leg minutes after its end. Both
-are remembered for ten minutes, and in bounded numbers: the entry that was used least recently is forgotten first.
+Carriers deliver a webhook again when its reply came late, and send webhooks about a leg minutes after its end. Both are
+remembered for ten minutes and in bounded numbers: the least recently used entry is forgotten first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Final
 from cachetools import TTLCache
 
 from callflow.contracts.carrier import WebhookReply
-from callflow.contracts.events import LegIds, Signal
+from callflow.contracts.events import LegIds, WebhookEvent
 
 
 REMEMBERED_SECONDS: Final = 600.0
 _MOST_DELIVERIES: Final = 100_000
 _MOST_LEGS: Final = 50_000
 
-Answer = asyncio.Future[WebhookReply]
+PendingReply = asyncio.Future[WebhookReply]
 
 
 def leg_keys(carrier: str, ids: LegIds) -> tuple[str, ...]:
@@ -29,23 +29,24 @@ def leg_keys(carrier: str, ids: LegIds) -> tuple[str, ...]:
 
 
 class Deliveries:
-    """The answers to the webhooks of the last ten minutes: a repeated webhook gets the answer that the first one got,
-    also while that is still being made."""
+    """The replies to the webhooks of the last ten minutes. A repeated webhook gets the reply of the first, even while
+    that reply is being made."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock`: seconds, of the event loop."""
         self.clock = clock
-        self._answers: TTLCache[str, Answer] = TTLCache(_MOST_DELIVERIES, REMEMBERED_SECONDS, lambda: self.clock())
+        self._replies: TTLCache[str, PendingReply] = TTLCache(
+            _MOST_DELIVERIES, REMEMBERED_SECONDS, lambda: self.clock()
+        )
 
-    def answer(self, signal: Signal) -> Answer | None:
-        """Return the answer to this delivery, if there was or is one. A carrier that gives its deliveries no id repeats
-        none."""
-        return self._answers.get(f"{signal.carrier}:{signal.id}") if signal.id else None
+    def reply(self, webhook_event: WebhookEvent) -> PendingReply | None:
+        """Return the reply to this delivery, finished or not; None: the delivery is new, or has no id."""
+        return self._replies.get(f"{webhook_event.carrier}:{webhook_event.id}") if webhook_event.id else None
 
-    def add(self, signal: Signal, answer: Answer) -> None:
-        """Remember the answer, which may still be made."""
-        if signal.id:
-            self._answers[f"{signal.carrier}:{signal.id}"] = answer
+    def add(self, webhook_event: WebhookEvent, reply: PendingReply) -> None:
+        """Remember the reply, finished or not."""
+        if webhook_event.id:
+            self._replies[f"{webhook_event.carrier}:{webhook_event.id}"] = reply
 
 
 class Tombstones:
@@ -61,7 +62,7 @@ class Tombstones:
         self._calls[key] = call
 
     def find(self, carrier: str, ids: LegIds) -> str | None:
-        """Return the call that this leg belonged to, if it ended a moment ago."""
+        """Return the ended call of this leg; None: no call of the leg has ended within ten minutes."""
         for key in leg_keys(carrier, ids):
             if (call := self._calls.get(key)) is not None:
                 return call

@@ -1,5 +1,5 @@
-"""The way out: ends all calls when the server stops, or leaves them to the next process; and finishes what calls that
-are over have left behind."""
+"""Ends all calls when the server stops, or hands them over to the next process; and runs the tasks that ended calls
+leave."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from callflow.switchboard.admission import Admission
 
 
 _RELEASE_SECONDS: Final = 1.5
-"""How long calls may take to release what they own."""
+"""How long calls may take to release their resources."""
 _LOOK_SECONDS: Final = 0.05
-"""How often to look whether a call is quiet: that depends on many things, and none of them is an event."""
+"""Interval of the checks whether calls are quiet; no event reports it."""
 _LEFTOVER_SECONDS: Final = 3.0
 """How long the end of the process waits for hang-ups that the carrier has not taken yet, and for late transcripts."""
 _DRAIN: Final = "drain"
-"""Who asks for the end of all calls, for their journals."""
+"""The requester of the end, for the journals."""
 
 
 class Drain:
-    """The tasks of all calls and of what is left of them, and the ways to end them."""
+    """The tasks of all calls, live and ended, and the ways to end them."""
 
     def __init__(
         self, calls: Mapping[str, Call], admission: Admission, *, most_unwritten: int, farewell_seconds: float
     ) -> None:
-        """`calls`: the live calls by id, as the switchboard keeps them. `most_unwritten`: how many calls may wait for
-        transcripts when they are over. `farewell_seconds`: how long a goodbye may take."""
+        """`calls`: the live calls by id, as the switchboard keeps them. `most_unwritten`: how many ended calls may wait
+        for transcripts. `farewell_seconds`: how long a goodbye may take."""
         self._calls, self._admission = calls, admission
         self._most_unwritten, self._farewell_seconds = most_unwritten, farewell_seconds
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outliving: set[asyncio.Task[None]] = set()
+        self._after_call: set[asyncio.Task[None]] = set()
         self._unwritten: dict[Call, asyncio.Task[None]] = {}
-        """Calls that are over, and whose last words are still being transcribed."""
+        """Ended calls whose last words are still being transcribed."""
         self._hurries = False
-        """No call waits for its last words any more."""
+        """No call may wait for transcripts any more."""
         self._changed = asyncio.Event()
         self.is_handing_over = False
         """The calls are being handed over to the next process."""
@@ -49,17 +49,17 @@ class Drain:
         """Run the task of a call."""
         _start(self._tasks, work, name)
 
-    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something that has to be finished although its call is over, such as its hang-up at the carrier."""
-        _start(self._outliving, work, "after the call")
+    def run_after_call(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that must finish even when its call is over, such as the hang-up at the carrier."""
+        _start(self._after_call, work, "after the call")
 
     def call_ended(self) -> None:
-        """Look again whether all calls have ended: one has."""
+        """Note that a call has ended, so that waiting for the end of all calls continues."""
         self._changed.set()
 
     async def write_down(self, call: Call) -> None:
-        """Wait until the last words of a call that is over are transcribed, and note its end. Its place is free for the
-        next caller meanwhile; when too many calls wait, its words are given up."""
+        """Wait for the last transcripts of an ended call, and write its end. Its place is free for another call
+        meanwhile; if too many calls wait, the transcripts are given up."""
         task = asyncio.current_task()
         if self._hurries or task is None or len(self._unwritten) >= self._most_unwritten:
             call.give_up_words()
@@ -72,13 +72,13 @@ class Drain:
 
     @property
     def unwritten(self) -> int:
-        """How many calls are over and wait for their last words."""
+        """Number of ended calls that wait for transcripts."""
         return len(self._unwritten)
 
     # All calls
 
     async def drain(self, seconds: float) -> None:
-        """Take no new calls, give the live ones `seconds` to end by themselves, and then let them say goodbye."""
+        """Refuse new calls, give live calls `seconds` to end by themselves, then end them with a goodbye."""
         self._admission.close()
         await self._until_empty(seconds)
         for call in list(self._calls.values()):
@@ -87,11 +87,11 @@ class Drain:
         await self.stop()
 
     async def hand_over(self, seconds: float) -> None:
-        """Let go of all calls at the same moment, without ending them: a call that is let go of earlier is silent until
-        the next process has it.
+        """Leave all calls at the same moment, without ending them: a call left earlier would be silent until the next
+        process has it.
 
-        The moment is one when nobody speaks. The longer that does not come, the more calls may be speaking: after
-        `seconds`, all. Calls that come meanwhile are answered, and handed over with the others.
+        The ideal moment is when nobody speaks. The longer the wait, the larger the share of calls that may be speaking:
+        after `seconds`, all calls. Calls that arrive meanwhile are answered, and handed over with the others.
         """
         began = self._loop.time()
         while True:
@@ -111,13 +111,13 @@ class Drain:
         for call in list(self._calls.values()):
             call.post(HangupRequested(reason="shutdown", by=_DRAIN))
         await self._until_empty(_RELEASE_SECONDS)
-        leftovers = {*self._outliving, *self._unwritten.values()}
+        leftovers = {*self._after_call, *self._unwritten.values()}
         if leftovers:
             await asyncio.wait(leftovers, timeout=_LEFTOVER_SECONDS)
         self._hurry()
-        for task in (*self._tasks, *self._outliving):
+        for task in (*self._tasks, *self._after_call):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._outliving, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._after_call, return_exceptions=True)
 
     def _hurry(self) -> None:
         self._hurries = True
@@ -125,7 +125,7 @@ class Drain:
             call.give_up_words()
 
     async def _until_empty(self, seconds: float) -> None:
-        """Wait until no call is live, but no longer than that."""
+        """Wait until no call is live, at most this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 while self._calls:

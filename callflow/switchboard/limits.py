@@ -1,7 +1,8 @@
-"""How many calls one caller may have at once, and within an hour. Pure: time is an argument.
+"""Limits the calls of one caller, at once and within an hour. Pure: time is an argument.
 
 A caller is a telephone number in its international form (see `callflow.config.phone_numbers`). Calls from withheld
-numbers are not counted, because they come from many people.
+numbers are not counted, because they come from many people. The limit for all callers together, the number of calls at
+once, is in `admission.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Final
 
 HOUR: Final = 3600.0
 _MOST_CALLERS: Final = 10_000
-"""Callers whose calls of the last hour are remembered; then the caller whose last call is oldest is forgotten."""
+"""The most callers whose calls of the last hour are remembered; beyond it the caller with the oldest last call is
+forgotten."""
 _URI: Final = re.compile(r"sips?:([^@;?>]*)(?:@([^;?>]*))?", re.IGNORECASE)
 _NO_HOST: Final = ".invalid"
-"""The end of the host name in the SIP address of a caller who withholds it (RFC 3323)."""
+"""The end of the host name in the SIP address of an anonymous caller (RFC 3323)."""
 _SPELLED: Final = frozenset({"266696687", "7378742833", "2562533", "8656696", "86282452253", "7748283", "464"})
 """ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE, PRIVATE, as they are spelled on a keypad, and one more that a
 carrier sends in place of a number."""
@@ -26,12 +28,12 @@ _WORDS: Final = frozenset({
     "undefined",
 })  # fmt: skip
 _AROUND: Final = re.compile("callers?|number|name|call|id|user|party")
-"""Words that may stand beside one of those: "Private Number", "caller-id blocked"."""
+"""Words that may accompany one of `_WORDS`: "Private Number", "caller-id blocked"."""
 
 
 def caller_of(number: str) -> str:
-    """Return a name to count the caller by. `number`: in its international form, or as the carrier sent it if it is no
-    telephone number. "": the number is withheld."""
+    """Return the key under which a caller is counted; "": the number is withheld. `number`: in international form, or
+    as the carrier sent it if it is no telephone number."""
     text = number.strip()
     digits = re.sub("[^0-9]", "", text)
     uri = _URI.search(text)
@@ -51,20 +53,20 @@ def _is_withheld(user: str) -> bool:
 
 
 class CallerLimits:
-    """Counts the calls of each caller, and says which new call is one too many."""
+    """Counts the calls of each caller, and refuses a new call beyond the limits."""
 
     def __init__(self, at_once: int = 0, per_hour: int = 0, *, most: int = _MOST_CALLERS) -> None:
-        """`at_once`, `per_hour`: calls of one caller; 0: no limit. `most`: callers that are remembered."""
+        """`at_once`, `per_hour`: calls of one caller; 0: no limit. `most`: the most callers remembered."""
         self._at_once, self._per_hour, self._most = at_once, per_hour, most
         self._live: dict[str, str] = {}
-        """The caller of each live call that counts."""
+        """The caller of each counted live call."""
         self._count: dict[str, int] = {}
         self._lately: OrderedDict[str, deque[float]] = OrderedDict()
-        """When each caller's last calls were taken, oldest first; the callers in the order of their last calls."""
+        """Times of each caller's last accepted calls, oldest first; the callers in the order of their last calls."""
 
     def take(self, call: str, number: str, now: float) -> tuple[str, str]:
-        """Count a new call, unless it is one too many. Returns ("", "") if it was counted (also if it was before), else
-        the reason why not, and the same in words. `now`: seconds, of a clock that never goes back."""
+        """Count a new call, unless it exceeds a limit. Returns ("", "") if the call is counted, now or before; else the
+        reason of the refusal, and a sentence that explains it. `now`: seconds of a monotonic clock."""
         caller = caller_of(number)
         if not caller or call in self._live:
             return "", ""
@@ -78,14 +80,14 @@ class CallerLimits:
         return "", ""
 
     def taken(self, call: str, number: str, at: float, now: float) -> None:
-        """Count a call that another process let in, at the time `at`."""
+        """Count a call that another process accepted at the time `at`."""
         caller = caller_of(number)
         if caller and call not in self._live:
             self._forget(now)
             self._enter(call, caller, min(at, now))
 
     def over(self, call: str) -> None:
-        """Count the call no longer as a live one."""
+        """Stop counting the call as live."""
         caller = self._live.pop(call, "")
         if caller:
             self._count[caller] -= 1

@@ -1,8 +1,8 @@
-"""The carriers' own ids of the numbers that are called (Twilio `PN…`), for the journal.
+"""Finds the carriers' own ids of our numbers (Twilio `PN…`), for the journal.
 
-Few webhooks have them. Each is asked for once a day, in a task apart from all calls, and noted for every call to that
-number; the note may come after the end of the call. There is none where the carrier does not know the number or cannot
-be asked.
+Few webhooks contain these ids. The carrier is asked for each id once a day, in a task of its own, and the id is noted
+for every call to that number; the note may follow the end of the call. There is no note if the carrier does not know
+the number or cannot be asked.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ log = logging.getLogger(__name__)
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _KNOWN_SECONDS: Final = 86400.0
-"""How long an id is believed: numbers are returned to the carrier, and bought again under another id."""
+"""How long an id is valid: numbers are returned to the carrier, and bought again under another id."""
 _UNKNOWN_SECONDS: Final = 3600.0
-"""How long it is believed that the carrier does not know the number."""
+"""How long the answer is valid that the carrier does not know the number."""
 _AGAIN_SECONDS: Final = 300.0
-"""When a carrier is asked again that has not answered."""
+"""The pause before a carrier that has not answered is asked again."""
 _ASK_SECONDS: Final = 10.0
 _AT_ONCE: Final = 2
 _MOST: Final = 1000
-"""Numbers that are known, numbers that are asked for, and calls that wait for one of them."""
+"""The most known numbers, requested numbers, and calls that wait for one number."""
 
 _Key = tuple[str, str]
 """Carrier and number."""
 
 
 class _Known(NamedTuple):
-    """What a carrier has answered."""
+    """A carrier's answer."""
 
     id: str
     """"": none."""
     seconds: float
-    """How long that is believed."""
+    """How long the answer is valid."""
 
 
 class NumberIds:
-    """Asks carriers for the ids of numbers, and tells them to the calls."""
+    """Asks carriers for the ids of numbers, and passes them to the calls."""
 
     def __init__(self, tell: Callable[[str, str], None], now: Callable[[], float] = time.monotonic) -> None:
-        """`tell`: takes a call and the id of its number. `now`: seconds, of a clock that never goes back."""
+        """`tell`: receives a call and the id of its number. `now`: seconds of a monotonic clock."""
         self._tell = tell
         self._carriers: Mapping[str, Carrier] = {}
         self._known: TLRUCache[_Key, _Known] = TLRUCache(_MOST, lambda _, known, at: at + known.seconds, now)
         self._waiting: dict[_Key, list[str]] = {}
-        """Calls, by the number that is being asked for."""
+        """Waiting calls, by the requested number."""
         self._few = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -66,7 +66,7 @@ class NumberIds:
         self._carriers = carriers
 
     def began(self, call: str, began: Began) -> None:
-        """Tell a call that has begun the id of its number, now or when the carrier has answered. Never waits."""
+        """Pass the id of its number to a call that has begun, now or after the carrier's answer. Never waits."""
         key = (began.carrier, began.to_number)
         if began.number or key[0] not in self._carriers or not _NUMBER.fullmatch(key[1]):
             return
@@ -103,7 +103,7 @@ class NumberIds:
             self._tell(call, found)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Cancel all questions."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

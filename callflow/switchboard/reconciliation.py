@@ -1,4 +1,4 @@
-"""Compares our calls with the carriers': calls that we believe alive and the carrier does not, and the reverse."""
+"""Compares our live calls with the carriers': finds calls that only one side considers live."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from callflow.switchboard.switchboard import Switchboard, call_id
 log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS: Final = 30.0
-"""How old a call is before it is doubted: carriers' lists lag behind their calls."""
+"""A younger call is not checked, because carriers' lists lag behind their calls."""
 
 
 class Reconciliation:
-    """Compares the live calls and the history with what the carriers have on the line."""
+    """Compares the live calls and the history with the carriers' live calls."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class Reconciliation:
         bring_back: Callable[[str], Awaitable[Call | None]],
         ask_about: Callable[[Call], Awaitable[None]],
     ) -> None:
-        """`questions`: bounds how many requests to carriers run at the same time. `bring_back`: makes an unfinished
-        call again from the history. `ask_about`: asks its carrier how it is."""
+        """`questions`: bounds the simultaneous requests to carriers. `bring_back`: restores an unfinished call from the
+        history. `ask_about`: asks the carrier for the call's status."""
         self._history, self._switchboard, self._carriers = history, switchboard, carriers
         self._questions, self._bring_back, self._ask_about = questions, bring_back, ask_about
 
     async def run_once(self) -> None:
-        """Ask the carriers about every live call, and look for every call that they list."""
+        """Ask the carriers about every live call, and search for every call that the carriers list."""
         await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
         for carrier in self._carriers.values():
             try:
@@ -60,7 +60,7 @@ class Reconciliation:
                 if await call.carrier.call_status(call.ids) != "gone":
                     return
         except CarrierError:
-            return  # not known: the call goes on
+            return  # status unknown: the call goes on
         except Exception:
             log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
             return
@@ -74,7 +74,7 @@ class Reconciliation:
         name = call_id(carrier.name, ids)
         row = await self._history.store.conversation(name)
         if row is None:
-            return  # never ours: another program uses the same account
+            return  # not our call: another program uses the same account
         if row["ended_at"] is None:
             call = await self._bring_back(name)
             if call is not None:

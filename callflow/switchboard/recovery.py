@@ -1,6 +1,6 @@
-"""Brings back the calls of the process before this one, from the history, and keeps other processes from doing so.
+"""Restores the calls of the previous process from the history, and keeps other processes from restoring them.
 
-All of it happens while callers are served.
+Callers are served meanwhile.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ log = logging.getLogger(__name__)
 
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
-"""Both from the start of the process: see `hold`."""
+"""This time and `_RESUME_SECONDS` count from the start of the process: see `hold`."""
 _LOCK_SECONDS: Final = 0.2
-"""How often to look whether the other process still has the history."""
+"""Interval of the checks whether another process still owns the history."""
 _CLOSE_SECONDS: Final = 3.0
 _MOST_LOADS: Final = 1000
 _QUESTIONS: Final = 20
-"""Requests to carriers at the same time."""
+"""The most simultaneous requests to carriers."""
 _YOUNG_SECONDS: Final = 10.0
-"""A call that began no longer ago may not be in its carrier's list yet."""
+"""A call younger than this may not be in its carrier's list yet."""
 
 
 class Recovery:
-    """Opens the history, and goes on with the calls that are unfinished in it."""
+    """Opens the history, and continues its unfinished calls."""
 
     def __init__(self, history: History, *, reconcile_seconds: float) -> None:
-        """`reconcile_seconds`: how often our calls are compared with those of the carriers; 0: never."""
+        """`reconcile_seconds`: interval of the comparisons of our calls with the carriers'; 0: none."""
         self._history = history
         self._ownership = Ownership(history.database)
         self._reconcile_seconds = reconcile_seconds
         self.opened = asyncio.Event()
-        """Set when the history is open and the calls of the process before are known."""
+        """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -66,12 +66,12 @@ class Recovery:
         learn: Callable[[str], None] = lambda address: None,
         *,
         load: Callable[[], Awaitable[None]] | None = None,
-        prepare: Callable[[Mapping[str, Any]], None] = lambda kept: None,
+        prepare: Callable[[Mapping[str, Any]], None] = lambda overrides: None,
     ) -> None:
-        """Begin to open the history and to bring back its unfinished calls. Returns at once.
+        """Start opening the history and restoring its unfinished calls. Returns at once.
 
-        `learn`: takes our public address, as the process before knew it. `load`: reads what else the database has for
-        this process. `prepare`: takes the settings that operators had changed when such a call began.
+        `learn`: receives our public address, as the previous process knew it. `load`: reads the operators' changes of
+        settings from the database. `prepare`: receives the operators' changes under which a restored call began.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
         self._carriers = {carrier.name: carrier for carrier in carriers}
@@ -85,7 +85,7 @@ class Recovery:
         self._history.journal.add(JournalEntry.of(notes.NumberId(number=number), call=call, at=self._history.now()))
 
     async def is_open(self, seconds: float) -> bool:
-        """Wait for `opened`, but no longer than that. Returns whether it is set."""
+        """Wait for `opened`, at most `seconds`. Returns whether `opened` is set."""
         try:
             async with asyncio.timeout(seconds):
                 await self.opened.wait()
@@ -93,20 +93,21 @@ class Recovery:
             return False
         return True
 
-    async def hold(self, signal: events.Signal | None) -> None:
-        """Wait, after the start, until the calls of the process before are known: a request may be about one of them.
+    async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
+        """Hold a request after the start until the calls of the previous process are known, because it may be about one
+        of them.
 
-        None: a media socket. Requests wait for a second, and webhooks that ask what to do with a caller who is on the
-        line for ten, because the answer would otherwise be to hang up.
+        None: a media socket. Requests wait at most 1 s; webhooks that ask what to do with a caller on the line
+        (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up.
         """
-        if self.opened.is_set() or (signal is not None and self._switchboard.has(signal)):
+        if self.opened.is_set() or (webhook_event is not None and self._switchboard.has(webhook_event)):
             return
-        resumed = signal is not None and isinstance(signal.event, events.CallResumed)
+        resumed = webhook_event is not None and isinstance(webhook_event.event, events.CallResumed)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
 
     async def close(self) -> None:
-        """Write the last journal entries, and then let another process have the history."""
+        """Write the last journal entries, then release the history for another process."""
         # A database driver that is cancelled while it connects may never return.
         await self.is_open(_CLOSE_SECONDS if not self._history.journal.trouble else 0.0)
         for task in self._tasks:
@@ -119,7 +120,7 @@ class Recovery:
         await self._history.open()
         await self._try_to_load()
         await self._take_charge()
-        await self._try_to_load()  # the process before may have changed it meanwhile
+        await self._try_to_load()  # the previous process may have changed the settings meanwhile
         back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
@@ -130,7 +131,7 @@ class Recovery:
                 await self.reconciliation.run_once()
 
     async def _try_to_load(self) -> None:
-        """Read what else the database has, once. If that fails, try again in a task of its own."""
+        """Call `load` once. If that fails, a task of its own tries again."""
         if self._load is None:
             return
         try:
@@ -149,7 +150,7 @@ class Recovery:
                 return
 
     async def _take_charge(self) -> None:
-        """Return when this process is the only one that looks after the calls of this history."""
+        """Return when this process owns the calls of this history."""
         while not await self._is_in_charge():
             if not self.opened.is_set():
                 log.warning("another Callflow serves with this history: its calls are left alone until it ends")
@@ -174,7 +175,7 @@ class Recovery:
                         call = await self._bring_back(name)
                     except (SQLAlchemyError, OSError):
                         raise
-                    except Exception:  # whatever its journal holds: the others are taken back
+                    except Exception:  # one bad journal must not keep other calls from being taken back
                         log.exception("call %s cannot be taken back through a fault of our own", name)
                         continue
                     if call is not None:
@@ -190,7 +191,7 @@ class Recovery:
         return back
 
     async def _bring_back(self, name: str) -> Call | None:
-        """An unfinished call, made again from its journal; what became of it, its carrier is asked later."""
+        """Restore an unfinished call from its journal; its carrier is asked for the call's status later."""
         if self._switchboard.is_live(name):
             return None
         entries = await self._history.store.journal(name)
@@ -199,8 +200,10 @@ class Recovery:
         except Exception:
             log.exception("the journal of call %s makes no sense", name)
             old = None
-        if old is not None and old.odd:
-            log.error("call %s: %d journal entries make no sense, and are passed over; the first: %s", name, *old.odd)
+        if old is not None and old.problems:
+            log.error(
+                "call %s: %d journal entries make no sense, and are passed over; the first: %s", name, *old.problems
+            )
         carrier = self._carriers.get(old.carrier) if old is not None else None
         if old is None or carrier is None:
             log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
@@ -208,7 +211,7 @@ class Recovery:
             ended = notes.Ended(cause="interrupted", until=at)
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
-        await asyncio.to_thread(self._prepare, old.kept)
+        await asyncio.to_thread(self._prepare, old.overrides)
         self._history.journal.seed(entries)
         began = notes.Began(carrier=old.carrier, to_number=old.to_number, number=old.ids.number)
         self._number_ids.began(name, began)

@@ -1,6 +1,6 @@
-"""The session of coming calls as operators have changed it: read from the database at start, one change at a time.
+"""The operators' changes of settings for coming calls: read from the database at start, changed one at a time.
 
-A change holds from the next call on; a call that has begun goes on under what it began with.
+A change holds from the next call on; calls that have begun keep their settings.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ NOT_KNOWN: Final = "What is kept in the database is not known, because it cannot
 
 
 class SessionOverrides:
-    """The settings of coming calls that operators have changed."""
+    """The operators' changes of settings for coming calls."""
 
     def __init__(self, configs: CallConfigs, store: StoredOverrides, told: Callable[[], list[str]]) -> None:
-        """`told`: returns a line for each thing that the present settings ask for and do not get."""
+        """`told`: returns a warning line for each present setting that has no effect."""
         self._configs, self._store, self._told = configs, store, told
         self._one_at_a_time = asyncio.Lock()
         self.is_known = False
-        """The database was read."""
-        self._odd: list[str] = []
+        """The database has been read."""
+        self._problems: list[str] = []
         self._secrets = display.secrets_of(configs.settings)
 
     async def load(self) -> None:
-        """Read the database. Raises what the driver raises."""
+        """Read the database. Raises the driver's exceptions."""
         async with self._one_at_a_time:
-            before = self._configs.rules.kept
+            before = self._configs.rules.overrides
             await self._adopt(await self._store.read())
-        if (kept := self._configs.rules.kept) and kept != before:
-            log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(kept))
+        if (overrides := self._configs.rules.overrides) and overrides != before:
+            log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(overrides))
 
     async def change(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back.
 
-        Returns what `describe` does. Raises SessionRefused, or what the driver raises; then nothing has changed.
+        Returns the result of `describe`. Raises SessionRefused or the driver's exceptions; then nothing has changed.
         """
         async with self._one_at_a_time:
-            now = self._configs.rules.kept
+            now = self._configs.rules.overrides
             asked = await asyncio.to_thread(session_overrides.wanted, body, self._configs.settings, now)
             await self._try(asked, now)
             if asked.values or asked.gone:
@@ -60,7 +60,7 @@ class SessionOverrides:
         return await self.describe([*asked.warnings, *new], said=asked.values)
 
     async def forget(self) -> dict[str, Any]:
-        """Go back to the settings of the files. Raises what the driver raises."""
+        """Return to the settings of the files. Raises the driver's exceptions."""
         async with self._one_at_a_time:
             await self._store.clear()
             await self._adopt({})
@@ -69,17 +69,17 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return all that holds for coming calls, and where it comes from: `profile`, `session` (as in the Realtime
-        API), `settings` (value and origin, by name), `kept` (what operators have changed) and `warnings`.
+        """Return the settings for coming calls and their origins: `profile`, `session` (as in the Realtime API),
+        `settings` (value and origin, by name), `kept` (the operators' changes) and `warnings`.
 
-        `warnings`: those of the change that was made. `said`: settings that they are about.
+        `warnings`: the warnings of the change just made. `said`: the settings that these warnings concern.
         """
         return await asyncio.to_thread(self._described, warnings or [], said or {})
 
     def _described(self, warnings: list[str], said: Mapping[str, Any]) -> dict[str, Any]:
         rules = self._configs.rules
         shown = {name: self._shown(getattr(rules.settings, name)) for name in CallSettings.model_fields}
-        others = {name: value for name, value in rules.kept.items() if name not in said}
+        others = {name: value for name, value in rules.overrides.items() if name not in said}
         told = [*warnings, *session_overrides.overridden(self._configs.settings, others), *self.warnings]
         if not self.is_known:
             told.append(NOT_KNOWN)
@@ -89,22 +89,22 @@ class SessionOverrides:
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()
             },
-            "kept": {name: self._shown(value) for name, value in rules.kept.items()},
+            "kept": {name: self._shown(value) for name, value in rules.overrides.items()},
             "warnings": list(dict.fromkeys(told)),
         }
 
     @property
     def warnings(self) -> list[str]:
-        """What operators have changed that cannot be used or is not sent to the engine, a line each."""
-        return [*self._odd, *self._told()]
+        """A line for each operators' change that cannot be used or is not sent to the engine."""
+        return [*self._problems, *self._told()]
 
     @property
     def overridden(self) -> list[str]:
-        """What operators have changed that does not hold, because a stronger layer sets it, a line each."""
-        return session_overrides.overridden(self._configs.settings, self._configs.rules.kept)
+        """A line for each operators' change that does not hold, because a stronger layer has a value."""
+        return session_overrides.overridden(self._configs.settings, self._configs.rules.overrides)
 
     async def _try(self, asked: session_overrides.Wanted, now: Mapping[str, Any]) -> None:
-        """Raise SessionRefused unless calls can be conducted under the change."""
+        """Check that configs can be made under the change. Raises SessionRefused."""
         after = {name: value for name, value in now.items() if name not in asked.gone} | asked.values
         try:
             await asyncio.to_thread(self._configs.rules_under, after)
@@ -112,16 +112,16 @@ class SessionOverrides:
             raise SessionRefused([f"{_in_words_of(asked, line).rstrip('.')}." for line in error.problems]) from None
 
     async def _adopt(self, rows: Mapping[str, str]) -> None:
-        rules, self._odd = await asyncio.to_thread(self._read, rows)
+        rules, self._problems = await asyncio.to_thread(self._read, rows)
         self._configs.rules = rules
         self.is_known = True
 
     def _read(self, rows: Mapping[str, str]) -> tuple[Rules, list[str]]:
-        kept, odd = session_overrides.decode(rows, self._configs.settings)
+        overrides, problems = session_overrides.decode(rows, self._configs.settings)
         try:
-            return self._configs.rules_under(kept), odd
+            return self._configs.rules_under(overrides), problems
         except SettingsError as error:
-            return self._configs.rules_under({}), [*odd, "Nothing of what is kept is used:", *error.problems]
+            return self._configs.rules_under({}), [*problems, "Nothing of what is kept is used:", *error.problems]
 
     def _shown(self, value: Any) -> Any:
         return _NOT_SHOWN if isinstance(value, str) and self._secrets.within(value) else value
@@ -131,7 +131,7 @@ class SessionOverrides:
 
 
 def _in_words_of(asked: session_overrides.Wanted, line: str) -> str:
-    """Name the setting, with which a line of problems begins in capitals, as the request did."""
+    """Replace the setting's name, at the beginning of a problem line, by the name used in the request."""
     name, equals, rest = line.partition("=")
     path = asked.paths.get(name.lower())
     return f"{path}{equals}{rest}".replace(f" ({session_overrides.ORIGIN})", "") if path else line

@@ -1,7 +1,7 @@
 """All live calls: finds the call that a webhook or a media socket is about, and opens new calls.
 
-Who gets in is decided in `admission.py`, what is a repeat or comes too late in `dedupe.py`, and how all calls end in
-`drain.py`.
+`admission.py` decides which calls are accepted, `dedupe.py` recognises repeated and late webhooks, `drain.py` ends all
+calls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from callflow.call.services import CallServices
 from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import Carrier, Request, WebhookReply
 from callflow.contracts.errors import Overloaded, Refused
-from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, LegIds, Signal
+from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, LegIds, WebhookEvent
 from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 
 _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 0.7
-"""How long a webhook is kept waiting for its reply; with some carriers the caller waits as long."""
-_ODD_SECONDS: Final = 3600.0
-"""How often the log repeats that the signatures of a carrier's media sockets are wrong."""
+"""How long a webhook waits for its reply; with some carriers the caller waits as well."""
+_SIGNATURE_WARNING_SECONDS: Final = 3600.0
+"""Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
 
 
 def call_id(carrier: str, ids: LegIds) -> str:
-    """Return our id of a call. It follows from the carrier's: a webhook that is repeated after a restart means the same
-    call."""
+    """Return our id of a call. It is computed from the carrier's id, so a webhook repeated after a restart finds the
+    same call."""
     return str(uuid.uuid5(_CALLS, f"{carrier}:{ids.leg or ids.control}"))
 
 
@@ -58,7 +58,7 @@ class Switchboard:
         callers: CallerLimits | None = None,
     ) -> None:
         """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
-        `callers`: the limits of one caller; None: there are none."""
+        `callers`: the limits of each caller; None: no limits."""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._legs: dict[str, Call] = {}
@@ -68,7 +68,7 @@ class Switchboard:
         self._tombstones = Tombstones(self._loop.time)
         self._admission = Admission(max_calls, callers or CallerLimits(), self.counts)
         self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
-        self._odd = RepeatedWarnings(log, seconds=_ODD_SECONDS)
+        self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self._services = make_services(self)
 
     @property
@@ -83,97 +83,96 @@ class Switchboard:
 
     # Webhooks
 
-    async def dispatch(self, carrier: Carrier, signal: Signal) -> WebhookReply:
-        """Give the webhook's event to its call, and return what the webhook is answered with. A repeated webhook gets
-        the answer that the first one got.
+    async def dispatch(self, carrier: Carrier, webhook_event: WebhookEvent) -> WebhookReply:
+        """Pass the webhook's event to its call, and return the reply. A repeated webhook gets the reply of the first.
 
-        Raises Overloaded: the carrier is to send the webhook again, and that is not a repeat.
+        Raises Overloaded: the carrier must send the webhook again, which then does not count as a repeat.
         """
         self.counts["webhooks"] += 1
-        answer = self._deliveries.answer(signal)
-        if answer is not None:
+        reply = self._deliveries.reply(webhook_event)
+        if reply is not None:
             self.counts["repeats"] += 1
         else:
-            answer = self._deliver(carrier, signal)
-            self._deliveries.add(signal, answer)
+            reply = self._deliver(carrier, webhook_event)
+            self._deliveries.add(webhook_event, reply)
         try:
             async with asyncio.timeout(_REPLY_SECONDS):
-                return await asyncio.shield(answer)
+                return await asyncio.shield(reply)
         except TimeoutError:
-            answer.cancel()  # nobody will read it: commands that it would have carried are sent over the API
+            reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
         except asyncio.CancelledError:
-            if not answer.cancelled():
+            if not reply.cancelled():
                 raise
         self.counts["late_replies"] += 1
-        return carrier.reply(signal.event, ())
+        return carrier.reply(webhook_event.event, ())
 
-    def _deliver(self, carrier: Carrier, signal: Signal) -> asyncio.Future[WebhookReply]:
-        call = self._find(signal)
+    def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:
+        call = self._find(webhook_event)
         if call is not None:
-            event = self._classify_event(call, signal)
-            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier knows best
+            event = self._classify_event(call, webhook_event)
+            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier has the call
                 call.take_back("asking" if isinstance(event, CallResumed) else "over")
             return call.request_reply(event)
-        answer: asyncio.Future[WebhookReply] = self._loop.create_future()
+        reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
-            answer.set_result(self._defer_to_next_process(carrier, signal))
-            return answer
-        call = self._open_call(carrier, signal)
+            reply.set_result(self._defer_to_next_process(carrier, webhook_event))
+            return reply
+        call = self._open_call(carrier, webhook_event)
         if call is not None:
-            return call.request_reply(self._admission.admit(call, signal.event, len(self._calls)))
-        answer.set_result(carrier.reply(signal.event, (), over=True))
-        return answer
+            return call.request_reply(self._admission.admit(call, webhook_event.event, len(self._calls)))
+        reply.set_result(carrier.reply(webhook_event.event, (), over=True))
+        return reply
 
-    def _defer_to_next_process(self, carrier: Carrier, signal: Signal) -> WebhookReply:
-        """Have the carrier ask again in a moment, when the next process is there. Raises Overloaded for a carrier that
-        asks again only after an error."""
-        if "answers_in_reply" not in carrier.can and isinstance(signal.event, CallInitiated):
+    def _defer_to_next_process(self, carrier: Carrier, webhook_event: WebhookEvent) -> WebhookReply:
+        """Reply so that the carrier asks again in a moment, when the next process runs. Raises Overloaded for a carrier
+        that asks again only after an error."""
+        if "answers_in_reply" not in carrier.can and isinstance(webhook_event.event, CallInitiated):
             raise Overloaded("this process is handing its calls over to the next one")
-        return carrier.reply(signal.event, ())
+        return carrier.reply(webhook_event.event, ())
 
-    def _find(self, signal: Signal) -> Call | None:
-        for key in leg_keys(signal.carrier, signal.ids):
+    def _find(self, webhook_event: WebhookEvent) -> Call | None:
+        for key in leg_keys(webhook_event.carrier, webhook_event.ids):
             call = self._legs.get(key)
             if call is not None:
                 return call
         return None
 
-    def _classify_event(self, call: Call, signal: Signal) -> Event:
-        """Return the event as this live call is to see it; and learn ids of the leg that the webhook tells first."""
-        if signal.ids.control and signal.ids.control != call.ids.control:
-            self._add_ids(call, signal.ids)
-        event = signal.event
+    def _classify_event(self, call: Call, webhook_event: WebhookEvent) -> Event:
+        """Return the event for this live call, and add ids of the leg that no earlier webhook contained."""
+        if webhook_event.ids.control and webhook_event.ids.control != call.ids.control:
+            self._add_ids(call, webhook_event.ids)
+        event = webhook_event.event
         if isinstance(event, CallInitiated) and event.direction == "outgoing":
             return events.NotOurs(reason="an outgoing leg that was not dialled here")
         return event
 
-    def _open_call(self, carrier: Carrier, signal: Signal) -> Call | None:
-        """Open a call for a leg that no live call has: it rings, or is found answered. Any other event is only written
-        down: None."""
-        event = signal.event
-        ended = self._tombstones.find(signal.carrier, signal.ids)
+    def _open_call(self, carrier: Carrier, webhook_event: WebhookEvent) -> Call | None:
+        """Open a call for an unknown leg that rings or is answered already. None: any other event, which is only
+        written down."""
+        event = webhook_event.event
+        ended = self._tombstones.find(webhook_event.carrier, webhook_event.ids)
         if ended is not None:
             self._unmatched_event(ended, event)
             return None
-        name = call_id(signal.carrier, signal.ids)
+        name = call_id(webhook_event.carrier, webhook_event.ids)
         incoming = isinstance(event, CallInitiated) and event.direction == "incoming"
         if not (incoming or isinstance(event, (CallAnswered, CallResumed))):
             self._unmatched_event(name, event)
             if isinstance(event, (CallHangup, CallInitiated)):
-                self._add_tombstone(signal, name)
+                self._add_tombstone(webhook_event, name)
             return None
         caller, called = (self._services.number(getattr(event, one, "")) for one in ("from_number", "to_number"))
-        call = Call(name, carrier, signal.ids, self._services, from_number=caller, to_number=called)
+        call = Call(name, carrier, webhook_event.ids, self._services, from_number=caller, to_number=called)
         self._begin(call)
         return call
 
-    def _add_tombstone(self, signal: Signal, name: str) -> None:
-        for key in leg_keys(signal.carrier, signal.ids):
+    def _add_tombstone(self, webhook_event: WebhookEvent, name: str) -> None:
+        for key in leg_keys(webhook_event.carrier, webhook_event.ids):
             self._tombstones.add(key, name)
 
     def _unmatched_event(self, name: str, event: Event) -> None:
-        """Write down an event that belongs to no live call, without what may be secret in it: which call it belonged to
-        is not known any more."""
+        """Write down an event of no live call, without possible secrets: the call's own masking is not available any
+        more."""
         self.counts["strays"] += 1
         if isinstance(event, events.Dtmf):
             event = events.Dtmf(digit=MASK)
@@ -185,7 +184,8 @@ class Switchboard:
     # The life of a call
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
-        """Open a call of the process before, which waits for `take_back`. None: it is live here already."""
+        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here
+        already."""
         if restored.call in self._calls:
             return None
         call = Call(
@@ -234,14 +234,14 @@ class Switchboard:
 
     # Looking calls up
 
-    def name_of(self, signal: Signal) -> str:
+    def name_of(self, webhook_event: WebhookEvent) -> str:
         """Return the id of the call that a webhook is about, live or not."""
-        call = self._find(signal)
-        return call_id(signal.carrier, signal.ids) if call is None else call.id
+        call = self._find(webhook_event)
+        return call_id(webhook_event.carrier, webhook_event.ids) if call is None else call.id
 
-    def has(self, signal: Signal) -> bool:
+    def has(self, webhook_event: WebhookEvent) -> bool:
         """Return whether a webhook is about a live call."""
-        return self._find(signal) is not None
+        return self._find(webhook_event) is not None
 
     def live(self, name: str) -> Call | None:
         """Return the live call of this id."""
@@ -259,7 +259,7 @@ class Switchboard:
     # Media sockets
 
     def claim(self, token: str, handshake: Request) -> Call:
-        """Reserve the media stream of a token for one socket, and return its call. Raises Refused or Forged.
+        """Reserve the media stream that a token names for one socket, and return the call. Raises Refused or Forged.
 
         `handshake`: the request that opens the socket; a carrier may sign it.
         """
@@ -268,31 +268,34 @@ class Switchboard:
         call = self._calls.get(stream.call)
         if call is None:
             raise Refused("no live call has this token")
-        odd = call.carrier.verify_stream(handshake)
+        problem = call.carrier.verify_stream(handshake)
         call.claim_stream(stream.ordinal)
-        if odd:
+        if problem:
             self.counts["odd_media_signatures"] += 1
-            call.note(notes.MediaSignature(odd=odd))
-            self._odd.say(call.carrier.name, "call %s: its media socket is let in by its token alone: %s", call.id, odd)
+            call.note(notes.MediaSignature(odd=problem))
+            self._signature_warnings.say(
+                call.carrier.name, "call %s: its media socket is let in by its token alone: %s", call.id, problem
+            )
         return call
 
-    # The way out: see `Drain`
+    # Ending all calls: see `Drain`
 
-    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something that has to be finished although its call is over, such as its hang-up at the carrier."""
-        self._drain.outlive(work)
+    def run_after_call(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that must finish even when its call is over, such as the hang-up at the carrier."""
+        self._drain.run_after_call(work)
 
     @property
     def unwritten(self) -> int:
-        """How many calls are over and wait for the transcripts of their callers' last words."""
+        """Number of ended calls that wait for transcripts."""
         return self._drain.unwritten
 
     async def drain(self, seconds: float) -> None:
-        """Take no new calls, give the live ones `seconds` to end by themselves, then let them say goodbye and stop."""
+        """Refuse new calls, give live calls `seconds` to end by themselves, then end them with a goodbye, and stop."""
         await self._drain.drain(seconds)
 
     async def hand_over(self, seconds: float) -> None:
-        """Leave all calls to the next process, within `seconds`, at a moment when as few people as possible speak."""
+        """Hand all calls over to the next process, within `seconds`, at a moment when as few people as possible
+        speak."""
         await self._drain.hand_over(seconds)
 
     async def stop(self) -> None:

@@ -61,7 +61,7 @@ class _Waiter:
             self.future.set_result(None)
 
 
-class Gate:
+class ThreadSlots:
     """Admits runs while slots are free. The others wait for one, and calls and tools that wait take turns."""
 
     def __init__(self, bounds: Bounds) -> None:
@@ -209,7 +209,7 @@ class _Run(Generic[Outcome]):
         except BaseException as error:
             self._fail(_failed(error))
         finally:
-            self._runner.gate.leave(slot)
+            self._runner.thread_slots.leave(slot)
 
     def _await(self, work: Awaitable[Any]) -> None:
         job = Job(self._call, self._tool, work, self._ended)
@@ -227,7 +227,7 @@ class _Run(Generic[Outcome]):
     def _ended(self, box: list[Any], error: BaseException | None) -> None:
         """Write the result in another thread, even when there is no slot. Runs on the loop of the tool."""
         assert self._job is not None
-        job, slot = self._job, self._runner.gate.take(self._call, self._tool)
+        job, slot = self._job, self._runner.thread_slots.take(self._call, self._tool)
         self._runner.starter.start(
             lambda: self._last(job, slot, box, error), lambda why: self._no_thread(why, slot, job)
         )
@@ -239,13 +239,13 @@ class _Run(Generic[Outcome]):
             self._fail(_failed(raised))
         finally:
             self._runner.loops.end(job)
-            self._runner.gate.leave(slot)
+            self._runner.thread_slots.leave(slot)
 
     def _no_thread(self, why: str, slot: Slot, job: Job | None = None) -> None:
         self._fail(why)
         if job is not None:
             self._runner.loops.end(job)
-        self._runner.gate.leave(slot)
+        self._runner.thread_slots.leave(slot)
 
     def _fail(self, why: str) -> None:
         self._tell(NoOutcome(why))
@@ -265,7 +265,7 @@ class Runner:
     """The threads and loops of one process."""
 
     def __init__(self, threads: Bounds = _THREADS) -> None:
-        self.gate, self.starter, self.loops = Gate(threads), _Starter(), Loops()
+        self.thread_slots, self.starter, self.loops = ThreadSlots(threads), _Starter(), Loops()
         self._warnings = RateLimit(per_second=1 / _WARN_SECONDS, at_once=1)
 
     async def run(
@@ -288,7 +288,7 @@ class Runner:
         this = _Run(self, call, tool, begin, finish)
         try:
             async with asyncio.timeout(seconds):
-                this.start(await self.gate.enter(call, tool))
+                this.start(await self.thread_slots.enter(call, tool))
                 outcome = await this.outcome
         except TimeoutError:
             raise NoOutcome(self._late(this, call, tool, seconds)) from None
@@ -307,8 +307,8 @@ class Runner:
             what, why = "loop", "asynchronous tools do not let go of the loops they run on"
             holders = self.loops.holders()
         else:
-            what, why = "thread", _why(self.gate.refusal(call, tool), self.gate.bounds)
-            holders = self.gate.holders()
+            what, why = "thread", _why(self.thread_slots.refusal(call, tool), self.thread_slots.bounds)
+            holders = self.thread_slots.holders()
         if self._warnings.take(time.monotonic()):
             log.warning("call %s: tool %s got no %s: %s; held by: %s", call, tool, what, why, describe_holders(holders))
         return f"could not begin within {seconds:g} seconds: {why}"

@@ -1,4 +1,7 @@
-"""Describes a function to the model: what it does and its parameters, from its docstring and its type hints."""
+"""Describes a function to the model: what it does and its parameters, from its docstring and its type hints.
+
+The decorator `@tool` and `from_function`, which use this, are in `registry.py`.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from callflow.web.media_pings import PingingStream
 
 _MOST_HEADERS: Final = 100
 _SLICE: Final = 2048
-"""Bytes of a WebSocket that are taken at a time; a frame of audio has a few hundred, a ping seven."""
+"""Bytes of a WebSocket that are processed at a time; a frame of audio has a few hundred bytes, a ping seven."""
 
 _SENTENCES: Final = {
     400: "This cannot be read as one request of HTTP/1.1: a malformed line or header, no Host, or a length told twice.",
@@ -37,12 +37,12 @@ _SENTENCES: Final = {
 
 
 class StrictHttp1(H11Protocol):
-    """One connection of Hypercorn's."""
+    """One HTTP/1.1 connection of Hypercorn."""
 
     _is_head = False
 
     async def handle(self, event: Event) -> None:
-        """Take bytes of the connection. Many small frames that come at once are taken a few at a time, so that other
+        """Process bytes of the connection. Many small frames that come at once are processed in slices, so that other
         connections have a turn in between."""
         if not isinstance(event, RawData) or len(event.data) <= _SLICE or isinstance(self.connection, H11Connection):
             await super().handle(event)
@@ -72,7 +72,7 @@ class StrictHttp1(H11Protocol):
         raise RequestRefused
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Answer as with every other error: JSON with one sentence."""
+        """Send the error as JSON with one sentence, like every other error."""
         sentence = _SENTENCES.get(status_code, "The request cannot be used.")
         body = b"" if self._is_head else json.dumps({"error": sentence}).encode()
         headers = [
@@ -94,6 +94,6 @@ class StrictHttp1(H11Protocol):
 
 
 def install() -> None:
-    """Make this the protocol of every Hypercorn server in this process."""
+    """Make `StrictHttp1` the protocol of every Hypercorn server in this process."""
     hypercorn.protocol.H11Protocol = StrictHttp1  # type: ignore[attr-defined]
     hypercorn.protocol.h11.WSStream = PingingStream  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from callflow.web.media_pings import ListenerConfig
 
 
 _MOST_FRAME: Final = 512 << 10
-"""Bytes of one WebSocket message. Carriers send a few hundred; a larger message ends its socket."""
+"""The most bytes of one WebSocket message. Carriers send a few hundred; a larger message ends its socket."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a listener waits for its connections when it closes."""
 
@@ -24,8 +24,8 @@ class Listener:
     """Serves one app on one port with Hypercorn."""
 
     def __init__(self, bound: socket.socket, app: Quart, *, media_ping_seconds: float) -> None:
-        """`bound`: a bound socket, which this listener closes in the end. `media_ping_seconds`: between two pings on a
-        media socket; 0: none are sent."""
+        """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket;
+        0: no pings."""
         http1.install()
         self._app = app
         self._closing = asyncio.Event()
@@ -41,7 +41,8 @@ class Listener:
         self._config.errorlog = logging.getLogger("hypercorn.error")
 
     async def open(self) -> None:
-        """Serve until `close`. Returns as soon as requests are taken; raises what the app raises when it starts."""
+        """Start serving, until `close`. Returns when requests are accepted; raises the app's exceptions at its
+        start."""
         started = asyncio.Event()
 
         @self._app.before_serving
@@ -57,7 +58,7 @@ class Listener:
             self._task.result()
 
     async def close(self) -> None:
-        """Take no more requests, and give open connections a second to end. Never raises."""
+        """Stop accepting requests, and give open connections a second to end. Never raises."""
         self._closing.set()
         if self._task is None:
             return

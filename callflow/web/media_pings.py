@@ -1,8 +1,8 @@
-"""Pings on the media sockets, because proxies and firewalls close a connection on which nothing passes.
+"""Sends pings on the media sockets, because proxies and firewalls close idle connections.
 
-Whether Telnyx answers pings is not known, and Twilio sends none itself. So a peer that has not answered the first ping
-is sent no other, and no connection is ever closed for it: peers that are gone are found by the deadline of a write, and
-by the carrier's webhooks.
+It is not known whether Telnyx answers pings, and Twilio sends none. So a peer that has not answered the first ping gets
+no second, and no connection is closed for a missing answer: the deadline of a write and the carrier's webhooks find
+peers that are gone.
 
 Hypercorn's own pings never stop, and keep a closed connection until the next one is due.
 """
@@ -26,27 +26,27 @@ from callflow.timers import Timers
 log = logging.getLogger("callflow.media")
 
 _FIRST_SECONDS: Final = 1.0
-"""From the handshake to the first ping, which shows whether the peer answers."""
+"""Time from the handshake to the first ping, which shows whether the peer answers."""
 
 
 class ListenerConfig(Config):
     """Hypercorn's configuration, with one more setting."""
 
     media_ping_seconds: float = 0.0
-    """Seconds between two pings on a WebSocket; 0: none are sent."""
+    """Seconds between two pings on a WebSocket; 0: no pings."""
 
 
 class PingingStream(WSStream):
-    """One WebSocket of Hypercorn's, with these pings instead of Hypercorn's."""
+    """A WebSocket of Hypercorn, with these pings instead of Hypercorn's."""
 
     _timers: Timers | None = None
     _unanswered = False
-    """The newest ping was not answered yet."""
+    """The last ping has no answer yet."""
     _answers = False
     """The peer has answered a ping."""
 
     async def handle(self, event: Event) -> None:
-        """Take an event of the connection."""
+        """Handle an event of the connection."""
         if isinstance(event, StreamClosed) and self._timers is not None:
             self._timers.close()
         await super().handle(event)

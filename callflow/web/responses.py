@@ -33,7 +33,7 @@ _SENTENCES: Final = {
 
 
 def to_json(value: Any) -> bytes:
-    """Encode as JSON. A text with half a surrogate pair in it, as a model may write it, is encoded with that."""
+    """Encode as JSON. Half a surrogate pair in a text, which a model may write, is encoded as it is."""
     try:
         return json_of(value)
     except UnicodeEncodeError:
@@ -46,7 +46,7 @@ def json_response(body: Any, status: int = 200) -> Response:
 
 
 def error_body(sentence: str, problems: Sequence[str] = ()) -> bytes:
-    """Make the body of an error. `problems`: what is wrong with the request, where that is more than one thing."""
+    """Make the body of an error. `problems`: the problems of the request, if there are several."""
     told: dict[str, Any] = {"error": line(sentence)[:_LONGEST]}
     if len(problems) > 1:
         told["problems"] = [line(each)[:_LONGEST] for each in problems[:_MOST_PROBLEMS]]
@@ -62,7 +62,7 @@ def error_response(status: int, sentence: str, problems: Sequence[str] = (), **h
 
 
 def history_not_open() -> Response:
-    """Make the answer for the moment after the start in which the history cannot be read yet."""
+    """Make the answer for requests after the start that come before the history can be read."""
     return error_response(
         503, "The history is not open yet: try again in a second; the server's log says why.", Retry_After="1"
     )
@@ -73,14 +73,14 @@ def history_not_open() -> Response:
 View = TypeVar("View", bound=Callable[..., Any])
 _KINDS: Final = {list: "a list", str: "a text", int: "a number", float: "a number"}
 _LARGE: Final = 64 << 10
-"""Bytes of a body; a larger one is parsed in another thread."""
+"""Bytes of a body; a larger body is parsed in another thread."""
 _LONGEST_SHOWN: Final = 40
 _MOST_GUESSES: Final = 20
 
 
 def query_parameters(*names: str) -> Callable[[View], View]:
-    """Mark a handler: its query may have these parameters, each once, and no others. The decorator stands below the
-    route's."""
+    """Mark a handler whose query may have these parameters, each once, and no others. Place this decorator below the
+    route decorator."""
 
     def mark(view: View) -> View:
         cast(Any, view).query_parameters = names
@@ -90,7 +90,7 @@ def query_parameters(*names: str) -> Callable[[View], View]:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name: `: did you mean limit?`, or which names there are."""
+    """Return the end of a sentence about an unknown name: `: did you mean limit?`, or the known names."""
     known = list(names)
     near = difflib.get_close_matches(name[:_LONGEST_SHOWN].lower(), known, n=1)
     if near:
@@ -99,7 +99,7 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 
 
 def parameter_problems() -> list[str]:
-    """Return what is wrong with the names in the request's query, a sentence each."""
+    """Return the problems with the names in the request's query, a sentence each."""
     if request.url_rule is None or request.method == "OPTIONS":
         return []
     known = getattr(current_app.view_functions.get(request.url_rule.endpoint), "query_parameters", ())
@@ -114,8 +114,8 @@ def parameter_problems() -> list[str]:
 
 
 async def json_object(example: str, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """Return the JSON object in the body of the request. `example`: one, for the error that is answered otherwise.
-    `may_be_empty`: an empty body is an empty object.
+    """Return the JSON object in the body of the request. `example`: a valid object, quoted in errors. `may_be_empty`:
+    an empty body counts as an empty object.
 
     Raises BadRequest, or OutOfBounds for JSON that is too deep or has numbers that are too large.
     """
@@ -137,17 +137,17 @@ async def json_object(example: str, *, may_be_empty: bool = False) -> dict[str, 
 
 
 def _read(body: bytes) -> tuple[Any, list[str]]:
-    """The value, and which names stand in it twice. Raises NotPlain."""
+    """Return the value of a body, and the names that it contains twice. Raises NotPlain."""
     value = read(body)
     return value, _twice(body) if isinstance(value, dict) else []
 
 
 def _twice(body: bytes) -> list[str]:
-    """Return the names that the object itself has more than once: which of their values is meant cannot be known."""
+    """Return the names that the outermost object contains more than once: their value is ambiguous."""
     outermost: list[tuple[str, Any]] = []
 
     def pairs(found: list[tuple[str, Any]]) -> None:
-        outermost[:] = found  # that of the outermost object comes last
+        outermost[:] = found  # the outermost object comes last
 
     json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
     counted = Counter(name for name, _ in outermost)

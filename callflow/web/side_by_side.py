@@ -8,33 +8,33 @@ from quart import Quart
 
 
 _PUBLIC_API = ("/api/version", "/api/twiml", "/api/realtime/control")
-"""Paths under /api/ that are the public app's."""
+"""Paths under /api/ that belong to the public app."""
 _CONSOLE = ("/api/", "/mcp", "/tools", "/logs", "/metrics")
-"""What the paths of the operators' app begin with."""
+"""Prefixes of the paths of the operators' app."""
 
 
 class SideBySide:
-    """ASGI, in front of the public app. That app answers everything until `open`, and then all paths but the
-    operators'."""
+    """ASGI middleware in front of the public app. The public app answers all requests until `open`, then all but the
+    operators' paths."""
 
     def __init__(self, public: Quart) -> None:
-        """Put this in front of the public app."""
+        """Install the middleware in front of the public app."""
         self._public: Any = public.asgi_app
         self._console: Quart | None = None
         public.asgi_app = self  # type: ignore[method-assign]
 
     async def open(self, console: Quart) -> None:
-        """Serve the operators' app as well, from now on."""
+        """From now on, serve the operators' app as well."""
         await console.startup()
         self._console = console
 
     async def close(self) -> None:
-        """Let the operators' app finish what it has begun."""
+        """Shut the operators' app down after its running tasks."""
         if self._console is not None:
             await self._console.shutdown()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Give a request to the app whose path it has. WebSockets and lifespan are the public app's."""
+        """Pass a request to the app that its path belongs to. WebSockets and lifespan go to the public app."""
         is_consoles = scope["type"] == "http" and _is_of_the_console(scope["path"])
         if is_consoles and self._console is not None:
             await self._console(scope, receive, send)

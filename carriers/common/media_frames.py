@@ -36,7 +36,7 @@ def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
         raise Malformed(f"not a media stream's frame: {error}") from None
 
 
-def heard(media: Media) -> CallerAudio | IgnoredFrame:
+def caller_audio(media: Media) -> CallerAudio | IgnoredFrame:
     """Return the caller's audio; a frame of an outbound track is ignored, because it holds our own voice.
 
     Raises Malformed for a frame of more than 30 s.

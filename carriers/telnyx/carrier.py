@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,8 +24,6 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import (
@@ -38,9 +35,10 @@ from callflow.contracts.carrier import (
     WebhookRoute,
 )
 from callflow.contracts.diagnostics import Finding, Outside
-from callflow.contracts.errors import CarrierError, Forged, Malformed
-from callflow.contracts.events import Event, LegIds, Signal
+from callflow.contracts.errors import CarrierError, Malformed
+from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.http_client import Api
+from carriers.telnyx import signature
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.webhooks import IDS, READERS, text
@@ -48,8 +46,6 @@ from carriers.telnyx.webhooks import IDS, READERS, text
 
 log = logging.getLogger(__name__)
 
-TOLERANCE: Final = 300
-"""Seconds by which a webhook's timestamp may lie in the past or in the future; the value of Telnyx's own SDKs."""
 _ENDED: Final = "90018"
 """The call has ended."""
 _STREAMING: Final = "90045"
@@ -63,9 +59,6 @@ _MOST_ACTIVE: Final = 250
 """Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
-_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}==")
-"""Base64 of 64 bytes."""
-_TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _SUCCESS: Final = b'{"success":true}'
 
 
@@ -109,8 +102,7 @@ class Telnyx:
     def __init__(self, config: TelnyxConfig, *, clock: Callable[[], float] = time.time) -> None:
         """`clock`: returns Unix time in seconds, which a webhook's timestamp is compared with."""
         self._config = config
-        self._clock = clock
-        self._key = Ed25519PublicKey.from_public_bytes(config.public_key) if config.public_key else None
+        self._verifier = signature.Verifier(config.public_key, clock)
         self._unknown: set[str] = set()
         self.api = Api(
             config.api_base,
@@ -123,33 +115,13 @@ class Telnyx:
     # Webhooks
 
     def verify(self, request: Request) -> None:
-        """Verify a webhook's signature: Ed25519 over `timestamp|body`, the body as its raw bytes.
-
-        Raises Forged. Vendor: developers.telnyx.com, webhook fundamentals (`telnyx-signature-ed25519`).
-        """
-        signature, timestamp = (
-            request.headers.get(f"telnyx-{name}", "") for name in ("signature-ed25519", "timestamp")
-        )
-        if not signature and self._config.allow_unsigned:
+        """Verify a webhook: see `signature.py`. Raises Forged."""
+        if not request.headers.get(signature.HEADER) and self._config.allow_unsigned:
             log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Telnyx webhook without a signature")
             return
-        if self._key is None:
-            raise Forged("TELNYX_PUBLIC_KEY is not set, so no webhook can be verified")
-        if not signature or not timestamp:
-            raise Forged("the webhook carries no signature")
-        if not (
-            _SIGNATURE.fullmatch(signature) and timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16
-        ):
-            raise Forged("the webhook's signature is not Telnyx's")
-        age = abs(self._clock() - int(timestamp))
-        if age > TOLERANCE:
-            raise Forged(f"the webhook is {age:.0f} s off; {TOLERANCE} s are allowed (is this machine's clock right?)")
-        try:
-            self._key.verify(base64.b64decode(signature), timestamp.encode() + b"|" + request.body)
-        except InvalidSignature:
-            raise Forged("the webhook's signature is not Telnyx's") from None
+        self._verifier.check(request)
 
-    def parse(self, request: Request) -> list[Signal]:
+    def parse(self, request: Request) -> list[WebhookEvent]:
         """Read a webhook as one event; nothing for one that is about no call. Raises Malformed.
 
         Vendor: developers.telnyx.com, Voice API webhooks (`webhook_api_version` "2").
@@ -181,7 +153,7 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
-        return [Signal(self.name, text(data, "id"), ids, event, text(data, "occurred_at"))]
+        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"))]
 
     def verify_stream(self, request: Request) -> str:
         """Return "": Telnyx does not sign the handshake of a media socket.
@@ -311,7 +283,7 @@ class Telnyx:
         return checkup(
             self.api,
             outside,
-            paths=[door.path for door in self.routes],
+            paths=[route.path for route in self.routes],
             connection_id=config.connection_id,
             verifies=config.public_key is not None,
         )

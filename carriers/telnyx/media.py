@@ -22,7 +22,7 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
-from carriers.common.media_frames import field, heard, number, read
+from carriers.common.media_frames import caller_audio, field, number, read
 
 
 class _Media(msgspec.Struct):
@@ -52,7 +52,7 @@ class TelnyxMediaProtocol:
         """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
         frame = read(text, _decode)
         if frame.event == "media" and frame.media is not None:
-            return heard(frame.media)
+            return caller_audio(frame.media)
         return self._other(frame)
 
     def _other(self, frame: _Frame) -> Frame:

@@ -33,7 +33,7 @@ from callflow.contracts.carrier import (
 )
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError, Forged, Malformed
-from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, Signal
+from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, WebhookEvent
 from carriers.common.http_client import Api
 from carriers.twilio import twiml
 from carriers.twilio.diagnostics import checkup
@@ -165,7 +165,7 @@ class Twilio:
             return f"it is signed over none of {tried}, with or without a slash" if is_signed else "it is not signed"
         return ""
 
-    def parse(self, request: Request) -> list[Signal]:
+    def parse(self, request: Request) -> list[WebhookEvent]:
         """Read a webhook as one event. Raises Malformed. Vendor: /docs/usage/webhooks/voice-webhooks."""
         params = {readable(name): readable(value) for name, value in parameters(request)}
         sid = params.get("CallSid", "")
@@ -178,7 +178,7 @@ class Twilio:
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
-        return [Signal(self.name, delivery, ids, event, params.get("Timestamp", ""))]
+        return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""))]
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         """Return the TwiML document that carries the first request that a document can carry; the others are left.

@@ -21,7 +21,7 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
-from carriers.common.media_frames import field, heard, number, read
+from carriers.common.media_frames import caller_audio, field, number, read
 
 
 _ENCODINGS: Final = {"audio/x-mulaw": "PCMU", "audio/x-alaw": "PCMA", "": "PCMU"}
@@ -58,7 +58,7 @@ class TwilioMediaProtocol:
         """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
         frame = read(text, _decode)
         if frame.event == "media" and frame.media is not None:
-            return heard(frame.media)
+            return caller_audio(frame.media)
         return self._other(frame)
 
     def _other(self, frame: _Frame) -> Frame:

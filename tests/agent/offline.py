@@ -143,8 +143,8 @@ class Scene:
         chosen = AgentConfig(
             make_engine=make, greeting="Say hello.", disclosure="", greeting_protected=False, transcript_seconds=2.0,
             max_call_warning_seconds=30.0, reply_seconds=60.0, patience_seconds=60.0, filler_seconds=60.0,
-            deaf_after_ms=1500, unended_after_ms=2500, min_interruption_ms=0, no_input_seconds=0.0, no_input_asks=2,
-            hold_seconds=0.0,
+            missed_start_after_ms=1500, missed_end_after_ms=2500, min_interruption_ms=0, no_input_seconds=0.0,
+            no_input_asks=2, hold_seconds=0.0,
         )  # fmt: skip
         tool_calls = PendingToolCalls(FakeToolbox(), seconds=5.0, filler_seconds=60.0, post=self.events.append)
         self.agent = Agent(

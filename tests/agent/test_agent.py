@@ -28,7 +28,7 @@ async def test_a_session_that_is_ready_is_an_event_and_greets_when_told() -> Non
     assert scene.engine.take() == []
     scene.agent.prompter.greet()
     assert scene.engine.take() == [("response", "Say hello.")]
-    assert scene.turns.is_owed
+    assert scene.turns.is_answer_due
 
 
 @in_loop

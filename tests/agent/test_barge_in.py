@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.agent.barge_in import Decision, Evidence, Interruption, Situation, on_speech
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 
 
 def at(
@@ -51,7 +51,7 @@ def test_in_every_situation_one_rule_holds() -> None:
                 assert not stops
 
 
-CUTS = (Cut(Key("agent-1"), 400, 2000), Cut(Key("agent-2"), 0, 900))
+CUTS = (Cut(SpeechSegmentId("agent-1"), 400, 2000), Cut(SpeechSegmentId("agent-2"), 0, 900))
 NOISE = Evidence(words=False, detector="noise", caller_speaking=False, ending=False)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.agent.conversation import INTERRUPTED, LISTENING, SPEAKING, THINKING, Conversation, Turn, cut_note
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 from callflow.journal.timeline import broke_in
 
@@ -30,7 +30,7 @@ def test_a_round_of_talk() -> None:
 def test_the_caller_breaks_in_and_is_answered() -> None:
     talk = Conversation()
     talk.agent_speaks()
-    talk.interrupted([Cut(Key("a"), 500, 1000)])
+    talk.interrupted([Cut(SpeechSegmentId("a"), 500, 1000)])
     assert (talk.state, talk.interruptions) == (INTERRUPTED, 1)
     talk.agent_is_heard()
     assert talk.state == INTERRUPTED, "a late word about what was cut changes nothing"
@@ -40,7 +40,11 @@ def test_the_caller_breaks_in_and_is_answered() -> None:
 
 @pytest.mark.parametrize(
     ("cut", "by_caller", "counts"),
-    [(Cut(Key("a"), 500, 1000), False, 0), (Cut(Key("a"), 1000, 1000), True, 0), (Cut(Key("a"), 999, 1000), True, 1)],
+    [
+        (Cut(SpeechSegmentId("a"), 500, 1000), False, 0),
+        (Cut(SpeechSegmentId("a"), 1000, 1000), True, 0),
+        (Cut(SpeechSegmentId("a"), 999, 1000), True, 1),
+    ],
     ids=["our own sentence cuts it off", "all of it was heard", "all but the last of it was"],
 )
 def test_what_counts_as_an_interruption(cut: Cut, by_caller: bool, counts: int) -> None:
@@ -86,7 +90,7 @@ def test_pieces_add_up_and_the_whole_replaces_them() -> None:
 def test_an_interrupted_turn_tells_what_was_said_from_what_was_heard() -> None:
     talk = Conversation()
     talk.words("agent", "a1", "We are open from ten to six, and on Sunday we are closed.", final=True)
-    talk.interrupted([Cut(Key("a1"), 1000, 2000), Cut(Key("a2"), 0, 500)])
+    talk.interrupted([Cut(SpeechSegmentId("a1"), 1000, 2000), Cut(SpeechSegmentId("a2"), 0, 500)])
     first, second = talk.turns
     assert first.interrupted
     assert first.heard_text == "We are open from ten to"
@@ -98,7 +102,7 @@ def test_an_interrupted_turn_tells_what_was_said_from_what_was_heard() -> None:
 def test_the_parts_of_one_item_are_cut_together() -> None:
     talk = Conversation()
     talk.words("agent", "a1", "one two three four", final=True)
-    talk.interrupted([Cut(Key("a1", 0), 800, 1000), Cut(Key("a1", 1), 0, 1000)])
+    talk.interrupted([Cut(SpeechSegmentId("a1", 0), 800, 1000), Cut(SpeechSegmentId("a1", 1), 0, 1000)])
     [turn] = talk.turns
     assert (turn.heard_ms, turn.spoken_ms) == (800, 2000)
     assert turn.heard_text == "one two"
@@ -118,7 +122,7 @@ def test_a_call_that_talks_for_ever_does_not_grow_for_ever() -> None:
         talk.opened("caller", f"c{number}")
     assert len(talk.turns) == 2000
     assert talk.words("caller", "one more", "hello", final=True) is None
-    talk.interrupted([Cut(Key("one more"), 1, 2)])
+    talk.interrupted([Cut(SpeechSegmentId("one more"), 1, 2)])
     assert len(talk.turns) == 2000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from callflow.agent.conversation import Conversation
 from callflow.agent.prompts import Prompt, context_items, prompt
 from callflow.contracts.engine import ContextItem
-from callflow.contracts.media import Cut, Key
+from callflow.contracts.media import Cut, SpeechSegmentId
 
 
 def spoken(conversation: Conversation, item: str, text: str, *, complete: bool = True) -> None:
@@ -23,7 +23,7 @@ def test_turns_are_told_in_order_and_the_unheard_part_apart() -> None:
     spoken(one, "a1", "Good day.")
     one.words("caller", "c1", "When do you open?", final=True)
     spoken(one, "a2", "We are open from nine until six every day.")
-    one.interrupted([Cut(Key("a2"), 1000, 2250)])
+    one.interrupted([Cut(SpeechSegmentId("a2"), 1000, 2250)])
     one.fact("The caller typed 1.")
     told = context_items(one)
     assert told[0].who == "system"
@@ -39,7 +39,7 @@ def test_turns_are_told_in_order_and_the_unheard_part_apart() -> None:
 def test_a_sentence_of_which_nothing_was_heard_was_not_said() -> None:
     one = Conversation()
     spoken(one, "a", "Never mind.")
-    one.interrupted([Cut(Key("a"), 0, 900)])
+    one.interrupted([Cut(SpeechSegmentId("a"), 0, 900)])
     assert context_items(one)[1:] == [
         ContextItem("system", "There you were interrupted. The caller did not hear: “Never mind.”")
     ]
@@ -71,12 +71,12 @@ def test_whose_turn_it_is() -> None:
     assert whose(one) == "agent"
     spoken(one, "a", "Good day.")
     assert whose(one) == "caller"
-    one.interrupted([Cut(Key("a"), 200, 1000)])
+    one.interrupted([Cut(SpeechSegmentId("a"), 200, 1000)])
     assert whose(one) == "agent", "it was cut off"
     spoken(one, "b", "As I said.", complete=False)
     assert whose(one) == "agent", "it broke off"
     spoken(one, "c2", "So.")
-    one.interrupted([Cut(Key("c2"), 900, 1000)])
+    one.interrupted([Cut(SpeechSegmentId("c2"), 900, 1000)])
     assert whose(one) == "caller", "the rest is not worth a word"
     one.fact("The tool look answered 1.")
     assert whose(one) == "agent"

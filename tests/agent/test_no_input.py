@@ -46,45 +46,45 @@ def silence(**knobs: Any) -> tuple[NoInputTimer, Clock, list[NoInput]]:
     return NoInputTimer(timers=Timers(cast(asyncio.AbstractEventLoop, clock)), tell=told.append, **chosen), clock, told
 
 
-def rest(one: NoInputTimer, clock: Clock, seconds: float = 10.0) -> None:
-    one.rest()
+def stay_silent(one: NoInputTimer, clock: Clock, seconds: float = 10.0) -> None:
+    one.count_silence()
     clock.turn(seconds)
 
 
 def test_asked_once_asked_twice_goodbye() -> None:
     one, clock, told = silence()
     for _ in range(3):
-        rest(one, clock)
+        stay_silent(one, clock)
     assert [(event.time, event.last) for event in told] == [(1, False), (2, False), (3, True)]
 
 
 def test_a_word_begins_the_ladder_anew() -> None:
     one, clock, told = silence()
-    rest(one, clock)
-    rest(one, clock)
+    stay_silent(one, clock)
+    stay_silent(one, clock)
     one.noise_began()
     one.noise_ended()
     one.heard_words(True)
-    rest(one, clock)
+    stay_silent(one, clock)
     assert [event.time for event in told] == [1, 2, 1]
 
 
 def test_speech_that_is_never_written_down_is_speech() -> None:
     one, clock, told = silence()
-    rest(one, clock)
+    stay_silent(one, clock)
     one.noise_began()
     one.noise_ended()
-    rest(one, clock)
+    stay_silent(one, clock)
     assert [event.time for event in told] == [1, 1]
 
 
 def test_a_sound_without_a_word_does_not_begin_it_anew() -> None:
     one, clock, told = silence()
-    rest(one, clock)
+    stay_silent(one, clock)
     one.noise_began()
     one.noise_ended()
     one.heard_words(False)
-    rest(one, clock)
+    stay_silent(one, clock)
     assert [event.time for event in told] == [1, 2]
 
 
@@ -111,16 +111,16 @@ def test_hold_music_ends_the_call_too() -> None:
 
 def test_resting_may_be_said_often_and_counts_from_the_first() -> None:
     one, clock, told = silence()
-    one.rest()
+    one.count_silence()
     clock.turn(9)
-    one.rest()
+    one.count_silence()
     clock.turn(1)
     assert len(told) == 1
 
 
 def test_stopped_is_stopped() -> None:
     one, clock, told = silence()
-    one.rest()
+    one.count_silence()
     one.noise_began()
     one.close()
     clock.turn(1000)
@@ -130,5 +130,5 @@ def test_stopped_is_stopped() -> None:
 def test_it_can_be_switched_off() -> None:
     one, clock, told = silence(seconds=0.0, hold_seconds=0.0)
     one.noise_began()
-    rest(one, clock, 10_000)
+    stay_silent(one, clock, 10_000)
     assert told == []

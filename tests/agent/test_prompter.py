@@ -20,7 +20,7 @@ async def test_without_a_greeting_the_agent_waits_for_the_caller() -> None:
     scene.ready()
     scene.agent.prompter.greet()
     assert asked(scene) == []
-    assert not scene.turns.is_owed
+    assert not scene.turns.is_answer_due
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ async def test_without_a_session_nothing_is_asked() -> None:
     scene.agent.prompter.prompt("resume", 1)
     scene.agent.prompter.say("Hello")
     assert scene.engines == []
-    assert not scene.turns.is_owed
+    assert not scene.turns.is_answer_due
 
 
 @in_loop

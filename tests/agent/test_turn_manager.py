@@ -16,7 +16,7 @@ from callflow.contracts.engine import (
     SpeechStopped,
     Transcript,
 )
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.journal import notes
 from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop, settle
@@ -102,7 +102,7 @@ async def test_first_word_and_reply_are_measured_to_the_audio_sent() -> None:
     assert scene.took(notes.FirstWord) == [notes.FirstWord(ms=400)]
     scene.hear(0.5)
     scene.tell(SpeechStarted(), SpeechStopped(200.0))
-    assert scene.turns.is_owed
+    assert scene.turns.is_answer_due
     scene.now += 0.25
     scene.answer(2)
     assert scene.took(notes.Reply) == [notes.Reply(ms=250)]
@@ -160,7 +160,7 @@ async def test_a_session_that_goes_away_leaves_what_it_said_to_be_heard() -> Non
     scene.agent.connect()
     scene.hear(0.3)
     assert [(note.item, note.ms) for note in scene.took(notes.Heard) if note.done] == [("item_1", 300)]
-    turn = scene.turns.conversation.turn(Key("item_1").item)
+    turn = scene.turns.conversation.turn(SpeechSegmentId("item_1").item)
     assert turn is not None
     assert turn.heard_ms == 300
     await settle()

@@ -10,29 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.agent import turn_taking
-from callflow.agent.turn_taking import UNNOTICED_SECONDS, Away, Floor, Owed, Resume, TurnTaking
+from callflow.agent.turn_taking import UNNOTICED_SECONDS, AnswerStatus, Away, Floor, Resume, TurnTaking
 from callflow.contracts.engine import ResponseDone
 
 
 QUIET = Floor(
-    caller_speaking=False, words_owed=False, responses=False, tools_busy=False, unplayed=False, greeting_open=False
+    caller_speaking=False, answer_due=False, responses=False, tools_busy=False, unplayed=False, greeting_open=False
 )
 
 
 @pytest.mark.parametrize("field", Floor._fields)
 def test_silence_is_counted_only_when_nothing_is_going_on(field: str) -> None:
-    assert turn_taking.is_resting(QUIET, flowing=True)
-    assert not turn_taking.is_resting(QUIET, flowing=False), "they could not be heard"
-    assert not turn_taking.is_resting(QUIET._replace(**{field: True}), flowing=True)
+    assert turn_taking.silence_counts(QUIET, flowing=True)
+    assert not turn_taking.silence_counts(QUIET, flowing=False), "they could not be heard"
+    assert not turn_taking.silence_counts(QUIET._replace(**{field: True}), flowing=True)
 
 
 def test_what_each_decision_waits_for() -> None:
     waits: dict[str, tuple[Any, set[str]]] = {
-        "busy": (lambda at: not turn_taking.is_busy(at), {"caller_speaking", "words_owed", "responses", "tools_busy"}),
+        "busy": (lambda at: not turn_taking.is_busy(at), {"caller_speaking", "answer_due", "responses", "tools_busy"}),
         "goodbye": (
-            turn_taking.has_said_goodbye, {"caller_speaking", "words_owed", "responses", "tools_busy", "unplayed"}
+            turn_taking.has_said_goodbye, {"caller_speaking", "answer_due", "responses", "tools_busy", "unplayed"}
         ),
-        "greeting": (turn_taking.greeting_was_heard, {"words_owed", "responses", "unplayed"}),
+        "greeting": (turn_taking.greeting_was_heard, {"answer_due", "responses", "unplayed"}),
     }  # fmt: skip
     for name, (decide, fields) in waits.items():
         assert decide(QUIET), name
@@ -78,20 +78,20 @@ def test_after_any_interruption_somebody_has_the_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("done", "speaking", "owed"),
+    ("done", "speaking", "status"),
     [
-        (ResponseDone("r", "completed", answered=True), False, "paid"),
-        (ResponseDone("r", "completed", answered=True), True, "paid"),
-        (ResponseDone("r", "failed", final=False), False, "expected"),
+        (ResponseDone("r", "completed", answered=True), False, "given"),
+        (ResponseDone("r", "completed", answered=True), True, "given"),
+        (ResponseDone("r", "failed", final=False), False, "due"),
         (ResponseDone("r", "failed", final=False), True, ""),
         (ResponseDone("r", "cancelled"), False, ""),
     ],
 )
-def test_what_the_end_of_a_response_means(done: ResponseDone, speaking: bool, owed: Owed) -> None:
+def test_what_the_end_of_a_response_means(done: ResponseDone, speaking: bool, status: AnswerStatus) -> None:
     one = TurnTaking()
     one.response_began("r", engine_stops_itself=True)
     one.caller_speaking = speaking
-    assert one.response_ended(done) == owed
+    assert one.response_ended(done) == status
     assert one.responses == []
 
 

@@ -37,7 +37,7 @@ class FakeCarrier:
         self.error: Exception | None = None
         self.statuses: dict[str, str | Exception] = {}
         self.active: list[LegIds] | Exception = []
-        self.odd = ""
+        self.problem = ""
 
     def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         text = f"{'over ' if over else ''}{event.name if event else ''}"
@@ -64,7 +64,7 @@ class FakeCarrier:
         return ""
 
     def verify_stream(self, request: Request) -> str:
-        return self.odd
+        return self.problem
 
     def names(self) -> list[str]:
         """The commands that it was sent, in order."""
@@ -104,20 +104,20 @@ def config(**changes: Any) -> CallConfig:
 
 
 def services(
-    *, outlive: Callable[[Coroutine[Any, Any, None]], object] = asyncio.ensure_future, **changes: Any
+    *, run_after_call: Callable[[Coroutine[Any, Any, None]], object] = asyncio.ensure_future, **changes: Any
 ) -> CallServices:
     """What calls share, in memory."""
     made = config(**changes)
     return CallServices(
         journal=MemoryJournal(),
         live=LiveFeed(),
-        config=lambda to_number, kept: made,
+        config=lambda to_number, overrides: made,
         make_toolbox=cast(Any, lambda caller, acts: FakeToolbox()),
         stream_tokens=StreamTokens(bytes(32)),
         journal_seconds=1.0,
         address=lambda: "https://phone.example",
         now=time.time,
-        outlive=outlive,
+        run_after_call=run_after_call,
         number=lambda told: told,
         redact=Redactor(),
         recordings=Path(tempfile.gettempdir()) / "no recordings are made",

@@ -49,14 +49,19 @@ class Scene:
         self.tasks: list[asyncio.Task[None]] = []
         self.streams = StreamLease(CALL, StreamTokens(bytes(32)), lambda: "https://phone.example")
         self.commands = CarrierCommands(
-            CALL, cast(Carrier, self.carrier), self.streams, post=self.posted.append, own=self.own, outlive=self.outlive
+            CALL,
+            cast(Carrier, self.carrier),
+            self.streams,
+            post=self.posted.append,
+            own=self.own,
+            run_after_call=self.run_after_call,
         )
 
     def own(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self.owned.append(name)
         self.tasks.append(asyncio.ensure_future(work))
 
-    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_after_call(self, work: Coroutine[Any, Any, None]) -> None:
         self.outliving += 1
         self.tasks.append(asyncio.ensure_future(work))
 

@@ -9,7 +9,7 @@ import pytest
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
-from callflow.call.handover import FirstSteps, Found, Handover
+from callflow.call.handover import FirstSteps, Found, ProcessHandover
 from callflow.call.restore import RestoredCall
 from callflow.contracts.events import CallRecovered, LegIds
 
@@ -21,7 +21,7 @@ def restored(state: str = machine.STREAMING, **more: Any) -> RestoredCall:
 
 
 async def test_a_call_of_this_process_is_its_own_from_the_beginning() -> None:
-    handover = Handover(None)
+    handover = ProcessHandover(None)
     assert not handover.awaits_return
     await asyncio.wait_for(handover.wait(), 1)
     assert handover.take_back("answered") is None
@@ -29,7 +29,7 @@ async def test_a_call_of_this_process_is_its_own_from_the_beginning() -> None:
 
 
 async def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> None:
-    handover = Handover(restored(handed_over=True))
+    handover = ProcessHandover(restored(handed_over=True))
     waiting = asyncio.create_task(handover.wait())
     await asyncio.sleep(0)
     assert (handover.awaits_return, waiting.done()) == (True, False)
@@ -40,14 +40,14 @@ async def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])
 def test_how_the_carrier_has_the_call_is_the_machines_first_event(found: Found) -> None:
-    first = Handover(restored()).take_back(found)
+    first = ProcessHandover(restored()).take_back(found)
     assert first is not None
     assert first.recovered is not None
     assert first.recovered.found == found
 
 
 def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
-    assert Handover(restored(unanswered={"t1": {"tool": "look_up"}})).take_back("over") == FirstSteps()
+    assert ProcessHandover(restored(unanswered={"t1": {"tool": "look_up"}})).take_back("over") == FirstSteps()
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
 def test_a_hang_up_that_perhaps_nobody_received_is_sent_again(
     hangup: tuple[int, int] | None, found: Found, again: tuple[int, int] | None
 ) -> None:
-    assert Handover(restored(machine.HANGUP, hangup=hangup)).take_back(found) == FirstSteps(hangup=again)
+    assert ProcessHandover(restored(machine.HANGUP, hangup=hangup)).take_back(found) == FirstSteps(hangup=again)
 
 
 def test_what_was_cut_off_and_which_tools_were_running_is_told() -> None:
     turn = Turn("agent", "item1", "one two three four", heard_ms=500, spoken_ms=1000)
-    first = Handover(restored(cuts=[turn], unanswered={"t1": {"tool": "look_up"}})).take_back("answered")
+    first = ProcessHandover(restored(cuts=[turn], unanswered={"t1": {"tool": "look_up"}})).take_back("answered")
     assert first is not None
     (cut,), (tool,) = first.cut_off, first.tools
     assert (cut.item, cut.heard_text, cut.unheard_text) == ("item1", "one two", "three four")
@@ -81,11 +81,11 @@ def test_what_was_cut_off_and_which_tools_were_running_is_told() -> None:
 def test_a_call_that_ended_without_a_process_ended_when_it_was_last_written_to(
     state: str, cause: str, steps: int, ended: float | None
 ) -> None:
-    assert Handover(restored(state)).ended_before(cause, steps) == ended
+    assert ProcessHandover(restored(state)).ended_before(cause, steps) == ended
 
 
 def test_leaving_is_for_the_next_process() -> None:
-    handover = Handover(None)
+    handover = ProcessHandover(None)
     assert not handover.is_leaving
     handover.leave()
     assert handover.is_leaving

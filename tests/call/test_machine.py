@@ -282,7 +282,7 @@ def test_the_engine_is_called_only_while_it_is_awaited_and_no_more_often_than_is
             assert edge.names.count(do.ConnectEngine.name) == 1, edge
             assert model.engine == "connecting", edge
         assert model.tries <= TRIES, edge
-        assert model.streams <= STREAMS, edge
+        assert model.stream_restarts <= STREAMS, edge
         grew = model.tries > edge.source.model.tries
         assert grew <= isinstance(edge.event, ev.EngineLost), edge
 
@@ -305,12 +305,12 @@ def test_the_agent_is_prompted_only_when_it_can_speak_and_be_heard() -> None:
         if do.Prompt.name in edge.names:
             model = edge.target.model
             assert (model.engine, edge.step.after) == ("ready", STREAMING), edge
-            assert model.farewell in (machine.NO, machine.AGENT), edge
+            assert model.farewell in (machine.FAREWELL_NONE, machine.FAREWELL_BY_AGENT), edge
 
 
 def test_tools_run_and_are_answered_unless_the_agent_has_had_its_last_word() -> None:
     for edge in graph().edges:
-        silenced = edge.source.model.farewell in (machine.CLIP, machine.SPEAKING, machine.WANTED)
+        silenced = edge.source.model.farewell in (machine.CLIP, machine.SPEAKING, machine.FAREWELL_PENDING)
         live = not machine.is_over(edge.source.model)
         wanted = {ev.ToolCalled: [do.RunTool.name], ev.ToolFinished: [do.AnswerTool.name]}.get(type(edge.event))
         if wanted is not None:
@@ -320,7 +320,7 @@ def test_tools_run_and_are_answered_unless_the_agent_has_had_its_last_word() -> 
 def test_recovering_is_waiting_for_an_engine_or_a_stream() -> None:
     for node in graph().nodes:
         model = node.model
-        if model.state == RECOVERING and model.farewell in (machine.NO, machine.AGENT):
+        if model.state == RECOVERING and model.farewell in (machine.FAREWELL_NONE, machine.FAREWELL_BY_AGENT):
             assert model.engine == "connecting" or model.media == "lost", node
 
 
@@ -329,14 +329,18 @@ def test_an_end_that_the_caller_interrupts_is_called_off_and_the_call_has_its_cl
     assert interrupted
     for edge in interrupted:
         assert edge.step.after == STREAMING, edge
-        if edge.source.model.farewell == machine.FINAL:
+        if edge.source.model.farewell == machine.FAREWELL_BY_AGENT_FINAL:
             continue
         assert not edge.target.model.farewell, edge
         assert edge.target.model.armed & {"warning", "call"}, edge
 
 
 def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
-    final = [node for node in graph().nodes if node.model.farewell == machine.FINAL and not machine.is_over(node.model)]
+    final = [
+        node
+        for node in graph().nodes
+        if node.model.farewell == machine.FAREWELL_BY_AGENT_FINAL and not machine.is_over(node.model)
+    ]
     assert final
     for node in final:
         assert "farewell" in node.model.armed, node
@@ -347,7 +351,7 @@ def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
             assert machine.is_over(follow(node, ev.GoodbyeHeard()).target.model), node
 
 
-BY_AGENT = (machine.AGENT, machine.FINAL)
+BY_AGENT = (machine.FAREWELL_BY_AGENT, machine.FAREWELL_BY_AGENT_FINAL)
 ASKED = tuple(ev.GoodbyeRequested(reason="operator", by=by) for by in ("", "console", "operator", "command line"))
 
 
@@ -359,7 +363,7 @@ def test_whoever_asks_for_a_goodbye_gets_one_or_an_end_and_asking_again_changes_
         assert len({(edge.target.model.key(), tuple(edge.names)) for edge in edges}) == 1, "it matters who asks"
         target = edges[0].target
         assert machine.is_over(target.model) or target.model.farewell in (
-            machine.CLIP, machine.SPEAKING, machine.FINAL,
+            machine.CLIP, machine.SPEAKING, machine.FAREWELL_BY_AGENT_FINAL,
         ), edges[0]  # fmt: skip
         again = follow(target, ASKED[0])
         assert (again.names, again.target.model.key()) == ([], target.model.key()), again
@@ -371,7 +375,7 @@ def test_whoever_asks_for_a_goodbye_gets_one_or_an_end_and_asking_again_changes_
 
 def test_last_words_end_by_being_heard_or_by_a_deadline() -> None:
     for node in graph().nodes:
-        if node.model.farewell == machine.AGENT and not machine.is_over(node.model):
+        if node.model.farewell == machine.FAREWELL_BY_AGENT and not machine.is_over(node.model):
             assert node.model.armed & {"last_words", "grace"}, node
             if node.model.state == STREAMING:
                 assert machine.is_over(follow(node, ev.GoodbyeHeard()).target.model), node
@@ -455,8 +459,8 @@ def test_a_last_sentence_is_due_silently_only_while_it_rings() -> None:
         model = node.model
         if machine.is_over(model):
             continue
-        assert (model.farewell == machine.WANTED) <= (model.state == RINGING), node
-        assert (model.farewell not in (machine.NO, *BY_AGENT)) == bool(model.sentence), node
+        assert (model.farewell == machine.FAREWELL_PENDING) <= (model.state == RINGING), node
+        assert (model.farewell not in (machine.FAREWELL_NONE, *BY_AGENT)) == bool(model.sentence), node
         assert bool(model.farewell) <= bool(model.cause), node
 
 
@@ -552,7 +556,13 @@ def test_any_event_in_any_state_does_no_harm(event: Event) -> None:
     for state in STATES:
         for engine in ("none", "connecting", "ready", "lost"):
             for media in ("none", "open", "lost"):
-                for farewell in (machine.NO, machine.WANTED, machine.SPEAKING, machine.CLIP, *BY_AGENT):
+                for farewell in (
+                    machine.FAREWELL_NONE,
+                    machine.FAREWELL_PENDING,
+                    machine.SPEAKING,
+                    machine.CLIP,
+                    *BY_AGENT,
+                ):
                     model = Model()
                     model.state, model.engine, model.media, model.farewell = state, engine, media, farewell
                     model.answer_sent, model.armed = True, frozenset(DEADLINES)

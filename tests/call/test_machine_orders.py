@@ -69,7 +69,7 @@ def test_what_was_tried_is_forgotten_when_the_agent_is_heard_again() -> None:
             call.tell(mended)
             assert call.model.state == STREAMING
         call.tell(ev.AgentHeard())
-        assert (call.model.tries, call.model.streams) == (0, 0)
+        assert (call.model.tries, call.model.stream_restarts) == (0, 0)
 
 
 def test_the_main_road() -> None:
@@ -281,7 +281,7 @@ def test_a_codec_that_we_cannot_read_after_the_engine_was_lost_while_ringing() -
 def test_the_engine_is_lost_while_it_rings_and_the_carrier_apologises() -> None:
     call = Told(INITIATED)
     assert call.tell(ENGINE_LOST) == []
-    assert call.model.farewell == machine.WANTED
+    assert call.model.farewell == machine.FAREWELL_PENDING
     assert call.tell(CALL_ANSWERED) == ["speak"]
     assert call.sentence == "carrier sorry"
     assert call.tell(STARTED) == [], "the stream comes too late: the sentence is being said"
@@ -641,7 +641,7 @@ def test_a_caller_who_comes_back_before_the_grace_is_over_is_not_kept_waiting() 
 
 def test_a_caller_who_comes_back_for_whom_nothing_more_can_be_tried_is_apologised_to() -> None:
     call = Told(*TALKING)
-    call.model.streams = call.model.stream_tries
+    call.model.stream_restarts = call.model.stream_tries
     call.tell(RESUMED)
     assert call.sentence == "carrier sorry"
 

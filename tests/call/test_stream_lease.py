@@ -36,48 +36,48 @@ def test_another_stream_replaces_the_one_before() -> None:
     assert stream.url != first
     assert (stream.ordinal, stream.name) == (2, "stream-2")
     with pytest.raises(Refused, match="replaced by another"):
-        stream.claim(1, is_attended=False)
-    stream.claim(2, is_attended=False)
+        stream.claim(1, has_socket=False)
+    stream.claim(2, has_socket=False)
 
 
 def test_the_same_stream_asked_for_again_has_the_same_address_and_all_its_uses() -> None:
     stream = lease()
     first = stream.url
     for _ in range(2):
-        stream.claim(1, is_attended=False)
+        stream.claim(1, has_socket=False)
         stream.join()
     stream.renew()
     assert (stream.url, stream.ordinal) == (first, 1)
-    stream.claim(1, is_attended=False)
+    stream.claim(1, has_socket=False)
 
 
 def test_a_stream_has_one_socket_at_a_time_and_two_in_all() -> None:
     stream = lease()
-    stream.claim(1, is_attended=False)
+    stream.claim(1, has_socket=False)
     with pytest.raises(Refused, match="has a socket already"):
-        stream.claim(1, is_attended=False)
+        stream.claim(1, has_socket=False)
     assert stream.join() == stream.secret
     with pytest.raises(Refused, match="has a socket already"):
-        stream.claim(1, is_attended=True)
-    stream.claim(1, is_attended=False)
+        stream.claim(1, has_socket=True)
+    stream.claim(1, has_socket=False)
     stream.join()
     with pytest.raises(Refused, match="used up"):
-        stream.claim(1, is_attended=False)
+        stream.claim(1, has_socket=False)
 
 
 def test_a_socket_that_did_not_open_lets_another_one_try() -> None:
     stream = lease()
-    stream.claim(1, is_attended=False)
+    stream.claim(1, has_socket=False)
     stream.unclaim()
-    stream.claim(1, is_attended=False)
+    stream.claim(1, has_socket=False)
 
 
 def test_a_newer_stream_does_not_wait_for_the_end_of_an_older_streams_socket() -> None:
     stream = lease()
-    stream.claim(1, is_attended=False)
+    stream.claim(1, has_socket=False)
     stream.join()
     stream.open()
-    stream.claim(2, is_attended=True)
+    stream.claim(2, has_socket=True)
 
 
 def test_a_report_about_this_stream_is_told_without_its_address() -> None:

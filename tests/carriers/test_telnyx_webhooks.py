@@ -217,7 +217,7 @@ def test_an_incoming_call_is_read_in_full() -> None:
         occurred_at="2026-01-02T03:04:05.076316Z",
     )
     (signal,) = ADAPTER.parse(request(body))
-    assert signal == events.Signal(
+    assert signal == events.WebhookEvent(
         "telnyx",
         "e-1",
         LegIds("v3:c", "leg", "session"),

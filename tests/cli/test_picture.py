@@ -19,7 +19,7 @@ import pytest
 
 import server
 from callflow.cli.picture.data import picture_of
-from callflow.cli.picture.drawing import COLUMNS, CallPicture, Exchange, Wait, Words, draw, read
+from callflow.cli.picture.drawing import COLUMNS, CallPicture, TurnPair, Wait, Words, draw, read
 from tests.cli.test_demo import ROOT, start
 
 
@@ -168,7 +168,7 @@ ODD = {
 }
 
 
-def some(*exchanges: Exchange, **others: Any) -> CallPicture:
+def some(*exchanges: TurnPair, **others: Any) -> CallPicture:
     chosen: dict[str, Any] = {"carrier": "telnyx", "seconds": 20.0, "caller": "00ff" * (COLUMNS // 2), **others}
     return CallPicture(agent="80" * COLUMNS, exchanges=exchanges, **chosen)
 
@@ -176,7 +176,7 @@ def some(*exchanges: Exchange, **others: Any) -> CallPicture:
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whatever_was_said_is_text_and_stays_on_the_page(odd: str) -> None:
     cut = Words(4.0, odd, f"{odd} unheard", 5.0, True, 900, 1800)
-    each = Exchange((Words(1.0, odd),), (cut, Words(6.0, odd, is_note=True)), Wait(500, 200, 1, 2), 4.0)
+    each = TurnPair((Words(1.0, odd),), (cut, Words(6.0, odd, is_note=True)), Wait(500, 200, 1, 2), 4.0)
     svg = draw(some(each, ended=odd, made_by="scripts/demo"))
     svg.encode()
     for element in shown(svg):
@@ -188,7 +188,7 @@ def test_whatever_was_said_is_text_and_stays_on_the_page(odd: str) -> None:
 
 
 def test_a_picture_needs_nothing_from_elsewhere_and_is_told_in_words_too() -> None:
-    svg = draw(some(Exchange((), (Words(0.5, "Hello there."),)), ended="it was over"))
+    svg = draw(some(TurnPair((), (Words(0.5, "Hello there."),)), ended="it was over"))
     for foreign in ("<script", "foreignObject", "<image", "href", "@import", "url(", "var("):
         assert foreign not in svg
     assert re.findall(r"https?://[^\"' ]+", svg) == ["http://www.w3.org/2000/svg"]
@@ -203,7 +203,7 @@ def test_a_picture_needs_nothing_from_elsewhere_and_is_told_in_words_too() -> No
 
 def test_heard_words_stand_before_the_mark_and_unheard_ones_behind_it() -> None:
     cut = Words(1.0, "We are open from nine", "in the morning until six", 3.0, True, 554, 3580)
-    svg = draw(some(Exchange((), (cut,))))
+    svg = draw(some(TurnPair((), (cut,))))
     pieces = {"".join(element.itertext()): element for element in shown(svg)}
     heard, unheard = pieces["We are open from nine"], pieces["in the morning until six"]
     assert (heard.get("class"), unheard.get("class")) == (None, "unheard")
@@ -217,9 +217,9 @@ def test_heard_words_stand_before_the_mark_and_unheard_ones_behind_it() -> None:
 
 def test_what_was_heard_is_told_to_its_end_and_the_rest_as_far_as_there_is_room() -> None:
     long = " ".join(f"word{number}" for number in range(120))
-    heard = words_of(draw(some(Exchange((), (Words(1.0, long, "never", 3.0, True, 9, 10),)))))
+    heard = words_of(draw(some(TurnPair((), (Words(1.0, long, "never", 3.0, True, 9, 10),)))))
     assert "word119" in heard
-    unheard = words_of(draw(some(Exchange((), (Words(1.0, "Well", long, 3.0, True, 1, 10),)))))
+    unheard = words_of(draw(some(TurnPair((), (Words(1.0, "Well", long, 3.0, True, 1, 10),)))))
     assert "word119" not in unheard
     assert "…" in unheard
 

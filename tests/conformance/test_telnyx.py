@@ -101,7 +101,7 @@ ACTED_UPON = {
 _IDS = ("call_control_id", "call_leg_id", "call_session_id")
 
 
-def _parsed(data: dict[str, Any]) -> events.Signal:
+def _parsed(data: dict[str, Any]) -> events.WebhookEvent:
     body = json.dumps({"data": data, "meta": {"attempt": 1, "delivered_to": "https://app.test/webhooks"}}).encode()
     (signal,) = telnyx().parse(request(body))
     payload = data["payload"]

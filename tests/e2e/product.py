@@ -106,7 +106,7 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 10.
     """Poll a condition that has no event of its own; says what was waited for when it never came."""
     try:
         async with asyncio.timeout(timeout):
-            while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+            while not condition():  # noqa: ASYNC110 - conditions of several packages, without an event
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited {timeout:g} s for {what}") from None

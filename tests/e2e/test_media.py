@@ -188,7 +188,7 @@ async def test_a_socket_that_goes_before_its_start_leaves_room_for_another() -> 
         call, url = await ring_by_hand(the)
         async with media_socket(url, call.control_id) as wire:
             await wire.hang()
-        await the.until(lambda: not the.call.relay.is_attended, "the server to notice")
+        await the.until(lambda: not the.call.relay.has_socket, "the server to notice")
         async with media_socket(url, call.control_id) as wire:
             await wire.start()
             await wire.audio(*frames(2))

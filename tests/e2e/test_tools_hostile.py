@@ -135,7 +135,7 @@ def began(number: int) -> bool:
 
 
 async def threads_end() -> None:
-    await until(lambda: not runner.default_runner.gate.holders(), "the threads to be given back", 10)
+    await until(lambda: not runner.default_runner.thread_slots.holders(), "the threads to be given back", 10)
 
 
 async def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:

@@ -332,13 +332,13 @@ async def test_a_sentence_that_breaks_off_is_bridged_and_goes_on_where_it_was() 
         agent = the.call.agent
         from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, ResponseStarted
 
-        agent.hear(ResponseStarted("r"))
-        agent.hear(AudioDelta("r", "stalled", 0, first))
+        agent.handle_event(ResponseStarted("r"))
+        agent.handle_event(AudioDelta("r", "stalled", 0, first))
         await the.until(lambda: the.happened("filler"), "the clip in between")
         await one.phone.hears(1.0)
-        agent.hear(AudioDelta("r", "stalled", 0, rest))
-        agent.hear(AudioDone("r", "stalled", 0))
-        agent.hear(ResponseDone("r", "completed"))
+        agent.handle_event(AudioDelta("r", "stalled", 0, rest))
+        agent.handle_event(AudioDone("r", "stalled", 0))
+        agent.handle_event(ResponseDone("r", "completed"))
         await the.until(lambda: rest[-1600:] in one.heard(), "the rest of the sentence", 8)
         assert one.heard().index(first) < one.heard().index(rest)
         await one.call.hang_up()

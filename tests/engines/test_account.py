@@ -50,7 +50,7 @@ class Office:
     async def until(self, condition: Callable[[], object], what: str, seconds: float = 5.0) -> None:
         try:
             async with asyncio.timeout(seconds):
-                while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+                while not condition():  # noqa: ASYNC110 - conditions of several packages, without an event
                     await asyncio.sleep(0.005)
         except TimeoutError:
             raise AssertionError(f"waited {seconds:g} s for {what}") from None

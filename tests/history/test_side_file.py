@@ -167,7 +167,7 @@ async def test_one_call_that_notes_without_end_leaves_room_for_the_others(tmp_pa
 def test_many_of_a_kind_are_summed_up(database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with journal(database_url, tmp_path / "side.jsonl") as (one, _):
-            one._odd = RepeatedWarnings(one._odd._log, seconds=0.2)
+            one._left_out_warnings = RepeatedWarnings(one._left_out_warnings._log, seconds=0.2)
             one.note(began())
             for _ in range(300):
                 one.note(note("tool_called", tool="t"))

@@ -90,6 +90,6 @@ def test_a_call_under_the_old_names_replays_and_is_made_again_like_one_under_the
     assert first is not None
     assert second is not None
     assert first.model.key() == second.model.key()
-    assert (first.steps, first.odd, first.streams) == (second.steps, second.odd, second.streams)
+    assert (first.steps, first.problems, first.streams) == (second.steps, second.problems, second.streams)
     shown = [line for _, line in timeline.lines([entry.renewed() for entry in before], "")]
     assert shown == [line for _, line in timeline.lines(now, "")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callflow.contracts.media import Key
+from callflow.contracts.media import SpeechSegmentId
 from callflow.media.clip_player import ClipPlayer, is_clip
 from callflow.media.clips import Clip
 from callflow.media.playout import Playout, Send
@@ -26,8 +26,8 @@ def test_the_first_clip_that_exists_is_chosen() -> None:
 def test_clips_are_played_behind_the_engines_speech_in_order() -> None:
     playout = make_playout()
     player = ClipPlayer(CLIPS, playout)
-    playout.add(Key("item"), "response", bytes([9]) * 160)
-    playout.finish(Key("item"))
+    playout.add(SpeechSegmentId("item"), "response", bytes([9]) * 160)
+    playout.finish(SpeechSegmentId("item"))
     player.put_filler(CLIPS["one-moment"])
     player.put_last(CLIPS["sorry"], "sorry")
     assert played(playout) == bytes([9]) * 160 + bytes([2]) * 160 + bytes([1]) * 160

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callflow.contracts.media import Cut, Heard, Key
+from callflow.contracts.media import Cut, Heard, SpeechSegmentId
 from callflow.media.playout import Mark, Playout, Send
 from tests.configs import make_playout
 
 
-A, B, C = Key("item_a"), Key("item_b"), Key("item_c")
+A, B, C = SpeechSegmentId("item_a"), SpeechSegmentId("item_b"), SpeechSegmentId("item_c")
 FRAME = 160
 SILENCE = 0xFF
 
@@ -93,12 +93,12 @@ class Line:
     def clock(self) -> float:
         return 1000 + self.now / 1000
 
-    def say(self, key: Key, audio: bytes, response: str = "r1") -> bool:
+    def say(self, key: SpeechSegmentId, audio: bytes, response: str = "r1") -> bool:
         taken = self.playout.add(key, response, audio)
         self.pump()
         return taken
 
-    def finish(self, key: Key) -> None:
+    def finish(self, key: SpeechSegmentId) -> None:
         self.heard += self.playout.finish(key)
         self.pump()
 
@@ -451,17 +451,17 @@ deltas = st.lists(st.tuples(st.integers(1, 6000), st.sampled_from([0, 0, 0, 3, 2
 speeches = st.lists(deltas, min_size=1, max_size=4)
 
 
-def keys() -> list[Key]:
-    return [Key("m1", 0), Key("m1", 1), Key("m2", 0), Key("m3", 0)]
+def keys() -> list[SpeechSegmentId]:
+    return [SpeechSegmentId("m1", 0), SpeechSegmentId("m1", 1), SpeechSegmentId("m2", 0), SpeechSegmentId("m3", 0)]
 
 
 def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_many() -> None:
     playout = make_playout()
     for number in range(1000):
         playout.discard_response(f"r{number}")
-        playout.discard_item(Key(f"i{number}"))
-    assert not playout.add(Key("new"), "r900", ms(20))
-    assert not playout.add(Key("i900"), "new", ms(20))
+        playout.discard_item(SpeechSegmentId(f"i{number}"))
+    assert not playout.add(SpeechSegmentId("new"), "r900", ms(20))
+    assert not playout.add(SpeechSegmentId("i900"), "new", ms(20))
     assert len(playout._discarded_responses) == len(playout._discarded_items) == 256
 
 
@@ -500,7 +500,7 @@ def test_every_byte_arrives_once_in_order_and_is_heard(
     assert not line.playout.is_unplayed(line.clock)
 
 
-def check_frames_and_marks(sent: list[Send | Mark], lengths: dict[Key, int], mark_every: int) -> None:
+def check_frames_and_marks(sent: list[Send | Mark], lengths: dict[SpeechSegmentId, int], mark_every: int) -> None:
     names = [out.name for out in sent if isinstance(out, Mark)]
     assert len(set(names)) == len(names)
     ends = itertools.accumulate(-(-length // FRAME) * FRAME for length in lengths.values())
@@ -510,7 +510,7 @@ def check_frames_and_marks(sent: list[Send | Mark], lengths: dict[Key, int], mar
     for out in sent:
         if isinstance(out, Mark):
             item, content, number = out.name.split(":")
-            assert Key(item, int(content)) in lengths
+            assert SpeechSegmentId(item, int(content)) in lengths
             assert number.isdigit()
             marked[position] = out.name
             continue
@@ -540,8 +540,10 @@ def test_an_interruption_at_any_moment_tells_what_was_heard(
     line = Line(carrier=Carrier(marks=marks), link=link)
     for turn in range(before + 1):
         line.carrier.played.clear()
-        received: Counter[Key] = Counter()
-        numbers = {Key(f"{key.item}.{turn}", key.content): number for number, key in enumerate(keys(), start=1)}
+        received: Counter[SpeechSegmentId] = Counter()
+        numbers = {
+            SpeechSegmentId(f"{key.item}.{turn}", key.content): number for number, key in enumerate(keys(), start=1)
+        }
         response = f"r{turn}"
         began = line.now
         finished = True
@@ -568,7 +570,9 @@ def test_an_interruption_at_any_moment_tells_what_was_heard(
     assert all(len(out.audio) % FRAME == 0 for out in line.sent if isinstance(out, Send))
 
 
-def check_cuts(cuts: list[Cut], played: bytes, received: Counter[Key], numbers: dict[Key, int]) -> None:
+def check_cuts(
+    cuts: list[Cut], played: bytes, received: Counter[SpeechSegmentId], numbers: dict[SpeechSegmentId, int]
+) -> None:
     by_key = {cut.key: cut for cut in cuts}
     assert len(by_key) == len(cuts)
     assert [key for key in received if key in by_key] == [cut.key for cut in cuts], "in order"

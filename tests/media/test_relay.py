@@ -20,8 +20,8 @@ from callflow.contracts.media import (
     DtmfFrame,
     Frame,
     IgnoredFrame,
-    Key,
     MarkReceived,
+    SpeechSegmentId,
     StreamConnected,
     StreamStarted,
     StreamStopped,
@@ -36,7 +36,7 @@ from tests.in_loop import in_loop, settle
 
 FRAME = bytes([0x55]) * 160
 PAYLOAD = base64.b64encode(FRAME).decode()
-A, B = Key("item_a"), Key("item_b")
+A, B = SpeechSegmentId("item_a"), SpeechSegmentId("item_b")
 CLIPS = {
     "sorry": Clip("sorry", "I am sorry.", bytes([0x41]) * 320),
     "one-moment": Clip("one-moment", "One moment.", bytes([0x42]) * 320),
@@ -126,7 +126,7 @@ class Listener:
     def hearing(self, cut: Cut) -> None:
         self.told.append(("hearing", cut))
 
-    def heard(self, key: Key, ms: int) -> None:
+    def heard(self, key: SpeechSegmentId, ms: int) -> None:
         self.told.append(("heard", key, ms))
 
     def played_out(self) -> None:
@@ -163,11 +163,11 @@ class Line:
         self.relay.listener = self.listener
         self.now = 100.0
         self.relay._clock = lambda: self.now
-        self.attending: asyncio.Task[None] | None = None
+        self.serving: asyncio.Task[None] | None = None
 
-    async def attend(self, *, start: bool = True) -> None:
+    async def serve_socket(self, *, start: bool = True) -> None:
         """Connect a media socket, and let its stream start."""
-        self.attending = asyncio.create_task(self.relay.attend(self.socket, Protocol(), "secret"))
+        self.serving = asyncio.create_task(self.relay.serve_socket(self.socket, Protocol(), "secret"))
         await settle()
         if start:
             await self.receive({"start": {}})
@@ -184,7 +184,7 @@ class Line:
         sent, self.socket.sent[:] = list(self.socket.sent), []
         return [base64.b64decode(each["media"]) if "media" in each else each.get("mark") or "clear" for each in sent]
 
-    def say(self, key: Key, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:
+    def say(self, key: SpeechSegmentId, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:
         """Let the engine say something of that length. Returns whether it is played."""
         added = self.relay.add(key, response, bytes([0x33]) * (8 * ms))
         self.relay.pump()
@@ -196,20 +196,20 @@ class Line:
 @contextlib.asynccontextmanager
 async def line(*, start: bool = True, **config: Any) -> AsyncIterator[Line]:
     one = Line(**config)
-    await one.attend(start=start)
+    await one.serve_socket(start=start)
     one.listener.take("") if start else None
     try:
         yield one
     finally:
         await one.relay.close()
-        if one.attending is not None:
-            await one.attending
+        if one.serving is not None:
+            await one.serving
 
 
 @in_loop
 async def test_a_stream_starts_once_and_both_sides_are_told() -> None:
     async with line(start=False) as one:
-        assert (one.relay.is_attended, one.relay.is_flowing) == (True, False)
+        assert (one.relay.has_socket, one.relay.is_flowing) == (True, False)
         await one.receive({"connected": "secret"}, {"start": {}}, {"start": {}})
         assert one.relay.is_flowing
         assert one.events == [events.MediaStarted(stream="stream_1", encoding="PCMU")]
@@ -267,7 +267,7 @@ async def test_a_stream_that_cannot_be_used_is_closed(start: dict[str, Any], *, 
     async with line(start=False) as one:
         await one.receive({"start": start})
         assert [type(event) for event in one.events] == [events.MediaRefused] * refused + [events.MediaLost]
-        assert not one.relay.is_attended
+        assert not one.relay.has_socket
         assert one.socket.closed
 
 
@@ -394,11 +394,11 @@ async def test_a_lost_stream_cuts_off_what_it_held_and_another_takes_its_place()
         await one.receive({"stop": "moved"})
         assert one.listener.take() == [("paused",), ("cut_off", [Cut(A, 100, 500)])]
         assert one.events[-1] == events.MediaLost(reason="moved")
-        assert not one.relay.is_attended
+        assert not one.relay.has_socket
         one.socket.sent.clear()
         one.say(B, 100, response="resp_2")
         assert await one.sent() == [], "nobody would hear it yet"
-        await one.attend()
+        await one.serve_socket()
         assert one.listener.take() == [("sent", False), ("started",)]
         assert any(isinstance(each, bytes) for each in await one.sent())
 
@@ -407,8 +407,8 @@ async def test_a_lost_stream_cuts_off_what_it_held_and_another_takes_its_place()
 async def test_a_second_stream_takes_the_place_of_the_first() -> None:
     async with line() as one:
         first, one.socket = one.socket, Socket()
-        first_task = one.attending
-        await one.attend()
+        first_task = one.serving
+        await one.serve_socket()
         await settle()
         assert first_task is not None
         assert first_task.done()
@@ -510,7 +510,7 @@ async def test_a_response_that_ends_completes_its_stretches() -> None:
 async def test_without_a_start_frame_an_answered_call_loses_the_socket() -> None:
     async with line(start=False, start_frame_seconds=0.01) as one:
         await asyncio.sleep(0.05)
-        assert one.relay.is_attended, "the call is not answered: the carrier may take its time"
+        assert one.relay.has_socket, "the call is not answered: the carrier may take its time"
         one.relay.answered()
         await asyncio.sleep(0.05)
         assert isinstance(one.events[-1], events.MediaLost)

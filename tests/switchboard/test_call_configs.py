@@ -49,7 +49,7 @@ def test_what_operators_change_holds_for_coming_calls_and_a_profile_is_stronger(
     sales, other = configs.config(SALES), configs.config(OTHER)
     assert (sales.engine_tries, sales.stream_tries) == (1, 2)
     assert (other.engine_tries, other.stream_tries) == (7, 2)
-    assert sales.kept == {"engine_tries": 7, "stream_tries": 2}
+    assert sales.overrides == {"engine_tries": 7, "stream_tries": 2}
 
 
 def test_a_call_goes_on_under_what_held_when_it_began() -> None:

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from callflow.contracts import events
-from callflow.contracts.events import LegIds, Signal
+from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.switchboard import dedupe
-from callflow.switchboard.dedupe import Answer, Deliveries, Tombstones, leg_keys
+from callflow.switchboard.dedupe import Deliveries, PendingReply, Tombstones, leg_keys
 
 
 class Clock:
@@ -19,11 +19,11 @@ class Clock:
         return self.now
 
 
-def signal(delivery: str, carrier: str = "telnyx") -> Signal:
-    return Signal(carrier, delivery, LegIds("control", "leg"), events.CallAnswered())
+def signal(delivery: str, carrier: str = "telnyx") -> WebhookEvent:
+    return WebhookEvent(carrier, delivery, LegIds("control", "leg"), events.CallAnswered())
 
 
-def answer() -> Answer:
+def pending() -> PendingReply:
     loop = asyncio.new_event_loop()
     try:
         return loop.create_future()
@@ -37,38 +37,38 @@ def test_a_leg_is_known_by_each_of_its_own_names() -> None:
 
 
 def test_a_repeated_delivery_gets_the_same_answer_also_while_it_is_being_made() -> None:
-    deliveries, first = Deliveries(Clock()), answer()
-    assert deliveries.answer(signal("d1")) is None
+    deliveries, first = Deliveries(Clock()), pending()
+    assert deliveries.reply(signal("d1")) is None
     deliveries.add(signal("d1"), first)
     assert not first.done()
-    assert deliveries.answer(signal("d1")) is first
-    assert deliveries.answer(signal("d2")) is None
-    assert deliveries.answer(signal("d1", "twilio")) is None, "another carrier's"
+    assert deliveries.reply(signal("d1")) is first
+    assert deliveries.reply(signal("d2")) is None
+    assert deliveries.reply(signal("d1", "twilio")) is None, "another carrier's"
 
 
 def test_a_delivery_without_an_id_is_no_repeat() -> None:
     deliveries = Deliveries(Clock())
-    deliveries.add(signal(""), answer())
-    assert deliveries.answer(signal("")) is None
+    deliveries.add(signal(""), pending())
+    assert deliveries.reply(signal("")) is None
 
 
 def test_an_answer_is_forgotten_after_ten_minutes_however_often_it_was_asked_for() -> None:
     clock = Clock()
     deliveries = Deliveries(clock)
-    deliveries.add(signal("d1"), answer())
+    deliveries.add(signal("d1"), pending())
     for _ in range(3):
         clock.now += 199.9
-        assert deliveries.answer(signal("d1")) is not None
+        assert deliveries.reply(signal("d1")) is not None
     clock.now += 0.4
-    assert deliveries.answer(signal("d1")) is None
+    assert deliveries.reply(signal("d1")) is None
 
 
 def test_a_flood_of_deliveries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedupe, "_MOST_DELIVERIES", 3)
     deliveries = Deliveries(Clock())
     for number in range(5):
-        deliveries.add(signal(f"d{number}"), answer())
-    assert [deliveries.answer(signal(f"d{number}")) is not None for number in range(5)] == [
+        deliveries.add(signal(f"d{number}"), pending())
+    assert [deliveries.reply(signal(f"d{number}")) is not None for number in range(5)] == [
         False,
         False,
         True,

@@ -111,8 +111,8 @@ def test_stopping_waits_a_moment_for_hang_ups_and_cancels_what_hangs() -> None:
             await asyncio.sleep(seconds)
             done.append("reached the carrier")
 
-        the.drain.outlive(hang_up(0.02))
-        the.drain.outlive(hang_up(60))
+        the.drain.run_after_call(hang_up(0.02))
+        the.drain.run_after_call(hang_up(60))
         the.drain.start(hang_up(60), "call")
         await the.drain.stop()
         assert done == ["reached the carrier"]

@@ -11,9 +11,9 @@ import pytest
 from callflow.call import machine
 from callflow.contracts import events
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.events import LegIds, Signal
+from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.history import History
-from callflow.switchboard import recovery as rooms
+from callflow.switchboard import recovery as module
 from callflow.switchboard.recovery import Recovery
 from tests.call.offline import FakeCarrier
 
@@ -32,14 +32,14 @@ def made(*, live: bool = False) -> Recovery:
     return recovery
 
 
-def signal(event: events.Event) -> Signal:
-    return Signal("fake", "d1", IDS, event)
+def signal(event: events.Event) -> WebhookEvent:
+    return WebhookEvent("fake", "d1", IDS, event)
 
 
 RESUMED, RINGS = signal(events.CallResumed()), signal(events.CallInitiated())
 
 
-async def is_held(recovery: Recovery, asked: Signal | None, seconds: float) -> bool:
+async def is_held(recovery: Recovery, asked: WebhookEvent | None, seconds: float) -> bool:
     """Whether a request still waits after so long."""
     try:
         async with asyncio.timeout(seconds):
@@ -51,12 +51,12 @@ async def is_held(recovery: Recovery, asked: Signal | None, seconds: float) -> b
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "_HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(rooms, "_RESUME_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_RESUME_SECONDS", 0.5)
 
 
 @pytest.mark.parametrize("asked", [None, RINGS, RESUMED])
-async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: Signal | None) -> None:
+async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: WebhookEvent | None) -> None:
     recovery = made()
     assert await is_held(recovery, asked, 0.02)
     recovery.opened.set()
@@ -64,7 +64,7 @@ async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(a
 
 
 @pytest.mark.parametrize(("asked", "still"), [(None, False), (RINGS, False), (RESUMED, True)])
-async def test_a_caller_with_nobody_to_speak_to_waits_longest(asked: Signal | None, still: bool) -> None:
+async def test_a_caller_with_nobody_to_speak_to_waits_longest(asked: WebhookEvent | None, still: bool) -> None:
     assert await is_held(made(), asked, 0.2) is still
 
 
@@ -106,7 +106,7 @@ async def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: st
 
 
 async def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
     carrier, taken = FakeCarrier(), list[str]()
     answers = ["gone", "answered"]
 

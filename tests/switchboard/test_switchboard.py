@@ -13,8 +13,8 @@ from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.carrier import Request
 from callflow.contracts.errors import Overloaded, Refused
-from callflow.contracts.events import Event, LegIds, Signal
-from callflow.switchboard import switchboard as rooms
+from callflow.contracts.events import Event, LegIds, WebhookEvent
+from callflow.switchboard import switchboard as module
 from callflow.switchboard.switchboard import Switchboard, call_id
 from tests.call.offline import FakeCarrier, as_carrier, services, until
 
@@ -33,13 +33,13 @@ class Stage:
         self.deliveries = 0
 
     def _services(self, board: Switchboard) -> CallServices:
-        self.services = services(outlive=board.outlive)
+        self.services = services(run_after_call=board.run_after_call)
         return self.services
 
     async def tell(self, event: Event, ids: LegIds = IDS, delivery: str | None = None) -> str:
         """The body that a webhook is answered with."""
         self.deliveries += 1
-        signal = Signal("fake", f"d{self.deliveries}" if delivery is None else delivery, ids, event)
+        signal = WebhookEvent("fake", f"d{self.deliveries}" if delivery is None else delivery, ids, event)
         return (await self.board.dispatch(as_carrier(self.carrier), signal)).body.decode()
 
     def written(self, name: str = NAME) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def test_a_reply_that_comes_late_is_given_without_the_call(monkeypatch: pytest.M
     async def main() -> None:
         async with stage() as the:
             await the.tell(RINGS)
-            monkeypatch.setattr(rooms, "_REPLY_SECONDS", 0.01)
+            monkeypatch.setattr(module, "_REPLY_SECONDS", 0.01)
             monkeypatch.setattr(the.board.calls[0], "request_reply", lambda event: asyncio.Future())
             assert await the.tell(events.StreamAnnounced()) == "stream_announced"
             assert the.board.counts["late_replies"] == 1
@@ -239,7 +239,7 @@ def test_an_odd_signature_of_a_media_socket_is_counted_and_noted() -> None:
         async with stage() as the:
             await the.tell(RINGS)
             await until(the.carrier.names)
-            the.carrier.odd = "its signature is of another address"
+            the.carrier.problem = "its signature is of another address"
             the.board.claim(the.carrier.executed[0].stream_url.rpartition("/")[2], HANDSHAKE)
             assert the.board.counts["odd_media_signatures"] == 1
             assert the.written()[-1]["event"] == "media_signature"

@@ -262,7 +262,7 @@ async def test_arguments_are_checked_beside_the_servers_loop_and_no_longer_than_
     assert "did not answer within 0.3 seconds" in (await running).output
     assert turns > 20, "the server's loop stood still"
     async with asyncio.timeout(10):
-        while any(each.call == "slow" for each in runner.default_runner.gate.holders()):  # noqa: ASYNC110 - a thread's
+        while any(each.call == "slow" for each in runner.default_runner.thread_slots.holders()):  # noqa: ASYNC110 - a thread's
             await asyncio.sleep(0.005)
 
 

@@ -18,7 +18,7 @@ import pytest
 from callflow.tools import runner
 from callflow.tools.concurrency import Bounds
 from callflow.tools.registry import ToolContext, ToolResult, Tools, from_function
-from callflow.tools.runner import Gate, Runner
+from callflow.tools.runner import Runner, ThreadSlots
 
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.let_go.set()
-    wait_for(lambda: not runner.default_runner.gate.holders(), "all threads to be given back")
+    wait_for(lambda: not runner.default_runner.thread_slots.holders(), "all threads to be given back")
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -125,7 +125,7 @@ async def calls(bench: Bench) -> AsyncIterator[Calls]:
 
 
 def held() -> int:
-    return sum(each.runs for each in runner.default_runner.gate.holders())
+    return sum(each.runs for each in runner.default_runner.thread_slots.holders())
 
 
 # Threads
@@ -201,32 +201,32 @@ async def test_a_call_that_ends_while_its_tools_wait_for_threads_leaves_nothing_
         bench.let_go.set()
         await until(lambda: held() == 0, "the threads to be given back")
         assert bench.began["hangs"] == 8, "what waited has never begun"
-        assert not runner.default_runner.gate._waiting
+        assert not runner.default_runner.thread_slots._waiting
 
 
 async def test_calls_take_turns_when_threads_become_free() -> None:
-    gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
-    first = await gate.enter("z", "t")
+    slots = ThreadSlots(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
+    first = await slots.enter("z", "t")
     order: list[str] = []
 
     async def go(call: str) -> None:
-        place = await gate.enter(call, "t")
+        place = await slots.enter(call, "t")
         order.append(call)
-        gate.leave(place)
+        slots.leave(place)
 
     waiting = [asyncio.create_task(go(call)) for call in ["a", "a", "a", "b", "b", "c"]]
     await asyncio.sleep(0)
-    gate.leave(first)
+    slots.leave(first)
     await asyncio.gather(*waiting)
     assert order == ["a", "b", "c", "a", "b", "a"]
 
 
 async def test_a_place_that_comes_too_late_goes_to_the_next(bench: Bench) -> None:
-    gate = Gate(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
-    place = await gate.enter("a", "t")
-    waiting = [asyncio.create_task(gate.enter(call, "t")) for call in "bc"]
+    slots = ThreadSlots(Bounds(most=1, per_call=1, per_tool=1, reserve=0))
+    place = await slots.enter("a", "t")
+    waiting = [asyncio.create_task(slots.enter(call, "t")) for call in "bc"]
     await asyncio.sleep(0)
-    gate.leave(place)  # b is let in, and is cancelled before it hears of that
+    slots.leave(place)  # b is let in, and is cancelled before it hears of that
     waiting[0].cancel()
     assert (await asyncio.wait_for(waiting[1], 5)).call == "c"
 

@@ -11,14 +11,14 @@ from unittest import mock
 import pytest
 from quart import Quart
 
-from callflow.web import listener as rooms
+from callflow.web import listener as module
 from callflow.web.listener import Listener
 from tests.loop import other_tasks
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "_CLOSE_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.02)
 
 
 def made(app: Quart, **settings: Any) -> Listener:
@@ -39,7 +39,7 @@ def server(*, hangs: bool = False) -> Callable[..., Any]:
 
 
 async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "serve", server())
+    monkeypatch.setattr(module, "serve", server())
     app, started = Quart("test"), list[str]()
 
     @app.before_serving
@@ -54,7 +54,7 @@ async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(mo
 
 
 async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "serve", server())
+    monkeypatch.setattr(module, "serve", server())
     app = Quart("test")
 
     @app.before_serving
@@ -68,7 +68,7 @@ async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.
 
 
 async def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "serve", server(hangs=True))
+    monkeypatch.setattr(module, "serve", server(hangs=True))
     real_wait = asyncio.wait
 
     async def wait(tasks: Any, **how: Any) -> Any:

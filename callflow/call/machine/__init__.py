@@ -1,19 +1,19 @@
 """The state machine of a call: `take(model, event)` is one step. `table` has the rows, and the theory of operation."""
 
 from callflow.call.machine.model import (
-    AGENT,
     ANSWERED,
     CLIP,
     DEADLINES,
-    FINAL,
+    FAREWELL_BY_AGENT,
+    FAREWELL_BY_AGENT_FINAL,
+    FAREWELL_NONE,
+    FAREWELL_PENDING,
     HANGUP,
-    NO,
     RECOVERING,
     RINGING,
     SPEAKING,
     STATES,
     STREAMING,
-    WANTED,
     Model,
     Step,
     is_over,
@@ -23,6 +23,7 @@ from callflow.call.machine.table import TABLE, Row
 
 
 __all__ = [
-    "AGENT", "ANSWERED", "CLIP", "DEADLINES", "FINAL", "HANGUP", "NO", "RECOVERING", "RINGING", "SPEAKING", "STATES",
-    "STREAMING", "TABLE", "TRIGGERS", "WANTED", "Model", "Row", "Step", "is_over", "take",
+    "ANSWERED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
+    "FAREWELL_PENDING", "HANGUP", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TRIGGERS",
+    "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip

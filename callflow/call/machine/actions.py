@@ -1,4 +1,4 @@
-"""What a transition does: each action appends commands to the step, and notes on the model what was asked for."""
+"""Actions of the table's rows: each appends commands to the step and records on the model what was requested."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from callflow.call.machine.model import (
-    AGENT,
     ANSWERED,
     CLIP,
     DEADLINES,
-    FINAL,
-    NO,
+    FAREWELL_BY_AGENT,
+    FAREWELL_BY_AGENT_FINAL,
+    FAREWELL_NONE,
+    FAREWELL_PENDING,
     RINGING,
     SPEAKING,
-    WANTED,
     Model,
     Step,
 )
@@ -46,7 +46,7 @@ def _disarm(model: Model, step: Step, deadline: str) -> None:
 
 
 def answer_call(model: Model, step: Step) -> None:
-    """The engine is called while the phone still rings, so that the first word is not late."""
+    """Answer the call, and connect the engine while the phone still rings, so that the first word is not late."""
     model.answer_sent = True
     step.commands.append(do.Answer())
     _connect_engine(model, step)
@@ -54,7 +54,7 @@ def answer_call(model: Model, step: Step) -> None:
 
 
 def adopt_call(model: Model, step: Step) -> None:
-    """Somebody answered this call before we heard of it: take it as it is."""
+    """Take over a call that was answered, but not by us."""
     model.answer_sent = model.adopted = True
     _connect_engine(model, step)
 
@@ -76,7 +76,8 @@ def await_stream(model: Model, step: Step) -> None:
 
 
 def _start_clock(model: Model, step: Step) -> None:
-    """The call's own time, in two parts: until the caller is told that it is nearly up, and until it is."""
+    """Start the call's time limit. It has two parts: `warning` runs until the caller is warned, `call` until the
+    end."""
     _arm(model, step, "warning")
 
 
@@ -95,14 +96,14 @@ def stream_is_up(model: Model, step: Step) -> None:
 
 
 def stream_is_gone(model: Model, step: Step) -> None:
-    """The carrier's word about the call itself is usually a moment away: give it that moment."""
+    """The hang-up webhook usually follows; wait for it."""
     model.media = "lost"
     if model.farewell != SPEAKING and "restream" not in model.armed:
         _arm(model, step, "grace")
 
 
 def no_stream(model: Model, step: Step) -> None:
-    """The carrier would not ask if it had one, whatever we still believe of ours."""
+    """A carrier that asks has no stream, even if ours looks open."""
     model.media = "lost"
     _disarm(model, step, "grace")
 
@@ -125,11 +126,11 @@ def engine_is_lost(model: Model, step: Step) -> None:
 
 
 def reconnect(model: Model, step: Step) -> None:
-    """At once the first time, after a pause from then on; one deadline over all of it."""
+    """Reconnect at once the first time, later after a pause. One deadline limits all attempts."""
     model.tries += 1
     model.engine = "connecting"
     if step.before in (RINGING, ANSWERED):
-        model.greeted = False  # nobody can have heard it
+        model.greeted = False  # the caller cannot have heard the greeting
     if model.tries == 1:
         step.commands.append(do.ConnectEngine())
     else:
@@ -147,24 +148,24 @@ def rotate_engine(model: Model, step: Step) -> None:
 
 
 def restream(model: Model, step: Step) -> None:
-    """Another stream, under a token of its own."""
-    model.streams += 1
+    """Request another stream; it gets a token of its own."""
+    model.stream_restarts += 1
     step.commands.append(do.StartStream())
     _arm(model, step, "restream")
 
 
 def wait_for_stream(model: Model, step: Step) -> None:
-    """The carrier could not; it may in a moment."""
+    """The carrier could not open the stream. Try again after the grace time."""
     _disarm(model, step, "restream")
     _arm(model, step, "grace")
 
 
 def reset_tries(model: Model, step: Step) -> None:
-    model.tries = model.streams = 0
+    model.tries = model.stream_restarts = 0
 
 
 def resume_conversation(model: Model, step: Step) -> None:
-    """Go on where the conversation was."""
+    """Ask the engine to continue the conversation, or to greet if the caller has not been greeted."""
     if model.farewell:
         return
     if model.greeted:
@@ -183,21 +184,21 @@ def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Ac
 
 
 def await_goodbye(model: Model, step: Step) -> None:
-    """The agent says goodbye. The call's own deadline goes on, in case that the caller has more to say."""
-    model.farewell = AGENT
+    """Wait for the agent's goodbye. The call's time limit keeps running, because the caller may have more to say."""
+    model.farewell = FAREWELL_BY_AGENT
     step.commands.append(do.AwaitGoodbye())
     _arm(model, step, "last_words")
 
 
 def make_goodbye_final(model: Model, step: Step) -> None:
-    """The agent says goodbye already: that is the goodbye, and there is one clock for it."""
-    model.farewell = FINAL
+    """The agent already says goodbye: use it as the last sentence, limited by the farewell deadline."""
+    model.farewell = FAREWELL_BY_AGENT_FINAL
     _only_farewell_deadline(model, step)
 
 
 def call_off_end(model: Model, step: Step) -> None:
-    """The end is called off."""
-    model.farewell, model.cause = NO, ""
+    """Call the end off: the call goes on."""
+    model.farewell, model.cause = FAREWELL_NONE, ""
     _disarm(model, step, "last_words")
 
 
@@ -218,7 +219,7 @@ def greet_once(model: Model, step: Step) -> None:
 
 
 def farewell_with(sentence: str, cause: str = "") -> Action:
-    """End the call with this sentence, as soon as and as well as it can be heard."""
+    """Make the action that ends the call with this sentence, by whichever voice the caller can hear."""
 
     def say(model: Model, step: Step) -> None:
         model.sentence, model.cause = sentence, cause or model.cause
@@ -234,12 +235,12 @@ def start_farewell(model: Model, step: Step) -> None:
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
     elif step.after == RINGING:
-        model.farewell = WANTED
-        return  # nobody hears us yet: the ring deadline goes on
+        model.farewell = FAREWELL_PENDING
+        return  # the call is not answered yet: the ring deadline keeps running
     else:
         model.farewell = SPEAKING
         step.commands.append(do.Speak(sentence=model.sentence))
-    model.tries = model.streams = 0  # nothing more is tried
+    model.tries = model.stream_restarts = 0  # no session and no stream is tried from here on
     _only_farewell_deadline(model, step)
 
 
@@ -251,9 +252,10 @@ def _only_farewell_deadline(model: Model, step: Step) -> None:
 
 
 def start_recovery(model: Model, step: Step) -> None:
-    """Another process has the call: nothing that was open is open any more. The call's own time goes on."""
+    """Start over in the process that has taken the call back: no session and no stream is open. The call's time limit
+    keeps running."""
     model.media = "none" if model.media == "none" else "lost"
-    model.tries = model.streams = 0
+    model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
         if deadline not in ("ring", "warning", "call"):
             _disarm(model, step, deadline)
@@ -263,13 +265,13 @@ def start_recovery(model: Model, step: Step) -> None:
         model.engine = "lost"
         return
     if step.before in (RINGING, ANSWERED):
-        model.greeted = False  # nobody can have heard it
+        model.greeted = False  # the caller cannot have heard the greeting
     _connect_engine(model, step)
 
 
 def repeat_answer(model: Model, step: Step) -> None:
-    """Nobody knows whether the carrier was told. It obeys one command once. (What somebody else answered rings no
-    more.)"""
+    """Send the answer command again. If the carrier had it already, the same id is ignored. An adopted call never comes
+    here: it no longer rings."""
     step.commands.append(do.Answer(again=True))
 
 
@@ -278,7 +280,7 @@ def await_stream_again(model: Model, step: Step) -> None:
 
 
 def await_carriers_question(model: Model, step: Step) -> None:
-    """The carrier is about to ask what to do; if it does not, we say it."""
+    """Wait for the carrier's webhook; when the grace time ends, request a stream."""
     _arm(model, step, "grace")
 
 
@@ -295,7 +297,7 @@ def with_cause(cause: str) -> Action:
 
 
 def with_requested_cause(model: Model, step: Step) -> None:
-    """Whoever wants the end has said why."""
+    """Take the cause from the event that requests the end."""
     if isinstance(step.event, (GoodbyeRequested, HangupRequested, EndRequested)):
         model.cause = model.cause or step.event.reason
 

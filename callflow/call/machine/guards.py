@@ -1,4 +1,4 @@
-"""When a row of the table applies."""
+"""Guards: the conditions under which a row of the table applies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from callflow.call.machine.model import (
-    AGENT,
     CLIP,
-    FINAL,
+    FAREWELL_BY_AGENT,
+    FAREWELL_BY_AGENT_FINAL,
+    FAREWELL_PENDING,
     SPEAKING,
-    WANTED,
     Model,
     Step,
 )
@@ -26,7 +26,7 @@ Guard = Callable[[Model, Step], bool]
 
 
 def is_gone(model: Model, step: Step) -> bool:
-    """The carrier has no such call any more."""
+    """The carrier no longer has this call."""
     return isinstance(step.event, CallRecovered) and step.event.found == "gone"
 
 
@@ -35,27 +35,27 @@ def still_rings(model: Model, step: Step) -> bool:
 
 
 def carrier_asks(model: Model, step: Step) -> bool:
-    """The carrier wants to know what to do with the caller."""
+    """The carrier asks what to do with the caller."""
     return isinstance(step.event, CallRecovered) and step.event.found == "asking"
 
 
 def not_answered(model: Model, step: Step) -> bool:
-    """Nothing has been done for this call yet."""
+    """No answer command was sent yet, and the call was not adopted."""
     return not model.answer_sent
 
 
 def is_adopted(model: Model, step: Step) -> bool:
-    """Somebody else answered it."""
+    """The call was answered, but not by us."""
     return model.adopted
 
 
 def in_farewell(model: Model, step: Step) -> bool:
-    """The last sentence has been decided on."""
+    """The last sentence is decided on, said or not."""
     return bool(model.farewell)
 
 
 def is_refused_for_room(model: Model, step: Step) -> bool:
-    """A call that we did not answer is let go because there are too many, or too many of this caller's."""
+    """The goodbye is requested because too many calls are live, or the caller has reached a limit."""
     return isinstance(step.event, GoodbyeRequested) and step.event.reason in REFUSED_FOR_ROOM
 
 
@@ -72,17 +72,17 @@ def media_is_lost(model: Model, step: Step) -> bool:
 
 
 def agent_says_goodbye(model: Model, step: Step) -> bool:
-    return model.farewell in (AGENT, FINAL)
+    return model.farewell in (FAREWELL_BY_AGENT, FAREWELL_BY_AGENT_FINAL)
 
 
 def agent_silenced(model: Model, step: Step) -> bool:
-    """The agent has had its last word."""
-    return model.farewell in (CLIP, SPEAKING, WANTED)
+    """The agent must not speak any more: clip or carrier say the last sentence."""
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING)
 
 
 def end_is_settled(model: Model, step: Step) -> bool:
-    """The end comes, whatever the caller says."""
-    return model.farewell in (CLIP, SPEAKING, WANTED, FINAL)
+    """The call ends, whatever the caller says."""
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING, FAREWELL_BY_AGENT_FINAL)
 
 
 def media_is_open(model: Model, step: Step) -> bool:
@@ -94,27 +94,27 @@ def engine_is_up(model: Model, step: Step) -> bool:
 
 
 def may_reconnect(model: Model, step: Step) -> bool:
-    """A new session may do better, and not too many were tried."""
+    """The loss allows a retry, and the tries are not used up."""
     return isinstance(step.event, EngineLost) and step.event.retry and model.tries < model.engine_tries
 
 
 def may_restream(model: Model, step: Step) -> bool:
-    """Not too many streams were tried."""
-    return model.streams < model.stream_tries
+    """The tries for streams are not used up."""
+    return model.stream_restarts < model.stream_tries
 
 
 def never_restreams(model: Model, step: Step) -> bool:
-    """A lost stream is the end of the call: the carrier, or whoever set it up, knows no other."""
+    """A lost stream ends the call: carrier or settings allow no second stream."""
     return model.stream_tries == 0
 
 
 def asked_enough(model: Model, step: Step) -> bool:
-    """The caller was asked often enough."""
+    """The agent has asked often enough."""
     return isinstance(step.event, NoInput) and step.event.last
 
 
 def stream_requested(model: Model, step: Step) -> bool:
-    """Another stream was asked for, and its time is not up."""
+    """Another stream was requested, and its deadline has not passed."""
     return "restream" in model.armed
 
 

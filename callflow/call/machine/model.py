@@ -1,4 +1,4 @@
-"""What the machine must remember of one call, and what one event did to it."""
+"""The machine's memory of one call (`Model`), and the effect of one event (`Step`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 DEADLINES: Final = (
     "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
-"""Each has a setting in seconds: see `callflow.switchboard.call_configs`."""
-NO, WANTED, SPEAKING, CLIP, AGENT, FINAL = "", "wanted", "speaking", "clip", "agent", "final"
-"""How far the last sentence is: not due; due, but nobody can hear yet; said by the carrier; played by us; said by the
-agent itself, whom the caller may still keep from it; the same, where somebody else wants the end, too: it comes."""
+"""Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
+FAREWELL_NONE: Final = ""
+"""No last sentence is due. This and the five values below are those of `Model.farewell`."""
+FAREWELL_PENDING: Final = "wanted"
+"""The last sentence is due, but the call is not answered yet, so nobody could hear it."""
+SPEAKING: Final = "speaking"
+"""The carrier's voice says the last sentence."""
+CLIP: Final = "clip"
+"""We play the last sentence as a clip."""
+FAREWELL_BY_AGENT: Final = "agent"
+"""The agent says goodbye. If the caller interrupts, the end is called off."""
+FAREWELL_BY_AGENT_FINAL: Final = "final"
+"""The agent says goodbye, and somebody else has asked for the end as well: no interruption calls it off."""
 
 
 class Model:
-    """What the machine must remember of one call beside its state. Small, slotted, and comparable by `key`."""
+    """The machine's memory of one call: its state and more. Small, slotted, and comparable by `key`."""
 
     __slots__ = (
         "adopted",
@@ -37,29 +46,29 @@ class Model:
         "media",
         "sentence",
         "state",
+        "stream_restarts",
         "stream_tries",
-        "streams",
         "tries",
     )
 
     def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3) -> None:
         self.state: str = RINGING
         self.engine_tries, self.stream_tries = engine_tries, stream_tries
-        """How many new sessions, and new streams, are worth trying."""
-        self.tries = self.streams = 0
-        """How many were tried since a whole answer was last heard."""
+        """How many sessions, and streams, may be tried after a loss."""
+        self.tries = self.stream_restarts = 0
+        """Sessions, and streams, tried since the caller last heard a whole answer."""
         self.answer_sent = False
-        """We have picked up (or someone else did): never again."""
+        """We have sent the answer command, or adopted the call: never answer again."""
         self.adopted = False
-        """It was somebody else."""
+        """The call was answered, but not by us."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"
         """none, open, lost."""
         self.greeted = False
-        self.farewell = NO
+        self.farewell = FAREWELL_NONE
         self.sentence = ""
-        """Which sentence ends the call; set together with `farewell`."""
+        """The sentence that ends the call; set together with `farewell`."""
         self.armed: frozenset[str] = frozenset()
         self.cause = ""
         """Why the call ends or ended, in one word."""
@@ -68,15 +77,15 @@ class Model:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def copy(self) -> Model:
-        twin = Model()
+        copied = Model()
         for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
-        return twin
+            setattr(copied, name, getattr(self, name))
+        return copied
 
 
 @dataclass(slots=True)
 class Step:
-    """What one event did to one call."""
+    """The effect of one event on one call."""
 
     event: Event
     before: str

@@ -1,4 +1,4 @@
-"""The machine of all calls, built from the table with the library transitions: one event happens to one call."""
+"""The machine of all calls, built from the table with the library transitions. `take` applies one event to one call."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from callflow.contracts.events import (
 
 @cache
 def _bound_for(state: str) -> Action:
-    """Tell the actions of a row, which come after it, where the call goes."""
+    """Make the action that sets `Step.after`, for the actions of the row that run after it."""
 
     def note(_: Model, step: Step) -> None:
         step.after = state
@@ -36,7 +36,7 @@ def _bound_for(state: str) -> Action:
 
 
 def _build(table: Iterable[Row]) -> Machine:
-    """One synchronous machine for all calls.
+    """Build one synchronous machine for all calls.
 
     The library is given the guards and actions themselves, and calls each with (model, step). Models are not
     registered with it: `add_model` sets attributes, and the model has slots.
@@ -57,17 +57,17 @@ def _build(table: Iterable[Row]) -> Machine:
     return machine
 
 
-# It has a line ready for everything that it does, which is a quarter of its time; the journal tells all of that.
+# The library logs every operation, which takes a quarter of its time; the journal has the same facts.
 logging.getLogger("transitions.core").disabled = True
 _MACHINE: Final = _build(TABLE)
 TRIGGERS: Final = tuple(dict.fromkeys(row.trigger for row in TABLE))
 
 
 def take(model: Model, event: Event) -> Step:
-    """Let one event happen to one call: changes `model`, and returns what the call is to do about it.
+    """Apply one event to one call: changes `model`, and returns the step with its commands.
 
-    Total: any event in any state. Another leg's events never move the call, nor does a deadline that is not armed (one
-    that was disarmed while its event was on the way). Never raises for an event.
+    Total: any event in any state. Events of another leg are inert, as is a deadline that is not armed (it was disarmed
+    while its event was queued). Never raises for an event.
     """
     step = Step(event, before=model.state, after=model.state)
     trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None

@@ -6,11 +6,11 @@ Theory of operation
     ringing -> answered -> streaming -> hangup
 
 is the main road of every call. Beside it is `recovering`, where a call waits for an engine or a media stream that was
-lost. Events come in (webhooks, the media stream, the engine, deadlines, operators), one at a time; for each, the first
-row of `TABLE` that fits is taken: same trigger, one of its source states, all guards in `when` true, none in `unless`.
-Its actions run in order, then the state changes. An event that no row takes is inert: it is written to the journal, and
-nothing follows. The running code, the diagram in docs/architecture.md and the test that walks every reachable state
-read these same rows.
+lost. Events come in (webhooks, the media stream, the engine, deadlines, operators), one at a time. For each event, the
+first row of `TABLE` that fits is taken: same trigger, the state among its sources, all guards in `when` true, none in
+`unless`. The row's actions run in order, then the state changes. An event without a fitting row is inert: it is
+journalled and has no effect. The running code, the diagram in docs/architecture.md and the test that walks every
+reachable state read these same rows.
 
 The rules that the rows keep:
 
@@ -28,16 +28,16 @@ The rules that the rows keep:
 Why it is built with `transitions`: the library evaluates guards and runs actions; we give it the functions themselves
 (`step.py`), each called with (model, step). One machine serves all calls; the models are small slotted objects.
 
-Warts, so that nobody has to find them:
+Known weaknesses:
 
 - The order of rows matters. A general row above a special one would hide it; the test "every row is of use" finds that.
-- `recovering` says that *something* is being restored; whether it is the engine or the stream, `Model.engine` and
-  `Model.media` say. Two states more would have doubled the rows.
-- `farewell` is a second, small state machine inside the model (six values). As states of the machine it would have
-  multiplied them by four.
-- `media_started` in `ringing` skips `answered`: the webhook that says so may still come, and is inert then.
-- `streams` counts streams that were requested again, `tries` sessions of the engine; both are reset by `agent_heard`,
-  not by the stream or the session coming up: what comes up and breaks at once must not be tried for ever.
+- `recovering` does not show *what* is being restored: engine or stream; `Model.engine` and `Model.media` do. Two more
+  states would have doubled the rows.
+- `farewell` is a second, small state machine inside the model (six values). As states of the machine, its values would
+  have multiplied the states by four.
+- `media_started` in `ringing` skips `answered`: the webhook `call_answered` may still come, and is inert then.
+- `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. `agent_heard` resets both;
+  the mere return of a stream or session does not, because one that breaks again at once must not be tried for ever.
 - `Step.after` is set before the row's actions run, because one of them (`start_farewell`) must know whether anybody can
   hear the call yet.
 """
@@ -122,12 +122,6 @@ from callflow.call.machine.model import (
 )
 
 
-# Actions: each appends commands and notes what was asked for.
-
-
-# Conditions
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest`, do `then`.
@@ -148,18 +142,18 @@ class Row:
 
 
 LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
-HEARD: Final = (ANSWERED, STREAMING, RECOVERING)
+AFTER_ANSWER: Final = (ANSWERED, STREAMING, RECOVERING)
 FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
 
 TABLE: Final[tuple[Row, ...]] = (
-    # A call arrives. Once it was picked up, the same news again is inert.
+    # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
     Row("not_ours", LIVE, HANGUP, (with_cause("not_ours"),), when=(is_adopted,)),
-    # It is answered: told, or shown by its audio. Somebody who could not hear us yet now can.
+    # The call is answered, according to a webhook or to its audio. From here on the caller can hear us.
     Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, greet_once)),
@@ -167,12 +161,12 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up,), when=(carrier_speaks,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, start_farewell), when=(in_farewell,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (stream_is_up, greet_once)),
-    # The stream is lost: time for the carrier's word on the call, or for a new socket; then we ask for another stream.
+    # The stream is lost: wait for a hang-up webhook or a new socket (`grace`), then request another stream.
     Row("media_started", FLOWING, STREAMING, (stream_is_up, start_farewell), when=(media_is_lost, clip_plays)),
     Row("media_started", RECOVERING, STREAMING, (stream_is_up,), when=(in_farewell,)),
     Row("media_started", FLOWING, STREAMING, (stream_is_up, resume_conversation), when=(media_is_lost, engine_is_up)),
     Row("media_started", FLOWING, None, (stream_is_up,)),
-    Row("media_lost", HEARD, None, (stream_is_gone,)),
+    Row("media_lost", AFTER_ANSWER, None, (stream_is_gone,)),
     Row("grace_deadline", FLOWING, None, (start_farewell,), when=(media_is_lost, clip_plays)),
     Row("grace_deadline", FLOWING, None, (farewell_with(GOODBYE),), when=(media_is_lost, agent_says_goodbye)),
     Row(
@@ -186,18 +180,18 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
     Row(
         "grace_deadline",
-        HEARD,
+        AFTER_ANSWER,
         None,
         (farewell_with(SORRY, "stream_lost"),),
         when=(media_is_lost,),
         unless=(in_farewell,),
     ),
-    # The carrier asks what to do with a caller whose stream has ended, or who never got our answer.
+    # The carrier asks what to do with a caller: the stream has ended, or our answer never arrived.
     Row("call_resumed", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once)),
-    Row("call_resumed", HEARD, None, (no_stream, start_farewell), when=(clip_plays,)),
-    Row("call_resumed", HEARD, None, (no_stream, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_resumed", AFTER_ANSWER, None, (no_stream, start_farewell), when=(clip_plays,)),
+    Row("call_resumed", AFTER_ANSWER, None, (no_stream, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
     Row("call_resumed", ANSWERED, None, (ask_for_stream,), unless=(in_farewell,)),
     Row(
         "call_resumed",
@@ -214,21 +208,21 @@ TABLE: Final[tuple[Row, ...]] = (
         (no_stream, farewell_with(SORRY, "stream_lost")),
         unless=(in_farewell, stream_requested),
     ),
-    # The process that had the call is gone, and this one takes it back, or finds that it is over.
+    # The previous process is gone: this process takes the call back, or finds that the call is over.
     Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
     Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,), unless=(not_answered,)),
     Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(not_answered,)),
-    Row("call_recovered", HEARD, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
-    Row("call_recovered", HEARD, None, (start_recovery, start_farewell), when=(clip_plays,)),
-    Row("call_recovered", HEARD, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, start_farewell), when=(clip_plays,)),
+    Row("call_recovered", AFTER_ANSWER, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),
     Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again), when=(carrier_asks,)),
     Row("call_recovered", ANSWERED, None, (start_recovery, await_stream_again, ask_for_stream)),
     Row("call_recovered", FLOWING, HANGUP, (with_cause("interrupted"), send_hangup), when=(never_restreams,)),
     Row("call_recovered", FLOWING, RECOVERING, (start_recovery, await_carriers_question), when=(carrier_asks,)),
     Row("call_recovered", FLOWING, RECOVERING, (start_recovery, restream)),
-    # It cannot be opened, or not be read.
+    # The stream cannot be opened, or its codec cannot be read.
     Row(
         "stream_failed",
         (RINGING, ANSWERED),
@@ -250,13 +244,13 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row(
         "media_refused",
-        (RINGING, *HEARD),
+        (RINGING, *AFTER_ANSWER),
         ANSWERED,
         (close_media, farewell_with(SORRY, "codec_refused")),
         unless=(not_answered, in_farewell),
     ),
     Row("media_refused", RINGING, ANSWERED, (close_media, start_farewell), unless=(not_answered,)),
-    # The engine. One that breaks is replaced, as long as that may help; who ends the call by it, ends it with a clip.
+    # The engine. A session that breaks is replaced while a retry may help; otherwise the call ends with a sentence.
     Row("engine_ready", RINGING, None, (engine_is_ready,), when=(engine_awaited,)),
     Row(
         "engine_ready",
@@ -265,9 +259,13 @@ TABLE: Final[tuple[Row, ...]] = (
         (engine_is_ready, resume_conversation),
         when=(engine_awaited, media_is_open),
     ),
-    Row("engine_ready", HEARD, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
+    Row("engine_ready", AFTER_ANSWER, None, (engine_is_ready, greet_once), when=(engine_awaited,)),
     Row(
-        "engine_lost", HEARD, None, (engine_is_lost, farewell_with(GOODBYE)), when=(engine_expected, agent_says_goodbye)
+        "engine_lost",
+        AFTER_ANSWER,
+        None,
+        (engine_is_lost, farewell_with(GOODBYE)),
+        when=(engine_expected, agent_says_goodbye),
     ),
     Row(
         "engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)
@@ -292,7 +290,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row("engine_expiring", STREAMING, None, (rotate_engine,), when=(engine_is_up,), unless=(in_farewell,)),
     Row("agent_heard", STREAMING, None, (reset_tries,)),
-    # Tools: in the journal before they run, and before their answers are given.
+    # Tools: journalled before a tool runs, and before its answer is given.
     Row("tool_called", LIVE, None, (run_tool,), unless=(agent_silenced,)),
     Row("tool_finished", LIVE, None, (answer_tool,), unless=(agent_silenced,)),
     # The caller is silent, or the time is nearly up.
@@ -313,8 +311,8 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_is_up,),
         unless=(in_farewell,),
     ),
-    Row("warning_deadline", HEARD, None, (start_last_minute,)),
-    # The agent ends the call: its last words are to be heard, and the caller may have more to say.
+    Row("warning_deadline", AFTER_ANSWER, None, (start_last_minute,)),
+    # The agent ends the call: the caller must hear its last words, and may interrupt them.
     Row(
         "end_requested",
         STREAMING,
@@ -323,21 +321,21 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(engine_is_up,),
         unless=(in_farewell,),
     ),
-    Row("end_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
+    Row("end_requested", AFTER_ANSWER, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
     Row("goodbye_heard", STREAMING, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
     Row("goodbye_interrupted", STREAMING, None, (call_off_end,), when=(agent_says_goodbye,), unless=(end_is_settled,)),
     Row("goodbye_interrupted", STREAMING, None, (farewell_with(GOODBYE),), when=(agent_says_goodbye,)),
-    Row("last_words_deadline", HEARD, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
-    # The last sentence is over, or nobody can say it, or its time is up.
-    Row("clip_played", HEARD, HANGUP, (send_hangup,), when=(clip_plays,)),
-    Row("speak_ended", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
-    Row("speak_failed", HEARD, HANGUP, (send_hangup,), when=(carrier_speaks,)),
-    Row("farewell_deadline", HEARD, HANGUP, (send_hangup,), when=(end_is_settled,)),
-    # Somebody wants it to end.
+    Row("last_words_deadline", AFTER_ANSWER, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
+    # The last sentence is over, or cannot be said, or its time is up.
+    Row("clip_played", AFTER_ANSWER, HANGUP, (send_hangup,), when=(clip_plays,)),
+    Row("speak_ended", AFTER_ANSWER, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("speak_failed", AFTER_ANSWER, HANGUP, (send_hangup,), when=(carrier_speaks,)),
+    Row("farewell_deadline", AFTER_ANSWER, HANGUP, (send_hangup,), when=(end_is_settled,)),
+    # An operator, a limit or the server ends the call.
     Row("goodbye_requested", RINGING, HANGUP, (with_requested_cause, send_hangup)),
     Row(
         "goodbye_requested",
-        HEARD,
+        AFTER_ANSWER,
         None,
         (with_requested_cause, farewell_with(BUSY)),
         when=(is_refused_for_room,),
@@ -351,11 +349,17 @@ TABLE: Final[tuple[Row, ...]] = (
         when=(agent_says_goodbye, media_is_open, engine_is_up),
         unless=(end_is_settled,),
     ),
-    Row("goodbye_requested", HEARD, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(end_is_settled,)),
-    Row("call_deadline", HEARD, None, (farewell_with(GOODBYE, "too_long"),), unless=(end_is_settled,)),
+    Row(
+        "goodbye_requested",
+        AFTER_ANSWER,
+        None,
+        (with_requested_cause, farewell_with(GOODBYE)),
+        unless=(end_is_settled,),
+    ),
+    Row("call_deadline", AFTER_ANSWER, None, (farewell_with(GOODBYE, "too_long"),), unless=(end_is_settled,)),
     Row("ring_deadline", RINGING, HANGUP, (with_cause("not_answered"), send_hangup)),
     Row("hangup_requested", LIVE, HANGUP, (with_requested_cause, send_hangup)),
-    # The carrier refuses our command for good, or says that there is no call.
+    # The carrier refuses our command for good, or reports that the call is over.
     Row("answer_failed", RINGING, HANGUP, (note_failure, send_hangup)),
     Row("answer_gone", LIVE, HANGUP, (note_failure,)),
     Row("stream_gone", LIVE, HANGUP, (note_failure,)),

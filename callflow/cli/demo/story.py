@@ -182,7 +182,7 @@ class Story:
         """Wait until a condition holds. Raises TimeoutError, which names `what` did not happen."""
         try:
             async with asyncio.timeout(self.seconds):
-                while not condition():  # noqa: ASYNC110 - conditions of several rooms, no event of their own
+                while not condition():  # noqa: ASYNC110 - conditions of several packages, without an event
                     await asyncio.sleep(0.005)
         except TimeoutError:
             raise TimeoutError(f"{what} did not happen within {self.seconds:g} s") from None

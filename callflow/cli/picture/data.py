@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
 from callflow.agent.conversation import Turn
-from callflow.cli.picture.drawing import COLUMNS, CallPicture, Exchange, Wait, Words
+from callflow.cli.picture.drawing import COLUMNS, CallPicture, TurnPair, Wait, Words
 from callflow.contracts import events, printable
 from callflow.contracts.hangup_causes import why
 from callflow.journal import aliases, notes
@@ -100,7 +100,8 @@ def loudness(parts: Sequence[Part]) -> tuple[float, str, str]:
 
 
 def _peaks(file: wave.Wave_read, at: float, width: float) -> Iterator[tuple[int, tuple[int, int]]]:
-    """For each column that it reaches, the peaks of left and right. A call may be long: it is read in pieces."""
+    """Yield each column of the picture with the peaks of left and right channel. The file is read in pieces, because a
+    call may be long."""
     rate = file.getframerate()
     column = min(int(at / width), COLUMNS - 1)
     while True:
@@ -119,7 +120,7 @@ def _beginning(text: str) -> str:
 
 
 def _end(text: str) -> str:
-    """Of what was heard the last words count: behind them is the cut."""
+    """Shorten text that was heard, from its beginning: the last words matter, because the cut follows them."""
     text = printable.whole(text)
     return text if len(text) <= _MOST_TEXT else f"… {text[-_MOST_TEXT:]}"
 
@@ -209,7 +210,7 @@ class _Reader:
     def _at(self, at: float) -> float:
         return round(at - self._zero, 3)
 
-    def exchanges(self) -> list[Exchange]:
+    def exchanges(self) -> list[TurnPair]:
         """In the order in which they began: a new one whenever the caller speaks after the agent."""
         said = [(each.words(self._zero), each) for each in self._items.values() if each.text or each.cut]
         entries: list[tuple[Words, _Said | None, bool]] = [
@@ -218,7 +219,7 @@ class _Reader:
             *((words, each, False) for words, each in said),
         ]
         entries.sort(key=lambda entry: entry[0].at)
-        found: list[Exchange] = []
+        found: list[TurnPair] = []
         caller: list[Words] = []
         agent: list[Words] = []
         waited: list[tuple[Wait, float]] = []
@@ -226,7 +227,7 @@ class _Reader:
         def close() -> None:
             if caller or agent:
                 wait, until = waited[0] if waited else (None, 0.0)
-                found.append(Exchange(tuple(caller), tuple(agent), wait, until))
+                found.append(TurnPair(tuple(caller), tuple(agent), wait, until))
             caller.clear()
             agent.clear()
             waited.clear()

@@ -51,7 +51,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class TurnPair:
     """What the caller said, how long an answer took, and what it was. The first one is the greeting."""
 
     caller: tuple[Words, ...]
@@ -72,7 +72,7 @@ class CallPicture:
     caller: str
     """How loud it was: two hexadecimal digits for each of equally long stretches, 00 to ff."""
     agent: str
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[TurnPair, ...]
     more: int = 0
     """Exchanges that are left out."""
     ended: str = ""
@@ -230,7 +230,7 @@ def _wave(peaks: str, y: int) -> str:
     return "".join(bars)
 
 
-def _wait_on_axis(picture: CallPicture, each: Exchange) -> Iterator[str]:
+def _wait_on_axis(picture: CallPicture, each: TurnPair) -> Iterator[str]:
     """To scale, between the caller's last word and the answer."""
     assert each.wait is not None
     at = each.wait_until - each.wait.total / 1000

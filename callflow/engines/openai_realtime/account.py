@@ -1,4 +1,5 @@
-"""The vendor's account that all calls share: which call may connect now, and whether a failing vendor has recovered.
+"""The vendor's account, shared by all calls: decides which call may connect, and finds out when a failing vendor
+recovers.
 
 The rules are in `callflow.engines.breaker`; here are the clock, the sockets and the one task that probes. The
 application makes one account for each API address and key, starts it with the server, and closes it.
@@ -26,21 +27,21 @@ log = logging.getLogger(__name__)
 
 _NO_ANSWER: Final = "no answer came in time"
 _SHORTEST_HANG: Final = 1.0
-"""Seconds. A handshake that a call's deadline ends sooner says nothing about the vendor."""
+"""Seconds. A handshake ended by a call's deadline after less time is no evidence about the vendor."""
 
 
 class Account:
-    """One API key at one address, as all calls use it: its breaker, its probes, and the fields it refuses."""
+    """One API key at one address, shared by all calls: breaker, probes and refused fields."""
 
     def __init__(self) -> None:
         self._breaker = Breaker()
         self._paces: dict[str, Pace] = {}
         self._under_way = 0
-        """Handshakes that have no answer, and are not late yet."""
+        """Number of handshakes without an answer, except late ones."""
         self._changed: asyncio.Future[None] | None = None
-        """Done, and replaced by another, whenever a waiting attempt may go on."""
+        """A future for waiting attempts; it is set, and replaced by a new one, whenever an attempt may proceed."""
         self._refused: RealtimeConfig | None = None
-        """The configuration that was refused when the breaker opened: the probes connect with the same."""
+        """The configuration that was refused when the breaker opened; the probes connect with it."""
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
         self._repeats = RepeatedWarnings(log)
@@ -70,8 +71,8 @@ class Account:
     async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> ClientConnection:
         """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
-        `arrives`: it is the call's first session. While the breaker is open such a call is refused at once; the later
-        sessions of a call wait for the vendor until their time has passed, but do not connect.
+        `arrives`: this is the call's first session. While the breaker is open, a first session is refused at once;
+        later sessions of a call wait for the vendor until their time has passed, but do not connect.
         """
         if arrives and self._breaker.is_open:
             why = f"the engine refused the connection: {self._breaker.why}; it is not asked again until a probe gets in"
@@ -84,7 +85,7 @@ class Account:
             pace.users -= 1
 
     def start(self) -> None:
-        """Start the task that probes while the breaker is open."""
+        """Start the task that probes the vendor while the breaker is open."""
         self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
@@ -97,7 +98,7 @@ class Account:
 
     @property
     def changed(self) -> asyncio.Future[None]:
-        """Return a future that is done when a waiting attempt should look again."""
+        """Return a future that is set when a waiting attempt should check again."""
         if self._changed is None or self._changed.done():
             self._changed = asyncio.get_running_loop().create_future()
         return self._changed
@@ -113,22 +114,22 @@ class Account:
         return math.inf if self._breaker.is_open else self._breaker.closed_at
 
     def began(self) -> None:
-        """A handshake begins."""
+        """Record that a handshake begins."""
         self._under_way += 1
 
     def answered(self) -> None:
-        """A handshake has its answer, or is late."""
+        """Record that a handshake has an answer, or is late."""
         self._under_way -= 1
         self._wake()
 
     def succeeded(self) -> None:
-        """A call was connected."""
+        """Record that a call was connected."""
         if self._breaker.succeeded(_now()):
             self._log_closed()
         self._wake()
 
     def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
-        """A call was refused, or got no answer in time."""
+        """Record that a call was refused, or got no answer in time."""
         if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
         self._since, self._refused = time.time(), config
@@ -136,7 +137,7 @@ class Account:
         self._wake()
 
     def warn(self, call: str, error: EngineError) -> None:
-        """Log an error after which the call tries again, once for all calls that meet the same."""
+        """Log an error after which the call tries again; calls with the same error share one warning."""
         self._repeats.say(str(error), "call %s: %s; it may be asked again", call, error)
 
     # Inside
@@ -148,7 +149,7 @@ class Account:
         return self._paces.setdefault(call, Pace())
 
     async def _probe(self) -> None:
-        """Connect now and then while the breaker is open, one connection at a time."""
+        """Connect periodically while the breaker is open, one connection at a time."""
         breaker = self._breaker
         while True:
             wait = max(breaker.probe_at - _now(), 0.0) if breaker.is_open else None
@@ -191,16 +192,16 @@ class Account:
 
 
 class _Opening:
-    """Opens one session's connection: attempts one after the other, and a second one beside one that hangs."""
+    """Opens one session's connection: attempts one after another, and a second attempt beside one that hangs."""
 
     def __init__(self, account: Account, config: RealtimeConfig, call: str, pace: Pace, *, arrives: bool) -> None:
         self._account, self._config, self._call, self._pace = account, config, call, pace
         self._arrives = arrives
         self._deadline = _now() + config.connect_seconds
         self._attempts: dict[asyncio.Task[ClientConnection], float] = {}
-        """Attempts without an answer, each with the time when it began."""
+        """Attempts without an answer, with the times of their beginnings."""
         self._late: set[asyncio.Task[ClientConnection]] = set()
-        """Those of them that hang. They may still succeed."""
+        """The attempts that hang, which may still succeed."""
         self._error = "no answer came"
 
     async def run(self) -> ClientConnection:
@@ -225,8 +226,8 @@ class _Opening:
                 self._begin(now)
                 continue
             if self._arrives and due > self._deadline and not self._attempts:
-                # The next attempt would come too late, so the caller hears that now. (In a call that is under way the
-                # caller hears a filler meanwhile, and waiting costs nothing.)
+                # The next attempt would come too late, so fail now: the caller hears the apology sooner. (In a running
+                # call the caller hears a filler meanwhile, so waiting costs nothing.)
                 raise EngineError(self._error, retry=False)
             times = [due] if due > now else []
             times += [self._attempts[task] + pace.PATIENCE for task in self._attempts.keys() - self._late]
@@ -248,7 +249,7 @@ class _Opening:
         self._attempts[asyncio.create_task(work, name=f"engine-handshake {self._call}")] = now
 
     def _take(self, task: asyncio.Task[ClientConnection]) -> ClientConnection | None:
-        """Return the connection of an attempt that has ended; None: it was refused and may be repeated.
+        """Return the connection of an ended attempt; None: the attempt was refused and may be repeated.
 
         Raises EngineError."""
         account = self._account
@@ -264,7 +265,7 @@ class _Opening:
             raise error
         self._error = str(error)
         self._pace.refused(_now(), error.wait, random.random())
-        if not was_late:  # a late one was counted when it became late
+        if not was_late:  # a late attempt was counted when it became late
             account.failed(self._config, self._call, error)
         if not error.retry:
             raise error
@@ -276,7 +277,7 @@ class _Opening:
         return [task for task, began in self._attempts.items() if began <= moment and task not in self._late]
 
     def _count_late(self, task: asyncio.Task[ClientConnection]) -> None:
-        """Count an attempt that hangs as a failure. It may still succeed, but nothing waits for it."""
+        """Count a hanging attempt as a failure. The attempt may still succeed, but no other attempt waits for it."""
         self._late.add(task)
         self._account.answered()
         self._account.failed(self._config, self._call, _late())
@@ -295,7 +296,7 @@ class _Opening:
         await asyncio.gather(*left, return_exceptions=True)
         for task in left:
             if not task.cancelled() and task.exception() is None:
-                task.result().transport.abort()  # another one was quicker, or the call has ended
+                task.result().transport.abort()  # another attempt was quicker, or the call has ended
 
 
 async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> ClientConnection:

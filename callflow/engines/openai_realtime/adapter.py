@@ -2,7 +2,7 @@
 
     connecting -> configuring -> ready -> closed
 
-A thin client of the GA interface. This file connects, listens, and hands each event to the part that it concerns:
+A thin client of the GA interface. This file connects, listens, and passes each event to the responsible module:
 `session.py` (configuration), `audio_pipeline.py` (audio) or `response_driver.py` (turns, responses and tools).
 `session.created` needs no answer: the first `session.update` is sent as soon as the socket is open.
 
@@ -51,17 +51,18 @@ from callflow.media.socket_writer import SocketWriter
 log = logging.getLogger(__name__)
 
 _CONTEXT_ITEM: Final = "told_"
-"""How the ids of items begin that we add to the conversation: they are not spoken now."""
+"""Prefix of the ids of context items, which we add to the conversation and which are not spoken now."""
 _MOST_LOGGED: Final = 600
-"""Characters of an event in the log."""
+"""The most characters of an event in the log."""
 _MOST_TYPES: Final = 200
-"""Types of events that are counted separately."""
+"""The most types of events that are counted separately."""
 _TURN_SECONDS: Final = 0.002
-"""How long the events of one session may be handled before other calls get their turn on the event loop."""
+"""How long the events of one session are handled before other calls get their turn on the event loop."""
 
 
 def prepare(config: RealtimeConfig) -> None:
-    """Load what sessions of this configuration need, so that no call waits for it; the first time takes about 0.1 s."""
+    """Load the libraries that this configuration needs, so that no call waits for them; the first time takes about 0.1
+    s."""
     if config.engine_audio == audio_format.PCM24:
         audio_format.load()
 
@@ -72,7 +73,7 @@ class OpenAIRealtime:
     def __init__(
         self, config: RealtimeConfig, context: SessionContext, listener: EngineListener, account: Account | None = None
     ) -> None:
-        """`account`: shared by the sessions of all calls; None: this session has one of its own."""
+        """`account`: shared by the sessions of all calls; None: this session gets its own."""
         keys = (key for tool in context.tools for key in remote_tools.keys_of(tool))
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
         self._config, self._context, self._notify = config, context, listener
@@ -82,12 +83,12 @@ class OpenAIRealtime:
         self._responses = ResponseDriver(self._session, self._channel)
         self._audio = AudioPipeline(self._session, self._channel, self._responses.played)
         self.append: Callable[[str], None] = self._audio.append
-        """Without a method between: it is called 50 times a second for each call."""
+        """The bound method itself, for speed: called 50 times a second for each call."""
         self.counts = self._channel.counts
         """See `Channel.counts`."""
         self._socket: ClientConnection | None = None
         self._idle_item: str | None = None
-        """The caller's turn that the server made up because the caller said nothing."""
+        """The caller's item that the server created because the caller said nothing."""
         self._early_context: list[ContextItem | ToolCall] = []
         self._early_answers: list[Callable[[], None]] = []
         """What came before the session was ready for it."""
@@ -139,7 +140,7 @@ class OpenAIRealtime:
 
     def finish_turn(self) -> None:
         if self._session.is_ready:
-            self._audio.resume(late=True)  # what still waits for a change of format belongs to this turn
+            self._audio.resume(late=True)  # audio that waits for a change of format belongs to this turn
             self._responses.finish_turn()
 
     def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
@@ -230,7 +231,7 @@ class OpenAIRealtime:
                 message = await socket.recv(decode=False)
             except ConnectionClosed as closed:
                 raise EngineError(f"the engine closed the connection: {closed}") from None
-            if clock() > turn_ends:  # messages that wait already are received without a pause: let other calls run
+            if clock() > turn_ends:  # queued messages are received without a pause: let other calls run
                 await asyncio.sleep(0)
                 turn_ends = clock() + _TURN_SECONDS
             try:
@@ -246,7 +247,7 @@ class OpenAIRealtime:
                     log.debug("call %s: engine %d: cannot be read: %s", channel.call, channel.session, error)
 
     def _handle(self, event: ServerEvent) -> None:
-        """Hand a server event to the part that it concerns.
+        """Pass a server event to the responsible module.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events
         """
@@ -313,7 +314,7 @@ class OpenAIRealtime:
         self._audio.resume()
 
     def _begin(self) -> None:
-        """The session is configured: send what has waited for it."""
+        """Send what has waited for the configured session."""
         self._session.begin()
         self._audio.begin()
         context, self._early_context = self._early_context, []
@@ -326,13 +327,13 @@ class OpenAIRealtime:
         self._session.start_expiry_timer()
 
     def _error(self, event: ServerEvent) -> None:
-        """Find out what an error is about: nothing harmful, the session's end, an update, or a response.
+        """Classify an error: harmless, the session's end, about an update, or about a response.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/error
         """
         channel = self._channel
         code, message, about = server_events.error_of(event)
-        if channel.secrets.within(str(event.error)):  # all of it is searched, because half a key is not recognised
+        if channel.secrets.within(str(event.error)):  # search the whole error, because half a key is not recognised
             code, message = channel.secrets.told(code), NOT_SHOWN
         if server_events.is_benign(code, message):
             self.counts[f"benign:{code}"] += 1
@@ -352,7 +353,8 @@ class OpenAIRealtime:
                 self._responses.request_refused(code)
 
     def _speech_ended_ago(self, event: ServerEvent) -> float | None:
-        """Return how many ms ago the caller's last word ended, measured in caller audio; None: the server did not say.
+        """Return how many ms ago the caller's last word ended, measured in caller audio; None: the server did not
+        report it.
 
         `audio_end_ms` includes the silence after which the server took the turn for ended.
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/input_audio_buffer/speech_stopped

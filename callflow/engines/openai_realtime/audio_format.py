@@ -1,7 +1,7 @@
-"""Audio formats of a session: which one the server's audio really has, and the conversion from and to the telephone's.
+"""Audio formats of a session: detects the real format of the server's audio, and converts from and to the telephone's.
 
-The telephone's format is µ-law at 8 kHz, and a session is asked for that. Some servers confirm it and send PCM at
-24 kHz all the same, which a caller hears as static. So the format of the first audio of each response is detected.
+The telephone's format is µ-law at 8 kHz, which we request from the server. Some servers confirm µ-law and nevertheless
+send PCM at 24 kHz, which a caller hears as static. So the format of the first audio of each response is detected.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ PCMU, PCM24 = "pcmu", "pcm24"
 NAMES: Final = {"audio/pcmu": PCMU, "audio/pcm": PCM24}
 """The interface's names. Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions"""
 LEAST_BYTES: Final = 320
-"""Enough to tell one format from the other."""
+"""Bytes that are enough to distinguish the formats."""
 _KNOWN_BYTES: Final = 160
-"""Enough to recognise the format that the session has sent before."""
+"""Bytes that are enough to recognise the session's earlier format."""
 _SURE_BYTES: Final = 960
-"""Enough to contradict the declared format."""
+"""Bytes that are enough to contradict the declared format."""
 _MOST_BYTES: Final = 2400
-"""Audio that is still ambiguous then is taken for the declared format: 50 ms of PCM, in which a voice has begun."""
+"""After this many bytes, ambiguous audio counts as the declared format: 50 ms of PCM, in which a voice has begun."""
 _END_BYTES: Final = 64
-"""A shorter stretch of speech is not examined."""
+"""A stretch of speech with fewer bytes is not examined."""
 _SMOOTH: Final = 0.6
 """Largest roughness (see `_roughness`) of speech in PCM at 24 kHz."""
 _DIFFERENT: Final = 0.2
@@ -80,30 +80,30 @@ def _roughness(samples: Any) -> float:
 class ToTelephone:
     """Converts one stretch of the model's speech to µ-law, whatever its format is.
 
-    Audio is held back until its format is detected. That takes the first 40 ms of µ-law, or 20 ms when `known` is the
-    format that the session has sent before; servers send more than that at once. A run of 0xFF is silence in both
-    formats and passes. Call `end` when the stretch is complete.
+    Audio is held back until its format is detected. Detection takes the first 40 ms of µ-law, or 20 ms if `known` is
+    the session's earlier format; servers send more at once. A run of 0xFF is silence in both formats and passes. Call
+    `end` when the stretch is complete.
     """
 
     def __init__(self, declared: str, known: str = "") -> None:
         self._declared, self._known = declared, known
         self.format = ""
-        """The detected format; "" as long as too little has come."""
+        """The detected format; "" until enough audio has come."""
         self.is_detected = False
-        """The audio itself has shown its format; False: it was assumed."""
+        """The format was detected from the audio; False: it was assumed."""
         self.response = ""
-        """The response that it is a part of, if the server says so."""
+        """The response of the stretch, if the server names it."""
         self._seen = b""
         self._odd = b""
         self._resampler: Any = None
 
     @property
     def is_unexpected(self) -> bool:
-        """Return whether the format is another than the declared one."""
+        """Return whether the format differs from the declared format."""
         return bool(self.format) and self.format != self._declared
 
     def declare(self, declared: str) -> None:
-        """The server has confirmed another format: audio from here on may be in either of them."""
+        """Note that the server has confirmed another format: audio from here on may have either format."""
         if declared == self._declared:
             return
         self._declared = declared
@@ -112,7 +112,7 @@ class ToTelephone:
             self.format, self._known, self.is_detected = "", "", False
 
     def feed(self, audio: bytes) -> bytes:
-        """Return µ-law for what was fed so far, as far as its format is known; perhaps nothing."""
+        """Add audio, and return µ-law as far as the format is known; perhaps none."""
         if self.format:
             return self._as(self.format, audio)
         self._seen += audio
@@ -132,7 +132,7 @@ class ToTelephone:
         return self._as(self.format, held) + self._rest()
 
     def _silence(self) -> bytes:
-        """Take a run of 0xFF from the beginning, in whole PCM samples: in PCM that is the smallest amplitude."""
+        """Remove a run of 0xFF from the beginning, in whole PCM samples: in PCM 0xFF is the smallest amplitude."""
         run = len(self._seen) - len(self._seen.lstrip(b"\xff")) & ~1
         silence, self._seen = self._seen[:run], self._seen[run:]
         return self._as(self._known or self._declared, silence) if silence else b""
@@ -152,7 +152,7 @@ class ToTelephone:
         return self._rest() + audio if form == PCMU else self._down(audio, last=False)
 
     def _rest(self) -> bytes:
-        """Return what is left in the resampler."""
+        """Return the audio left in the resampler."""
         if self._resampler is None:
             return b""
         rest, self._resampler, self._odd = self._down(b"", last=True), None, b""
@@ -173,7 +173,7 @@ class FromTelephone:
     def __init__(self) -> None:
         self._resampler = _resampler(8000, 24000)
         self._inside = b""
-        """The end of what was fed, part of which is still in the resampler."""
+        """The last input, part of which is still in the resampler."""
         self._fed = self._came = 0
         """Bytes of µ-law in, bytes of PCM out."""
 
@@ -187,7 +187,7 @@ class FromTelephone:
         return binascii.b2a_base64(pcm, newline=False).decode("ascii")
 
     def rest(self) -> str:
-        """Return what is left in the resampler, as µ-law."""
+        """Return the input left in the resampler, as µ-law."""
         left = max(self._fed - self._came // _PCM_BYTES, 0)
         return binascii.b2a_base64(self._inside[len(self._inside) - left :], newline=False).decode("ascii")
 
@@ -202,7 +202,7 @@ _loaded: Final = threading.Event()
 
 
 def load() -> None:
-    """Load what resamples: soxr, and numpy with it. Takes about 0.1 s, so not on the event loop during calls."""
+    """Load soxr and numpy, which resample. Takes about 0.1 s, so do not call this on the event loop during calls."""
     import numpy  # noqa: F401
     import soxr  # noqa: F401
 

@@ -1,7 +1,8 @@
-"""The audio of one session: the caller's to the server, the model's to the call, transcoded where necessary.
+"""The audio of one session: passes the caller's audio to the server and the model's audio to the call, transcoded if
+necessary.
 
-The telephone's format is µ-law at 8 kHz, and a session is asked for that. Caller audio waits in a bounded queue until
-the server has confirmed a format: audio that arrives earlier is read as the server's default format.
+The telephone's format is µ-law at 8 kHz, which we request from the server. Caller audio waits in a bounded queue until
+the server has confirmed a format, because the server would read earlier audio in its default format.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from callflow.engines.openai_realtime.session import Session
 log = logging.getLogger(__name__)
 
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
-"""Written by hand: base64 needs no escaping, and this is sent 50 times a second for each call."""
+"""Written by hand: base64 needs no escaping, and the event is sent 50 times a second for each call."""
 _FORMATS_SECONDS: Final = 3.0
 """How long the caller's audio waits for the server to confirm another format."""
 _MOST_STRETCHES: Final = 16
-"""Stretches of speech that are decoded at the same time; more belong to a server that never ends them."""
+"""The most stretches of speech decoded at the same time; more come only from a server that never ends them."""
 
 
 class AudioPipeline:
     """Appends the caller's audio, and turns the model's audio into µ-law."""
 
     def __init__(self, session: Session, channel: Channel, played: Callable[[AudioDelta], None]) -> None:
-        """`played`: is given the model's audio as µ-law."""
+        """`played`: receives the model's audio as µ-law."""
         self._session, self._channel, self._played = session, channel, played
         config = session.config
         self.appended = 0
@@ -41,7 +42,7 @@ class AudioPipeline:
         self.has_spoken = False
         """The model has sent audio."""
         self.most_waiting = int(config.buffer_seconds * 8000)
-        """Bytes of caller audio that may wait, as µ-law."""
+        """The most bytes of caller audio that may wait, as µ-law."""
         self._buffer_seconds = config.buffer_seconds
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
@@ -50,13 +51,13 @@ class AudioPipeline:
         self._is_ready = False
         self._is_closed = False
         self._awaits_format = False
-        """Another format was requested, and it is not known which one the server reads our audio in."""
+        """Another format was requested, so the format in which the server reads our audio is unknown."""
         self._awaits_resampler = False
         self._wanted = config.engine_audio
         self._confirmed = {"input": config.engine_audio, "output": config.engine_audio}
-        """The formats by the server's last confirmation."""
+        """The formats that the server confirmed last."""
         self._detected = ""
-        """The format that the server's audio has turned out to be in since that; "": not known."""
+        """The detected format of the server's audio since that confirmation; "": unknown."""
         self._to_server: audio_format.FromTelephone | None = None
         """None: µ-law passes through unchanged."""
         self._stretches: dict[tuple[str, int], audio_format.ToTelephone] = {}
@@ -74,7 +75,7 @@ class AudioPipeline:
             self.appended += size
             if self._to_server is not None:
                 payload = self._to_server.feed(payload)
-            if payload:  # the resampler keeps some of it
+            if payload:  # the resampler delays a part
                 self._channel.writer.put(f'{_APPEND}{payload}"}}', size)
         elif not self._is_closed:
             self._waiting.append(payload)
@@ -83,15 +84,16 @@ class AudioPipeline:
                 self._channel.give_up(f"caller audio has waited {self._buffer_seconds:g} s for it")
 
     def begin(self) -> None:
-        """The session is ready: caller audio may be sent. `resume` sends what waits."""
+        """Allow sending caller audio, because the session is ready. `resume` sends the queued audio."""
         self._is_ready = True
         self._update_flow()
 
     def resume(self, *, late: bool = False) -> None:
-        """Send what waits, if it is known in which format the server reads it. `late`: do not wait for that longer.
+        """Send the queued audio, if the format in which the server reads it is known. `late`: do not wait for the
+        format any longer.
 
-        The server reads everything behind a `session.update` in the new format, and confirms it only later: audio that
-        is sent between the two would reach it as noise.
+        The server reads all audio after a `session.update` in the new format, but confirms the format later: audio in
+        the old format sent in between would be noise.
         """
         if self._awaits_format and (late or not self._session.awaits_formats):
             self._awaits_format = False
@@ -104,12 +106,12 @@ class AudioPipeline:
         self._waiting_bytes = 0
 
     def close(self) -> None:
-        """Drop what waits and everything that is appended from now on."""
+        """Drop the queued audio and all later audio."""
         self._is_closed, self._flows = True, False
         self._waiting.clear()
 
     def ms_since(self, audio_end_ms: float) -> float:
-        """Return how much caller audio was sent after this position in it, in ms."""
+        """Return how many ms of caller audio were sent after this position."""
         return max(self.appended / 8 - audio_end_ms, 0.0)
 
     def _update_flow(self) -> None:
@@ -137,14 +139,14 @@ class AudioPipeline:
             self._played(event._replace(audio=audio))
 
     def done(self, event: AudioDone) -> None:
-        """A stretch of speech is complete: pass on what is left of it."""
+        """Pass on the rest of a complete stretch of speech."""
         stretch = self._stretches.pop((event.item, event.content), None)
         rest = stretch.end() if stretch is not None else b""
         if rest:
             self._played(AudioDelta(event.response, event.item, event.content, rest))
 
     def response_done(self, response: Any) -> None:
-        """Pass on what is left of a response that has ended: not every server sends `response.output_audio.done`."""
+        """Pass on the rest of an ended response, because not every server sends `response.output_audio.done`."""
         for key, stretch in list(self._stretches.items()):
             if stretch.response and stretch.response == response:
                 del self._stretches[key]
@@ -162,7 +164,7 @@ class AudioPipeline:
     # Formats
 
     def use_formats(self, event: ServerEvent) -> None:
-        """Take over the formats of a `session.updated`: what the server confirms holds, whatever was requested.
+        """Apply the formats of a `session.updated`: confirmed formats hold, whatever was requested.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/updated
         """
@@ -198,7 +200,7 @@ class AudioPipeline:
                 self.resume()
 
     def _load_resampler(self) -> None:
-        """Load it in another thread, because that takes about 0.1 s; caller audio waits."""
+        """Load the resampler in another thread, because loading takes about 0.1 s; caller audio waits."""
         if self._awaits_resampler:
             return
         self._awaits_resampler = True
@@ -215,7 +217,7 @@ class AudioPipeline:
             self.resume()
 
     def _agree_on_pcm(self) -> None:
-        """Request PCM: a server that sends another format than it has confirmed may well misread our audio, too."""
+        """Request PCM: a server that sends a format other than the confirmed one may misread our audio, too."""
         if self._wanted != audio_format.PCM24:
             self._complain(f"{self._confirmed['output']} was confirmed, and another format is sent")
             self._wanted = audio_format.PCM24

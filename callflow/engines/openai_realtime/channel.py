@@ -1,4 +1,4 @@
-"""What the parts of one session share: the way to the server, the way to the call, timers, counters, and the end."""
+"""Shared by the modules of one session: sending to the server, reporting to the call, timers, counters, and the end."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ class Channel:
     """Sends client events to the server and engine events to the call."""
 
     def __init__(self, call: str, session: int, notify: EngineListener, secrets: Secrets) -> None:
-        """`session`: the number of the session within its call, from 1. `secrets`: what no text may show."""
+        """`session`: the number of the session within its call, from 1. `secrets`: removed from all texts."""
         self.call, self.session = call, session
         self.notify = notify
-        """Tells the call what has happened."""
+        """Reports an event to the call."""
         self.secrets = secrets
         self.writer: SocketWriter | None = None
-        """None before the socket is open and after it was closed."""
+        """The writer of the socket; None: the socket is not open."""
         self.counts: Counter[str] = Counter()
-        """Events received by type, unreadable ones as `malformed`, and harmless errors as `benign:<code>`."""
+        """Received events by type, unreadable events as `malformed`, and harmless errors as `benign:<code>`."""
         self.is_debugging = log.isEnabledFor(logging.DEBUG)
         """Every event except audio is logged in a few words."""
         self.is_over = False
-        """The call has ended. Nothing more is sent, except `response.cancel` for a response that begins by itself."""
+        """The call has ended. No event is sent any more, except `response.cancel` for a response that the server
+        begins."""
         self.is_closed = False
         self.lost: asyncio.Future[SessionLost] | None = None
-        """Why the session ended; made when the session begins."""
+        """A future of the reason of the end; created when the session begins."""
         self._timers = Timers()
 
     def send(self, event: dict[str, Any], *, after_end: bool = False) -> None:
-        """Send a client event. `after_end`: also when the call has ended.
+        """Send a client event. `after_end`: even when the call has ended.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
         """
@@ -54,23 +55,23 @@ class Channel:
         self.writer.put(msgspec.json.encode(event).decode())
 
     def report(self, code: str, message: str) -> None:
-        """Tell the call of an error that does not end the session."""
+        """Report an error that does not end the session to the call."""
         self.notify(ErrorReported(code, message))
 
     def give_up(self, reason: str, *, retry: bool = True) -> None:
-        """End the session. `retry`: another session may do better. Only the first reason counts."""
+        """End the session. `retry`: another session may succeed. Only the first reason counts."""
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(SessionLost(self.secrets.told(reason), retry))
 
     def start_timer(self, name: str, seconds: float, callback: Callable[[], object]) -> None:
-        """Start a timer, in place of one of the same name. None is started once the call has ended."""
+        """Start a timer, in place of a running timer of the same name. After the call's end no timer starts."""
         self._timers.start(name, seconds, callback)
 
     def stop_timer(self, name: str) -> None:
         self._timers.stop(name)
 
     def end(self) -> None:
-        """The call has ended: see `is_over`."""
+        """Note the end of the call: see `is_over`."""
         self.is_over = True
         self._timers.close()
 

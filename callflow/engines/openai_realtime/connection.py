@@ -1,6 +1,7 @@
-"""Opens one WebSocket to OpenAI Realtime, and says what a failed handshake means.
+"""Opens one WebSocket to OpenAI Realtime, and classifies failed handshakes.
 
-How often to try is decided in `account.py`. Vendor: https://platform.openai.com/docs/guides/realtime-websocket
+`breaker.py` and `account.py` decide how often to try. Vendor:
+https://platform.openai.com/docs/guides/realtime-websocket
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from callflow.engines.openai_realtime.session_config import RealtimeConfig, sess
 CLOSE_SECONDS: Final = 0.3
 """How long the closing handshake may take."""
 _MOST_MESSAGE: Final = 4 << 20
-"""Bytes of one server event: a minute of PCM in one audio delta. Real ones are far smaller."""
+"""The most bytes of one server event: a minute of PCM in one audio delta. Real events are far smaller."""
 _RECEIVE_BYTES: Final = 32 << 10
 """Bytes of the socket's receive buffer. A second of the model's audio is 11 kB as µ-law and 64 kB as PCM."""
 _PING_SECONDS: Final = 3.0
 """A server that hangs is noticed within twice this time."""
 _MOST_BODY: Final = 64 << 10
-"""Bytes of a refusal that are read."""
+"""The most bytes that are read of a refusal."""
 
 
 async def open_once(config: RealtimeConfig) -> ClientConnection:
@@ -44,7 +45,7 @@ async def open_once(config: RealtimeConfig) -> ClientConnection:
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
         )
-        # Small, because what the kernel hands over at once is parsed at once, and all calls wait for that.
+        # Small, because data that arrives at once is parsed at once, while all calls wait.
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
     except InvalidStatus as error:

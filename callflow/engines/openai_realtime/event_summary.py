@@ -1,7 +1,7 @@
 """Summarises a server event for the log at the level debug. Pure.
 
 Audio is shown as a number of bytes and transcripts as a number of characters. Instructions, tools, their arguments and
-results are left out. Nothing is shortened here, because half a secret would no longer be recognised and hidden.
+results are left out. Texts are not shortened here, because half a secret would not be recognised and hidden.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Turns and responses of one session: does what the response queue decides, and tells the call what came of it.
+"""Turns and responses of one session: carries out the decisions of the response queue, and reports the results to the
+call.
 
-The rules are pure and stand in `response_queue.py` (when a response is requested) and `response_endings.py` (how one
-ended). Here are the events that they need, the timers, and what is sent.
+The rules are pure and are in `response_queue.py` (when to request a response) and `response_endings.py` (how a response
+ended). This module has the events, the timers and the sending.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from callflow.engines.openai_realtime.session import Session
 
 
 CREATE: Final = "create-"
-"""How the event ids of our `response.create` begin."""
+"""Prefix of the event ids of our `response.create`."""
 _APPROVALS: Final = 256
 _START_SECONDS: Final = 5.0
-"""How long the server may take to begin a response that was requested, until others need not wait for it."""
+"""How long the server may take to begin a requested response; then other requests no longer wait for it."""
 _OWN_START_SECONDS: Final = 1.5
-"""How long it may take to begin the answer to the caller's turn by itself, until that is requested."""
+"""How long the server may take to begin the answer to the caller's turn by itself; then the answer is requested."""
 _DONE_SECONDS: Final = 2.0
-"""How long it may take after the last sound of a response to say that the response has ended."""
+"""How long the server may take to report the end of a response, after its last audio."""
 
 
 class ResponseDriver:
@@ -50,21 +51,21 @@ class ResponseDriver:
         config = session.config
         self.queue = ResponseQueue(retries=config.response_retries, retry_seconds=config.response_retry_seconds)
         self.caller_speaks = False
-        """By the server's turn detection."""
+        """The caller speaks, according to the server's turn detection."""
         self._session, self._channel = session, channel
         self._endings = ResponseEndings()
         self._requests = 0
         self._calls: dict[str, list[ToolCall]] = {}
-        """Complete tool calls of responses that have not ended, by response."""
+        """Complete tool calls of running responses, by response."""
         self._approved: deque[str] = deque(maxlen=_APPROVALS)
         """Ids of approval requests that were answered."""
         self._awaits_done = False
-        """The timer runs that ends a response which the server does not end."""
+        """The timer for a response that the server does not end is running."""
 
     # Requests
 
     def begin(self) -> None:
-        """The session is ready: request what was wanted meanwhile."""
+        """Send the requests that waited for the session to be ready."""
         self.act(self.queue.open())
 
     def request(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
@@ -72,7 +73,7 @@ class ResponseDriver:
         self.act(self.queue.request_response(instructions, lasting=lasting, whole=whole))
 
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
-        """Send the result of a tool call, unless it has one already.
+        """Send the result of a tool call, unless a result was sent before.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
         """
@@ -100,7 +101,7 @@ class ResponseDriver:
                 case Create(instructions=instructions):
                     self._requests += 1
                     request: dict[str, Any] = {"type": "response.create", "event_id": f"{CREATE}{self._requests}"}
-                    if instructions:  # they replace the session's instructions, so those are sent with them
+                    if instructions:  # instructions of a response replace the session's, so send both
                         both = f"{self._session.config.instructions}\n\n{instructions}".strip()
                         request["response"] = {"instructions": both}
                     self._channel.send(request)
@@ -118,12 +119,12 @@ class ResponseDriver:
     # Turns
 
     def speech_started(self) -> None:
-        """The server hears the caller begin to speak."""
+        """Handle the server's report that the caller has begun to speak."""
         self.caller_speaks = True
         self._caller_has_turn()
 
     def turn_detection_resumed(self) -> None:
-        """Turn detection is on again: a caller who speaks just now has the turn."""
+        """Handle the restart of turn detection: a caller who is speaking now has the turn."""
         if self.caller_speaks:
             self._caller_has_turn()
 
@@ -136,7 +137,8 @@ class ResponseDriver:
             self._channel.stop_timer("start")
 
     def speech_stopped(self, ago_ms: float | None) -> None:
-        """The caller has stopped. `ago_ms`: how much audio came after the last word; None: not known."""
+        """Handle the server's report that the caller has stopped. `ago_ms`: ms of audio after the last word; None:
+        unknown."""
         self.caller_speaks = False
         if self._session.turn_detection:
             self.queue.caller_stopped(answers="answers_itself" in self._session.can)
@@ -147,7 +149,7 @@ class ResponseDriver:
                 self._channel.start_timer("start", _OWN_START_SECONDS, self._not_started)
 
     def finish_turn(self) -> None:
-        """The caller has stopped, and the server has not noticed: commit the audio and request the answer.
+        """Commit the audio and request the answer, because the server has missed the end of the caller's turn.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/input_audio_buffer/commit
         """
@@ -160,7 +162,7 @@ class ResponseDriver:
     # Responses
 
     def created(self, event: ServerEvent) -> None:
-        """A response begins.
+        """Handle the beginning of a response.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
         """
@@ -168,7 +170,7 @@ class ResponseDriver:
         if not isinstance(started, ResponseStarted):
             return
         if self.caller_speaks and self._session.turn_detection and not self.queue.is_sent:
-            self.speech_stopped(None)  # the server has not said so, and answers
+            self.speech_stopped(None)  # the server answers without having reported the end of speech
         self.queue.created(started.response)
         if self._channel.is_over:
             self._channel.send({"type": "response.cancel", "response_id": started.response}, after_end=True)
@@ -176,20 +178,20 @@ class ResponseDriver:
         self._channel.notify(started)
 
     def played(self, audio: AudioDelta) -> None:
-        """A piece of a response's audio, as µ-law: pass it on."""
+        """Pass on a piece of a response's audio, as µ-law."""
         if self._awaits_done:
             self._awaits_done = False
             self._channel.stop_timer("done")
-        if not self.queue.is_interrupted(audio.response):  # the caller does not hear what comes after that
+        if not self.queue.is_interrupted(audio.response):  # the caller does not hear later audio
             self._endings.add_audio(audio.response, audio.item, audio.audio)
         self._channel.notify(audio)
 
     def words(self, response: str, item: str) -> None:
-        """Words of the model have come, as text."""
+        """Note that text of the model has come."""
         self._endings.add_words(response, item)
 
     def audio_done(self, event: AudioDone) -> None:
-        """The audio of one content part is complete.
+        """Handle the end of the audio of one content part.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/done
         """
@@ -199,7 +201,7 @@ class ResponseDriver:
             self._channel.start_timer("done", _DONE_SECONDS, lambda: self._not_done(event.response))
 
     def item_done(self, event: ServerEvent) -> None:
-        """An item of a response is complete.
+        """Handle a complete item of a response.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_item/done
         """
@@ -211,7 +213,7 @@ class ResponseDriver:
             self._calls.setdefault(response, []).extend(calls)
 
     def done(self, event: ServerEvent) -> None:
-        """A response has ended.
+        """Handle the end of a response.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
         """
@@ -230,24 +232,24 @@ class ResponseDriver:
         self._end(done, output, calls)
 
     def request_refused(self, code: str) -> None:
-        """A `response.create` was refused for itself."""
+        """Handle the refusal of a `response.create` for its own sake."""
         self._channel.stop_timer("start")
         self.act(self.queue.request_failed(code))
 
     def response_active(self) -> None:
-        """A `response.create` was refused because a response is active already."""
+        """Handle the refusal of a `response.create` because a response is active already."""
         self._channel.stop_timer("start")
         self.act(self.queue.response_active())
 
     def remote_tool_done(self) -> None:
-        """A tool that the server runs by itself has ended.
+        """Handle the end of a tool that the server runs.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/mcp_call/completed
         """
         self.act(self.queue.remote_tool_done())
 
     def report_usage(self, model: str, usage: Any) -> None:
-        """Tell the call what a response or a transcription has used, and what that costs."""
+        """Report the usage of a response or transcription, and its cost, to the call."""
         used = model_catalog.read_usage(usage)
         if used:
             self._channel.notify(Usage(model, used, model_catalog.cost(model, used)))
@@ -257,7 +259,7 @@ class ResponseDriver:
         self._channel.stop_timer("done")
 
     def _not_done(self, response: str) -> None:
-        """The server does not end a response whose audio is complete: others need not wait for that."""
+        """Stop waiting for the end of a response whose audio is complete."""
         self._awaits_done = False
         if response in self.queue.running:
             self._channel.counts["never ended"] += 1
@@ -277,7 +279,7 @@ class ResponseDriver:
     # Tools
 
     def _answer_approvals(self, items: Any) -> None:
-        """Answer the server's questions whether it may use a tool that it runs by itself.
+        """Answer the server's requests for approval of tools that the server runs.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
         """

@@ -1,6 +1,7 @@
-"""How each response ended: what of it could be heard, which tools it called, what it left to the server. Pure.
+"""Determines how each response ended: whether it was audible, which tools it called, whether the server continues it.
+Pure.
 
-The status that a server gives a response does not say whether a caller has heard an answer. Its content does.
+The status of a response does not show whether the caller could hear an answer; its content does.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from callflow.media.g711 import ULAW_TO_LINEAR
 _SILENT: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= 100)
 """µ-law codes of samples 50 dB below full scale or less, as an idle line has them."""
 _AUDIBLE_BYTES: Final = 160
-"""µ-law bytes of a response, other than silent ones, that make it audible: 20 ms."""
+"""This many µ-law bytes above silence make a response audible: 20 ms."""
 _MOST_ITEMS: Final = 64
-"""Of one response."""
+"""The most items of one response."""
 _MOST_RESPONSES: Final = 64
 _PROMISES: Final = ("function_call", "mcp_call", "mcp_approval_request")
-"""Types of items after which more has to follow."""
+"""Types of items after which more output must follow."""
 _REMOTE: Final = ("mcp_call", "mcp_approval_request", "mcp_list_tools")
 """Types of items about tools that the server runs."""
 
@@ -39,23 +40,23 @@ class ApprovalRequest(NamedTuple):
 
 @dataclass(slots=True)
 class _Tally:
-    """What has come of one response so far."""
+    """The content of one response so far."""
 
     audible: int = 0
-    """µ-law bytes that are not silent, counted up to `_AUDIBLE_BYTES`."""
+    """µ-law bytes above silence, counted up to `_AUDIBLE_BYTES`."""
     texts: bool = False
     items: dict[str, None] = field(default_factory=dict)
-    """Ids of its messages, in order."""
+    """Ids of the response's messages, in order."""
     sounding: set[str] = field(default_factory=set)
-    """Those of them that had audio."""
+    """Ids of the messages that had audio."""
     promises: bool = False
-    """After its last audio came an item after which more has to follow."""
+    """After the last audio came an item that promises more output."""
     remote: dict[str, bool] = field(default_factory=dict)
-    """Ids of items about tools that the server runs, each with whether that is done."""
+    """Ids of items about tools that the server runs, each with whether the tool is done."""
 
 
 class ResponseEndings:
-    """Collects what comes of each response until it ends."""
+    """Collects the content of each response until its end."""
 
     def __init__(self) -> None:
         self._tallies: dict[str, _Tally] = {}
@@ -69,7 +70,7 @@ class ResponseEndings:
         return tally
 
     def add_audio(self, response: str, item: str, ulaw: bytes) -> None:
-        """Take a piece of audio that the caller could hear."""
+        """Add a piece of audio that the caller could hear."""
         tally = self._tally(response)
         _note(tally.items, item)
         tally.promises = False
@@ -79,13 +80,13 @@ class ResponseEndings:
             tally.audible += len(ulaw.translate(None, _SILENT))
 
     def add_words(self, response: str, item: str) -> None:
-        """Take note that an item has text or a transcript."""
+        """Note that an item has text or a transcript."""
         tally = self._tally(response)
         tally.texts = True
         _note(tally.items, item)
 
     def add_item(self, response: str, item: Any) -> None:
-        """Take a complete item of a response, as the server sends it."""
+        """Add a complete item of a response, as the server sent it."""
         if isinstance(item, Mapping):
             self._read(self._tally(response), item)
 
@@ -94,7 +95,7 @@ class ResponseEndings:
     ) -> tuple[ResponseEnding, tuple[str, ...]]:
         """End a response. Returns how it ended, and the ids of its messages.
 
-        `output`: the items in `response.done`; `calls`: it has called tools that we still have to answer.
+        `output`: the items in `response.done`; `calls`: the response has called tools that we must answer.
         """
         tally = self._tallies.pop(response, None) or _Tally()
         nameless = self._tallies.pop("", None)
@@ -127,7 +128,7 @@ class ResponseEndings:
 
 
 def approval_request(item: Any) -> ApprovalRequest | None:
-    """Return the question that an item asks; None: it is an item of another type."""
+    """Return the approval request of an item; None: the item has another type."""
     if not isinstance(item, Mapping) or item.get("type") != "mcp_approval_request":
         return None
     name = item.get("id")

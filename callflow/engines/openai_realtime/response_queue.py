@@ -1,15 +1,15 @@
-"""When a response is requested: the only place that decides about `response.create`. Pure: no socket, no clock.
+"""Decides when to request a response; no other module sends `response.create` on its own. Pure: no socket, no clock.
 
-A conversation has one response at a time. Some responses the server begins by itself, when its turn detection says that
-the caller has finished. All others are requested here: never while one runs, while an earlier request is unanswered or
-while the caller speaks; once, however often they are wanted; and after tool calls when the last call of a response was
-answered.
+A conversation has one response at a time. The server begins some responses by itself, when its turn detection reports
+the end of the caller's turn. All other responses are requested here: never while a response runs, a request is
+unanswered or the caller speaks; only once for repeated wishes; and after tool calls, once the last call of a response
+was answered.
 
-A response counts as an answer when the caller could hear it. One that ends without audible audio, or in the middle of a
-sentence, is requested again a few times, with growing pauses, whatever its status says. A response that the caller has
-interrupted, or that we have cancelled, is not requested again.
+A response counts as an answer when the caller could hear it. A response that ends without audible audio, or in the
+middle of a sentence, is requested again a few times, with growing pauses, whatever its status. A response interrupted
+by the caller or cancelled by us is not requested again.
 
-Events go in, and each method returns what is to be done (`Action`).
+Each method handles an event and returns the actions to take (`Action`).
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/response/create
 """
@@ -23,20 +23,20 @@ from cachetools import FIFOCache
 
 
 _MOST_IDS: Final = 256
-"""Ids of calls and responses that are kept, of each kind."""
+"""The most ids of calls and responses that are kept, of each kind."""
 _FINAL_FAILURES: Final = frozenset({"content_filter"})
 """Failures that another try only repeats."""
 _ACTIVE_SECONDS: Final = 0.2
-"""The first pause after a request that was refused because of an active response that we do not know; it doubles."""
+"""The first pause after a refusal because of an active response that we do not know; the pause doubles each time."""
 _MOST_ACTIVE_SECONDS: Final = 2.0
 _MOST_ACTIVE: Final = 12
-"""Such refusals in a row, until the call is told."""
+"""The most such refusals in a row; then the failure is reported to the call."""
 _REMOTE_SECONDS: Final = 0.6
-"""How long a server that has run a tool of its own may take to go on by itself, until that is requested."""
+"""How long a server may take to continue by itself after running a tool; then the continuation is requested."""
 _REMOTE_RUNNING_SECONDS: Final = 10.0
-"""The same while that tool still runs."""
+"""The same limit while the tool is running."""
 _MOST_REMOTE: Final = 8
-"""Responses in a row that only ran such tools."""
+"""The most responses in a row that only ran such tools."""
 
 SAY_IT: Final = "The caller has heard nothing of your last answer: it had no sound. Say it now, aloud."
 GO_ON: Final = (
@@ -52,13 +52,13 @@ class Create(NamedTuple):
 
 
 class RetryIn(NamedTuple):
-    """Call `retry` after this time."""
+    """Call `retry` after this many seconds."""
 
     seconds: float
 
 
 class GiveUp(NamedTuple):
-    """An answer is owed to the caller, and the server does not give one."""
+    """Report to the call that an answer is due and the server does not give one."""
 
     reason: str
 
@@ -71,46 +71,46 @@ class ResponseEnding(NamedTuple):
 
     status: str = "completed"
     code: str = ""
-    """The code of a failure, or the reason why it is incomplete."""
+    """The code of a failure, or the reason of an incomplete response."""
     sounds: bool = True
-    """It had audible audio."""
+    """The response had audible audio."""
     texts: bool = False
-    """It had text or a transcript."""
+    """The response had text or a transcript."""
     calls: bool = False
-    """It called tools of ours that will be answered."""
+    """The response called tools of ours, which will be answered."""
     remote: Literal["", "done", "runs"] = ""
-    """The server runs a tool of its own for it, or asks whether it may."""
+    """The server runs a tool for the response, or asks for approval."""
     promises: bool = False
-    """After its last audio comes a tool call of any kind, so more has to follow."""
+    """After the last audio comes a tool call of any kind, so more output must follow."""
 
     @property
     def breaks_off(self) -> bool:
-        """Return whether it ended in the middle of what it says."""
+        """Return whether the response ended in the middle of its speech."""
         return self.sounds and self.status in ("failed", "incomplete", "cancelled")
 
     @property
     def is_whole(self) -> bool:
-        """Return whether all that it has to say can be heard."""
+        """Return whether the response was audible and complete."""
         return self.sounds and not self.breaks_off and not self.promises
 
     @property
     def waits_for_server(self) -> bool:
-        """Return whether its answer is still to come from a tool that the server runs."""
+        """Return whether the answer depends on a tool that the server runs."""
         return bool(self.remote) and (self.promises or not self.sounds)
 
 
 @dataclass(slots=True)
 class _Request:
-    """What one response is requested for."""
+    """The purpose of one requested response."""
 
     instructions: dict[str, bool] = field(default_factory=dict)
-    """Each with whether it is still wanted when the caller has spoken meanwhile."""
+    """Instructions, each with whether it is still wanted after the caller has spoken."""
     plain: bool = False
-    """To answer, without instructions."""
+    """An answer is wanted, without instructions."""
     after_tools: bool = False
-    """Because tools were answered: not needed once the server has begun a response that knows their results."""
+    """Tools were answered. No longer needed once the server has begun a response that knows the results."""
     whole: bool = False
-    """It has to be heard whole: if it breaks off it is said again from the beginning."""
+    """The response must be heard whole: if it breaks off, it is requested again from the beginning."""
 
     def __bool__(self) -> bool:
         return bool(self.instructions) or self.plain or self.after_tools
@@ -122,37 +122,37 @@ class _Request:
         self.whole |= other.whole
 
     def drop_outdated(self) -> None:
-        """The caller has spoken: keep only instructions that last."""
+        """Keep only lasting instructions, because the caller has spoken."""
         self.instructions = {text: lasts for text, lasts in self.instructions.items() if lasts}
         self.plain = self.whole = False
 
 
 class ResponseQueue:
-    """The requests of one session, and the responses that run."""
+    """The requests of one session, and its running responses."""
 
     def __init__(self, *, retries: int, retry_seconds: float) -> None:
         """`retries`: how often an answer that was not heard is requested again, first after `retry_seconds`."""
         self._retries, self._retry_seconds = retries, retry_seconds
         self._is_open = False
         self._running: dict[str, _Request | None] = {}
-        """Responses that run, with what each was requested for; None: the server began it by itself."""
+        """Running responses, each with its request; None: the server began the response by itself."""
         self._interrupted: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
-        """Responses that the caller has interrupted, or that we have cancelled."""
+        """Responses interrupted by the caller or cancelled by us."""
         self._pending = _Request()
         self._sent: _Request | None = None
-        """Requested, and not begun yet."""
+        """The request that was sent and whose response has not begun."""
         self._failed: _Request | None = None
-        """To be requested again when its pause is over."""
+        """The request to send again when its pause is over."""
         self._attempts = self._actives = self._remote = 0
         self._caller_speaks = self._turn_ends = False
         self._awaits = False
-        """The caller has finished, and the server is to begin the answer by itself."""
+        """The caller has finished, and the server should begin the answer by itself."""
         self._calls: FIFOCache[str, str] = FIFOCache(_MOST_IDS)
-        """Tool calls by id, with the response that made each."""
+        """Tool calls by id, each with its response."""
         self._unanswered: dict[str, set[str]] = {}
         """Tool calls without an answer, by response."""
         self._speak: set[str] = set()
-        """Responses of which the result of a tool is to be spoken about."""
+        """Responses with a tool result that the model should speak about."""
         self._answered: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Tool calls that have an answer."""
 
@@ -163,7 +163,7 @@ class ResponseQueue:
 
     @property
     def is_awaited(self) -> bool:
-        """Return whether the server is to begin a response by itself."""
+        """Return whether the server should begin a response by itself."""
         return self._awaits
 
     @property
@@ -175,17 +175,17 @@ class ResponseQueue:
         """Return whether the caller has interrupted this response, or we have cancelled it."""
         return response in self._interrupted
 
-    # What the call wants
+    # Requests of the call
 
     def open(self) -> list[Action]:
-        """The session is configured: request what was wanted meanwhile."""
+        """Send the requests that waited for the session to be configured."""
         self._is_open = True
         return self._next_request()
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> list[Action]:
         """Request a response as soon as that is possible.
 
-        `lasting`: it is still wanted when the caller speaks before it begins; `whole`: see `_Request.whole`.
+        `lasting`: the response is still wanted if the caller speaks before it begins; `whole`: see `_Request.whole`.
         """
         if self._turn_ends and not instructions:
             self._pending.drop_outdated()
@@ -193,7 +193,8 @@ class ResponseQueue:
         return self._next_request()
 
     def answered(self, call: str, *, speak: bool) -> tuple[bool, list[Action]]:
-        """A tool call has its answer. Returns whether that is its first one, which is sent before the actions."""
+        """Note the answer of a tool call. Returns whether this is the first answer, which must be sent before the
+        actions."""
         if call in self._answered:
             return False, []
         self._answered[call] = None
@@ -211,16 +212,16 @@ class ResponseQueue:
         return True, self._next_request()
 
     def retry(self) -> list[Action]:
-        """The pause that `RetryIn` asked for is over."""
+        """Handle the end of a pause of `RetryIn`."""
         failed, self._failed = self._failed, None
         if failed is not None:
             self._pending.add(failed)
         return self._next_request()
 
     def unanswered(self) -> list[Action]:
-        """The server has not begun a response in time: others need not wait for it.
+        """Stop waiting for a response that the server has not begun in time.
 
-        An answer that the server should have begun by itself is requested.
+        If the server should have begun an answer by itself, the answer is requested.
         """
         if self._awaits:
             self._awaits = False
@@ -230,13 +231,13 @@ class ResponseQueue:
         return self._next_request()
 
     def cancelled(self, response: str) -> None:
-        """We cancel this response."""
+        """Note that we cancel this response."""
         self._interrupted[response] = None
 
-    # What the server says
+    # Events of the server
 
     def called(self, response: str, calls: list[str]) -> list[str]:
-        """Take the ids of a response's complete tool calls. Returns those that are new."""
+        """Note the ids of a response's complete tool calls. Returns the new ids."""
         new = [call for call in dict.fromkeys(calls) if call not in self._calls]
         for call in new:
             self._calls[call] = response
@@ -246,31 +247,31 @@ class ResponseQueue:
         return new
 
     def awaits_tools(self, response: str) -> bool:
-        """Return whether tools that this response has called are still to be answered."""
+        """Return whether tool calls of this response have no answer yet."""
         return bool(self._unanswered.get(response))
 
     def adopt(self, call: str) -> None:
-        """Take a tool call of an earlier session, which is to be answered in this one."""
+        """Note a tool call of an earlier session that will be answered in this session."""
         if call not in self._calls:
             self._calls[call] = ""
             self._unanswered.setdefault("", set()).add(call)
 
     def created(self, response: str) -> None:
-        """A response begins.
+        """Handle the beginning of a response.
 
-        The server does not say who requested it: one that begins while a request is unanswered is taken for ours, until
-        that request turns out to be refused.
+        The server does not name the requester: a response that begins while a request is unanswered counts as ours,
+        until that request turns out to be refused.
         """
         self._awaits = False
         self._actives = 0
         self._running[response], self._sent = self._sent, None
-        if self._running[response] is None:  # the caller's turn began it, and it knows the results of tools before it
+        if self._running[response] is None:  # begun by the caller's turn, so it knows all earlier tool results
             self._failed = None
             self._pending.drop_outdated()
             self._pending.after_tools = False
 
     def done(self, response: str, ending: ResponseEnding) -> list[Action]:
-        """A response has ended. One that was never begun is taken for the one that was requested, if any was."""
+        """Handle the end of a response. An unknown response counts as the requested one, if there is a request."""
         if response in self._running or self._sent is None:
             request = self._running.pop(response, None)
         else:
@@ -292,8 +293,8 @@ class ResponseQueue:
     def _verdict(self, response: str, ending: ResponseEnding) -> Literal["over", "wait", "again", "give up"]:
         """Decide what follows from an ended response.
 
-        over: nothing in its place, because the caller could hear all of it, tools were called, or it was interrupted;
-        wait: the server may go on by itself.
+        over: request nothing, because the caller could hear the whole response, tools were called, or the response was
+        interrupted; wait: the server may continue by itself.
         """
         if response in self._interrupted or ending.calls or ending.is_whole:
             return "over"
@@ -307,17 +308,19 @@ class ResponseQueue:
         if ending.is_whole:
             self._attempts = self._remote = 0
         elif request is not None and interrupted and not ending.sounds:
-            request.drop_outdated()  # none of it was heard: what lasts is still wanted
+            request.drop_outdated()  # the caller heard none of it: lasting instructions are still wanted
             self._pending.add(request)
         elif request is not None and ending.calls and request.whole:
-            self._pending.add(request)  # it comes first, whatever the tools return
+            self._pending.add(request)  # requested first, whatever the tools return
 
     def remote_tool_done(self) -> list[Action]:
-        """A tool that the server runs has ended: the server goes on in a moment, or that is requested."""
+        """Handle the end of a tool that the server runs: if the server does not continue in a moment, the continuation
+        is requested."""
         return [RetryIn(_REMOTE_SECONDS)] if self._failed is not None and self._remote else []
 
     def response_active(self) -> list[Action]:
-        """A request was refused because a response is active: it waits for the end of that one."""
+        """Handle the refusal of a request because a response is active: the request waits for the end of that
+        response."""
         sent, self._sent = self._sent, None
         for response, request in self._running.items() if sent is None else ():
             if request is not None:
@@ -336,14 +339,16 @@ class ResponseQueue:
         return [RetryIn(min(_ACTIVE_SECONDS * 2 ** (self._actives - 1), _MOST_ACTIVE_SECONDS))]
 
     def request_failed(self, code: str) -> list[Action]:
-        """A request was refused for another reason."""
+        """Handle the refusal of a request for another reason."""
         sent, self._sent = self._sent, None
         return self._next_request() if sent is None else self._again(sent, code)
 
     def caller_speaks(self, *, interrupts: bool, answers: bool) -> None:
-        """The caller speaks: nothing is requested until they have finished, and what was wanted before is outdated.
+        """Note that the caller speaks: no response is requested until the caller has finished, and earlier requests are
+        outdated.
 
-        `interrupts`: the server stops the response that runs; `answers`: it will begin the next response by itself.
+        `interrupts`: the server stops the running response; `answers`: the server will begin the next response by
+        itself.
         """
         self._caller_speaks, self._awaits, self._turn_ends = True, False, False
         if interrupts:
@@ -355,11 +360,12 @@ class ResponseQueue:
             self._pending.drop_outdated()
 
     def caller_stopped(self, *, answers: bool) -> None:
-        """The caller has finished. The call is told next, and may request the answer; `turn_over` follows that."""
+        """Note that the caller has finished. Next the call learns it, and may request the answer; then `turn_over` is
+        called."""
         self._caller_speaks, self._awaits, self._turn_ends = False, answers, True
 
     def turn_over(self) -> list[Action]:
-        """The call knows that the caller has finished."""
+        """Continue after the call has learned that the caller has finished."""
         self._turn_ends = False
         return self._next_request()
 
@@ -386,7 +392,7 @@ class ResponseQueue:
 
 
 def _instead(request: _Request | None, ending: ResponseEnding) -> _Request:
-    """Return what to request in place of a response that was not heard, or not to its end."""
+    """Return the request that replaces a response that was not heard in full."""
     request = request or _Request(plain=True)
     if ending.breaks_off and not request.whole:
         return _Request({GO_ON: False})

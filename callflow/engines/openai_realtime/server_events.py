@@ -1,4 +1,4 @@
-"""Decodes the events of OpenAI Realtime, and says what they mean for the call (`callflow.contracts.engine`). Pure.
+"""Decodes the events of OpenAI Realtime, and translates them into engine events (`callflow.contracts.engine`). Pure.
 
 Unknown events and fields are ignored; a malformed event raises Malformed and does not end the session. The event names
 of the beta interface are read as those of the GA interface, because servers of other vendors still send them.
@@ -55,9 +55,9 @@ FATAL_CODES: Final = frozenset(
         "session_expired",
     }
 )
-"""Error codes after which this session gives no more answers."""
+"""Error codes after which this session can give no answers."""
 EXPIRED: Final = "session_expired"
-"""The only one of them after which a new session helps."""
+"""The only fatal code after which a new session helps."""
 
 BENIGN_CODES: Final = frozenset(
     {
@@ -67,14 +67,15 @@ BENIGN_CODES: Final = frozenset(
         "item_truncate_invalid_item_id",
     }
 )
-"""Errors that follow from messages that cross on the wire. They are harmless: the call is told, and nothing more."""
+"""Harmless errors, caused by messages that cross on the wire. They are reported to the call without further effect."""
 ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
 _SHORTER: Final = "is already shorter than"
-"""In the message of the harmless error after `conversation.item.truncate` behind the end of an item's audio."""
+"""Part of the message of a harmless error: `conversation.item.truncate` was sent for a point behind the end of the
+audio."""
 
 
 class ServerEvent(msgspec.Struct):
-    """The fields that we read, of all events together. None: the event does not have it, or sends null."""
+    """The fields that we read, of all events together. None: the field is missing or null."""
 
     type: str
     delta: str | None = None
@@ -93,7 +94,7 @@ class ServerEvent(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    """What is decoded of an event above `_MOST_BYTES`: only audio may be that long."""
+    """The decoded fields of an event above `_MOST_BYTES`: only audio may be that long."""
 
     type: str
     delta: str
@@ -105,11 +106,11 @@ class _Delta(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
 _MOST_BYTES: Final = 1 << 20
-"""Bytes of an event other than audio."""
+"""The most bytes of an event other than audio."""
 _MOST_NAME: Final = 200
-"""Characters of an id, a code or a status; the vendor's have 40 at most."""
+"""The most characters of an id, a code or a status; the vendor's have at most 40."""
 _MOST_MESSAGE: Final = 2000
-"""Characters of an error's message."""
+"""The most characters of an error's message."""
 _MOST_MS: Final = 1e9
 _MOST_CONTENT: Final = 1_000_000
 """The largest content index."""
@@ -140,7 +141,7 @@ def _long(message: bytes | str) -> ServerEvent:
 
 
 def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
-    """Decode an event that the strict decoder refuses, without the fields that cannot be read."""
+    """Decode an event that the strict decoder refuses, leaving out unreadable fields."""
     if len(message) > _MOST_BYTES:
         raise Malformed(f"not a Realtime event: {refusal}") from None
     try:
@@ -151,7 +152,7 @@ def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
 
 
 def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
-    """Return an event with each field in the type that it should have, or None."""
+    """Return an event with each field in its declared type, or None."""
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise Malformed("an event without a type")
@@ -169,7 +170,7 @@ def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
 
 
 def read(event: ServerEvent) -> EngineEvent | None:
-    """Return what an event means for the call; None: nothing. Raises Malformed for a field that makes no sense."""
+    """Return the engine event of a server event; None: there is none. Raises Malformed for an invalid field."""
     reader = _READERS.get(event.type)
     return reader(event) if reader is not None else None
 
@@ -264,7 +265,7 @@ def _response_done(event: ServerEvent) -> EngineEvent:
 
 
 def response_done(event: ServerEvent) -> ResponseDone:
-    """Return id, status and the reason for it. A server that gives no status means `completed`.
+    """Return id, status and reason. A missing status means `completed`.
 
     Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
     """
@@ -283,7 +284,7 @@ def response_done(event: ServerEvent) -> ResponseDone:
 def tool_calls(items: Any) -> list[ToolCall]:
     """Return the function calls among these items that are complete and can be answered.
 
-    The arguments of an incomplete call may break off anywhere. A server that gives no status means complete.
+    The arguments of an incomplete call may break off anywhere. A missing status means complete.
     """
     return [
         ToolCall(item["call_id"], item["name"], _arguments(item.get("arguments")))
@@ -293,7 +294,7 @@ def tool_calls(items: Any) -> list[ToolCall]:
 
 
 def has_nameless_calls(items: Any) -> bool:
-    """Return whether there are function calls that cannot be answered: id or name are missing or too long."""
+    """Return whether some function calls cannot be answered, because id or name are missing or too long."""
     return not all(map(_can_be_answered, _complete_calls(items)))
 
 

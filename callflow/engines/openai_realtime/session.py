@@ -1,7 +1,8 @@
-"""How one session is configured: what is asked of the server, what it confirms or refuses, and when it expires.
+"""Configures one session: requests to the server, its confirmations and refusals, and the expiry.
 
-A `session.update` is accepted as a whole or refused as a whole. The first one asks for everything; when it is refused,
-the field that the server names is left out, then all that a call can do without, then tools that are not ours.
+A `session.update` is accepted as a whole or refused as a whole. The first update asks for everything. When an update is
+refused, the next leaves out the field that the server names, then everything that a call can do without, then tools
+that are not ours.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -25,11 +26,11 @@ from callflow.engines.openai_realtime.session_config import RealtimeConfig
 log = logging.getLogger(__name__)
 
 _FULL, _MINIMAL, _BARE = "session-full", "session-minimal", "session-bare"
-"""Event ids of the first updates; `#` and a number follow when one is sent again without what was refused."""
+"""Event ids of the first updates; `#` and a number follow if an update is repeated without a refused field."""
 _CHANGE, _FORMATS = "session-later", "session-formats"
 """Event ids of updates in the middle of a session: any change, and another audio format."""
 _SHORTEST_SECONDS: Final = 0.1
-"""A session that is nearly over when it begins is announced as expiring after this time at the earliest."""
+"""The earliest time after which a session is announced as expiring."""
 
 
 class Session:
@@ -37,26 +38,26 @@ class Session:
 
     def __init__(self, config: RealtimeConfig, context: SessionContext, account: Account, channel: Channel) -> None:
         self.config = config
-        """What holds now; `change` replaces it."""
+        """The present configuration; `change` replaces it."""
         self.turn_detection = context.turn_detection
-        """False: the caller neither interrupts nor is answered."""
+        """False: the caller cannot interrupt and gets no answer."""
         self.is_ready = False
         """The server has confirmed a session."""
         self._context, self._account, self._channel = context, account, channel
         self._transcribes = False
         self._left_out: tuple[session_refusal.FieldPath, ...] = ()
-        """Fields that the server refuses; none of our updates contains them."""
+        """Fields that the server refuses; our updates do not contain them."""
         self._requested: dict[str, Any] = {}
-        """The session of the last of the first updates."""
+        """The session that the newest of the first updates requested."""
         self._refusals = 0
         self._updates: deque[tuple[str, RealtimeConfig]] = deque()
-        """Event id of each update without an answer, and the configuration that held before it."""
+        """Event id of each unanswered update, with the configuration before it."""
         self._expires_at: float | None = None
         """Unix time in seconds."""
 
     @property
     def can(self) -> frozenset[EngineCan]:
-        """Return what the engine can do with the present configuration."""
+        """Return the engine's capabilities with the present configuration."""
         can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates"}
         if self.turn_detection and self.config.interrupts_itself:
             can.add("interrupts_itself")
@@ -89,7 +90,7 @@ class Session:
         self._update(_CHANGE, session_config.turns(self.config, on))
 
     def change(self, changes: Mapping[str, Any], *, spoken: bool) -> list[str]:
-        """Change the configuration, by names of settings. Returns what was left out and why, a line each."""
+        """Change the configuration, by names of settings. Returns a line for each change left out, with the reason."""
         partial, config, left_out = session_config.changed(self.config, self._present_context, changes, spoken=spoken)
         before, self.config = self.config, config
         if len(partial) > 1 and self.is_ready:
@@ -128,20 +129,21 @@ class Session:
         self.note_expiry(event)
 
     def begin(self) -> None:
-        """The first update was confirmed: remember what it left out, for the account's other sessions."""
+        """Remember the fields left out of the confirmed first update, for the account's other sessions."""
         self.is_ready = True
         full = session_config.session(self.config, self._present_context)
         self._account.refused_fields.keep(self._account_key, full, self._left_out)
 
     def is_refusal(self, about: str) -> bool:
-        """Return whether an error is the answer to an update. `about`: the event id that it names, "" if it names none.
+        """Return whether an error is the answer to an update. `about`: the event id in the error; "": none.
 
-        Servers leave the id out now and then: such an error is taken for the answer to the oldest update.
+        Servers sometimes omit the id; then the error counts as the answer to the oldest update.
         """
         return bool(self._updates) and about in ("", self._updates[0][0])
 
     def refused(self, code: str, message: str, param: Any) -> None:
-        """The oldest update was refused. In the middle of a session nothing has changed; else ask for less."""
+        """Handle the refusal of the oldest update. In the middle of a session keep the old configuration; before,
+        request less."""
         event_id, before = self._updates.popleft()
         if self.is_ready or event_id.startswith((_CHANGE, _FORMATS)):
             self._channel.report(code, message[:300])
@@ -179,7 +181,7 @@ class Session:
             self._expires_at = float(expires)
 
     def start_expiry_timer(self) -> None:
-        """Announce the end `rotation_seconds` before it comes: our own limit, or the server's if that is sooner."""
+        """Announce the end `rotation_seconds` in advance: our own limit, or the server's if sooner."""
         left = self.config.session_seconds + self.config.rotation_seconds
         if self._expires_at is not None:
             left = min(left, self._expires_at - time.time())

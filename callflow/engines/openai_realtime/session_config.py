@@ -1,8 +1,8 @@
 """Turns our settings into the `session` of a `session.update` (GA interface). Pure.
 
-Every value that decides how a call sounds is sent explicitly, because the server's defaults (PCM at 24 kHz, a voice,
-the pause that ends a turn) are not ours. A setting that cannot be sent is left out, with a warning (`warnings`): the
-server would refuse the whole update.
+Every value that affects the sound of a call is sent explicitly, because the server's defaults (PCM at 24 kHz, a voice,
+the pause that ends a turn) differ from ours. A setting that cannot be sent is left out, with a warning (`warnings`),
+because the server would refuse the whole update.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -26,15 +26,15 @@ FORMATS: Final = {"pcmu": PCMU, "pcm24": PCM24}
 
 _RETIRED_VOICES: Final = ("fable", "nova", "onyx")
 _VOICE: Final = "marin"
-"""In place of a voice that no session accepts."""
+"""The voice that replaces a voice that no session accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeConfig:
-    """What the settings say of one call's session of the model.
+    """The configuration of one call's sessions of the model.
 
-    The fields are named like the settings, which say what each means (docs/settings.md) and hold the defaults; times
-    are in seconds or ms, as their names end.
+    The fields have the names of settings, which docs/settings.md documents and which hold the defaults. The end of a
+    name is its unit: seconds or ms.
     """
 
     api_key: str = field(repr=False)
@@ -69,14 +69,14 @@ class RealtimeConfig:
     tracing: str
     prompt_id: str
     temperature: float | None
-    """None: nobody has set one. It is not sent in any case, and a warning says so where one was set."""
+    """None: not set. The temperature is never sent; `warnings` has a line if one was set."""
     mcp_approval: str
     response_retries: int
     response_retry_seconds: float
     session_seconds: float
     rotation_seconds: float
     connect_seconds: float
-    """The time that opening the WebSocket may take, all attempts together."""
+    """The time limit for opening the WebSocket, all attempts together."""
     write_seconds: float
     buffer_seconds: float
     """How much caller audio may wait for the engine before the session counts as lost."""
@@ -85,7 +85,7 @@ class RealtimeConfig:
     def interrupts_itself(self) -> bool:
         """Return whether the server stops its own response when it hears the caller.
 
-        It does not when the caller must speak for a minimum time first: that is decided by us.
+        It does not if the caller must speak for a minimum time first, because then we decide.
         """
         return self.turn_detection != "none" and self.vad_interrupt_response and not self.min_interruption_ms
 
@@ -96,7 +96,7 @@ class RealtimeConfig:
 
 
 def session_url(config: RealtimeConfig) -> str:
-    """Return the WebSocket address with exactly one `model`: that of the setting `url`, if it has one."""
+    """Return the WebSocket address with exactly one `model`: the one in the setting `url`, if there is one."""
     parts = urlsplit(config.url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     models = [value for name, value in query if name == "model" and value]
@@ -105,7 +105,8 @@ def session_url(config: RealtimeConfig) -> str:
 
 
 def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
-    """Return the whole session. `explicit`: with values that equal the server's defaults, to compare two sessions."""
+    """Return the whole session. `explicit`: including values equal to the server's defaults, to compare two
+    sessions."""
     full = minimal_session(config, context)
     full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
     full["audio"]["output"]["voice"] = _voice(config)
@@ -144,7 +145,7 @@ def minimal_session(config: RealtimeConfig, context: SessionContext) -> dict[str
 
 
 def turns(config: RealtimeConfig, on: bool) -> dict[str, Any]:
-    """Return the part of a session with the turn detection. `on` False: it neither interrupts nor answers."""
+    """Return the part of a session with the turn detection. `on` False: the server neither interrupts nor answers."""
     return {"type": "realtime", "audio": {"input": {"turn_detection": _turn_detection(config, on)}}}
 
 
@@ -164,7 +165,7 @@ def changed(
     """Change a configuration in the middle of a call, by names of settings.
 
     Returns the part of the session that differs, the new configuration, and a line for each change that is left out.
-    The voice is not changed once the session has `spoken`: the server would refuse the whole update.
+    The voice is not changed once the session has `spoken`, because the server would refuse the whole update.
     """
     names = {field.name for field in fields(RealtimeConfig)}
     left_out = [f"{name} is left out: it is decided when a call begins" for name in changes if name not in names]

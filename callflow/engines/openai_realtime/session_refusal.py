@@ -1,8 +1,8 @@
-"""Leaves a field that the server refuses out of a session, and keeps the rest. Pure: the clock is an argument.
+"""Leaves refused fields out of a session, and keeps the rest. Pure: the clock is an argument.
 
 A server accepts a `session.update` as a whole or refuses it as a whole. It names the refused field by a path
-(`session.tools[0].foo`), as the error's `param` or in its message. In our paths a tool stands under its type and name
-instead of its index, so that a field that was refused once is found in the next session, too.
+(`session.tools[0].foo`), as the error's `param` or in its message. Our paths name a tool by type and name instead of
+index, so that a refused field is recognised in later sessions.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/error
 """
@@ -26,14 +26,14 @@ FieldPath = tuple[str, ...]
 """The names on the way to a field of a session: ("tools", "mcp:shop", "headers")."""
 
 MOST_TRIES: Final = 8
-"""Updates of one session with which less and less is requested."""
+"""The most updates of one session, each requesting less than the previous."""
 _MOST_FIELDS: Final = 64
-"""Refused fields that are kept for one account."""
+"""The most refused fields that are remembered for one account."""
 _KEPT_SECONDS: Final = 3600.0
-"""Then a field is requested again: servers are updated."""
+"""After this time a field is requested again, because servers are updated."""
 
 _NEEDED: Final[frozenset[FieldPath]] = frozenset({(), ("type",), ("instructions",), ("tools",), ("audio",)})
-"""Fields that are never left out: the session would be invalid, or another agent's."""
+"""Fields that are never left out: without them the session would be invalid, or be another agent."""
 _TURNS: Final = frozenset({"create_response", "interrupt_response"})
 """Fields of `turn_detection` that are never left out."""
 _OF_A_TOOL: Final = frozenset(
@@ -43,9 +43,9 @@ _OF_A_TOOL: Final = frozenset(
         *("allowed_tools", "allowed_callers"),  # without them the model could do more than it is allowed to
     }
 )
-"""Fields of a tool that are never left out alone: the whole tool is."""
+"""Fields of a tool that are never left out alone: the whole tool is left out."""
 _OF_AN_OBJECT: Final = frozenset({"type", "model", "id", "name"})
-"""Fields that are never left out alone: the whole object is."""
+"""Fields that are never left out alone: the whole object is left out."""
 _QUOTED: Final = re.compile(r"['\"`]([^'\"`\s]{1,200})['\"`]")
 _STEP: Final = re.compile(r"[^.\[\]/]+")
 
@@ -53,7 +53,7 @@ _STEP: Final = re.compile(r"[^.\[\]/]+")
 def refused_field(session: Mapping[str, Any], param: Any, message: str) -> FieldPath | None:
     """Return what to leave out of a session that was refused.
 
-    `param` and `message`: of the error. None: it names no field of the session, or one that is needed.
+    `param` and `message`: of the error. None: the error names no field of the session, or a needed field.
     """
     if isinstance(param, str) and (path := _found(session, _steps(param))):
         return _to_leave_out(session, path)
@@ -68,7 +68,7 @@ def refused_field(session: Mapping[str, Any], param: Any, message: str) -> Field
 def without(session: dict[str, Any], paths: Iterable[FieldPath]) -> dict[str, Any]:
     """Return a session, or a part of one, without these fields.
 
-    An audio format or a turn detection is not removed: the form that every server accepts takes its place.
+    An audio format or a turn detection is not removed, but replaced by the form that every server accepts.
     """
     left = copy.deepcopy(session)
     for path in paths:
@@ -102,7 +102,7 @@ class RefusedFields:
         return tuple(path for of, path, value in known if of == account and value == _digest(session, path))
 
     def keep(self, account: str, session: Mapping[str, Any], paths: Iterable[FieldPath]) -> None:
-        """Keep these fields for an hour; one that is kept already is not kept longer."""
+        """Remember these fields for an hour; fields remembered already are not remembered longer."""
         for path in paths:
             key = account, path, _digest(session, path)
             if key not in self._known:
@@ -128,7 +128,7 @@ def _steps(name: str) -> list[str]:
 
 
 def _found(session: Mapping[str, Any], steps: Iterable[str]) -> FieldPath:
-    """Return as much of the path as the session has: a field that an object lacks stands for the object."""
+    """Return the longest part of the path that exists in the session: a missing field stands for its object."""
     at: Any = session
     path: FieldPath = ()
     for step in steps:
@@ -152,7 +152,7 @@ def _names(tools: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _to_leave_out(session: Mapping[str, Any], path: FieldPath) -> FieldPath | None:
-    """Return the smallest part around this field that can be left out; None: it is needed."""
+    """Return the smallest part around this field that can be left out; None: the field is needed."""
     if path in _NEEDED or (path[0] == "audio" and len(path) == 2):
         return None
     if path[0] == "tools":

@@ -1,6 +1,6 @@
-"""The operators' listener, apart from the carriers': what the calls are doing, what they did, and how to change that.
+"""The operators' listener, separate from the carriers': shows live and past calls, and changes them.
 
-It is on a loopback address, unless a token is set. Host and Origin are checked, so that no web page in an operator's
+Without a token it listens on a loopback address only. Host and Origin are checked, so that no web page in an operator's
 browser can read it.
 """
 
@@ -44,10 +44,9 @@ def create_console(
 ) -> Quart:
     """Make the app.
 
-    `host`: a name under which the listener may be asked, beside this machine's own. `redact`: what is written into the
-    history here goes through it. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools.
-    `checked`: reads changes of a session, as `session_changes.read` does. `engine`: returns whether the engine takes
-    calls.
+    `host`: an allowed host name beside this machine's own. `redact`: redacts data that this listener writes into the
+    history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
+    a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -57,7 +56,7 @@ def create_console(
 
     @app.after_request
     async def head(response: Response) -> Response:
-        """Read nothing that will not be sent."""
+        """Empty the body of a response to HEAD, so that nothing is read for it."""
         if request.method == "HEAD":
             response.response = DataBody(b"")
         return response
@@ -79,7 +78,7 @@ def create_console(
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """Answer whether the server takes calls, how many are live, and its counts."""
+        """Answer whether the server accepts calls, how many are live, and its counts."""
         board, journal = switchboard(), history.journal
         writing: dict[str, Any] = {"ok": not journal.trouble, "waiting": journal.waiting, **journal.counts}
         if journal.trouble:
@@ -95,7 +94,7 @@ def create_console(
 
     @app.get("/tools")
     async def list_tools() -> Response:
-        """List what the agent can do, as the model is told."""
+        """List the agent's tools, as the model gets them."""
         return json_response(list(tools()))
 
     return app

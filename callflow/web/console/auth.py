@@ -1,7 +1,7 @@
-"""Access to the operators' listener, checked in front of all that it serves: who may ask, and how much they may send.
+"""Checks access to the operators' listener before any handler runs: who may ask, and how much a request may send.
 
-A request that is refused here costs nothing further: no handler, no framework and no database sees it. A body is read
-to its end or to its bound before it is handed over.
+A refused request reaches no handler, no framework and no database. A body is read to its end or to its limit before it
+is passed on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from callflow.web.responses import error_body
 log = logging.getLogger(__name__)
 
 MOST_BODY: Final = 64 << 10
-"""Bytes of a request's body, except on the paths of MOST."""
+"""The most bytes of a request's body, except on the paths of MOST."""
 MOST: Final = (
     (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
     (re.compile(r"/mcp/?"), 1 << 20),
@@ -33,8 +33,8 @@ _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""
 _BODY_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 2.0
-"""How long a sender that is refused early may take to finish sending: closing a connection with unread data in it
-destroys the answer."""
+"""How long a sender may take to finish sending after an early refusal: closing a connection with unread data destroys
+the response."""
 _LONGEST_NAME: Final = 60
 _GIVE_TOKEN: Final = "send the header Authorization: Bearer TOKEN, with the server's CONSOLE_TOKEN."
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -45,10 +45,12 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 class AccessPolicy:
-    """Who may ask: with a token, clients that know it; without one, clients that ask this machine by its own name."""
+    """Decides who may ask: with a token, clients that know it; without, clients that address this machine by its own
+    name."""
 
     def __init__(self, host: str, token: str) -> None:
-        """`host`: a name of the listener, beside localhost and the loopback addresses. `token`: "": there is none."""
+        """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
+        needed."""
         self._hosts = _LOCAL | {host.lower()}
         self._token = token.encode("utf-8", "surrogateescape")
 
@@ -64,7 +66,7 @@ class AccessPolicy:
             raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", {"WWW-Authenticate": "Bearer"})
 
     def _wrong(self, tokens: Sequence[bytes]) -> str:
-        """Return what is wrong with the token; "": it is right, and given once."""
+        """Return the problem with the token; "": the token is right, and given once."""
         if not tokens:
             return "A token is needed, and there is no Authorization header:"
         if len(tokens) > 1:
@@ -87,7 +89,7 @@ def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 
 def _name_of(host: bytes) -> str:
-    """Return the host of a Host header, without its port; "": it is not a valid one."""
+    """Return the host of a Host header, without its port; "": the header is invalid."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).decode("latin-1") if found else ""
 
@@ -102,12 +104,12 @@ def _bearer(value: bytes) -> bytes:
 
 
 class AccessMiddleware:
-    """ASGI, around the operators' app, which gets each body whole, in one message."""
+    """ASGI middleware around the operators' app, which gets each body whole, in one message."""
 
     def __init__(self, inner: Any, policy: AccessPolicy) -> None:
         self._inner, self._policy = inner, policy
         self._refusals = RepeatedWarnings(log)
-        """Whoever reaches the listener can cause them, so they are counted rather than repeated."""
+        """Warnings about refused requests. Strangers can cause them, so repeats are counted instead of logged."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -153,7 +155,7 @@ class AccessMiddleware:
 
 
 async def send_refusal(send: Send, refused: AccessRefused, kind: str = "http.response") -> None:
-    """Answer a request that is refused. `kind`: of ASGI's messages."""
+    """Send the response of a refusal. `kind`: prefix of the ASGI message types."""
     body = error_body(refused.sentence)
     headers = {
         "Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store",
@@ -207,7 +209,7 @@ class _Reading:
         return bytes(read)
 
     async def linger(self) -> None:
-        """Wait until the rest has come, but no longer than two seconds."""
+        """Wait until the rest of the body has come, at most two seconds."""
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
                 while not self._over:
@@ -216,7 +218,7 @@ class _Reading:
             pass
 
     def replay(self, body: bytes) -> Receive:
-        """Return an ASGI `receive` that has the whole body in its first message."""
+        """Return an ASGI `receive` whose first message has the whole body."""
         told = False
 
         async def receive() -> Any:

@@ -35,8 +35,8 @@ def add_calls(
     has_token: bool,
     checked: Callable[[Mapping[str, Any]], Asked],
 ) -> None:
-    """Add the routes to the app. `has_token`: operators have to know CONSOLE_TOKEN. `checked`: reads the changes that
-    a request wants of a session, as `session_changes.read` does."""
+    """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN. `checked`: reads the requested changes of a
+    session, as `session_changes.read` does."""
     journal = history.journal
 
     @app.get("/api/calls")
@@ -67,7 +67,7 @@ def add_calls(
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:
-        """Change the session of a live call, by names of settings. The answer says what was left out."""
+        """Change the session of a live call, by names of settings. The answer lists the changes left out."""
         asked = await _session_changes(checked)
         live = switchboard().live(call)
         if live is None:
@@ -97,12 +97,12 @@ def _no_call(call: str) -> Response:
 
 def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
     told = [dataclasses.asdict(entry) for entry in entries]
-    # `records` is the name of before: the same list, for one more version.
+    # `records` is the old name of the same list, kept for one more version.
     return json_response({"call": call, "entries": told, "records": told, "conversation": conversation})
 
 
 def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
-    """Read how a call is to be ended. Raises BadRequest."""
+    """Read the way in which to end a call. Raises BadRequest."""
     if unknown := [name for name in body if name != "when"]:
         raise BadRequest(
             400, *(f"There is no {quoted(name)} in this body{suggestion(name, ['when'])}" for name in unknown[:20])
@@ -115,14 +115,14 @@ def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
 
 
 def _requester(*, has_token: bool) -> str:
-    """Return who asks, for the journal of the call."""
+    """Return the requester, for the journal of the call."""
     if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
         return COMMAND_LINE
     return CONSOLE if has_token else OPERATOR
 
 
 async def _session_changes(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:
-    """Read what the body wants of a session. Raises BadRequest or OutOfBounds."""
+    """Read the requested changes of a session from the body. Raises BadRequest or OutOfBounds."""
     body = await json_object(_SESSION_EXAMPLE)
     try:
         return await asyncio.to_thread(checked, body)

@@ -1,7 +1,7 @@
 """The routes for the history on the operators' listener: six of an earlier system, kept as they were, and search,
 paging, export and deletion.
 
-The old routes answer exactly the fields that they always had; `/api/calls/<id>` answers all that is known of a call.
+The old routes answer exactly their old fields; `/api/calls/<id>` answers everything known about a call.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from callflow.web.responses import error_response, history_not_open, json_respon
 
 _NOT_FOUND: Final = "Conversation not found"
 _MOST_ROW: Final = (1 << 31) - 1
-"""Of an id, in every database."""
+"""The largest id in every database."""
 _FILTERS: Final = {
     "number": ("number",),
     "caller": ("caller", "callerNumber"),
@@ -53,15 +53,15 @@ _CSV: Final = (
     "profile", "recording", "phone_number_sid", "ended_because",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@")
-"""Beginnings of a cell that a spreadsheet would run as a formula, also behind spaces and as full-width characters. A
-telephone number with its `+` is none."""
+"""Beginnings of a cell that a spreadsheet would run as a formula, also behind spaces and as full-width characters.
+Telephone numbers with `+` are exempt."""
 
 
 def add_history(app: Quart, history: History, redact: Redactor) -> None:
-    """Add the routes to the app. `redact`: what is posted goes through it."""
+    """Add the routes to the app. `redact`: redacts posted items."""
     store = history.store
     one_at_a_time = asyncio.Lock()
-    """Large bodies that are posted at the same time wait for each other, so that no call waits for them."""
+    """Large posted bodies wait for each other, so that no call waits for them."""
 
     @app.before_request
     async def wait_for_the_record() -> Response | None:
@@ -69,7 +69,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return history_not_open() if needs_it and not history.is_readable else None
 
     def query(default: int, **fixed: Any) -> Query:
-        """Read the query of the request. `default`: of its limit. `fixed`: fields that the path sets. Raises
+        """Read the query of the request. `default`: the default limit. `fixed`: fields set by the path. Raises
         BadQuery."""
         asked = {name: parameter(*spellings) for name, spellings in _FILTERS.items()}
         live = {"": None, "true": True, "false": False}[one_of("live", "true", "false")]
@@ -90,7 +90,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response if found else await say_what_was_assumed(response, wanted)
 
     async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
-        """Where nothing was found: the header `Warning` says that a number was read as one of our own country."""
+        """If no call was found, set the header `Warning`: a number was read as a number of our own country."""
         note = await asyncio.to_thread(store.assumed, wanted)
         if note:
             response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'
@@ -147,7 +147,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     @app.delete("/api/conversations")
     @query_parameters("all", "before")
     async def delete_many() -> Response:
-        """Delete the conversations that began before a date, or all; those of live calls stay."""
+        """Delete the conversations that began before a date, or all; conversations of live calls stay."""
         all_, date = one_of("all", "true"), parameter("before")
         if bool(all_) == bool(date):
             raise BadQuery("say which: ?before=2026-01-31, or ?all=true")
@@ -157,7 +157,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     @app.get("/api/conversations/export")
     @query_parameters(*_PAGE, "format")
     async def export() -> Response:
-        """Answer all that the query finds: `format=json`, all that is known of each, or `format=csv`, a row each."""
+        """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each."""
         wanted = query(MOST)
         found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":
@@ -172,7 +172,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
 
 
 async def conversation_details(history: History, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that is known of a conversation, in the shape of `GET /api/calls/<id>`. `row`: of the store."""
+    """Return everything known about a conversation, in the shape of `GET /api/calls/<id>`. `row`: from the store."""
     items = await history.store.items(row["id"])
     details = await history.store.details(row["id"])
     return await asyncio.to_thread(_full, row, items, details)
@@ -197,8 +197,8 @@ def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: Mapping[str, Any], stream: str) -> dict[str, Any]:
-    """Return an item in the shape of the earlier system. Where the caller broke in, the words that were not heard are a
-    part of their own."""
+    """Return an item in the shape of the earlier system. If the caller interrupted, the words not heard are a separate
+    part."""
     heard, unheard = heard_of(item)
     parts = [{"type": "text", "text": heard}] if heard else []
     return {
@@ -253,7 +253,7 @@ def _cell(value: Any) -> Any:
 
 
 def parameter(*names: str) -> str:
-    """Return one parameter, under any of its names; "": it is not there. Raises BadQuery."""
+    """Return one parameter, under any of its names; "": it is missing. Raises BadQuery."""
     found = [value.strip() for name in names for value in request.args.getlist(name) if value.strip()]
     if len(found) > 1:
         raise BadQuery(f"{' or '.join(names)} must be given once")
@@ -261,7 +261,7 @@ def parameter(*names: str) -> str:
 
 
 def one_of(name: str, *possible: str) -> str:
-    """Return a parameter that is one of these words, in lower case; "": it is not there. Raises BadQuery."""
+    """Return a parameter that is one of these words, in lower case; "": it is missing. Raises BadQuery."""
     found = parameter(name).lower()
     if found and found not in possible:
         raise BadQuery(f"{name} must be {' or '.join(possible)}")
@@ -269,7 +269,7 @@ def one_of(name: str, *possible: str) -> str:
 
 
 def whole_number(name: str, default: int, least: int, most: int) -> int:
-    """Return a parameter that is a number in ASCII digits, within bounds. Raises BadQuery."""
+    """Return a parameter that is a whole number in ASCII digits, within bounds. Raises BadQuery."""
     found = parameter(name)
     if not found:
         return default

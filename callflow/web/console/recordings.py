@@ -1,4 +1,5 @@
-"""The route for recordings on the operators' listener. A file is read in another thread, and parts of it can be had."""
+"""The route for recordings on the operators' listener. A file is read in another thread; range requests are
+supported."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from callflow.web.responses import error_response, history_not_open, query_param
 
 
 def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], bool]) -> None:
-    """Add the route to the app. `is_live`: returns whether a call is live, so that its recording still grows."""
+    """Add the route to the app. `is_live`: returns whether a call is live and its recording still growing."""
 
     @app.get("/api/calls/<call>/recording")
     @query_parameters("part")
@@ -44,7 +45,7 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
 
 
 class RecordingBody(FileBody):
-    """A file as the body of an answer. It is closed whenever the request ends, also while it is being opened."""
+    """A file as the body of a response. The file is closed when the request ends, even while it is being opened."""
 
     buffer_size = 64 << 10
 
@@ -69,7 +70,7 @@ class RecordingBody(FileBody):
         return some
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """Send only these bytes. Also the last ones: `Range: bytes=-500` begins at -500."""
+        """Send only these bytes. `begin` may be negative: `Range: bytes=-500` begins at -500."""
         if begin < 0:
             begin, end = max(self.size + begin, 0), None
         return await super().make_conditional(begin, end)

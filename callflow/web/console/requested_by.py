@@ -1,4 +1,4 @@
-"""How a live call can be ended, and by whom, in the words of the API and of the journal."""
+"""Ways to end a live call, and the requesters, in the words of API and journal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Final
 
 
 WAYS: Final = ("goodbye", "now")
-"""After a goodbye that the caller hears, or at once. The first one holds where a request names none."""
+"""End after a goodbye, or at once. The first is the default."""
 ASKED_BY: Final = "Callflow-Asked-By"
-"""The header by which our own command line names itself; other values of it are ignored."""
+"""The header by which our own command line identifies itself; other values are ignored."""
 COMMAND_LINE: Final = "command line"
 CONSOLE: Final = "console"
 """A client that knows CONSOLE_TOKEN."""

@@ -1,4 +1,4 @@
-"""The routes for the session of coming calls on the operators' listener: what holds, a change, back to the files."""
+"""The routes for the session of coming calls on the operators' listener: read, change, reset to the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides) -> No
     changes: set[asyncio.Task[Any]] = set()
 
     async def to_its_end(work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a change to its end, although its client may close the connection: what is in the database must hold."""
+        """Finish a change even if its client closes the connection, so that database and server agree."""
         task = asyncio.create_task(work, name="session overrides")
         changes.add(task)
         task.add_done_callback(changes.discard)
@@ -30,13 +30,12 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides) -> No
 
     @app.get("/api/session")
     async def session() -> Response:
-        """Answer what holds for coming calls, as a session of the Realtime API and by names of settings, and where each
-        value comes from."""
+        """Answer the settings of coming calls, as a session of the Realtime API and by name, each with its origin."""
         return json_response(await overrides.describe())
 
     @app.patch("/api/session")
     async def change_session() -> Response:
-        """Change what holds for coming calls; null goes back to the value of the files."""
+        """Change settings of coming calls; null returns to the value of the files."""
         body = await json_object(_EXAMPLE)
         if not history.is_readable:
             return history_not_open()
@@ -47,7 +46,7 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides) -> No
 
     @app.delete("/api/session")
     async def forget_session() -> Response:
-        """Go back to the settings of the files."""
+        """Return to the settings of the files."""
         if not history.is_readable:
             return history_not_open()
         return json_response(await to_its_end(overrides.forget()))

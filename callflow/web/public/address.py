@@ -1,4 +1,4 @@
-"""Our public address: as it is configured, as a tunnel has it, or as a carrier's webhook was addressed."""
+"""Our public address: configured, of a tunnel, or learned from a carrier's webhook."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class PublicAddress:
-    """Where carriers reach us (http or https, host and port, no path): the address of PUBLIC_BASE_URL, else the
-    tunnel's, else the one that the newest verified webhook was sent to."""
+    """The address at which carriers reach us (http or https, host and port, no path): PUBLIC_BASE_URL, else the
+    tunnel's address, else the address to which the newest verified webhook was sent."""
 
     def __init__(self, configured: str, fallback: str) -> None:
-        """`fallback`: as long as nothing else is known."""
+        """`fallback`: the address until another is known."""
         self._configured = configured
         self._learned = fallback
         self.tunnel = ""
@@ -26,11 +26,11 @@ class PublicAddress:
 
     @property
     def known(self) -> str:
-        """The address that is configured or a tunnel's; "": there is neither."""
+        """The configured address, or the tunnel's; "": there is neither."""
         return self._configured or self.tunnel
 
     def of(self, host: str, forwarded_proto: str) -> str:
-        """Return the address that a request was sent to. Its own headers count only where no address is known: in
+        """Return the address to which a request was sent. The request's headers count only if no address is known: in
         development, behind a tunnel whose address is not in PUBLIC_BASE_URL."""
         if self.known or not host:
             return self()
@@ -39,10 +39,10 @@ class PublicAddress:
         return f"{scheme}://{host}"
 
     def learn(self, address: str) -> None:
-        """Take the address that a verified webhook was sent to."""
+        """Set the address to which a verified webhook was sent."""
         self._learned = address
 
     def relearn(self, address: str) -> None:
-        """Take the address that the process before knew, unless that is this machine's own."""
+        """Set the address that the previous process knew, unless it is a loopback address."""
         if not is_loopback(urlsplit(address).hostname or ""):
             self.learn(address)

@@ -14,7 +14,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
 from callflow.web.public.pages import create_pages
-from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, Gate, error_response, refusals
+from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, StartupHold, error_response, refusals
 from callflow.web.public.webhooks import WebhookEndpoint
 from callflow.web.responses import without_content_type
 
@@ -26,9 +26,9 @@ def create_public(
     carriers: Sequence[Carrier],
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
-    gate: Callable[[], Gate],
+    startup_hold: Callable[[], StartupHold],
 ) -> Quart:
-    """Make the app. `switchboard` and `gate` are asked for with each request, because they are made when the server
+    """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server
     starts."""
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
@@ -37,7 +37,7 @@ def create_public(
     pages = create_pages(app, address)
     for carrier in carriers:
         for route in carrier.routes:
-            endpoint = WebhookEndpoint(carrier, route, switchboard, address, gate)
+            endpoint = WebhookEndpoint(carrier, route, switchboard, address, startup_hold)
             methods = list(route.methods)
             if "GET" in methods and route.path in pages:
                 methods.remove("GET")
@@ -46,7 +46,7 @@ def create_public(
                 name = f"{carrier.name}:{route.path}"
                 app.add_url_rule(route.path, name, endpoint.__call__, methods=methods, strict_slashes=True)
     _answer_errors(app)
-    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, gate)  # type: ignore[method-assign]
+    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, startup_hold)  # type: ignore[method-assign]
     return app
 
 

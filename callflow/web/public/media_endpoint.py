@@ -1,4 +1,4 @@
-"""Where the carriers' media sockets come in: the token in the path says which call a socket belongs to."""
+"""Accepts the carriers' media sockets: the token in the path names the call of a socket."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from callflow.contracts.errors import Forged, Refused
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
-from callflow.web.public.request import Gate, read_request, read_to_the_end, refusals
+from callflow.web.public.request import StartupHold, read_request, read_to_the_end, refusals
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
-"""What stands before the token."""
+"""The paths before the token."""
 
 
 class MediaEndpoint:
-    """ASGI, around the public app: gives media sockets to their calls, and refuses every other WebSocket."""
+    """ASGI middleware around the public app: passes media sockets to their calls, and refuses every other WebSocket."""
 
     def __init__(
-        self, inner: Any, switchboard: Callable[[], Switchboard], address: PublicAddress, gate: Callable[[], Gate]
+        self,
+        inner: Any,
+        switchboard: Callable[[], Switchboard],
+        address: PublicAddress,
+        startup_hold: Callable[[], StartupHold],
     ) -> None:
-        """`inner`: the app that answers everything that is no WebSocket."""
-        self._inner, self._switchboard, self._address, self._gate = inner, switchboard, address, gate
+        """`inner`: the app that answers HTTP requests."""
+        self._inner, self._switchboard, self._address, self._startup_hold = inner, switchboard, address, startup_hold
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
@@ -34,7 +38,7 @@ class MediaEndpoint:
             return
         socket = AsgiWire(receive, send)
         await receive()  # websocket.connect
-        await self._gate().hold(None)
+        await self._startup_hold().hold(None)
         try:
             handshake = read_request(scope, "GET", b"", self._address, socket=True)
             call = self._switchboard().claim(_token(scope["path"]), handshake)
@@ -47,7 +51,7 @@ class MediaEndpoint:
         except BaseException:
             call.unclaim_stream()
             raise
-        await call.attend(socket)
+        await call.serve_socket(socket)
 
 
 def _token(path: str) -> str:

@@ -1,6 +1,6 @@
-"""The pages of the public listener: whether it runs, where it is found, and paths that earlier systems had.
+"""The pages of the public listener: health, status, public address, and paths of earlier systems.
 
-They say nothing about calls. A path that a carrier's webhooks use too is shared: see `WebhookRoute.only_with`.
+No page shows calls. A path may be shared with a carrier's webhooks: see `WebhookRoute.only_with`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quart import Quart, Response, request
 
 Receive = Callable[[], Awaitable[Response]]
 Shared = dict[str, list[tuple[str, Receive]]]
-"""By path: the parameters of a GET's query that make it a webhook, and the handler of that webhook."""
+"""By path: query parameters that make a GET a webhook, each with the handler of the webhook."""
 
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STATUS: Final = """<!doctype html>
@@ -48,7 +48,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
     @app.get("/health")
     async def health() -> Response:
-        """Answer OK and, so that a tunnel can be checked from outside, the `nonce` of the query."""
+        """Answer OK and the `nonce` of the query, by which a tunnel can be checked from outside."""
         nonce = request.args.get("nonce", "")
         echo = f" {nonce}" if _NONCE.fullmatch(nonce) else ""
         return Response(f"OK{echo}", content_type="text/plain")
@@ -63,7 +63,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
     @app.get("/api/version")
     async def about() -> dict[str, Any]:
-        """Answer the commit that runs, the time, and the paths of this listener."""
+        """Answer the running commit, the time, and the paths of this listener."""
         routes = sorted({rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"})
         return {"ok": True, "commit": commit, "time": datetime.now(UTC).isoformat(), "routes": routes}
 
@@ -71,7 +71,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
 
 def _commit() -> str:
-    """Return the commit of the checkout that runs; of an installed package, its version."""
+    """Return the commit of the running checkout, or the version of an installed package."""
     git = Path(__file__).parents[3] / ".git"
     try:
         head = (git / "HEAD").read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""A request of the public listener, read within bounds of bytes and seconds; and how it is refused."""
+"""Reads requests of the public listener within bounds of bytes and seconds, and refuses requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from quart import Response
 
 from callflow.contracts.carrier import Request
-from callflow.contracts.events import Signal
+from callflow.contracts.events import WebhookEvent
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.web.public.address import PublicAddress
 
@@ -18,31 +18,31 @@ from callflow.web.public.address import PublicAddress
 log = logging.getLogger(__name__)
 
 MOST_BODY: Final = 1 << 20
-"""Bytes of any request; a webhook path may take fewer."""
+"""The most bytes of a request body; a webhook path may have a lower limit."""
 BODY_SECONDS: Final = 10
 """How long a body may take to arrive."""
 _LINGER_SECONDS: Final = 2.0
-"""How long a sender that is refused early may take to finish sending."""
+"""How long a sender may take to finish sending after an early refusal."""
 MOST_PATH: Final = 80
 """Characters of a refused path in the log."""
 _MOST_MESSAGE: Final = 300
-"""Characters of an error: it may quote the request."""
+"""The most characters of an error message, because it may quote the request."""
 
 refusals: Final = RepeatedWarnings(log)
-"""Warnings about refused requests. Strangers can cause them, so they are counted rather than repeated."""
+"""Warnings about refused requests. Strangers can cause them, so repeats are counted instead of logged."""
 
 
-class Gate(Protocol):
-    """Holds requests back while the server starts, until it is known which calls the process before had."""
+class StartupHold(Protocol):
+    """Holds requests back after the start, until the calls of the previous process are known."""
 
-    async def hold(self, signal: Signal | None) -> None:
-        """Return when the request may go on: at once, but for a moment after the start. None: it opens a media
-        socket."""
+    async def hold(self, webhook_event: WebhookEvent | None) -> None:
+        """Return when the request may continue: at once, except shortly after the start. None: the request opens a
+        media socket."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:
-    """Make a carrier's request out of an ASGI scope. Its URL is the one that the carrier used, under the public
-    address. `socket`: it opens a media socket, so the URL begins with ws or wss."""
+    """Make a carrier's request from an ASGI scope. The URL is the URL that the carrier used, under the public address.
+    `socket`: the request opens a media socket, so the URL begins with ws or wss."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     base = address.of(headers.get("host", ""), headers.get("x-forwarded-proto", "").split(",")[0].strip())
     if socket:
@@ -52,14 +52,13 @@ def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *
 
 
 def target_of(scope: Any) -> str:
-    """Return path and query byte for byte as they came: signatures are made over them."""
+    """Return path and query byte for byte as received, because signatures are made over them."""
     target: bytes = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     return target.decode("latin-1")
 
 
 def error_response(status: int, message: str) -> Response:
-    """Make the answer to a request that failed: `{"success": false, "error": message}`. With 503 it says when to try
-    again."""
+    """Make the response to a failed request: `{"success": false, "error": message}`. With 503, `Retry-After` is set."""
     body = msgspec.json.encode({"success": False, "error": message[:_MOST_MESSAGE]})
     response = Response(body, status, content_type="application/json")
     if status == 503:
@@ -68,8 +67,8 @@ def error_response(status: int, message: str) -> Response:
 
 
 def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
-    """Wrap ASGI's `receive` and `send`: an answer waits until the request has been read, because closing a connection
-    with unread data in it destroys the answer."""
+    """Wrap ASGI's `receive` and `send` so that a response waits until the request has been read: closing a connection
+    with unread data would destroy the response."""
     read = asyncio.Event()
 
     async def receiving() -> Any:
@@ -84,7 +83,7 @@ def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
                 async with asyncio.timeout(_LINGER_SECONDS):
                     await read.wait()
             except TimeoutError:
-                pass  # a sender that never ends loses the answer
+                pass  # a sender that never ends loses the response
         await send(message)
 
     return receiving, sending

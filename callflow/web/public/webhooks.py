@@ -1,7 +1,7 @@
-"""The carriers' webhooks: a request is read, verified, parsed into events, and each event goes to its call.
+"""The carriers' webhooks: each request is read, verified and parsed into events, and each event goes to its call.
 
-What cannot be read is answered with 400, what is not signed by the carrier with 403, what is too large with 413, and a
-fault of ours with 503, which tells a carrier to send the webhook again. Nothing is answered with 500.
+Unreadable requests get 400, requests not signed by the carrier 403, too large requests 413, and requests that fail
+through our own fault 503, upon which a carrier sends the webhook again. No request gets 500.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
 from callflow.contracts.errors import Forged, Malformed, Overloaded
-from callflow.contracts.events import Signal
+from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
-from callflow.web.public.request import Gate, error_response, read_request, refusals, target_of
+from callflow.web.public.request import StartupHold, error_response, read_request, refusals, target_of
 
 
 log = logging.getLogger(__name__)
 
 _MOST_REASON = 300
-"""Characters of a reason in the log: it may quote the request."""
+"""The most characters of a reason in the log, because it may quote the request."""
 
 
 class WebhookEndpoint:
@@ -37,12 +37,12 @@ class WebhookEndpoint:
         route: WebhookRoute,
         switchboard: Callable[[], Switchboard],
         address: PublicAddress,
-        gate: Callable[[], Gate],
+        startup_hold: Callable[[], StartupHold],
     ) -> None:
-        """`switchboard` and `gate` are asked for with each request, because they are made when the server starts.
-        `address`: learns under which address the carrier finds us."""
+        """Each request asks for `switchboard` and `startup_hold`, because both are made when the server starts.
+        `address`: takes the public address to which a verified webhook was sent."""
         self._carrier, self._route = carrier, route
-        self._switchboard, self._address, self._gate = switchboard, address, gate
+        self._switchboard, self._address, self._startup_hold = switchboard, address, startup_hold
 
     async def __call__(self) -> Response:
         """Answer the present request."""
@@ -52,37 +52,38 @@ class WebhookEndpoint:
         webhook = read_request(request.scope, request.method, body, self._address)
         try:
             self._carrier.verify(webhook)
-            signals = self._carrier.parse(webhook)
+            webhook_events = self._carrier.parse(webhook)
         except (Forged, Malformed) as error:
             return self._refuse(error)
         if not self._address.known:
             self._address.learn(webhook.url[: -len(target_of(request.scope))])
         reply: WebhookReply | None = None
-        for signal in signals:
-            await self._gate().hold(signal)
+        for webhook_event in webhook_events:
+            await self._startup_hold().hold(webhook_event)
             try:
-                reply = await self._dispatch(signal)
+                reply = await self._dispatch(webhook_event)
             except Overloaded as error:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
         reply = reply or self._carrier.reply(None, ())
         return Response(reply.body, reply.status, content_type=reply.content_type)
 
-    async def _dispatch(self, signal: Signal) -> WebhookReply:
-        """Give one event to its call. Raises what failed, so that the carrier sends the webhook again; a carrier that
-        takes its commands from the answer says an apology instead, because it would play an error of its own."""
+    async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
+        """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that
+        takes commands from the reply gets an apology to say instead, because after an error it would play its own error
+        message."""
         switchboard = self._switchboard()
         if log.isEnabledFor(logging.DEBUG):
-            call, what = switchboard.name_of(signal), signal.event.trigger
-            log.debug("call %s: %s webhook %s, delivery %s", call, self._carrier.name, what, signal.id)
+            call, what = switchboard.name_of(webhook_event), webhook_event.event.trigger
+            log.debug("call %s: %s webhook %s, delivery %s", call, self._carrier.name, what, webhook_event.id)
         try:
-            return await switchboard.dispatch(self._carrier, signal)
+            return await switchboard.dispatch(self._carrier, webhook_event)
         except Exception:
             if "answers_in_reply" not in self._carrier.can:
                 raise
             log.exception("%s webhook failed through a fault of our own", self._carrier.name)
-            apology = CarrierRequest(Speak(sentence="sorry"), signal.id, "", signal.ids)
-            return self._carrier.reply(signal.event, [apology])
+            apology = CarrierRequest(Speak(sentence="sorry"), webhook_event.id, "", webhook_event.ids)
+            return self._carrier.reply(webhook_event.event, [apology])
 
     def _refuse(self, error: Forged | Malformed) -> Response:
         kind, reason = type(error).__name__, str(error)[:_MOST_REASON]

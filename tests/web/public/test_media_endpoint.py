@@ -18,8 +18,8 @@ class FakeCall:
     def __init__(self) -> None:
         self.did: list[str] = []
 
-    async def attend(self, socket: Any) -> None:
-        self.did.append("attended")
+    async def serve_socket(self, socket: Any) -> None:
+        self.did.append("served")
 
     def unclaim_stream(self) -> None:
         self.did.append("given back")
@@ -66,7 +66,7 @@ def test_a_socket_joins_the_call_of_its_token(path: str) -> None:
     the = Scene()
     asyncio.run(the.joins(path))
     assert the.claimed == [("token", f"wss://phone.example{path}")]
-    assert (the.sent, the.call.did, the.inner) == (["websocket.accept"], ["attended"], [])
+    assert (the.sent, the.call.did, the.inner) == (["websocket.accept"], ["served"], [])
 
 
 @pytest.mark.parametrize("error", [Refused("used up"), Forged("not signed")])

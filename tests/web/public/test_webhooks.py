@@ -13,7 +13,7 @@ from callflow.contracts import events
 from callflow.contracts.carrier import Carrier, CarrierRequest, Request, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
 from callflow.contracts.errors import Forged, Malformed, Overloaded
-from callflow.contracts.events import Event, LegIds, Signal
+from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -33,11 +33,11 @@ class FakeCarrier:
             raise Forged("the signature is not ours")
         self.verified.append(request)
 
-    def parse(self, request: Request) -> list[Signal]:
+    def parse(self, request: Request) -> list[WebhookEvent]:
         if request.body == b"malformed":
             raise Malformed("no JSON")
         lines = request.body.decode().split()
-        return [Signal(self.name, line, LegIds(line), events.CarrierNotice(kind=line)) for line in lines]
+        return [WebhookEvent(self.name, line, LegIds(line), events.CarrierNotice(kind=line)) for line in lines]
 
     def reply(self, event: Event | None, orders: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         said = [order.command for order in orders if isinstance(order.command, Speak)]
@@ -49,34 +49,34 @@ class FakeSwitchboard:
         self.dispatched: list[str] = []
         self.error = error
 
-    def name_of(self, signal: Signal) -> str:
+    def name_of(self, webhook_event: WebhookEvent) -> str:
         return "c1"
 
-    async def dispatch(self, carrier: Any, signal: Signal) -> WebhookReply:
-        self.dispatched.append(signal.id)
+    async def dispatch(self, carrier: Any, webhook_event: WebhookEvent) -> WebhookReply:
+        self.dispatched.append(webhook_event.id)
         if self.error is not None:
             raise self.error
-        return WebhookReply(f"did {signal.id}".encode(), "text/plain", 202)
+        return WebhookReply(f"did {webhook_event.id}".encode(), "text/plain", 202)
 
 
-class OpenGate:
+class NoHold:
     def __init__(self) -> None:
         self.held: list[str] = []
 
-    async def hold(self, signal: Signal | None) -> None:
-        self.held.append(signal.id if signal else "media")
+    async def hold(self, webhook_event: WebhookEvent | None) -> None:
+        self.held.append(webhook_event.id if webhook_event else "media")
 
 
 class Scene:
     def __init__(self, *carriers: FakeCarrier, error: Exception | None = None) -> None:
         self.carriers = carriers or (FakeCarrier(),)
-        self.board, self.gate = FakeSwitchboard(error), OpenGate()
+        self.board, self.startup_hold = FakeSwitchboard(error), NoHold()
         self.address = PublicAddress("", "http://fallback")
 
     def app(self) -> Quart:
         board = cast(Switchboard, self.board)
         carriers = [cast(Carrier, one) for one in self.carriers]
-        return create_public(carriers, lambda: board, self.address, lambda: self.gate)
+        return create_public(carriers, lambda: board, self.address, lambda: self.startup_hold)
 
     def asked(self, body: bytes = b"d1", path: str = "/hook", method: str = "POST", **headers: str) -> Answer:
         async def main() -> Answer:
@@ -89,7 +89,7 @@ def test_each_event_of_a_webhook_is_dispatched_in_order_and_the_last_reply_is_th
     the = Scene()
     answer = the.asked(b"d1 d2", "/hook?a=1")
     assert (answer.status, answer.body, answer.headers["content-type"]) == (202, b"did d2", "text/plain")
-    assert (the.gate.held, the.board.dispatched) == (["d1", "d2"], ["d1", "d2"])
+    assert (the.startup_hold.held, the.board.dispatched) == (["d1", "d2"], ["d1", "d2"])
     (request,) = the.carriers[0].verified
     assert (request.method, request.body, request.query) == ("POST", b"d1 d2", "a=1")
     assert request.url == "https://phone.example/hook?a=1", "as the carrier sees it"
