@@ -105,7 +105,7 @@ def _be(request: dict[str, Any], out: int, err: int) -> None:
     except SystemExit as left:
         code = left.code
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         code = 1
     if isinstance(code, str):
         print(code, file=sys.stderr)

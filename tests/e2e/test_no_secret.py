@@ -38,7 +38,7 @@ from tests.e2e.planted import (
 from tests.e2e.product import product, run, together
 from tests.e2e.scenes import tell
 from tests.e2e.talk import noise
-from tests.e2e.test_process import free_port
+from tests.ports import free_port
 from tests.sample import Sample
 
 
