@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import re
 import ssl
 import sys
 import uuid
@@ -43,6 +44,8 @@ FOLDERS: Final = {
     "tests/test_scripts.py": "process",
 }
 """Where tests are of another kind than `unit` without saying so."""
+_NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
+"""Without one of these words a file outside the folders above holds unit tests only."""
 _EVEN: Final = 1129
 """A number with which three parts of --fast take the same time."""
 _SERVER: Final = "postgresql"
@@ -60,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
     )
+    group.addoption("--slow", action="store_true", help="only the tests that --fast leaves out")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
@@ -88,13 +92,20 @@ def kind_of(item: pytest.Item) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With --fast, what holds no such test is not even imported; with --part, what is another part's."""
+    """With --fast and --slow, what holds no such test is not even imported; with --part, what is another part's."""
     inside = collection_path.relative_to(config.rootpath).as_posix()
     if config.getoption("--fast") and inside in FOLDERS:
         return True
+    if not collection_path.name.startswith("test_"):
+        return None
+    if config.getoption("--slow") and not _may_hold_slow_ones(inside, collection_path):
+        return True
     part, parts = map(int, config.getoption("--part").split("/"))
-    is_file = collection_path.name.startswith("test_")
-    return True if is_file and zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
+    return True if zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
+
+
+def _may_hold_slow_ones(inside: str, path: Path) -> bool:
+    return any(map(inside.startswith, FOLDERS)) or bool(_NOT_UNIT.search(path.read_text(encoding="utf-8")))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -103,10 +114,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(kind := kind_of(item)) is None:
             item.add_marker(kind)
-    if config.getoption("--fast"):
-        left_out = [item for item in items if item.get_closest_marker("unit") is None]
-        items[:] = [item for item in items if item.get_closest_marker("unit") is not None]
-        config.hook.pytest_deselected(items=left_out)
+    if config.getoption("--fast") or config.getoption("--slow"):
+        units = {item for item in items if item.get_closest_marker("unit") is not None}
+        wanted = units if config.getoption("--fast") else set(items) - units
+        config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+        items[:] = [item for item in items if item in wanted]
     yield
     order.arrange(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
 

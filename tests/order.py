@@ -3,8 +3,8 @@
 With `--dist worksteal` each worker begins with an equal part of the list, from its front on, and takes from the end of
 another's when its own is done. So the list is put together of such parts:
 
-- in front the long ones, dealt out like cards: each test of the kind `e2e` by itself, the others by module, because
-  some of these share what takes long to make;
+- in front the long ones, dealt out like cards: each test of the kind `e2e` by itself, those of the kind `process` by
+  module, because some of these share what a fixture has made;
 - then the others, module by module;
 - at the very end those that run alone.
 
@@ -38,7 +38,6 @@ def arrange(items: list[pytest.Item], workers: int) -> None:
     if workers < 2:
         return
     seconds = noted()
-    long_modules = {name.partition("::")[0] for name in seconds}
     alone: list[pytest.Item] = []
     light: list[pytest.Item] = []
     groups: dict[str, list[pytest.Item]] = {}
@@ -47,14 +46,12 @@ def arrange(items: list[pytest.Item], workers: int) -> None:
         kind = next(kind for kind in _USUAL if item.get_closest_marker(kind) is not None)
         if item.get_closest_marker("alone") is not None:
             alone.append(item)
-        elif kind == "unit" and item.nodeid.partition("::")[0] not in long_modules:
+        elif kind == "unit":
             light.append(item)
         else:
             group = item.nodeid if kind == "e2e" else item.nodeid.partition("::")[0]
             groups.setdefault(group, []).append(item)
-            taken = seconds.get(item.nodeid, _USUAL[kind])
-            shared = kind == "unit"  # each test of such a module may have been the first, which makes what all need
-            weights[group] = max(weights.get(group, 0.0), taken) if shared else weights.get(group, 0.0) + taken
+            weights[group] = weights.get(group, 0.0) + seconds.get(item.nodeid, _USUAL[kind])
     fronts: list[list[pytest.Item]] = [[] for _ in range(workers)]
     loads = [0.0] * workers
     for group in sorted(groups, key=lambda name: -weights[name]):
