@@ -63,7 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
     )
-    group.addoption("--slow", action="store_true", help="only the tests that --fast leaves out")
+    group.addoption("--slow", action="store_true", help="what --fast leaves out, but for --alone")
+    group.addoption("--alone", action="store_true", help="only the tests beside which no other may run")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
@@ -91,6 +92,12 @@ def kind_of(item: pytest.Item) -> str:
     return "process" if "postgresql" in needs or parameters.get("database_url") == "postgresql" else "unit"
 
 
+def _when(item: pytest.Item) -> str:
+    if item.get_closest_marker("unit") is not None:
+        return "fast"
+    return "slow" if item.get_closest_marker("alone") is None else "alone"
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With --fast and --slow, what holds no such test is not even imported; with --part, what is another part's."""
     inside = collection_path.relative_to(config.rootpath).as_posix()
@@ -98,7 +105,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return True
     if not collection_path.name.startswith("test_"):
         return None
-    if config.getoption("--slow") and not _may_hold_slow_ones(inside, collection_path):
+    if (config.getoption("--slow") or config.getoption("--alone")) and not _may_hold_slow_ones(inside, collection_path):
         return True
     part, parts = map(int, config.getoption("--part").split("/"))
     return True if zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
@@ -114,9 +121,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(kind := kind_of(item)) is None:
             item.add_marker(kind)
-    if config.getoption("--fast") or config.getoption("--slow"):
-        units = {item for item in items if item.get_closest_marker("unit") is not None}
-        wanted = units if config.getoption("--fast") else set(items) - units
+    asked = [kind for kind in ("fast", "slow", "alone") if config.getoption(f"--{kind}")]
+    if asked:
+        wanted = {item for item in items if _when(item) in asked}
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = [item for item in items if item in wanted]
     yield
@@ -220,7 +227,9 @@ def postgresql(request: pytest.FixtureRequest) -> str:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
-    if session.config.getoption("--note-durations"):
+    if session.config.getoption("--note-durations") and not (
+        session.config.getoption("--fast") or session.config.getoption("--alone")
+    ):
         order.write(_seconds)
     with contextlib.suppress(FileNotFoundError):
         postgres.stop(Path((_shared(session.config) / _SERVER).read_text(encoding="utf-8")))

@@ -239,7 +239,7 @@ async def test_a_caller_whom_only_we_have_heard_is_written_down_too() -> None:
 
 async def test_an_agent_that_was_broken_off_for_nothing_does_not_go_on_in_a_call_that_is_over() -> None:
     script = Script(otherwise=Script.tone(5).otherwise, heard_otherwise="")
-    async with product(realtime=scribe(400, script), **FAST | {"vad_create_response": False}) as the:
+    async with product(realtime=scribe(1500, script), **FAST | {"vad_create_response": False}) as the:
         one = await talk(the)
         await one.phone.hears(0.1)
         one.phone.say(noise(300, 1))
