@@ -226,7 +226,6 @@ async def test_a_carrier_s_socket_that_sends_what_no_carrier_sends_harms_no_othe
         assert "a\\nb" in said, "a line break of the carrier's is shown as an escape"
 
 
-@pytest.mark.alone
 async def test_media_sockets_are_not_compressed() -> None:
     zeros = bomb()
     async with battle() as the:
@@ -361,7 +360,7 @@ async def test_an_engine_that_floods_one_call_harms_no_other(some: Sample) -> No
         await other.hang_up()
 
     async with battle() as the:
-        for what, event in some(floods.items(), 2):
+        for what, event in some(floods.items(), 3):
             await the.unharmed(what, functools.partial(flood, the, json.dumps(event)))
 
 

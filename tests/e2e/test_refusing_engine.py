@@ -129,7 +129,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
             before = the.realtime.connections_attempted
             later = await ring(the, 20)
             for one in later:
-                await one.hears_apology(8)
+                await one.hears_apology(16)
             waiting = [one for one in earlier if not one.apologised]  # the others came when it had opened, too
             assert len(waiting) >= 2, "those who waited already are given up, or the others heard it no sooner"
             at_once = [lost for lost in the.happened("engine_lost") if "it is not asked again" in lost["reason"]]
