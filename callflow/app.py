@@ -177,6 +177,7 @@ class Application:
             load=self.overrides.load, prepare=self.configs.prepare,
         )  # fmt: skip
         self.account.start()
+        self.tools.watch()
 
     async def leave(self) -> None:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
@@ -188,6 +189,7 @@ class Application:
 
     async def close(self) -> None:
         """End every call that is left, and close everything."""
+        self.tools.close()
         await self.switchboard.stop()
         await self.account.close()
         if self._tunnel is not None:

@@ -19,10 +19,14 @@ class CallToolset:
         """`call_actions`: what the agent may do to its own call, by the name of the built-in tool."""
         self._tools = tools.plus(_built_in(call_actions))
         self._caller = caller
-        self._definitions = self._tools.definitions
+        can = frozenset(call_actions)
+        if can not in tools.offered:
+            tools.offered[can] = tuple(self._tools.definitions)
+        self._definitions = tools.offered[can]
 
     @property
     def definitions(self) -> Sequence[Mapping[str, Any]]:
+        """What the model is told. All calls under one version of `tools.py` share it: not to be changed."""
         return self._definitions
 
     @property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from callflow.contracts.errors import ToolsError
 from callflow.tools.registry import (
@@ -22,6 +23,10 @@ from callflow.tools.registry import (
     from_function,
     log,
 )
+
+
+_LOOK_SECONDS: Final = 0.5
+"""How soon a changed file is noticed."""
 
 
 def load(path: Path) -> Tools:
@@ -115,25 +120,57 @@ def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class ToolLoader:
-    """The tools of a file, which is loaded again when it has changed. A tool that runs keeps its version."""
+    """The tools of a file, which is loaded again when it has changed. A tool that runs keeps its version.
+
+    A changed file is imported by a thread, however long that takes: nothing that is called on the event loop reads
+    the file. Calls get the last good version until then.
+    """
 
     def __init__(self, path: Path) -> None:
         """Load the file. Raises ToolsError."""
         self._path = path
         self._loaded_stamp = self._stamp()
         self._tools = load(path)
+        self._closing: threading.Event | None = None
 
     def current(self) -> Tools:
-        """Return the tools. If a changed file cannot be loaded, they stay as they were, and the log says why."""
-        stamp = self._stamp()
-        if stamp != self._loaded_stamp:
-            self._loaded_stamp = stamp
-            try:
-                self._tools = load(self._path)
-                log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
-            except ToolsError as error:
-                log.error("the tools stay as they were: %s", error)
+        """Return the tools of the last good version. Reads nothing, and takes no time."""
         return self._tools
+
+    def watch(self, seconds: float = _LOOK_SECONDS) -> None:
+        """Start the thread that looks every `seconds` whether the file has changed."""
+        if self._closing is None:
+            self._closing = threading.Event()
+            # A daemon, because an import that hangs must not keep the process from ending.
+            threading.Thread(target=self._watch, args=(self._closing, seconds), name="tools-file", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the thread of `watch`, without waiting for an import that is under way."""
+        if self._closing is not None:
+            self._closing.set()
+            self._closing = None
+
+    def refresh(self) -> None:
+        """Load the file if it has changed. If it cannot be loaded, the tools stay as they were, and the log says why.
+
+        Not for the event loop: an import takes as long as it takes.
+        """
+        stamp = self._stamp()
+        if stamp == self._loaded_stamp:
+            return
+        self._loaded_stamp = stamp
+        try:
+            self._tools = load(self._path)
+            log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
+        except ToolsError as error:
+            log.error("the tools stay as they were: %s", error)
+
+    def _watch(self, closing: threading.Event, seconds: float) -> None:
+        while not closing.wait(seconds):
+            try:
+                self.refresh()
+            except Exception:  # a fault of our own: the next change is still to be seen
+                log.exception("the tools cannot be read again")
 
     def _stamp(self) -> tuple[int, int] | None:
         """Return the time of the last change and the size; None: there is no such file."""

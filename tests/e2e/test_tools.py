@@ -282,7 +282,9 @@ async def test_a_tool_knows_whose_call_it_is(workshop: Path) -> None:
         await goodbye(the, one)
 
 
-async def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_nothing(workshop: Path) -> None:
+async def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_changes_nothing(
+    workshop: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def names(the: Product) -> set[str]:
         one = await talk(the)
         found = {tool["name"] for tool in one.session.config["tools"]}
@@ -297,8 +299,10 @@ async def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_chan
             == {"add", "look", "broken", "hangs", "blocks", "blocks_its_loop", "odd", "whose"} | built_in
         )
         (workshop / "tools.py").write_text("def new(x: int = 1) -> int:\n    return x\n\ntools = [new]\n")
+        await the.until(lambda: "new" in the.app.tools.current().local, "the changed file to be noticed")
         assert await names(the) == {"new"} | built_in
         (workshop / "tools.py").write_text("def new(:\n")
+        await the.until(lambda: "the tools stay as they were" in caplog.text, "the broken file to be noticed")
         assert await names(the) == {"new"} | built_in
 
 

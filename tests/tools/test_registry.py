@@ -313,15 +313,68 @@ def test_a_changed_file_is_read_again_and_what_runs_goes_on_as_it_began(
     shelf = ToolLoader(path)
     before = shelf.current()
     written(tmp_path, "def one(): return 11\ndef two(): return 2\ntools = [one, two]\n")
+    assert shelf.current() is before, "nothing is read where a call asks for the tools"
+    shelf.refresh()
     assert set(shelf.current().local) == {"one", "two"}
     assert answer(before, "one") == (1, True)
     assert answer(shelf.current(), "one") == (11, True)
     written(tmp_path, "def one(:\n")
     for _ in range(3):
+        shelf.refresh()
         assert set(shelf.current().local) == {"one", "two"}
     assert sum("stay as they were" in message for message in caplog.messages) == 1, "said once"
     path.unlink()
+    shelf.refresh()
     assert shelf.current().local == {}
+
+
+async def test_a_changed_file_is_imported_off_the_loop_and_calls_have_the_last_version_until_then(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "open"
+    path = written(tmp_path, "def one(): return 1\ntools = [one]\n")
+    shelf = ToolLoader(path)
+    before = shelf.current()
+    source = f"""
+        import pathlib, threading, time
+        began = time.monotonic()
+        while not pathlib.Path({str(gate)!r}).exists() and time.monotonic() - began < 20:
+            time.sleep(0.001)
+        THREAD = threading.current_thread().name
+        def two(): return THREAD
+        tools = [two]
+    """
+    written(tmp_path, textwrap.dedent(source))
+    shelf.watch(0.001)
+    try:
+        for _ in range(50):  # the loop goes on, and the import hangs
+            assert shelf.current() is before
+            await asyncio.sleep(0.001)
+        gate.touch()
+        async with asyncio.timeout(10):
+            while shelf.current() is before:  # noqa: ASYNC110 - another thread has no event for us
+                await asyncio.sleep(0.001)
+    finally:
+        shelf.close()
+    assert set(shelf.current().local) == {"two"}
+    assert shelf.current().local["two"].function() == "tools-file"
+
+
+def test_the_definitions_are_made_once_for_all_calls_of_a_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = load(written(tmp_path, "def one(number: int): return number\ntools = [one]\n"))
+    first = CallToolset(tools, Caller("c", "", ""), {"end_call": print})
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a schema is made for a call")
+
+    for each in ("describe", "Schema", "checked", "check_encodable"):
+        monkeypatch.setattr(f"callflow.tools.registry.{each}", never)
+    second = CallToolset(tools, Caller("d", "", ""), {"end_call": repr})
+    assert second.definitions is first.definitions
+    assert [each["name"] for each in second.definitions] == ["get_current_time", "end_call", "one"]
+    assert len(CallToolset(tools, Caller("e", "", ""), {}).definitions) == 2, "that line cannot end the call"
 
 
 # What every agent can do
