@@ -36,7 +36,7 @@ from callflow.contracts.engine import (
 from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines.openai_realtime import audio_format, event_summary, server_events
+from callflow.engines.openai_realtime import audio_format, connection, event_summary, server_events
 from callflow.engines.openai_realtime.account import Account, open_socket
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.channel import Channel
@@ -61,8 +61,9 @@ _TURN_SECONDS: Final = 0.002
 
 
 def prepare(config: RealtimeConfig) -> None:
-    """Load the libraries that this configuration needs, so that no call waits for them; the first time takes about 0.1
-    s."""
+    """Load the libraries and certificates that this configuration needs, so that no call waits for them; the first time
+    takes about 0.1 s."""
+    connection.prepare(config)
     if config.engine_audio == audio_format.PCM24:
         audio_format.load()
 

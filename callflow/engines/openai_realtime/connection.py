@@ -6,8 +6,10 @@ https://platform.openai.com/docs/guides/realtime-websocket
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
+import ssl
 import time
 from typing import Final
 
@@ -31,11 +33,26 @@ _MOST_BODY: Final = 64 << 10
 """The most bytes that are read of a refusal."""
 
 
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """Return the TLS settings of all connections to the model. The first time reads the certificates of all
+    authorities, about 20 ms, so do not let that be during calls."""
+    return ssl.create_default_context()
+
+
+def prepare(config: RealtimeConfig) -> None:
+    """Read what connections under this configuration need, so that no call waits for it."""
+    if session_url(config).startswith("wss:"):
+        tls()
+
+
 async def open_once(config: RealtimeConfig) -> ClientConnection:
     """Open a connection, without a time limit of its own. Raises HandshakeError."""
+    url = session_url(config)
     try:
         connection = await connect(
-            session_url(config),
+            url,
+            ssl=tls() if url.startswith("wss:") else None,
             additional_headers={"Authorization": f"Bearer {config.api_key}"},
             compression=None,
             open_timeout=None,
