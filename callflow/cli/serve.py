@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import sys
@@ -122,6 +121,7 @@ async def _serve_until_signal(settings: Settings) -> int:
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once."""
     from callflow.app import Application
     from callflow.cli.tunnel import choose
+    from callflow.switchboard.garbage import GarbageCollection
 
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
@@ -131,9 +131,10 @@ async def _serve_until_signal(settings: Settings) -> int:
     tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
     async with Application(settings, tunnel) as application:
         _report(application)
-        # The objects of the start stay: without them a garbage collection delays no frame for long.
-        gc.collect()
-        gc.freeze()
+        switchboard = application.switchboard
+        garbage = GarbageCollection(lambda: len(switchboard.calls) + switchboard.unwritten)
+        switchboard.on_call_gone = garbage.call_gone
+        garbage.begin()
         await signals.get()
         log.info("draining: no new calls, %d live", len(application.switchboard.calls))
         draining = asyncio.create_task(application.leave())
@@ -142,6 +143,7 @@ async def _serve_until_signal(settings: Settings) -> int:
         for task in (draining, again):
             task.cancel()
         await asyncio.gather(draining, again, return_exceptions=True)
+        garbage.end()
     return 0
 
 

@@ -70,6 +70,8 @@ class Switchboard:
         self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self._services = make_services(self)
+        self.on_call_gone: Callable[[], None] = lambda: None
+        """Called when nothing of a call is left to be done."""
 
     @property
     def calls(self) -> list[Call]:
@@ -213,8 +215,11 @@ class Switchboard:
                 if not call.is_handed_over:
                     self._tombstones.add(key, call.id)
             self._drain.call_ended()
-            if call.awaits_words:
-                await self._drain.write_down(call)
+            try:
+                if call.awaits_words:
+                    await self._drain.write_down(call)
+            finally:
+                self.on_call_gone()
 
     def _add_ids(self, call: Call, ids: LegIds) -> None:
         old = call.ids

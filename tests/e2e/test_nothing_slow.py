@@ -7,6 +7,7 @@ speak TLS. Time is processor time of the loop's thread.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -18,6 +19,7 @@ from typing import Final, NamedTuple
 import httpx
 import pytest
 
+from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e.process import Process, python
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.process
 CARRIERS = ("telnyx", "twilio")
 _SERVER: Final = str(Path(__file__).with_name("watched_server.py"))
 _LONGEST_MS: Final = 2.0
+_LONGEST_COLLECTION_MS: Final = 5.0
 _CALLS: Final = 6
 
 
@@ -69,16 +72,21 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def watched(folder: Path, **env: object) -> AsyncIterator[Watched]:
+async def watched(folder: Path, *, tls: bool = True, **env: object) -> AsyncIterator[Watched]:
+    """`tls`: carrier and model speak it."""
     authority, realtime, carrier = Authority(folder), Realtime(script=Script.tone(0.3), pace=Pace.instant()), exchange()
     async with carrier, realtime, contextlib.AsyncExitStack() as stack:
+
+        async def fronted(address: str) -> str:
+            return await stack.enter_async_context(front(address, authority)) if tls else address
+
         variables: dict[str, object] = {
-            name.upper(): await stack.enter_async_context(front(value, authority)) if "api_base" in name else value
+            name.upper(): await fronted(value) if "api_base" in name else value
             for name, value in carrier.settings().items()
         }
         variables |= {
             "OPENAI_API_KEY": realtime.api_key,
-            "OPENAI_REALTIME_URL": await stack.enter_async_context(front(realtime.url, authority)),
+            "OPENAI_REALTIME_URL": await fronted(realtime.url),
             "SSL_CERT_FILE": authority.trusted,
             "PORT": 0, "CONSOLE_PORT": 0, "DRAIN_SECONDS": 0.2, "FAREWELL_SECONDS": 1,
         }  # fmt: skip
@@ -94,8 +102,7 @@ async def watched(folder: Path, **env: object) -> AsyncIterator[Watched]:
 @pytest.mark.parametrize("loop", ["standard", "uvloop"])
 async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tmp_path: Path) -> None:
     """Not even the first call after the start, which has been over when /health said OK."""
-    timed: dict[str, object] = {"CALLBACKS": 1} if loop == "standard" else {}
-    async with watched(tmp_path, RECORD=True, **timed) as the:
+    async with watched(tmp_path, RECORD=True, CALLBACKS=1 if loop == "standard" else "") as the:
         for _ in range(_CALLS):
             await the.call()
         await the.stop()
@@ -112,3 +119,29 @@ async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tm
         ]
         # What is slow is so in each call. What is slow in one of them is the machine's: a cold cache, say.
         assert min(worst[1:])[0] < _LONGEST_MS, worst
+
+
+@pytest.mark.alone
+@pytest.mark.carrier("telnyx")
+async def test_garbage_is_collected_while_nobody_is_on_the_line(tmp_path: Path) -> None:
+    """While a hundred calls are live, and others come and go, no collection takes more than 5 ms; then there is one of
+    everything."""
+    async with watched(tmp_path, tls=False, MAX_CONCURRENT_CALLS=200, LOG_LEVEL="debug") as the:
+
+        async def talking() -> telnyx.Call | twilio.Call:
+            call = await the.carrier.ring(phone=Phone())
+            await call.wait_streaming(30)
+            return call
+
+        calls = [call for _ in range(10) for call in await asyncio.gather(*(talking() for _ in range(10)))]
+        begun = time.monotonic()
+        for _ in range(20):
+            await (await talking()).hang_up()
+        ended = time.monotonic()
+        await asyncio.gather(*(call.hang_up() for call in calls))
+        await the.process.says("garbage of 120 calls")
+        await the.stop()
+
+    pauses = [float(one.what) for one in the.found(begun, ended) if one.kind == "collection"]
+    assert pauses, "the young ones are collected"
+    assert max(pauses) <= _LONGEST_COLLECTION_MS, sorted(pauses)[-5:]

@@ -1,0 +1,77 @@
+"""Decides when Python's garbage collector looks through everything: when nobody is on the line.
+
+A full collection stands still for as long as there are objects to look through: those of the modules (0.1 s, left out
+by freezing them after the start), those of all live calls (780 objects each), and those that ended calls have left (560
+each, the dearest, because they are also deleted). docs/performance.md has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+
+log = logging.getLogger(__name__)
+
+_THRESHOLDS: Final = (150, 6, 1_000_000)
+"""Of the young generations, so small that a collection of theirs takes less than 5 ms while 100 calls are live. The
+third, in place of "after ten of the second": never by itself, see `call_gone`."""
+_QUIET_SECONDS: Final = 0.3
+"""How long a call that has just ended takes until nothing holds it any more."""
+_FEW: Final = 10
+"""Everything is collected when fewer calls are live than a tenth of those that have gone meanwhile."""
+_MOST_GONE: Final = 250
+"""After this many a full collection is due, however many calls are live: one call leaves 75 kB, so this is 19 MB."""
+
+
+class GarbageCollection:
+    """The garbage collections of a process that serves calls, from `begin` to `end`."""
+
+    def __init__(self, live: Callable[[], int], *, most_gone: int = _MOST_GONE) -> None:
+        """`live`: returns the number of live calls. `most_gone`: see `_MOST_GONE`."""
+        self._live, self._most_gone = live, most_gone
+        self._gone = 0
+        """Calls that have ended since the last full collection."""
+        self._before: tuple[int, int, int] | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Collect what the start has left; what remains stays for good, and is never looked through again."""
+        gc.collect()
+        gc.freeze()
+        self._before = gc.get_threshold()
+        gc.set_threshold(*_THRESHOLDS)
+
+    def end(self) -> None:
+        """Leave the collections to Python again."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._before is not None:
+            gc.set_threshold(*self._before)
+            gc.unfreeze()
+            self._before = None
+
+    def call_gone(self) -> None:
+        """Note that a call has ended: when the last one has, or nearly, everything is collected."""
+        if self._before is None:
+            return
+        self._gone += 1
+        if self._waiting is None and self._is_due:
+            self._waiting = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._look)
+
+    @property
+    def _is_due(self) -> bool:
+        return self._gone >= self._most_gone or self._live() * _FEW <= self._gone
+
+    def _look(self) -> None:
+        self._waiting = None
+        if not self._is_due:
+            return  # somebody has rung meanwhile: when the next call ends
+        live, begun, gone, self._gone = self._live(), time.thread_time(), self._gone, 0
+        found = gc.collect()
+        milliseconds = (time.thread_time() - begun) * 1000
+        log.debug("garbage of %d calls: %d objects, %.0f ms, %d calls live", gone, found, milliseconds, live)
