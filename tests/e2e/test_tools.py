@@ -287,6 +287,7 @@ async def test_tools_are_read_again_when_the_file_changes_and_a_broken_file_chan
 ) -> None:
     async def names(the: Product) -> set[str]:
         one = await talk(the)
+        await the.until(lambda: one.session.config["tools"], "the session's tools")
         found = {tool["name"] for tool in one.session.config["tools"]}
         await one.call.hang_up()
         await the.quiet()
