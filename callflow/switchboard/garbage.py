@@ -40,7 +40,11 @@ class GarbageCollection:
         self._waiting: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Collect what the start has left; what remains stays for good, and is never looked through again."""
+        """Collect what the start has left; what remains stays for good, and is never looked through again.
+
+        Collections are on from then on, whether they were before or not.
+        """
+        gc.enable()
         gc.collect()
         gc.freeze()
         self._before = gc.get_threshold()
