@@ -1,7 +1,7 @@
 """Decides when Python's garbage collector looks through everything: when nobody is on the line.
 
 A full collection stands still for as long as there are objects to look through: those of the modules (0.1 s, left out
-by freezing them after the start), those of all live calls (780 objects each), and those that ended calls have left (560
+by freezing them after the start), those of all live calls (780 objects each), and those that ended calls have left (490
 each, the dearest, because they are also deleted). docs/performance.md has the figures.
 """
 
@@ -25,7 +25,7 @@ _QUIET_SECONDS: Final = 0.3
 _FEW: Final = 10
 """Everything is collected when fewer calls are live than a tenth of those that have gone meanwhile."""
 _MOST_GONE: Final = 250
-"""After this many a full collection is due, however many calls are live: one call leaves 75 kB, so this is 19 MB."""
+"""After this many a full collection is due, however many calls are live: one call leaves 63 kB, so this is 16 MB."""
 
 
 class GarbageCollection:
