@@ -52,6 +52,7 @@ class Ended(Note):
     """After a call's last step: all that it owned is let go of. A call without this note was interrupted."""
 
     kind: ClassVar[str] = "ended"
+    version: ClassVar[int] = 2
     cause: str = ""
     """Why it ended, in one word: see `contracts.hangup_causes`."""
     until: float | None = field(default=None, metadata=OPTIONAL)
@@ -64,6 +65,10 @@ class Ended(Note):
     """Bytes of audio that were sent to the carrier."""
     malformed_frames: int = field(default=0, metadata=OPTIONAL)
     ignored_frames: int = field(default=0, metadata=OPTIONAL)
+    late_frames: int = field(default=0, metadata=OPTIONAL)
+    """Frames that came twice, or too late for their place, and were dropped."""
+    reordered_frames: int = field(default=0, metadata=OPTIONAL)
+    """Frames that came ahead of another, and were held for it."""
     carrier_complaints: int = field(default=0, metadata=OPTIONAL)
     keys_dropped: int = field(default=0, metadata=OPTIONAL)
     """Keys that came faster than anybody types."""
