@@ -2,8 +2,7 @@
 
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
-journal entry, unless a field says otherwise. The entry around a note is `JournalEntry` in `journal.py`; events, the
-other content of an entry, are in `contracts/events.py`.
+journal entry, unless a field says otherwise. Around a note is a `JournalEntry`; events are in `contracts/events.py`.
 """
 
 from __future__ import annotations
@@ -66,9 +65,8 @@ class Ended(Note):
     malformed_frames: int = field(default=0, metadata=OPTIONAL)
     ignored_frames: int = field(default=0, metadata=OPTIONAL)
     late_frames: int = field(default=0, metadata=OPTIONAL)
-    """Frames that came twice, or too late for their place, and were dropped."""
     reordered_frames: int = field(default=0, metadata=OPTIONAL)
-    """Frames that came ahead of another, and were held for it."""
+    """Late: dropped, because they came twice or too late for their place. Reordered: held for others before them."""
     carrier_complaints: int = field(default=0, metadata=OPTIONAL)
     keys_dropped: int = field(default=0, metadata=OPTIONAL)
     """Keys that came faster than anybody types."""

@@ -39,8 +39,8 @@ class Telemetry:
         """Count one journal entry. Never raises."""
         try:
             self.calls.take(entry)
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
 
     def snapshot(self) -> Snapshot:
         """Return the metrics that are known here; those that the server counts are still to be set."""
@@ -53,10 +53,10 @@ class Telemetry:
     def _look(self) -> None:
         try:
             self.calls.look(self._now(), self._is_live)
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
 
-    def _failed(self) -> None:
+    def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
-            log.exception("THE METRICS ARE INCOMPLETE through a fault of our own; it is not logged again")
+            log.error("THE METRICS ARE INCOMPLETE through a fault of our own; it is not logged again", exc_info=error)
