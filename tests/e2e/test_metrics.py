@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -109,7 +109,7 @@ async def test_a_call_that_the_caller_ends_and_one_that_is_refused_are_told_apar
 
 async def test_a_flood_of_odd_causes_adds_no_series_and_tells_nobody_anything() -> None:
     names = ("ring_seconds", "stream_seconds", "start_frame_seconds", "stream_grace_seconds", "engine_seconds")
-    patient = dict.fromkeys(names, 20.0)
+    patient: dict[str, Any] = dict.fromkeys(names, 20.0)
     async with stage(**patient) as the:
         before = await scrape(the)
         calls = []
