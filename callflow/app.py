@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from quart import Quart
 
@@ -43,9 +43,10 @@ from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import ToolLoader
 from callflow.web.console.app import create_console
-from callflow.web.listener import Listener
+from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
+from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
 from callflow.web.side_by_side import SideBySide
 from carriers.registry import make_carriers
 
@@ -215,7 +216,8 @@ class Application:
         self.public_at = runtime.name_of(public)
         self.address.learn(f"http://{self.public_at[0]}:{self.public_at[1]}")
         self.open()
-        await self._listen(public, self.public())
+        app = self.public()
+        await self._listen(public, app, self._media_server(app))
         if console is not None:
             self.console_at = runtime.name_of(console)
             await self._listen(console, self.console())
@@ -231,8 +233,14 @@ class Application:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _listen(self, bound: Any, app: Quart) -> None:
-        listener = Listener(bound, app, media_ping_seconds=self.settings.media_ping_seconds)
+    def _media_server(self, app: Quart) -> Beside | None:
+        if self.settings.media_server == "hypercorn":
+            return None
+        server = MediaServer(cast(MediaEndpoint, app.asgi_app), ping_seconds=self.settings.media_ping_seconds)
+        return Beside(MEDIA_PATHS, server)
+
+    async def _listen(self, bound: Any, app: Quart, beside: Beside | None = None) -> None:
+        listener = Listener(bound, app, media_ping_seconds=self.settings.media_ping_seconds, beside=beside)
         self._listeners.append(listener)
         await listener.open()
 

@@ -400,6 +400,12 @@ def _bench(parser: Parser) -> None:
         help="how many calls in the history to search in; 0: leave that out",
     )
     parser.add_argument(
+        "--only",
+        action="append",
+        choices=("callflow", "naive", "splice"),
+        help="measure only this program; may be given more than once (default: all three)",
+    )
+    parser.add_argument(
         "--json",
         type=file,
         metavar="FILE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 
@@ -71,14 +72,23 @@ class MediaProtocol(Protocol):
 
 
 class MediaSocket(Protocol):
-    """A WebSocket, as the package that uses it sees it."""
+    """An open WebSocket, as the package that uses it sees it. All methods are called on the event loop."""
 
-    async def receive(self) -> str | bytes | None:
-        """Return the next message; None: the peer has closed or is gone."""
+    def start(
+        self, message: Callable[[str | bytes], None], ended: Callable[[str], None], *, write_seconds: float
+    ) -> None:
+        """Begin to read and to write.
 
-    async def send(self, text: str) -> None: ...
+        `message` is called with each message, in order, without a task in between. `ended` is called once, with the
+        reason, when the peer has closed, is gone, or has read nothing for `write_seconds`.
+        """
 
-    async def close(self, code: int, reason: str) -> None: ...
+    def put(self, text: str, weight: int = 0) -> None:
+        """Send a text message, without waiting. `weight`: bytes of audio in the message. After `ended` was called,
+        messages are thrown away."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket, once, with a WebSocket close code (RFC 6455, section 7.4). May be called before `start`."""
 
 
 class SpeechSegmentId(NamedTuple):

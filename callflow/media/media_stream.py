@@ -1,4 +1,4 @@
-"""One media socket: its reader, its one writer, its protocol, and the order of its frames.
+"""One media socket: its protocol, and the order of its frames.
 
 Frames of the carrier become ordered µ-law for the relay, and audio of the relay becomes frames. An unusable stream is
 closed with a reason; a single unreadable frame is counted and dropped.
@@ -31,7 +31,6 @@ from callflow.media import g711
 from callflow.media.malformed_frames import loosely_decoded, shape_of
 from callflow.media.media_config import MediaConfig
 from callflow.media.reorder_buffer import ReorderBuffer
-from callflow.media.socket_writer import SocketWriter
 from callflow.timers import Timers
 
 
@@ -67,7 +66,7 @@ class StreamOwner(Protocol):
 
 
 class MediaStream:
-    """One media socket: its reader, its one writer, its protocol and the order of its frames."""
+    """One media socket: its protocol and the order of its frames."""
 
     def __init__(
         self, relay: StreamOwner, socket: MediaSocket, protocol: MediaProtocol, secret: str, config: MediaConfig
@@ -77,7 +76,7 @@ class MediaStream:
         self._counts = relay.counts
         self._loop = asyncio.get_running_loop()
         self._reorder = ReorderBuffer(config.reorder_frames)
-        self._writer = SocketWriter(socket.send, self._end, seconds=config.write_seconds)
+        self._put = socket.put
         self._over: asyncio.Future[str] = self._loop.create_future()
         self.gone = asyncio.Event()
         """Set by the relay when the stream has ended and the relay has released it."""
@@ -87,16 +86,12 @@ class MediaStream:
         self._shows = log.isEnabledFor(logging.DEBUG)
 
     async def run(self) -> str:
-        """Read and write until the stream ends. Returns the reason."""
-        reading = asyncio.create_task(self._read(), name="media-in")
-        writing = asyncio.create_task(self._writer.run(), name="media-out")
+        """Serve the socket until the stream ends. Returns the reason."""
+        self._socket.start(self._message, self._end, write_seconds=self._config.write_seconds)
         try:
             return await self._over
         finally:
             self._timers.close()
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
             await self._close_socket(1000, "")
 
     def _count_order(self) -> None:
@@ -124,42 +119,39 @@ class MediaStream:
     def send_audio(self, audio: bytes) -> None:
         """Queue µ-law audio for the carrier, a multiple of 20 ms."""
         payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
-        self._writer.put(self._protocol.audio(payload), len(audio))
+        self._put(self._protocol.audio(payload), len(audio))
         self._counts["bytes_out"] += len(audio)
 
     def send_mark(self, name: str) -> None:
         """Queue a mark; the carrier returns it after playing the audio before it."""
         if self._shows:
             log.debug("call %s: media out: mark %s", self._relay.call, name)
-        self._writer.put(self._protocol.mark(name))
+        self._put(self._protocol.mark(name))
 
     def clear(self) -> None:
         """Queue a `clear`; the carrier then discards the audio it holds."""
         if self.started:
             if self._shows:
                 log.debug("call %s: media out: clear", self._relay.call)
-            self._writer.put(self._protocol.clear())
+            self._put(self._protocol.clear())
 
-    async def _read(self) -> None:
-        receive, decode = self._socket.receive, self._protocol.decode
+    def _message(self, message: str | bytes) -> None:
+        """Handle one message of the carrier's. Called 50 times a second."""
+        if self._over.done():
+            return
         try:
-            while (message := await receive()) is not None:
-                try:
-                    frame = decode(message)
-                    if isinstance(frame, CallerAudio):
-                        if self.started:
-                            ready = self._reorder.push(frame.chunk, frame.payload)
-                            for payload in ready:
-                                self._pass_on(payload)
-                            if self._reorder.holding or self._timers.is_running("holding"):
-                                self._hold(moved=bool(ready))
-                    else:
-                        self._other(frame)
-                except Malformed as error:
-                    self._unreadable(f"{error}: {shape_of(message)}")
-            self._end("the carrier closed the media socket")
-        except asyncio.CancelledError:
-            raise
+            frame = self._protocol.decode(message)
+            if isinstance(frame, CallerAudio):
+                if self.started:
+                    ready = self._reorder.push(frame.chunk, frame.payload)
+                    for payload in ready:
+                        self._pass_on(payload)
+                    if self._reorder.holding or self._timers.is_running("holding"):
+                        self._hold(moved=bool(ready))
+            else:
+                self._other(frame)
+        except Malformed as error:
+            self._unreadable(f"{error}: {shape_of(message)}")
         except Exception as error:
             log.exception("call %s: the media reader failed", self._relay.call)
             self._end(f"the media reader failed: {type(error).__name__}")

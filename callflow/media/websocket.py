@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
+
+from callflow.media.socket_writer import SocketWriter
 
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+CLOSED: Final = "the carrier closed the media socket"
+"""The reason with which a media stream ends when the peer has closed its socket, or is gone."""
 _draining: set[asyncio.Task[None]] = set()
 
 
@@ -24,23 +28,37 @@ class AsgiWire:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._open = False
+        self._writer: SocketWriter | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def accept(self) -> None:
         """Accept the handshake."""
         await self._send({"type": "websocket.accept"})
         self._open = True
 
-    async def receive(self) -> str | bytes | None:
-        """Return the next message; None: the peer has closed or is gone."""
-        message = await self._receive()
-        if message["type"] != "websocket.receive":
-            self._open = False
-            return None
-        text: str | None = message.get("text")
-        return text if text is not None else bytes(message.get("bytes") or b"")
+    def start(
+        self, message: Callable[[str | bytes], None], ended: Callable[[str], None], *, write_seconds: float
+    ) -> None:
+        """See `MediaSocket.start`."""
+        self._writer = SocketWriter(self._write, ended, seconds=write_seconds)
+        self._tasks = [
+            asyncio.create_task(self._read(message, ended), name="media-in"),
+            asyncio.create_task(self._writer.run(), name="media-out"),
+        ]
 
-    async def send(self, text: str) -> None:
-        """Send a text message."""
+    async def _read(self, message: Callable[[str | bytes], None], ended: Callable[[str], None]) -> None:
+        while (event := await self._receive())["type"] == "websocket.receive":
+            text: str | None = event.get("text")
+            message(text if text is not None else bytes(event.get("bytes") or b""))
+        self._open = False
+        ended(CLOSED)
+
+    def put(self, text: str, weight: int = 0) -> None:
+        """See `MediaSocket.put`."""
+        if self._writer is not None:
+            self._writer.put(text, weight)
+
+    async def _write(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
 
     async def refuse(self) -> None:
@@ -49,6 +67,9 @@ class AsgiWire:
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket, once. Later frames are read and dropped until the peer is gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._open:
             self._open = False
             task = asyncio.create_task(self._drain(), name="media-drain")

@@ -1,15 +1,22 @@
-"""A listening port, and the app that is served on it."""
+"""A listening port, the app that Hypercorn serves on it, and the media sockets that come in beside the app."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from hypercorn.asyncio import serve
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.run import worker_serve
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Sockets
 from quart import Quart
 
+from callflow.media.listener import Handshake, SplitListener
 from callflow.web import http1
 from callflow.web.media_pings import ListenerConfig
 
@@ -20,18 +27,35 @@ _CLOSE_SECONDS: Final = 1.0
 """How long a listener waits for its connections when it closes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Serves handshakes of certain paths beside the app: see `SplitListener`."""
+
+    paths: Sequence[str]
+    serve: Callable[[socket.socket, Handshake], Awaitable[None]]
+
+
 class Listener:
     """Serves one app on one port with Hypercorn."""
 
-    def __init__(self, bound: socket.socket, app: Quart, *, media_ping_seconds: float) -> None:
-        """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket;
-        0: no pings."""
+    def __init__(
+        self, bound: socket.socket, app: Quart, *, media_ping_seconds: float, beside: Beside | None = None
+    ) -> None:
+        """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket
+        that the app serves; 0: no pings. `beside`: who serves media sockets; None: the app does."""
         http1.install()
         self._app = app
+        self._wrapped = ASGIWrapper(app)  # type: ignore[arg-type]
+        self._context = WorkerContext(None)
+        self._connections = SplitListener(
+            bound,
+            paths=beside.paths if beside is not None else (),
+            media=beside.serve if beside is not None else _nobody,
+            http=self._serve,
+        )
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._config = ListenerConfig()
-        self._config.bind = [f"fd://{bound.detach()}"]
         self._config.websocket_max_message_size = _MOST_FRAME
         self._config.websocket_ping_interval = None
         self._config.media_ping_seconds = media_ping_seconds
@@ -49,16 +73,30 @@ class Listener:
         async def begin() -> None:  # a plain function would be run in a thread
             started.set()
 
-        work = serve(self._app, self._config, shutdown_trigger=self._closing.wait)
+        # Hypercorn runs the app's lifespan; connections are accepted here.
+        nothing = Sockets([], [], [])
+        work = worker_serve(self._wrapped, self._config, sockets=nothing, shutdown_trigger=self._closing.wait)
         self._task = asyncio.create_task(work, name=f"{self._app.name} listener")
         waiting = asyncio.ensure_future(started.wait())
         await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._task.done():
             self._task.result()
+        self._connections.open(self._config.backlog)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        """Serve one connection with Hypercorn, until it ends."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        await TCPServer(self._wrapped, loop, self._config, self._context, {}, reader, writer)
 
     async def close(self) -> None:
         """Stop accepting requests, and give open connections a second to end. Never raises."""
+        await self._context.terminated.set()
+        await self._connections.close(_CLOSE_SECONDS)
         self._closing.set()
         if self._task is None:
             return
@@ -66,3 +104,7 @@ class Listener:
         for task in late:
             task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def _nobody(connection: socket.socket, handshake: Handshake) -> None:
+    connection.close()

@@ -199,7 +199,7 @@ async def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
         assert relay._stream is not None
         engine = the.call.agent.sessions.engine
         assert engine is not None
-        put, truncate = relay._stream._writer.put, engine.truncate
+        put, truncate = relay._stream._put, engine.truncate
 
         def watched_put(text: str, weight: int = 0) -> None:
             order.append(text if "clear" in text else "audio")
@@ -209,7 +209,7 @@ async def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
             order.append("truncate")
             truncate(item, content, heard_ms)
 
-        relay._stream._writer.put = watched_put  # type: ignore[method-assign]
+        relay._stream._put = watched_put  # type: ignore[method-assign]
         engine.truncate = watched_truncate  # type: ignore[method-assign]
         one.phone.say(tone(160))
         await one.session.wait_for("conversation.item.truncate")

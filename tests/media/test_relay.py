@@ -7,7 +7,7 @@ import base64
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -51,13 +51,21 @@ class Socket:
         self.sent: list[dict[str, Any]] = []
         self.closed: list[tuple[int, str]] = []
 
-    async def receive(self) -> str | bytes | None:
-        return await self.incoming.get()
+    def start(
+        self, message: Callable[[str | bytes], None], ended: Callable[[str], None], *, write_seconds: float
+    ) -> None:
+        async def read() -> None:
+            while (text := await self.incoming.get()) is not None:
+                message(text)
+            ended("the carrier closed the media socket")
 
-    async def send(self, text: str) -> None:
+        self.reading = asyncio.create_task(read())
+
+    def put(self, text: str, weight: int = 0) -> None:
         self.sent.append(json.loads(text))
 
     async def close(self, code: int, reason: str) -> None:
+        self.reading.cancel()
         self.closed.append((code, reason))
 
 

@@ -1,16 +1,16 @@
-"""A listener's life without a socket: it is open when the app has started, and closes in bounded time."""
+"""A listener's life without a connection: it is open when the app has started, and closes in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, cast
-from unittest import mock
+from typing import Any
 
 import pytest
 from quart import Quart
 
+from callflow import runtime
 from callflow.web import listener as module
 from callflow.web.listener import Listener
 from tests.loop import other_tasks
@@ -22,15 +22,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(app: Quart, **settings: Any) -> Listener:
-    bound = cast(Any, mock.Mock(detach=lambda: 7))
-    return Listener(bound, app, **{"media_ping_seconds": 0.0, **settings})
+    return Listener(runtime.bind("127.0.0.1", 0), app, **{"media_ping_seconds": 0.0, **settings})
 
 
 def server(*, hangs: bool = False) -> Callable[..., Any]:
-    """In place of Hypercorn's `serve`."""
+    """In place of Hypercorn's `worker_serve`."""
 
-    async def serve(app: Quart, config: Any, *, shutdown_trigger: Callable[[], Any]) -> None:
-        await app.startup()
+    async def serve(app: Any, config: Any, *, sockets: Any, shutdown_trigger: Callable[[], Any]) -> None:
+        await app.app.startup()
         await shutdown_trigger()
         if hangs:
             await asyncio.Event().wait()
@@ -39,7 +38,7 @@ def server(*, hangs: bool = False) -> Callable[..., Any]:
 
 
 async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "serve", server())
+    monkeypatch.setattr(module, "worker_serve", server())
     app, started = Quart("test"), list[str]()
 
     @app.before_serving
@@ -54,7 +53,7 @@ async def test_it_is_open_when_the_app_has_started_and_closes_with_the_server(mo
 
 
 async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "serve", server())
+    monkeypatch.setattr(module, "worker_serve", server())
     app = Quart("test")
 
     @app.before_serving
@@ -68,7 +67,7 @@ async def test_what_the_app_raises_when_it_starts_is_raised(monkeypatch: pytest.
 
 
 async def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "serve", server(hangs=True))
+    monkeypatch.setattr(module, "worker_serve", server(hangs=True))
     real_wait = asyncio.wait
 
     async def wait(tasks: Any, **how: Any) -> Any:
@@ -88,8 +87,10 @@ def test_closing_before_opening_is_nothing() -> None:
 
 
 def test_what_the_server_is_told_to_bound() -> None:
-    config = made(Quart("test"), media_ping_seconds=20.0)._config
-    assert (config.bind, config.media_ping_seconds) == (["fd://7"], 20.0)
+    listener = made(Quart("test"), media_ping_seconds=20.0)
+    config = listener._config
+    asyncio.run(listener.close())
+    assert config.media_ping_seconds == 20.0
     assert config.websocket_max_message_size == 512 << 10
     assert config.websocket_ping_interval is None, "Hypercorn's own pings never stop"
     assert not config.include_server_header

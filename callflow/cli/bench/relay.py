@@ -3,6 +3,8 @@
 The server runs as a process of its own, on one core; the emulated Telnyx and the emulated model run in this one, on
 another, and answer every frame of the caller with a frame of the agent. Every frame carries its number, so that
 latency, order and loss are seen frame by frame. What is measured includes the emulators' own time.
+
+Two other relays are measured in the same way and in the same run, to compare with: see `subjects.py`.
 """
 
 from __future__ import annotations
@@ -10,15 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import binascii
-import contextlib
 import json
-import os
 import platform
-import signal
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,28 +25,29 @@ from rich.table import Table
 
 from callflow.cli import output_file
 from callflow.cli.bench import journal
+from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, Subject, world
 from callflow.cli.terminal import Screen
-from callflow.config import legacy_names
-from callflow.config.settings import ALIASES, Settings
 from callflow.contracts.errors import BenchError
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.common.phone import Phone
-from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.telnyx.call import Call
 
 
-ROOT: Final = Path(__file__).parents[3]
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
-_START_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 20.0
+_SHORT_SECONDS: Final = 0.2
+_SHORT_CALLS: Final = 30
+_STORM_RATE: Final = 10
+"""Short calls a second, beside the talking ones."""
 _FILES_A_CALL: Final = 4
 _OTHER_FILES: Final = 200
 
 
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that runs the benchmark; its result is the exit code."""
-    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json)
+    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json, arguments.only)
 
 
 @dataclass
@@ -83,13 +82,13 @@ class Probe:
             self.returned[chunk] = at
 
 
-async def _checked(calls: int, seconds: float, recorded: int, path: Path | None) -> int:
+async def _checked(calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str] | None) -> int:
     problem = _too_many(calls) or (output_file.problem(path, "--json") if path is not None else None)
     if problem is not None:
         print(problem, file=sys.stderr)
         return 2
     try:
-        return await _bench(calls, seconds, recorded, path)
+        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS))
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -116,53 +115,22 @@ def _too_many(calls: int) -> str | None:
     return f"{calls} calls need {needed} open files, and a process may have {hard} here: {advice} with `ulimit -n`."
 
 
-async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -> int:
-    import psutil
-
+async def _bench(calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str]) -> int:
     console = Screen(highlight=False)
-    console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; the server alone on one core …")
-    probes = [Probe(number + 1) for number in range(calls)]
-
-    def on_echo(base64: str) -> None:
-        start = binascii.a2b_base64(base64[:8])
-        number = int.from_bytes(start[:2])
-        if 0 < number <= calls:
-            probes[number - 1].on_echo(start, time.monotonic())
-
-    async with _world(on_echo) as (telnyx, server, started_ms):
-        process = psutil.Process(server.pid)
-        before = process.memory_info().rss
-        legs = []
-        for probe in probes:
-            legs.append(await telnyx.ring(phone=Phone(source=probe.frame, on_media=probe.on_media)))
-            await asyncio.sleep(0.02)
-        try:
-            for leg in legs:
-                await leg.wait_streaming(_ANSWER_SECONDS)
-        except TimeoutError:
-            raise BenchError(
-                f"Not all of the {calls} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
-            ) from None
-        await asyncio.sleep(_SETTLE_SECONDS)
-        cpu, began = sum(process.cpu_times()[:2]), time.monotonic()
-        await asyncio.sleep(seconds)
-        used, ended = sum(process.cpu_times()[:2]) - cpu, time.monotonic()
-        memory = process.memory_info().rss - before
-        await asyncio.sleep(1.0)
-        for leg in legs:
-            await leg.hang_up()
-    figures = _figures(probes, began, ended)
-    if figures["frames"] == figures["frames_lost"]:
-        raise BenchError("No audio came back from the server: choose fewer calls with --calls.")
-    figures |= {
-        "calls": calls,
-        "cpu_percent": round(100 * used / (ended - began), 1),
-        "cpu_percent_per_call": round(100 * used / (ended - began) / calls, 2),
-        "memory_kb_per_call": round(memory / 1000 / calls),
-        "start_up_ms": round(started_ms),
-        "python": platform.python_version(),
-    }
-    console.print(_table(figures))
+    console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; each program alone on one core …")
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        subject = SUBJECTS[name]
+        if subject.lacks:
+            console.print(f"{name}: left out, because the package {subject.lacks} is not installed")
+            continue
+        console.print(f"{name}: {subject.what} …")
+        found[name] = await measure(subject, calls, seconds)
+    if not found:
+        raise BenchError("There is nothing to measure.")
+    console.print(_side_by_side(found))
+    figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
+    figures |= {"others": found, "ratios": _ratios(figures, found)}
     if recorded:
         console.print(f"\nthe history: 100 calls in this process, then a search in {recorded} made-up calls …")
         record = await journal.measure(min(seconds, 5.0), recorded)
@@ -176,80 +144,93 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None) -
     return 0
 
 
-@contextlib.asynccontextmanager
-async def _world(
-    on_echo: Callable[[str], None],
-) -> AsyncIterator[tuple[Telnyx, asyncio.subprocess.Process, float]]:
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
-        async with (
-            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
-            Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
-        ):
-            # Only this machine is measured: the settings are the defaults, and nothing of one's own is touched.
-            for name in (".env", "settings.toml"):
-                (Path(folder) / name).touch()
-            environment = {
-                **{name: value for name, value in os.environ.items() if name.upper() not in _settings()},
-                "OPENAI_API_KEY": realtime.api_key,
-                "OPENAI_REALTIME_URL": realtime.url,
-                **{name.upper(): value for name, value in telnyx.settings().items()},
-                "PORT": "0",
-                "CONSOLE_PORT": "0",
-                "DATA_DIR": folder,
-                "MAX_CONCURRENT_CALLS": "10000",
-                "LOG_LEVEL": "error",
-                "COLUMNS": "100",
-            }
-            _end_like_ctrl_c()
-            began = time.monotonic()
-            server = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(ROOT / "server.py"),
-                "serve",
-                cwd=folder,
-                env=environment,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for this process, which ends that one
-            )
-            try:
-                port = await asyncio.wait_for(_port(server), _START_SECONDS)
-                started = (time.monotonic() - began) * 1000
-                if len(cores) > 1:
-                    os.sched_setaffinity(server.pid, {cores[0]})
-                    os.sched_setaffinity(0, set(cores[1:]))
-                telnyx.set_server(f"http://127.0.0.1:{port}")
-                yield telnyx, server, started
-            except TimeoutError:
-                raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    server.kill()  # what it has written goes with the folder
-                await server.wait()
+async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any]:
+    """Return the figures of one subject: see `_COLUMNS`. Raises BenchError."""
+    import psutil
+
+    probes = [Probe(number + 1) for number in range(calls)]
+
+    def on_echo(base64: str) -> None:
+        start = binascii.a2b_base64(base64[:8])
+        number = int.from_bytes(start[:2])
+        if 0 < number <= calls:
+            probes[number - 1].on_echo(start, time.monotonic())
+
+    async with world(subject, on_echo) as the:
+        process = psutil.Process(the.server.pid)
+        cost = await _set_up_cost(the.telnyx, process)
+        before = process.memory_info().rss
+        legs = [await _ring(the.telnyx, probe) for probe in probes]
+        try:
+            for leg in legs:
+                await leg.wait_streaming(_ANSWER_SECONDS)
+        except TimeoutError:
+            raise BenchError(
+                f"Not all of the {calls} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
+            ) from None
+        await asyncio.sleep(_SETTLE_SECONDS)
+        cpu, began = _cpu(process), time.monotonic()
+        await asyncio.sleep(seconds)
+        used, ended = _cpu(process) - cpu, time.monotonic()
+        memory = process.memory_info().rss - before
+        storm = await _storm(the.telnyx, probes, min(seconds, 5.0))
+        await asyncio.sleep(1.0)
+        for leg in legs:
+            await leg.hang_up()
+    figures = _figures(probes, began, ended)
+    if figures["frames"] == figures["frames_lost"]:
+        raise BenchError("No audio came back from the server: choose fewer calls with --calls.")
+    return figures | {
+        "calls": calls,
+        "cpu_percent": round(100 * used / (ended - began), 1),
+        "cpu_percent_per_call": round(100 * used / (ended - began) / calls, 2),
+        "calls_per_core": round(calls * (ended - began) / used) if used else None,
+        "cpu_ms_per_short_call": cost,
+        "memory_kb_per_call": round(memory / 1000 / calls),
+        "memory_mb_before": round(before / 1e6),
+        "start_up_ms": round(the.started_ms),
+        **storm,
+    }
 
 
-def _end_like_ctrl_c() -> None:
-    """Also when it is told to end or its terminal is closed, the server must not stay behind."""
-    loop = asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGHUP"):
-        with contextlib.suppress(AttributeError, NotImplementedError):  # Windows
-            loop.add_signal_handler(getattr(signal, name), signal.raise_signal, signal.SIGINT)
+async def _ring(telnyx: Telnyx, probe: Probe) -> Call:
+    leg = await telnyx.ring(phone=Phone(source=probe.frame, on_media=probe.on_media))
+    await asyncio.sleep(0.02)
+    return leg
 
 
-def _settings() -> frozenset[str]:
-    """Every variable that the server reads."""
-    names = {*Settings.model_fields, *ALIASES, *legacy_names.NAMES}
-    return frozenset(name.upper() for name in names)
+def _cpu(process: Any) -> float:
+    return float(sum(process.cpu_times()[:2]))
 
 
-async def _port(server: asyncio.subprocess.Process) -> int:
-    """From the table that the server prints when it is ready."""
-    assert server.stdout is not None
-    async for line in server.stdout:
-        words = line.decode().split()
-        if words[:1] == ["Callflow"]:
-            return int(words[1].rsplit(":", 1)[1])
-    raise BenchError("The server ended before it was ready, for the reason above.")
+async def _short_call(telnyx: Telnyx) -> None:
+    """Ring, be answered, hear a moment and hang up."""
+    leg = await telnyx.ring()
+    await leg.wait_streaming(_ANSWER_SECONDS)
+    await asyncio.sleep(_SHORT_SECONDS)
+    await leg.hang_up()
+
+
+async def _set_up_cost(telnyx: Telnyx, process: Any) -> float:
+    """Return the processor time in ms to set up and end a call of 0.2 s, after some that are not counted."""
+    for counted in (False, True):
+        began = _cpu(process)
+        for _ in range(_SHORT_CALLS if counted else 5):
+            await _short_call(telnyx)
+    await asyncio.sleep(_SETTLE_SECONDS)  # what is left of these calls ends
+    return round((_cpu(process) - began) * 1000 / _SHORT_CALLS, 1)
+
+
+async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[str, Any]:
+    """Measure the talking calls while others come and go, ten a second."""
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as short:
+        for number in range(int(seconds * _STORM_RATE)):
+            await asyncio.sleep(max(0.0, began + number / _STORM_RATE - time.monotonic()))
+            short.create_task(_short_call(telnyx))
+    await asyncio.sleep(0.5)
+    found = _figures(probes, began, began + seconds)
+    return {f"storm_{name}": found[name] for name in ("caller_to_model_ms", "model_to_caller_ms")}
 
 
 def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
@@ -282,9 +263,36 @@ def _percentiles(values: list[float]) -> dict[str, float]:
     }
 
 
+_COLUMNS: Final = (
+    "frames", "frames_lost", "frames_out_of_order", "caller_to_model_ms", "model_to_caller_ms", "cpu_percent_per_call",
+    "calls_per_core", "cpu_ms_per_short_call", "memory_kb_per_call", "memory_mb_before", "start_up_ms",
+    "storm_caller_to_model_ms", "storm_model_to_caller_ms",
+)  # fmt: skip
+
+
+def _side_by_side(found: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in found:
+        table.add_column(name)
+    for column in _COLUMNS:
+        table.add_row(column.replace("_", " "), *(_shown(figures[column]) for figures in found.values()))
+    return table
+
+
+def _ratios(ours: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Our calls per core divided by the others'."""
+    own = ours.get("calls_per_core")
+    pairs = {name: figures["calls_per_core"] for name, figures in others.items()}
+    return {f"calls_per_core_to_{name}": round(own / theirs, 2) for name, theirs in pairs.items() if own and theirs}
+
+
+def _shown(value: object) -> str:
+    return "  ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+
+
 def _table(figures: dict[str, Any]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, value in figures.items():
-        shown = "  ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), _shown(value))
     return table

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from hypercorn.typing import Scope
 
+from callflow.call.call import Call
 from callflow.contracts.errors import Forged, Refused
+from callflow.media.listener import Handshake
+from callflow.media.picows_socket import PicowsSocket, serve
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
@@ -16,6 +23,8 @@ from callflow.web.public.request import StartupHold, read_request, read_to_the_e
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
 """The paths before the token."""
+_MOST_HEAD: Final = 8192
+_FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class MediaEndpoint:
@@ -36,22 +45,77 @@ class MediaEndpoint:
         if scope["type"] != "websocket":
             await self._inner(scope, *read_to_the_end(receive, send))
             return
-        socket = AsgiWire(receive, send)
+        wire = AsgiWire(receive, send)
         await receive()  # websocket.connect
-        await self._startup_hold().hold(None)
         try:
-            handshake = read_request(scope, "GET", b"", self._address, socket=True)
-            call = self._switchboard().claim(_token(scope["path"]), handshake)
+            call = await self.claim(scope)
         except (Refused, Forged) as error:
             refusals.say("media", "media socket refused: %s", error)
-            await socket.refuse()
+            await wire.refuse()
             return
         try:
-            await socket.accept()
+            await wire.accept()
         except BaseException:
             call.unclaim_stream()
             raise
-        await call.serve_socket(socket)
+        await call.serve_socket(wire)
+
+    async def claim(self, scope: Any) -> Call:
+        """Return the call that a media socket belongs to, by its token, and reserve the stream for it.
+
+        `scope`: the handshake, as in ASGI. Raises Refused and Forged.
+        """
+        await self._startup_hold().hold(None)
+        handshake = read_request(scope, "GET", b"", self._address, socket=True)
+        return self._switchboard().claim(_token(scope["path"]), handshake)
+
+
+class MediaServer:
+    """Serves media sockets with picows, beside the public app: see `callflow.web.listener.Beside`."""
+
+    def __init__(self, endpoint: MediaEndpoint, *, ping_seconds: float) -> None:
+        """`endpoint`: decides which call a socket belongs to. `ping_seconds`: interval of the pings; 0: none."""
+        self._endpoint, self._ping_seconds = endpoint, ping_seconds
+
+    async def __call__(self, connection: socket.socket, handshake: Handshake) -> None:
+        """Serve one connection until it ends."""
+        try:
+            call = await self._endpoint.claim(_scope(handshake))
+        except (Refused, Forged) as error:
+            refusals.say("media", "media socket refused: %s", error)
+            await _refuse(connection)
+            return
+        except BaseException:
+            connection.close()
+            raise
+        listener = PicowsSocket(ping_seconds=self._ping_seconds)
+        try:
+            await serve(connection, listener)
+        except (OSError, TimeoutError) as error:
+            call.unclaim_stream()
+            refusals.say("media", "media socket refused: %s", error)
+            connection.close()
+            return
+        except BaseException:
+            call.unclaim_stream()
+            raise
+        await call.serve_socket(listener)
+
+
+def _scope(handshake: Handshake) -> dict[str, Any]:
+    """Return what `read_request` needs of an ASGI scope."""
+    path, _, query = handshake.target.partition(b"?")
+    decoded = unquote(path.decode("latin-1"))
+    return {"path": decoded, "raw_path": path, "query_string": query, "headers": handshake.headers}
+
+
+async def _refuse(connection: socket.socket) -> None:
+    """Answer the handshake with HTTP 403, as an ASGI server does."""
+    with contextlib.suppress(OSError):
+        connection.recv(_MOST_HEAD)  # unread bytes would destroy the answer
+        await asyncio.get_running_loop().sock_sendall(connection, _FORBIDDEN)
+        connection.shutdown(socket.SHUT_WR)
+    connection.close()
 
 
 def _token(path: str) -> str:

@@ -1,0 +1,149 @@
+"""What `scripts/bench` measures: a program that relays calls, alone on one core, its emulated carrier and engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from callflow.config import legacy_names
+from callflow.config.settings import ALIASES, Settings
+from callflow.contracts.errors import BenchError
+from callflow.sandbox.openai_realtime import Realtime, Script
+from callflow.sandbox.telnyx import Telnyx
+
+
+ROOT: Final = Path(__file__).parents[3]
+_START_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program that relays calls."""
+
+    name: str
+    what: str
+    module: str = ""
+    """Its module; "": the server itself."""
+    needs: tuple[str, ...] = ()
+    """Packages that it needs beside those of the server."""
+
+    @property
+    def command(self) -> list[str]:
+        """The arguments for Python."""
+        return ["-m", self.module] if self.module else [str(ROOT / "server.py"), "serve"]
+
+    @property
+    def lacks(self) -> str:
+        """The first package that is not installed; "": none."""
+        return next((name for name in self.needs if find_spec(name) is None), "")
+
+
+CALLFLOW: Final = Subject("callflow", "the server, with its default settings")
+NAIVE: Final = Subject(
+    "naive",
+    "a relay as tutorials show it: Starlette, uvicorn, websockets, json",
+    "callflow.cli.bench.naive",
+    ("starlette", "uvicorn"),
+)
+SPLICE: Final = Subject(
+    "splice", "the limit: two sockets joined, nothing parsed or kept", "callflow.cli.bench.splice", ("picows",)
+)
+SUBJECTS: Final = {each.name: each for each in (CALLFLOW, NAIVE, SPLICE)}
+
+
+@dataclass(frozen=True)
+class World:
+    """A subject at work."""
+
+    telnyx: Telnyx
+    server: asyncio.subprocess.Process
+    started_ms: float
+    """From the start of its process to its address."""
+
+
+@contextlib.asynccontextmanager
+async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterator[World]:
+    """Start a subject, known to the carrier; its process is killed at the end. `on_echo`: see `Script.echoing`.
+
+    Raises BenchError if it does not start.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
+        async with (
+            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
+            Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
+        ):
+            # Only this machine is measured: the settings are the defaults, and nothing of one's own is touched.
+            for name in (".env", "settings.toml"):
+                (Path(folder) / name).touch()
+            environment = {
+                **{name: value for name, value in os.environ.items() if name.upper() not in _settings()},
+                "OPENAI_API_KEY": realtime.api_key,
+                "OPENAI_REALTIME_URL": realtime.url,
+                **{name.upper(): value for name, value in telnyx.settings().items()},
+                "PORT": "0",
+                "CONSOLE_PORT": "0",
+                "DATA_DIR": folder,
+                "MAX_CONCURRENT_CALLS": "10000",
+                "LOG_LEVEL": "error",
+                "COLUMNS": "100",
+                "PYTHONPATH": str(ROOT),
+            }
+            _end_like_ctrl_c()
+            began = time.monotonic()
+            server = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *subject.command,
+                cwd=folder,
+                env=environment,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            )
+            try:
+                port = await asyncio.wait_for(_port(server), _START_SECONDS)
+                started = (time.monotonic() - began) * 1000
+                if len(cores) > 1:
+                    os.sched_setaffinity(server.pid, {cores[0]})
+                    os.sched_setaffinity(0, set(cores[1:]))
+                telnyx.set_server(f"http://127.0.0.1:{port}")
+                yield World(telnyx, server, started)
+            except TimeoutError:
+                raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    server.kill()  # what it has written goes with the folder
+                await server.wait()
+
+
+def _end_like_ctrl_c() -> None:
+    """Also when it is told to end or its terminal is closed, the server must not stay behind."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(AttributeError, NotImplementedError):  # Windows
+            loop.add_signal_handler(getattr(signal, name), signal.raise_signal, signal.SIGINT)
+
+
+def _settings() -> frozenset[str]:
+    """Every variable that the server reads."""
+    names = {*Settings.model_fields, *ALIASES, *legacy_names.NAMES}
+    return frozenset(name.upper() for name in names)
+
+
+async def _port(server: asyncio.subprocess.Process) -> int:
+    """From the table that the server prints when it is ready."""
+    assert server.stdout is not None
+    async for line in server.stdout:
+        words = line.decode().split()
+        if words[:1] == ["Callflow"]:
+            return int(words[1].rsplit(":", 1)[1])
+    raise BenchError("The server ended before it was ready, for the reason above.")

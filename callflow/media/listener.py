@@ -1,0 +1,184 @@
+"""A listening port that looks at a connection's first request without reading it, and so decides who serves it.
+
+A media socket's handshake goes to the media server, without an HTTP server in between for the length of a call. Every
+other connection goes, unread, to the HTTP server. Only a plain handshake counts as one: whatever is unusual about a
+request is for the HTTP server to judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+log = logging.getLogger(__name__)
+
+_MOST_HEAD: Final = 8192
+"""Bytes of a handshake; a longer head is for the HTTP server."""
+_MOST_HEADERS: Final = 100
+_HEAD_SECONDS: Final = 5.0
+"""How long an opened connection may send nothing, or an unfinished handshake."""
+_AGAIN_SECONDS: Final = 0.005
+"""How often an unfinished handshake is looked at again; its bytes cannot be waited for, because some are there."""
+_MOST_UNDECIDED: Final = 1000
+"""Connections that have not sent their request yet; beyond these, new ones are closed."""
+_PAUSE_SECONDS: Final = 0.1
+"""Pause after an accept that failed, as when there are no more file descriptors."""
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The head of a WebSocket handshake, as received."""
+
+    target: bytes
+    """Path and query."""
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case."""
+
+
+class SplitListener:
+    """Accepts connections on a bound socket and gives each to the media server or to the HTTP server."""
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        *,
+        paths: Sequence[str],
+        media: Callable[[socket.socket, Handshake], Awaitable[None]],
+        http: Callable[[socket.socket], Awaitable[None]],
+    ) -> None:
+        """`bound`: closed by `close`. `paths`: with what the path of a media socket begins. `media` and `http` serve an
+        accepted connection until it ends, and own it from their call on."""
+        self._bound, self._media, self._http = bound, media, http
+        self._starts = tuple(f"GET {path}".encode() for path in paths)
+        self._longest = max((len(start) for start in self._starts), default=0)
+        self._undecided = 0
+        self._accepting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, backlog: int) -> None:
+        """Begin to accept."""
+        self._bound.listen(backlog)
+        self._bound.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept(), name="listener")
+
+    async def close(self, seconds: float) -> None:
+        """Accept no more, and give open connections so many seconds to end."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        self._bound.close()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._bound)
+            except OSError as error:
+                log.error("a connection cannot be accepted: %s", error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            if self._undecided >= _MOST_UNDECIDED:
+                connection.close()
+                continue
+            task = loop.create_task(self._serve(connection), name="connection")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._undecided += 1
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS):
+                handshake = await self._handshake(connection)
+        except (TimeoutError, OSError):
+            connection.close()
+            return
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        finally:
+            self._undecided -= 1
+        try:
+            await (self._http(connection) if handshake is None else self._media(connection, handshake))
+        except Exception:
+            log.exception("a connection failed through a fault of ours")
+
+    async def _handshake(self, connection: socket.socket) -> Handshake | None:
+        """Return the handshake of a media socket; None: this is for the HTTP server. Raises OSError."""
+        while True:
+            head = await _peeked(connection)
+            if not self._may_be_media(head):
+                return None
+            end = head.find(b"\r\n\r\n")
+            if end >= 0 or len(head) >= _MOST_HEAD:
+                return parse(head[:end]) if end >= 0 else None
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _may_be_media(self, head: bytes) -> bool:
+        start = head[: self._longest]
+        return bool(start) and any(start.startswith(each) or each.startswith(start) for each in self._starts)
+
+
+async def _peeked(connection: socket.socket) -> bytes:
+    """Return the bytes that can be read, and leave them there; b"" at the end of the connection."""
+    try:
+        return connection.recv(_MOST_HEAD, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        pass
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+    loop.add_reader(connection, _wake, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+    with contextlib.suppress(BlockingIOError):
+        return connection.recv(_MOST_HEAD, socket.MSG_PEEK)
+    return b""
+
+
+def _wake(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
+
+
+def parse(head: bytes) -> Handshake | None:
+    """Return the handshake in the head of a request, without its last empty line; None: it is not a plain one.
+
+    Plain (RFC 6455, section 4.1): GET in HTTP/1.1 with one Host, `Upgrade: websocket`, version 13 and a key, no body,
+    and every line a header.
+    """
+    request, *lines = head.split(b"\r\n")
+    words = request.split(b" ")
+    if len(words) != 3 or words[2] != b"HTTP/1.1" or len(lines) > _MOST_HEADERS:
+        return None
+    headers: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        found = _HEADER.fullmatch(line)
+        if found is None:
+            return None
+        headers.append((found[1].lower(), found[2]))
+    names = [name for name, _ in headers]
+    values = dict(headers)
+    if any(names.count(name) != 1 for name in (b"host", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")):
+        return None
+    if {b"content-length", b"transfer-encoding", b"expect"} & values.keys():
+        return None
+    if values[b"upgrade"].lower() != b"websocket" or values[b"sec-websocket-version"] != b"13":
+        return None
+    if not any(word.strip().lower() == b"upgrade" for word in values.get(b"connection", b"").split(b",")):
+        return None
+    return Handshake(words[1], headers)

@@ -1,0 +1,272 @@
+"""A media socket served by picows (https://picows.readthedocs.io): from the bytes of the connection to the media stream
+in one callback, and back without a queue of our own.
+
+The only place that knows picows. `WSProtocol`, which serves one connection, is not a public name of picows, and picows
+is pinned for that reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from picows import WSAutoPingStrategy, WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from callflow.media.websocket import CLOSED
+from callflow.timers import Timers
+
+
+log = logging.getLogger("callflow.media")
+
+_TEXT: Final = WSMsgType.TEXT
+_MOST_MESSAGE: Final = 512 << 10
+"""The most bytes of one message. Carriers send a few hundred; a larger message ends its socket."""
+_MOST_WAITING: Final = 1 << 20
+"""Bytes that may wait for a peer that does not read."""
+_HIGH_WATER: Final = 64 << 10
+"""Bytes that may wait before the peer counts as one that does not read, and the deadline of a write begins."""
+_READ_BUFFER: Final = 4096
+"""Bytes of the first read buffer; a frame of 20 ms has about 350."""
+_AT_ONCE: Final = 32
+"""Messages of one read that are handled before other connections have a turn."""
+_MOST_BACKLOG: Final = 64
+"""Messages that wait for such a turn before reading pauses."""
+_HANDSHAKE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 2.0
+"""How long a peer may take to answer our close frame (RFC 6455, section 7.1.1)."""
+_FIRST_PING_SECONDS: Final = 1.0
+"""Time from the handshake to the first ping, which shows whether the peer answers."""
+
+
+class PicowsSocket(WSListener):  # type: ignore[misc]
+    """A `MediaSocket` over one connection of picows."""
+
+    def __init__(self, *, ping_seconds: float) -> None:
+        """`ping_seconds`: interval of the pings; 0: no pings. See `callflow.web.media_pings`."""
+        self.connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the handshake is over; an exception: there was none."""
+        self._transport: WSTransport | None = None
+        self._message: Callable[[str | bytes], None] | None = None
+        self._ended: Callable[[str], None] | None = None
+        self._early: list[str | bytes] = []
+        """Messages that came before `start`."""
+        self._backlog: deque[str | bytes] = deque()
+        """Messages of a read that held too many."""
+        self._run = 0
+        """Messages of the present read that were handled."""
+        self._parts = bytearray()
+        """The fragments of an unfinished message (RFC 6455, section 5.4)."""
+        self._part_type: WSMsgType | None = None
+        self._reason = ""
+        self._closing = False
+        self._write_seconds = 0.0
+        self._timers = Timers()
+        self._ping_seconds = ping_seconds
+        self._answers = self._unanswered = False
+        """The peer has answered a ping; the last ping has no answer yet."""
+
+    # MediaSocket
+
+    def start(
+        self, message: Callable[[str | bytes], None], ended: Callable[[str], None], *, write_seconds: float
+    ) -> None:
+        """See `MediaSocket.start`."""
+        self._message, self._ended, self._write_seconds = message, ended, write_seconds
+        early, self._early = self._early, []
+        for each in early:
+            message(each)
+        if self._reason:
+            ended(self._reason)
+
+    def put(self, text: str, weight: int = 0) -> None:
+        """See `MediaSocket.put`."""
+        transport = self._transport
+        if transport is None or self._reason or self._closing:
+            return
+        transport.send(_TEXT, text.encode())
+        if transport.underlying_transport.get_write_buffer_size() > _MOST_WAITING:
+            self._stuck("the peer does not read")
+
+    async def close(self, code: int, reason: str) -> None:
+        """See `MediaSocket.close`. Later messages are thrown away."""
+        transport = self._transport
+        self._message = None
+        if transport is None or self._closing or transport.is_disconnected:
+            return
+        self._closing = True
+        self._timers.stop("ping", "write")
+        transport.send_close(WSCloseCode(code), reason[:100].encode())
+        self._timers.start("close", _CLOSE_SECONDS, self._abort)
+
+    # Called by picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Note that the handshake is over."""
+        self._transport = transport
+        transport.underlying_transport.set_write_buffer_limits(high=_HIGH_WATER)
+        if not self.connected.done():
+            self.connected.set_result(None)
+        if self._ping_seconds:
+            self._timers.start("ping", min(_FIRST_PING_SECONDS, self._ping_seconds), self._ping)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Handle one frame."""
+        kind = frame.msg_type
+        if kind is _TEXT and frame.fin and self._part_type is None and not frame.rsv1:
+            try:
+                text = frame.get_payload_as_utf8_text()
+            except UnicodeDecodeError:
+                self._fail(WSCloseCode.INVALID_TEXT, "not UTF-8")
+                return
+            if frame.last_in_buffer and not self._backlog:
+                self._run = 0
+                self._hand_on(text)
+            else:
+                self._in_turn(text)
+        else:
+            self._other(kind, frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Note that the connection is over."""
+        self._timers.close()
+        if not self.connected.done():
+            self.connected.set_exception(ConnectionError("the connection ended before its handshake"))
+            self.connected.exception()  # nobody may be waiting
+        if not self._backlog:
+            self._end(CLOSED)
+
+    def pause_writing(self) -> None:
+        """Note that the peer does not read: it has `write_seconds` to go on."""
+        if self._write_seconds:
+            reason = f"one write took longer than {self._write_seconds:g} s"
+            self._timers.start("write", self._write_seconds, self._stuck, reason)
+
+    def resume_writing(self) -> None:
+        """Note that the peer reads again."""
+        self._timers.stop("write")
+
+    # Inside
+
+    def _hand_on(self, message: str | bytes) -> None:
+        if self._message is not None:
+            self._message(message)
+        elif not self._closing and self._ended is None:
+            self._early.append(message)
+
+    def _in_turn(self, message: str | bytes) -> None:
+        """Hand on a message that came with many others: a few at once, the rest when others have had their turn."""
+        if not self._backlog and self._run < _AT_ONCE:
+            self._run += 1
+            self._hand_on(message)
+            return
+        if not self._backlog:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._backlog.append(message)
+        if len(self._backlog) == _MOST_BACKLOG and self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+
+    def _next_turn(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._backlog))):
+            self._hand_on(self._backlog.popleft())
+        if self._backlog:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+            return
+        self._run = 0
+        assert self._transport is not None
+        if self._transport.is_disconnected:
+            self._end(CLOSED)
+        elif not self._closing:
+            self._transport.underlying_transport.resume_reading()
+
+    def _other(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._fail(WSCloseCode.PROTOCOL_ERROR, "reserved bits")
+        elif kind is WSMsgType.PONG:
+            self._answers, self._unanswered = True, False
+        elif kind is WSMsgType.CLOSE:
+            self._closed(frame)
+        elif kind in (_TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._fragment(kind, frame)
+
+    def _closed(self, frame: WSFrame) -> None:
+        """Answer the peer's close frame, unless it is an answer to ours, and end the connection."""
+        assert self._transport is not None
+        if not self._closing:
+            self._closing = True
+            code = frame.get_close_code()
+            self._transport.send_close(code if code is not WSCloseCode.NO_INFO else WSCloseCode.OK)
+        self._transport.disconnect()
+
+    def _fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if (kind is WSMsgType.CONTINUATION) != (self._part_type is not None):
+            self._fail(WSCloseCode.PROTOCOL_ERROR, "a fragment out of place")
+            return
+        self._part_type = self._part_type or kind
+        self._parts += frame.get_payload_as_memoryview()
+        if len(self._parts) > _MOST_MESSAGE:
+            self._fail(WSCloseCode.MESSAGE_TOO_BIG, "the message is too large")
+        elif frame.fin:
+            whole, self._parts = bytes(self._parts), bytearray()
+            kind, self._part_type = self._part_type, None
+            if kind is WSMsgType.BINARY:
+                self._in_turn(whole)
+                return
+            try:
+                self._in_turn(whole.decode())
+            except UnicodeDecodeError:
+                self._fail(WSCloseCode.INVALID_TEXT, "not UTF-8")
+
+    def _fail(self, code: WSCloseCode, reason: str) -> None:
+        """Close because of a violation of the protocol."""
+        if self._transport is not None and not self._closing:
+            self._closing = True
+            self._transport.send_close(code, reason.encode())
+            self._transport.disconnect()
+        self._end(CLOSED)
+
+    def _stuck(self, reason: str) -> None:
+        self._end(reason)
+        self._abort()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def _end(self, reason: str) -> None:
+        if not self._reason:
+            self._reason = reason
+            if self._ended is not None:
+                self._ended(reason)
+
+    def _ping(self) -> None:
+        assert self._transport is not None
+        if self._unanswered and not self._answers:
+            log.debug("the peer of a media socket answers no ping: it is sent no other")
+            return
+        if not self._unanswered:
+            self._unanswered = True
+            self._transport.send_ping()
+        self._timers.start("ping", self._ping_seconds, self._ping)
+
+
+async def serve(connection: socket.socket, listener: PicowsSocket) -> None:
+    """Serve a connection whose request, a WebSocket handshake, is still unread. Returns after the handshake.
+
+    Raises OSError if there is none within 5 s.
+    """
+
+    def accepted(request: WSUpgradeRequest) -> Any:
+        return listener
+
+    protocol = WSProtocol(
+        None, None, False, accepted, logging.getLogger("picows.server"), True, _HANDSHAKE_SECONDS,
+        False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE, True, _MOST_MESSAGE, None, _READ_BUFFER,
+    )  # fmt: skip
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+    async with asyncio.timeout(_HANDSHAKE_SECONDS):
+        await listener.connected
