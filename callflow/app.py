@@ -39,6 +39,7 @@ from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
+from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import ToolLoader
 from callflow.web.console.app import create_console
@@ -77,6 +78,7 @@ class Application:
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
+        self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
         self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
         self.carriers = make_carriers(settings, self.address)
         self.public_at = self.console_at = ("off", 0)
@@ -149,6 +151,7 @@ class Application:
             tools=lambda: self.tool_definitions,
             checked=lambda changes: session_changes.read(changes, self._secrets),
             engine=self.account.describe,
+            telemetry=self.telemetry,
         )
 
     # Its life
@@ -179,6 +182,8 @@ class Application:
         )  # fmt: skip
         self.account.start()
         self.tools.watch()
+        self.history.journal.on_entry = self.telemetry.take
+        self.telemetry.start(self.switchboard.is_live)
 
     async def leave(self) -> None:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
@@ -192,6 +197,7 @@ class Application:
         """End every call that is left, and close everything."""
         self.tools.close()
         await self.switchboard.stop()
+        self.telemetry.close()
         await self.account.close()
         if self._tunnel is not None:
             await self._tunnel.close()

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 OLDEST = (3, 11)
 PACKAGES = (
     "aiosqlite", "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
-    "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "pydantic", "pydantic_settings", "pyngrok", "quart",
-    "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions", "websockets",
+    "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
+    "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions",
+    "websockets",
 )  # fmt: skip
 """The modules of the packages in pyproject.toml."""
 INTERRUPTED = 130

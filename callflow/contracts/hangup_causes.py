@@ -41,6 +41,8 @@ _CAUSES: Final = {
     "our_fault": "of a fault in Callflow: the log of that moment has it",
     "unspecified": "the carrier did not say why",
 }
+KNOWN: Final = frozenset(_CAUSES)
+"""Every cause that has words of its own. Carriers may send others."""
 _SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation": "as a comparison with it showed"}
 
 

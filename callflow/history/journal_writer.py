@@ -71,6 +71,8 @@ class DurableJournal(MemoryJournal):
         self._said_opening = False
         self.on_began: Callable[[str, Began], None] = lambda call, began: None
         """Called for each call that begins. Must not wait."""
+        self.on_entry: Callable[[JournalEntry], None] = lambda entry: None
+        """Called for each entry that a call writes down. Must neither wait nor raise."""
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
@@ -81,6 +83,7 @@ class DurableJournal(MemoryJournal):
 
     async def append(self, entry: JournalEntry) -> None:
         super().note(entry)
+        self.on_entry(entry)
         if self.trouble:
             self._put(entry, None)
             raise JournalError(self.trouble)
@@ -94,6 +97,7 @@ class DurableJournal(MemoryJournal):
 
     def note(self, entry: JournalEntry) -> None:
         super().note(entry)
+        self.on_entry(entry)
         if entry.is_step or self._of_call[entry.call] < _MOST_NOTES:
             self._put(entry, None)
         else:

@@ -2,8 +2,7 @@
 
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
-journal entry, unless a field says otherwise. The entry around a note is `JournalEntry` in `journal.py`; events, the
-other content of an entry, are in `contracts/events.py`.
+journal entry, unless a field says otherwise. Around a note is a `JournalEntry`; events are in `contracts/events.py`.
 """
 
 from __future__ import annotations
@@ -52,6 +51,7 @@ class Ended(Note):
     """After a call's last step: all that it owned is let go of. A call without this note was interrupted."""
 
     kind: ClassVar[str] = "ended"
+    version: ClassVar[int] = 2
     cause: str = ""
     """Why it ended, in one word: see `contracts.hangup_causes`."""
     until: float | None = field(default=None, metadata=OPTIONAL)
@@ -64,6 +64,9 @@ class Ended(Note):
     """Bytes of audio that were sent to the carrier."""
     malformed_frames: int = field(default=0, metadata=OPTIONAL)
     ignored_frames: int = field(default=0, metadata=OPTIONAL)
+    late_frames: int = field(default=0, metadata=OPTIONAL)
+    reordered_frames: int = field(default=0, metadata=OPTIONAL)
+    """Late: dropped, because they came twice or too late for their place. Reordered: held for others before them."""
     carrier_complaints: int = field(default=0, metadata=OPTIONAL)
     keys_dropped: int = field(default=0, metadata=OPTIONAL)
     """Keys that came faster than anybody types."""

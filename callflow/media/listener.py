@@ -30,6 +30,7 @@ _MOST_UNDECIDED: Final = 1000
 """Connections that have not sent their request yet; beyond these, new ones are closed."""
 _PAUSE_SECONDS: Final = 0.1
 """Pause after an accept that failed, as when there are no more file descriptors."""
+_REQUEST: Final = re.compile(rb"GET (/[\x21-\x7e]*) HTTP/1[.]1")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
 
 
@@ -162,8 +163,8 @@ def parse(head: bytes) -> Handshake | None:
     and every line a header.
     """
     request, *lines = head.split(b"\r\n")
-    words = request.split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1" or len(lines) > _MOST_HEADERS:
+    asked = _REQUEST.fullmatch(request)
+    if asked is None or len(lines) > _MOST_HEADERS:
         return None
     headers: list[tuple[bytes, bytes]] = []
     for line in lines:
@@ -181,4 +182,4 @@ def parse(head: bytes) -> Handshake | None:
         return None
     if not any(word.strip().lower() == b"upgrade" for word in values.get(b"connection", b"").split(b",")):
         return None
-    return Handshake(words[1], headers)
+    return Handshake(asked[1], headers)

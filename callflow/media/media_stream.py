@@ -94,6 +94,12 @@ class MediaStream:
             self._timers.close()
             await self._close_socket(1000, "")
 
+    def _count_order(self) -> None:
+        """Add what the order of the frames was to the call's counts."""
+        for name, count in (("late_frames", self._reorder.late), ("reordered_frames", self._reorder.ahead)):
+            if count:
+                self._counts[name] += count
+
     def await_start(self) -> None:
         """Close the stream if its `start` frame does not come within `start_frame_seconds`."""
         if not self.started and not self._timers.is_running("start"):
@@ -235,6 +241,7 @@ class MediaStream:
 
     def _end(self, reason: str) -> None:
         if not self._over.done():
+            self._count_order()
             self._over.set_result(reason)
 
     async def _close_socket(self, code: int, reason: str) -> None:

@@ -43,7 +43,7 @@ _FIRST_PING_SECONDS: Final = 1.0
 """Time from the handshake to the first ping, which shows whether the peer answers."""
 
 
-class PicowsSocket(WSListener):  # type: ignore[misc]
+class PicowsSocket(WSListener):
     """A `MediaSocket` over one connection of picows."""
 
     def __init__(self, *, ping_seconds: float) -> None:
@@ -117,7 +117,11 @@ class PicowsSocket(WSListener):  # type: ignore[misc]
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Handle one frame."""
         kind = frame.msg_type
-        if kind is _TEXT and frame.fin and self._part_type is None and not frame.rsv1:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._fail(WSCloseCode.PROTOCOL_ERROR, "reserved bits")
+        elif frame.payload_size > _MOST_MESSAGE:  # picows lets a frame pass that has come whole
+            self._fail(WSCloseCode.MESSAGE_TOO_BIG, "the message is too large")
+        elif kind is _TEXT and frame.fin and self._part_type is None:
             try:
                 text = frame.get_payload_as_utf8_text()
             except UnicodeDecodeError:
@@ -184,9 +188,7 @@ class PicowsSocket(WSListener):  # type: ignore[misc]
             self._transport.underlying_transport.resume_reading()
 
     def _other(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._fail(WSCloseCode.PROTOCOL_ERROR, "reserved bits")
-        elif kind is WSMsgType.PONG:
+        if kind is WSMsgType.PONG:
             self._answers, self._unanswered = True, False
         elif kind is WSMsgType.CLOSE:
             self._closed(frame)

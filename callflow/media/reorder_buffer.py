@@ -24,6 +24,8 @@ class ReorderBuffer:
         self._late_in_a_row = 0
         self.late = 0
         """Frames dropped because they came too late or twice."""
+        self.ahead = 0
+        """Frames that came ahead of another and had to be held."""
 
     @property
     def holding(self) -> bool:
@@ -49,6 +51,7 @@ class ReorderBuffer:
             self._held.clear()
             self._next = chunk
         self._late_in_a_row = 0
+        self.ahead += chunk > self._next
         self._held[chunk] = payload
         ready = self._run()
         while len(self._held) > self._window:

@@ -45,7 +45,7 @@ class Listener:
         that the app serves; 0: no pings. `beside`: who serves media sockets; None: the app does."""
         http1.install()
         self._app = app
-        self._wrapped = ASGIWrapper(app)  # type: ignore[arg-type]
+        self._wrapped = ASGIWrapper(app)
         self._context = WorkerContext(None)
         self._connections = SplitListener(
             bound,

@@ -2,7 +2,8 @@
 
 A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`. In a module that is about the
 model or the process rather than about carriers (`SAMPLED = True`) each test runs over the first of them, and one test
-of three over the others; all of them over all in CI and with --long.
+of three over the others; all of them over all in CI and with --long. So it is with the media servers that a module
+names in `MEDIA_SERVERS`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from tests.sample import Sample
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    servers = getattr(metafunc.module, "MEDIA_SERVERS", None)
+    if servers is not None:
+        metafunc.parametrize("media_server", servers if _sampled(metafunc) else servers[:1], indirect=True)
     carriers = getattr(metafunc.module, "CARRIERS", None)
     if carriers is None:
         return
@@ -24,10 +28,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if only is not None:
         carriers = only.args
     elif getattr(metafunc.module, "SAMPLED", False):
-        whole = metafunc.config.getoption("--long") or os.environ.get("CI") == "true"
-        number = zlib.crc32(metafunc.function.__name__.encode())
-        carriers = carriers if Sample(whole=whole).takes(number, 3) else carriers[:1]
+        carriers = carriers if _sampled(metafunc) else carriers[:1]
     metafunc.parametrize("carrier", carriers, indirect=True)
+
+
+def _sampled(metafunc: pytest.Metafunc) -> bool:
+    """Whether this test is of the third that runs over all; in CI and with --long every test is."""
+    whole = metafunc.config.getoption("--long") or os.environ.get("CI") == "true"
+    return Sample(whole=whole).takes(zlib.crc32(metafunc.function.__name__.encode()), 3)
+
+
+@pytest.fixture(autouse=True)
+def media_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which media server `product()` has when none is given to it."""
+    name: str = getattr(request, "param", "picows")
+    monkeypatch.setattr(product, "media_server", name)
+    return name
 
 
 @pytest.fixture(autouse=True)

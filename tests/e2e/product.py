@@ -160,6 +160,10 @@ def exchange(**chosen: Any) -> Exchange:
     return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults(**chosen))
 
 
+media_server = "picows"
+"""Which media server `product()` has."""
+
+
 @contextlib.asynccontextmanager
 async def product(
     *,
@@ -180,6 +184,7 @@ async def product(
                 "port": 0,
                 "console_port": 0,
                 "data_dir": folder,
+                "media_server": media_server,
                 **settings,
             }
             made = Settings(**chosen)

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,6 +25,7 @@ from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST
 
 
+MEDIA_SERVERS = ("picows", "hypercorn")
 QUIET: dict[str, Any] = {**FAST, "greeting": ""}
 """No audio but the caller's."""
 IMPATIENT: dict[str, Any] = {**QUIET, "start_frame_seconds": 0.3}
@@ -487,14 +488,12 @@ async def test_a_carrier_that_streams_wide_band_is_refused_and_apologises() -> N
 
 def open_media_sockets() -> int:
     """How many media sockets the server still serves."""
-    return sum(
-        bool({"MediaServer.__call__", "MediaEndpoint.__call__"} & waiting_in(task)) for task in asyncio.all_tasks()
-    )
+    return sum("Call.serve_socket" in waiting_in(task) for task in asyncio.all_tasks())
 
 
 def waiting_in(task: asyncio.Task[Any]) -> set[str]:
     """The names of the coroutines that a task waits in."""
-    names, inner = set[str](), task.get_coro()
+    names, inner = set[str](), cast(Any, task.get_coro())
     while inner is not None:
         names.add(getattr(inner, "__qualname__", ""))
         inner = getattr(inner, "cr_await", None)

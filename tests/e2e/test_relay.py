@@ -209,7 +209,7 @@ async def test_the_carrier_is_cleared_before_the_model_is_told() -> None:
             order.append("truncate")
             truncate(item, content, heard_ms)
 
-        relay._stream._put = watched_put  # type: ignore[method-assign]
+        relay._stream._put = watched_put
         engine.truncate = watched_truncate  # type: ignore[method-assign]
         one.phone.say(tone(160))
         await one.session.wait_for("conversation.item.truncate")

@@ -57,6 +57,22 @@ async def journal(url: str) -> AsyncIterator[tuple[DurableJournal, Store]]:
         await database.close()
 
 
+async def test_those_who_count_are_told_of_each_entry_although_it_cannot_be_written() -> None:
+    one = DurableJournal(most_waiting=1)
+    told: list[JournalEntry] = []
+    one.on_entry = told.append
+    entries = [began(), step(1), step(2)]
+    one.note(entries[0])
+    one.trouble = "the disk is full"
+    for each in entries[1:]:
+        with pytest.raises(JournalError):
+            await one.append(each)
+    assert told == entries
+    one.add(JournalEntry.of(NumberId(number="PN1"), call=CALL, at=1.0))
+    assert told == entries, "what is added to a call that may be over is told to nobody"
+    await one.close()
+
+
 async def test_a_step_that_was_appended_is_on_record_and_its_call_with_it(database_url: str) -> None:
     async with journal(database_url) as (one, store):
         one.note(began())

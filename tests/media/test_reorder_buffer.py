@@ -32,6 +32,16 @@ def test_any_shuffle_within_the_window_comes_out_in_order(shuffle: tuple[int, li
     assert not reorder.holding
 
 
+def test_frames_that_come_ahead_of_others_are_counted() -> None:
+    reorder = ReorderBuffer(3)
+    assert pushed(reorder, [1, 2, 3]) == [1, 2, 3]
+    assert (reorder.ahead, reorder.late) == (0, 0)
+    assert pushed(reorder, [6, 5, 4, 7]) == [4, 5, 6, 7]
+    assert (reorder.ahead, reorder.late) == (2, 0)
+    assert pushed(reorder, [4, 8]) == [8]
+    assert (reorder.ahead, reorder.late) == (2, 1)
+
+
 @given(shuffles(), st.integers(2, 10**12))
 def test_counting_may_begin_anywhere(shuffle: tuple[int, list[int]], start: int) -> None:
     window, chunks = shuffle

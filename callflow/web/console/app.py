@@ -21,10 +21,12 @@ from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
+from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.calls import add_calls
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
+from callflow.web.console.metrics import add_metrics
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.session import add_session
 from callflow.web.responses import install_error_handlers, json_response
@@ -41,12 +43,14 @@ def create_console(
     tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     checked: Callable[[Mapping[str, Any]], Asked] = session_changes.read,
     engine: Callable[[], Mapping[str, Any]] = dict,
+    telemetry: Telemetry | None = None,
 ) -> Quart:
     """Make the app.
 
     `host`: an allowed host name beside this machine's own. `redact`: redacts data that this listener writes into the
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
-    a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls.
+    a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
+    `/metrics` tells; None: of no call.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -75,6 +79,7 @@ def create_console(
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
     add_session(app, history, overrides)
+    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

@@ -21,6 +21,7 @@ _LINKS: Final = (
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
+    ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
     ("GET /api/calls/ID", "one call, step by step"),

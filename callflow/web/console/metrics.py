@@ -1,0 +1,81 @@
+"""The route `/metrics` of the operators' listener, for Prometheus.
+
+Everything is read when it is asked for: the counters of switchboard, journal and engine, and the figures of the live
+calls' media. Only the reading is done on the event loop; the text is written on a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from quart import Quart, Response, request
+
+from callflow.history.journal_writer import DurableJournal
+from callflow.media.relay import summary
+from callflow.switchboard.switchboard import Switchboard
+from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, Snapshot
+from callflow.telemetry.telemetry import Telemetry
+
+
+_OF_SWITCHBOARD: Final = {
+    "callflow_calls_offered_total": "calls",
+    "callflow_calls_recovered_total": "recovered",
+    "callflow_hangups_lost_total": "lost_hangups",
+    "callflow_orphans_total": "orphans",
+    "callflow_odd_media_signatures_total": "odd_media_signatures",
+    "callflow_webhooks_total": "webhooks",
+    "callflow_webhook_repeats_total": "repeats",
+    "callflow_webhook_strays_total": "strays",
+    "callflow_webhook_late_replies_total": "late_replies",
+}
+"""Metrics, and the switchboard's names of the same counts."""
+
+
+def add_metrics(
+    app: Quart,
+    telemetry: Telemetry,
+    switchboard: Callable[[], Switchboard],
+    journal: DurableJournal,
+    engine: Callable[[], Mapping[str, Any]],
+) -> None:
+    """Add the route to the app. `engine`: describes the model's account, as `Account.describe` does."""
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Answer every metric, in the text format of Prometheus, or as OpenMetrics where that is accepted."""
+        board = switchboard()
+        for call in board.calls:
+            telemetry.calls.media(call.id, summary(call.relay))
+        snapshot = telemetry.snapshot()
+        _add_switchboard(snapshot, board)
+        _add_journal(snapshot, journal)
+        state = engine().get("state")
+        for each in BREAKER_STATES:
+            snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
+        body, content_type = await asyncio.to_thread(_write, snapshot, request.headers.get("Accept", ""))
+        return Response(body, content_type=content_type)
+
+
+def _write(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+    written: tuple[bytes, str] = importlib.import_module("callflow.telemetry.exposition").write(snapshot, accept)
+    return written
+
+
+def _add_switchboard(snapshot: Snapshot, board: Switchboard) -> None:
+    for name, count in _OF_SWITCHBOARD.items():
+        snapshot.set(name, board.counts.get(count, 0))
+    for state, number in Counter(call.model.state for call in board.calls).items():
+        snapshot.set("callflow_calls_live", number, state)
+    snapshot.set("callflow_accepting", float(board.is_accepting))
+
+
+def _add_journal(snapshot: Snapshot, journal: DurableJournal) -> None:
+    snapshot.set("callflow_journal_writable", float(not journal.trouble))
+    snapshot.set("callflow_journal_waiting", journal.waiting)
+    snapshot.set("callflow_journal_failures_total", journal.counts.get("failures", 0))
+    for outcome in ENTRIES:
+        snapshot.set("callflow_journal_entries_total", journal.counts.get(outcome, 0), outcome)

@@ -1,0 +1,168 @@
+"""Who serves a connection is decided by its first request, which is left unread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow import runtime
+from callflow.media import listener as module
+from callflow.media.listener import Handshake, SplitListener, parse
+
+
+PATHS = ("/media-stream/", "/call/")
+HANDSHAKE = (
+    b"GET /media-stream/token?x=1 HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+WEBHOOK = b"POST /webhooks HTTP/1.1\r\nHost: example.org\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@dataclass
+class Served:
+    """What was given to the media server and to the HTTP server, with the bytes that are still to be read."""
+
+    port: int = 0
+    media: list[tuple[Handshake, bytes]] = field(default_factory=list)
+    http: list[bytes] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def listening() -> AsyncIterator[Served]:
+    served = Served()
+
+    async def read(connection: socket.socket) -> bytes:
+        with connection:
+            return await asyncio.get_running_loop().sock_recv(connection, 1 << 16)
+
+    async def media(connection: socket.socket, handshake: Handshake) -> None:
+        served.media.append((handshake, await read(connection)))
+
+    async def http(connection: socket.socket) -> None:
+        served.http.append(await read(connection))
+
+    bound = runtime.bind("127.0.0.1", 0)
+    served.port = bound.getsockname()[1]
+    listener = SplitListener(bound, paths=PATHS, media=media, http=http)
+    listener.open(100)
+    try:
+        yield served
+    finally:
+        await listener.close(1)
+
+
+async def said(served: Served, *pieces: bytes) -> None:
+    """Send these pieces, each when the one before has arrived, and wait until the connection is over."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    with contextlib.suppress(ConnectionError):  # what is closed with unread bytes is reset
+        async with asyncio.timeout(5):
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_handshake_goes_to_the_media_server_unread_and_everything_else_to_http() -> None:
+    async with listening() as served:
+        await said(served, HANDSHAKE)
+        await said(served, WEBHOOK)
+        await said(served, HANDSHAKE.replace(b"/media-stream/", b"/elsewhere/"))
+    ((handshake, unread),) = served.media
+    assert (handshake.target, unread) == (b"/media-stream/token?x=1", HANDSHAKE)
+    assert dict(handshake.headers)[b"sec-websocket-version"] == b"13"
+    assert served.http == [WEBHOOK, HANDSHAKE.replace(b"/media-stream/", b"/elsewhere/")]
+
+
+async def test_a_handshake_that_comes_byte_by_byte_is_waited_for() -> None:
+    async with listening() as served:
+        await said(served, *(HANDSHAKE[i : i + 1] for i in range(len(HANDSHAKE))))
+        await said(served, b"G", b"ET /", b"media-stranger HTTP/1.1\r\n\r\n")
+    assert [unread for _, unread in served.media] == [HANDSHAKE]
+    assert len(served.http) == 1
+
+
+async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HEAD_SECONDS", 0.1)
+    async with listening() as served:
+        await said(served)
+        await said(served, HANDSHAKE[:-2])
+    assert (served.media, served.http) == ([], [])
+
+
+async def test_only_so_many_may_say_nothing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_UNDECIDED", 2)
+    async with listening() as served:
+        silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(2)]
+        await said(served)  # is closed at once
+        for _, writer in silent:
+            writer.write(WEBHOOK)
+        for reader, writer in silent:
+            await reader.read()
+            writer.close()
+        await said(served, WEBHOOK)
+    assert served.http == [WEBHOOK] * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"GET /media", b"POST /media"),
+        (b"HTTP/1.1\r\n", b"HTTP/1.0\r\n"),
+        (b"HTTP/1.1\r\n", b"HTTP/1.1 \r\n"),
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Upgrade: websocket\r\n", b""),
+        (b"Connection: Upgrade", b"Connection: close"),
+        (b"Host: example.org\r\n", b""),
+        (b"Host: example.org\r\n", b"Host: example.org\r\nHost: example.com\r\n"),
+        (b"Version: 13", b"Version: 8"),
+        (b"Host:", b"Content-Length: 0\r\nHost:"),
+        (b"Host:", b"Transfer-Encoding: chunked\r\nHost:"),
+        (b"Host:", b"Expect: 100-continue\r\nHost:"),
+        (b"Host:", b" folded\r\nHost:"),
+        (b"Host:", b"no header\r\nHost:"),
+        (b"Host:", b"a b: c\r\nHost:"),
+        (b"Host:", b"x: \0\r\nHost:"),
+        (b"Host:", b"x: y\r\n" * 101 + b"Host:"),
+        (b"Host:", b"x: " + b"y" * 9000 + b"\r\nHost:"),
+    ],
+)
+async def test_a_handshake_that_is_no_plain_one_is_for_the_http_server_to_judge(old: bytes, new: bytes) -> None:
+    odd = HANDSHAKE.replace(old, new, 1)
+    assert odd != HANDSHAKE
+    async with listening() as served:
+        await said(served, odd)
+    assert (served.media, len(served.http)) == ([], 1)
+
+
+PIECES = st.sampled_from(
+    [b"", b" ", b"\t", b"\n", b"\r\n", b":", b"\0", b"x: y\r\n", b"\xff", b"GET", b"host: b\r\n", b"%00"]
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(HANDSHAKE) - 5), PIECES, st.integers(0, 3)), max_size=3))
+def test_what_is_taken_as_a_handshake_is_one_for_a_full_parser_too(changes: list[tuple[int, bytes, int]]) -> None:
+    head = HANDSHAKE.removesuffix(b"\r\n\r\n")
+    for at, piece, dropped in changes:
+        head = head[:at] + piece + head[at + dropped :]
+    head = head.partition(b"\r\n\r\n")[0]
+    found = parse(head)
+    if found is None:
+        return
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(head + b"\r\n\r\n")
+    request = connection.next_event()
+    assert isinstance(request, h11.Request)
+    assert (request.method, request.target) == (b"GET", found.target)
+    assert list(request.headers) == found.headers

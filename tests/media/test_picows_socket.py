@@ -1,0 +1,220 @@
+"""A media socket of picows, with a real peer: what arrives, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from callflow import runtime
+from callflow.media import picows_socket
+from callflow.media.listener import Handshake, SplitListener
+from callflow.media.picows_socket import PicowsSocket, serve
+from callflow.media.websocket import CLOSED
+from tests.e2e.product import until
+
+
+class Stream:
+    """Our end: what came, and why it ended."""
+
+    def __init__(self) -> None:
+        self.messages: list[str | bytes] = []
+        self.ended: list[str] = []
+        self.socket: PicowsSocket | None = None
+        self.over = asyncio.Event()
+
+    def end(self, reason: str) -> None:
+        self.ended.append(reason)
+        self.over.set()
+
+    def start(self, write_seconds: float = 5.0) -> None:
+        assert self.socket is not None
+        self.socket.start(self.messages.append, self.end, write_seconds=write_seconds)
+
+    async def has(self, *messages: str | bytes) -> None:
+        await until(lambda: len(self.messages) >= len(messages), "the messages", 5)
+        assert self.messages == list(messages)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    *, starts: bool = True, write_seconds: float = 5.0, ping_seconds: float = 0.0
+) -> AsyncIterator[tuple[Stream, ClientConnection]]:
+    stream, ready = Stream(), asyncio.Event()
+
+    async def media(connection: socket.socket, handshake: Handshake) -> None:
+        stream.socket = PicowsSocket(ping_seconds=ping_seconds)
+        await serve(connection, stream.socket)
+        if starts:
+            stream.start(write_seconds)
+        ready.set()
+        await stream.over.wait()
+
+    async def http(connection: socket.socket) -> None:
+        connection.close()
+
+    bound = runtime.bind("127.0.0.1", 0)
+    listener = SplitListener(bound, paths=("/call/",), media=media, http=http)
+    listener.open(10)
+    try:
+        async with connect(
+            f"ws://127.0.0.1:{bound.getsockname()[1]}/call/x", compression=None, close_timeout=1
+        ) as peer:
+            await ready.wait()
+            yield stream, peer
+        async with asyncio.timeout(5):
+            await stream.over.wait()
+    finally:
+        stream.over.set()
+        await listener.close(1)
+
+
+async def test_messages_come_in_order_and_none_before_it_has_begun() -> None:
+    async with connected(starts=False) as (stream, peer):
+        for number in range(5):
+            await peer.send(str(number))
+        pong = await peer.ping()
+        await pong  # all of them have arrived
+        assert stream.messages == []
+        stream.start()
+        await peer.send("5")
+        await stream.has("0", "1", "2", "3", "4", "5")
+    assert stream.ended == [CLOSED]
+
+
+async def test_many_that_come_at_once_are_taken_in_turn_and_none_is_lost() -> None:
+    async with connected() as (stream, peer):
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while len(stream.messages) < 3000:
+                turns += 1
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(others())
+        frames = b"".join(_frame(1, b"%d" % number) for number in range(3000))
+        peer.transport.write(frames)
+        async with asyncio.timeout(5):
+            await watching
+        assert stream.messages == [str(number) for number in range(3000)]
+        assert turns > 3000 / picows_socket._AT_ONCE / 2, "nobody else had a turn"
+
+
+async def test_what_came_before_the_peer_left_is_handled_before_its_end() -> None:
+    async with connected() as (stream, peer):
+        peer.transport.write(b"".join(_frame(1, b"%d" % number) for number in range(200)) + _frame(8, b"\x03\xe8"))
+        await stream.over.wait()
+        assert len(stream.messages) == 200
+        assert stream.ended == [CLOSED]
+
+
+async def test_fragments_are_one_message_and_binary_ones_stay_bytes() -> None:
+    async with connected() as (stream, peer):
+        await peer.send(["one ", "two ", "thr\u00e9\u00e9"])
+        await peer.send([b"\x00", b"\xff"])
+        await stream.has("one two thr\u00e9\u00e9", b"\x00\xff")
+
+
+def _frame(kind: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
+    """A masked frame, as a client sends it (RFC 6455, section 5.2)."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size)
+    if size > 0xFFFF:
+        length = b"\xff" + struct.pack(">Q", size)
+    return bytes([(0x80 if fin else 0) | rsv << 4 | kind]) + length + b"\0\0\0\0" + payload
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (_frame(1, b"\xff\xfe"), 1007),
+        (_frame(1, b"a", fin=False) + _frame(0, b"\xff"), 1007),
+        (_frame(0, b"a"), 1002),
+        (_frame(1, b"a", fin=False) + _frame(1, b"b"), 1002),
+        (_frame(1, b"a", rsv=4), 1002),
+        (_frame(1, b"a", rsv=2), 1002),
+        (b"".join(_frame(0 if part else 1, bytes(60_000), fin=False) for part in range(10)), 1009),
+    ],
+    ids=[
+        "not UTF-8",
+        "not UTF-8 in pieces",
+        "no beginning",
+        "a second beginning",
+        "compressed",
+        "reserved",
+        "too large",
+    ],
+)
+async def test_what_breaks_the_protocol_ends_the_socket_with_its_code(sent: bytes, code: int) -> None:
+    async with connected() as (stream, peer):
+        peer.transport.write(sent)
+        with pytest.raises(ConnectionClosed) as closed:
+            async with asyncio.timeout(5):
+                await peer.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+    assert stream.ended == [CLOSED]
+    assert stream.messages == []
+
+
+async def test_a_frame_that_is_too_large_ends_its_socket() -> None:
+    async with connected() as (stream, peer):
+        with contextlib.suppress(ConnectionClosed):
+            await peer.send("x" * (picows_socket._MOST_MESSAGE + 1))
+        await stream.over.wait()
+    assert stream.messages == []
+
+
+async def test_closing_tells_the_peer_why_and_takes_nothing_any_more() -> None:
+    async with connected() as (stream, peer):
+        assert stream.socket is not None
+        stream.socket.put("last words")
+        await stream.socket.close(1000, "the call is over")
+        stream.socket.put("too late")
+        await peer.send("too late, too")
+        assert await peer.recv() == "last words"
+        with pytest.raises(ConnectionClosed) as closed:
+            await peer.recv()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "the call is over")
+    assert stream.messages == []
+
+
+async def test_a_peer_that_answers_no_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picows_socket, "_CLOSE_SECONDS", 0.05)
+    async with connected() as (stream, peer):
+        peer.transport.pause_reading()
+        assert stream.socket is not None
+        await stream.socket.close(1000, "")
+        async with asyncio.timeout(2):
+            await stream.over.wait()
+        peer.transport.abort()
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_peer_that_does_not_read_ends_its_own_socket(patient: bool) -> None:
+    """In time, if it is sent no more; at once, if too much waits for it."""
+    async with connected(write_seconds=0.1) as (stream, peer):
+        peer.transport.pause_reading()
+        our = stream.socket
+        assert our is not None
+        while not (stream.ended or (patient and our._timers.is_running("write"))):
+            our.put("x" * 1000)
+        async with asyncio.timeout(2):
+            await stream.over.wait()
+        assert stream.ended == ["one write took longer than 0.1 s" if patient else "the peer does not read"]
+        peer.transport.abort()
+
+
+async def test_a_peer_is_pinged_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picows_socket, "_FIRST_PING_SECONDS", 0.01)
+    async with connected(ping_seconds=0.02) as (stream, _):
+        assert stream.socket is not None
+        await until(lambda: stream.socket is not None and stream.socket._answers, "the answer", 2)
