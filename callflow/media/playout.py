@@ -22,6 +22,8 @@ from callflow.media.playback_clock import PlaybackClock
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
+_CLOSE_MARKS: Final = 2 * FRAME_BYTES
+"""Bytes between two marks while the carrier falls behind again and again."""
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, to recognise their late audio."""
 
@@ -159,8 +161,8 @@ class Playout:
                 self.sending = entry.key
                 yield Send(frame)
                 ended = entry.finished and not entry.pending
-                if ended or clock.sent - clock.marked >= self._mark_every:
-                    mark = self._new_mark(entry.key)
+                if ended or clock.sent - clock.marked >= self._interval:
+                    mark = self._new_mark(entry.key, now)
                     if not entry.marked:
                         entry.marked = True
                         self._firsts[mark.name] = (entry.key, clock.sent - entry.start)
@@ -168,11 +170,11 @@ class Playout:
             if entry.waiting >= FRAME_BYTES:
                 return
             if entry.finished and not entry.pending and entry.start >= 0 and clock.marked < entry.end:
-                yield self._new_mark(entry.key)
+                yield self._new_mark(entry.key, now)
             if not entry.finished:
                 break  # stretches are never mixed: the next waits until this has ended
         if clock.sent > clock.marked and clock.runs_until <= now and self._entries:
-            yield self._new_mark(self._entries[-1].key)  # the engine pauses: this mark shows how far the caller is
+            yield self._new_mark(self._entries[-1].key, now)  # the engine pauses: this mark shows how far the caller is
 
     def wake_at(self, now: float) -> float | None:
         """Return when `due` will yield more without new audio; None: only new audio or a mark can change that."""
@@ -263,7 +265,7 @@ class Playout:
             if not entry.finished:  # a finished stretch may be said again, under the same id
                 _remember(self._discarded_responses, entry.response)
                 _remember(self._discarded_items, entry.key.item)
-        self._forget()
+        self._forget(now)
         return cuts
 
     def is_discarded(self, key: SpeechSegmentId) -> bool:
@@ -300,11 +302,11 @@ class Playout:
             heard.append(Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS))
         return heard
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         self._entries.clear()
         self._firsts.clear()
         self._broken_off.clear()
-        self._clock.reset()
+        self._clock.reset(now)
         self.generation += 1
 
     def _find(self, key: SpeechSegmentId) -> _Entry | None:
@@ -361,14 +363,19 @@ class Playout:
         entry.sent += size
         return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
 
+    @property
+    def _interval(self) -> int:
+        """Bytes between two marks."""
+        return min(self._mark_every, _CLOSE_MARKS) if self._clock.lag.wants_marks else self._mark_every
+
     def _until_mark(self) -> int:
         """Return the bytes that may be sent before the next mark; at least one frame."""
-        return max(self._mark_every - (self._clock.sent - self._clock.marked), FRAME_BYTES)
+        return max(self._interval - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, key: SpeechSegmentId) -> Mark:
+    def _new_mark(self, key: SpeechSegmentId, now: float) -> Mark:
         self._sequence += 1
         name = f"{key.item}:{key.content}:{self._sequence}"
-        self._clock.send_mark(name)
+        self._clock.send_mark(name, now)
         return Mark(name)
 
     @staticmethod

@@ -1,0 +1,278 @@
+"""A carrier, a link and an engine in simulated time, around the real playout: what was believed, and what was true.
+
+No clock, socket or task: a heap of events. The carrier plays 8 bytes a millisecond, behind a link that delays both ways.
+It can wait for some audio before it begins to play (`prebuffer_ms`), pause after each second of audio (`pause_ms`: it
+falls behind, and stays behind until it runs empty), and its marks can be late on the network although the audio is on
+time (`jitter_ms`: every third mark). Both carriers return a mark when the audio before it has been played, at once if
+nothing is queued, and all at once after a `clear`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from callflow.contracts.media import SpeechSegmentId
+from callflow.media.playout import Playout, Send
+
+
+_BYTES_PER_SECOND = 8000
+_SLICE = 0.001
+"""The carrier is simulated in steps of 1 ms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """How the link, the carrier, the engine and our own process behave. Lengths are in ms."""
+
+    link_ms: float = 0.0
+    speed: float = 1.3
+    """Seconds of speech that the engine generates in a second."""
+    delta_ms: int = 100
+    jitter_ms: float = 0.0
+    """Every third mark is late by up to this."""
+    ordered: bool = True
+    """A late mark delays those behind it, as on TCP; False: they overtake it."""
+    pause_ms: float = 0.0
+    """The carrier pauses for this long after each second of audio."""
+    prebuffer_ms: float = 0.0
+    stall_ms: float = 0.0
+    """Our process does not run for this long, about once a second."""
+    late_done_ms: float = 0.0
+    """How long after the last audio the engine says that it was the last."""
+
+
+class Carrier:
+    """Plays what arrives, byte by byte of simulated time."""
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+        self._queue: deque[int | str] = deque()
+        self.played = 0
+        """Bytes since the last `clear`."""
+        self.queued = 0
+        self._since_pause = 0.0
+        self._paused_until = 0.0
+        self._starts_at: float | None = None
+        self._running = False
+        self._rest = 0.0
+
+    def arrive(self, what: int | str, now: float) -> None:
+        """Queue audio (bytes) or a mark (its name)."""
+        self._queue.append(what)
+        if isinstance(what, int):
+            self.queued += what
+            if not self._running and self._starts_at is None:
+                self._starts_at = now + self._condition.prebuffer_ms / 1000
+
+    def clear(self) -> list[str]:
+        """Discard the audio. Returns the marks."""
+        names = [each for each in self._queue if isinstance(each, str)]
+        self._queue.clear()
+        self.queued = self.played = 0
+        self._rest = 0.0
+        self._running, self._starts_at = False, None
+        return names
+
+    def advance(self, now: float) -> list[str]:
+        """Play for 1 ms, up to `now`. Returns the marks that were passed."""
+        names: list[str] = []
+        while self._queue and isinstance(self._queue[0], str):
+            names.append(str(self._queue.popleft()))
+        if now < self._paused_until:
+            return names
+        if not self._running:
+            enough = self.queued >= self._condition.prebuffer_ms * 8
+            if not self.queued or (not enough and self._starts_at is not None and now < self._starts_at):
+                return names
+            self._running, self._starts_at = True, None
+        left = int(_SLICE * _BYTES_PER_SECOND)
+        while left and self._queue:
+            first = self._queue.popleft()
+            if isinstance(first, str):
+                names.append(first)
+                continue
+            taken = min(first, left)
+            self.played += taken
+            self.queued -= taken
+            self._since_pause += taken
+            left -= taken
+            if first > taken:
+                self._queue.appendleft(first - taken)
+            if self._condition.pause_ms and self._since_pause >= _BYTES_PER_SECOND:
+                self._since_pause = 0
+                self._paused_until = now + self._condition.pause_ms / 1000
+                break
+        while self._queue and isinstance(self._queue[0], str):
+            names.append(str(self._queue.popleft()))
+        if not self.queued:
+            self._running = False
+        return names
+
+
+@dataclass
+class Outcome:
+    """What the interruptions of one run came to."""
+
+    errors: list[float] = field(default_factory=list)
+    """How far each truncation was from the truth, in ms."""
+    signed: list[float] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    marks: int = 0
+    seconds: float = 0.0
+
+    def percentile(self, share: float) -> float:
+        """Return the error that `share` (0 to 1) of the interruptions stay below, in ms."""
+        ordered = sorted(self.errors)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+class Simulation:
+    """One call that is interrupted again and again."""
+
+    def __init__(self, condition: Condition, seed: int, *, lead_ms: int = 400, mark_every_ms: int = 200) -> None:
+        self.condition, self.dice = condition, random.Random(seed)
+        self.playout = Playout(lead_ms=lead_ms, mark_every_ms=mark_every_ms)
+        self.carrier = Carrier(condition)
+        self.now = self.dice.uniform(1.0, 1000.0)
+        self.outcome = Outcome()
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._link = condition.link_ms / 1000
+        self._marks = itertools.count(1)
+        self._back_at = 0.0
+        self._wake = 0.0
+        self._stalled_until = 0.0
+        self._next_stall = self.now + 1.0
+        self._truth: list[int] = []
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        """Let this happen at that time."""
+        heapq.heappush(self._events, (when, next(self._order), what))
+
+    def ours(self, what: Callable[[], None]) -> None:
+        """Let our process do this now, or when it runs again."""
+        if self.now < self._stalled_until:
+            self.at(self._stalled_until, lambda: self.ours(what))
+        else:
+            what()
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        while self.now < until:
+            self.now += _SLICE
+            while self._events and self._events[0][0] <= self.now:
+                heapq.heappop(self._events)[2]()
+            for name in self.carrier.advance(self.now):
+                self._return(name, late=True)
+            if self.condition.stall_ms and self.now >= self._next_stall:
+                self._stalled_until = self.now + self.dice.uniform(0.3, 1.0) * self.condition.stall_ms / 1000
+                self._next_stall = self._stalled_until + self.dice.uniform(0.5, 1.5)
+                self.at(self._stalled_until, self._woken)
+            if self.now >= self._wake and self.now >= self._stalled_until:
+                self.pump()
+
+    def _woken(self) -> None:
+        stalled = getattr(self.playout, "stalled", None)
+        if stalled is not None:
+            stalled(self.now, self.condition.stall_ms / 1000)
+
+    def pump(self) -> None:
+        """Send what is due, as the relay does."""
+        for out in self.playout.due(self.now):
+            if isinstance(out, Send):
+                size = len(out.audio)
+                self.at(self.now + self._link, lambda size=size: self.carrier.arrive(size, self.now))
+            else:
+                self.outcome.marks += 1
+                self.at(self.now + self._link, lambda name=out.name: self.carrier.arrive(name, self.now))
+        wake = self.playout.wake_at(self.now)
+        self._wake = float("inf") if wake is None else max(wake, self.now + 0.001)
+
+    def _return(self, name: str, *, late: bool) -> None:
+        when = self.now + self._link
+        if late and self.condition.jitter_ms and next(self._marks) % 3 == 0:
+            when += self.dice.uniform(0.0, self.condition.jitter_ms) / 1000
+        if self.condition.ordered:
+            when = self._back_at = max(when, self._back_at)
+        self.at(when, lambda: self.ours(lambda: self._marked(name)))
+
+    def _marked(self, name: str) -> None:
+        self.playout.mark(name, self.now)
+        self.pump()
+
+    def speak(self, number: int, seconds: float) -> SpeechSegmentId:
+        """Let the engine generate an item of that length from now on."""
+        key = SpeechSegmentId(f"item{number}")
+        size = int(seconds * _BYTES_PER_SECOND)
+        step = self.condition.delta_ms * 8
+        when = self.now
+        for start in range(0, size, step):
+            audio = b"\x00" * min(step, size - start)
+
+            def add(audio: bytes = audio) -> None:
+                self.playout.add(key, f"response{number}", audio)
+                self.pump()
+
+            self.at(when, lambda add=add: self.ours(add))
+            when += len(audio) / _BYTES_PER_SECOND / self.condition.speed
+
+        def done() -> None:
+            self.playout.finish(key)
+            self.pump()
+
+        when += self.condition.late_done_ms / 1000
+        self.at(when, lambda: self.ours(done))
+        return key
+
+    def interrupt(self, seconds: float) -> None:
+        """Interrupt now, and measure."""
+        position = self.playout.position(self.now)
+        sent = self.playout._clock.sent
+
+        def arrived() -> None:
+            error = (position - min(self.carrier.played, sent)) / 8
+            self.outcome.errors.append(abs(error))
+            self.outcome.signed.append(error)
+            self.outcome.moments.append(seconds)
+            for name in self.carrier.clear():
+                self._return(name, late=False)
+
+        self.playout.interrupt(self.now)
+        self.pump()
+        self.at(self.now + self._link, arrived)
+
+    def call(self, interruptions: int) -> Outcome:
+        """Answer and be interrupted that many times."""
+        began = self.now
+        for number in range(interruptions):
+            seconds = self.dice.uniform(0.5, 8.0)
+            self.speak(number, seconds)
+            self.run(self.now + self.dice.uniform(0.1, seconds + 0.2))
+            while self.now < self._stalled_until:
+                self.run(self.now + 0.001)
+            if self.dice.random() < 0.85:
+                self.interrupt(seconds)
+                self.run(self.now + self.dice.uniform(0.7, 2.0))
+            else:  # heard to its end; the next answer comes soon or late behind it
+                self.run(self.now + seconds + self.dice.uniform(0.0, 3.0))
+        self.outcome.seconds = self.now - began
+        return self.outcome
+
+
+def simulate(condition: Condition, *, interruptions: int, seed: int = 1) -> Outcome:
+    """Make calls of twelve answers until so many of them were interrupted."""
+    total = Outcome()
+    while len(total.errors) < interruptions:
+        one = Simulation(condition, seed).call(12)
+        seed += 1
+        total.errors += one.errors
+        total.signed += one.signed
+        total.moments += one.moments
+        total.marks += one.marks
+        total.seconds += one.seconds
+    return total
