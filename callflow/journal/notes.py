@@ -59,9 +59,8 @@ class Ended(Note):
     notes_dropped: int = field(default=0, metadata=OPTIONAL)
     """Notes that came faster than a conversation makes them, and were not written."""
     frames_in: int = field(default=0, metadata=OPTIONAL)
-    """Media frames from the carrier."""
     bytes_out: int = field(default=0, metadata=OPTIONAL)
-    """Bytes of audio that were sent to the carrier."""
+    """Media frames from the carrier, and bytes of audio that were sent to the carrier."""
     malformed_frames: int = field(default=0, metadata=OPTIONAL)
     ignored_frames: int = field(default=0, metadata=OPTIONAL)
     carrier_complaints: int = field(default=0, metadata=OPTIONAL)
@@ -79,6 +78,9 @@ class Ended(Note):
     stale_marks: int | None = field(default=None, metadata=OPTIONAL)
     late_bytes: int | None = field(default=None, metadata=OPTIONAL)
     """Bytes of audio that arrived for what was cut off already."""
+    network_ms: int | None = field(default=None, metadata=OPTIONAL)
+    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    """As in `Interrupted`; the lag is the largest that marks have shown in this call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,9 @@ class Interrupted(Note):
     kind: ClassVar[str] = "interrupted"
     cuts: tuple[Cut, ...]
     by_caller: bool = False
+    network_ms: int | None = field(default=None, metadata=OPTIONAL)
+    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    """What `heard_ms` rests on: the network's delay, there and back, and how far the carrier was behind in playing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,11 +399,10 @@ class ResponseFailed(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionChanged(Note):
-    """Settings of the engine's session were changed in mid-call."""
+    """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
 
     kind: ClassVar[str] = "session_changed"
     changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
-    """By names of settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ tell which:
 
 Within a stretch, which lasts from one moment when the carrier is empty to the next, the carrier is therefore behind by
 no more than the least late of the last marks. How much a single late mark counts beyond that depends on what became of
-the late marks before it. A mark that is overdue counts as one that is late by as much as it is overdue by now.
+the late marks before it. A mark that is overdue counts as one that is late by as much as it is overdue by now; as long
+as the carrier is not known to fall behind, that mark may be lost, and the one behind it is waited for.
 
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
 any mark of played audio did, the carrier waits for some audio before it begins to play.
@@ -62,9 +63,9 @@ class CarrierLag:
     """How far the carrier is behind the send clock, and how long the network takes."""
 
     __slots__ = (
-        "_behind", "_delays", "_expected", "_fallen", "_falls", "_in_advance", "_last_due", "_marks", "_minima",
-        "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust", "_usual_delay", "_usual_fall",
-        "_watched", "is_unsteady", "most",
+        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_in_advance", "_last_due", "_marks",
+        "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust", "_usual_delay", "_usual_fall",
+        "_watched", "behind", "is_unsteady", "most",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -82,11 +83,11 @@ class CarrierLag:
         """How soon after a `clear` the marks came back that it returned."""
         self._delays: list[float] = []
         """How much later than the send clock the last marks of this stretch came back, newest first."""
-        self._expected = _UNKNOWN
-        """When the next mark comes if the carrier is not behind at all."""
+        self._expected = self._expected_second = _UNKNOWN
+        """When the next mark, and the one behind it, come if the carrier is not behind at all."""
         self._prebuffer = 0.0
         """How long the carrier waits before it begins to play."""
-        self._behind = 0.0
+        self.behind = 0.0
         """How far the carrier has fallen behind since it began to play, by the marks."""
         self._suspect: _Suspect | None = None
         self._trust = 0.5
@@ -105,8 +106,10 @@ class CarrierLag:
 
     def seconds(self, now: float) -> float:
         """Return how far the carrier is believed to be behind when a `clear` sent now arrives."""
-        behind = self._behind
-        pause = now - self._expected - behind
+        behind = self.behind
+        pause = now - (self._expected if self._trust > 0.5 else self._expected_second) - behind
+        if pause > 0.0 and now - self._stall[1] <= _AFTER_STALL:
+            pause -= self._stall[0]  # the mark may have come meanwhile
         if pause <= 0.0:
             return self._prebuffer + behind + self._in_advance
         pause = min(pause, max(0.0, _MOST_OVERDUE - behind))
@@ -127,10 +130,14 @@ class CarrierLag:
 
     # What happens
 
-    def await_mark(self, due: float) -> None:
-        """Note which mark is the next: `due` is when its audio has been played by the send clock, plus the gaps in the
+    def await_marks(self, due: float, second: float) -> None:
+        """Note which two marks are the next: when their audio has been played by the send clock, plus the gaps in the
         audio since; infinite: none is awaited."""
-        self._expected = due + self._usual_delay if self._usual_delay < _UNKNOWN else _UNKNOWN
+        usual = self._usual_delay
+        if usual == _UNKNOWN:
+            self._expected = self._expected_second = _UNKNOWN
+        else:
+            self._expected, self._expected_second = due + usual, second + usual
 
     def mark(self, delay: float, gaps: float, now: float) -> None:
         """Judge a mark that came back `delay` after the end of its audio by the send clock. `gaps`: the gaps in the
@@ -147,28 +154,29 @@ class CarrierLag:
         self._learn(max(0.0, delay - self._usual_delay))
         self._delays.insert(0, delay)
         del self._delays[_MARKS:]
-        self._behind = self._judge(self._delays)
-        self.most = max(self.most, self._prebuffer + self._behind)
+        self.behind = self._judge(self._delays)
+        self.most = max(self.most, self._prebuffer + self.behind)
 
     def overtaken(self, delay: float, gaps: float) -> None:
         """Note that a later mark came before this one: so the network delays this one, or the carrier dropped it."""
-        if delay - gaps - self._usual_delay > self._behind + _NOTICEABLE:
+        if delay - gaps - self._usual_delay > self.behind + _NOTICEABLE:
             self._count(network_spikes=1.0)
 
     def gap(self, seconds: float) -> None:
         """Note a gap in the audio: the carrier catches up by its length, or runs empty."""
         self._expected += seconds
-        if seconds >= self._behind:
+        self._expected_second += seconds
+        if seconds >= self.behind:
             self._ran_empty()
         else:
             self._delays = [delay - seconds for delay in self._delays]
             self._suspect = None
-            self._behind = self._judge(self._delays)
+            self.behind = self._judge(self._delays)
 
     def cleared(self) -> None:
         """Note that a `clear` is sent: the carrier discards its audio."""
         self._ran_empty()
-        self._expected = _UNKNOWN
+        self._expected = self._expected_second = _UNKNOWN
         self._last_due = _UNKNOWN
 
     def clear_returned(self, round_trip: float, now: float) -> None:
@@ -184,7 +192,7 @@ class CarrierLag:
 
     def _ran_empty(self) -> None:
         self._delays = []
-        self._behind = 0.0
+        self.behind = 0.0
         self._suspect = None
         if self._minima[-1] < _UNKNOWN:
             self._minima.append(_UNKNOWN)
@@ -198,7 +206,7 @@ class CarrierLag:
         seconds, ended = self._stall
         if not seconds or now - ended > _AFTER_STALL:
             return delay
-        usual = (self._usual_delay if self._usual_delay < _UNKNOWN else 0.0) + self._behind
+        usual = (self._usual_delay if self._usual_delay < _UNKNOWN else 0.0) + self.behind
         return max(delay - seconds, min(delay, usual))
 
     def _learn(self, late: float) -> None:
@@ -215,8 +223,8 @@ class CarrierLag:
             else:
                 self._suspect = suspect._replace(late=least, marks=suspect.marks + 1)
                 return
-        if late > self._behind + _NOTICEABLE:
-            self._suspect = _Suspect(self._behind, late, 1)
+        if late > self.behind + _NOTICEABLE:
+            self._suspect = _Suspect(self.behind, late, 1)
 
     def _fell(self, seconds: float) -> None:
         """Count that the carrier has fallen behind by so much."""

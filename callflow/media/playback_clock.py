@@ -16,6 +16,7 @@ comes back too early for its audio proves nothing either. `Playout.interrupt` (`
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Final, NamedTuple
 
 from callflow.media.carrier_lag import CarrierLag
@@ -93,8 +94,8 @@ class PlaybackClock:
         self.marked = self.sent
         is_evidence = now <= self._ends + _TIMELY_SECONDS
         self._marks.append(_Mark(name, self.sent, max(self._ends, now), self._gaps, is_evidence))
-        if len(self._marks) == 1:
-            self._await_mark()
+        if len(self._marks) <= 2:
+            self._await_marks()
 
     def mark_returned(self, name: str, now: float) -> bool:
         """Note that a mark came back: all audio before it was played. Returns False if the mark was not awaited."""
@@ -122,12 +123,8 @@ class PlaybackClock:
                 break
             if mark.is_evidence:
                 self.lag.overtaken(now - mark.due, self._gaps - mark.gaps)
-        self._await_mark()
+        self._await_marks()
         return True
-
-    def stalled(self, seconds: float, now: float) -> None:
-        """Note that our own process did not run for so many seconds until now: what came meanwhile is read late."""
-        self.lag.stalled(seconds, now)
 
     def position(self, now: float) -> int:
         """Return how many bytes will have been heard when a `clear` sent now reaches the carrier."""
@@ -159,9 +156,6 @@ class PlaybackClock:
         self._ends = self._gaps = 0.0
         self.lag.cleared()
 
-    def _await_mark(self) -> None:
-        for mark in self._marks:
-            if mark.is_evidence:
-                self.lag.await_mark(mark.due + self._gaps - mark.gaps)
-                return
-        self.lag.await_mark(_NEVER)
+    def _await_marks(self) -> None:
+        due = [mark.due + self._gaps - mark.gaps for mark in islice(self._marks, 2) if mark.is_evidence]
+        self.lag.await_marks(due[0] if due else _NEVER, due[1] if len(due) > 1 else _NEVER)

@@ -95,6 +95,8 @@ class Playout:
         """The stretch of the last sent audio."""
         self.generation = 0
         """Number of interruptions; each made the carrier discard its audio."""
+        self.lag_ms = 0
+        """How far the carrier was believed to be behind at the last interruption, in ms."""
         self.late_bytes = 0
         """Bytes of interrupted responses that came after the interruption; they were dropped."""
 
@@ -254,6 +256,7 @@ class Playout:
         later audio of a cut stretch.
         """
         position = self.position(now)
+        self.lag_ms = round(self._clock.lag.seconds(now) * 1000)
         cuts: list[Cut] = []
         for entry in self._entries:
             if self._is_through(entry, position):
@@ -279,6 +282,20 @@ class Playout:
     def discard_response(self, response: str) -> None:
         """Drop all later audio of a response."""
         _remember(self._discarded_responses, response)
+
+    def stalled(self, seconds: float, now: float) -> None:
+        """Note that our own process did not run for so many seconds until now, so that marks are read late."""
+        self._clock.lag.stalled(seconds, now)
+
+    @property
+    def network_ms(self) -> int | None:
+        """The delay of the network, there and back, in ms; None: no mark has come back yet."""
+        return None if (seconds := self._clock.lag.network) is None else round(seconds * 1000)
+
+    @property
+    def most_lag_ms(self) -> int:
+        """The largest lag of the carrier that marks have shown so far, in ms."""
+        return round(self._clock.lag.most * 1000)
 
     @property
     def stale_marks(self) -> int:

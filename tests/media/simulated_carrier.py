@@ -146,9 +146,8 @@ class Simulation:
         self._marks = itertools.count(1)
         self._back_at = 0.0
         self._wake = 0.0
-        self._stalled_until = 0.0
+        self._stalled_until = self._stall = 0.0
         self._next_stall = self.now + 1.0
-        self._truth: list[int] = []
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Let this happen at that time."""
@@ -170,16 +169,15 @@ class Simulation:
             for name in self.carrier.advance(self.now):
                 self._return(name, late=True)
             if self.condition.stall_ms and self.now >= self._next_stall:
-                self._stalled_until = self.now + self.dice.uniform(0.3, 1.0) * self.condition.stall_ms / 1000
+                self._stall = self.dice.uniform(0.3, 1.0) * self.condition.stall_ms / 1000
+                self._stalled_until = self.now + self._stall
                 self._next_stall = self._stalled_until + self.dice.uniform(0.5, 1.5)
                 self.at(self._stalled_until, self._woken)
             if self.now >= self._wake and self.now >= self._stalled_until:
                 self.pump()
 
     def _woken(self) -> None:
-        stalled = getattr(self.playout, "stalled", None)
-        if stalled is not None:
-            stalled(self.now, self.condition.stall_ms / 1000)
+        self.playout.stalled(self._stall, self.now)
 
     def pump(self) -> None:
         """Send what is due, as the relay does."""
