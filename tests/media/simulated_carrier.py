@@ -13,7 +13,7 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from callflow.contracts.media import SpeechSegmentId
@@ -21,8 +21,8 @@ from callflow.media.playout import Playout, Send
 
 
 _BYTES_PER_SECOND = 8000
-_SLICE = 0.001
-"""The carrier is simulated in steps of 1 ms."""
+_STEP = 0.005
+"""The longest step of the simulation, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,71 +47,73 @@ class Condition:
 
 
 class Carrier:
-    """Plays what arrives, byte by byte of simulated time."""
+    """Plays what arrives, at 8,000 bytes a second."""
 
     def __init__(self, condition: Condition) -> None:
-        self._condition = condition
-        self._queue: deque[int | str] = deque()
-        self.played = 0
+        self._prebuffer = condition.prebuffer_ms / 1000
+        self._pause = condition.pause_ms / 1000
+        self._queue: deque[float | str] = deque()
+        self.played = 0.0
         """Bytes since the last `clear`."""
-        self.queued = 0
-        self._since_pause = 0.0
-        self._paused_until = 0.0
+        self._queued = 0.0
+        self._until_pause = float(_BYTES_PER_SECOND)
+        self._paused_until = self._at = 0.0
+        """Until when it has played."""
         self._starts_at: float | None = None
-        self._running = False
-        self._rest = 0.0
+        """When it begins to play; None: it plays, or there is nothing to play."""
+        self._runs = False
 
-    def arrive(self, what: int | str, now: float) -> None:
+    def arrive(self, what: float | str) -> None:
         """Queue audio (bytes) or a mark (its name)."""
         self._queue.append(what)
-        if isinstance(what, int):
-            self.queued += what
-            if not self._running and self._starts_at is None:
-                self._starts_at = now + self._condition.prebuffer_ms / 1000
+        if isinstance(what, str):
+            return
+        self._queued += what
+        if not self._runs and self._starts_at is None:
+            self._starts_at = self._at + self._prebuffer
+        if not self._runs and self._queued >= self._prebuffer * _BYTES_PER_SECOND:
+            self._starts_at = self._at
 
     def clear(self) -> list[str]:
         """Discard the audio. Returns the marks."""
         names = [each for each in self._queue if isinstance(each, str)]
         self._queue.clear()
-        self.queued = self.played = 0
-        self._rest = 0.0
-        self._running, self._starts_at = False, None
+        self._queued = self.played = 0.0
+        self._runs, self._starts_at = False, None
         return names
 
-    def advance(self, now: float) -> list[str]:
-        """Play for 1 ms, up to `now`. Returns the marks that were passed."""
-        names: list[str] = []
-        while self._queue and isinstance(self._queue[0], str):
-            names.append(str(self._queue.popleft()))
-        if now < self._paused_until:
-            return names
-        if not self._running:
-            enough = self.queued >= self._condition.prebuffer_ms * 8
-            if not self.queued or (not enough and self._starts_at is not None and now < self._starts_at):
-                return names
-            self._running, self._starts_at = True, None
-        left = int(_SLICE * _BYTES_PER_SECOND)
-        while left and self._queue:
-            first = self._queue.popleft()
-            if isinstance(first, str):
-                names.append(first)
+    def advance(self, until: float) -> Iterator[tuple[str, float]]:
+        """Play until then. Yields the marks that were passed, and when."""
+        at = self._at
+        while at < until or (self._queue and isinstance(self._queue[0], str)):
+            if self._queue and isinstance(self._queue[0], str):
+                yield str(self._queue.popleft()), at
                 continue
-            taken = min(first, left)
-            self.played += taken
-            self.queued -= taken
-            self._since_pause += taken
-            left -= taken
-            if first > taken:
-                self._queue.appendleft(first - taken)
-            if self._condition.pause_ms and self._since_pause >= _BYTES_PER_SECOND:
-                self._since_pause = 0
-                self._paused_until = now + self._condition.pause_ms / 1000
+            if not self._queue:
+                self._runs = False
                 break
-        while self._queue and isinstance(self._queue[0], str):
-            names.append(str(self._queue.popleft()))
-        if not self.queued:
-            self._running = False
-        return names
+            if not self._runs:
+                if self._starts_at is not None and self._starts_at > at:
+                    at = min(until, self._starts_at)
+                    continue
+                self._runs, self._starts_at = True, None
+            if self._until_pause <= 0.0:
+                self._until_pause = float(_BYTES_PER_SECOND)
+                self._paused_until = at + self._pause
+            if self._paused_until > at:
+                at = min(until, self._paused_until)
+                continue
+            first = float(self._queue.popleft())
+            taken = min(first, self._until_pause, (until - at) * _BYTES_PER_SECOND)
+            at += taken / _BYTES_PER_SECOND
+            self.played += taken
+            self._queued -= taken
+            self._until_pause -= taken
+            if first - taken > 1e-6:
+                self._queue.appendleft(first - taken)
+            if until - at < 1e-9:
+                at = until
+        self._at = until
 
 
 @dataclass
@@ -163,11 +165,12 @@ class Simulation:
     def run(self, until: float) -> None:
         """Let time pass."""
         while self.now < until:
-            self.now += _SLICE
+            next_event = self._events[0][0] if self._events else until
+            self.now = max(self.now, min(self.now + _STEP, next_event, max(self._wake, self.now + 0.001)))
+            for name, at in self.carrier.advance(self.now):
+                self._return(name, at, late=True)
             while self._events and self._events[0][0] <= self.now:
                 heapq.heappop(self._events)[2]()
-            for name in self.carrier.advance(self.now):
-                self._return(name, late=True)
             if self.condition.stall_ms and self.now >= self._next_stall:
                 self._stall = self.dice.uniform(0.3, 1.0) * self.condition.stall_ms / 1000
                 self._stalled_until = self.now + self._stall
@@ -184,15 +187,15 @@ class Simulation:
         for out in self.playout.due(self.now):
             if isinstance(out, Send):
                 size = len(out.audio)
-                self.at(self.now + self._link, lambda size=size: self.carrier.arrive(size, self.now))
+                self.at(self.now + self._link, lambda size=size: self.carrier.arrive(size))
             else:
                 self.outcome.marks += 1
-                self.at(self.now + self._link, lambda name=out.name: self.carrier.arrive(name, self.now))
+                self.at(self.now + self._link, lambda name=out.name: self.carrier.arrive(name))
         wake = self.playout.wake_at(self.now)
         self._wake = float("inf") if wake is None else max(wake, self.now + 0.001)
 
-    def _return(self, name: str, *, late: bool) -> None:
-        when = self.now + self._link
+    def _return(self, name: str, at: float, *, late: bool) -> None:
+        when = at + self._link
         if late and self.condition.jitter_ms and next(self._marks) % 3 == 0:
             when += self.dice.uniform(0.0, self.condition.jitter_ms) / 1000
         if self.condition.ordered:
@@ -238,7 +241,7 @@ class Simulation:
             self.outcome.signed.append(error)
             self.outcome.moments.append(seconds)
             for name in self.carrier.clear():
-                self._return(name, late=False)
+                self._return(name, self.now, late=False)
 
         self.playout.interrupt(self.now)
         self.pump()
