@@ -15,7 +15,8 @@ The usual delay of a mark is the network's, there and back. If the marks that a 
 any mark of played audio did, the carrier waits for some audio before it begins to play.
 
 A carrier that pauses again and again gets marks at short distances, but no mark tells of a pause that began within the
-last round trip. Half of its usual pause at most is therefore believed in advance, so that an error is small both ways.
+last round trip. So some of its usual pause is believed in advance, the more the longer the last pause is ago, but less
+than half of it: whether the carrier pauses or not, the error stays small.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _KEPT: Final = 0.9
 """How much of their weight the earlier late marks keep at each new one."""
 _AFTER_STALL: Final = 0.02
 """What is read within this time after a stall of our process may have come during the stall."""
-_IN_ADVANCE: Final = 3.0
-"""How many times the usual growth of the lag within a round trip is believed in advance."""
-_BETWEEN_MARKS: Final = 0.02
-"""How old the news of a mark is on average, besides its way, if marks are sent at short distances."""
+_IN_ADVANCE: Final = 0.45
+"""The most of a usual pause that is believed before a mark shows it."""
+_CLOSE_SECONDS: Final = 0.04
+"""The distance between two marks while many are wanted."""
 _MOST_GROWTH: Final = 0.5
 """The most that a carrier is believed to fall behind, in seconds a second."""
 
@@ -63,9 +64,9 @@ class CarrierLag:
     """How far the carrier is behind the send clock, and how long the network takes."""
 
     __slots__ = (
-        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_in_advance", "_last_due", "_marks",
-        "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust", "_usual_delay", "_usual_fall",
-        "_watched", "behind", "is_unsteady", "most",
+        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_fell_at", "_growth", "_idle", "_marks",
+        "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust", "_usual_delay",
+        "_usual_fall", "behind", "is_unsteady", "most",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -96,11 +97,14 @@ class CarrierLag:
         """What the late marks so far turned out to be; older ones have less weight."""
         self._usual_fall = 0.0
         """By how much the carrier falls behind at a time."""
-        self._fallen = self._watched = 0.0
-        """By how much the carrier has fallen behind in all, and within how much audio."""
-        self._in_advance = 0.0
-        """The lag that is believed before a mark shows it."""
-        self._last_due = _UNKNOWN
+        self._fallen = 0.0
+        """By how much the carrier has fallen behind in all."""
+        self._growth = 0.0
+        """By how much it falls behind in a second of playing."""
+        self._fell_at = 0.0
+        """When it last fell behind, in seconds of playing."""
+        self._idle = 0.0
+        """How long there was nothing to play, so that `now - _idle` is the time of playing."""
         self._stall = (0.0, 0.0)
         """The last stall of our process: its length, and when it ended."""
 
@@ -111,7 +115,7 @@ class CarrierLag:
         if pause > 0.0 and now - self._stall[1] <= _AFTER_STALL:
             pause -= self._stall[0]  # the mark may have come meanwhile
         if pause <= 0.0:
-            return self._prebuffer + behind + self._in_advance
+            return self._prebuffer + behind + (self._in_advance(now) if self.is_unsteady else 0.0)
         pause = min(pause, max(0.0, _MOST_OVERDUE - behind))
         if self.is_unsteady:  # it has paused, and goes on pausing while this news and a `clear` are under way
             return self._prebuffer + behind + min(pause + self._usual_delay, max(pause, self._usual_fall))
@@ -142,16 +146,13 @@ class CarrierLag:
     def mark(self, delay: float, gaps: float, now: float) -> None:
         """Judge a mark that came back `delay` after the end of its audio by the send clock. `gaps`: the gaps in the
         audio since; the carrier has caught up by their length."""
-        due = now - delay
-        self._watched += max(0.0, due - self._last_due)
-        self._last_due = due
         delay = self._without_stall(delay - gaps, now)
         self._marks += 1
         if delay + gaps < self._minima[-1]:
             self._minima[-1] = delay + gaps
         self._usual_delay = min(self._minima)
         self._find_prebuffer()
-        self._learn(max(0.0, delay - self._usual_delay))
+        self._learn(max(0.0, delay - self._usual_delay), now - self._idle)
         self._delays.insert(0, delay)
         del self._delays[_MARKS:]
         self.behind = self._judge(self._delays)
@@ -164,6 +165,7 @@ class CarrierLag:
 
     def gap(self, seconds: float) -> None:
         """Note a gap in the audio: the carrier catches up by its length, or runs empty."""
+        self._idle += seconds
         self._expected += seconds
         self._expected_second += seconds
         if seconds >= self.behind:
@@ -177,7 +179,6 @@ class CarrierLag:
         """Note that a `clear` is sent: the carrier discards its audio."""
         self._ran_empty()
         self._expected = self._expected_second = _UNKNOWN
-        self._last_due = _UNKNOWN
 
     def clear_returned(self, round_trip: float, now: float) -> None:
         """Note how soon after a `clear` a mark came back that can only have come back because of it."""
@@ -209,8 +210,16 @@ class CarrierLag:
         usual = (self._usual_delay if self._usual_delay < _UNKNOWN else 0.0) + self.behind
         return max(delay - seconds, min(delay, usual))
 
-    def _learn(self, late: float) -> None:
-        """Learn from this mark what made the one before it late, and suspect this one if it is late itself."""
+    def _in_advance(self, now: float) -> float:
+        """Return what the carrier has probably fallen behind since the last mark that showed it."""
+        played = now - self._idle - self._fell_at
+        unseen = self._usual_delay + _CLOSE_SECONDS
+        unseen = self._usual_delay + _CLOSE_SECONDS
+        return min(self._growth * (played + self._usual_delay), _IN_ADVANCE * self._usual_fall, unseen / 2)
+
+    def _learn(self, late: float, played: float) -> None:
+        """Learn from this mark what made the one before it late, and suspect this one if it is late itself. `played`:
+        the time of playing."""
         suspect = self._suspect
         if suspect is not None:
             least = min(suspect.late, late)
@@ -219,17 +228,19 @@ class CarrierLag:
                 self._count(network_spikes=1.0)
             elif suspect.marks + 1 >= _MARKS:
                 self._suspect = None
-                self._fell(least - suspect.before)
+                self._fell(least - suspect.before, played)
             else:
                 self._suspect = suspect._replace(late=least, marks=suspect.marks + 1)
                 return
         if late > self.behind + _NOTICEABLE:
             self._suspect = _Suspect(self.behind, late, 1)
+            self._fell_at = played
 
-    def _fell(self, seconds: float) -> None:
+    def _fell(self, seconds: float, played: float) -> None:
         """Count that the carrier has fallen behind by so much."""
         self._usual_fall += (seconds - self._usual_fall) * (0.3 if self._usual_fall else 1.0)
         self._fallen += seconds
+        self._growth = min(_MOST_GROWTH, self._fallen / max(1.0, played))
         self._count(falls=1.0)
 
     def _count(self, *, falls: float = 0.0, network_spikes: float = 0.0) -> None:
@@ -237,12 +248,6 @@ class CarrierLag:
         self._network_spikes = self._network_spikes * _KEPT + network_spikes
         self._trust = (self._falls + 0.25) / (self._falls + self._network_spikes + 0.5)
         self.is_unsteady = self._falls > 0.5 and self._trust > 0.6
-        self._in_advance = 0.0
-        if self.is_unsteady:
-            growth = min(_MOST_GROWTH, self._fallen / max(1.0, self._watched))
-            self._in_advance = min(
-                _IN_ADVANCE * growth * (max(0.0, self._usual_delay) + _BETWEEN_MARKS), self._usual_fall / 2
-            )
 
     def _judge(self, delays: list[float]) -> float:
         """Return how far the carrier has fallen behind by these marks, newest first: the least late of three, and part

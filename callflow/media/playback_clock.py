@@ -153,7 +153,7 @@ class PlaybackClock:
             self._cleared = (self._marks[-1].name, now)
         self._marks.clear()
         self.sent = self.marked = self.confirmed = 0
-        self._ends = self._gaps = 0.0
+        self._ends, self._gaps = now, 0.0
         self.lag.cleared()
 
     def _await_marks(self) -> None:
