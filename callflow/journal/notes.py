@@ -2,8 +2,7 @@
 
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
-journal entry, unless a field says otherwise. The entry around a note is `JournalEntry` in `journal.py`; events, the
-other content of an entry, are in `contracts/events.py`.
+journal entry (`JournalEntry` in `journal.py`), unless a field says otherwise. Events are in `contracts/events.py`.
 """
 
 from __future__ import annotations

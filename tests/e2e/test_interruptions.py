@@ -26,7 +26,10 @@ TIMES = 12
 def sentences(dice: random.Random, most: int, longest_ms: int) -> list[tuple[bytes, ...]]:
     """What each answer says: one or several items, of which no two sound alike."""
     return [
-        tuple(noise(dice.randrange(longest_ms - 1200, longest_ms), dice.randrange(1 << 30)) for _ in range(dice.randrange(1, most + 1)))
+        tuple(
+            noise(dice.randrange(longest_ms - 1200, longest_ms), dice.randrange(1 << 30))
+            for _ in range(dice.randrange(1, most + 1))
+        )
         for _ in range(TIMES + 1)
     ]
 
@@ -62,7 +65,9 @@ async def interrupted(
     settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
     errors: list[float] = []
     async with (
-        product(realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms, **misbehaves), **settings) as the,
+        product(
+            realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms, **misbehaves), **settings
+        ) as the,
         clock() as watched,
     ):
         one = await talk(the)

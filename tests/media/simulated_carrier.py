@@ -1,9 +1,9 @@
 """A carrier, a link and an engine in simulated time, around the real playout: what was believed, and what was true.
 
-No clock, socket or task: a heap of events. The carrier plays 8 bytes a millisecond, behind a link that delays both ways.
-It can wait for some audio before it begins to play (`prebuffer_ms`), pause after each second of audio (`pause_ms`: it
-falls behind, and stays behind until it runs empty), and its marks can be late on the network although the audio is on
-time (`jitter_ms`: every third mark). Both carriers return a mark when the audio before it has been played, at once if
+No clock, socket or task: a heap of events. The carrier plays 8 bytes a millisecond, behind a link that delays both
+ways. It can wait for some audio before it begins to play (`prebuffer_ms`), or pause after each second of audio
+(`pause_ms`): it falls behind, and stays behind until it runs empty. Every third mark can be late on the network although
+the audio is on time (`jitter_ms`). Both carriers return a mark when the audio before it has been played, at once if
 nothing is queued, and all at once after a `clear`.
 """
 
@@ -15,6 +15,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from callflow.contracts.media import SpeechSegmentId
 from callflow.media.playout import Playout, Send
@@ -32,7 +33,9 @@ class Condition:
     link_ms: float = 0.0
     speed: float = 1.3
     """Seconds of speech that the engine generates in a second."""
-    delta_ms: int = 100
+    delta_ms: tuple[int, ...] = (100,)
+    """How long the pieces of speech are; the last length repeats. A piece is sent when it is complete, so that growing
+    pieces leave gaps."""
     jitter_ms: float = 0.0
     """Every third mark is late by up to this."""
     ordered: bool = True
@@ -187,10 +190,10 @@ class Simulation:
         for out in self.playout.due(self.now):
             if isinstance(out, Send):
                 size = len(out.audio)
-                self.at(self.now + self._link, lambda size=size: self.carrier.arrive(size))
+                self.at(self.now + self._link, partial(self.carrier.arrive, size))
             else:
                 self.outcome.marks += 1
-                self.at(self.now + self._link, lambda name=out.name: self.carrier.arrive(name))
+                self.at(self.now + self._link, partial(self.carrier.arrive, out.name))
         wake = self.playout.wake_at(self.now)
         self._wake = float("inf") if wake is None else max(wake, self.now + 0.001)
 
@@ -210,17 +213,19 @@ class Simulation:
         """Let the engine generate an item of that length from now on."""
         key = SpeechSegmentId(f"item{number}")
         size = int(seconds * _BYTES_PER_SECOND)
-        step = self.condition.delta_ms * 8
-        when = self.now
-        for start in range(0, size, step):
-            audio = b"\x00" * min(step, size - start)
+        when, start = self.now, 0
+        for delta_ms in itertools.chain(self.condition.delta_ms, itertools.repeat(self.condition.delta_ms[-1])):
+            if start >= size:
+                break
+            audio = b"\x00" * min(delta_ms * 8, size - start)
+            start += len(audio)
+            when += len(audio) / _BYTES_PER_SECOND / self.condition.speed
 
             def add(audio: bytes = audio) -> None:
                 self.playout.add(key, f"response{number}", audio)
                 self.pump()
 
-            self.at(when, lambda add=add: self.ours(add))
-            when += len(audio) / _BYTES_PER_SECOND / self.condition.speed
+            self.at(when, partial(self.ours, add))
 
         def done() -> None:
             self.playout.finish(key)
