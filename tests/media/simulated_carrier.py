@@ -2,9 +2,9 @@
 
 No clock, socket or task: a heap of events. The carrier plays 8 bytes a millisecond, behind a link that delays both
 ways. It can wait for some audio before it begins to play (`prebuffer_ms`), or pause after each second of audio
-(`pause_ms`): it falls behind, and stays behind until it runs empty. Every third mark can be late on the network although
-the audio is on time (`jitter_ms`). Both carriers return a mark when the audio before it has been played, at once if
-nothing is queued, and all at once after a `clear`.
+(`pause_ms`): it falls behind, and stays behind until it runs empty. Every third mark can be late on the network
+although the audio is on time (`jitter_ms`). Both carriers return a mark when the audio before it has been played, at
+once if nothing is queued, and all at once after a `clear`.
 """
 
 from __future__ import annotations
