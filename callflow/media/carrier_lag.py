@@ -36,6 +36,8 @@ _ENOUGH_MARKS: Final = 3
 """How many marks must have come before their usual delay is compared with that of a `clear`."""
 _NOTICEABLE: Final = 0.03
 """How much later than expected a mark must be to count as late."""
+_NEGLIGIBLE: Final = 0.002
+"""A mark that is late by less than this is on time."""
 _MOST_OVERDUE: Final = 0.5
 """A mark that is overdue for longer is probably lost, and counts no further."""
 _KEPT: Final = 0.9
@@ -112,6 +114,8 @@ class CarrierLag:
         """Return how far the carrier is believed to be behind when a `clear` sent now arrives."""
         behind = self.behind
         pause = now - (self._expected if self._trust > 0.5 else self._expected_second) - behind
+        if pause <= 0.0 and not self.is_unsteady:
+            return self._prebuffer + behind
         if pause > 0.0 and now - self._stall[1] <= _AFTER_STALL:
             pause -= self._stall[0]  # the mark may have come meanwhile
         if pause <= 0.0:
@@ -150,13 +154,17 @@ class CarrierLag:
         self._marks += 1
         if delay + gaps < self._minima[-1]:
             self._minima[-1] = delay + gaps
-        self._usual_delay = min(self._minima)
-        self._find_prebuffer()
-        self._learn(max(0.0, delay - self._usual_delay), now - self._idle)
+            self._usual_delay = min(self._minima)
+        if self._marks <= _ENOUGH_MARKS or delay <= self._usual_delay:
+            self._find_prebuffer()
+        late = delay - self._usual_delay
+        if self._suspect is not None or late > self.behind + _NOTICEABLE:
+            self._learn(max(0.0, late), now - self._idle)
         self._delays.insert(0, delay)
         del self._delays[_MARKS:]
         self.behind = self._judge(self._delays)
-        self.most = max(self.most, self._prebuffer + self.behind)
+        if self._prebuffer + self.behind > self.most:
+            self.most = self._prebuffer + self.behind
 
     def overtaken(self, delay: float, gaps: float) -> None:
         """Note that a later mark came before this one: so the network delays this one, or the carrier dropped it."""
@@ -197,6 +205,7 @@ class CarrierLag:
         self._suspect = None
         if self._minima[-1] < _UNKNOWN:
             self._minima.append(_UNKNOWN)
+            self._usual_delay = min(self._minima)
 
     def _find_prebuffer(self) -> None:
         if self._round_trips and self._marks >= _ENOUGH_MARKS:
@@ -253,7 +262,9 @@ class CarrierLag:
         """Return how far the carrier has fallen behind by these marks, newest first: the least late of three, and part
         of what the newer marks are later than that."""
         usual = self._usual_delay
-        least = max(0.0, delays[0] - usual) if delays else 0.0
+        if not delays or delays[0] - usual < _NEGLIGIBLE:
+            return 0.0
+        least = delays[0] - usual
         behind = 0.0
         doubt = 1.0 - self._trust
         for number in range(1, _MARKS):

@@ -16,7 +16,6 @@ comes back too early for its audio proves nothing either. `Playout.interrupt` (`
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from typing import Final, NamedTuple
 
 from callflow.media.carrier_lag import CarrierLag
@@ -157,5 +156,12 @@ class PlaybackClock:
         self.lag.cleared()
 
     def _await_marks(self) -> None:
-        due = [mark.due + self._gaps - mark.gaps for mark in islice(self._marks, 2) if mark.is_evidence]
-        self.lag.await_marks(due[0] if due else _NEVER, due[1] if len(due) > 1 else _NEVER)
+        marks = self._marks
+        if not marks or not marks[0].is_evidence:  # such a mark is the last one for a while
+            self.lag.await_marks(_NEVER, _NEVER)
+            return
+        first, second = marks[0], marks[1] if len(marks) > 1 else None
+        self.lag.await_marks(
+            first.due + self._gaps - first.gaps,
+            _NEVER if second is None else second.due + self._gaps - second.gaps,
+        )

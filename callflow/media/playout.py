@@ -79,6 +79,8 @@ class Playout:
         self.lead_ms = lead_ms
         self._lead = max(lead_ms * BYTES_PER_MS, FRAME_BYTES)
         self._mark_every = mark_every_ms * BYTES_PER_MS // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
+        self._interval = self._mark_every
+        """Bytes between two marks; fewer if the carrier falls behind."""
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         """Bytes that must become free at a full carrier before more is sent, so that it gets fewer and larger
         frames."""
@@ -194,7 +196,10 @@ class Playout:
     def mark(self, name: str, now: float) -> list[Heard]:
         """Note that a mark came back: all audio before it was played. Returns the stretches now known to be heard in
         full."""
-        return self._settle() if self._clock.mark_returned(name, now) else []
+        if not self._clock.mark_returned(name, now):
+            return []
+        self._interval = min(self._mark_every, _CLOSE_MARKS) if self._clock.lag.wants_marks else self._mark_every
+        return self._settle()
 
     def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
         """For the first mark of a stretch, return the stretch and the seconds of its audio before the mark; None for
@@ -379,11 +384,6 @@ class Playout:
             entry.start = self._clock.sent
         entry.sent += size
         return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
-
-    @property
-    def _interval(self) -> int:
-        """Bytes between two marks."""
-        return min(self._mark_every, _CLOSE_MARKS) if self._clock.lag.wants_marks else self._mark_every
 
     def _until_mark(self) -> int:
         """Return the bytes that may be sent before the next mark; at least one frame."""
