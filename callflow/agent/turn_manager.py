@@ -264,7 +264,15 @@ class TurnManager:
             return
         self.conversation.interrupted(cuts, by_caller=by_caller)
         told = [cut_note(cut.key.item, cut.heard_ms, cut.received_ms, self._turn(cut.key)) for cut in cuts]
-        self._note(notes.Interrupted(by_caller=by_caller, cuts=tuple(told)))
+        playout = self._relay.playout
+        self._note(
+            notes.Interrupted(
+                by_caller=by_caller,
+                cuts=tuple(told),
+                network_ms=playout.network_ms,
+                carrier_lag_ms=playout.lag_ms,
+            )
+        )
         if by_caller:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)

@@ -19,9 +19,6 @@ from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, sc
 __all__ = ["KINDS", "Note", "UnknownNote", "read", "to_json"]
 
 
-# The call
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Began(Note):
     """Before a call's first step: its carrier, its ids, its numbers, and what its machine was set up with."""
@@ -56,12 +53,10 @@ class Ended(Note):
     """Why it ended, in one word: see `contracts.hangup_causes`."""
     until: float | None = field(default=None, metadata=OPTIONAL)
     """When it ended, in Unix time (seconds), if that was before this note."""
-    notes_dropped: int = field(default=0, metadata=OPTIONAL)
-    """Notes that came faster than a conversation makes them, and were not written."""
+    notes_dropped: int = field(default=0, metadata=OPTIONAL)  # they came faster than a conversation makes them
     frames_in: int = field(default=0, metadata=OPTIONAL)
-    """Media frames from the carrier."""
     bytes_out: int = field(default=0, metadata=OPTIONAL)
-    """Bytes of audio that were sent to the carrier."""
+    """Media frames from the carrier, and bytes of audio that were sent to the carrier."""
     malformed_frames: int = field(default=0, metadata=OPTIONAL)
     ignored_frames: int = field(default=0, metadata=OPTIONAL)
     late_frames: int = field(default=0, metadata=OPTIONAL)
@@ -82,6 +77,9 @@ class Ended(Note):
     stale_marks: int | None = field(default=None, metadata=OPTIONAL)
     late_bytes: int | None = field(default=None, metadata=OPTIONAL)
     """Bytes of audio that arrived for what was cut off already."""
+    network_ms: int | None = field(default=None, metadata=OPTIONAL)
+    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    """As in `Interrupted`; the lag is the largest of the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +103,10 @@ class NumberId(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver(Note):
-    """This process let go of the call at a moment of its own choice; another one goes on with it."""
+    """This process let go of the call, `quiet` when nobody spoke; another one goes on with it."""
 
     kind: ClassVar[str] = "handed_over"
     quiet: bool = False
-    """Nobody spoke at that moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +228,12 @@ class Interrupted(Note):
     """What the agent was saying was stopped."""
 
     kind: ClassVar[str] = "interrupted"
+    version: ClassVar[int] = 2
     cuts: tuple[Cut, ...]
     by_caller: bool = False
+    network_ms: int | None = field(default=None, metadata=OPTIONAL)
+    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    """What `heard_ms` rests on: the network's delay, there and back, and how far the carrier was behind in playing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,11 +398,10 @@ class ResponseFailed(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionChanged(Note):
-    """Settings of the engine's session were changed in mid-call."""
+    """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
 
     kind: ClassVar[str] = "session_changed"
     changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
-    """By names of settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

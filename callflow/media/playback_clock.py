@@ -5,8 +5,8 @@ The carrier plays 8,000 bytes of µ-law a second, but does not report its positi
 - The **send clock** assumes that the carrier plays without a pause from the moment when the first byte is sent. The
   network delays the audio and a later `clear` alike, so this clock tells what will have been heard when a `clear` that
   is sent *now* arrives.
-- **Marks** come back when the audio before them has been played. They bound the position from below. A mark that comes
-  later, relative to its audio, than the quickest mark did shows that the carrier has fallen behind by the difference.
+- **Marks** come back when the audio before them has been played. They bound the position from below, and how late they
+  come, relative to the send clock, shows how far the carrier has fallen behind: `carrier_lag.py` judges that.
 
 A `clear` makes the carrier return all marks at once. These marks prove nothing, so `reset` forgets them; a mark that
 comes back too early for its audio proves nothing either. `Playout.interrupt` (`playout.py`) turns the position into
@@ -16,22 +16,46 @@ comes back too early for its audio proves nothing either. `Playout.interrupt` (`
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
+from callflow.media.carrier_lag import CarrierLag
 from callflow.media.g711 import BYTES_PER_MS
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 _EARLY_SECONDS: Final = 0.1
 """How early a mark may come back: carriers return it when they pass the audio on, not when it is heard."""
-_DELAYS: Final = 64
-"""How many of the last marks are searched for the quickest."""
+_TIMELY_SECONDS: Final = 0.02
+"""A mark that is sent later than this after the end of its audio comes back at once: it does not show when the audio
+was played."""
+_CLEARED_SECONDS: Final = 0.05
+"""A mark whose audio has at least this much left to play when a `clear` is sent can only come back for the `clear`."""
+
+
+class _Mark(NamedTuple):
+    """A mark that has not come back yet."""
+
+    name: str
+    position: int
+    """In bytes."""
+    due: float
+    """When the audio before it has been played, by the send clock."""
+    gaps: float
+    """The gaps in the audio before it, in seconds."""
+    is_evidence: bool
+    """Whether its lateness shows anything."""
+
+
+_NEVER: Final = float("inf")
+_NOTHING_CLEARED: Final = ("", 0.0)
 
 
 class PlaybackClock:
     """The position of the carrier's playback, in bytes of µ-law since the last `reset`."""
 
-    __slots__ = ("_delays", "_ends", "_lag", "_marks", "confirmed", "early_marks", "marked", "sent", "stale_marks")
+    __slots__ = (
+        "_cleared", "_ends", "_gaps", "_marks", "confirmed", "early_marks", "lag", "marked", "sent", "stale_marks",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.sent = 0
@@ -44,56 +68,66 @@ class PlaybackClock:
         """Returned marks that were not awaited: returned by a `clear`, or never sent."""
         self.early_marks = 0
         """Marks that came back too early for their audio."""
-        self._marks: deque[tuple[str, int, float]] = deque()
-        """Marks not returned yet: name, position in bytes, and the end of the audio before the mark by the send
-        clock."""
+        self.lag = CarrierLag()
+        """How far the carrier is behind the send clock."""
+        self._marks: deque[_Mark] = deque()
+        """Marks not returned yet."""
         self._ends = 0.0
         """When all sent audio has been played, by the send clock."""
-        self._delays: deque[float] = deque(maxlen=_DELAYS)
-        """How much later than the send clock the last marks came back, in seconds."""
-        self._lag = 0.0
-        """How far the carrier is behind the send clock, in seconds."""
+        self._gaps = 0.0
+        """The gaps in all audio so far, in seconds."""
+        self._cleared: tuple[str, float] = _NOTHING_CLEARED
+        """A mark that can only come back for the last `clear`, and when that was sent."""
 
     def send(self, size: int, now: float) -> None:
         """Count `size` bytes of audio that are sent now."""
         self.sent += size
-        if now > self._ends:  # the carrier has run empty, and caught up by the length of the gap
-            self._lag = max(0.0, self._lag - (now - self._ends))
+        if now > self._ends:  # the carrier has run empty, or caught up by the length of the gap
+            self._gaps += now - self._ends
+            self.lag.gap(now - self._ends)
             self._ends = now
         self._ends += size / _BYTES_PER_SECOND
 
-    def send_mark(self, name: str) -> None:
+    def send_mark(self, name: str, now: float) -> None:
         """Note that a mark is sent now, behind all audio so far. Names must not repeat."""
         self.marked = self.sent
-        self._marks.append((name, self.sent, self._ends))
+        is_evidence = now <= self._ends + _TIMELY_SECONDS
+        self._marks.append(_Mark(name, self.sent, max(self._ends, now), self._gaps, is_evidence))
+        if len(self._marks) <= 2:
+            self._await_marks()
 
     def mark_returned(self, name: str, now: float) -> bool:
         """Note that a mark came back: all audio before it was played. Returns False if the mark was not awaited."""
         marks = self._marks
         for mark in marks:
-            if mark[0] == name:
+            if mark.name == name:
                 break
         else:
             self.stale_marks += 1
+            if name == self._cleared[0]:
+                self.lag.clear_returned(now - self._cleared[1], now)
+                self._cleared = _NOTHING_CLEARED
             return False
-        while marks:  # the marks before it count too: a carrier may drop some
-            passed, position, due = marks.popleft()
-            early = now < due - _EARLY_SECONDS
-            if not early and position > self.confirmed:
-                self.confirmed = position
-            if passed == name:
+        while marks:  # the marks before it count too: a carrier may drop some, and the network may delay some
+            mark = marks.popleft()
+            early = now < mark.due - _EARLY_SECONDS
+            if not early and mark.position > self.confirmed:
+                self.confirmed = mark.position
+            if mark.name == name:
                 if early:
                     self.early_marks += 1
                     self.marked = self.confirmed  # the caller sees unmarked audio, and sends another mark behind it
-                else:
-                    self._delays.append(now - due)
-                    self._lag = max(0.0, now - due - max(0.0, min(self._delays)))
+                elif mark.is_evidence:
+                    self.lag.mark(now - mark.due, self._gaps - mark.gaps, now)
                 break
+            if mark.is_evidence:
+                self.lag.overtaken(now - mark.due, self._gaps - mark.gaps)
+        self._await_marks()
         return True
 
     def position(self, now: float) -> int:
         """Return how many bytes will have been heard when a `clear` sent now reaches the carrier."""
-        left = self._ends + self._lag - now
+        left = self._ends - now + self.lag.seconds(now)
         played = self.sent - int(left * _BYTES_PER_SECOND) if left > 0.0 else self.sent
         return max(self.confirmed, played)
 
@@ -103,15 +137,31 @@ class PlaybackClock:
 
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
-        return self._ends + self._lag if self.position(now) < self.sent else min(self._ends, now)
+        return self._ends + self.lag.seconds(now) if self.position(now) < self.sent else min(self._ends, now)
 
     @property
     def runs_until(self) -> float:
         """When all sent audio has been played by the send clock alone, regardless of marks."""
         return self._ends
 
-    def reset(self) -> None:
-        """Restart at 0, because the carrier discards its audio. The delays of earlier marks are kept."""
+    def reset(self, now: float) -> None:
+        """Restart at 0, because a `clear` is sent now and the carrier discards its audio. What is known of the network
+        and of the carrier's habits is kept."""
+        self._cleared = _NOTHING_CLEARED
+        if self._marks and self._marks[-1].due - now > _CLEARED_SECONDS:
+            self._cleared = (self._marks[-1].name, now)
         self._marks.clear()
         self.sent = self.marked = self.confirmed = 0
-        self._ends = self._lag = 0.0
+        self._ends, self._gaps = now, 0.0
+        self.lag.cleared()
+
+    def _await_marks(self) -> None:
+        marks = self._marks
+        if not marks or not marks[0].is_evidence:  # such a mark is the last one for a while
+            self.lag.await_marks(_NEVER, _NEVER)
+            return
+        first, second = marks[0], marks[1] if len(marks) > 1 else None
+        self.lag.await_marks(
+            first.due + self._gaps - first.gaps,
+            _NEVER if second is None else second.due + self._gaps - second.gaps,
+        )

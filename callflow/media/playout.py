@@ -22,6 +22,8 @@ from callflow.media.playback_clock import PlaybackClock
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
+_CLOSE_MARKS: Final = 2 * FRAME_BYTES
+"""Bytes between two marks while the carrier falls behind again and again."""
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, to recognise their late audio."""
 
@@ -77,6 +79,8 @@ class Playout:
         self.lead_ms = lead_ms
         self._lead = max(lead_ms * BYTES_PER_MS, FRAME_BYTES)
         self._mark_every = mark_every_ms * BYTES_PER_MS // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
+        self._interval = self._mark_every
+        """Bytes between two marks; fewer if the carrier falls behind."""
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         """Bytes that must become free at a full carrier before more is sent, so that it gets fewer and larger
         frames."""
@@ -93,6 +97,8 @@ class Playout:
         """The stretch of the last sent audio."""
         self.generation = 0
         """Number of interruptions; each made the carrier discard its audio."""
+        self.lag_ms = 0
+        """How far the carrier was believed to be behind at the last interruption, in ms."""
         self.late_bytes = 0
         """Bytes of interrupted responses that came after the interruption; they were dropped."""
 
@@ -159,8 +165,8 @@ class Playout:
                 self.sending = entry.key
                 yield Send(frame)
                 ended = entry.finished and not entry.pending
-                if ended or clock.sent - clock.marked >= self._mark_every:
-                    mark = self._new_mark(entry.key)
+                if ended or clock.sent - clock.marked >= self._interval:
+                    mark = self._new_mark(entry.key, now)
                     if not entry.marked:
                         entry.marked = True
                         self._firsts[mark.name] = (entry.key, clock.sent - entry.start)
@@ -168,11 +174,11 @@ class Playout:
             if entry.waiting >= FRAME_BYTES:
                 return
             if entry.finished and not entry.pending and entry.start >= 0 and clock.marked < entry.end:
-                yield self._new_mark(entry.key)
+                yield self._new_mark(entry.key, now)
             if not entry.finished:
                 break  # stretches are never mixed: the next waits until this has ended
         if clock.sent > clock.marked and clock.runs_until <= now and self._entries:
-            yield self._new_mark(self._entries[-1].key)  # the engine pauses: this mark shows how far the caller is
+            yield self._new_mark(self._entries[-1].key, now)  # the engine pauses: this mark shows how far the caller is
 
     def wake_at(self, now: float) -> float | None:
         """Return when `due` will yield more without new audio; None: only new audio or a mark can change that."""
@@ -190,7 +196,10 @@ class Playout:
     def mark(self, name: str, now: float) -> list[Heard]:
         """Note that a mark came back: all audio before it was played. Returns the stretches now known to be heard in
         full."""
-        return self._settle() if self._clock.mark_returned(name, now) else []
+        if not self._clock.mark_returned(name, now):
+            return []
+        self._interval = min(self._mark_every, _CLOSE_MARKS) if self._clock.lag.wants_marks else self._mark_every
+        return self._settle()
 
     def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
         """For the first mark of a stretch, return the stretch and the seconds of its audio before the mark; None for
@@ -252,6 +261,7 @@ class Playout:
         later audio of a cut stretch.
         """
         position = self.position(now)
+        self.lag_ms = round(self._clock.lag.seconds(now) * 1000)
         cuts: list[Cut] = []
         for entry in self._entries:
             if self._is_through(entry, position):
@@ -263,7 +273,7 @@ class Playout:
             if not entry.finished:  # a finished stretch may be said again, under the same id
                 _remember(self._discarded_responses, entry.response)
                 _remember(self._discarded_items, entry.key.item)
-        self._forget()
+        self._forget(now)
         return cuts
 
     def is_discarded(self, key: SpeechSegmentId) -> bool:
@@ -277,6 +287,20 @@ class Playout:
     def discard_response(self, response: str) -> None:
         """Drop all later audio of a response."""
         _remember(self._discarded_responses, response)
+
+    def stalled(self, seconds: float, now: float) -> None:
+        """Note that our own process did not run for so many seconds until now, so that marks are read late."""
+        self._clock.lag.stalled(seconds, now)
+
+    @property
+    def network_ms(self) -> int | None:
+        """The delay of the network, there and back, in ms; None: no mark has come back yet."""
+        return None if (seconds := self._clock.lag.network) is None else round(seconds * 1000)
+
+    @property
+    def most_lag_ms(self) -> int:
+        """The largest lag of the carrier that marks have shown so far, in ms."""
+        return round(self._clock.lag.most * 1000)
 
     @property
     def stale_marks(self) -> int:
@@ -300,11 +324,11 @@ class Playout:
             heard.append(Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS))
         return heard
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         self._entries.clear()
         self._firsts.clear()
         self._broken_off.clear()
-        self._clock.reset()
+        self._clock.reset(now)
         self.generation += 1
 
     def _find(self, key: SpeechSegmentId) -> _Entry | None:
@@ -363,12 +387,12 @@ class Playout:
 
     def _until_mark(self) -> int:
         """Return the bytes that may be sent before the next mark; at least one frame."""
-        return max(self._mark_every - (self._clock.sent - self._clock.marked), FRAME_BYTES)
+        return max(self._interval - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, key: SpeechSegmentId) -> Mark:
+    def _new_mark(self, key: SpeechSegmentId, now: float) -> Mark:
         self._sequence += 1
         name = f"{key.item}:{key.content}:{self._sequence}"
-        self._clock.send_mark(name)
+        self._clock.send_mark(name, now)
         return Mark(name)
 
     @staticmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 _MARK_SECONDS: Final = 1.0
 """How late the last mark may be, in seconds, before the audio counts as played without a mark."""
 _BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
+_STALL_SECONDS: Final = 0.005
+"""From which delay of the pacer on the process is taken to have stood still."""
 _PROGRESS_SECONDS: Final = 0.5
 """Interval of the reports how much of the agent's present speech the caller has heard."""
 
@@ -123,6 +126,8 @@ class Relay:
         self._unplayed = False
         self.answered_at: float | None = None
         self._progress_at = 0.0
+        self._pump_at = math.inf
+        """When the pacer is due."""
 
     # The media socket
 
@@ -150,6 +155,7 @@ class Relay:
             if self._stream is stream:
                 self._stream = None
             self._timers.stop("pacer", "clip")
+            self._pump_at = math.inf
             if self.listener is not None:
                 self.listener.stream_paused()
             stream.gone.set()
@@ -225,6 +231,7 @@ class Relay:
     def marked(self, name: str) -> None:
         """Handle a returned mark: the audio before it was played."""
         now = self._clock()
+        self._find_stall(now)
         began = self.playout.began(name)
         heard = self.playout.mark(name, now)
         if began is not None and self.listener is not None and not is_clip(began[0].item):
@@ -289,6 +296,7 @@ class Relay:
     def interrupt(self, now: float) -> list[Cut]:
         """Empty the queue and send a `clear`, so that the carrier discards its audio. Returns the cut stretches of the
         engine's speech, in order."""
+        self._find_stall(now)
         cuts = self.playout.interrupt(now)
         self._unplayed = False
         if self.recorder is not None:
@@ -296,6 +304,7 @@ class Relay:
         if self._stream is not None:
             self._stream.clear()
         self._timers.stop("pacer", "heard-out")
+        self._pump_at = math.inf
         return [cut for cut in cuts if not is_clip(cut.key.item)]
 
     def watch_caller(self) -> None:
@@ -356,6 +365,7 @@ class Relay:
         if stream is None or not stream.started:
             return
         now = self._clock()
+        self._find_stall(now)
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
@@ -369,21 +379,31 @@ class Relay:
             self.listener.audio_sent(now, self.playout.ends_at(now), is_clip=is_clip(self.playout.sending.item))
         wake = self.playout.wake_at(now)
         if wake is not None:
-            self._timers.start("pacer", max(wake - now, 0.001), self.pump)
+            self._pump_at = max(wake, now + 0.001)
+            self._timers.start("pacer", self._pump_at - now, self.pump)
             self._timers.stop("heard-out")
         else:
+            self._pump_at = math.inf
             self._timers.stop("pacer")
             if self._unplayed:  # the last mark shows the end; this timer replaces it if the carrier returns no marks
                 late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
                 self._timers.start("heard-out", late, self.check_played_out)
 
+    def _find_stall(self, now: float) -> None:
+        """Tell the playout if the process stood still: the pacer is overdue, so marks are read late too."""
+        if now - self._pump_at > _STALL_SECONDS:
+            self.playout.stalled(now - self._pump_at, now)
+            self._pump_at = math.inf
+
 
 def summary(relay: Relay) -> dict[str, Any]:
     """Return the figures of a call's media for its last note: counts of frames, marks and bytes, by name, and
-    `made_up_silence_ms`."""
+    `made_up_silence_ms`, and the delays that the playout believed in."""
     return {
         **relay.counts,
         "made_up_silence_ms": round(relay.silence_filler.seconds * 1000),
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,
+        "network_ms": relay.playout.network_ms,
+        "carrier_lag_ms": relay.playout.most_lag_ms,
     }

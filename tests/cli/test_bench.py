@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import server
-from callflow.cli.bench import relay
+from callflow.cli.bench import subjects
 
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,7 @@ def start(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
         ("--recorded", "many"),
         ("--json", ""),
         ("--json",),
+        ("--only", "nothing"),
         ("--jsn", "x"),
         ("more",),
     ],
@@ -109,7 +110,7 @@ def test_it_measures_with_the_settings_that_everybody_has(tmp_path: Path) -> Non
     """What is set for the owner's server would open a tunnel, fill his record, or keep it from starting."""
     (tmp_path / ".env").write_text("HOST=nowhere.invalid\n")
     own = {"DRAIN": "nonsense", "PUBLIC": "true", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-    words = ("--calls", "2", "--seconds", "2", "--recorded", "0", "--json", "sub/figures.json")
+    words = ("--calls", "2", "--seconds", "2", "--recorded", "0", "--only", "callflow", "--json", "sub/figures.json")
     with start(tmp_path, *words, **own) as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), out
@@ -119,11 +120,29 @@ def test_it_measures_with_the_settings_that_everybody_has(tmp_path: Path) -> Non
     assert figures["frames_lost"] < figures["frames"]
 
 
+@pytest.mark.process
+def test_the_others_are_measured_in_the_same_run_and_their_ratio_is_told(tmp_path: Path) -> None:
+    words = ("--calls", "4", "--seconds", "2", "--recorded", "0", "--json", "figures.json")
+    with start(tmp_path, *words) as process:
+        out, err = process.communicate(timeout=100)
+    assert (process.returncode, err) == (0, ""), out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures["others"]) == {"naive", "splice"}
+    for each in (figures, *figures["others"].values()):
+        assert each["frames"] > 0
+        assert (each["frames_lost"], each["frames_out_of_order"]) == (0, 0)
+        assert each["cpu_ms_per_short_call"] > 0
+    assert figures["others"]["splice"]["calls_per_core"] > figures["calls_per_core"], (
+        "nothing is cheaper than the limit"
+    )
+    assert figures["ratios"]["calls_per_core_to_naive"] > 0.5
+
+
 def test_a_server_that_does_not_start_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "server.py").write_text("raise SystemExit('no server today')")
-    monkeypatch.setattr(relay, "ROOT", tmp_path)
+    monkeypatch.setattr(subjects, "ROOT", tmp_path)
     assert server.main(["bench", "--calls", "1", "--seconds", "2", "--recorded", "0"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" not in err

@@ -23,10 +23,13 @@ TIMES = 12
 """Interruptions of each call."""
 
 
-def sentences(dice: random.Random, most: int) -> list[tuple[bytes, ...]]:
+def sentences(dice: random.Random, most: int, longest_ms: int) -> list[tuple[bytes, ...]]:
     """What each answer says: one or several items, of which no two sound alike."""
     return [
-        tuple(noise(dice.randrange(900, 2100), dice.randrange(1 << 30)) for _ in range(dice.randrange(1, most + 1)))
+        tuple(
+            noise(dice.randrange(longest_ms - 1200, longest_ms), dice.randrange(1 << 30))
+            for _ in range(dice.randrange(1, most + 1))
+        )
         for _ in range(TIMES + 1)
     ]
 
@@ -51,21 +54,26 @@ class Truth:
         return max(0.0, min(len(item), position - start)) / 8
 
 
-async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> list[float]:
-    """A call that is interrupted again and again: how far each truncation was from the truth, in ms."""
+async def interrupted(
+    seed: int, *, most: int, link_ms: float, pace: Pace, latest: float = 0.35, **misbehaves: float
+) -> list[float]:
+    """A call that is interrupted again and again: how far each truncation was from the truth, in ms. `latest`: the last
+    moment of an interruption, in seconds from the first sound. `misbehaves`: faults of the carrier."""
     dice = random.Random(seed)
-    said = sentences(dice, most)
+    said = sentences(dice, most, round(latest * 1000) + 1750)
     script = Script.of(*(saying(*items) for items in said), otherwise=Turn.silence())
     settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
     errors: list[float] = []
     async with (
-        product(realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms), **settings) as the,
+        product(
+            realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms, **misbehaves), **settings
+        ) as the,
         clock() as watched,
     ):
         one = await talk(the)
         truth = Truth(one)
         for number in range(TIMES):
-            await interrupt(the, one, number, dice)
+            await interrupt(the, one, number, dice.uniform(0.0, latest))
             stall = watched.stall_ms
             started = [each.at for each in one.session.sent if each.type == "input_audio_buffer.speech_started"]
             delay = (one.stream.clear_log[number].at - started[number]) * 1000
@@ -75,15 +83,18 @@ async def interrupted(seed: int, *, most: int, link_ms: float, pace: Pace) -> li
         assert the.call.relay.playout.stale_marks, "no mark came back with a clear: this proves nothing"
         heard = [turn for turn in the.call.agent.conversation.turns if turn.interrupted and turn.is_heard]
         assert heard == [], "marks that came back with a clear were counted"
+        told = [each for each in the.happened("interrupted") if each["by_caller"]]
+        assert all(abs(each["network_ms"] - 2 * link_ms) < 30 + 4 * watched.stall_ms for each in told[1:]), told
+        assert any(each["carrier_lag_ms"] > 50 for each in told) or not misbehaves.get("pause_ms")
         await goodbye(the, one)
     return errors
 
 
-async def interrupt(the: Product, one: Talk, number: int, dice: random.Random) -> None:
+async def interrupt(the: Product, one: Talk, number: int, after: float) -> None:
     """Somewhere in the answer: while it is generated, or long after."""
     await until(lambda: len(answers(one)) > number, "the next answer")
     await one.phone.hears(0.04)
-    await asyncio.sleep(dice.uniform(0.0, 0.35))  # this is the moment that the test is about
+    await asyncio.sleep(after)  # this is the moment that the test is about
     one.phone.say(tone(120))
     await until(lambda: len(one.stream.clear_log) > number, f"the clear of interruption {number}")
     await until(lambda: len(the.happened("interrupted")) > number, "the record of it")
@@ -135,3 +146,25 @@ def test_what_the_model_is_told_is_what_was_heard_on_any_link_at_any_moment() ->
     assert len(errors) >= 4 * TIMES, f"only {len(errors)} truncations: {found}"
     worst = errors[min(len(errors) - 1, int(len(errors) * 0.99))]
     assert worst <= 40, f"p99 is {worst:.0f} ms from the truth; all: {[round(error) for error in errors]}"
+
+
+def test_what_the_model_is_told_is_true_under_jitter_and_of_a_carrier_that_falls_behind() -> None:
+    found: dict[str, list[float]] = {}
+    pace = Pace(first_byte_ms=30, speed=1.3, delta_ms=[60, 120], jitter=0)
+
+    async def scene(name: str, seed: int, **misbehaves: float) -> None:
+        found[name] = await interrupted(seed, most=1, link_ms=50, pace=pace, latest=1.5, **misbehaves)
+
+    run(
+        together(
+            {
+                "plain": scene("plain", 5),
+                "jitter": scene("jitter", 6, mark_jitter_ms=250),
+                "pauses": scene("pauses", 7, pause_ms=120),
+            }
+        )
+    )
+    assert max(found["plain"]) <= 40, found
+    for name in ("jitter", "pauses"):
+        errors = sorted(found[name])
+        assert errors[-3] <= 60, f"{name}: {[round(error) for error in errors]}"

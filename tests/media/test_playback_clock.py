@@ -49,7 +49,7 @@ def test_the_send_clock(sent: list[tuple[float, int]], now: float, position: int
 
 def test_a_mark_proves_what_was_played_before_it() -> None:
     clock = clock_with((10.0, SECOND))
-    clock.send_mark("one")
+    clock.send_mark("one", 10.0)
     clock.send(SECOND, 10.0)
     assert clock.mark_returned("one", 11.0)
     assert clock.confirmed == SECOND
@@ -60,7 +60,7 @@ def test_a_mark_proves_the_marks_before_it() -> None:
     clock = PlaybackClock()
     for name in ("one", "two", "three"):
         clock.send(SECOND, 0.0)
-        clock.send_mark(name)
+        clock.send_mark(name, 0.0)
     assert clock.mark_returned("two", 2.0)
     assert clock.confirmed == 2 * SECOND
     assert not clock.mark_returned("one", 2.0), "it counts as returned"
@@ -68,37 +68,122 @@ def test_a_mark_proves_the_marks_before_it() -> None:
     assert clock.mark_returned("three", 3.0)
 
 
-def test_a_mark_that_is_late_shows_that_the_carrier_has_fallen_behind() -> None:
+def talked(*delays: float, every: float = 0.2) -> PlaybackClock:
+    """Make a clock that has sent audio with a mark every `every` seconds, of which the first came back that late."""
     clock = PlaybackClock()
-    for number in range(4):
-        clock.send(SECOND, 0.0)
-        clock.send_mark(str(number))
-    clock.mark_returned("0", 1.05)  # the way back takes 50 ms
-    assert clock.position(1.5) == SECOND * 3 // 2
-    clock.mark_returned("1", 2.35)
-    assert clock.ends_at(2.35) == pytest.approx(4.3), "0.3 s later than the quickest mark"
-    assert clock.position(2.5) == pytest.approx(SECOND * 2.2, abs=1)
-    clock.mark_returned("2", 3.05)
-    assert clock.ends_at(3.05) == pytest.approx(4.0), "it has caught up"
+    for number in range(len(delays) + 10):
+        clock.send(int(every * SECOND), 0.0)
+        clock.send_mark(str(number), 0.0)
+    for number, delay in enumerate(delays):
+        clock.mark_returned(str(number), (number + 1) * every + delay)
+    return clock
 
 
-def test_the_carrier_catches_up_in_a_pause() -> None:
+@pytest.mark.parametrize(
+    ("delays", "lag"),
+    [
+        pytest.param([0.05], 0.0, id="the way back"),
+        pytest.param([0.05, 0.05, 0.05], 0.0, id="always the same"),
+        pytest.param([0.05, 0.25, 0.05], 0.0, id="a spike of the network is over with the next mark"),
+        pytest.param([0.25, 0.05], 0.0, id="also if it was the first"),
+        pytest.param([0.05, 0.17, 0.17, 0.17], 0.12, id="a carrier that has fallen behind stays behind"),
+        pytest.param([0.05, 0.29, 0.29, 0.29, 0.17, 0.21], 0.12, id="little more than the least of the last three"),
+        pytest.param([0.05, 0.17, 0.17, 0.17, 0.17, 0.09], 0.04, id="what it was behind by was less"),
+    ],
+)
+def test_lateness_is_judged_over_several_marks(delays: list[float], lag: float) -> None:
+    clock = talked(*delays)
+    believed = clock.lag.behind
+    assert lag - 0.001 <= believed <= lag + 0.035
+    assert clock.lag.network == pytest.approx(min(delays))
+
+
+def test_a_single_late_mark_is_half_believed_until_it_is_known_what_they_mean() -> None:
+    assert talked(0.05, 0.25).lag.seconds(0.65) == pytest.approx(0.1)
+
+
+def test_after_spikes_of_the_network_a_late_mark_is_hardly_believed() -> None:
+    clock = talked(0.05, 0.25, 0.05, 0.25, 0.05, 0.25, 0.05, 0.25)
+    assert clock.lag.seconds(1.85) < 0.02
+
+
+def test_a_late_mark_of_a_carrier_that_falls_behind_is_believed() -> None:
+    clock = talked(0.05, 0.17, 0.17, 0.17, 0.17, 0.17, 0.29)
+    assert clock.lag.is_unsteady
+    assert clock.lag.behind == pytest.approx(0.24, abs=0.03)
+
+
+def test_an_overdue_mark_is_evidence_too() -> None:
+    clock = talked(0.05, 0.05, 0.05)
+    assert clock.lag.seconds(1.0) == pytest.approx(0.0), "the next mark may be lost"
+    assert clock.lag.seconds(1.4) > 0.0, "two are overdue"
+    known = talked(0.05, 0.17, 0.17, 0.17)
+    before = known.lag.seconds(1.16)
+    assert known.lag.seconds(1.21) > before + 0.03, "it pauses again: one overdue mark is enough"
+    assert known.position(3600.0) == known.sent
+
+
+def test_a_mark_that_was_overtaken_was_late_on_the_network() -> None:
+    clock = talked(0.05, 0.05)
+    trust = clock.lag._trust
+    clock.mark_returned("3", 0.85)
+    assert clock.lag._trust < trust
+    assert clock.lag.seconds(0.85) == 0.0
+
+
+def test_a_stall_of_our_own_process_is_no_lateness() -> None:
+    late, stalled = talked(0.05, 0.05), talked(0.05, 0.05)
+    stalled.lag.stalled(0.1, 0.75)
+    for clock in (late, stalled):
+        clock.mark_returned("2", 0.75)
+    assert late.lag.seconds(0.75) == pytest.approx(0.05)
+    assert stalled.lag.seconds(0.75) == pytest.approx(0.0, abs=1e-9)
+    stalled.lag.stalled(0.3, 1.25)
+    assert stalled.lag.seconds(1.25) == 0.0, "the marks that are overdue may have come meanwhile"
+
+
+def test_the_carrier_catches_up_in_a_gap() -> None:
     clock = PlaybackClock()
-    for name in ("one", "two"):
+    for number in range(5):
         clock.send(SECOND, 0.0)
-        clock.send_mark(name)
-    clock.mark_returned("one", 1.0)
-    clock.mark_returned("two", 2.4)
-    clock.send(SECOND, 2.1)
-    assert clock.ends_at(2.1) == pytest.approx(3.1 + 0.3)
-    clock.send(SECOND, 4.0)
-    assert clock.ends_at(4.0) == pytest.approx(5.0), "the gap was longer than what it was behind"
+        clock.send_mark(str(number), 0.0)
+    for number, delay in enumerate((0.05, 0.35, 0.35, 0.35, 0.35)):
+        clock.mark_returned(str(number), 1.0 + number + delay)
+    clock.send(SECOND, 5.1)
+    assert clock.lag.behind == pytest.approx(0.2), "the gap was shorter than what it was behind"
+    clock.send(SECOND, 8.0)
+    assert clock.lag.behind == 0.0, "it has run empty"
+
+
+def test_a_mark_that_was_sent_long_after_its_audio_does_not_show_when_that_was_played() -> None:
+    clock = talked(0.05, 0.05)
+    clock.send_mark("late", 20.0)
+    clock.mark_returned("late", 20.05)
+    assert (clock.confirmed, clock.lag.seconds(20.05)) == (clock.sent, 0.0)
+
+
+def test_a_clear_shows_that_the_carrier_waits_before_it_plays() -> None:
+    clock = talked(0.2, 0.2, 0.2)
+    clock.reset(0.9)
+    assert not clock.mark_returned("12", 1.0)
+    assert clock.lag.network == pytest.approx(0.1)
+    clock.send(SECOND, 2.0)
+    assert clock.position(2.3) == pytest.approx(0.2 * SECOND, abs=1), "it began 100 ms later"
+
+
+def test_a_mark_that_was_under_way_anyway_does_not_show_the_round_trip() -> None:
+    clock = PlaybackClock()
+    clock.send(SECOND, 0.0)
+    clock.send_mark("one", 0.0)
+    clock.reset(0.99)
+    assert not clock.mark_returned("one", 1.0)
+    assert clock.lag.network is None
 
 
 @pytest.mark.parametrize(("now", "early"), [(0.89, True), (0.91, False), (1.0, False)])
 def test_a_mark_that_comes_too_early_proves_nothing(now: float, *, early: bool) -> None:
     clock = clock_with((0.0, SECOND))
-    clock.send_mark("one")
+    clock.send_mark("one", 0.0)
     assert clock.mark_returned("one", now)
     assert clock.early_marks == early
     assert clock.confirmed == (0 if early else SECOND)
@@ -107,8 +192,8 @@ def test_a_mark_that_comes_too_early_proves_nothing(now: float, *, early: bool) 
 
 def test_marks_of_before_a_reset_are_stale() -> None:
     clock = clock_with((0.0, SECOND))
-    clock.send_mark("one")
-    clock.reset()
+    clock.send_mark("one", 0.0)
+    clock.reset(0.1)
     assert (clock.sent, clock.marked, clock.confirmed, clock.position(0.1)) == (0, 0, 0, 0)
     assert not clock.mark_returned("one", 0.1)
     assert clock.stale_marks == 1
@@ -118,15 +203,15 @@ def test_marks_of_before_a_reset_are_stale() -> None:
 
 def test_the_quickest_mark_is_remembered_across_a_reset() -> None:
     clock = clock_with((0.0, SECOND))
-    clock.send_mark("one")
+    clock.send_mark("one", 0.0)
     clock.mark_returned("one", 1.2)
-    clock.reset()
-    clock.send(SECOND, 5.0)
-    clock.send_mark("two")
-    clock.mark_returned("two", 6.5)
-    assert clock.ends_at(6.4) <= 6.4
-    clock.send(SECOND, 6.0)
-    assert clock.ends_at(6.0) == pytest.approx(7.0 + 0.3), "0.3 s later than the mark of before"
+    clock.reset(1.2)
+    for number in range(5):
+        clock.send(SECOND, 5.0)
+        clock.send_mark(str(number), 5.0)
+    for number in range(3):
+        clock.mark_returned(str(number), 6.5 + number)
+    assert clock.ends_at(8.5) >= 10.3, "0.3 s later than the mark of before"
 
 
 @given(
@@ -142,25 +227,28 @@ def test_whatever_comes_positions_are_in_bounds_and_never_go_back(acts: list[tup
     clock, now, names = PlaybackClock(), 0.0, itertools.count()
     under_way: list[str] = []
     position = returned = 0
+    was_overdue = False
     for what, size, pause in acts:
         now += pause
         if what == "send":
             clock.send(160 * size, now)
         elif what == "mark":
             under_way.append(str(next(names)))
-            clock.send_mark(under_way[-1])
+            clock.send_mark(under_way[-1], now)
         elif what == "return" and under_way:
             name = under_way.pop(min(size, len(under_way)) - 1)
             known = clock.mark_returned(name, now)
             returned += not known
         elif what == "clear":
-            clock.reset()
+            clock.reset(now)
             position = 0
         assert 0 <= clock.confirmed <= clock.position(now) <= clock.sent
         assert clock.marked <= clock.sent
         assert clock.held(now) == clock.sent - clock.position(now)
         assert (clock.ends_at(now) > now) <= (clock.held(now) > 0)
-        if what != "return":  # a late mark shows that less was heard than the clock had said
+        if what == "return":  # a late mark shows that less was heard than the clock had said
+            was_overdue = clock.lag.is_unsteady
+        elif not was_overdue:  # and so does an overdue mark of a carrier that is known to pause
             assert clock.position(now) >= position - 1, "it may go back by what is lost in rounding: one byte"
         position = clock.position(now)
         assert clock.stale_marks == returned
@@ -179,7 +267,7 @@ def test_a_carrier_that_keeps_time_is_followed_exactly(pieces: list[tuple[int, f
         free_at = begin + frames * 0.02
         played.append((begin, free_at))
         clock.send(frames * 160, now)
-        clock.send_mark(str(number))
+        clock.send_mark(str(number), now)
         heard = sum(max(0.0, min(now, end) - start) for start, end in played)
         assert clock.position(now) == pytest.approx(heard * SECOND, abs=2)
     for number, (_, end) in enumerate(played):

@@ -282,8 +282,8 @@ def test_a_sentence_that_was_cut_off_can_be_said_again() -> None:
     for generation in (1, 2):
         assert playout.add(A, "clip", ms(300))
         playout.finish(A)
-        list(playout.due(0.0))
-        assert playout.interrupt(0.1) == [Cut(A, 100, 300)]
+        list(playout.due(generation))
+        assert playout.interrupt(generation + 0.1) == [Cut(A, 100, 300)]
         assert playout.generation == generation
 
 

@@ -95,6 +95,31 @@ def test_every_byte_is_played_cleared_or_queued_and_every_mark_comes_back_once(t
     assert back + len(playout.due(now + 1000)) == sent
 
 
+def test_a_carrier_that_pauses_falls_behind_until_it_runs_empty() -> None:
+    playout = Playout(pause_ms=120)
+    playout.play(tone(1500), 10.0)
+    playout.play(tone(1000), 10.2)
+    playout.mark("end", 10.2)
+    heard = [playout.played(10.0 + t) for t in (0.5, 1.0, 1.12, 1.62, 2.12, 2.2, 2.24, 2.74)]
+    assert heard == [4000, 8000, 8000, 12000, 16000, 16000, 16000, 20000]
+    assert playout.next_due == pytest.approx(12.74)
+    playout.play(tone(100), 20.0)
+    assert playout.played(20.05) == 20400
+    assert playout.clear(20.05) == ["end"]
+    assert playout.played(30.0) == 20400
+
+
+@pytest.mark.parametrize(("at", "heard"), [(0.5, 4000), (1.05, 8000), (1.2, 8640), (2.2, 16000), (2.5, 18080)])
+def test_a_clear_in_a_pause_and_between_them_flushes_to_the_byte(at: float, heard: int) -> None:
+    playout = Playout(pause_ms=120)
+    playout.play(tone(3000), 10.0)
+    playout.clear(10.0 + at)
+    assert playout.played(99.0) == heard == playout.received_bytes - playout.cleared_bytes
+    assert playout.queued_ms(10.0 + at) == 0
+    playout.play(tone(20), 100.0)
+    assert (playout.played(101.0), playout.underruns) == (heard + 160, 0)
+
+
 def test_loudness() -> None:
     assert not is_loud(SILENT_FRAME)
     assert not is_loud(bytes([0x7F]) * 160)

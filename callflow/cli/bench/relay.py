@@ -276,7 +276,13 @@ def _side_by_side(found: dict[str, dict[str, Any]]) -> Table:
     for name in found:
         table.add_column(name)
     for column in _COLUMNS:
-        table.add_row(column.replace("_", " "), *(_shown(figures[column]) for figures in found.values()))
+        values = [figures[column] for figures in found.values()]
+        name = column.replace("_", " ")
+        if isinstance(values[0], dict):
+            for part in values[0]:
+                table.add_row(f"{name}, {part}", *(str(value[part]) for value in values))
+        else:
+            table.add_row(name, *map(str, values))
     return table
 
 

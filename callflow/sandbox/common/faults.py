@@ -90,6 +90,11 @@ class CarrierFaults:
     garbage: list[Garbage] = field(default_factory=list)
     """Messages that are not part of the protocol, sent once, `garbage_after_s` seconds after `start`."""
     garbage_after_s: float = 0.1
+    mark_jitter_ms: float = 0.0
+    """Every third mark is delayed by up to this many ms more on its way to the product; later ones overtake it."""
+    pause_ms: float = 0.0
+    """The carrier pauses for this long after each second of audio: it falls behind, and stays behind until it runs
+    empty."""
     no_marks: bool = False
     """Marks are never echoed."""
     no_stop: bool = False

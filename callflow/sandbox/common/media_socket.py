@@ -73,6 +73,7 @@ class MediaSocket(ABC):
     ) -> None:
         self.stream_id = stream_id
         self.playout = Playout("media")
+        self._echoes = 0
         self.log_out: list[Frame] = []
         """Frames to the product, with the time at which they were sent."""
         self.log_in: list[Frame] = []
@@ -359,6 +360,16 @@ class MediaSocket(ABC):
             self._timer = asyncio.get_running_loop().call_later(wait, self._echo_due)
 
     def _echo(self, names: list[str]) -> None:
-        if not self.faults().no_marks:
-            for name in names:
-                self.event("mark", mark={"name": name})
+        faults = self.faults()
+        if faults.no_marks:
+            return
+        for name in names:
+            self._echoes += 1
+            if faults.mark_jitter_ms and self._echoes % 3 == 0:
+                late = random.uniform(0, faults.mark_jitter_ms) / 1000
+                asyncio.get_running_loop().call_later(late, self._echo_one, name)
+            else:
+                self._echo_one(name)
+
+    def _echo_one(self, name: str) -> None:
+        self.event("mark", mark={"name": name})

@@ -121,23 +121,32 @@ class Playout:
     gaps_ms: list[float] = field(default_factory=list)
     """The length of every underrun, in ms."""
     max_queued_ms: float = 0.0
+    pause_ms: float = 0.0
+    """It pauses for this long after each second of audio, and so falls behind until it runs empty."""
     _ends: float = -math.inf
+    _until_pause: int = BYTES_PER_SECOND
     _marks: deque[_Mark] = field(default_factory=deque)
 
     def play(self, ulaw: bytes, now: float) -> None:
         """Queue audio behind what is still being played."""
         if not ulaw:
             return
-        if self.segments and now - self._ends < 1e-6:
-            self.segments[-1].audio += ulaw
-        else:
+        if not self.segments or now - self._ends >= 1e-6:
             gap_ms = (now - self._ends) * 1000
             if self.segments and gap_ms <= UNDERRUN_MS:
                 self.underruns += 1
                 self.gaps_ms.append(gap_ms)
-            self.segments.append(Segment(now, bytearray(ulaw), self.source))
-        self._ends = self.segments[-1].ends
+            self._ends = now
+            self.segments.append(Segment(now, bytearray(), self.source))
         self.received_bytes += len(ulaw)
+        while self.pause_ms and len(ulaw) >= self._until_pause:
+            self.segments[-1].audio += ulaw[: self._until_pause]
+            ulaw = ulaw[self._until_pause :]
+            self._until_pause = BYTES_PER_SECOND
+            self.segments.append(Segment(self.segments[-1].ends + self.pause_ms / 1000, bytearray(), self.source))
+        self._until_pause -= len(ulaw)
+        self.segments[-1].audio += ulaw
+        self._ends = self.segments[-1].ends
         self.max_queued_ms = max(self.max_queued_ms, self.queued_ms(now))
 
     def mark(self, name: str, now: float) -> None:
@@ -154,13 +163,14 @@ class Playout:
 
     def stop(self, now: float) -> None:
         """Drop what has not been played. Pending marks stay due at the times that they had."""
-        if self.segments and self._ends > now:
+        while self.segments and self._ends > now:
             last = self.segments[-1]
-            heard = _bytes_between(last.at, now)
+            heard = min(len(last.audio), _bytes_between(last.at, now))
             self.cleared_bytes += len(last.audio) - heard
             del last.audio[heard:]
-            # Silence between a clear and the next utterance is no underrun.
-            self._ends = -math.inf if not last.audio else now - (UNDERRUN_MS + 1) / 1000
+            if last.audio or len(self.segments) == 1 or self.segments[-2].ends <= now:
+                # Silence between a clear and the next utterance is no underrun.
+                self._ends = -math.inf if not last.audio else now - (UNDERRUN_MS + 1) / 1000
             if not last.audio:
                 self.segments.pop()
 
@@ -189,9 +199,10 @@ class Playout:
         """How many bytes have been heard."""
         now = monotonic() if now is None else now
         unplayed = 0
-        if self.segments and self._ends > now:
-            last = self.segments[-1]
-            unplayed = len(last.audio) - _bytes_between(last.at, now)
+        for segment in reversed(self.segments):
+            if segment.ends <= now:
+                break
+            unplayed += len(segment.audio) - min(len(segment.audio), _bytes_between(segment.at, now))
         return self.received_bytes - self.cleared_bytes - unplayed
 
     @property

@@ -153,4 +153,5 @@ class MediaStream(MediaSocket):
             phone.attach(f"media {self.stream_id}", self.playout)
             if phone.on_media is not None:
                 phone.on_media(at, ulaw)
+        self.playout.pause_ms = self.faults().pause_ms
         self.playout.play(ulaw, at)

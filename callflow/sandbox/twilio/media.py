@@ -164,4 +164,5 @@ class MediaStream(MediaSocket):
         self.odd_frames += len(ulaw) % FRAME_BYTES != 0
         if self._phone.on_media is not None:
             self._phone.on_media(at, ulaw)
+        self.playout.pause_ms = self.faults().pause_ms
         self.playout.play(ulaw, at)

@@ -1,0 +1,102 @@
+"""What is told to the model after an interruption, against the truth of a simulated carrier, condition by condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callflow.media.carrier_lag import CarrierLag
+from tests.media.simulated_carrier import Condition, simulate
+
+
+INTERRUPTIONS = 500
+
+
+@pytest.mark.parametrize("link_ms", [0, 50, 150])
+@pytest.mark.parametrize("speed", [1.3, 5])
+def test_on_a_plain_link_the_error_is_small(link_ms: float, speed: float) -> None:
+    outcome = simulate(Condition(link_ms=link_ms, speed=speed), interruptions=INTERRUPTIONS)
+    assert outcome.percentile(0.99) <= 10
+
+
+@pytest.mark.parametrize(
+    ("how", "p95"),
+    [
+        pytest.param({"late_done_ms": 150}, 10, id="the engine says late that it has finished"),
+        pytest.param({"stall_ms": 60}, 10, id="our own process stalls"),
+        pytest.param({"prebuffer_ms": 100}, 10, id="the carrier waits for audio that comes at once"),
+        pytest.param({"jitter_ms": 250}, 60, id="jitter"),
+        pytest.param({"jitter_ms": 250, "ordered": False}, 60, id="jitter, and marks overtake each other"),
+        pytest.param({"jitter_ms": 250, "link_ms": 0}, 60, id="jitter on a short link"),
+        pytest.param({"pause_ms": 120}, 60, id="pauses"),
+        pytest.param({"pause_ms": 120, "link_ms": 0}, 60, id="pauses on a short link"),
+        pytest.param({"pause_ms": 120, "speed": 5}, 60, id="pauses, quick engine"),
+    ],
+)
+def test_jitter_and_a_carrier_that_falls_behind(how: dict[str, Any], p95: float) -> None:
+    outcome = simulate(Condition(**{"link_ms": 50, **how}), interruptions=INTERRUPTIONS)
+    assert outcome.percentile(0.95) <= p95
+
+
+def test_a_carrier_that_waits_before_it_plays_is_found_out_by_its_first_clear() -> None:
+    """The first answer of a call is wrong by what the carrier waits, and no other."""
+    outcome = simulate(Condition(link_ms=50, prebuffer_ms=200, delta_ms=(60,)), interruptions=INTERRUPTIONS)
+    assert outcome.percentile(0.8) <= 10
+
+
+def test_jitter_and_pauses_together_are_no_worse_than_a_pause() -> None:
+    outcome = simulate(Condition(link_ms=50, jitter_ms=250, pause_ms=120), interruptions=INTERRUPTIONS)
+    assert outcome.percentile(0.5) <= 40
+    assert outcome.percentile(0.95) <= 130
+
+
+def test_marks_are_closer_together_only_for_a_carrier_that_falls_behind() -> None:
+    plain = simulate(Condition(link_ms=50), interruptions=100)
+    jitter = simulate(Condition(link_ms=50, jitter_ms=250), interruptions=100)
+    pauses = simulate(Condition(link_ms=50, pause_ms=120), interruptions=100)
+    plainly = plain.marks / plain.seconds
+    assert jitter.marks / jitter.seconds < 1.1 * plainly
+    assert pauses.marks / pauses.seconds > 2 * plainly
+
+
+@given(
+    link_ms=st.integers(0, 200),
+    speed=st.sampled_from([0.9, 1.0, 1.3, 5.0]),
+    delta_ms=st.sampled_from([(20,), (60,), (100,), (60, 120, 200, 400)]),
+    seed=st.integers(1, 10_000),
+)
+@settings(max_examples=10, deadline=None)
+def test_whatever_link_and_pace_the_error_is_small_on_a_plain_link(
+    link_ms: int, speed: float, delta_ms: tuple[int, ...], seed: int
+) -> None:
+    condition = Condition(link_ms=link_ms, speed=speed, delta_ms=delta_ms)
+    assert simulate(condition, interruptions=10, seed=seed).percentile(1.0) <= 10
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["mark", "gap", "overtaken", "clear", "stall"]), st.floats(0, 2)), max_size=60)
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_marks_say_the_lag_is_no_more_than_the_latest_mark_was_late(acts: list[tuple[str, float]]) -> None:
+    lag, now, latest = CarrierLag(), 10.0, 0.0
+    for what, seconds in acts:
+        now += 0.2
+        match what:
+            case "mark":
+                lag.mark(seconds, 0.0, now)
+                latest = max(latest, seconds)
+            case "gap":
+                lag.gap(seconds)
+            case "overtaken":
+                lag.overtaken(seconds, 0.0)
+            case "clear":
+                lag.cleared()
+                lag.clear_returned(seconds, now)
+            case _:
+                lag.stalled(seconds, now)
+        assert 0.0 <= lag.behind <= latest
+        assert 0.0 <= lag.seconds(now) <= 2 * latest + 0.5
+        assert lag.network is None or 0.0 <= lag.network <= 2.0
