@@ -12,13 +12,15 @@ from callflow.media.carrier_lag import CarrierLag
 from tests.media.simulated_carrier import Condition, simulate
 
 
-INTERRUPTIONS = 500
+@pytest.fixture
+def interruptions(pytestconfig: pytest.Config) -> int:
+    return 500 if pytestconfig.getoption("--long") else 120
 
 
 @pytest.mark.parametrize("link_ms", [0, 50, 150])
 @pytest.mark.parametrize("speed", [1.3, 5])
-def test_on_a_plain_link_the_error_is_small(link_ms: float, speed: float) -> None:
-    outcome = simulate(Condition(link_ms=link_ms, speed=speed), interruptions=INTERRUPTIONS)
+def test_on_a_plain_link_the_error_is_small(link_ms: float, speed: float, interruptions: int) -> None:
+    outcome = simulate(Condition(link_ms=link_ms, speed=speed), interruptions=interruptions)
     assert outcome.percentile(0.99) <= 10
 
 
@@ -36,27 +38,28 @@ def test_on_a_plain_link_the_error_is_small(link_ms: float, speed: float) -> Non
         pytest.param({"pause_ms": 120, "speed": 5}, 60, id="pauses, quick engine"),
     ],
 )
-def test_jitter_and_a_carrier_that_falls_behind(how: dict[str, Any], p95: float) -> None:
-    outcome = simulate(Condition(**{"link_ms": 50, **how}), interruptions=INTERRUPTIONS)
-    assert outcome.percentile(0.95) <= p95
+def test_jitter_and_a_carrier_that_falls_behind(how: dict[str, Any], p95: float, interruptions: int) -> None:
+    outcome = simulate(Condition(**{"link_ms": 50, **how}), interruptions=interruptions)
+    # a few interruptions make a rough percentile
+    assert outcome.percentile(0.95) <= (p95 if interruptions >= 500 else 1.25 * p95)
 
 
-def test_a_carrier_that_waits_before_it_plays_is_found_out_by_its_first_clear() -> None:
+def test_a_carrier_that_waits_before_it_plays_is_found_out_by_its_first_clear(interruptions: int) -> None:
     """The first answer of a call is wrong by what the carrier waits, and no other."""
-    outcome = simulate(Condition(link_ms=50, prebuffer_ms=200, delta_ms=(60,)), interruptions=INTERRUPTIONS)
+    outcome = simulate(Condition(link_ms=50, prebuffer_ms=200, delta_ms=(60,)), interruptions=interruptions)
     assert outcome.percentile(0.8) <= 10
 
 
-def test_jitter_and_pauses_together_are_no_worse_than_a_pause() -> None:
-    outcome = simulate(Condition(link_ms=50, jitter_ms=250, pause_ms=120), interruptions=INTERRUPTIONS)
+def test_jitter_and_pauses_together_are_no_worse_than_a_pause(interruptions: int) -> None:
+    outcome = simulate(Condition(link_ms=50, jitter_ms=250, pause_ms=120), interruptions=interruptions)
     assert outcome.percentile(0.5) <= 40
     assert outcome.percentile(0.95) <= 130
 
 
 def test_marks_are_closer_together_only_for_a_carrier_that_falls_behind() -> None:
-    plain = simulate(Condition(link_ms=50), interruptions=100)
-    jitter = simulate(Condition(link_ms=50, jitter_ms=250), interruptions=100)
-    pauses = simulate(Condition(link_ms=50, pause_ms=120), interruptions=100)
+    plain = simulate(Condition(link_ms=50), interruptions=60)
+    jitter = simulate(Condition(link_ms=50, jitter_ms=250), interruptions=60)
+    pauses = simulate(Condition(link_ms=50, pause_ms=120), interruptions=60)
     plainly = plain.marks / plain.seconds
     assert jitter.marks / jitter.seconds < 1.1 * plainly
     assert pauses.marks / pauses.seconds > 2 * plainly
