@@ -173,7 +173,7 @@ async def conversing(the: Product, call: Call) -> None:
     await call.phone.hears(0.05)
 
 
-_CONNECTION: Final = ("worker_serve.<locals>._server_callback", "TCPServer._idle_timeout", "EventWrapper.wait")
+_CONNECTION: Final = ("SplitListener._serve", "TCPServer._idle_timeout", "EventWrapper.wait")
 """The tasks of one idle HTTP connection in Hypercorn. A media socket has the first, and not the second."""
 _OTHERS: Final = (
     "raise_shutdown", "Lifespan.handle_lifespan",  # the listeners

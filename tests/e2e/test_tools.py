@@ -313,6 +313,7 @@ async def test_what_no_carrier_can_do_yet_is_not_offered_to_the_model(workshop: 
     asks = Turn(tuple(Call(name, {}, f"c_{name}") for name in needed))
     async with product(realtime=model(asks), **settings(workshop)) as the:
         one = await talk(the)
+        await one.session.wait_sent("session.updated")
         can = the.call.carrier.can
         offered = {tool["name"] for tool in one.session.config["tools"]}
         assert "end_call" in offered

@@ -354,6 +354,7 @@ async def test_a_remote_tool_is_passed_on_to_the_model(tmp_path: Path) -> None:
     )
     async with product(realtime=model(), tools_file=str(tmp_path / "tools.py"), **QUIET) as the:
         one = await talk(the)
+        await one.session.wait_sent("session.updated")
         mcp = [tool for tool in one.session.config["tools"] if tool["type"] == "mcp"]
         assert mcp == [{"type": "mcp", "server_label": "shop", "server_url": "https://mcp.example.org"}]
         await one.phone.hears(0.1)
