@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
     )
-    group.addoption("--slow", action="store_true", help="what --fast leaves out, but for --alone")
+    group.addoption("--slow", action="store_true", help="only the other tests, without those of --alone")
     group.addoption("--alone", action="store_true", help="only the tests beside which no other may run")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")

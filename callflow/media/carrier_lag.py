@@ -223,7 +223,6 @@ class CarrierLag:
         """Return what the carrier has probably fallen behind since the last mark that showed it."""
         played = now - self._idle - self._fell_at
         unseen = self._usual_delay + _CLOSE_SECONDS
-        unseen = self._usual_delay + _CLOSE_SECONDS
         return min(self._growth * (played + self._usual_delay), _IN_ADVANCE * self._usual_fall, unseen / 2)
 
     def _learn(self, late: float, played: float) -> None:

@@ -16,16 +16,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+
 
 log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log)
+"""Strangers can cause them, so repeats are counted instead of logged."""
 
-_MOST_HEAD: Final = 8192
+MOST_HEAD: Final = 8192
 """Bytes of a handshake; a longer head is for the HTTP server."""
-_MOST_HEADERS: Final = 100
+MOST_HEADERS: Final = 100
 _HEAD_SECONDS: Final = 5.0
 """How long an opened connection may send nothing, or an unfinished handshake."""
 _AGAIN_SECONDS: Final = 0.005
-"""How often an unfinished handshake is looked at again; its bytes cannot be waited for, because some are there."""
+"""How soon an unfinished handshake is looked at again, and then after twice as long each time: its bytes cannot be
+waited for, because some are there."""
 _MOST_UNDECIDED: Final = 1000
 """Connections that have not sent their request yet; beyond these, new ones are closed."""
 _PAUSE_SECONDS: Final = 0.1
@@ -88,10 +93,13 @@ class SplitListener:
             try:
                 connection, _ = await loop.sock_accept(self._bound)
             except OSError as error:
-                log.error("a connection cannot be accepted: %s", error)
+                _warnings.say("accept", "a connection cannot be accepted: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if self._undecided >= _MOST_UNDECIDED:
+                _warnings.say(
+                    "undecided", "%d connections have sent no request yet: a new one is closed", self._undecided
+                )
                 connection.close()
                 continue
             task = loop.create_task(self._serve(connection), name="connection")
@@ -103,7 +111,7 @@ class SplitListener:
         self._undecided += 1
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
-                handshake = await self._handshake(connection)
+                handshake = await self._handshake(connection) if self._starts else None
         except (TimeoutError, OSError):
             connection.close()
             return
@@ -119,14 +127,16 @@ class SplitListener:
 
     async def _handshake(self, connection: socket.socket) -> Handshake | None:
         """Return the handshake of a media socket; None: this is for the HTTP server. Raises OSError."""
+        again = _AGAIN_SECONDS
         while True:
             head = await _peeked(connection)
             if not self._may_be_media(head):
                 return None
             end = head.find(b"\r\n\r\n")
-            if end >= 0 or len(head) >= _MOST_HEAD:
+            if end >= 0 or len(head) >= MOST_HEAD:
                 return parse(head[:end]) if end >= 0 else None
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(again)
+            again *= 2
 
     def _may_be_media(self, head: bytes) -> bool:
         start = head[: self._longest]
@@ -136,7 +146,7 @@ class SplitListener:
 async def _peeked(connection: socket.socket) -> bytes:
     """Return the bytes that can be read, and leave them there; b"" at the end of the connection."""
     try:
-        return connection.recv(_MOST_HEAD, socket.MSG_PEEK)
+        return connection.recv(MOST_HEAD, socket.MSG_PEEK)
     except (BlockingIOError, InterruptedError):
         pass
     loop = asyncio.get_running_loop()
@@ -147,7 +157,7 @@ async def _peeked(connection: socket.socket) -> bytes:
     finally:
         loop.remove_reader(connection)
     with contextlib.suppress(BlockingIOError):
-        return connection.recv(_MOST_HEAD, socket.MSG_PEEK)
+        return connection.recv(MOST_HEAD, socket.MSG_PEEK)
     return b""
 
 
@@ -164,7 +174,7 @@ def parse(head: bytes) -> Handshake | None:
     """
     request, *lines = head.split(b"\r\n")
     asked = _REQUEST.fullmatch(request)
-    if asked is None or len(lines) > _MOST_HEADERS:
+    if asked is None or len(lines) > MOST_HEADERS:
         return None
     headers: list[tuple[bytes, bytes]] = []
     for line in lines:

@@ -17,15 +17,13 @@ from typing import Any, Final
 from picows import WSAutoPingStrategy, WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
-from callflow.media.websocket import CLOSED
+from callflow.media.websocket import CLOSED, FIRST_PING_SECONDS, MOST_MESSAGE
 from callflow.timers import Timers
 
 
 log = logging.getLogger("callflow.media")
 
 _TEXT: Final = WSMsgType.TEXT
-_MOST_MESSAGE: Final = 512 << 10
-"""The most bytes of one message. Carriers send a few hundred; a larger message ends its socket."""
 _MOST_WAITING: Final = 1 << 20
 """Bytes that may wait for a peer that does not read."""
 _HIGH_WATER: Final = 64 << 10
@@ -39,8 +37,6 @@ _MOST_BACKLOG: Final = 64
 _HANDSHAKE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer our close frame (RFC 6455, section 7.1.1)."""
-_FIRST_PING_SECONDS: Final = 1.0
-"""Time from the handshake to the first ping, which shows whether the peer answers."""
 
 
 class PicowsSocket(WSListener):
@@ -53,10 +49,8 @@ class PicowsSocket(WSListener):
         self._transport: WSTransport | None = None
         self._message: Callable[[str | bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._early: list[str | bytes] = []
-        """Messages that came before `start`."""
         self._backlog: deque[str | bytes] = deque()
-        """Messages of a read that held too many."""
+        """Messages that wait: for `start`, or because they came with too many others."""
         self._run = 0
         """Messages of the present read that were handled."""
         self._parts = bytearray()
@@ -77,10 +71,9 @@ class PicowsSocket(WSListener):
     ) -> None:
         """See `MediaSocket.start`."""
         self._message, self._ended, self._write_seconds = message, ended, write_seconds
-        early, self._early = self._early, []
-        for each in early:
-            message(each)
-        if self._reason:
+        if self._backlog:
+            self._next_turn()
+        elif self._reason:
             ended(self._reason)
 
     def put(self, text: str, weight: int = 0) -> None:
@@ -112,14 +105,14 @@ class PicowsSocket(WSListener):
         if not self.connected.done():
             self.connected.set_result(None)
         if self._ping_seconds:
-            self._timers.start("ping", min(_FIRST_PING_SECONDS, self._ping_seconds), self._ping)
+            self._timers.start("ping", min(FIRST_PING_SECONDS, self._ping_seconds), self._ping)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Handle one frame."""
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail(WSCloseCode.PROTOCOL_ERROR, "reserved bits")
-        elif frame.payload_size > _MOST_MESSAGE:  # picows lets a frame pass that has come whole
+        elif frame.payload_size > MOST_MESSAGE:  # picows lets a frame pass that has come whole
             self._fail(WSCloseCode.MESSAGE_TOO_BIG, "the message is too large")
         elif kind is _TEXT and frame.fin and self._part_type is None:
             try:
@@ -127,9 +120,9 @@ class PicowsSocket(WSListener):
             except UnicodeDecodeError:
                 self._fail(WSCloseCode.INVALID_TEXT, "not UTF-8")
                 return
-            if frame.last_in_buffer and not self._backlog:
+            if frame.last_in_buffer and not self._backlog and self._message is not None:
                 self._run = 0
-                self._hand_on(text)
+                self._message(text)
             else:
                 self._in_turn(text)
         else:
@@ -156,19 +149,15 @@ class PicowsSocket(WSListener):
 
     # Inside
 
-    def _hand_on(self, message: str | bytes) -> None:
-        if self._message is not None:
-            self._message(message)
-        elif not self._closing and self._ended is None:
-            self._early.append(message)
-
     def _in_turn(self, message: str | bytes) -> None:
-        """Hand on a message that came with many others: a few at once, the rest when others have had their turn."""
-        if not self._backlog and self._run < _AT_ONCE:
-            self._run += 1
-            self._hand_on(message)
+        """Hand on a message that came with others: a few at once, the rest when other connections had their turn."""
+        if self._closing or self._reason:
             return
-        if not self._backlog:
+        if self._message is not None and not self._backlog:
+            if self._run < _AT_ONCE:
+                self._run += 1
+                self._message(message)
+                return
             asyncio.get_running_loop().call_soon(self._next_turn)
         self._backlog.append(message)
         if len(self._backlog) == _MOST_BACKLOG and self._transport is not None:
@@ -176,7 +165,9 @@ class PicowsSocket(WSListener):
 
     def _next_turn(self) -> None:
         for _ in range(min(_AT_ONCE, len(self._backlog))):
-            self._hand_on(self._backlog.popleft())
+            message = self._backlog.popleft()
+            if self._message is not None:
+                self._message(message)
         if self._backlog:
             asyncio.get_running_loop().call_soon(self._next_turn)
             return
@@ -184,7 +175,7 @@ class PicowsSocket(WSListener):
         assert self._transport is not None
         if self._transport.is_disconnected:
             self._end(CLOSED)
-        elif not self._closing:
+        else:  # a peer that is to answer our close must be read, too
             self._transport.underlying_transport.resume_reading()
 
     def _other(self, kind: WSMsgType, frame: WSFrame) -> None:
@@ -210,7 +201,7 @@ class PicowsSocket(WSListener):
             return
         self._part_type = self._part_type or kind
         self._parts += frame.get_payload_as_memoryview()
-        if len(self._parts) > _MOST_MESSAGE:
+        if len(self._parts) > MOST_MESSAGE:
             self._fail(WSCloseCode.MESSAGE_TOO_BIG, "the message is too large")
         elif frame.fin:
             whole, self._parts = bytes(self._parts), bytearray()
@@ -267,8 +258,12 @@ async def serve(connection: socket.socket, listener: PicowsSocket) -> None:
 
     protocol = WSProtocol(
         None, None, False, accepted, logging.getLogger("picows.server"), True, _HANDSHAKE_SECONDS,
-        False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE, True, _MOST_MESSAGE, None, _READ_BUFFER,
+        False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE, True, MOST_MESSAGE, None, _READ_BUFFER,
     )  # fmt: skip
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
-    async with asyncio.timeout(_HANDSHAKE_SECONDS):
-        await listener.connected
+    transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+    try:
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            await listener.connected
+    except BaseException:
+        transport.abort()
+        raise

@@ -17,6 +17,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+MOST_MESSAGE: Final = 512 << 10
+"""The most bytes of one message. Carriers send a few hundred; a larger message ends its socket."""
+FIRST_PING_SECONDS: Final = 1.0
+"""Time from the handshake to the first ping, which shows whether the peer answers."""
 CLOSED: Final = "the carrier closed the media socket"
 """The reason with which a media stream ends when the peer has closed its socket, or is gone."""
 _draining: set[asyncio.Task[None]] = set()

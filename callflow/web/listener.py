@@ -17,12 +17,11 @@ from hypercorn.config import Sockets
 from quart import Quart
 
 from callflow.media.listener import Handshake, SplitListener
+from callflow.media.websocket import MOST_MESSAGE
 from callflow.web import http1
 from callflow.web.media_pings import ListenerConfig
 
 
-_MOST_FRAME: Final = 512 << 10
-"""The most bytes of one WebSocket message. Carriers send a few hundred; a larger message ends its socket."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a listener waits for its connections when it closes."""
 
@@ -56,7 +55,7 @@ class Listener:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._config = ListenerConfig()
-        self._config.websocket_max_message_size = _MOST_FRAME
+        self._config.websocket_max_message_size = MOST_MESSAGE
         self._config.websocket_ping_interval = None
         self._config.media_ping_seconds = media_ping_seconds
         self._config.graceful_timeout = _CLOSE_SECONDS

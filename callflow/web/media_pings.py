@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Final
 
 from hypercorn.config import Config
 from hypercorn.protocol.events import Data, Event, StreamClosed
@@ -20,13 +19,11 @@ from hypercorn.typing import WebsocketAcceptEvent
 from wsproto.events import Event as FrameEvent
 from wsproto.events import Ping, Pong
 
+from callflow.media.websocket import FIRST_PING_SECONDS
 from callflow.timers import Timers
 
 
 log = logging.getLogger("callflow.media")
-
-_FIRST_SECONDS: Final = 1.0
-"""Time from the handshake to the first ping, which shows whether the peer answers."""
 
 
 class ListenerConfig(Config):
@@ -65,7 +62,7 @@ class PingingStream(WSStream):
 
             self.connection.events = noting  # type: ignore[assignment,method-assign]
             self._timers = Timers()
-            self._timers.start("ping", min(_FIRST_SECONDS, seconds), self._due, self._timers, seconds)
+            self._timers.start("ping", min(FIRST_PING_SECONDS, seconds), self._due, self._timers, seconds)
 
     def _due(self, timers: Timers, seconds: float) -> None:
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:

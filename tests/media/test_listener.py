@@ -101,6 +101,21 @@ async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monk
     assert (served.media, served.http) == ([], [])
 
 
+async def test_an_unfinished_handshake_is_looked_at_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HEAD_SECONDS", 0.5)
+    looked, peeked = 0, module._peeked
+
+    async def counting(connection: socket.socket) -> bytes:
+        nonlocal looked
+        looked += 1
+        return await peeked(connection)
+
+    monkeypatch.setattr(module, "_peeked", counting)
+    async with listening() as served:
+        await said(served, b"GET /media-stream/token HTTP/1.1\r\n")
+    assert 2 <= looked <= 9, "many such strangers would keep the loop from the calls"
+
+
 async def test_only_so_many_may_say_nothing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_UNDECIDED", 2)
     async with listening() as served:

@@ -88,6 +88,25 @@ async def test_messages_come_in_order_and_none_before_it_has_begun() -> None:
     assert stream.ended == [CLOSED]
 
 
+async def test_however_many_come_before_it_has_begun_few_are_held_and_none_is_lost() -> None:
+    async with connected(starts=False) as (stream, peer):
+        sent = [f"{number} {'x' * 2000}" for number in range(5000)]
+        sending = asyncio.create_task(_send_all(peer, sent))
+        our = stream.socket
+        assert our is not None
+        await until(lambda: len(our._backlog) >= picows_socket._MOST_BACKLOG, "messages that wait", 5)
+        await asyncio.wait([sending], timeout=0.2)
+        assert len(our._backlog) < 5 * picows_socket._MOST_BACKLOG, "as much as the peer likes is held in memory"
+        stream.start()
+        await sending
+        await stream.has(*sent)
+
+
+async def _send_all(peer: ClientConnection, messages: list[str]) -> None:
+    for message in messages:
+        await peer.send(message)
+
+
 async def test_many_that_come_at_once_are_taken_in_turn_and_none_is_lost() -> None:
     async with connected() as (stream, peer):
         turns = 0
@@ -167,7 +186,7 @@ async def test_what_breaks_the_protocol_ends_the_socket_with_its_code(sent: byte
 async def test_a_frame_that_is_too_large_ends_its_socket() -> None:
     async with connected() as (stream, peer):
         with contextlib.suppress(ConnectionClosed):
-            await peer.send("x" * (picows_socket._MOST_MESSAGE + 1))
+            await peer.send("x" * (picows_socket.MOST_MESSAGE + 1))
         await stream.over.wait()
     assert stream.messages == []
 
@@ -214,7 +233,7 @@ async def test_a_peer_that_does_not_read_ends_its_own_socket(patient: bool) -> N
 
 
 async def test_a_peer_is_pinged_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picows_socket, "_FIRST_PING_SECONDS", 0.01)
+    monkeypatch.setattr(picows_socket, "FIRST_PING_SECONDS", 0.01)
     async with connected(ping_seconds=0.02) as (stream, _):
         assert stream.socket is not None
         await until(lambda: stream.socket is not None and stream.socket._answers, "the answer", 2)

@@ -46,7 +46,7 @@ class Stream(PingingStream):
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WSStream, "_accept", mock.AsyncMock())
     monkeypatch.setattr(WSStream, "handle", mock.AsyncMock())
-    monkeypatch.setattr(media_pings, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(media_pings, "FIRST_PING_SECONDS", 0.01)
 
 
 def play(seconds: float, main: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:

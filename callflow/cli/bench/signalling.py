@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import httpx
@@ -47,7 +47,7 @@ async def answer(client: httpx.AsyncClient, event: dict[str, Any], stream: str) 
     reply.raise_for_status()
 
 
-async def webhooks(take: Callable[[dict[str, Any]], Awaitable[None]]) -> asyncio.Server:
+async def webhooks(take: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> asyncio.Server:
     """Serve webhooks on a free port and print the address. `take` gets each webhook's JSON, in a task of its own."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ async def webhooks(take: Callable[[dict[str, Any]], Awaitable[None]]) -> asyncio
                 size = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
                 event = json.loads(await reader.readexactly(size))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                task = asyncio.create_task(_taken(take, event))
+                task = asyncio.create_task(take(event))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -67,10 +67,6 @@ async def webhooks(take: Callable[[dict[str, Any]], Awaitable[None]]) -> asyncio
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     say_address(server.sockets[0].getsockname()[1])
     return server
-
-
-async def _taken(take: Callable[[dict[str, Any]], Awaitable[None]], event: dict[str, Any]) -> None:
-    await take(event)
 
 
 def say_address(port: int) -> None:

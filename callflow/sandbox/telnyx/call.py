@@ -160,9 +160,7 @@ class Call(Leg[MediaStream, Faults]):
         if self.state != "ended":
             self.answered(options)
             if options is not None:
-                await asyncio.sleep(self._exchange.timing.stream_s)
-                if self.state != "ended":
-                    self.open_stream(options)
+                self.open_stream(options)
 
     def answered(self, options: StreamOptions | None = None) -> None:
         """Enter "answered" and send call.answered."""

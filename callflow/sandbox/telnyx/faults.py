@@ -46,8 +46,6 @@ class Timing:
 
     answer_s: float = 0.05
     """From the answer command to the answered leg. On real calls about 0.9 s pass from call.initiated to it."""
-    stream_s: float = 0.0
-    """From `call.answered` to the connection of the media socket, which come in this order on real calls."""
     ring_s: float = 0.1
     """How long a dialled phone rings before it answers."""
     no_answer_s: float = 0.3

@@ -13,7 +13,7 @@ from hypercorn.typing import Scope
 
 from callflow.call.call import Call
 from callflow.contracts.errors import Forged, Refused
-from callflow.media.listener import Handshake
+from callflow.media.listener import MOST_HEAD, Handshake
 from callflow.media.picows_socket import PicowsSocket, serve
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
@@ -23,7 +23,6 @@ from callflow.web.public.request import StartupHold, read_request, read_to_the_e
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
 """The paths before the token."""
-_MOST_HEAD: Final = 8192
 _FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -94,7 +93,6 @@ class MediaServer:
         except (OSError, TimeoutError) as error:
             call.unclaim_stream()
             refusals.say("media", "media socket refused: %s", error)
-            connection.close()
             return
         except BaseException:
             call.unclaim_stream()
@@ -112,7 +110,7 @@ def _scope(handshake: Handshake) -> dict[str, Any]:
 async def _refuse(connection: socket.socket) -> None:
     """Answer the handshake with HTTP 403, as an ASGI server does."""
     with contextlib.suppress(OSError):
-        connection.recv(_MOST_HEAD)  # unread bytes would destroy the answer
+        connection.recv(MOST_HEAD)  # unread bytes would destroy the answer
         await asyncio.get_running_loop().sock_sendall(connection, _FORBIDDEN)
         connection.shutdown(socket.SHUT_WR)
     connection.close()
