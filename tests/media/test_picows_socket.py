@@ -16,7 +16,7 @@ from callflow import runtime
 from callflow.media import picows_socket
 from callflow.media.listener import Handshake, SplitListener
 from callflow.media.picows_socket import PicowsSocket, serve
-from callflow.media.websocket import CLOSED
+from callflow.media.websocket import CLOSED, MOST_MESSAGE
 from tests.e2e.product import until
 
 
@@ -186,7 +186,7 @@ async def test_what_breaks_the_protocol_ends_the_socket_with_its_code(sent: byte
 async def test_a_frame_that_is_too_large_ends_its_socket() -> None:
     async with connected() as (stream, peer):
         with contextlib.suppress(ConnectionClosed):
-            await peer.send("x" * (picows_socket.MOST_MESSAGE + 1))
+            await peer.send("x" * (MOST_MESSAGE + 1))
         await stream.over.wait()
     assert stream.messages == []
 
