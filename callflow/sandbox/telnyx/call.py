@@ -160,6 +160,7 @@ class Call(Leg[MediaStream, Faults]):
         if self.state != "ended":
             self.answered(options)
             if options is not None:
+                await asyncio.sleep(0)  # call.answered goes out first: the order seen on real calls
                 self.open_stream(options)
 
     def answered(self, options: StreamOptions | None = None) -> None:
