@@ -161,7 +161,8 @@ class Call(Leg[MediaStream, Faults]):
             self.answered(options)
             if options is not None:
                 await asyncio.sleep(0)  # call.answered goes out first: the order seen on real calls
-                self.open_stream(options)
+                if self.state != "ended":
+                    self.open_stream(options)
 
     def answered(self, options: StreamOptions | None = None) -> None:
         """Enter "answered" and send call.answered."""
