@@ -106,27 +106,18 @@ def test_more_calls_than_the_system_has_files_for_are_refused(
 
 
 @pytest.mark.process
-def test_it_measures_with_the_settings_that_everybody_has(tmp_path: Path) -> None:
-    """What is set for the owner's server would open a tunnel, fill his record, or keep it from starting."""
+def test_all_are_measured_in_one_run_with_the_settings_that_everybody_has_and_their_ratio_is_told(
+    tmp_path: Path,
+) -> None:
+    """What is set for the owner's server would open a tunnel, fill his history, or keep it from starting."""
     (tmp_path / ".env").write_text("HOST=nowhere.invalid\n")
     own = {"DRAIN": "nonsense", "PUBLIC": "true", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-    words = ("--calls", "2", "--seconds", "2", "--recorded", "0", "--only", "callflow", "--json", "sub/figures.json")
+    words = ("--calls", "3", "--seconds", "2", "--recorded", "0", "--json", "sub/figures.json")
     with start(tmp_path, *words, **own) as process:
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, ""), out
-    figures = json.loads((tmp_path / "sub" / "figures.json").read_text())
-    assert figures["calls"] == 2
-    assert figures["frames"] > 0
-    assert figures["frames_lost"] < figures["frames"]
-
-
-@pytest.mark.process
-def test_the_others_are_measured_in_the_same_run_and_their_ratio_is_told(tmp_path: Path) -> None:
-    words = ("--calls", "4", "--seconds", "2", "--recorded", "0", "--json", "figures.json")
-    with start(tmp_path, *words) as process:
         out, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, ""), out
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "sub" / "figures.json").read_text())
+    assert figures["calls"] == 3
     assert set(figures["others"]) == {"naive", "splice"}
     for each in (figures, *figures["others"].values()):
         assert each["frames"] > 0

@@ -35,10 +35,10 @@ from callflow.sandbox import voices
 from callflow.sandbox.common.phone import loud_bytes
 from callflow.sandbox.openai_realtime import Realtime, Script
 from tests.e2e.product import run
-from tests.sample import Sample
 
 
 ROOT = Path(__file__).parents[2]
+SAMPLE: Final = {"telnyx": ["tools", "silence"], "twilio": ["engine-drop"]}
 STORY_LINE: Final = re.compile(r" *\d+\.\d\d s  (agent|caller|line|interrupted) ")
 
 
@@ -108,10 +108,11 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
 
 @pytest.mark.process
 @pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
-def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path, some: Sample) -> None:
-    """About 45 s: told in real time, side by side. Here a sample; test_picture.py plays those that README names."""
+def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """About 45 s: told in real time, side by side. test_picture.py plays those that README names, test_no_secret.py
+    the keypad's; all are played over both carriers with --long."""
     options = ("--carrier", carrier)
-    chosen = some(SCENARIOS, 3 if carrier == "telnyx" else 6)
+    chosen = list(SCENARIOS) if pytestconfig.getoption("--long") else SAMPLE[carrier]
     plays = {name: start(tmp_path, "--scenario", name, "--out", f"{name}.wav", *options) for name in chosen}
     try:
         told = {name: (*play.communicate(timeout=120), play.returncode) for name, play in plays.items()}

@@ -234,7 +234,7 @@ def test_patterns_find_what_those_of_python_find(pattern: str, text: str) -> Non
 def test_the_same_is_found_in_long_texts_with_many_matches() -> None:
     """So many that no search looks at the whole text any more."""
     short, long = "call 555-12 or 0123456789, ok", "BEGIN " + "x 1234 " * 1000 + " END"
-    text = f"{short}\n{long}\n" * 60 + "a " * 20_000 + "BEGIN"
+    text = f"{short}\n{long}\n" * 20 + "a " * 20_000 + "BEGIN"
     patterns: Iterable[str] = [r"\w+", r"\d{3}-\d{2}", "(?s)BEGIN.*?END", r"\d+", "BEGIN|x", r"BEGIN.*", "é|a $"]
     for pattern in patterns:
         assert Redactor([pattern], cards=False).text(text) == python(pattern, text), pattern
