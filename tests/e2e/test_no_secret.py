@@ -195,7 +195,9 @@ def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
                 await call.phone.hears(0.1)
                 await process.says("tool whoami failed: RuntimeError: (not shown")
                 (name,) = await on_record(process, 1)
-                await everything(evidence, process, [name])
+                console = f"http://127.0.0.1:{await process.console_port()}"
+                for path in ("/health", "/api/calls", f"/api/calls/{name}"):
+                    await evidence.ask(f"{console}{path}", token=KEYS["console_token"])
                 await call.hang_up()
                 await says_on_record(process, name, '"ended"')
                 await everything(evidence, process, [name])

@@ -399,7 +399,7 @@ def test_writing_what_is_huge_lets_other_threads_run(name: str) -> None:
     assert ours < usual / 10, f"nothing else can run for {ours:.2f} ms; in one go that is {usual:.1f} ms"
 
 
-@pytest.mark.e2e
+@pytest.mark.alone
 def test_freeing_what_is_huge_lets_other_threads_run() -> None:
     def numbers() -> list[float]:
         return [n + 0.5 for n in range(2_000_000)]
