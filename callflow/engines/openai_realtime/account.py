@@ -14,12 +14,11 @@ import random
 import time
 from typing import Any, Final
 
-from websockets.asyncio.client import ClientConnection
-
 from callflow.contracts.errors import EngineError, HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.openai_realtime import connection, session_refusal
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
 
@@ -68,7 +67,7 @@ class Account:
         """Log once for all calls that a field is left out of sessions. `why`: the vendor's message."""
         self._repeats.say(f"left out {what}", "the engine refuses %s, which is left out from here on: %s", what, why)
 
-    async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> ClientConnection:
+    async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> EngineSocket:
         """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
         `arrives`: this is the call's first session. While the breaker is open, a first session is refused at once;
@@ -166,10 +165,10 @@ class Account:
             if closed:
                 self._log_closed()
                 self._wake()
-            if isinstance(answer, ClientConnection):
+            if isinstance(answer, EngineSocket):
                 await answer.close()
 
-    async def _try(self, config: RealtimeConfig, seconds: float) -> ClientConnection | HandshakeError:
+    async def _try(self, config: RealtimeConfig, seconds: float) -> EngineSocket | HandshakeError:
         try:
             async with asyncio.timeout(seconds):
                 return await connection.open_once(config)
@@ -198,13 +197,13 @@ class _Opening:
         self._account, self._config, self._call, self._pace = account, config, call, pace
         self._arrives = arrives
         self._deadline = _now() + config.connect_seconds
-        self._attempts: dict[asyncio.Task[ClientConnection], float] = {}
+        self._attempts: dict[asyncio.Task[EngineSocket], float] = {}
         """Attempts without an answer, with the times of their beginnings."""
-        self._late: set[asyncio.Task[ClientConnection]] = set()
+        self._late: set[asyncio.Task[EngineSocket]] = set()
         """The attempts that hang, which may still succeed."""
         self._error = "no answer came"
 
-    async def run(self) -> ClientConnection:
+    async def run(self) -> EngineSocket:
         """Return the first connection that succeeds. Raises EngineError."""
         seconds = self._config.connect_seconds
         try:
@@ -217,7 +216,7 @@ class _Opening:
         finally:
             await self._drop()
 
-    async def _open(self) -> ClientConnection:
+    async def _open(self) -> EngineSocket:
         account, pace = self._account, self._pace
         while True:
             now = _now()
@@ -248,7 +247,7 @@ class _Opening:
         work = connection.open_once(self._config)
         self._attempts[asyncio.create_task(work, name=f"engine-handshake {self._call}")] = now
 
-    def _take(self, task: asyncio.Task[ClientConnection]) -> ClientConnection | None:
+    def _take(self, task: asyncio.Task[EngineSocket]) -> EngineSocket | None:
         """Return the connection of an ended attempt; None: the attempt was refused and may be repeated.
 
         Raises EngineError."""
@@ -272,17 +271,17 @@ class _Opening:
         account.warn(self._call, error)
         return None
 
-    def _begun_before(self, moment: float) -> list[asyncio.Task[ClientConnection]]:
+    def _begun_before(self, moment: float) -> list[asyncio.Task[EngineSocket]]:
         """Return the attempts without an answer that began at this time or earlier, except late ones."""
         return [task for task, began in self._attempts.items() if began <= moment and task not in self._late]
 
-    def _count_late(self, task: asyncio.Task[ClientConnection]) -> None:
+    def _count_late(self, task: asyncio.Task[EngineSocket]) -> None:
         """Count a hanging attempt as a failure. The attempt may still succeed, but no other attempt waits for it."""
         self._late.add(task)
         self._account.answered()
         self._account.failed(self._config, self._call, _late())
 
-    def _forget(self, task: asyncio.Task[ClientConnection]) -> None:
+    def _forget(self, task: asyncio.Task[EngineSocket]) -> None:
         del self._attempts[task]
         if task not in self._late:
             self._account.answered()
@@ -299,7 +298,7 @@ class _Opening:
                 task.result().transport.abort()  # another attempt was quicker, or the call has ended
 
 
-async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> ClientConnection:
+async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> EngineSocket:
     """See `Account.open`."""
     return await account.open(config, call, arrives=arrives)
 

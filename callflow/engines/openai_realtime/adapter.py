@@ -16,9 +16,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
 from callflow.contracts import addresses, remote_tools
 from callflow.contracts.engine import (
     AudioDelta,
@@ -41,11 +38,11 @@ from callflow.engines.openai_realtime.account import Account, open_socket
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.channel import Channel
 from callflow.engines.openai_realtime.connection import CLOSE_SECONDS
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.response_driver import CREATE, ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.media.socket_writer import SocketWriter
 
 
 log = logging.getLogger(__name__)
@@ -56,8 +53,8 @@ _MOST_LOGGED: Final = 600
 """The most characters of an event in the log."""
 _MOST_TYPES: Final = 200
 """The most types of events that are counted separately."""
-_TURN_SECONDS: Final = 0.002
-"""How long the events of one session are handled before other calls get their turn on the event loop."""
+_MOST_WAITING: Final = 128 << 10
+"""Bytes of events that may wait for a server that does not read, beside the caller's audio."""
 
 
 def prepare(config: RealtimeConfig) -> None:
@@ -87,7 +84,7 @@ class OpenAIRealtime:
         """The bound method itself, for speed: called 50 times a second for each call."""
         self.counts = self._channel.counts
         """See `Channel.counts`."""
-        self._socket: ClientConnection | None = None
+        self._socket: EngineSocket | None = None
         self._idle_item: str | None = None
         """The caller's item that the server created because the caller said nothing."""
         self._early_context: list[ContextItem | ToolCall] = []
@@ -184,7 +181,7 @@ class OpenAIRealtime:
     async def close(self) -> None:
         self._channel.close()
         self._audio.close()
-        socket, self._socket, self._channel.writer = self._socket, None, None
+        socket, self._socket, self._channel.socket = self._socket, None, None
         if socket is not None:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -194,58 +191,39 @@ class OpenAIRealtime:
 
     # The conversation
 
-    async def _converse(self, socket: ClientConnection) -> SessionLost:
-        """Configure the session and listen until it ends. Returns why it ended. Raises EngineError."""
+    async def _converse(self, socket: EngineSocket) -> SessionLost:
+        """Configure the session and serve it until it ends. Returns why it ended."""
         channel = self._channel
-        self._socket = socket
-        channel.writer = writer = SocketWriter(
-            socket.send,
+        self._socket = channel.socket = socket
+        socket.start(
+            self._received,
             channel.give_up,
-            seconds=self._config.write_seconds,
-            limit=self._audio.most_waiting + 8000,
-            messages=5000,
+            write_seconds=self._config.write_seconds,
+            most_waiting=self._audio.most_waiting * 4 // 3 + _MOST_WAITING,
         )
         self._session.request()
         assert channel.lost is not None
-        listening = asyncio.create_task(self._listen(socket), name=f"engine-in {channel.call}")
-        writing = asyncio.create_task(writer.run(), name=f"engine-out {channel.call}")
-        try:
-            ends: set[asyncio.Future[Any]] = {listening, writing, channel.lost}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if channel.lost.done():
-                return channel.lost.result()
-            for task in (listening, writing):
-                if task.done() and (error := task.exception()) is not None:
-                    raise EngineError(f"the engine broke off: {error}") from error
-            raise EngineError("the engine closed the connection")
-        finally:
-            for task in (listening, writing):
-                task.cancel()
-            await asyncio.gather(listening, writing, return_exceptions=True)
+        return await channel.lost
 
-    async def _listen(self, socket: ClientConnection) -> None:
+    def _received(self, message: bytes) -> None:
+        """Handle one event of the server's."""
         channel, counts = self._channel, self.counts
-        decode, clock = server_events.decode, asyncio.get_running_loop().time
-        turn_ends = 0.0
-        while True:
-            try:
-                message = await socket.recv(decode=False)
-            except ConnectionClosed as closed:
-                raise EngineError(f"the engine closed the connection: {closed}") from None
-            if clock() > turn_ends:  # queued messages are received without a pause: let other calls run
-                await asyncio.sleep(0)
-                turn_ends = clock() + _TURN_SECONDS
-            try:
-                event = decode(message)
-                if channel.is_debugging:
-                    text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
-                    log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
-                counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
-                self._handle(event)
-            except Malformed as error:
-                counts["malformed"] += 1
-                if channel.is_debugging:
-                    log.debug("call %s: engine %d: cannot be read: %s", channel.call, channel.session, error)
+        if channel.lost is None or channel.lost.done():
+            return
+        try:
+            event = server_events.decode(message)
+            if channel.is_debugging:
+                text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
+                log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
+            counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
+            self._handle(event)
+        except Malformed as error:
+            counts["malformed"] += 1
+            if channel.is_debugging:
+                log.debug("call %s: engine %d: cannot be read: %s", channel.call, channel.session, error)
+        except Exception as error:
+            log.exception("call %s: engine %d: an event failed through a fault of ours", channel.call, channel.session)
+            channel.give_up(f"the engine broke off: {error!r}")
 
     def _handle(self, event: ServerEvent) -> None:
         """Pass a server event to the responsible module.
@@ -307,7 +285,7 @@ class OpenAIRealtime:
 
     def _session_updated(self, event: ServerEvent) -> None:
         self._session.confirmed(event)
-        if self._channel.writer is None:
+        if self._channel.socket is None:
             return
         self._audio.use_formats(event)
         if not self._session.is_ready:

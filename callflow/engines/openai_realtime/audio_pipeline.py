@@ -71,12 +71,12 @@ class AudioPipeline:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/input_audio_buffer/append
         """
         size = len(payload) // 4 * 3 - payload.count("=", -2)
-        if self._flows and self._channel.writer is not None:
+        if self._flows and self._channel.socket is not None:
             self.appended += size
             if self._to_server is not None:
                 payload = self._to_server.feed(payload)
             if payload:  # the resampler delays a part
-                self._channel.writer.put(f'{_APPEND}{payload}"}}', size)
+                self._channel.socket.put(f'{_APPEND}{payload}"}}')
         elif not self._is_closed:
             self._waiting.append(payload)
             self._waiting_bytes += size

@@ -12,7 +12,7 @@ import msgspec
 
 from callflow.contracts.engine import EngineListener, ErrorReported, SessionLost
 from callflow.contracts.secret_text import Secrets
-from callflow.media.socket_writer import SocketWriter
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.timers import Timers
 
 
@@ -28,8 +28,8 @@ class Channel:
         self.notify = notify
         """Reports an event to the call."""
         self.secrets = secrets
-        self.writer: SocketWriter | None = None
-        """The writer of the socket; None: the socket is not open."""
+        self.socket: EngineSocket | None = None
+        """None: it is not open."""
         self.counts: Counter[str] = Counter()
         """Received events by type, unreadable events as `malformed`, and harmless errors as `benign:<code>`."""
         self.is_debugging = log.isEnabledFor(logging.DEBUG)
@@ -47,12 +47,12 @@ class Channel:
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
         """
-        if self.writer is None or (self.is_over and not after_end):
+        if self.socket is None or (self.is_over and not after_end):
             return
         if self.is_debugging:
             names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
             log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
-        self.writer.put(msgspec.json.encode(event).decode())
+        self.socket.put(msgspec.json.encode(event).decode())
 
     def report(self, code: str, message: str) -> None:
         """Report an error that does not end the session to the call."""

@@ -13,11 +13,12 @@ import ssl
 import time
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from callflow.contracts.errors import HandshakeError
 from callflow.engines import breaker
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
@@ -46,7 +47,7 @@ def prepare(config: RealtimeConfig) -> None:
         tls()
 
 
-async def open_once(config: RealtimeConfig) -> ClientConnection:
+async def open_once(config: RealtimeConfig) -> EngineSocket:
     """Open a connection, without a time limit of its own. Raises HandshakeError."""
     url = session_url(config)
     try:
@@ -58,10 +59,11 @@ async def open_once(config: RealtimeConfig) -> ClientConnection:
             open_timeout=None,
             close_timeout=CLOSE_SECONDS,
             max_size=_MOST_MESSAGE,
-            max_queue=256,
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
+            create_connection=EngineSocket,
         )
+        assert isinstance(connection, EngineSocket)
         # Small, because data that arrives at once is parsed at once, while all calls wait.
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
