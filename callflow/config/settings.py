@@ -176,9 +176,9 @@ class Settings(call_settings.CallSettings):
     """For one try of one command to a carrier."""
     journal_seconds: call_settings.Seconds = 0.25
     """How long a call waits for one journal entry to reach the disk. Then it goes on, and says so."""
-    media_server: Annotated[Literal["hypercorn", "picows"], call_settings.Lower] = "hypercorn"
-    """Who serves the media sockets. `hypercorn`: the HTTP server. `picows`: a quicker server, before HTTP and on the
-    same port; it is new."""
+    media_server: Annotated[Literal["hypercorn", "picows"], call_settings.Lower] = "picows"
+    """Who serves the media sockets. `picows`: a quick server, before HTTP and on the same port. `hypercorn`: the HTTP
+    server, which takes more processor time for each frame."""
     media_ping_seconds: call_settings.Off = 20
     """The time between two pings on a media socket, so that no proxy closes it as idle. A socket whose other side does
     not answer pings stays open. 0: none are sent."""

@@ -41,7 +41,7 @@ def _sampled(metafunc: pytest.Metafunc) -> bool:
 @pytest.fixture(autouse=True)
 def media_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which media server `product()` has when none is given to it."""
-    name: str = getattr(request, "param", "hypercorn")
+    name: str = getattr(request, "param", "picows")
     monkeypatch.setattr(product, "media_server", name)
     return name
 

@@ -160,7 +160,7 @@ def exchange(**chosen: Any) -> Exchange:
     return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_sandbox", faults=faults(**chosen))
 
 
-media_server = "hypercorn"
+media_server = "picows"
 """Which media server `product()` has."""
 
 

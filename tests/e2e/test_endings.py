@@ -186,7 +186,7 @@ FAILURES = {
         "engine_lost", hears=("clip",), engine={"drop_after_s": 0.3, "close_code": 1001}
     ),
     "engine's account has no money": Failure(
-        "engine_lost", hears=("clip",), engine={"fatal_error": "insufficient_quota"}
+        "engine_lost", hears=("clip", "carrier"), engine={"fatal_error": "insufficient_quota"}
     ),
     "engine refused while it rings": Failure(
         "engine_lost", engine={"refuse_next": -1, "refuse_status": 401}, timing={"answer_s": 0.3}

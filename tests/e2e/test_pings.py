@@ -14,7 +14,7 @@ from tests.e2e.product import product
 from tests.e2e.talk import goodbye, talk
 
 
-MEDIA_SERVERS = ("hypercorn", "picows")
+MEDIA_SERVERS = ("picows", "hypercorn")
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 

@@ -22,6 +22,8 @@ from callflow.sandbox.telnyx.webhooks import timestamp
 
 
 USER_ID: Final = str(uuid.uuid4())
+_ANSWERED_SECONDS: Final = 0.05
+"""How long the media socket waits for call.answered to be delivered."""
 _SIP_CAUSES: Final = {"originator_cancel": "487", "user_busy": "486", "call_rejected": "603", "normal_clearing": "200"}
 
 
@@ -160,7 +162,8 @@ class Call(Leg[MediaStream, Faults]):
         if self.state != "ended":
             self.answered(options)
             if options is not None:
-                await asyncio.sleep(0)  # call.answered goes out first: the order seen on real calls
+                # The order seen on real calls: call.answered, then the media socket. It is not guaranteed.
+                await self._exchange.webhooks.attempted(self.leg_id, "call.answered", _ANSWERED_SECONDS)
                 if self.state != "ended":
                     self.open_stream(options)
 

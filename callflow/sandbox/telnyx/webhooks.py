@@ -105,17 +105,25 @@ class Webhooks(WebhookSender[Delivery]):
         self, event_type: str, payload: Mapping[str, Any], event_id: str, at: str, url: str, faults: Faults
     ) -> None:
         leg = str(payload.get("call_leg_id"))
-        if (other := faults.webhook_hold.get(event_type)) is not None and not self._delivered(leg, other):
-            released = asyncio.Event()
-            self._held.append((leg, other, released))
-            try:
-                async with asyncio.timeout(faults.webhook_hold_limit_s):
-                    await released.wait()
-            except TimeoutError:
-                pass  # the other event did not come: send this one all the same
+        if (other := faults.webhook_hold.get(event_type)) is not None:
+            await self.attempted(leg, other, faults.webhook_hold_limit_s)
         if delay := for_event(faults.webhook_delay_s, event_type, 0.0):
             await asyncio.sleep(delay)
         await self.deliver(event_type, payload, event_id, url, at=at)
+
+    async def attempted(self, leg: str, event_type: str, seconds: float) -> None:
+        """Wait until an event of this leg has been sent and answered, or has failed, once; at most so many seconds."""
+        if self._delivered(leg, event_type):
+            return
+        released = asyncio.Event()
+        held = (leg, event_type, released)
+        self._held.append(held)
+        try:
+            async with asyncio.timeout(seconds):
+                await released.wait()
+        except TimeoutError:
+            if held in self._held:
+                self._held.remove(held)
 
     async def deliver(
         self, event_type: str, payload: Mapping[str, Any], event_id: str, url: str, *, at: str | None = None
