@@ -104,8 +104,7 @@ class Agent:
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
-        self._spoke: deque[str] = deque(maxlen=_REMEMBERED)
-        """Responses that had audio."""
+        self._spoke: deque[str] = deque(maxlen=_REMEMBERED)  # responses that had audio
         self._ending = False
         """The agent says goodbye: the call ends when the caller has heard the goodbye."""
         self._heard_since_recovery = True
@@ -201,7 +200,8 @@ class Agent:
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
         self._handlers[type(heard)](heard)
-        self.changed()
+        if type(heard) is not AudioDelta or not self.turns.taking.responses:  # its response has ended the silence
+            self.changed()
 
     def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
         return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
@@ -429,7 +429,7 @@ class Agent:
 
     def ended(self, *, for_good: bool) -> bool:
         """Stop and journal all turns. Not `for_good`: the call is handed over. Returns whether to await transcripts."""
-        waits = self.wind_up.begin() if for_good else False
+        waits = for_good and self.wind_up.begin()
         self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
             self._note_greeting(in_full=False)

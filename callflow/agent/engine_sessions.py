@@ -12,11 +12,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
 from callflow.contracts.engine import (
+    AudioDelta,
     ContextItem,
     Engine,
     EngineCan,
@@ -245,7 +247,7 @@ class EngineSessions:
         await asyncio.gather(*(engine.close() for engine in (self.engine, self._next_session) if engine is not None))
 
     def _open(self, number: int) -> Engine:
-        engine = self._make(self._listener.session_context(number), lambda heard: self._handle_event(number, heard))
+        engine = self._make(self._listener.session_context(number), partial(self._handle_event, number))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
@@ -298,6 +300,9 @@ class EngineSessions:
             if number == self.number:
                 self._late.handle_event(heard)
         elif number == self.number:
+            if type(heard) is AudioDelta:  # the most frequent by far
+                self._listener.handle_event(heard)
+                return
             self.pending_transcripts.handle_event(heard)
             match heard:
                 case SessionReady():
