@@ -702,7 +702,8 @@ async def test_404_on_answer_is_the_calls_end_and_needs_no_hangup() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(422, "10015"), (403, "10010"), (401, "10009"), (400, "10015")])
 async def test_any_other_refusal_of_answer_is_final_and_the_leg_is_hung_up(status: int, code: str) -> None:
-    async with stage(telnyx=exchange(api=[ApiFault("answer", status=status, code=code)])) as the:
+    fault = ApiFault("answer", status=status, code=code)
+    async with stage(telnyx=exchange(api=[fault]), engine_seconds=9.0) as the:
         call = await the.telnyx.ring()
         await over(the, call)
         assert posted(the) == ["answer", "hangup"], "no 4xx is ever tried again"

@@ -26,7 +26,7 @@ FAST = Timing(
     hangup_webhook_s=0.005,
     speak_s_per_char=0.01,
     playback_s=0.1,
-    webhook_timeout_s=0.3,
+    webhook_timeout_s=0.8,
     webhook_retries_s=(0.03, 0.05),
 )
 
