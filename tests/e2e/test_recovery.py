@@ -270,7 +270,7 @@ async def test_answers_that_fail_again_and_again_are_excused_and_then_the_call_e
 
 
 async def test_a_session_is_replaced_before_its_end_and_the_caller_hears_nothing() -> None:
-    async with product(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 0.8}) as the:
+    async with product(realtime=model(saying(noise(300, 6))), **{**MENDING, "session_seconds": 1.6}) as the:
         one = await greeted(the)
         await one.phone.hears_silence(300)
         heard = one.phone.heard_bytes
