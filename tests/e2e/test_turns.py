@@ -245,13 +245,13 @@ async def noisy(name: str, ms: float, settings: dict[str, Any], heard: str, *, s
 
 
 def test_a_noise_stops_nothing_and_a_caller_does() -> None:
-    guarded = {"min_interruption_ms": 400}
+    guarded = {"min_interruption_ms": 700}
     run(
         together(
             {
-                "a cough": noisy("a cough", 150, guarded, "", stops=False, carries_on=False),
-                "a sentence": noisy("a sentence", 800, guarded, "Stop.", stops=True, carries_on=False),
-                "a long noise": noisy("a long noise", 800, guarded, "", stops=True, carries_on=True),
+                "a cough": noisy("a cough", 120, guarded, "", stops=False, carries_on=False),
+                "a sentence": noisy("a sentence", 1100, guarded, "Stop.", stops=True, carries_on=False),
+                "a long noise": noisy("a long noise", 1100, guarded, "", stops=True, carries_on=True),
             }
         )
     )
