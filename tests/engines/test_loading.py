@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from callflow.contracts.engine import SessionReady
+from callflow.contracts.engine import AudioDelta, AudioDone, SessionReady
 from callflow.engines.openai_realtime import audio_format
 from callflow.sandbox import voices
+from callflow.sandbox.common.phone import loud_bytes
 from tests.engines.realtime_server import Peer, client, run
 
 
@@ -91,5 +92,50 @@ def test_a_session_that_cannot_load_it_is_given_up(monkeypatch: pytest.MonkeyPat
         async with client(pcm) as one:
             one.start()
             assert await one.lost() == "its audio cannot be transcoded"
+
+    run(work)
+
+
+def test_a_server_that_sends_pcm_unasked_is_heard_whole_and_in_order_and_the_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has confirmed µ-law."""
+    ulaw = voices.load("agent/hours")[:8000]
+    wide = audio_format.FromTelephone()
+    pcm = base64.b64decode(wide.feed(base64.b64encode(ulaw).decode()))
+    load, loads = audio_format.load, asyncio.Event()
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+
+        def slowly() -> None:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            asyncio.run_coroutine_threadsafe(loads.wait(), loop).result()
+            load()
+            monkeypatch.undo()
+
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(SessionReady))
+            monkeypatch.setattr(audio_format, "is_loaded", lambda: False)
+            monkeypatch.setattr(audio_format, "load", slowly)
+            peer = await one.peer()
+            at = {"response_id": "r", "item_id": "i", "content_index": 0}
+            for start in range(0, len(pcm), 4800):
+                delta = base64.b64encode(pcm[start : start + 4800]).decode()
+                await peer.send("response.output_audio.delta", **at, delta=delta)
+            await peer.send("response.output_audio.done", **at)
+            socket = one.engine._channel.socket
+            assert socket is not None
+            await one.until(lambda: socket._is_held and len(socket._backlog) > 3)
+            assert not one.of(AudioDelta)
+            assert not one.of(AudioDone)
+            loads.set()
+            await one.until(lambda: one.of(AudioDone))
+            heard = b"".join(each.audio for each in one.of(AudioDelta))
+            assert abs(len(heard) - len(pcm) // 6) <= 160
+            assert abs(loud_bytes(heard) - loud_bytes(ulaw)) < len(ulaw) * 0.05
+            assert [type(each) for each in one.heard if type(each) in (AudioDelta, AudioDone)][-1] is AudioDone
 
     run(work)

@@ -94,8 +94,15 @@ class ToTelephone:
         self.response = ""
         """The response of the stretch, if the server names it."""
         self._seen = b""
+        self._unread = b""
+        """PCM that waits for the resampler to be loaded."""
         self._odd = b""
         self._resampler: Any = None
+
+    @property
+    def awaits_resampler(self) -> bool:
+        """Whether audio is held back until `load` has been called; `feed` returns it then."""
+        return bool(self._unread)
 
     @property
     def is_unexpected(self) -> bool:
@@ -129,6 +136,8 @@ class ToTelephone:
         if not self.format:
             verdict = looks_like(held) if len(held) >= _END_BYTES else None
             self.format = verdict or self._known or self._declared
+            if self.format == PCM24:
+                load()  # on the loop, and only for a stretch of less than 40 ms that is the session's first
         return self._as(self.format, held) + self._rest()
 
     def _silence(self) -> bytes:
@@ -149,7 +158,13 @@ class ToTelephone:
         return expected if verdict is None and (self._known or size >= _MOST_BYTES) else ""
 
     def _as(self, form: str, audio: bytes) -> bytes:
-        return self._rest() + audio if form == PCMU else self._down(audio, last=False)
+        if form == PCMU:
+            return self._rest() + audio
+        audio, self._unread = self._unread + audio, b""
+        if is_loaded():
+            return self._down(audio, last=False)
+        self._unread = audio
+        return b""
 
     def _rest(self) -> bytes:
         """Return the audio left in the resampler."""
@@ -215,7 +230,7 @@ def is_loaded() -> bool:
 
 
 def _resampler(from_hz: int, to_hz: int) -> Any:
-    load()  # Still on the loop for one server only: one that confirms µ-law and sends PCM.
+    load()
     import soxr
 
     return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")

@@ -131,6 +131,9 @@ class AudioPipeline:
         audio = stretch.feed(event.audio)
         if stretch.is_detected:
             self._detected = stretch.format
+        if stretch.awaits_resampler and self._channel.socket is not None:
+            self._channel.socket.hold()  # what comes later is behind this audio
+            self._load_resampler()
         if stretch.is_unexpected:
             self._agree_on_pcm()
         if audio is event.audio:
@@ -215,6 +218,11 @@ class AudioPipeline:
         elif not self._is_closed:
             self._use_input_format()
             self.resume()
+            for (item, content), stretch in self._stretches.items():
+                if stretch.awaits_resampler and (audio := stretch.feed(b"")):
+                    self._played(AudioDelta(stretch.response, item, content, audio))
+        if self._channel.socket is not None:
+            self._channel.socket.release()
 
     def _agree_on_pcm(self) -> None:
         """Request PCM: a server that sends a format other than the confirmed one may misread our audio, too."""

@@ -38,6 +38,7 @@ class EngineSocket(ClientConnection):
         self._turn_ends = 0.0
         self._has_turn = self._reading_paused = False
         """A turn for the backlog is scheduled; and reading waits for it."""
+        self._is_held = False
         self._reason = ""
         """Why the connection has ended; "": it has not."""
         self._write_seconds = 0.0
@@ -65,6 +66,15 @@ class EngineSocket(ClientConnection):
         self.send_data()
         if self.paused and self.transport.get_write_buffer_size() > self._most_waiting:
             self._break("the peer does not read")
+
+    def hold(self) -> None:
+        """Hand over nothing until `release`. The server is not read for long."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Hand over again, first what has come meanwhile."""
+        self._is_held = False
+        self._schedule()
 
     # Called by websockets
 
@@ -112,7 +122,8 @@ class EngineSocket(ClientConnection):
             self._write_deadline = None
 
     def _in_turn(self, message: bytes) -> None:
-        if self._message is not None and not self._backlog and self.loop.time() < self._turn_ends:
+        waits = self._is_held or bool(self._backlog) or self.loop.time() >= self._turn_ends
+        if self._message is not None and not waits:
             self._message(message)
             return
         self._backlog.append(message)
@@ -130,11 +141,13 @@ class EngineSocket(ClientConnection):
     def _turn(self) -> None:
         """Hand over messages that wait, for the time of one turn."""
         self._has_turn = False
-        if self._message is None:
+        if self._message is None or self._is_held:
             return
         ends = self.loop.time() + _TURN_SECONDS
         while self._backlog:
             self._message(self._backlog.popleft())
+            if self._is_held:
+                return
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return
