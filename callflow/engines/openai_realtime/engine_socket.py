@@ -133,6 +133,10 @@ class EngineSocket(ClientConnection):
             self._reading_paused = True
             self.transport.pause_reading()
 
+    def _taken_by(self) -> Callable[[bytes], None] | None:
+        """Return who takes messages now."""
+        return None if self._is_held else self._message
+
     def _schedule(self) -> None:
         if not self._has_turn:
             self._has_turn = True
@@ -141,16 +145,14 @@ class EngineSocket(ClientConnection):
     def _turn(self) -> None:
         """Hand over messages that wait, for the time of one turn."""
         self._has_turn = False
-        if self._message is None or self._is_held:
-            return
         ends = self.loop.time() + _TURN_SECONDS
-        while self._backlog:
-            self._message(self._backlog.popleft())
-            if self._is_held:
-                return
+        while self._backlog and (message := self._taken_by()) is not None:
+            message(self._backlog.popleft())
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return
+        if self._taken_by() is None:
+            return
         if self._reading_paused:
             self._reading_paused = False
             if not self.transport.is_closing():
