@@ -17,7 +17,7 @@ from callflow.config.loader import load
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.contracts.errors import SettingsError, TunnelError
-from callflow.runtime import bind, log_to_stderr, run
+from callflow.runtime import bind, load_httpx, log_to_stderr, run
 
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _run(settings: Settings) -> int:
 
 
 def _load_and_run(settings: Settings) -> int:
+    load_httpx()
     from callflow import app
     from callflow.contracts.log_format import FORM, Formatter
 

@@ -119,7 +119,7 @@ def test_a_busy_model_is_tried_again_and_the_caller_greeted_once() -> None:
 # It fails before anybody is heard
 
 
-def heard_apology(call: Any, received: bytes) -> bool:
+def heard_apology(call: Any, received: bytearray) -> bool:
     """In the carrier's voice, before there is a stream, or with the clip."""
     return bool(call.spoken == ["Sorry."]) != (SORRY[:BEGINNING] in received)
 
