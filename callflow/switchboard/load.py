@@ -1,0 +1,53 @@
+"""Decides from the lag of the event loop whether there is room for another call. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+
+WINDOW_SECONDS: Final = 5.0
+_BAD_WINDOWS: Final = 2
+"""So many in a row close the door; one good one opens it again."""
+
+
+class LoadGuard:
+    """Judges the loop's lag in windows, by its 99th percentile (nearest rank)."""
+
+    def __init__(self, lag_ms: float, min_calls: int, *, window_seconds: float = WINDOW_SECONDS) -> None:
+        """`lag_ms`: the highest lag that is good; 0: nothing is ever refused. `min_calls`: so many live calls are
+        accepted whatever the lag."""
+        self._lag_ms, self._min_calls, self._window_seconds = lag_ms, min_calls, window_seconds
+        self._began: float | None = None
+        self._lags: list[float] = []
+        self._bad = 0
+        self.is_overloaded = False
+        """Whether the last windows were bad."""
+        self.p99_ms = 0.0
+        """Of the last complete window."""
+
+    def sample(self, lag: float, used: float, now: float) -> bool:
+        """Take how late a timer was, in seconds; True: `is_overloaded` has changed.
+
+        `used`: processor seconds of the loop's thread since the timer was set. A timer that was later than the thread
+        was busy was held up by something else, and counts as punctual. `now`: seconds of a monotonic clock.
+        """
+        if self._lag_ms <= 0:
+            return False
+        if self._began is None:
+            self._began = now
+        self._lags.append(max(lag, 0.0) if used >= lag else 0.0)
+        if now - self._began < self._window_seconds:
+            return False
+        self._lags.sort()
+        self.p99_ms = self._lags[ceil(len(self._lags) * 0.99) - 1] * 1000
+        self._began, self._lags = now, []
+        self._bad = self._bad + 1 if self.p99_ms > self._lag_ms else 0
+        before, self.is_overloaded = self.is_overloaded, self._bad >= _BAD_WINDOWS
+        return before != self.is_overloaded
+
+    def refusal(self, live: int) -> str:
+        """Return why a new call is refused; "": it is not. `live`: the live calls, the new one not included."""
+        if not self.is_overloaded or live <= self._min_calls:
+            return ""
+        return f"the event loop is {self.p99_ms:.0f} ms late (p99), more than {self._lag_ms:g} ms"
