@@ -34,6 +34,7 @@ from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
+from callflow.switchboard import load
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.recovery import Recovery
@@ -169,8 +170,12 @@ class Application:
             country=country(settings),
         )
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
+        self._load = load.LoadGuard(
+            settings.admission_lag_ms, settings.admission_min_calls, window_seconds=load.WINDOW_SECONDS
+        )
         self.switchboard = Switchboard(
             self._services,
+            load=self._load,
             max_calls=settings.max_concurrent_calls,
             farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
@@ -183,7 +188,19 @@ class Application:
         self.account.start()
         self.tools.watch()
         self.history.journal.on_entry = self.telemetry.take
-        self.telemetry.start(self.switchboard.is_live)
+        self.telemetry.start(self.switchboard.is_live, self._judge_load)
+
+    def _judge_load(self, lag: float, used: float, now: float) -> None:
+        if not self._load.sample(lag, used, now):
+            return
+        if self._load.is_overloaded:
+            log.warning(
+                "NEW CALLS HEAR BUSY, beyond %d live: the event loop was %.0f ms late, twice in a row; the setting "
+                "admission_lag_ms is %g", self.settings.admission_min_calls, self._load.p99_ms,
+                self.settings.admission_lag_ms,
+            )  # fmt: skip
+        else:
+            log.warning("new calls are taken again: the event loop was %.0f ms late at most", self._load.p99_ms)
 
     async def leave(self) -> None:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 from callflow.call.call import Call
 from callflow.contracts.events import CallInitiated, CallRefused, Event, GoodbyeRequested
 from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.load import LoadGuard
 
 
 class Admission:
     """Decides about new calls: none while the server drains, at most `max_calls` at once, and each caller within its
     limits."""
 
-    def __init__(
-        self,
-        max_calls: int,
-        callers: CallerLimits,
-        counts: Counter[str],
-        overload: Callable[[int], str] = lambda live: "",
-    ) -> None:
-        """`counts`: the counter for `calls` and `refused`. `overload`: see `LoadGuard.refusal`."""
-        self._overload = overload
+    def __init__(self, max_calls: int, callers: CallerLimits, load: LoadGuard, counts: Counter[str]) -> None:
+        """`counts`: the counter for `calls` and `refused`."""
+        self._load = load
         self._max_calls, self._callers, self._counts = max_calls, callers, counts
         self._loop = asyncio.get_running_loop()
         self.is_open = True
@@ -64,7 +58,7 @@ class Admission:
             return "busy", ""
         if not self.is_open:
             return "draining", ""
-        why = self._overload(live - 1)
+        why = self._load.refusal(live - 1)
         if why:
             return "busy", why
         return self._callers.take(call.id, call.from_number, self._loop.time())

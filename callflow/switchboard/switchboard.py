@@ -29,6 +29,7 @@ from callflow.switchboard.admission import Admission
 from callflow.switchboard.dedupe import Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.load import LoadGuard
 
 
 log = logging.getLogger(__name__)
@@ -56,9 +57,11 @@ class Switchboard:
         max_calls: int,
         farewell_seconds: float,
         callers: CallerLimits | None = None,
+        load: LoadGuard | None = None,
     ) -> None:
         """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
-        `callers`: the limits of each caller; None: no limits."""
+        `callers`: the limits of each caller; None: no limits. `load`: refuses calls while the loop is late; None: none
+        are refused for that."""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._legs: dict[str, Call] = {}
@@ -66,7 +69,7 @@ class Switchboard:
         self.counts: Counter[str] = Counter()
         self._deliveries = Deliveries(self._loop.time)
         self._tombstones = Tombstones(self._loop.time)
-        self._admission = Admission(max_calls, callers or CallerLimits(), self.counts)
+        self._admission = Admission(max_calls, callers or CallerLimits(), load or LoadGuard(0, 0), self.counts)
         self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self._services = make_services(self)

@@ -23,12 +23,14 @@ class Telemetry:
         self.calls = CallMetrics()
         self._now = now
         self._is_live: Callable[[str], bool] = lambda call: False
+        self._on_lag: Callable[[float, float, float], None] = lambda lag, used, now: None
         self._lag = LoopLag(self._look)
         self._has_failed = False
 
-    def start(self, is_live: Callable[[str], bool]) -> None:
-        """Begin to measure; a loop must be running. `is_live`: whether a call of this id is still here."""
-        self._is_live = is_live
+    def start(self, is_live: Callable[[str], bool], on_lag: Callable[[float, float, float], None]) -> None:
+        """Begin to measure; a loop must be running. `is_live`: whether a call of this id is still here. `on_lag`: see
+        `LoopLag`."""
+        self._is_live, self._on_lag = is_live, on_lag
         self._lag.start()
 
     def close(self) -> None:
@@ -50,8 +52,9 @@ class Telemetry:
         found.set("callflow_calls_capacity", self.capacity)
         return found
 
-    def _look(self) -> None:
+    def _look(self, lag: float, used: float, now: float) -> None:
         try:
+            self._on_lag(lag, used, now)
             self.calls.look(self._now(), self._is_live)
         except Exception as error:
             self._failed(error)

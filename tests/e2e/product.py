@@ -185,6 +185,7 @@ async def product(
                 "console_port": 0,
                 "data_dir": folder,
                 "media_server": media_server,
+                "admission_lag_ms": 0,  # other tests run beside this one
                 **settings,
             }
             made = Settings(**chosen)

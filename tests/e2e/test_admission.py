@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from time import monotonic
+from time import monotonic, thread_time
 
 import psutil
 import pytest
@@ -16,6 +16,7 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
+from callflow.switchboard import load
 from tests.e2e.process import serving
 from tests.e2e.product import PUBLIC, product, run, until
 from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, posted, stage, tasks, tell
@@ -54,6 +55,42 @@ def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
         await call.wait_ended()
 
     run(main())
+
+
+async def test_while_the_loop_is_late_new_calls_hear_busy_and_then_they_get_in_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(load, "WINDOW_SECONDS", 0.6)
+    busy = True
+
+    def work() -> None:
+        """Hold up the loop as a tool or a request would: with work."""
+        until = thread_time() + 0.06
+        while thread_time() < until:
+            pass
+        if busy:
+            asyncio.get_running_loop().call_later(0.01, work)
+
+    async with stage(admission_lag_ms=20, admission_min_calls=0) as the:
+        first = await the.telnyx.ring()
+        await conversing(the, first)
+        work()
+        await the.until(lambda: "NEW CALLS HEAR BUSY" in caplog.text, "the loop to be known as late")
+        second = await the.telnyx.ring(from_number="+15550100077")
+        await second.wait_ended()
+        assert second.hangup_cause == "user_busy"
+        await the.until(lambda: the.happened("call_refused"), "the refusal to be on record")
+        (refused,) = the.happened("call_refused")
+        assert refused["reason"] == "busy"
+        assert "the event loop is" in refused["why"]
+        assert first.state == "answered", "the live call suffered"
+        busy = False
+        await the.until(lambda: "new calls are taken again" in caplog.text, "the loop to be known as punctual")
+        third = await the.telnyx.ring()
+        await conversing(the, third)
+        for call in (first, third):
+            await call.hang_up()
+        await the.quiet()
 
 
 async def test_of_many_at_once_exactly_the_limit_is_taken() -> None:

@@ -13,6 +13,7 @@ from callflow.call.call import Call
 from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, Event, GoodbyeRequested
 from callflow.switchboard.admission import Admission
 from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.load import LoadGuard
 
 
 RINGS = CallInitiated(from_number="+15550100001", to_number="+15550100002")
@@ -31,7 +32,7 @@ class FakeCall:
 class Scene:
     def __init__(self, max_calls: int = 10, **limits: int) -> None:
         self.counts: Counter[str] = Counter()
-        self.admission = Admission(max_calls, CallerLimits(**limits), self.counts)
+        self.admission = Admission(max_calls, CallerLimits(**limits), LoadGuard(0, 0), self.counts)
 
     def admit(self, call: FakeCall, event: Event = RINGS, live: int = 1) -> Event:
         return self.admission.admit(cast(Call, call), event, live)

@@ -16,6 +16,7 @@ from callflow.switchboard import drain
 from callflow.switchboard.admission import Admission
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.load import LoadGuard
 
 
 class FakeCall:
@@ -53,7 +54,7 @@ class FakeCall:
 class Scene:
     def __init__(self, *, most_unwritten: int = 2) -> None:
         self.calls: dict[str, Call] = {}
-        self.admission = Admission(10, CallerLimits(), Counter())
+        self.admission = Admission(10, CallerLimits(), LoadGuard(0, 0), Counter())
         self.drain = Drain(self.calls, self.admission, most_unwritten=most_unwritten, farewell_seconds=0.05)
 
 

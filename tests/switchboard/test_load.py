@@ -59,7 +59,7 @@ async def test_admission_refuses_as_busy_and_says_why() -> None:
         id, from_number = "a call", "+15550100001"
 
     guard, _ = fed([OURS, OURS])
-    admission = Admission(100, CallerLimits(), Counter(), guard.refusal)
+    admission = Admission(100, CallerLimits(), guard, Counter())
     rings = CallInitiated(from_number="+15550100001", to_number="+15550100002")
     refused = admission.admit(cast(Any, One()), rings, 12)
     assert isinstance(refused, CallRefused)

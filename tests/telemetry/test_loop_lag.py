@@ -10,7 +10,7 @@ from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag
 
 async def test_a_blocked_loop_is_seen() -> None:
     seen = asyncio.Event()
-    lag = LoopLag(seen.set)
+    lag = LoopLag(lambda *_: seen.set())
     lag.start()
     time.sleep(EVERY_SECONDS + 0.2)  # noqa: ASYNC251 - this is the fault to be seen
     async with asyncio.timeout(10):
@@ -22,7 +22,7 @@ async def test_a_blocked_loop_is_seen() -> None:
 
 async def test_it_goes_on_until_it_is_closed() -> None:
     times: list[float] = []
-    lag = LoopLag(lambda: times.append(0.0))
+    lag = LoopLag(lambda *_: times.append(0.0))
     lag.start()
     async with asyncio.timeout(10):
         while len(times) < 3:  # noqa: ASYNC110 - it is the timer that is waited for

@@ -49,7 +49,7 @@ async def test_it_looks_for_calls_that_do_not_end() -> None:
         asked.set()
         return call == "c"
 
-    telemetry.start(is_live)
+    telemetry.start(is_live, lambda *_: None)
     now = 6.0
     async with asyncio.timeout(10):
         await asked.wait()
