@@ -273,7 +273,7 @@ async def test_a_spare_session_that_is_refused_is_no_storm() -> None:
     async with product(realtime=model(quirks), **{**SETTINGS, "rotation_seconds": 11.0}) as the:
         one = await talk(the)
         the.realtime.faults.set({"refuse_next": -1, "refuse_status": 503, "retry_after": ""})
-        await the.realtime.wait_attempt(4, timeout=12)
+        await the.realtime.wait_attempt(3, timeout=10)
         assert "streaming>recovering" not in the.timeline(), "the old session was left before its time"
         await asyncio.sleep(4)
         assert within(list(the.realtime.attempted_at), 15.0) <= 5

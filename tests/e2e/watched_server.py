@@ -36,7 +36,7 @@ _KINDS: Final = {
     "subprocess.Popen": "process",
 }
 _LEAST: Final = 0.0005
-"""Seconds; shorter callbacks and collections are not noted."""
+"""Seconds; shorter callbacks are not noted, nor collections of a tenth of that."""
 
 found: list[tuple[float, bool, str, str]] = []
 
@@ -78,7 +78,7 @@ def time_collections() -> None:
         nonlocal begun
         if phase == "start":
             begun = time.thread_time()
-        elif (seconds := time.thread_time() - begun) >= _LEAST:
+        elif (seconds := time.thread_time() - begun) >= _LEAST / 10:
             note("collection", f"{seconds * 1000:.2f}")
 
     gc.callbacks.append(timed)
