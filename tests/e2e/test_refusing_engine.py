@@ -270,7 +270,7 @@ def states(the: Product, call: Any) -> list[str]:
 
 async def test_a_spare_session_that_is_refused_is_no_storm() -> None:
     quirks = Quirks(session_seconds=12.0)
-    async with product(realtime=model(quirks), **{**SETTINGS, "rotation_seconds": 11.0}) as the:
+    async with product(realtime=model(quirks), **{**SETTINGS, "rotation_seconds": 9.0}) as the:
         one = await talk(the)
         the.realtime.faults.set({"refuse_next": -1, "refuse_status": 503, "retry_after": ""})
         await the.realtime.wait_attempt(3, timeout=10)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts.engine import AudioDelta, AudioDone, ErrorReported, ResponseDone, SessionReady, SpeechStarted
+from callflow.contracts.engine import (
+    AudioDelta,
+    AudioDone,
+    ErrorReported,
+    ResponseDone,
+    SessionLost,
+    SessionReady,
+    SpeechStarted,
+)
 from callflow.engines.openai_realtime import audio_pipeline
 from callflow.engines.openai_realtime.audio_format import PCM24, ToTelephone
 from callflow.sandbox import voices
@@ -172,5 +180,20 @@ def test_what_is_on_its_way_when_the_format_changes_back_is_not_lost() -> None:
             assert after == CALLER[4000:]
             assert CALLER[:4000].endswith(rest)
             assert len(wide) // 6 + len(rest) == 4000
+
+    run(work)
+
+
+@pytest.mark.parametrize("named", [[], {}, ["audio/pcmu"], 7, True])
+def test_a_format_that_is_no_name_is_passed_over(named: Any) -> None:
+    async def odd(peer: Peer, event: dict[str, Any]) -> None:
+        form = {"format": {"type": named}}
+        await peer.send("session.updated", session={"audio": {"input": form, "output": form}})
+
+    async def work() -> None:
+        async with client(odd) as one:
+            one.start()
+            await one.until(lambda: one.of(SessionReady))
+            assert not one.of(SessionLost)
 
     run(work)

@@ -177,6 +177,8 @@ class AudioPipeline:
                 named = session["audio"][side]["format"]["type"]
             except (KeyError, TypeError):
                 continue
+            if not isinstance(named, str):
+                continue
             confirmed = audio_format.NAMES.get(named)
             if confirmed is None:
                 self._channel.give_up(f"the engine insists on {named} for its {side}", retry=False)
