@@ -116,15 +116,16 @@ class ResponseEndings:
     @staticmethod
     def _read(tally: _Tally, item: Mapping[str, Any]) -> None:
         kind, name = item.get("type"), item.get("id")
+        name = name if isinstance(name, str) else ""
         tally.promises |= kind in _PROMISES
         if kind == "message":
             tally.promises &= name not in tally.sounding
             tally.texts |= _has_text(item.get("content"))
-            if isinstance(name, str) and name:
+            if name:
                 _note(tally.items, name)
         elif kind in _REMOTE and len(tally.remote) < _MOST_ITEMS:
             done = kind != "mcp_call" or item.get("output") is not None or item.get("error") is not None
-            tally.remote[str(name)] = done or tally.remote.get(str(name), False)
+            tally.remote[name] = done or tally.remote.get(name, False)
 
 
 def approval_request(item: Any) -> ApprovalRequest | None:
