@@ -34,9 +34,9 @@ from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
-from callflow.switchboard import load
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
@@ -170,9 +170,7 @@ class Application:
             country=country(settings),
         )
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
-        self._load = load.LoadGuard(
-            settings.admission_lag_ms, settings.admission_min_calls, window_seconds=load.WINDOW_SECONDS
-        )
+        self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         self.switchboard = Switchboard(
             self._services,
             load=self._load,

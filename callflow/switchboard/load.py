@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 
-WINDOW_SECONDS: Final = 5.0
+_WINDOW_SECONDS: Final = 5.0
 _BAD_WINDOWS: Final = 2
 """So many in a row close the door; one good one opens it again."""
 
@@ -14,7 +14,7 @@ _BAD_WINDOWS: Final = 2
 class LoadGuard:
     """Judges the loop's lag in windows, by its 99th percentile (nearest rank)."""
 
-    def __init__(self, lag_ms: float, min_calls: int, *, window_seconds: float = WINDOW_SECONDS) -> None:
+    def __init__(self, lag_ms: float, min_calls: int, *, window_seconds: float = _WINDOW_SECONDS) -> None:
         """`lag_ms`: the highest lag that is good; 0: nothing is ever refused. `min_calls`: so many live calls are
         accepted whatever the lag."""
         self._lag_ms, self._min_calls, self._window_seconds = lag_ms, min_calls, window_seconds

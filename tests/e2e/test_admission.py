@@ -16,7 +16,6 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
 from callflow.sandbox.twilio import Timing as TwilioTiming
 from callflow.sandbox.twilio import Twilio
-from callflow.switchboard import load
 from tests.e2e.process import serving
 from tests.e2e.product import PUBLIC, product, run, until
 from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, posted, stage, tasks, tell
@@ -58,9 +57,8 @@ def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
 
 
 async def test_while_the_loop_is_late_new_calls_hear_busy_and_then_they_get_in_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(load, "WINDOW_SECONDS", 0.6)
     busy = True
 
     def work() -> None:
@@ -72,6 +70,7 @@ async def test_while_the_loop_is_late_new_calls_hear_busy_and_then_they_get_in_a
             asyncio.get_running_loop().call_later(0.01, work)
 
     async with stage(admission_lag_ms=20, admission_min_calls=0) as the:
+        the.app._load._window_seconds = 0.6
         first = await the.telnyx.ring()
         await conversing(the, first)
         work()

@@ -119,21 +119,22 @@ def test_a_busy_model_is_tried_again_and_the_caller_greeted_once() -> None:
 # It fails before anybody is heard
 
 
-def heard_apology(call: Any, received: bytearray) -> bool:
-    """In the carrier's voice, before there is a stream, or with the clip."""
-    return bool(call.spoken == ["Sorry."]) != (SORRY[:BEGINNING] in received)
+async def apologised_to(the: Product) -> Any:
+    """A caller who hears nothing but the apology: in the carrier's voice, before there is a stream, or with the clip.
+    Returns the call."""
+    call, received = await the.carrier.ring(), bytearray()
+    call.phone.on_media = lambda at, audio: received.extend(audio)
+    await call.wait_ended(8)
+    assert (call.spoken == ["Sorry."]) != (SORRY[:BEGINNING] in received), "the caller heard no apology, or two"
+    return call
 
 
 def test_a_refusal_that_no_second_try_can_mend_ends_the_call_at_once() -> None:
     async def scene(status: int) -> None:
         async with product(realtime=model(refuse_next=-1, refuse_status=status), **FAST) as the:
             begun = time.monotonic()
-            call = await the.carrier.ring()
-            received = bytearray()
-            call.phone.on_media = lambda at, audio: received.extend(audio)
-            await call.wait_ended(8)
+            call = await apologised_to(the)
             assert time.monotonic() - begun < 3 + len(SORRY) / 8000, "the call waited for its deadline"
-            assert heard_apology(call, received), "the caller heard no apology"
             assert call.ended_by == "product"
             assert the.realtime.connections_attempted == 1, "a refusal for good was tried again"
             await the.quiet()
@@ -178,11 +179,7 @@ STILLBORN: dict[str, dict[str, Any]] = {
 def test_a_session_that_ends_before_it_begins_is_apologised_for() -> None:
     async def scene(faults: dict[str, Any]) -> None:
         async with product(realtime=model(**faults), carrier=slow_to_answer(), **FAST) as the:
-            call = await the.carrier.ring()
-            received = bytearray()
-            call.phone.on_media = lambda at, audio: received.extend(audio)
-            await call.wait_ended(8)
-            assert heard_apology(call, received)
+            await apologised_to(the)
             await the.quiet()
             assert the.realtime.connections_attempted == 1
             assert the.happened("engine_lost")
@@ -257,11 +254,7 @@ async def test_the_apology_takes_the_place_of_what_was_being_said() -> None:
 def test_a_fatal_error_is_not_tried_again() -> None:
     async def scene(code: str) -> None:
         async with product(realtime=model(fatal_error=code), **FAST) as the:
-            call = await the.carrier.ring()
-            received = bytearray()
-            call.phone.on_media = lambda at, audio: received.extend(audio)
-            await call.wait_ended(8)
-            assert heard_apology(call, received)
+            await apologised_to(the)
             await the.quiet()
             assert the.realtime.connections_attempted == 1
             (lost,) = the.happened("engine_lost")

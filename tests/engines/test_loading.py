@@ -43,27 +43,32 @@ def sent(peer: Peer) -> int:
     return sum(len(base64.b64decode(each["audio"])) for each in peer.of("input_audio_buffer.append"))
 
 
+def not_loaded(monkeypatch: pytest.MonkeyPatch, until: asyncio.Event) -> None:
+    """Have the resampler count as not loaded; loading it takes until then, and is another thread's work."""
+    load, loop = audio_format.load, asyncio.get_running_loop()
+
+    def slowly() -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        asyncio.run_coroutine_threadsafe(until.wait(), loop).result()
+        load()
+        monkeypatch.undo()
+
+    monkeypatch.setattr(audio_format, "is_loaded", lambda: False)
+    monkeypatch.setattr(audio_format, "load", slowly)
+
+
 def test_the_caller_waits_while_it_is_loaded_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a server confirms PCM although µ-law was asked for."""
     frames = [base64.b64encode(voices.load("caller/hours")[at : at + 160]).decode() for at in range(0, 8000, 160)]
-    load, is_loaded = audio_format.load, asyncio.Event()
+    is_loaded = asyncio.Event()
 
     async def pcm(peer: Peer, event: dict[str, object]) -> None:
         wide = {"format": {"type": "audio/pcm", "rate": 24000}}
         await peer.send("session.updated", session={"audio": {"input": wide, "output": wide}})
 
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-
-        def slowly() -> None:
-            with pytest.raises(RuntimeError, match="no running event loop"):
-                asyncio.get_running_loop()
-            asyncio.run_coroutine_threadsafe(is_loaded.wait(), loop).result()
-            load()
-            monkeypatch.undo()
-
-        monkeypatch.setattr(audio_format, "is_loaded", lambda: False)
-        monkeypatch.setattr(audio_format, "load", slowly)
+        not_loaded(monkeypatch, until=is_loaded)
         async with client(pcm) as one:
             one.start()
             await one.until(lambda: one.of(SessionReady))
@@ -103,23 +108,13 @@ def test_a_server_that_sends_pcm_unasked_is_heard_whole_and_in_order_and_the_loo
     ulaw = voices.load("agent/hours")[:8000]
     wide = audio_format.FromTelephone()
     pcm = base64.b64decode(wide.feed(base64.b64encode(ulaw).decode()))
-    load, loads = audio_format.load, asyncio.Event()
+    is_loaded = asyncio.Event()
 
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-
-        def slowly() -> None:
-            with pytest.raises(RuntimeError, match="no running event loop"):
-                asyncio.get_running_loop()
-            asyncio.run_coroutine_threadsafe(loads.wait(), loop).result()
-            load()
-            monkeypatch.undo()
-
         async with client() as one:
             one.start()
             await one.until(lambda: one.of(SessionReady))
-            monkeypatch.setattr(audio_format, "is_loaded", lambda: False)
-            monkeypatch.setattr(audio_format, "load", slowly)
+            not_loaded(monkeypatch, until=is_loaded)
             peer = await one.peer()
             at = {"response_id": "r", "item_id": "i", "content_index": 0}
             for start in range(0, len(pcm), 4800):
@@ -131,7 +126,7 @@ def test_a_server_that_sends_pcm_unasked_is_heard_whole_and_in_order_and_the_loo
             await one.until(lambda: socket._is_held and len(socket._backlog) > 3)
             assert not one.of(AudioDelta)
             assert not one.of(AudioDone)
-            loads.set()
+            is_loaded.set()
             await one.until(lambda: one.of(AudioDone))
             heard = b"".join(each.audio for each in one.of(AudioDelta))
             assert abs(len(heard) - len(pcm) // 6) <= 160

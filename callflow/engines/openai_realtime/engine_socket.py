@@ -68,7 +68,7 @@ class EngineSocket(ClientConnection):
             self._break("the peer does not read")
 
     def hold(self) -> None:
-        """Hand over nothing until `release`. The server is not read for long."""
+        """Hand over nothing until `release`. Reading pauses when too many messages wait."""
         self._is_held = True
 
     def release(self) -> None:
