@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import threading
 import time
 
-from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag
+import pytest
+
+from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 
 
 async def test_a_blocked_loop_is_seen() -> None:
@@ -31,3 +36,32 @@ async def test_it_goes_on_until_it_is_closed() -> None:
     lag.close()
     assert lag._timer is None
     assert lag.seconds.count == len(times)
+
+
+def test_waiting_for_the_processor_is_told_apart_from_work() -> None:
+    delay = RunDelay()
+    if delay._file < 0:
+        pytest.skip("this kernel does not tell how long a thread waited for a processor")
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})  # this thread, and those it starts
+    over = threading.Event()
+
+    def other() -> None:
+        while not over.is_set():
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)  # without the interpreter's lock
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        before, began, worked = delay.seconds(), time.perf_counter(), time.thread_time()
+        while time.thread_time() < worked + 0.1:
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)
+        waited, passed = delay.seconds() - before, time.perf_counter() - began
+        assert waited > 0.03
+        assert waited + 0.1 == pytest.approx(passed, rel=0.3)
+    finally:
+        over.set()
+        thread.join()
+        os.sched_setaffinity(0, mine)
+        delay.close()
+    assert delay.seconds() == 0
