@@ -190,7 +190,7 @@ class Agent:
         """Continue with the next session. Not `quiet`: the agent was cut off, and resumes."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
-        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_answer_due):
+        if not quiet and not taking.caller_speaking and (taking.is_responding or self.turns.is_answer_due):
             self.turns.engine_away()
             self.turns.engine_back()
             self.prompter.say(prompt(Prompt.RESUME))
@@ -200,7 +200,7 @@ class Agent:
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
         self._handlers[type(heard)](heard)
-        if type(heard) is not AudioDelta or not self.turns.taking.responses:  # its response has ended the silence
+        if type(heard) is not AudioDelta or not self.turns.taking.is_responding:  # its response has ended the silence
             self.changed()
 
     def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:

@@ -115,7 +115,7 @@ class TurnManager:
         return Floor(
             caller_speaking=self.taking.caller_speaking,
             answer_due=self.is_answer_due,
-            responses=bool(self.taking.responses),
+            responses=self.taking.is_responding,
             tools_busy=tools_busy,
             unplayed=self.is_unplayed,
             greeting_open=greeting_open,
