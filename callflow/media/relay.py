@@ -372,7 +372,8 @@ class Relay:
         if stream is None or not stream.started:
             return
         now = self._clock()
-        self._find_stall(now)
+        if now - self._pump_at > _STALL_SECONDS:
+            self._find_stall(now)
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
