@@ -27,6 +27,8 @@ _MOST_BACKLOG: Final = 64
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _WHOLE_TEXT: Final = 0x81
 """The first byte of the frame of a whole text message: FIN, no reserved bits, opcode 1."""
+_MASKS: Final = 64
+"""How many are made at once."""
 _OPCODES: Final = frozenset(Opcode)
 _HEAD_ENDS: Final = b"\r\n\r\n"
 
@@ -260,5 +262,16 @@ def text_frame(data: bytes) -> bytes:
         head = bytes((_WHOLE_TEXT, 254, size >> 8, size & 255))
     else:
         head = bytes((_WHOLE_TEXT, 255)) + size.to_bytes(8, "big")
-    mask = secrets.token_bytes(4)
+    mask = _new_mask()
     return head + mask + apply_mask(data, mask)
+
+
+_masks: Final[deque[bytes]] = deque()
+
+
+def _new_mask() -> bytes:
+    """Return four random bytes. Asking the system for each mask alone would take longer than all the rest."""
+    if not _masks:
+        fresh = secrets.token_bytes(4 * _MASKS)
+        _masks.extend(fresh[at : at + 4] for at in range(0, len(fresh), 4))
+    return _masks.popleft()
