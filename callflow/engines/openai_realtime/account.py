@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _NO_ANSWER: Final = "no answer came in time"
 _SHORTEST_HANG: Final = 1.0
 """Seconds. A handshake ended by a call's deadline after less time is no evidence about the vendor."""
+_FORGET_SECONDS: Final = 5.0
+"""Interval at which the paces of calls that are connected, or over, are forgotten."""
 
 
 class Account:
@@ -35,6 +37,8 @@ class Account:
     def __init__(self) -> None:
         self._breaker = Breaker()
         self._paces: dict[str, Pace] = {}
+        self._forget_at = 0.0
+        """When outdated ones are forgotten, on the loop's clock."""
         self._under_way = 0
         """Number of handshakes without an answer, except late ones."""
         self._changed: asyncio.Future[None] | None = None
@@ -143,9 +147,14 @@ class Account:
 
     def _pace(self, call: str) -> Pace:
         now = _now()
-        for name in [name for name, pace in self._paces.items() if pace.is_outdated(now)]:
-            del self._paces[name]
-        return self._paces.setdefault(call, Pace())
+        if now >= self._forget_at:  # not for each call: the more calls there are, the longer it takes
+            self._forget_at = now + _FORGET_SECONDS
+            for name in [name for name, pace in self._paces.items() if pace.is_outdated(now)]:
+                del self._paces[name]
+        pace = self._paces.get(call)
+        if pace is None or pace.is_outdated(now):
+            pace = self._paces[call] = Pace()
+        return pace
 
     async def _probe(self) -> None:
         """Connect periodically while the breaker is open, one connection at a time."""
