@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OLDEST = (3, 11)
 PACKAGES = (
-    "aiosqlite", "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
+    "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
     "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
     "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions",
     "websockets",
@@ -200,5 +200,5 @@ def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
     for ours in ("callflow", "carriers"):
         logging.getLogger(ours).setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "aiosqlite", "sqlalchemy", "alembic"):
+    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
