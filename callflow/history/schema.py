@@ -1,4 +1,4 @@
-"""The schema of a new SQLite file, as the migrations make it: `schema.sql`, written by `python -m callflow.history.schema`.
+"""The schema of a new SQLite file, as the migrations make it: `schema.sql`, written by this module as a command.
 
 A new file is made by it at once, without Alembic, whose modules would take 0.1 s of the first start and stay in memory
 (11 MB). Files of earlier versions, and PostgreSQL, are brought up to date by the migrations. A test compares the file

@@ -82,7 +82,7 @@ class Features:
         levels, signs = audio.translate(_LEVELS), audio.translate(_SIGNS)
         for start in range(0, end, FRAME_BYTES):
             behind = start + FRAME_BYTES
-            # The low half of this checksum is 1 plus the sum of the bytes, which is below its modulus: ten times quicker.
+            # The low half of this checksum is 1 plus the sum of the bytes, far below its modulus: four times quicker.
             self._levels.append((zlib.adler32(levels[start:behind]) & 0xFFFF) - 1)
             self._crossings.append(_changes(signs[start:behind]))
         del self._rest[:end]

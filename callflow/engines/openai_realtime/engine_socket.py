@@ -8,7 +8,6 @@ Handshake, proxies, pings and the closing handshake are those of `websockets`
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ class EngineSocket(ClientConnection):
         super().__init__(*arguments, **options)
         self._message: Callable[[bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: deque[bytes] = deque()
+        self._backlog: list[bytes] = []
         """Messages that wait: for `start`, or because they came with too many others."""
         self._parts: list[bytes] = []
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
@@ -147,7 +146,7 @@ class EngineSocket(ClientConnection):
         self._has_turn = False
         ends = self.loop.time() + _TURN_SECONDS
         while self._backlog and (message := self._taken_by()) is not None:
-            message(self._backlog.popleft())
+            message(self._backlog.pop(0))
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return
