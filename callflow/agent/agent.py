@@ -7,7 +7,6 @@ The call's machine gives the agent commands; `engine_sessions.py` opens and repl
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -104,7 +103,8 @@ class Agent:
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
-        self._spoke: deque[str] = deque(maxlen=_REMEMBERED)  # responses that had audio
+        self._spoke: list[str] = []
+        """The last responses that had audio."""
         self._ending = False
         """The agent says goodbye: the call ends when the caller has heard the goodbye."""
         self._heard_since_recovery = True
@@ -213,6 +213,7 @@ class Agent:
         self.prompter.somebody_speaks()
         if heard.response not in self._spoke:
             self._spoke.append(heard.response)
+            del self._spoke[:-_REMEMBERED]
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
         self.protected_greeting.speech(key, heard.audio)

@@ -9,11 +9,10 @@ replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how of
 from __future__ import annotations
 
 import asyncio
+import binascii
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final, Protocol
 
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
@@ -31,16 +30,19 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.media import SpeechSegmentId
 from callflow.contracts.tools import ToolCall
+from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES
 from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
 
 _CHANGE: Final = "change of sessions"
-_RECENT_FRAMES: Final = 100
+_RECENT_BYTES: Final = 2000 * BYTES_PER_MS
 """2 s of the caller's audio, sent to a new session if the caller was speaking when the old session was lost."""
-_MOST_RECENT_FRAMES: Final = 300
+_MOST_RECENT_BYTES: Final = 6000 * BYTES_PER_MS
 """6 s, sent instead if the old session has missed a whole turn."""
+_SPARE_BYTES: Final = 200 * BYTES_PER_MS
+"""What is kept beyond that, so that not every frame makes room."""
 _LOOK_SECONDS: Final = 0.1
 """Interval of the checks whether the moment is quiet enough for a change of sessions."""
 _CHANGE_BEFORE_SECONDS: Final = 1.0
@@ -101,7 +103,7 @@ class EngineSessions:
         self._next_session_ready = False
         self._leave_by = 0.0
         self._timers = Timers()
-        self._recent_audio: deque[str] = deque(maxlen=_MOST_RECENT_FRAMES)
+        self._recent_audio = bytearray()  # not base64 in pieces: that takes almost twice the memory
         self._keeps_all = False
         self._closed = False
         self.pending_transcripts = PendingTranscripts()
@@ -137,15 +139,20 @@ class EngineSessions:
             self._next_session_number, self._next_session_ready = self._opened, False
             self._next_session = self._open(self._next_session_number)
 
-    def append(self, payload: str) -> None:
-        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session."""
-        self._recent_audio.append(payload)
+    def append(self, payload: str, audio: bytes) -> None:
+        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session. `audio`: the
+        same audio decoded."""
+        recent = self._recent_audio
+        recent += audio
+        if len(recent) > _MOST_RECENT_BYTES + _SPARE_BYTES:
+            del recent[:-_MOST_RECENT_BYTES]
         if self.engine is not None:
             self.engine.append(payload)
 
     def forget_audio(self) -> None:
         """Drop the recent audio: its words are known as text, so the next session does not need it."""
-        self._recent_audio.clear()
+        if self._recent_audio:
+            self._recent_audio.clear()
         self._keeps_all = False
 
     def keep_audio(self) -> None:
@@ -264,9 +271,9 @@ class EngineSessions:
         told = self._listener.context_items()
         if told:
             engine.add_context(told)
-        skipped = 0 if self._keeps_all else max(len(self._recent_audio) - _RECENT_FRAMES, 0)
-        for payload in islice(self._recent_audio, skipped, None):
-            engine.append(payload)
+        audio = bytes(self._recent_audio[-(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES) :])
+        for start in range(0, len(audio), FRAME_BYTES):
+            engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))
 
     def _drop(self, engine: Engine | None) -> None:
         if engine is not None:

@@ -7,7 +7,6 @@ session stays open for the transcript; the rest of the call is released.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -39,7 +38,7 @@ class PendingTranscripts:
         """Items of the present session."""
         self._never: dict[str, None] = {}
         """Items of sessions that are over."""
-        self._settled: deque[str] = deque(maxlen=_MOST)
+        self._settled: list[str] = []
         self.is_unplaced = False
         """The caller has spoken, and the engine has opened no item for it yet."""
 
@@ -63,6 +62,7 @@ class PendingTranscripts:
                         del self._items[next(iter(self._items))]
             case Transcript(who="caller", item=item, final=True) | TranscriptFailed(item=item):
                 self._settled.append(item)
+                del self._settled[:-_MOST]
                 self._items.pop(item, None)
 
     def session_over(self) -> None:

@@ -35,8 +35,8 @@ class TurnListener(Protocol):
     def engine_stops_itself(self) -> bool:
         """Whether the engine stops its own response when it hears the caller."""
 
-    def caller_payload(self, payload: str) -> None:
-        """Send the caller's audio to the engine, base64 of µ-law."""
+    def caller_payload(self, payload: str, audio: bytes) -> None:
+        """Send the caller's audio to the engine: base64 of µ-law, and the same audio decoded."""
 
     def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Report to the engine how many ms of a stretch were heard."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -47,7 +46,7 @@ class KeyBuffer:
         """`end`: the key that completes an entry; "": no key does."""
         self._end = end
         self._digits = ""
-        self._reported: dict[Source, deque[tuple[str, float]]] = {"stream": deque(), "": deque()}
+        self._reported: dict[Source, list[tuple[str, float]]] = {"stream": [], "": []}
 
     def press(self, digit: str, source: Source, now: float) -> bool:
         """Add a reported key. `now`: seconds of any clock. Returns False if `digit` is no telephone key, or if the
@@ -57,14 +56,14 @@ class KeyBuffer:
             return False
         other = self._reported["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
-            other.popleft()
+            other.pop(0)
         for reported in other:
             if reported[0] == digit:
                 other.remove(reported)
                 return False
         self._reported[source].append((digit, now))
         if len(self._reported[source]) > _MOST:
-            self._reported[source].popleft()
+            self._reported[source].pop(0)
         if len(self._digits) < _MOST:
             self._digits += digit
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Final, NamedTuple
 
 from callflow.contracts import events
@@ -29,8 +28,9 @@ class Mailbox:
     """Events in the order of arrival, except that events that end the call come first."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Waiting] = deque()
-        self._wake = asyncio.Event()
+        self._waiting: list[Waiting] = []
+        self._wake: asyncio.Future[None] | None = None
+        """Set while `next` waits."""
         self._closed = False
 
     def is_full_for(self, event: Event) -> bool:
@@ -40,10 +40,10 @@ class Mailbox:
     def put(self, event: Event, reply: asyncio.Future[WebhookReply] | None = None, *, first: bool = False) -> None:
         """Add an event. Never waits. `first`: put it before all others."""
         if first or isinstance(event, _ENDINGS):
-            self._waiting.appendleft(Waiting(event, reply))
+            self._waiting.insert(0, Waiting(event, reply))
         else:
             self._waiting.append(Waiting(event, reply))
-        self._wake.set()
+        self._wake_up()
 
     def has(self, kind: type[Event]) -> bool:
         """Whether an event of this kind is queued."""
@@ -52,17 +52,20 @@ class Mailbox:
     async def next(self) -> Waiting | None:
         """Remove and return the next event; wait until there is one. None: the mailbox is empty and closed."""
         while not self._waiting and not self._closed:
-            self._wake.clear()
-            await self._wake.wait()
-        return self._waiting.popleft() if self._waiting else None
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return self._waiting.pop(0) if self._waiting else None
 
     def close(self) -> None:
         """Make `next` return None instead of waiting when the mailbox is empty."""
         self._closed = True
-        self._wake.set()
+        self._wake_up()
 
     def take_rest(self) -> list[Waiting]:
         """Remove and return all queued events."""
-        rest = list(self._waiting)
-        self._waiting.clear()
+        rest, self._waiting = self._waiting, []
         return rest
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

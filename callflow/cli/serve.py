@@ -161,8 +161,8 @@ async def _serve_until_signal(settings: Settings) -> int:
 
 
 def _report(application: Application) -> None:
+    from callflow.cli.plain_table import show
     from callflow.cli.startup_report import start_table, webhooks
-    from callflow.cli.terminal import Screen
 
     known = application.address.known
     table = start_table(
@@ -173,7 +173,7 @@ def _report(application: Application) -> None:
         warnings=[*application.settings.warnings, *application.warnings],
     )
     with contextlib.suppress(BrokenPipeError):  # the reader of this table is gone; callers are not
-        Screen().print(table)
+        show(table)
         for told in webhooks(application.settings, known) if known else ():
             print(told, flush=True)
 

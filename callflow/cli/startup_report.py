@@ -1,18 +1,13 @@
-"""The table printed at start: what runs where, and what is left to do.
-
-Readable at 80 columns and in a log file. There are no vertical lines, so that an address can be copied whole.
-"""
+"""The table printed at start: what runs where, and what is left to do. Readable at 80 columns and in a log file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from callflow.cli.plain_table import Section
 from callflow.config.call_settings import CallSettings
 from callflow.config.display import masked
 from callflow.config.paths import tools_file
@@ -23,6 +18,10 @@ from callflow.config.validators import is_loopback
 from callflow.contracts import addresses
 
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
 def start_table(
     settings: Settings,
     *,
@@ -30,58 +29,51 @@ def start_table(
     console: tuple[str, int],
     address: str = "",
     warnings: Sequence[str] = (),
-) -> Table:
+) -> list[Section]:
     """Make the table. `public` and `console`: host and port as bound. `address`: the public URL; "": not known.
 
     `warnings` come before what follows from the settings themselves in the rows "to do".
     """
-    table = Table(box=box.HORIZONTALS, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-
-    def section(*rows: tuple[str, str], style: str = "") -> None:
-        for label, text in rows:
-            # Text, not str: a setting may hold what rich would read as markup.
-            table.add_row(label, Text(text, style=style))
-        table.add_section()
-
-    section(
-        ("Callflow", f"{_address(*public)}  for carriers"),
-        ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
-    )
     shown = {name: value for name, value, _ in masked(settings)}
-    data = _data(settings, shown["DATA_DIR"])
-    section(
-        ("public address", addresses.shown(address) or "not set"),
-        ("Telnyx", _telnyx(settings)),
-        ("Twilio", _twilio(settings)),
-    )
-    transcription = shown["TRANSCRIPTION_MODEL"]
-    section(
-        ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
-        ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
-        *_operator_overrides(settings),
-    )
-    section(
-        ("limits", _limits(settings)),
-        ("numbers", f"those of {country(settings)}, where no country code is given (default_country)"),
-    )
-    section(
-        *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
-        ("tools", tools(settings)),
-        ("data", data),
-        ("history", shown["DATABASE_URL"] or f"{data}/callflow.db"),
-    )
+    data, transcription = _data(settings, shown["DATA_DIR"]), shown["TRANSCRIPTION_MODEL"]
     todo = [*warnings, *to_do(settings, address)]
-    if todo:
-        section(*(("to do", line) for line in todo), style="yellow")
-    else:
-        section(("to do", "nothing: waiting for calls"), style="green")
-    return table
+    return [
+        Section([
+            ("Callflow", f"{_address(*public)}  for carriers"),
+            ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
+        ]),
+        Section([
+            ("public address", addresses.shown(address) or "not set"),
+            ("Telnyx", _telnyx(settings)),
+            ("Twilio", _twilio(settings)),
+        ]),
+        Section([
+            ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
+            ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
+            *_operator_overrides(settings),
+        ]),
+        Section([
+            ("limits", _limits(settings)),
+            ("numbers", f"those of {country(settings)}, where no country code is given (default_country)"),
+        ]),
+        Section([
+            *(("settings", str(file)) for file in settings.files or ["no file: .env and settings.toml are not there"]),
+            ("tools", tools(settings)),
+            ("data", data),
+            ("history", shown["DATABASE_URL"] or f"{data}/callflow.db"),
+        ]),
+        Section([("to do", line) for line in todo], "yellow")
+        if todo
+        else Section([("to do", "nothing: waiting for calls")], "green"),
+    ]  # fmt: skip
 
 
 def check_table(settings: Settings) -> Table:
     """Make the table of `--check`: each setting, its value and where it came from. Secrets are masked."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("setting", "value", "from", box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
     shown = {}
     for name, value, origin in masked(settings):

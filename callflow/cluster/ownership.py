@@ -7,14 +7,16 @@ file beside an SQLite database (flock), or an advisory lock of a session in Post
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callflow.history.database import Database
 
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _KEY: Final = 0x63616C6C73
 """Of the advisory lock: any number that nobody else uses in this database."""
@@ -33,9 +35,9 @@ class Ownership:
 
         Raises what the driver raises, or OSError where the lock file cannot be made or locked.
         """
-        if self._database.is_sqlite:
+        if self._database.server is None:
             return self._take_file(Path(f"{self._database.url.database}.lock"))
-        connection = await self._database.engine.connect()
+        connection = await self._database.server.connect()
         try:
             # Autocommit: a transaction that stays open for days would keep the database from cleaning up.
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -99,8 +99,8 @@ class Pace:
     never shortens the wait."""
 
     def __init__(self) -> None:
-        self._begun: deque[float] = deque(maxlen=self.MOST)
-        self._opened: deque[float] = deque(maxlen=self.MOST_OPENED)
+        self._begun: list[float] = []
+        self._opened: list[float] = []
         """When each successful attempt began."""
         self._refusals = 0
         self._next = 0.0
@@ -124,6 +124,7 @@ class Pace:
     def began(self, now: float) -> None:
         """Record that an attempt begins."""
         self._begun.append(now)
+        del self._begun[: -self.MOST]
         self._refused_at = now
         self._next = now + self.PATIENCE
 
@@ -144,6 +145,7 @@ class Pace:
         self._refusals, self._next = 0, 0.0
         if self._begun:
             self._opened.append(self._begun.pop())
+            del self._opened[: -self.MOST_OPENED]
 
     def is_outdated(self, now: float) -> bool:
         """Return whether this pace can be replaced by a new one: no session is connecting, and no attempt counts any

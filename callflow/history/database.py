@@ -11,16 +11,17 @@ import asyncio
 import importlib
 import os
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from callflow.config import private_files
@@ -28,14 +29,23 @@ from callflow.config.validators import UNREADABLE
 from callflow.contracts import addresses, secret_text
 from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
-from callflow.history import older_schemas
+from callflow.history import migrations, older_schemas, schema
 from callflow.history.read_only import START, WHERE, ReadOnlyFile
 
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_Found = TypeVar("_Found")
 
 HEAD: Final = "0003"
 """The newest migration."""
 _BUSY_MS: Final = 1000
 """How long SQLite waits while another process writes."""
+_BUSY_PAUSE: Final = 0.01
+"""Seconds between two tries at what SQLite does not wait for."""
+_READERS: Final = 4
+"""The most threads, each with a connection of its own, that read a file at the same time."""
 _LOCK: Final = 0x63616C6C666C6F77
 _upgrading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _SECONDS: Final = 5.0
@@ -52,13 +62,13 @@ def url_of(given: str, data_dir: str) -> URL:
 
     Raises DatabaseError for an address that cannot be parsed, or that two parsers read differently."""
     if not given:
-        return URL.create("sqlite+aiosqlite", database=str(Path(data_dir) / "callflow.db"))
+        return URL.create("sqlite", database=str(Path(data_dir) / "callflow.db"))
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
         raise DatabaseError(f"DATABASE_URL is not an address, or {UNREADABLE}") from None
     if url.get_backend_name() == "sqlite":
-        return url.set(drivername="sqlite+aiosqlite")
+        return url.set(drivername="sqlite")
     parts = addresses.parse(given)
     if parts is None or (url.host or "", str(url.port or ""), url.database or "") != (
         parts.host.strip("[]"), parts.port, unquote(parts.path[1:]),
@@ -81,28 +91,32 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         # hide_parameters: words of callers must not reach an error, and so the log
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "hide_parameters": True}
-        if self.is_sqlite:
-            options["connect_args"] = {"timeout": _BUSY_MS / 1000}
-            if read_only:
-                url = url.set(query={"uri": "true"})
-                options["poolclass"] = NullPool  # how to open it depends on who else has the file open
-        else:
+        self.server: AsyncEngine | None = None
+        """Of a database server; None: it is a file."""
+        self._files: Engine | None = None
+        self._read_only_file: ReadOnlyFile | None = None
+        if not self.is_sqlite:
+            # With the object-relational mapper, 8 MB that nothing of ours uses: not for those who have a file.
+            from sqlalchemy.ext.asyncio import create_async_engine
+
             options["connect_args"] = {"command_timeout": _SECONDS, "timeout": _SECONDS}
             if read_only:
                 options["execution_options"] = {"postgresql_readonly": True}
-        self.engine: AsyncEngine = create_async_engine(url, **options)
-        self._read_only_file = ReadOnlyFile(Path(self.url.database or "")) if self.is_sqlite and read_only else None
-        self._files: Engine | None = None
-        self._thread: ThreadPoolExecutor | None = None
-        if self.is_sqlite:
-            if self._read_only_file is not None:
-                event.listen(self.engine.sync_engine, "do_connect", self._point)
-                event.listen(self.engine.sync_engine, "connect", self._prepare_read_only)
-            else:
-                event.listen(self.engine.sync_engine, "connect", _prepare)
-                self._files = create_engine(url.set(drivername="sqlite"), **options)
-                event.listen(self._files, "connect", _prepare)
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+            self.server = create_async_engine(url, **options)
+            return
+        options["connect_args"] = {"timeout": _BUSY_MS / 1000}
+        if read_only:
+            url = url.set(query={"uri": "true"})
+            options["poolclass"] = NullPool  # how to open it depends on who else has the file open
+            self._read_only_file = ReadOnlyFile(Path(self.url.database or ""))
+        self._files = create_engine(url, **options)
+        if read_only:
+            event.listen(self._files, "do_connect", self._point)
+            event.listen(self._files, "connect", self._prepare_read_only)
+        else:
+            event.listen(self._files, "connect", _prepare)
+        self._reader = ThreadPoolExecutor(_READERS, thread_name_prefix="history")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
     def _point(self, _dialect: Any, _record: Any, arguments: list[Any], _: Any) -> None:
         """Make SQLAlchemy open the read-only file. Raises DatabaseError."""
@@ -152,9 +166,7 @@ class Database:
     async def check(self) -> None:
         """Check that the history can be read. Raises DatabaseError."""
         try:
-            async with self.engine.connect() as connection:
-                if not self.is_sqlite:
-                    await connection.run_sync(self._check_schema)
+            await self.read(self._check_schema)
         except DatabaseError:
             raise
         except Exception as error:
@@ -162,6 +174,8 @@ class Database:
             raise DatabaseError(f"the history in {what}: is DATABASE_URL right, and is it there?") from None
 
     def _check_schema(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            return  # checked when it was opened
         if connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None:
             raise DatabaseError(f"there is no history in {self.name} yet: {START}")
         found = _revision(connection)
@@ -176,49 +190,84 @@ class Database:
     async def migrate(self) -> bool:
         """Bring the schema up to date. True: there was something to do. Raises DatabaseError, or what the driver raises
         while the database cannot be reached."""
-        if self.is_sqlite:
+        if self.server is None:
             await asyncio.to_thread(_make_private, Path(self.url.database or ""))
-        async with self.engine.begin() as connection:
-            found = await connection.run_sync(_revision)
+        found = await self.read(_revision)
         if found == HEAD:
             return False
         self._check_revision(found)
+        if self.server is None and await self._on_file(self._writer, self._create):
+            return True
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
-        patient = create_async_engine(
-            self.url, poolclass=NullPool, hide_parameters=True
-        )  # a large table takes its time
-        if self.is_sqlite:
-            event.listen(patient.sync_engine, "connect", _prepare)
-        async with _one_at_a_time(), patient.begin() as connection:
-            if not self.is_sqlite:  # another server may start at the same moment
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            await connection.run_sync(_upgrade)
+        async with _one_at_a_time():
+            if self.server is None:
+                await self.write(migrations.upgrade)
+            else:
+                await self._upgrade_server()
         return True
 
-    async def write(self, work: Callable[[Connection], None]) -> None:
-        """Run this in one transaction.
+    def _create(self, connection: Connection) -> bool:
+        """Make the tables of an SQLite file that is empty, without Alembic. False: it is not empty."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # another process may start at the same moment
+        if not schema.is_new(connection):
+            return _revision(connection) == HEAD
+        schema.create(connection)
+        return True
 
-        A file is written by a thread of its own, all of it in one go: the asynchronous driver would come back to the
+    async def _upgrade_server(self) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        # Without the time limit of `server`: a large table takes its time.
+        patient = create_async_engine(self.url, poolclass=NullPool, hide_parameters=True)
+        async with patient.begin() as connection:
+            # Another process may start at the same moment.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            await connection.run_sync(migrations.upgrade)
+
+    async def read(self, work: Callable[[Connection], _Found]) -> _Found:
+        """Run this with a connection, and return what it returns; what it changes is not kept.
+
+        A file is read by a thread, all of it in one go: see `write`.
+        """
+        if self.server is None:
+            return await self._on_file(self._reader, work, keeps=False)
+        async with self.server.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def write(self, work: Callable[[Connection], _Found]) -> _Found:
+        """Run this in one transaction, and return what it returns.
+
+        A file is written by a thread of its own, all of it in one go: an asynchronous driver would come back to the
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
-        if self._thread is None:
-            async with self.engine.begin() as connection:
-                await connection.run_sync(work)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_file, work)
+        if self.server is None:
+            return await self._on_file(self._writer, work)
+        async with self.server.begin() as connection:
+            return await connection.run_sync(work)
 
-    def _write_file(self, work: Callable[[Connection], None]) -> None:
-        assert self._files is not None
-        with self._files.begin() as connection:
-            work(connection)
+    async def _on_file(
+        self, threads: ThreadPoolExecutor, work: Callable[[Connection], _Found], *, keeps: bool = True
+    ) -> _Found:
+        files = self._files
+        assert files is not None
+
+        def run() -> _Found:
+            with files.begin() if keeps else files.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(threads, run)
 
     async def close(self) -> None:
-        await self.engine.dispose()
+        """Close all connections, for good."""
+        if self.server is not None:
+            await self.server.dispose()
+            return
+        assert self._files is not None
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._files.dispose)
         if self._read_only_file is not None:
             await asyncio.to_thread(self._read_only_file.close)
-        if self._thread is not None and self._files is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._files.dispose)
-            self._thread.shutdown(wait=False)
+        for threads in (self._reader, self._writer):
+            threads.shutdown(wait=False)
 
 
 def _one_at_a_time() -> asyncio.Lock:
@@ -235,8 +284,26 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare(connection: Any, _: Any) -> None:
+    """Set up a connection to a file. Called by threads."""
+    until = time.monotonic() + _BUSY_MS / 1000
+    while not _writes_ahead(connection):
+        if time.monotonic() > until:
+            break  # the next statement says why
+        time.sleep(_BUSY_PAUSE)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _writes_ahead(connection: Any) -> bool:
+    """Turn on the write-ahead log. False: another process is just doing that to a new file, which SQLite itself does
+    not wait for."""
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").close()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _all(connection: Any, statement: str) -> list[Any]:
@@ -256,14 +323,3 @@ def _revision(connection: Connection) -> str:
         if "alembic_version" in str(error):
             return ""
         raise
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

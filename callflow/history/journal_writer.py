@@ -226,9 +226,8 @@ class DurableJournal(MemoryJournal):
     async def _unwritten(self, database: Database, batch: Sequence[Waiting]) -> list[Waiting]:
         """Without those whose commit succeeded, although we were never told."""
         keys = [key for key, _, _ in batch]
-        async with database.engine.connect() as connection:
-            found = await connection.execute(select(steps.c.id).where(steps.c.id.in_(keys)))
-            there = set(found.scalars())
+        wanted = select(steps.c.id).where(steps.c.id.in_(keys))
+        there = await database.read(lambda connection: set(connection.execute(wanted).scalars()))
         return [each for each in batch if each[0] not in there]
 
     async def _write(self, database: Database, batch: Sequence[Waiting]) -> None:

@@ -28,19 +28,16 @@ class StoredOverrides:
         self._database = database
 
     async def read(self) -> dict[str, str]:
-        async with self._database.engine.connect() as connection:
-            return {row.name: row.value for row in await connection.execute(_OURS)}
+        return await self._database.read(_ours)
 
     async def change(self, values: Mapping[str, str], gone: Sequence[str]) -> dict[str, str]:
         """Keep these, and those no more. Returns all that is kept from then on, whoever else has changed it."""
-        found: dict[str, str] = {}
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> dict[str, str]:
             self._change(connection, values, gone)
-            found.update({row.name: row.value for row in connection.execute(_OURS)})
+            return _ours(connection)
 
-        await self._database.write(work)
-        return found
+        return await self._database.write(work)
 
     async def clear(self) -> None:
         """Keep nothing any more."""
@@ -64,6 +61,10 @@ class StoredOverrides:
                 for name, text in sorted(values.items())  # in one order, so that no two wait for each other
             ]
             connection.execute(adding.on_conflict_do_update(index_elements=["profile", "name"], set_=new), rows)
+
+
+def _ours(connection: Connection) -> dict[str, str]:
+    return {row.name: row.value for row in connection.execute(_OURS)}
 
 
 def look(url: URL) -> dict[str, str]:

@@ -50,10 +50,14 @@ class Store:
         """Every column of each. Raises BadQuery."""
         # It may load large tables of numbers.
         chosen = await asyncio.to_thread(select_conversations, query, self.database.is_sqlite, self.country)
-        async with self.database.engine.connect() as connection:
-            if query.words.strip() and self.database.is_sqlite and self.database.read_only:
-                await connection.run_sync(fill_search)
-            return [dict(row._mapping) for row in await connection.execute(chosen)]
+        gathers = bool(query.words.strip()) and self.database.is_sqlite and self.database.read_only
+
+        def work(connection: Connection) -> list[dict[str, Any]]:
+            if gathers:
+                fill_search(connection)
+            return [dict(row._mapping) for row in connection.execute(chosen)]
+
+        return await self.database.read(work)
 
     def assumed(self, query: Query) -> str:
         """What to say where nothing is found: that a number was taken for one of this country. "": none was."""
@@ -173,16 +177,19 @@ class Store:
         """Conversations with all that belongs to them, and their journals. Returns their calls, and their recordings'
         files, which are for the caller of this to delete."""
         wanted = select(conversations.c.call_id, conversations.c.recording).where(conversations.c.id.in_(ids))
-        async with self.database.engine.begin() as connection:
-            rows = (await connection.execute(wanted)).all()
+
+        def work(connection: Connection) -> tuple[list[str], list[str]]:
+            rows = connection.execute(wanted).all()
             calls = [row.call_id for row in rows if row.call_id]
             if calls:
-                await connection.execute(delete(steps).where(steps.c.call.in_(calls)))
+                connection.execute(delete(steps).where(steps.c.call.in_(calls)))
             if self.database.is_sqlite:
                 for each in ids:
-                    await connection.execute(text(f"DELETE FROM {SEARCH} WHERE rowid = :id"), {"id": each})
-            await connection.execute(delete(conversations).where(conversations.c.id.in_(ids)))
-        return calls, [row.recording for row in rows if row.recording]
+                    connection.execute(text(f"DELETE FROM {SEARCH} WHERE rowid = :id"), {"id": each})
+            connection.execute(delete(conversations).where(conversations.c.id.in_(ids)))
+            return calls, [row.recording for row in rows if row.recording]
+
+        return await self.database.write(work)
 
     async def older_than(self, at: float, *, most: int = _MANY) -> list[int]:
         """The ids of conversations that began before that and are over."""
@@ -204,8 +211,7 @@ class Store:
             before = page[-1]["id"]
 
     async def _rows(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
-        async with self.database.engine.connect() as connection:
-            return list((await connection.execute(wanted)).all())
+        return await self.database.read(lambda connection: connection.execute(wanted).all())
 
 
 def entry_of(row: Row[Any]) -> JournalEntry:

@@ -24,7 +24,7 @@ _SQLSTATE_DATA: Final = ("22", "23")
 _SQLSTATE_UNKNOWN: Final = ("0A", "54")
 """Not supported; a limit of the program, such as the longest text that can be searched."""
 _PYTHONS: Final = (TypeError, ValueError, OverflowError)
-_DRIVERS: Final = frozenset({"sqlalchemy", "sqlite3", "aiosqlite", "asyncpg"})
+_DRIVERS: Final = frozenset({"sqlalchemy", "sqlite3", "asyncpg"})
 
 
 @contextmanager

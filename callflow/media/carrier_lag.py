@@ -21,7 +21,6 @@ than half of it: whether the carrier pauses or not, the error stays small.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, NamedTuple
 
 
@@ -80,9 +79,9 @@ class CarrierLag:
         """Marks judged so far."""
         self._usual_delay = _UNKNOWN
         """How much later than the send clock the quickest mark came back."""
-        self._minima: deque[float] = deque([_UNKNOWN], maxlen=_STRETCHES)
+        self._minima = [_UNKNOWN]
         """The quickest mark of each of the last stretches, the present one last."""
-        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._round_trips: list[float] = []
         """How soon after a `clear` the marks came back that it returned."""
         self._delays: list[float] = []
         """How much later than the send clock the last marks of this stretch came back, newest first."""
@@ -191,6 +190,7 @@ class CarrierLag:
     def clear_returned(self, round_trip: float, now: float) -> None:
         """Note how soon after a `clear` a mark came back that can only have come back because of it."""
         self._round_trips.append(max(0.0, self._without_stall(round_trip, now)))
+        del self._round_trips[:-_ROUND_TRIPS]
         self._find_prebuffer()
 
     def stalled(self, seconds: float, now: float) -> None:
@@ -205,6 +205,7 @@ class CarrierLag:
         self._suspect = None
         if self._minima[-1] < _UNKNOWN:
             self._minima.append(_UNKNOWN)
+            del self._minima[:-_STRETCHES]
             self._usual_delay = min(self._minima)
 
     def _find_prebuffer(self) -> None:

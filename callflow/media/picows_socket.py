@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -49,7 +48,7 @@ class PicowsSocket(WSListener):
         self._transport: WSTransport | None = None
         self._message: Callable[[str | bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: deque[str | bytes] = deque()
+        self._backlog: list[str | bytes] = []
         """Messages that wait: for `start`, or because they came with too many others."""
         self._run = 0
         """Messages of the present read that were handled."""
@@ -165,7 +164,7 @@ class PicowsSocket(WSListener):
 
     def _next_turn(self) -> None:
         for _ in range(min(_AT_ONCE, len(self._backlog))):
-            message = self._backlog.popleft()
+            message = self._backlog.pop(0)
             if self._message is not None:
                 self._message(message)
         if self._backlog:

@@ -15,7 +15,6 @@ comes back too early for its audio proves nothing either. `Playout.interrupt` (`
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, NamedTuple
 
 from callflow.media.carrier_lag import CarrierLag
@@ -70,7 +69,7 @@ class PlaybackClock:
         """Marks that came back too early for their audio."""
         self.lag = CarrierLag()
         """How far the carrier is behind the send clock."""
-        self._marks: deque[_Mark] = deque()
+        self._marks: list[_Mark] = []
         """Marks not returned yet."""
         self._ends = 0.0
         """When all sent audio has been played, by the send clock."""
@@ -109,7 +108,7 @@ class PlaybackClock:
                 self._cleared = _NOTHING_CLEARED
             return False
         while marks:  # the marks before it count too: a carrier may drop some, and the network may delay some
-            mark = marks.popleft()
+            mark = marks.pop(0)
             early = now < mark.due - _EARLY_SECONDS
             if not early and mark.position > self.confirmed:
                 self.confirmed = mark.position

@@ -84,7 +84,7 @@ class Playout:
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         """Bytes that must become free at a full carrier before more is sent, so that it gets fewer and larger
         frames."""
-        self._entries: deque[_Entry] = deque()
+        self._entries: list[_Entry] = []
         self._clock = PlaybackClock()
         self._firsts: dict[str, tuple[SpeechSegmentId, int]] = {}
         """The first mark of each stretch, by name: the stretch, and its bytes before the mark."""
@@ -322,7 +322,7 @@ class Playout:
         """Remove the stretches that marks prove to be heard in full, and return them."""
         heard = []
         while self._entries and self._is_through(self._entries[0], self._clock.confirmed):
-            entry = self._entries.popleft()
+            entry = self._entries.pop(0)
             if entry.broken_off:
                 self._broken_off = {entry.key: entry.before + entry.received}
             heard.append(Heard(entry.key, (entry.before + entry.received) // BYTES_PER_MS))

@@ -55,8 +55,9 @@ class MediaListener(Protocol):
     def is_caller_speaking(self) -> bool:
         """Whether the engine hears the caller."""
 
-    def caller_payload(self, payload: str) -> None:
-        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined."""
+    def caller_payload(self, payload: str, audio: bytes) -> None:
+        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined; and the same audio
+        decoded."""
 
     def caller_frame(self, audio: bytes) -> None:
         """Process the same frame as µ-law bytes, for the speech detector."""
@@ -203,14 +204,14 @@ class Relay:
             self.recorder.caller(audio)
         if self.listener is not None:
             if self.frame_batcher is None:
-                self.listener.caller_payload(payload)
+                self.listener.caller_payload(payload, audio)
             else:
                 self.frame_batcher.add(audio)
             self.listener.caller_frame(audio)
 
-    def _to_engine(self, payload: str) -> None:
+    def _to_engine(self, payload: str, audio: bytes) -> None:
         if self.listener is not None:
-            self.listener.caller_payload(payload)
+            self.listener.caller_payload(payload, audio)
 
     def started(self, stream: str, encoding: str) -> None:
         """Note that the carrier's `start` frame has come: audio flows both ways."""

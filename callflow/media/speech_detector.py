@@ -6,11 +6,10 @@ also keeps clips from talking over the caller while there is no engine, and is e
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, Literal
 
 from callflow.media.g711 import BYTES_PER_MS, ULAW_TO_LINEAR
-from callflow.media.speech_features import Verdict, judge
+from callflow.media.speech_features import Features, Verdict
 
 
 _LOUD: Final = 820
@@ -39,10 +38,10 @@ class SpeechDetector:
         self._spoken = 0
         self._begun = False
         self._quiet = self._end
-        self._frames: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
-        """The caller's last frames."""
+        self._features = Features(_KEPT_FRAMES)
+        """Of the caller's last audio."""
         self.verdict: Verdict = ""
-        """The verdict on the frames at the last end that the engine reported."""
+        """The verdict on the audio before the last end that the engine reported."""
 
     def feed(self, ulaw: bytes) -> Unnoticed:
         """Process a frame of µ-law. Returns what the engine has missed; "": nothing.
@@ -51,7 +50,7 @@ class SpeechDetector:
         has noticed the beginning of the caller's speech, but not its end.
         """
         size = len(ulaw)
-        self._frames.append(ulaw)
+        self._features.add(ulaw)
         if len(ulaw.translate(None, _QUIET_CODES)) * 5 > size:
             self._spoken += size
             self._quiet = 0
@@ -70,28 +69,27 @@ class SpeechDetector:
         self._spoken, self._begun = 0, True
         if self._quiet >= self._end:  # a voice too soft for this detector: allow more time
             self._quiet = self._end - _SOFT_MS * BYTES_PER_MS
-        while len(self._frames) > _BEFORE_FRAMES:
-            self._frames.popleft()
+        self._features.keep(_BEFORE_FRAMES)
 
     def forget(self) -> None:
         """Note that the engine's session is gone: the next session has reported no beginning."""
         self._begun = False
 
     def ended(self) -> None:
-        """Note that the engine has reported the end of speech, and judge the frames."""
+        """Note that the engine has reported the end of speech, and judge the audio before it."""
         self._spoken, self._begun = 0, False
         self.verdict = self._judge()
 
     def _judge(self) -> Verdict:
-        """Return the verdict on the frames since the last verdict."""
-        verdict = judge(self._frames)
-        self._frames.clear()
+        """Return the verdict on the audio since the last verdict."""
+        verdict = self._features.verdict()
+        self._features.clear()
         return verdict
 
     @property
     def is_alone(self) -> bool:
         """Whether the caller has plainly spoken just now, and the engine has not noticed it so far."""
-        return not self._begun and self._spoken >= _SPOKEN_MS * BYTES_PER_MS and judge(self._frames) == "speech"
+        return not self._begun and self._spoken >= _SPOKEN_MS * BYTES_PER_MS and self._features.verdict() == "speech"
 
     @property
     def hears_speech(self) -> bool:

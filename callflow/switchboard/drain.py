@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextvars import Context
 from typing import Any, Final
 
 from callflow.call.call import Call
@@ -136,6 +137,7 @@ class Drain:
 
 
 def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], name: str) -> None:
-    task = asyncio.create_task(work, name=name)
+    # In a context of its own: in that of the webhook which began the call, the request would stay for as long.
+    task = asyncio.create_task(work, name=name, context=Context())
     tasks.add(task)
     task.add_done_callback(tasks.discard)

@@ -13,7 +13,6 @@ import email.utils
 import functools
 import importlib
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from callflow import runtime
 from callflow.contracts import secret_text
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.secret_text import Secrets
@@ -66,7 +66,7 @@ class Api:
             auth=auth,
             timeout=httpx.Timeout(seconds),
             limits=httpx.Limits(max_connections=500, max_keepalive_connections=50),
-            verify=_tls(),
+            verify=runtime.tls(),
         )
         self.retried = 0
 
@@ -136,12 +136,6 @@ class Api:
         self.retried += 1
         error = state.outcome.exception() if state.outcome else None
         log.warning("carrier command failed, trying again: %s", error)
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """Return the TLS settings of all clients. Reading the certificates of all authorities takes 20 ms."""
-    return httpx.create_ssl_context()
 
 
 @functools.cache

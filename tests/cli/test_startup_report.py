@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from callflow.cli.plain_table import render
 from callflow.cli.startup_report import start_table, to_do, webhooks
 from callflow.config.settings import Settings
 
@@ -35,7 +36,7 @@ def printed(settings: Settings, warnings: list[str] | None = None, width: int = 
         address=settings.public_base_url,
         warnings=warnings or [],
     )
-    return shown(table, width)
+    return "\n".join(render(table, width=width))
 
 
 def row(text: str, label: str) -> str:

@@ -64,12 +64,11 @@ def test_an_empty_database_gets_the_schema_once(database_url: str) -> None:
 
     async def columns() -> dict[str, set[str]]:
         database = Database(url_of(database_url, "data"))
-        async with database.engine.connect() as connection:
-            found = await connection.run_sync(
-                lambda sync: {
-                    name: {one["name"] for one in inspect(sync).get_columns(name)} for name in metadata.tables
-                }
-            )
+        found = await database.read(
+            lambda connection: {
+                name: {one["name"] for one in inspect(connection).get_columns(name)} for name in metadata.tables
+            }
+        )
         await database.close()
         return found
 
@@ -80,15 +79,20 @@ async def test_the_file_is_for_its_owner_alone_and_foreign_keys_hold(tmp_path: P
     path = tmp_path / "deep" / "callflow.db"
     assert opened(f"sqlite:///{path}")
     database = Database(url_of(f"sqlite:///{path}", "data"))
-    async with database.engine.begin() as connection:
-        pragmas = [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in (
-            "foreign_keys", "journal_mode", "synchronous")]  # fmt: skip
+
+    def work(connection: Connection) -> None:
+        pragmas = [
+            connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("foreign_keys", "journal_mode", "synchronous")
+        ]
         assert pragmas == [1, "wal", 1]
-        await connection.execute(
+        connection.execute(
             text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES ('a', 'b', 'c')")
         )
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+    await database.write(work)
     await database.close()
 
 
@@ -150,7 +154,7 @@ def test_an_address_that_cannot_be_used_says_what_can(given: str) -> None:
 
 
 def test_addresses_get_their_drivers() -> None:
-    assert str(url_of("", "data")) == "sqlite+aiosqlite:///data/callflow.db"
+    assert str(url_of("", "data")) == "sqlite:///data/callflow.db"
     assert url_of("postgres://me:secret@host/calls?sslmode=require", "data").render_as_string(hide_password=False) == (
         "postgresql+asyncpg://me:secret@host/calls?ssl=require"
     )

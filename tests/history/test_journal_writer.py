@@ -227,6 +227,7 @@ def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog:
         await database.migrate()
         one = DurableJournal(most_waiting=50)
         assert database._files is not None
+        database._files.dispose()  # what is opened from now on is full
         event.listen(database._files, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count=1").close())
         one.open(database)
         big = {"event": "turn", "who": "caller", "item": "i", "text": "x" * 200_000}

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
+from tests.history.sql import execute
 from tests.history.test_database import EARLIER, opened
 
 
@@ -168,8 +168,7 @@ async def test_a_reader_cannot_write(database_url: str) -> None:
     await database.check()
     for statement in ("DELETE FROM steps", "CREATE TABLE x (a INTEGER)"):
         with pytest.raises(DBAPIError, match=r"read-?only"):
-            async with database.engine.begin() as connection:
-                await connection.execute(text(statement))
+            await execute(database, statement)
     await database.close()
 
 
@@ -233,11 +232,11 @@ async def test_readers_follow_a_server_that_comes_and_goes(tmp_path: Path) -> No
     server = Database(url_of(url(path), "data"))
     await server.migrate()
     for number in range(3):
-        async with server.engine.begin() as connection:
-            await connection.execute(
-                text("INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES (:a, 'b', 'c')"),
-                {"a": f"new{number}"},
-            )
+        await execute(
+            server,
+            "INSERT INTO conversations (stream_sid, phone_number, started_at) VALUES (:a, 'b', 'c')",
+            row={"a": f"new{number}"},
+        )
         await reader.database.check()
         assert len(await reader.find(Query())) == 3 + number
     await server.close()

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import text
 
 from callflow.call.restore import restore_call
 from callflow.contracts.repeated_warnings import RepeatedWarnings
@@ -23,6 +22,7 @@ from callflow.history.store import Store
 from callflow.journal.journal import ENDED, JournalEntry
 from tests.e2e.product import until
 from tests.history import postgres
+from tests.history.sql import execute
 from tests.history.test_journal_writer import CALL, began, step
 
 
@@ -115,9 +115,7 @@ async def test_an_error_that_names_nobody_is_the_records_own_once_another_can_be
 ) -> None:
     """A trigger that somebody has added raises what a missing table or an odd statement would."""
     async with journal(database_url, tmp_path / "side.jsonl") as (one, store):
-        async with store.database.engine.begin() as connection:
-            for statement in _refusing_trigger(store.database.is_sqlite):
-                await connection.execute(text(statement))
+        await execute(store.database, *_refusing_trigger(store.database.is_sqlite))
         one.note(began())
         one.note(note("turn", who="caller", item="odd", text="odd"))
         await one.append(step(1))
@@ -203,9 +201,11 @@ async def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(dat
         one.note(began())
         await one.append(step(1))
         await one.append(step(2))
-        async with store.database.engine.begin() as connection:
-            await connection.execute(text("UPDATE steps SET event = '{broken' WHERE step = 1"))
-            await connection.execute(text("UPDATE steps SET commands = '7' WHERE step = 2"))
+        await execute(
+            store.database,
+            "UPDATE steps SET event = '{broken' WHERE step = 1",
+            "UPDATE steps SET commands = '7' WHERE step = 2",
+        )
         assert [record.event["event"] for record in await store.journal(CALL)] == [
             "began", "unreadable", "unreadable",
         ]  # fmt: skip

@@ -196,8 +196,8 @@ def test_a_deleted_call_leaves_nothing(database_url: str) -> None:
         assert await found(store, words="bakery") == []
         assert await store.items(rows[0]["id"]) == []
         assert await store.journal(rows[0]["call_id"]) == []
-        async with store.database.engine.connect() as connection:
-            words = (await connection.execute(text(f"SELECT words FROM {SEARCH}"))).scalars().all()
+        wanted = text(f"SELECT words FROM {SEARCH}")
+        words = await store.database.read(lambda connection: connection.execute(wanted).scalars().all())
         assert len(words) == 2
         assert not [each for each in words if "bakery" in each], "what was said in it can still be read"
 

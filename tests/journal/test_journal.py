@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import tracemalloc
 
+from callflow.journal import notes
 from callflow.journal.journal import Journal, JournalEntry, MemoryJournal
 
 
@@ -26,6 +29,42 @@ def test_a_call_is_read_back_in_order() -> None:
     assert [one.step for one in journal.read("a")] == [1, 1, 2]
     assert [one.call for one in journal.read("b")] == ["b"]
     assert journal.calls() == ["a", "b"]
+
+
+def test_entries_are_read_back_as_they_were_even_those_that_json_cannot_hold() -> None:
+    journal = MemoryJournal()
+    given = [
+        record("a", 1),
+        JournalEntry(
+            "a", 1, 1_780_000_000.123456, {"event": "turn", "text": "one\ntwo\u2028 \x85", "n": [1, None, {}]}
+        ),
+        JournalEntry("a", 1, 2.5, {"event": "odd", "of": {1, 2}, "too": object()}),
+        JournalEntry("a", 1 << 80, 2.5, {"event": "half a character", "text": "\ud800"}),
+        JournalEntry("a", 2, 3.0, {"event": "x"}, "ringing", "hangup", True, [{"command": "hangup", "id": "1"}]),
+    ]
+    for entry in given:
+        journal.note(entry)
+    read = journal.read("a")
+    assert [(*map(repr, (one.step, one.at, one.event, one.before, one.after, one.taken)),) for one in read] == [
+        (*map(repr, (one.step, one.at, one.event, one.before, one.after, one.taken)),) for one in given
+    ]
+    assert [list(one.commands) for one in read] == [list(one.commands) for one in given]
+    assert journal.has("a")
+    assert not journal.has("b")
+
+
+def test_an_entry_is_kept_in_little_memory() -> None:
+    """A call notes twice a second how far the agent is heard, and a hundred calls are kept."""
+    journal = MemoryJournal()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(500):
+            heard = notes.Heard(item=f"item_{number}", ms=number * 500, of_ms=1_000_000, done=False)
+            journal.note(JournalEntry.of(heard, call="a", at=time.time()))
+        assert (tracemalloc.get_traced_memory()[0] - before) / 500 < 200
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_unknown_call_has_no_record_and_gets_none() -> None:

@@ -15,7 +15,8 @@ from referencing.exceptions import Unresolvable
 
 from callflow.contracts.errors import Abandoned, ArgumentsError
 from callflow.contracts.tools import MOST_ARGUMENTS
-from callflow.tools.arguments import Schema, read
+from callflow.tools.arguments import Schema, is_plain, read
+from callflow.tools.json_schema import AnySchema
 
 
 ANYTHING = Schema({"type": "object"})
@@ -106,6 +107,56 @@ def test_a_schema_means_what_it_says(schema: dict[str, Any], given: dict[str, An
     assert fits or violation.startswith("the arguments do not fit")
 
 
+NAMES = st.sampled_from(["a", "b", "", "long name"])
+KINDS = st.sampled_from(["string", "boolean", "integer", "number", "array", "object", "null"])
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2),
+    max_leaves=4,
+)
+ABOUT = st.fixed_dictionaries({}, optional={"type": KINDS, "description": st.text(max_size=5), "default": VALUES})
+PLAIN = st.fixed_dictionaries(
+    {"type": st.just("object")},
+    optional={
+        "properties": st.dictionaries(NAMES, ABOUT),
+        "required": st.lists(NAMES, unique=True),
+        "additionalProperties": st.booleans(),
+        "title": st.text(max_size=5),
+    },
+).flatmap(lambda schema: st.permutations(list(schema.items())).map(dict))
+
+
+@given(PLAIN, st.dictionaries(NAMES, VALUES))
+def test_a_plain_schema_says_what_the_library_says(schema: dict[str, Any], given: dict[str, Any]) -> None:
+    assert is_plain(schema)
+    assert Schema(schema).violation(given) == AnySchema(schema).violation(given)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {}, {"type": "array"}, {"type": ["object"]}, {"type": "object", "minProperties": 1},
+        {"type": "object", "$ref": "#"},
+        {"type": "object", "properties": {"a": {"enum": ["x"]}}}, {"type": "object", "properties": {"a": True}},
+        {"type": "object", "properties": {"a": {"type": "nonsense"}}}, {"type": "object", "properties": []},
+        {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}, {"type": "object", "required": "a"},
+        {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}},
+        {"type": "object", "required": [1]},
+        {"type": "object", "required": ["a", "a"]}, {"type": "object", "additionalProperties": {}},
+        {"type": "object", "title": 1}, {"type": "object", "properties": {"a": {"description": None}}},
+        {"type": "object", "properties": {"a": {"default": object()}}}, {"type": "object", "properties": {1: {}}},
+        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}}, 5,
+    ],
+    ids=itertools.count(),
+)  # fmt: skip
+def test_every_other_schema_is_left_to_the_library(schema: Any) -> None:
+    assert not is_plain(schema)
+
+
 def test_the_sentence_says_where_and_is_short() -> None:
     schema = Schema({"properties": {"a": {"type": "array", "items": {"type": "object", "required": ["name"]}}}})
     assert "at a.1: 'name' is a required property" in schema.violation({"a": [{"name": 1}, {}]})
@@ -176,7 +227,7 @@ def test_a_pattern_that_only_a_slow_engine_knows_is_given_up_after_a_time(monkey
     schema = Schema({"properties": {"a": {"pattern": "^(?=x|a)(a+)+$"}}})
     assert schema.needs_process
     assert schema.violation({"a": "aaaa"}) == ""
-    monkeypatch.setattr("callflow.tools.arguments._PROCESS_SECONDS", 0.5)
+    monkeypatch.setattr("callflow.tools.json_schema._PROCESS_SECONDS", 0.5)
     assert "took too long" in schema.violation({"a": "a" * 50 + "!"})
 
 

@@ -6,6 +6,7 @@ In this process and on a database in a temporary folder; made-up words in the fr
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import tempfile
 import time
@@ -99,8 +100,8 @@ async def _search(database: Database, recorded: int) -> dict[str, Any]:
     weights = [1 / (rank + 1) for rank in range(_VOCABULARY)]
     for first in range(1, recorded + 1, _CHUNK):
         said = dice.choices(words, weights, k=_CHUNK * _ITEMS * 8)
-        async with database.engine.begin() as connection:
-            await connection.run_sync(_fill, range(first, min(first + _CHUNK, recorded + 1)), said)
+        ids = range(first, min(first + _CHUNK, recorded + 1))
+        await database.write(functools.partial(_fill, ids=ids, said=said))
     store = Store(database)
     took: list[float] = []
     for number in range(_SEARCHES):

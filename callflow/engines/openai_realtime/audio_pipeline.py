@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -44,7 +43,7 @@ class AudioPipeline:
         self.most_waiting = int(config.buffer_seconds * 8000)
         """The most bytes of caller audio that may wait, as µ-law."""
         self._buffer_seconds = config.buffer_seconds
-        self._waiting: deque[str] = deque()
+        self._waiting: list[str] = []
         self._waiting_bytes = 0
         self._flows = False
         """Caller audio is sent at once; False: it waits."""
@@ -102,7 +101,7 @@ class AudioPipeline:
         if not self._flows:
             return
         while self._waiting:
-            self.append(self._waiting.popleft())
+            self.append(self._waiting.pop(0))
         self._waiting_bytes = 0
 
     def close(self) -> None:
@@ -204,7 +203,7 @@ class AudioPipeline:
         elif self._to_server is not None:
             rest, self._to_server = self._to_server.rest(), None
             if rest:
-                self._waiting.appendleft(rest)
+                self._waiting.insert(0, rest)
                 self.resume()
 
     def _load_resampler(self) -> None:

@@ -6,16 +6,15 @@ https://platform.openai.com/docs/guides/realtime-websocket
 
 from __future__ import annotations
 
-import functools
 import json
 import socket
-import ssl
 import time
 from typing import Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
+from callflow import runtime
 from callflow.contracts.errors import HandshakeError
 from callflow.engines import breaker
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
@@ -34,17 +33,10 @@ _MOST_BODY: Final = 64 << 10
 """The most bytes that are read of a refusal."""
 
 
-@functools.cache
-def tls() -> ssl.SSLContext:
-    """Return the TLS settings of all connections to the model. The first time reads the certificates of all
-    authorities, about 20 ms, so do not let that be during calls."""
-    return ssl.create_default_context()
-
-
 def prepare(config: RealtimeConfig) -> None:
     """Read what connections under this configuration need, so that no call waits for it."""
     if session_url(config).startswith("wss:"):
-        tls()
+        runtime.tls()
 
 
 async def open_once(config: RealtimeConfig) -> EngineSocket:
@@ -53,7 +45,7 @@ async def open_once(config: RealtimeConfig) -> EngineSocket:
     try:
         connection = await connect(
             url,
-            ssl=tls() if url.startswith("wss:") else None,
+            ssl=runtime.tls() if url.startswith("wss:") else None,
             additional_headers={"Authorization": f"Bearer {config.api_key}"},
             compression=None,
             open_timeout=None,

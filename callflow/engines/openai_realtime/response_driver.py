@@ -7,7 +7,6 @@ ended). This module has the events, the timers and the sending.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -57,7 +56,7 @@ class ResponseDriver:
         self._requests = 0
         self._calls: dict[str, list[ToolCall]] = {}
         """Complete tool calls of running responses, by response."""
-        self._approved: deque[str] = deque(maxlen=_APPROVALS)
+        self._approved: list[str] = []
         """Ids of approval requests that were answered."""
         self._awaits_done = False
         """The timer for a response that the server does not end is running."""
@@ -288,6 +287,7 @@ class ResponseDriver:
             if request is None or request.id in self._approved:
                 continue
             self._approved.append(request.id)
+            del self._approved[:-_APPROVALS]
             approved = self._session.config.mcp_approval == "approve"
             answer = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": approved}
             if not approved:

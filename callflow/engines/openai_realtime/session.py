@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -50,7 +49,7 @@ class Session:
         self._requested: dict[str, Any] = {}
         """The session that the newest of the first updates requested."""
         self._refusals = 0
-        self._updates: deque[tuple[str, RealtimeConfig]] = deque()
+        self._updates: list[tuple[str, RealtimeConfig]] = []
         """Event id of each unanswered update, with the configuration before it."""
         self._expires_at: float | None = None
         """Unix time in seconds."""
@@ -125,7 +124,7 @@ class Session:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/updated
         """
         if self._updates:
-            self._updates.popleft()
+            self._updates.pop(0)
         self.note_expiry(event)
 
     def begin(self) -> None:
@@ -144,7 +143,7 @@ class Session:
     def refused(self, code: str, message: str, param: Any) -> None:
         """Handle the refusal of the oldest update. In the middle of a session keep the old configuration; before,
         request less."""
-        event_id, before = self._updates.popleft()
+        event_id, before = self._updates.pop(0)
         if self.is_ready or event_id.startswith((_CHANGE, _FORMATS)):
             self._channel.report(code, message[:300])
             self.config = before

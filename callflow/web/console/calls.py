@@ -57,7 +57,7 @@ def add_calls(
         row = await history.store.conversation(call) if is_in_history else None
         if row is not None:  # a conversation of an earlier system has no call of ours, and no journal
             call = row["call_id"] or row["stream_sid"]
-        entries = journal.read(call)
+        entries = await asyncio.to_thread(journal.read, call)
         if is_in_history and (not entries or journal.is_full(call)):
             entries = await history.store.journal(call) or entries
         if not entries and row is None:
@@ -82,7 +82,7 @@ def add_calls(
         live = switchboard().live(call)
         if live is not None and live.hang_up(when, by):
             return json_response({"call": call, "when": when, "by": by})
-        if live is not None or journal.read(call):
+        if live is not None or journal.has(call):
             return error_response(409, _OVER)
         if not history.is_readable:
             return history_not_open()

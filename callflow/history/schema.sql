@@ -1,0 +1,103 @@
+-- Written by `python -m callflow.history.schema` from the migrations: do not change it by hand.
+
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+CREATE TABLE conversations (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    stream_sid TEXT NOT NULL,
+    phone_number TEXT NOT NULL,
+    phone_number_sid TEXT,
+    caller_number TEXT,
+    started_at TEXT NOT NULL,
+    ended_at TEXT,
+    duration_seconds INTEGER,
+    message_count INTEGER DEFAULT 0,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP, call_id VARCHAR(36), carrier TEXT, carrier_call_id TEXT, carrier_leg_id TEXT, carrier_session_id TEXT, direction TEXT, profile TEXT, state TEXT, hangup_cause TEXT, hangup_source TEXT, interruptions INTEGER, first_word_ms INTEGER, usage TEXT, cost_usd DOUBLE, recording TEXT,
+    UNIQUE (stream_sid)
+);
+
+CREATE TABLE conversation_items (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    conversation_id INTEGER NOT NULL,
+    item_id TEXT NOT NULL,
+    item_type TEXT NOT NULL,
+    role TEXT,
+    content TEXT,
+    status TEXT,
+    timestamp TEXT,
+    call_id TEXT,
+    function_name TEXT,
+    function_params TEXT,
+    function_output TEXT,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP, text TEXT, heard_text TEXT, heard_ms INTEGER, of_ms INTEGER, latency TEXT,
+    UNIQUE (conversation_id, item_id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_conversations_phone_number ON conversations (phone_number);
+
+CREATE INDEX idx_conversations_started_at ON conversations (started_at DESC);
+
+CREATE INDEX idx_items_conversation_id ON conversation_items (conversation_id);
+
+CREATE UNIQUE INDEX idx_conversations_call_id ON conversations (call_id);
+
+CREATE INDEX idx_conversations_caller_number ON conversations (caller_number);
+
+CREATE TABLE steps (
+    id INTEGER NOT NULL,
+    call VARCHAR(36) NOT NULL,
+    step INTEGER NOT NULL,
+    at DOUBLE NOT NULL,
+    event TEXT NOT NULL,
+    "before" VARCHAR(20) NOT NULL,
+    "after" VARCHAR(20) NOT NULL,
+    taken BOOLEAN NOT NULL,
+    commands TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX idx_steps_call ON steps (call, id);
+
+CREATE TABLE streams (
+    id INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    stream_sid TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT,
+    reason TEXT,
+    PRIMARY KEY (id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_streams_conversation_id ON streams (conversation_id);
+
+CREATE INDEX idx_streams_stream_sid ON streams (stream_sid);
+
+CREATE TABLE transitions (
+    id INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    event TEXT NOT NULL,
+    "before" TEXT NOT NULL,
+    "after" TEXT NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_transitions_conversation_id ON transitions (conversation_id);
+
+CREATE VIRTUAL TABLE conversation_search USING fts5(words);
+
+CREATE TABLE kept_settings (
+    profile VARCHAR(64) NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    value TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    PRIMARY KEY (profile, name)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0003');
