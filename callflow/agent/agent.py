@@ -7,6 +7,7 @@ The call's machine gives the agent commands; `engine_sessions.py` opens and repl
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -50,6 +51,7 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.events import Event
 from callflow.contracts.media import Cut, SpeechSegmentId
+from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -78,29 +80,28 @@ class Agent:
         """`post` takes events for the machine, `note` entries of the journal, `own` tasks that end with the call."""
         self._call, self._relay, self._post, self._note = call, relay, post, note
         self._clock = asyncio.get_running_loop().time
-        self.tool_calls = tool_calls
-        tool_calls.filler = self._fill_for_tool
-        self.sessions = EngineSessions(call, config.make_engine, self, own)
+        self.tool_calls, tool_calls.filler = tool_calls, to_owner(self._fill_for_tool)
+        this: Agent = weakref.proxy(self)  # for its parts: see `contracts/owners.py`
+        self.sessions = EngineSessions(call, config.make_engine, this, own)
         self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop
-        self.turns = TurnManager(relay=relay, config=config, agent=self, note=note)
+        self.turns = TurnManager(relay=relay, config=config, agent=this, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
-            call, self.turns, note=note, forget_audio=self.sessions.forget_audio, caller_said=self._caller_said
-        )
+            call, self.turns, note=note, caller_said=to_owner(self._caller_said), forget_audio=self.sessions.forget_audio,
+        )  # fmt: skip
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None
         """Called when the caller has heard the protected sentence in full."""
         self.prompter = Prompter(
             config=config, sessions=self.sessions, turns=self.turns, tool_calls=tool_calls,
-            protected_greeting=self.protected_greeting, note=note, listen=self._listen,
+            protected_greeting=self.protected_greeting, note=note, listen=to_owner(self._listen),
         )  # fmt: skip
         self.no_input = NoInputTimer(
-            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds,
-            tell=post,
+            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds, tell=post,
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
-            seconds=config.transcript_seconds, handle_event=lambda heard: self._handlers[type(heard)](heard),
+            seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
@@ -110,22 +111,6 @@ class Agent:
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            AudioDelta: self._on_audio,
-            AudioDone: lambda heard: self.turns.speech_done(heard, self._key(heard)),
-            SpeechStarted: self._on_speech_started,
-            SpeechStopped: self._on_speech_stopped,
-            ResponseStarted: lambda heard: self.turns.response_began(heard.response),
-            ResponseDone: self._on_response_done,
-            Transcript: self.transcripts.transcript,
-            TranscriptFailed: self.transcripts.failed,
-            ItemAdded: self.transcripts.item_added,
-            McpApproval: self._on_approval,
-            ToolCalls: self._on_tool_calls,
-            ResponseFailed: self._on_response_failed,
-            Usage: self._on_usage,
-            ErrorReported: lambda heard: note(notes.EngineComplaint(code=heard.code, message=heard.message)),
-        }
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
         """Continue a call that another process had. `ago_seconds`: how long ago that process wrote its last entry."""
@@ -199,9 +184,12 @@ class Agent:
 
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
-        self._handlers[type(heard)](heard)
+        self._pass_on(heard)
         if type(heard) is not AudioDelta or not self.turns.taking.responses:  # its response has ended the silence
             self.changed()
+
+    def _pass_on(self, heard: EngineEvent) -> None:
+        _HANDLERS[type(heard)](self, heard)
 
     def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
         return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
@@ -248,14 +236,6 @@ class Agent:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
         self._check_greeting()
         self._check_goodbye()
-
-    def _on_approval(self, asked: McpApproval) -> None:
-        self._note(notes.McpApproval(server=asked.server, tool=asked.tool, approved=asked.approved))
-
-    def _on_usage(self, used: Usage) -> None:
-        self.usage.add(used)
-        total = self.usage.total()
-        self._note(notes.Usage(model=used.model, used=dict(used.usage), total=total, usd=total["usd"]))
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -448,3 +428,21 @@ class Agent:
     async def close(self) -> None:
         """Close the sessions."""
         await self.sessions.close()
+
+
+_HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
+    AudioDelta: Agent._on_audio,
+    AudioDone: lambda agent, heard: agent.turns.speech_done(heard, agent._key(heard)),
+    SpeechStarted: Agent._on_speech_started,
+    SpeechStopped: Agent._on_speech_stopped,
+    ResponseStarted: lambda agent, heard: agent.turns.response_began(heard.response),
+    ResponseDone: Agent._on_response_done,
+    Transcript: lambda agent, heard: agent.transcripts.transcript(heard),
+    TranscriptFailed: lambda agent, heard: agent.transcripts.failed(heard),
+    ItemAdded: lambda agent, heard: agent.transcripts.item_added(heard),
+    ToolCalls: Agent._on_tool_calls,
+    ResponseFailed: Agent._on_response_failed,
+    Usage: lambda agent, used: agent._note(agent.usage.added(used)),
+    McpApproval: lambda agent, asked: agent._note(notes.McpApproval(**asked._asdict())),
+    ErrorReported: lambda agent, error: agent._note(notes.EngineComplaint(**error._asdict())),
+}

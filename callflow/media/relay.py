@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
+from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
@@ -111,9 +112,9 @@ class Relay:
         self.clips = ClipPlayer(clips, self.playout)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(self._caller_is_speaking, self._pass_on)
+        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self._pass_on))
         self.frame_batcher = (
-            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
+            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
             else None
         )
