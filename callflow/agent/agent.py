@@ -87,7 +87,8 @@ class Agent:
         self.turns = TurnManager(relay=relay, config=config, agent=this, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
-            call, self.turns, note=note, caller_said=to_owner(self._caller_said), forget_audio=self.sessions.forget_audio,
+            call, self.turns, note=note, forget_audio=self.sessions.forget_audio,
+            caller_said=to_owner(self._caller_said),
         )  # fmt: skip
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None

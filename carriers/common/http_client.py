@@ -93,7 +93,13 @@ class Api:
             before_sleep=self._before_sleep,
             reraise=True,
         )
-        return await retrying(self._once, method, path, repeatable, content)
+        try:
+            return await retrying(self._once, method, path, repeatable, content)
+        except (CarrierError, asyncio.CancelledError) as error:
+            # tenacity's frames hold the error, as it holds them: else only a garbage collection would free the call
+            raise error.with_traceback(None) from None
+        finally:
+            retrying.iter_state.reset()  # its steps refer to it
 
     async def close(self) -> None:
         """Close all connections."""

@@ -18,7 +18,10 @@ from tests.e2e.talk import FAST, Talk, noise, saying, talk
 
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
-_OF_CALLS: Final = ("callflow.agent.", "callflow.call.", "callflow.engines.", "callflow.media.", "callflow.timers", "callflow.tools.", "carriers.")  # fmt: skip
+_OF_CALLS: Final = (
+    "callflow.agent.", "callflow.call.", "callflow.engines.", "callflow.media.", "callflow.timers", "callflow.tools.",
+    "carriers.",
+)  # fmt: skip
 _KEPT: Final = ("callflow.engines.breaker.Pace",)
 """For a while, whatever becomes of the call: how often it has connected."""
 _CALLS: Final = 3
@@ -114,7 +117,8 @@ async def is_said_goodbye_to(the: Product) -> None:
 
 
 def long() -> Realtime:
-    return Realtime(script=Script.of(saying(noise(4000, 1)), otherwise=saying(noise(300, 2))), pace=Pace(first_byte_ms=1))
+    script = Script.of(saying(noise(4000, 1)), otherwise=saying(noise(300, 2)))
+    return Realtime(script=script, pace=Pace(first_byte_ms=1))
 
 
 SCENES: dict[str, tuple[Callable[[Product], Awaitable[None]], Callable[[], Realtime], dict[str, Any]]] = {

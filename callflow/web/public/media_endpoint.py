@@ -49,7 +49,7 @@ class MediaEndpoint:
         try:
             call = await self.claim(scope)
         except (Refused, Forged) as error:
-            refusals.say("media", "media socket refused: %s", str(error))  # the error itself holds the call, for as long as a log keeps it
+            refusals.say("media", "media socket refused: %s", str(error))  # the error itself holds the call
             await wire.refuse()
             return
         try:
