@@ -64,10 +64,10 @@ class Timers:
 class Timer:
     """One timer, cheap to set anew many times a second. Not for use from several threads."""
 
-    __slots__ = ("_callback", "_handle", "_loop")
+    __slots__ = ("_handle", "_loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-        self._loop, self._callback = loop, callback
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
 
     @property
@@ -75,18 +75,18 @@ class Timer:
         """Whether it is still to fire. Within its own callback it is not."""
         return self._handle is not None
 
-    def start(self, seconds: float) -> None:
-        """Call the callback once, after so many seconds, and not at the time that was set before."""
+    def start(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call the callback once, after so many seconds. What was to be called before is not."""
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = self._loop.call_later(seconds, self._fire)
+        self._handle = self._loop.call_later(seconds, self._fire, callback)
 
     def stop(self) -> None:
-        """Do not call the callback."""
+        """Call nothing."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
-    def _fire(self) -> None:
+    def _fire(self, callback: Callable[[], object]) -> None:
         self._handle = None
-        self._callback()
+        callback()

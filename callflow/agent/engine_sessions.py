@@ -249,9 +249,12 @@ class EngineSessions:
         return "transcribes" in self.engine.can
 
     async def close(self) -> None:
-        """Close all sessions."""
+        """Close all sessions, and let go of them."""
         self.stop()
-        await asyncio.gather(*(engine.close() for engine in (self.engine, self._next_session) if engine is not None))
+        self._wrote_down = self.writes_down
+        open_sessions = [engine for engine in (self.engine, self._next_session) if engine is not None]
+        self.engine = self._next_session = None
+        await asyncio.gather(*(engine.close() for engine in open_sessions))
 
     def _open(self, number: int) -> Engine:
         engine = self._make(self._listener.session_context(number), partial(self._handle_event, number))

@@ -7,6 +7,7 @@ is too long. A barge-in makes one call to the media: `Relay.interrupt` stops the
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -74,7 +75,7 @@ class TurnManager:
         self.interruption = Interruption()
         self.conversation = Conversation()
         self.latency = ResponseLatency()
-        self.dead_air = DeadAir(self, config)
+        self.dead_air = DeadAir(weakref.proxy(self), config)
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
         self.first_word_ms: int | None = None
@@ -86,7 +87,7 @@ class TurnManager:
         self._noticed: float | None = None
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
-        relay.listener = self
+        relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
 
     # The state
 

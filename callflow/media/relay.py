@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
+from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
@@ -114,17 +115,17 @@ class Relay:
         self.clips = ClipPlayer(clips, self.playout)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(self._caller_is_speaking, self._pass_on)
+        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self._pass_on))
         self.frame_batcher = (
-            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
+            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
             else None
         )
         self.recorder: CallRecorder | None = None
         self._stream: MediaStream | None = None
         self._timers = Timers()
-        self._pacer = Timer(self._loop, self.pump)
-        self._heard_out = Timer(self._loop, self.check_played_out)
+        self._pacer = Timer(self._loop)
+        self._heard_out = Timer(self._loop)
         """Takes the place of the last mark, for a carrier that returns no marks."""
         self._answered = False
         self.is_silenced = False
@@ -390,12 +391,13 @@ class Relay:
         if wake is not None:
             if abs(wake - self._pump_at) > _SAME_SECONDS or not self._pacer.is_running:
                 self._pump_at = max(wake, now + 0.001)
-                self._pacer.start(self._pump_at - now)
+                self._pacer.start(self._pump_at - now, self.pump)
             self._heard_out.stop()
         else:
             self._stop_pacer()
             if self._unplayed:
-                self._heard_out.start(max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS)
+                late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
+                self._heard_out.start(late, self.check_played_out)
 
     def _stop_pacer(self) -> None:
         self._pacer.stop()

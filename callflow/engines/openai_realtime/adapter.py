@@ -111,6 +111,7 @@ class OpenAIRealtime:
             lost = channel.lost.result() if channel.lost.done() else await self._converse(await connecting)
         except EngineError as error:
             lost = SessionLost(channel.secrets.told(str(error)), retry=error.retry)
+            error.__traceback__ = None  # its frames hold the tasks, and these the error: nothing would be freed
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)

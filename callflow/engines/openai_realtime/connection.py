@@ -60,10 +60,10 @@ async def open_once(config: RealtimeConfig) -> EngineSocket:
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
     except InvalidStatus as error:
-        raise _refusal(error) from None
+        raise _refusal(error.with_traceback(None)) from None  # else the traceback keeps the connection
     except (OSError, EOFError, WebSocketException) as error:
         # The other WebSocketExceptions are invalid addresses, for which trying again does not help.
-        retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
+        retry = isinstance(error.with_traceback(None), (OSError, EOFError, InvalidHandshake))
         # Without the message of the error, which may contain the address and a key in it.
         why = f"the engine cannot be reached: {type(error).__name__}"
         raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None

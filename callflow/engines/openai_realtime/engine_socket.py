@@ -122,6 +122,8 @@ class EngineSocket(ClientConnection):
         super().connection_lost(error)
         self._stop_write_deadline()
         self._reason = self._reason or f"the engine closed the connection: {self.close_exc}"
+        if self.protocol.parser_exc is not None:  # its frames hold the protocol, and that the error
+            self.protocol.parser_exc.__traceback__ = None
         self._schedule()
 
     def pause_writing(self) -> None:
