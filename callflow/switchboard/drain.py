@@ -137,7 +137,8 @@ class Drain:
 
 
 def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], name: str) -> None:
-    # In a context of its own: in that of the webhook which began the call, the request would stay for as long.
-    task = asyncio.create_task(work, name=name, context=Context())
+    # In a context of its own: that of the webhook which began the call would hold the request for as long as the call.
+    context = Context()
+    task = asyncio.create_task(work, name=name, context=context)
     tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    task.add_done_callback(tasks.discard, context=context)
