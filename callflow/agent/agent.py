@@ -185,7 +185,7 @@ class Agent:
 
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
-        self._pass_on(heard)
+        _HANDLERS[type(heard)](self, heard)
         if type(heard) is not AudioDelta or not self.turns.taking.responses:  # its response has ended the silence
             self.changed()
 
