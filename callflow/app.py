@@ -74,7 +74,8 @@ class Application:
         self.settings = settings
         self._tunnel = tunnel
         self.tools = ToolLoader(paths.tools_file(settings))
-        self.account = Account(settings.engine_spare)  # one for all calls: profiles have neither key nor address of their own
+        # One for all calls: profiles have neither key nor address of their own.
+        self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)

@@ -59,7 +59,9 @@ class Office:
 
 
 @contextlib.asynccontextmanager
-async def office(most: int, *, ahead: bool = True, quirks: Quirks | None = None, **faults: Any) -> AsyncIterator[Office]:
+async def office(
+    most: int, *, ahead: bool = True, quirks: Quirks | None = None, **faults: Any
+) -> AsyncIterator[Office]:
     async with Realtime(faults=Faults(**faults), quirks=quirks) as realtime:
         one = Office(realtime, most)
         one.account.start(one.config() if ahead else None)

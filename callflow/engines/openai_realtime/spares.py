@@ -1,9 +1,9 @@
 """Connections to the model that are opened ahead, so that no caller waits for names, TCP, TLS and the handshake.
 
-A spare is an open WebSocket on which nothing was sent; what the server has sent (`session.created`) waits in it, and the
-call that takes it configures its session as on a connection of its own. Only a call with the same address and the same
-key gets it. Spares are opened one at a time, for the addresses and keys of the last calls, and never while the account's
-breaker is open.
+A spare is an open WebSocket on which nothing was sent; what the server has sent (`session.created`) waits in it, and
+the call that takes it configures its session as on a connection of its own. Only a call with the same address, model
+and key gets it. Spares are opened one at a time, for what the last calls had, and never while the account's breaker is
+open.
 """
 
 from __future__ import annotations
