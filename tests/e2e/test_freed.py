@@ -24,7 +24,7 @@ _OF_CALLS: Final = (
 )  # fmt: skip
 _KEPT: Final = ("callflow.engines.breaker.Pace",)
 """For a while, whatever becomes of the call: how often it has connected."""
-_CALLS: Final = 3
+_CALLS: Final = 2
 _TOOLS: Final = '''
 import asyncio
 
@@ -136,6 +136,7 @@ SCENES: dict[str, tuple[Callable[[Product], Awaitable[None]], Callable[[], Realt
         {},
     ),
     "a goodbye": (is_said_goodbye_to, long, {"goodbye_text": "Goodbye."}),
+    "a connection that was opened ahead": (is_said_goodbye_to, long, {"engine_spare": 1}),
 }
 
 

@@ -84,6 +84,16 @@ class EngineSocket(ClientConnection):
         if self.paused and self.transport.get_write_buffer_size() > self._most_waiting:
             self._break("the peer does not read")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing shows that the connection is over."""
+        return not self._reason and self.protocol.state is State.OPEN and not self.transport.is_closing()
+
+    @property
+    def first_waiting(self) -> bytes | None:
+        """The first message that waits for `start`; None: none has come."""
+        return self._backlog[0] if self._backlog else None
+
     def hold(self) -> None:
         """Hand over nothing until `release`. Reading pauses when too many messages wait."""
         self._is_held = True
