@@ -46,7 +46,7 @@ def _without_collections() -> Iterator[None]:
 def alive() -> Counter[str]:
     """The objects that belong to calls, by type."""
     types = [type(one) for one in gc.get_objects()]
-    found = [f"{one.__module__}.{one.__qualname__}" for one in types if one.__module__.startswith(_OF_CALLS)]
+    found = [f"{one.__module__}.{one.__qualname__}" for one in types if str(one.__module__).startswith(_OF_CALLS)]
     return Counter(name for name in found if name not in _KEPT)
 
 
