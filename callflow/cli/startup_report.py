@@ -21,6 +21,7 @@ from callflow.contracts import addresses
 if TYPE_CHECKING:
     from rich.table import Table
 
+
 def start_table(
     settings: Settings,
     *,

@@ -1,5 +1,5 @@
-"""What `serve` has loaded once it listens: nothing that only other commands, migrations or PostgreSQL need, nor carriers
-that are off."""
+"""What `serve` has loaded once it listens: nothing that only other commands, migrations or PostgreSQL need, and no
+carrier that is off."""
 
 from __future__ import annotations
 

@@ -178,17 +178,16 @@ async def test_the_task_of_a_call_holds_nothing_of_the_request_that_began_it() -
     class Request: ...
 
     present: ContextVar[Request] = ContextVar("present")
-    request = Request()
-    gone = weakref.ref(request)
+    requests = [Request()]
+    gone = weakref.ref(requests[0])
     one = Drain({}, cast(Admission, None), most_unwritten=1, farewell_seconds=1.0)
 
     def begin() -> None:
-        present.set(request)
+        present.set(requests.pop())
         one.start(asyncio.sleep(3600), "call")
 
     copy_context().run(begin)
     await asyncio.sleep(0)
-    del request
     gc.collect()
     assert gone() is None
     for task in one._tasks:

@@ -110,7 +110,11 @@ def test_a_schema_means_what_it_says(schema: dict[str, Any], given: dict[str, An
 NAMES = st.sampled_from(["a", "b", "", "long name"])
 KINDS = st.sampled_from(["string", "boolean", "integer", "number", "array", "object", "null"])
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2),
     max_leaves=4,
 )
@@ -135,11 +139,13 @@ def test_a_plain_schema_says_what_the_library_says(schema: dict[str, Any], given
 @pytest.mark.parametrize(
     "schema",
     [
-        {}, {"type": "array"}, {"type": ["object"]}, {"type": "object", "minProperties": 1}, {"type": "object", "$ref": "#"},
+        {}, {"type": "array"}, {"type": ["object"]}, {"type": "object", "minProperties": 1},
+        {"type": "object", "$ref": "#"},
         {"type": "object", "properties": {"a": {"enum": ["x"]}}}, {"type": "object", "properties": {"a": True}},
         {"type": "object", "properties": {"a": {"type": "nonsense"}}}, {"type": "object", "properties": []},
         {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}, {"type": "object", "required": "a"},
-        {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}}, {"type": "object", "required": [1]},
+        {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}},
+        {"type": "object", "required": [1]},
         {"type": "object", "required": ["a", "a"]}, {"type": "object", "additionalProperties": {}},
         {"type": "object", "title": 1}, {"type": "object", "properties": {"a": {"description": None}}},
         {"type": "object", "properties": {"a": {"default": object()}}}, {"type": "object", "properties": {1: {}}},
