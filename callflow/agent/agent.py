@@ -103,8 +103,7 @@ class Agent:
         )  # fmt: skip
         self._second_goodbye = SecondGoodbye(self.conversation, post)
         self.usage = UsageTotal()
-        self._spoke: list[str] = []
-        """The last responses that had audio."""
+        self._spoke: list[str] = []  # the last responses that had audio
         self._ending = False
         """The agent says goodbye: the call ends when the caller has heard the goodbye."""
         self._heard_since_recovery = True
