@@ -105,8 +105,7 @@ class Agent:
         )  # fmt: skip
         self._goodbyes = Goodbyes(self.conversation, post)
         self.usage = UsageTotal()
-        self._spoke: list[str] = []
-        """The last responses that had audio."""
+        self._spoke: list[str] = []  # the last responses that had audio
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
 from time import monotonic
 from typing import Any, cast
 
@@ -167,3 +170,25 @@ def test_last_words_are_waited_for_by_so_many_calls_and_not_when_all_must_go() -
         assert (calls[1].gave_up, the.drain.unwritten) == (True, 0)
 
     play(main)
+
+
+async def test_the_task_of_a_call_holds_nothing_of_the_request_that_began_it() -> None:
+    """A request with its headers and body would stay for as long as its call: 10 kB."""
+
+    class Request: ...
+
+    present: ContextVar[Request] = ContextVar("present")
+    requests = [Request()]
+    gone = weakref.ref(requests[0])
+    one = Drain({}, cast(Admission, None), most_unwritten=1, farewell_seconds=1.0)
+
+    def begin() -> None:
+        present.set(requests.pop())
+        one.start(asyncio.sleep(3600), "call")
+
+    copy_context().run(begin)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert gone() is None
+    for task in one._tasks:
+        task.cancel()

@@ -1,0 +1,69 @@
+"""What one call keeps in memory while it is talked in: bytes, counted by Python."""
+
+from __future__ import annotations
+
+import binascii
+import gc
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agent.offline import Scene
+
+
+_FRAMES = 400
+_SEVERAL = 20
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    gc.collect()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def frame(number: int) -> bytes:
+    return number.to_bytes(2, "big") * 80
+
+
+def payload(number: int) -> str:
+    return binascii.b2a_base64(frame(number), newline=False).decode()
+
+
+def speak(scene: Scene, first: int, last: int) -> None:
+    for number in range(first, last):
+        scene.turns.caller_payload(payload(number))
+        scene.turns.caller_frame(frame(number))
+
+
+@pytest.mark.usefixtures("traced")
+async def test_the_callers_last_audio_is_kept_once_and_as_bytes() -> None:
+    """Six seconds of it are 48 kB: for a next session. The detector of speech keeps what it has found out of it."""
+    scene = Scene()
+    before = tracemalloc.get_traced_memory()[0]
+    speak(scene, 0, _FRAMES)
+    assert 48_000 < tracemalloc.get_traced_memory()[0] - before < 70_000
+
+
+@pytest.mark.parametrize(("missed", "seconds"), [(False, 2), (True, 6)])
+async def test_a_next_session_gets_the_last_audio_as_it_was(missed: bool, seconds: int) -> None:
+    scene = Scene()
+    speak(scene, 0, _FRAMES)
+    if missed:
+        scene.agent.sessions.keep_audio()
+    scene.ready()
+    sent = [asked[1] for asked in scene.engine.take() if asked[0] == "append"]
+    assert sent == [payload(number) for number in range(_FRAMES - seconds * 50, _FRAMES)]
+
+
+@pytest.mark.usefixtures("traced")
+async def test_agent_and_relay_of_a_call_are_small() -> None:
+    """An empty deque takes 0.7 kB, an empty list 0.06: what mostly is empty is a list."""
+    Scene().ready()  # what all calls share
+    before = tracemalloc.get_traced_memory()[0]
+    scenes = [Scene() for _ in range(_SEVERAL)]
+    for scene in scenes:
+        scene.ready()
+    assert (tracemalloc.get_traced_memory()[0] - before) / _SEVERAL < 22_000
