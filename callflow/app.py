@@ -42,7 +42,9 @@ from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
+from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
+from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
@@ -172,6 +174,7 @@ class Application:
         )
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
+        self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
             load=self._load,
@@ -190,6 +193,7 @@ class Application:
         self.telemetry.start(self.switchboard.is_live, self._judge_load)
 
     def _judge_load(self, lag: float, used: float, now: float) -> None:
+        self._interpreter_watch.sample(lag, used, now)
         if not self._load.sample(lag, used, now):
             return
         if self._load.is_overloaded:

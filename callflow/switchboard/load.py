@@ -32,8 +32,6 @@ class LoadGuard:
         `used`: processor seconds of the loop's thread since the timer was set. A timer that was later than the thread
         was busy was held up by something else, and counts as punctual. `now`: seconds of a monotonic clock.
         """
-        if self._lag_ms <= 0:
-            return False
         if self._began is None:
             self._began = now
         self._lags.append(max(lag, 0.0) if used >= lag else 0.0)
@@ -42,7 +40,7 @@ class LoadGuard:
         self._lags.sort()
         self.p99_ms = self._lags[ceil(len(self._lags) * 0.99) - 1] * 1000
         self._began, self._lags = now, []
-        self._bad = self._bad + 1 if self.p99_ms > self._lag_ms else 0
+        self._bad = self._bad + 1 if self._lag_ms > 0 and self.p99_ms > self._lag_ms else 0
         before, self.is_overloaded = self.is_overloaded, self._bad >= _BAD_WINDOWS
         return before != self.is_overloaded
 

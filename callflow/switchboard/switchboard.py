@@ -69,7 +69,9 @@ class Switchboard:
         self.counts: Counter[str] = Counter()
         self._deliveries = Deliveries(self._loop.time)
         self._tombstones = Tombstones(self._loop.time)
-        self._admission = Admission(max_calls, callers or CallerLimits(), load or LoadGuard(0, 0), self.counts)
+        self.load = load or LoadGuard(0, 0)
+        """How late the event loop is, and whether new calls are refused for that."""
+        self._admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
         self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self._services = make_services(self)

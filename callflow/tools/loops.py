@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from callflow.contracts.errors import TooManyTools
 from callflow.tools.concurrency import Bounds, Holder, Slot, Slots
+from callflow.tools.interpreter_watch import Work
 
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,16 @@ class Loops:
         """Return which tools block loops."""
         with self._lock:
             return self._blocked_slots.holders(time.monotonic())
+
+    def at_work(self) -> list[Work]:
+        """Return the runs that have their loop's thread at this moment."""
+        now, found = time.monotonic(), []
+        for loop in list(self._loops):
+            job = loop.present()
+            if job is not None and job.slot is not None:
+                seconds = now - job.slot.since
+                found.append(Work(job.tool, job.call, seconds, seconds, now))
+        return found
 
     def _choose(self, job: Job) -> _Loop | None:
         """Return the first loop that is not blocked. None: the job waits for one that is."""

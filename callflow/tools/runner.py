@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from callflow.contracts.errors import NoOutcome, ToolLimit, TooManyTools
 from callflow.contracts.rate_limit import RateLimit
 from callflow.tools.concurrency import Bounds, Holder, Slot, Slots, describe_holders
+from callflow.tools.interpreter_watch import Work, WorkingThreads
 from callflow.tools.loops import Job, Loops
 
 
@@ -198,6 +199,7 @@ class _Run(Generic[Outcome]):
     # In threads
 
     def _first(self, slot: Slot) -> None:
+        self._runner.working.began(slot)
         try:
             if self._over:
                 return
@@ -209,6 +211,7 @@ class _Run(Generic[Outcome]):
         except BaseException as error:
             self._fail(_failed(error))
         finally:
+            self._runner.working.ended(slot)
             self._runner.thread_slots.leave(slot)
 
     def _await(self, work: Awaitable[Any]) -> None:
@@ -233,12 +236,14 @@ class _Run(Generic[Outcome]):
         )
 
     def _last(self, job: Job, slot: Slot, box: list[Any], error: BaseException | None) -> None:
+        self._runner.working.began(slot)
         try:
             self._tell(self._finish(box, error, self.is_over))
         except BaseException as raised:
             self._fail(_failed(raised))
         finally:
             self._runner.loops.end(job)
+            self._runner.working.ended(slot)
             self._runner.thread_slots.leave(slot)
 
     def _no_thread(self, why: str, slot: Slot, job: Job | None = None) -> None:
@@ -266,6 +271,7 @@ class Runner:
 
     def __init__(self, threads: Bounds = _THREADS) -> None:
         self.thread_slots, self.starter, self.loops = ThreadSlots(threads), _Starter(), Loops()
+        self.working = WorkingThreads()
         self._warnings = RateLimit(per_second=1 / _WARN_SECONDS, at_once=1)
 
     async def run(
@@ -298,6 +304,10 @@ class Runner:
             log.warning("call %s: tool %s %s", call, tool, outcome)
             raise outcome
         return outcome
+
+    def at_work(self, since: float) -> list[Work]:
+        """Return what was at work at this time of the monotonic clock, or later."""
+        return self.working.since(since) + self.loops.at_work()
 
     def _late(self, this: _Run[Any], call: str, tool: str, seconds: float) -> str:
         if this.has_thread and not this.waits_for_loop:

@@ -92,6 +92,7 @@ def create_console(
             "ok": True,
             "accepting": board.is_accepting,
             "calls": len(board.calls),
+            "loop": {"late_ms": round(board.load.p99_ms, 1), "refuses_calls": board.load.is_overloaded},
             "counts": dict(board.counts),
             "journal": writing,
             "engine": dict(engine()),
