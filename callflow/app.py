@@ -44,6 +44,7 @@ from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
+from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
 from callflow.web.listener import Beside, Listener
@@ -75,7 +76,8 @@ class Application:
         """Read the tools and the profiles. Raises SettingsError or ToolsError."""
         self.settings = settings
         self._tunnel = tunnel
-        self.tools = ToolLoader(paths.tools_file(settings))
+        self._tool_process = ToolProcess(paths.tools_file(settings)) if settings.tool_process else None
+        self.tools = ToolLoader(paths.tools_file(settings), self._tool_process)
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
@@ -189,6 +191,8 @@ class Application:
         )  # fmt: skip
         self.account.start(realtime_config(self.effective))
         self.tools.watch()
+        if self._tool_process is not None:
+            self._tool_process.start()
         self.history.journal.on_entry = self.telemetry.take
         self.telemetry.start(self.switchboard.is_live, self._judge_load)
 
@@ -217,6 +221,8 @@ class Application:
     async def close(self) -> None:
         """End every call that is left, and close everything."""
         self.tools.close()
+        if self._tool_process is not None:
+            self._tool_process.close()
         await self.switchboard.stop()
         self.telemetry.close()
         await self.account.close()

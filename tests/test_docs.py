@@ -167,7 +167,9 @@ _NO_SETTINGS = {
     "network_ms",
     "next_probe_in",
     "lost_hangups",
+    "late_ms",
     "late_replies",
+    "refuses_calls",
     "odd_media_signatures",
     "phone_number_sid",
 }

@@ -120,6 +120,9 @@ class Settings(call_settings.CallSettings):
     tools_file: call_settings.Text = "tools.py"
     """The Python file with the agent's tools. Without a `tools.py` there are no tools; a file that is named here must
     exist."""
+    tool_process: bool = False
+    """Run the tools of this file in a process of their own. A tool that keeps Python's interpreter busy then holds up
+    other tools, but no caller's audio. The server reads the file as well, for what the model is told."""
     data_dir: call_settings.Text = "data"
     """The folder for database and recordings, relative to the current folder."""
     database_url: Annotated[str, AfterValidator(validators.database_url)] = ""

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 from callflow.contracts.errors import ToolsError
 from callflow.tools.registry import (
     MARK,
+    Elsewhere,
     Tool,
     Tools,
     check_encodable,
@@ -126,11 +128,12 @@ class ToolLoader:
     the file. Calls get the last good version until then.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Load the file. Raises ToolsError."""
-        self._path = path
-        self._loaded_stamp = self._stamp()
-        self._tools = load(path)
+    def __init__(self, path: Path, elsewhere: Elsewhere | None = None) -> None:
+        """Load the file. `elsewhere`: what runs its tools; None: they run in this process. Raises ToolsError."""
+        self._path, self._elsewhere = path, elsewhere
+        self.version = self._stamp()
+        """Of the file that was loaded last."""
+        self._tools = self._load()
         self._closing: threading.Event | None = None
 
     def current(self) -> Tools:
@@ -156,11 +159,11 @@ class ToolLoader:
         Not for the event loop: an import takes as long as it takes.
         """
         stamp = self._stamp()
-        if stamp == self._loaded_stamp:
+        if stamp == self.version:
             return
-        self._loaded_stamp = stamp
+        self.version = stamp
         try:
-            self._tools = load(self._path)
+            self._tools = self._load()
             log.info("tools read again: %s", ", ".join(self._tools.local) or "none")
         except ToolsError as error:
             log.error("the tools stay as they were: %s", error)
@@ -172,10 +175,19 @@ class ToolLoader:
             except Exception:  # a fault of our own: the next change is still to be seen
                 log.exception("the tools cannot be read again")
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Return the time of the last change and the size; None: there is no such file."""
+    def _load(self) -> Tools:
+        tools = load(self._path)
+        if self._elsewhere is None:
+            return tools
+        apart = {
+            name: replace(tool, elsewhere=self._elsewhere, version=self.version) for name, tool in tools.local.items()
+        }
+        return Tools(apart, tools.remote)
+
+    def _stamp(self) -> str:
+        """Return the time of the last change and the size; "": there is no such file."""
         try:
             status = self._path.stat()
         except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+            return ""
+        return f"{status.st_mtime_ns} {status.st_size}"

@@ -25,7 +25,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -69,6 +69,13 @@ class Prepared(NamedTuple):
     takes_context: bool
 
 
+class Elsewhere(Protocol):
+    """Where tools run that do not run in this process."""
+
+    async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float, version: str) -> ToolResult:
+        """Run a tool within this time limit: see `Tools.run`. `version`: see `Tool.version`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that the model can call."""
@@ -84,6 +91,10 @@ class Tool:
     """It runs on the server's event loop and never waits: only for built-in tools."""
     ready: Prepared | None = field(default=None, repr=False, compare=False)
     """Set by `checked`; None: prepared for each run."""
+    elsewhere: Elsewhere | None = field(default=None, repr=False, compare=False)
+    """What runs it; None: it runs in this process."""
+    version: str = field(default="", repr=False, compare=False)
+    """Of the file that defines it, for `elsewhere`."""
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -214,16 +225,18 @@ class Tools:
         """
         tool = self.local.get(name)
         if tool is None:
-            return _error(f"there is no tool {name!r:.100}")
+            return error_result(f"there is no tool {name!r:.100}")
         this = _Run(tool, arguments, context)
+        limit = tool.seconds or seconds
         try:
             if tool.on_loop:
                 result = this.at_once()
+            elif tool.elsewhere is not None:
+                result = await tool.elsewhere.run(name, arguments, context, seconds=limit, version=tool.version)
             else:
-                limit = tool.seconds or seconds
                 result = await runner.default_runner.run(context.call, name, limit, this.begin, this.finish)
         except NoOutcome as why:
-            return _error(f"{name} {why}")
+            return error_result(f"{name} {why}")
         except Exception as error:
             result = this.failed(error)
         if result.trouble:
@@ -247,7 +260,7 @@ class _Run:
             box.append(self._tool.function(**given))
             return Pending(box.pop()) if inspect.isawaitable(box[0]) else self._written(box, is_over)
         except ArgumentsError as unfit:
-            return _error(str(unfit))
+            return error_result(str(unfit))
         except BaseException as error:
             return self.failed(error)
         finally:
@@ -262,17 +275,17 @@ class _Run:
     def at_once(self) -> ToolResult:
         """Run a built-in tool on the server's event loop."""
         result = self.begin(never)
-        return result if isinstance(result, ToolResult) else _error(f"{self._tool.name} has no answer")
+        return result if isinstance(result, ToolResult) else error_result(f"{self._tool.name} has no answer")
 
     def failed(self, error: BaseException) -> ToolResult:
-        return _error(f"{self._tool.name} failed: {type(error).__name__:.100}", _where(error))
+        return error_result(f"{self._tool.name} failed: {type(error).__name__:.100}", _where(error))
 
     def _written(self, box: list[Any], is_over: Callable[[], bool]) -> ToolResult:
         try:
             return ToolResult(to_json_text(box[0], is_over), True)
         except BaseException as error:
             why = str(error) if isinstance(error, NotJson) else type(error).__name__
-            return _error(f"the result of {self._tool.name} cannot be written as JSON: {why:.200}", _where(error))
+            return error_result(f"the result of {self._tool.name} cannot be written as JSON: {why:.200}", _where(error))
 
 
 def _where(error: BaseException) -> str:
@@ -292,5 +305,6 @@ def describe_error(error: BaseException) -> str:
     return whole(" ".join(f"{type(error).__name__}{text}".split()))
 
 
-def _error(message: str, trouble: str = "") -> ToolResult:
+def error_result(message: str, trouble: str = "") -> ToolResult:
+    """Return a result that describes an error to the model. `trouble`: for the log."""
     return ToolResult(msgspec.json.encode({"error": whole(message)}).decode(), False, trouble)

@@ -103,6 +103,7 @@ def settings(workshop: Path, **others: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+APART = pytest.mark.parametrize("apart", [False, True], ids=["here", "in another process"])
 SPOKEN = noise(500, 5)
 ANSWER = Turn.say("That is it.", SPOKEN)
 
@@ -131,9 +132,10 @@ async def answered(the: Product, one: Talk, *calls: str) -> dict[str, Any]:
     return {call: json.loads(outputs[call][0]) for call in calls}
 
 
-async def test_two_calls_at_once_are_both_answered_before_the_agent_speaks_once(workshop: Path) -> None:
+@APART
+async def test_two_calls_at_once_are_both_answered_before_the_agent_speaks_once(workshop: Path, apart: bool) -> None:
     both = Turn((Call("add", {"a": 2, "b": 3}, "c1"), Call("look", {"what": "order"}, "c2")))
-    async with product(realtime=model(both), **settings(workshop)) as the:
+    async with product(realtime=model(both), **settings(workshop, tool_process=apart)) as the:
         one = await talk(the)
         await ask(one)
         assert await answered(the, one, "c1", "c2") == {"c1": 5, "c2": {"found": "order"}}
@@ -273,8 +275,11 @@ async def test_a_tool_is_answered_once_also_when_the_session_breaks(when: str, w
         await the.quiet()
 
 
-async def test_a_tool_knows_whose_call_it_is(workshop: Path) -> None:
-    async with product(realtime=model(Turn((Call("whose", {}, "c"),))), **settings(workshop)) as the:
+@APART
+async def test_a_tool_knows_whose_call_it_is(workshop: Path, apart: bool) -> None:
+    async with product(
+        realtime=model(Turn((Call("whose", {}, "c"),))), **settings(workshop, tool_process=apart)
+    ) as the:
         one = await talk(the)
         await ask(one)
         told = (await answered(the, one, "c"))["c"]
