@@ -194,10 +194,10 @@ async def test_nobody_waits_any_more(scene: Scene) -> None:
 
 async def test_it_ends_with_the_server(scene: Scene) -> None:
     """However that ends: its standard input is what it lives on."""
-    child = psutil.Process(await scene.pid())
+    await scene.pid()
     process = scene.process._process
     assert process is not None
     assert process.stdin is not None
     scene.process._closing.set()  # no other
     await asyncio.to_thread(process.stdin.close)
-    assert await asyncio.to_thread(child.wait, 5) == 0
+    assert await asyncio.to_thread(process.wait, 5) == 0
