@@ -34,7 +34,7 @@ from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
-from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.recovery import Recovery
@@ -74,7 +74,8 @@ class Application:
         self.settings = settings
         self._tunnel = tunnel
         self.tools = ToolLoader(paths.tools_file(settings))
-        self.account = Account()  # one for all calls: profiles have neither key nor address of their own
+        # One for all calls: profiles have neither key nor address of their own.
+        self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)
@@ -183,7 +184,7 @@ class Application:
             self.switchboard, self.carriers, self.address.relearn,
             load=self.overrides.load, prepare=self.configs.prepare,
         )  # fmt: skip
-        self.account.start()
+        self.account.start(realtime_config(self.effective))
         self.tools.watch()
         self.history.journal.on_entry = self.telemetry.take
         self.telemetry.start(self.switchboard.is_live, self._judge_load)
@@ -203,6 +204,7 @@ class Application:
     async def leave(self) -> None:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
+        await self.account.spares.close()
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:

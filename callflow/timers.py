@@ -1,4 +1,4 @@
-"""Named timers: one running timer for each name, on the event loop's clock.
+"""Timers on the event loop's clock: those of one owner, each with a name, and one that is set very often.
 
 A second timer of a name replaces the first one, and closing the owner stops all of its timers. This module imports
 nothing of ours, so that every package can use it.
@@ -59,3 +59,34 @@ class Timers:
     def _fire(self, name: str, callback: Callable[[*Args], object], args: tuple[*Args]) -> None:
         self._running.pop(name, None)
         callback(*args)
+
+
+class Timer:
+    """One timer, cheap to set anew many times a second. Not for use from several threads."""
+
+    __slots__ = ("_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is still to fire. Within its own callback it is not."""
+        return self._handle is not None
+
+    def start(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call the callback once, after so many seconds. What was to be called before is not."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_later(seconds, self._fire, callback)
+
+    def stop(self) -> None:
+        """Call nothing."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _fire(self, callback: Callable[[], object]) -> None:
+        self._handle = None
+        callback()

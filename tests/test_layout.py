@@ -23,7 +23,7 @@ ENTRIES: Final = frozenset({
     "tools", "web",
 })  # fmt: skip
 """All that callflow/ may hold. A new package also needs its place among the layers in pyproject.toml."""
-LONGEST: Final = 450
+LONGEST: Final = 449
 """Lines of a file. A longer file is two modules."""
 LONGER: Final = frozenset({"callflow/call/machine/table.py"})
 """A table may be read from top to bottom."""

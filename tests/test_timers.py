@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from callflow.timers import Timers
+from callflow.timers import Timer, Timers
 
 
 class Loop:
@@ -121,3 +121,39 @@ async def test_without_a_loop_the_running_one_keeps_the_time() -> None:
     fired = asyncio.Event()
     timers.start("a", 0.0, fired.set)
     await asyncio.wait_for(fired.wait(), 5)
+
+
+async def test_one_timer_fires_once_at_the_time_that_was_set_last() -> None:
+    loop = asyncio.get_running_loop()
+    fired: list[str] = []
+    over = asyncio.Event()
+    timer = Timer(loop)
+    timer.start(0.0, lambda: fired.append("replaced"))
+
+    def this() -> None:
+        fired.append("this")
+        over.set()
+
+    timer.start(0.001, this)
+    assert timer.is_running
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert fired == ["this"]
+    timer.start(0.0, lambda: fired.append("stopped"))
+    timer.stop()
+    timer.stop()
+    await asyncio.sleep(0.002)
+    assert fired == ["this"]
+
+
+async def test_one_timer_may_be_started_from_its_callback() -> None:
+    timer = Timer(asyncio.get_running_loop())
+    over = asyncio.Event()
+
+    def again() -> None:
+        assert not timer.is_running
+        timer.start(0.0, over.set)
+
+    timer.start(0.0, again)
+    async with asyncio.timeout(5):
+        await over.wait()

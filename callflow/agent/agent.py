@@ -7,6 +7,7 @@ The call's machine gives the agent commands; `engine_sessions.py` opens and repl
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,11 +16,11 @@ from callflow.agent.agent_config import AgentConfig
 from callflow.agent.agent_state import AgentState
 from callflow.agent.barge_in import Evidence
 from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.goodbyes import Goodbyes
 from callflow.agent.no_input import NoInputTimer
 from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import Prompt, context_items, prompt, tool_answered
 from callflow.agent.protected_greeting import ProtectedGreeting
-from callflow.agent.second_goodbye import SecondGoodbye
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
@@ -49,6 +50,7 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.events import Event
 from callflow.contracts.media import Cut, SpeechSegmentId
+from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -77,54 +79,36 @@ class Agent:
         """`post` takes events for the machine, `note` entries of the journal, `own` tasks that end with the call."""
         self._call, self._relay, self._post, self._note = call, relay, post, note
         self._clock = asyncio.get_running_loop().time
-        self.tool_calls = tool_calls
-        tool_calls.filler = self._fill_for_tool
-        self.sessions = EngineSessions(call, config.make_engine, self, own)
+        self.tool_calls, tool_calls.filler = tool_calls, to_owner(self._fill_for_tool)
+        this: Agent = weakref.proxy(self)  # for its parts: see `contracts/owners.py`
+        self.sessions = EngineSessions(call, config.make_engine, this, own)
         self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop
-        self.turns = TurnManager(relay=relay, config=config, agent=self, note=note)
+        self.turns = TurnManager(relay=relay, config=config, agent=this, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
-            call, self.turns, note=note, forget_audio=self.sessions.forget_audio, caller_said=self._caller_said
-        )
+            call, self.turns, note=note, forget_audio=self.sessions.forget_audio,
+            caller_said=to_owner(self._caller_said),
+        )  # fmt: skip
         self.protected_greeting = ProtectedGreeting(config.opens_protected)
         self.greeting_heard: Callable[[], None] = lambda: None
         """Called when the caller has heard the protected sentence in full."""
         self.prompter = Prompter(
             config=config, sessions=self.sessions, turns=self.turns, tool_calls=tool_calls,
-            protected_greeting=self.protected_greeting, note=note, listen=self._listen,
+            protected_greeting=self.protected_greeting, note=note, listen=to_owner(self._listen),
         )  # fmt: skip
         self.no_input = NoInputTimer(
-            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds,
-            tell=post,
+            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds, tell=post,
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
-            seconds=config.transcript_seconds, handle_event=lambda heard: self._handlers[type(heard)](heard),
+            seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
-        self._second_goodbye = SecondGoodbye(self.conversation, post)
+        self._goodbyes = Goodbyes(self.conversation, post)
         self.usage = UsageTotal()
         self._spoke: list[str] = []  # the last responses that had audio
-        self._ending = False
-        """The agent says goodbye: the call ends when the caller has heard the goodbye."""
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            AudioDelta: self._on_audio,
-            AudioDone: lambda heard: self.turns.speech_done(heard, self._key(heard)),
-            SpeechStarted: self._on_speech_started,
-            SpeechStopped: self._on_speech_stopped,
-            ResponseStarted: lambda heard: self.turns.response_began(heard.response),
-            ResponseDone: self._on_response_done,
-            Transcript: self.transcripts.transcript,
-            TranscriptFailed: self.transcripts.failed,
-            ItemAdded: self.transcripts.item_added,
-            McpApproval: self._on_approval,
-            ToolCalls: self._on_tool_calls,
-            ResponseFailed: self._on_response_failed,
-            Usage: self._on_usage,
-            ErrorReported: lambda heard: note(notes.EngineComplaint(code=heard.code, message=heard.message)),
-        }
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
         """Continue a call that another process had. `ago_seconds`: how long ago that process wrote its last entry."""
@@ -165,8 +149,8 @@ class Agent:
     def is_quiet(self) -> bool:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor = self._floor
-        busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open or self._ending
-        return not (busy or floor.unplayed or self.turns.hears_speech)
+        busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open
+        return not (busy or self._goodbyes.is_awaited or floor.unplayed or self.turns.hears_speech)
 
     def ready(self) -> None:
         """Report that the present session is configured."""
@@ -189,7 +173,7 @@ class Agent:
         """Continue with the next session. Not `quiet`: the agent was cut off, and resumes."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
         taking = self.turns.taking
-        if not quiet and not taking.caller_speaking and (taking.responses or self.turns.is_answer_due):
+        if not quiet and not taking.caller_speaking and (taking.is_responding or self.turns.is_answer_due):
             self.turns.engine_away()
             self.turns.engine_back()
             self.prompter.say(prompt(Prompt.RESUME))
@@ -198,9 +182,16 @@ class Agent:
 
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
-        self._handlers[type(heard)](heard)
-        if type(heard) is not AudioDelta or not self.turns.taking.responses:  # its response has ended the silence
-            self.changed()
+        if type(heard) is AudioDelta:  # by far the most frequent
+            self._on_audio(heard)
+            if self.turns.taking.is_responding:  # its response has ended the silence
+                return
+        else:
+            self._pass_on(heard)
+        self.changed()
+
+    def _pass_on(self, heard: EngineEvent) -> None:
+        _HANDLERS[type(heard)](self, heard)
 
     def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
         return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
@@ -219,7 +210,7 @@ class Agent:
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self.prompter.somebody_speaks()
-        self._second_goodbye.stop()
+        self._goodbyes.stop()
         self.no_input.stop()
         self.no_input.noise_began()
         self._note(notes.CallerSpeaks())
@@ -247,15 +238,7 @@ class Agent:
         if heard.status in ("failed", "incomplete") or not heard.final:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
         self._check_greeting()
-        self._check_goodbye()
-
-    def _on_approval(self, asked: McpApproval) -> None:
-        self._note(notes.McpApproval(server=asked.server, tool=asked.tool, approved=asked.approved))
-
-    def _on_usage(self, used: Usage) -> None:
-        self.usage.add(used)
-        total = self.usage.total()
-        self._note(notes.Usage(model=used.model, used=dict(used.usage), total=total, usd=total["usd"]))
+        self._goodbyes.check(self._floor)
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -280,7 +263,7 @@ class Agent:
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_words(words or verdict == "speech")
-        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._ending)
+        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._goodbyes.is_awaited)
         cut = self.turns.interruption.was_false(item, evidence)
         if cut is not None:
             self.prompter.carry_on(cut)
@@ -321,11 +304,8 @@ class Agent:
     def interrupted(self, cuts: Sequence[Cut]) -> None:
         """Handle an interruption by the caller. An interrupted goodbye calls the end of the call off."""
         self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
-        if self._ending:
-            self._ending = False
-            self._second_goodbye.called_off()
+        if self._goodbyes.interrupted():
             self.prompter.goodbye_called_off()
-            self._post(events.GoodbyeInterrupted())
 
     def played_out(self) -> None:
         """Check whether greeting or goodbye are over, now that the caller has heard everything sent so far."""
@@ -333,18 +313,17 @@ class Agent:
             self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_greeting()
-        self._check_goodbye()
+        self._goodbyes.check(self._floor)
         self.changed()
 
     def changed(self) -> None:
         """Start counting the caller's silence if it is the caller's turn and nobody speaks; otherwise stop counting."""
         if self.sessions.is_ready and turn_taking.silence_counts(self._floor, flowing=self._relay.is_flowing):
             self.no_input.count_silence()
-            if not self._ending:
-                self._second_goodbye.count_silence()
+            self._goodbyes.count_silence()
         else:
             self.no_input.stop()
-            self._second_goodbye.stop()
+            self._goodbyes.stop()
 
     # Commands of the machine
 
@@ -354,13 +333,8 @@ class Agent:
 
     def await_goodbye(self) -> None:
         """Post `GoodbyeHeard` as soon as the caller has heard the agent's goodbye in full."""
-        self._ending = True
-        self._check_goodbye()
-
-    def _check_goodbye(self) -> None:
-        if self._ending and turn_taking.has_said_goodbye(self._floor):
-            self._ending = False
-            self._post(events.GoodbyeHeard())
+        self._goodbyes.begin()
+        self._goodbyes.check(self._floor)
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
@@ -394,7 +368,7 @@ class Agent:
         elif not self.tool_calls.is_busy:
             self.turns.no_answer_due()
         self.sessions.answer_tool(call, output, speak=speak)
-        self._check_goodbye()
+        self._goodbyes.check(self._floor)
 
     def _fill_for_tool(self) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
@@ -436,7 +410,7 @@ class Agent:
         self.no_input.close()
         self.tool_calls.close()
         self.prompter.close()
-        self._second_goodbye.stop()
+        self._goodbyes.stop()
         self.turns.close()
         self.sessions.stop()
         return waits
@@ -448,3 +422,21 @@ class Agent:
     async def close(self) -> None:
         """Close the sessions."""
         await self.sessions.close()
+
+
+_HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
+    AudioDelta: Agent._on_audio,
+    AudioDone: lambda agent, heard: agent.turns.speech_done(heard, agent._key(heard)),
+    SpeechStarted: Agent._on_speech_started,
+    SpeechStopped: Agent._on_speech_stopped,
+    ResponseStarted: lambda agent, heard: agent.turns.response_began(heard.response),
+    ResponseDone: Agent._on_response_done,
+    Transcript: lambda agent, heard: agent.transcripts.transcript(heard),
+    TranscriptFailed: lambda agent, heard: agent.transcripts.failed(heard),
+    ItemAdded: lambda agent, heard: agent.transcripts.item_added(heard),
+    ToolCalls: Agent._on_tool_calls,
+    ResponseFailed: Agent._on_response_failed,
+    Usage: lambda agent, used: agent._note(agent.usage.added(used)),
+    McpApproval: lambda agent, asked: agent._note(notes.McpApproval(**asked._asdict())),
+    ErrorReported: lambda agent, error: agent._note(notes.EngineComplaint(**error._asdict())),
+}

@@ -139,10 +139,11 @@ class EngineSessions:
             self._next_session_number, self._next_session_ready = self._opened, False
             self._next_session = self._open(self._next_session_number)
 
-    def append(self, payload: str) -> None:
-        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session."""
+    def append(self, payload: str, audio: bytes) -> None:
+        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session. `audio`: the
+        same audio decoded."""
         recent = self._recent_audio
-        recent += binascii.a2b_base64(payload)
+        recent += audio
         if len(recent) > _MOST_RECENT_BYTES + _SPARE_BYTES:
             del recent[:-_MOST_RECENT_BYTES]
         if self.engine is not None:
@@ -248,9 +249,12 @@ class EngineSessions:
         return "transcribes" in self.engine.can
 
     async def close(self) -> None:
-        """Close all sessions."""
+        """Close all sessions, and let go of them."""
         self.stop()
-        await asyncio.gather(*(engine.close() for engine in (self.engine, self._next_session) if engine is not None))
+        self._wrote_down = self.writes_down
+        open_sessions = [engine for engine in (self.engine, self._next_session) if engine is not None]
+        self.engine = self._next_session = None
+        await asyncio.gather(*(engine.close() for engine in open_sessions))
 
     def _open(self, number: int) -> Engine:
         engine = self._make(self._listener.session_context(number), partial(self._handle_event, number))

@@ -27,15 +27,19 @@ class ResponseLatency:
         and, if a clip filled the silence, `filler_ms`."""
         self._times: dict[str, float] = {}
         self._filler: float | None = None
+        self.waits_for_audio = False
+        """A wait is running, and no audio of the answer was sent yet."""
 
     def caller_stopped(self, now: float, ago: float | None) -> None:
         """Begin a wait. `ago`: seconds since the caller's last word; None: unknown, so the wait begins now."""
         self._times = {"ended": now - (ago or 0.0), "noticed": now}
         self._filler = None
+        self.waits_for_audio = True
 
     def caller_goes_on(self) -> None:
         """Drop the wait: the caller speaks again."""
         self._times = {}
+        self.waits_for_audio = False
 
     def generated(self, now: float) -> None:
         """Note the first audio of the answer from the engine."""
@@ -45,15 +49,11 @@ class ResponseLatency:
         """Note that the first audio of the answer was sent to the carrier."""
         if "generated" in self._times:
             self._note("sent", now)
-
-    @property
-    def waits_for_audio(self) -> bool:
-        """Whether a wait is running and no audio of the answer was sent yet."""
-        return "noticed" in self._times and "sent" not in self._times
+            self.waits_for_audio = False
 
     def filler(self, now: float) -> None:
         """Note that a clip filled the silence."""
-        if "noticed" in self._times and "sent" not in self._times and self._filler is None:
+        if self.waits_for_audio and self._filler is None:
             self._filler = now
 
     def heard(self, at: float) -> dict[str, Any] | None:

@@ -55,8 +55,8 @@ class PendingToolCalls:
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[str, _Job] = {}
         self._timers = Timers()
-        self.filler: Callable[[], bool] = lambda: True
-        """Called when a tool is slow, so that the agent says so. Returns False if the agent cannot speak now."""
+        self.filler: Callable[[], object] = lambda: True
+        """Called when a tool is slow, so that the agent says so. Something false: the agent cannot speak now."""
         self.runs = 0
 
     @property

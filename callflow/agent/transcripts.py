@@ -65,7 +65,7 @@ class Transcripts:
                 self._caller_said(heard.item, heard.text)
         if turn is not None and (turn.who == "caller" or turn.has_sound):
             self._write(turn, whole=turn.who == "caller" or not self.is_late or turn.is_complete)
-        elif turn is not None and (self.is_late or not self._turns.taking.responses):
+        elif turn is not None and (self.is_late or not self._turns.taking.is_responding):
             self.item_over(heard.item, broken=True)  # the text comes late, and no audio of it was heard
 
     def failed(self, heard: TranscriptFailed) -> None:

@@ -7,6 +7,7 @@ is too long. A barge-in makes one call to the media: `Relay.interrupt` stops the
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -35,8 +36,8 @@ class TurnListener(Protocol):
     def engine_stops_itself(self) -> bool:
         """Whether the engine stops its own response when it hears the caller."""
 
-    def caller_payload(self, payload: str) -> None:
-        """Send the caller's audio to the engine, base64 of µ-law."""
+    def caller_payload(self, payload: str, audio: bytes) -> None:
+        """Send the caller's audio to the engine: base64 of µ-law, and the same audio decoded."""
 
     def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Report to the engine how many ms of a stretch were heard."""
@@ -74,7 +75,7 @@ class TurnManager:
         self.interruption = Interruption()
         self.conversation = Conversation()
         self.latency = ResponseLatency()
-        self.dead_air = DeadAir(self, config)
+        self.dead_air = DeadAir(weakref.proxy(self), config)
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
         self.first_word_ms: int | None = None
@@ -86,7 +87,7 @@ class TurnManager:
         self._noticed: float | None = None
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
-        relay.listener = self
+        relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
 
     # The state
 
@@ -115,7 +116,7 @@ class TurnManager:
         return Floor(
             caller_speaking=self.taking.caller_speaking,
             answer_due=self.is_answer_due,
-            responses=bool(self.taking.responses),
+            responses=self.taking.is_responding,
             tools_busy=tools_busy,
             unplayed=self.is_unplayed,
             greeting_open=greeting_open,

@@ -86,6 +86,11 @@ class TurnTaking:
         """The ids of the responses under way, oldest first."""
         return list(self._responses)
 
+    @property
+    def is_responding(self) -> bool:
+        """Whether a response is under way."""
+        return bool(self._responses)
+
     def response_began(self, response: str, *, engine_stops_itself: bool) -> bool:
         """Note a response that begins. Returns False if the response must not be played, because the caller is
         speaking."""

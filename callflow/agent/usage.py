@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callflow.contracts.engine import Usage
+from callflow.journal import notes
 
 
 class UsageTotal:
@@ -28,6 +29,12 @@ class UsageTotal:
         for name, count in bill.usage.items():
             used[name] = used.get(name, 0) + count
         self.usd = None if self.usd is None or bill.usd is None else self.usd + bill.usd
+
+    def added(self, bill: Usage) -> notes.Usage:
+        """Add one usage report of the engine, and return the note about it."""
+        self.add(bill)
+        total = self.total()
+        return notes.Usage(model=bill.model, used=dict(bill.usage), total=total, usd=total["usd"])
 
     def total(self) -> dict[str, Any]:
         """Return `{"models": {MODEL: {KIND: count}}, "usd": dollars or None}`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.handover import Found, ProcessHandover
+from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
@@ -34,6 +36,7 @@ from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
+from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
 from callflow.journal import notes
 from callflow.media.relay import Relay, summary
@@ -74,7 +77,8 @@ class Call:
         self.note = self._log.note
         self._handover = ProcessHandover(restored)
         self._mailbox = Mailbox()
-        self._deadlines = Deadlines(self.post)
+        this, post, config = weakref.proxy(self), to_owner(self.post), self.config  # see `contracts/owners.py`
+        self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
         self._ended_at: float | None = None
         """When the call ended, in Unix time, if transcripts are awaited after the end; else None."""
@@ -88,28 +92,28 @@ class Call:
             run_after_call=services.run_after_call,
         )  # fmt: skip
         self._released = False
-        self._recordings = Recordings(
-            call_id, services.recordings, restored.recordings if restored is not None else (),
-            note=self.note, clock=self._loop.time,
-        )  # fmt: skip
+        earlier = restored.recordings if restored is not None else ()
+        self._recordings = Recordings(call_id, services.recordings, earlier, note=self.note, clock=self._loop.time)
         self.relay = Relay(
-            call=call_id, ids=lambda: self.ids, config=self.config.media, clips=self.config.clips, post=self.post,
-            note=self.note,
+            call=call_id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=self.note,
         )  # fmt: skip
-        toolbox = services.make_toolbox(Caller(call_id, from_number, to_number), {ENDS_CALL: self._end_by_agent})
+        acts = {ENDS_CALL: to_owner(self._end_by_agent)}
         tool_calls = PendingToolCalls(
-            toolbox, seconds=self.config.tool_timeout_seconds,
-            filler_seconds=self.config.tool_filler_after_ms / 1000, post=self.post,
+            services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
+            seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
         )  # fmt: skip
         self.agent = Agent(
-            call=call_id, config=self.config.agent, relay=self.relay, tool_calls=tool_calls, post=self.post,
-            note=self.note, own=self._tasks.start_session,
+            call=call_id, config=config.agent, relay=self.relay, tool_calls=tool_calls, post=post, note=self.note,
+            own=self._tasks.start_session,
         )  # fmt: skip
-        self.agent.greeting_heard = self.record
+        self._local_commands = LocalCommands(
+            self.agent, self.relay, self._deadlines, seconds=config.deadline_seconds,
+            preamble_seconds=carrier.preamble_seconds, own=self._tasks.start, note=self.note,
+        )  # fmt: skip
+        self.agent.greeting_heard = to_owner(self.record)
         self._dtmf = DtmfCollector(
-            call_id, end=self.config.dtmf_end, pause_seconds=self.config.dtmf_pause_seconds,
-            sensitive=self.config.dtmf_sensitive, entered=self._entered,
-            dropped=lambda: self.relay.counts.update(keys_dropped=1),
+            call_id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
+            entered=to_owner(self._entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
         )  # fmt: skip
         if restored is not None:
             self._restore(restored)
@@ -218,7 +222,7 @@ class Call:
             self.record()
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
-                self._do(command)
+                self._local_commands.do(command)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
 
@@ -228,36 +232,6 @@ class Call:
             command, self._log.steps if step is None else step, ordinal,
             ids=self.ids, from_number=self.from_number, to_number=self.to_number,
         )  # fmt: skip
-
-    # Local commands
-
-    def _do(self, command: Command) -> None:
-        match command:
-            case commands.Arm(deadline=name):
-                preamble = self.carrier.preamble_seconds if name in ("ring", "stream") else 0.0
-                seconds = self.config.deadline_seconds[name] + preamble
-                self._deadlines.arm(name, seconds, shared=name == "engine")
-            case commands.Disarm(deadline=name):
-                self._deadlines.disarm(name)
-            case commands.ConnectEngine():
-                self.agent.connect()
-            case commands.RotateEngine():
-                self.agent.rotate()
-            case commands.Greet():
-                self.agent.prompter.greet()
-            case commands.Prompt(about=about, time=time):
-                self.agent.prompter.prompt(about, time)
-            case commands.RunTool(id=call_id):
-                self._tasks.start(self.agent.tool_calls.run(call_id), f"tool {call_id}")
-            case commands.AnswerTool(id=call_id):
-                self.agent.answer_tool(call_id)
-            case commands.AwaitGoodbye():
-                self.agent.await_goodbye()
-            case commands.PlayClip(clip=clip):
-                self.note(notes.Clip(clip=clip))
-                self.relay.play_clip(clip)
-            case commands.CloseMedia():
-                self._tasks.start(self.relay.close(), "close-media")
 
     # Media
 
@@ -420,6 +394,7 @@ class Call:
         closes = [self.relay.close()] if self.awaits_words else [self.relay.close(), self.agent.close()]
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True
+        self._carrier_commands.close()
         for event, reply in self._mailbox.take_rest():
             self._put(event, reply)
         if self.awaits_words:

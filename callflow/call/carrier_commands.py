@@ -94,23 +94,31 @@ class CarrierCommands:
         """Send the request over the carrier's API, in a task. Hang-up and reject are sent even when the call is
         over."""
         if isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._run_after_call(self._execute(request))
+            self._run_after_call(self._execute(request, self._post))
         else:
-            self._own(self._execute(request), request.command.name)
+            self._own(self._execute(request, self._post), request.command.name)
 
-    async def _execute(self, request: CarrierRequest) -> None:
+    def close(self) -> None:
+        """Let go of the call. Results of requests that are under way are still reported to it, others are not."""
+        self._post = _nobody
+
+    async def _execute(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
         name = request.command.name
         CALL.set(self._call)
         try:
             await self._carrier.execute(request)
         except CarrierError as error:
             log.warning("call %s: %s failed: %s", self._call, name, error)
-            self._post(events.CommandFailed(command=name, gone=error.gone, reason=str(error)))
+            post(events.CommandFailed(command=name, gone=error.gone, reason=str(error)))
         except Exception as error:
             log.exception("call %s: %s failed through a fault of our own", self._call, name)
-            self._post(events.CommandFailed(command=name, reason=type(error).__name__))
+            post(events.CommandFailed(command=name, reason=type(error).__name__))
         else:
-            self._post(events.CommandDone(command=name))
+            post(events.CommandDone(command=name))
+
+
+def _nobody(event: Event) -> None:
+    """Take an event that no call is left for."""
 
 
 def command_id(call: str, step: int, ordinal: int) -> str:

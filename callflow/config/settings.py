@@ -181,6 +181,9 @@ class Settings(call_settings.CallSettings):
     """For one try of one command to a carrier."""
     journal_seconds: call_settings.Seconds = 0.25
     """How long a call waits for one journal entry to reach the disk. Then it goes on, and says so."""
+    engine_spare: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many connections to the model are opened ahead, so that the next caller does not wait for one. Each is an
+    idle session at the vendor, and is replaced every three minutes."""
     media_server: Annotated[Literal["hypercorn", "picows"], call_settings.Lower] = "picows"
     """Who serves the media sockets. `picows`: a quick server, before HTTP and on the same port. `hypercorn`: the HTTP
     server, which takes more processor time for each frame."""

@@ -3,6 +3,7 @@
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
 journal entry, unless a field says otherwise. Around a note is a `JournalEntry`; events are in `contracts/events.py`.
+The notes of the engine's sessions are in `engine_notes.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,34 @@ from typing import Any, ClassVar, Final, Literal
 
 from callflow.contracts.private_fields import GROWING, PRIVATE
 from callflow.journal import aliases
+from callflow.journal.engine_notes import (
+    EngineComplaint,
+    EngineMissedSpeech,
+    EngineRotated,
+    EngineUnable,
+    McpApproval,
+    ResponseFailed,
+    SessionChanged,
+    Usage,
+)
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, schema, to_json
 
 
-__all__ = ["KINDS", "Note", "UnknownNote", "read", "to_json"]
+__all__ = [
+    "KINDS",
+    "EngineComplaint",
+    "EngineMissedSpeech",
+    "EngineRotated",
+    "EngineUnable",
+    "McpApproval",
+    "Note",
+    "ResponseFailed",
+    "SessionChanged",
+    "UnknownNote",
+    "Usage",
+    "read",
+    "to_json",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,86 +371,6 @@ class Latency(Note):
 
 
 # The engine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineRotated(Note):
-    """The engine's next session has taken the place of one that was to expire."""
-
-    kind: ClassVar[str] = "engine_rotated"
-    session: int = 0
-    """Its number, from 1."""
-    quiet: bool = False
-    """Nobody spoke at that moment."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineUnable(Note):
-    """The engine owes an answer and says that it cannot give it."""
-
-    kind: ClassVar[str] = "engine_unable"
-    reason: str = field(default="", metadata=PRIVATE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineComplaint(Note):
-    """The engine reported an error that does not end its session."""
-
-    kind: ClassVar[str] = "engine_complaint"
-    code: str = ""
-    message: str = field(default="", metadata=PRIVATE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineMissedSpeech(Note):
-    """Our own speech detector heard the caller begin to speak, and the engine did not."""
-
-    kind: ClassVar[str] = "engine_missed_speech"
-    end: bool = field(default=False, metadata=OPTIONAL)
-    """It was the end of their speech that the engine did not hear."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseFailed(Note):
-    """A response of the engine's did not come to its end."""
-
-    kind: ClassVar[str] = "response_failed"
-    status: str = ""
-    detail: str = field(default="", metadata=PRIVATE)
-    final: bool = False
-    """It is not tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionChanged(Note):
-    """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
-
-    kind: ClassVar[str] = "session_changed"
-    changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpApproval(Note):
-    """The engine asked whether it may use a tool of a remote MCP server."""
-
-    kind: ClassVar[str] = "mcp_approval"
-    server: str = ""
-    tool: str = ""
-    approved: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage(Note):
-    """What a response has used, and what the call has used so far."""
-
-    kind: ClassVar[str] = "usage"
-    model: str = ""
-    used: Mapping[str, Any] = field(default_factory=dict)
-    """Tokens (or seconds) by kind, of this response."""
-    total: Mapping[str, Any] = field(default_factory=dict)
-    """`{"models": {model: {kind: count}}, "usd": float or None}`, of the call."""
-    usd: float | None = None
-    """US dollars of the call so far; None: some of it has no known price."""
 
 
 _CLASSES: Final = [each for each in list(globals().values()) if isinstance(each, type) and issubclass(each, Note)]

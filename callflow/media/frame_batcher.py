@@ -19,9 +19,9 @@ _RESIDUE_SECONDS: Final = 0.1
 
 
 class FrameBatcher:
-    """The joined frames of one call. `append` receives base64 of µ-law."""
+    """The joined frames of one call. `append` receives base64 of µ-law, and the same audio decoded."""
 
-    def __init__(self, *, join_ms: int, warm_up_ms: int, append: Callable[[str], None]) -> None:
+    def __init__(self, *, join_ms: int, warm_up_ms: int, append: Callable[[str, bytes], None]) -> None:
         self._append = append
         self._join = join_ms * BYTES_PER_MS
         self._wanted = max(self._join, warm_up_ms * BYTES_PER_MS)
@@ -41,7 +41,7 @@ class FrameBatcher:
         """Send all collected audio."""
         self._timers.stop("flush")
         if self._audio:
-            joined = base64.b64encode(self._audio).decode("ascii")
+            audio = bytes(self._audio)
             self._audio.clear()
             self._wanted, self._wait_seconds = self._join, _RESIDUE_SECONDS
-            self._append(joined)
+            self._append(base64.b64encode(audio).decode("ascii"), audio)

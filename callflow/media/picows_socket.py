@@ -233,7 +233,8 @@ class PicowsSocket(WSListener):
         if not self._reason:
             self._reason = reason
             if self._ended is not None:
-                self._ended(reason)
+                ended, self._ended = self._ended, None  # the stream refers to this socket: else neither is ever freed
+                ended(reason)
 
     def _ping(self) -> None:
         assert self._transport is not None

@@ -136,7 +136,9 @@ class PlaybackClock:
 
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
-        return self._ends + self.lag.seconds(now) if self.position(now) < self.sent else min(self._ends, now)
+        ends = self._ends + self.lag.seconds(now)
+        is_heard = self.confirmed >= self.sent or (ends - now) * _BYTES_PER_SECOND < 1.0
+        return min(self._ends, now) if is_heard else ends
 
     @property
     def runs_until(self) -> float:

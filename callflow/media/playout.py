@@ -159,7 +159,11 @@ class Playout:
         if ready and ready > room and room < self._batch:
             return
         for entry in list(self._entries):
-            while room >= FRAME_BYTES and (frame := self._cut_frame(entry, min(room, self._until_mark()))):
+            while (
+                room >= FRAME_BYTES
+                and entry.pending
+                and (frame := self._cut_frame(entry, min(room, self._until_mark())))
+            ):
                 room -= len(frame)
                 clock.send(len(frame), now)
                 self.sending = entry.key
@@ -362,6 +366,8 @@ class Playout:
 
     def _cut_frame(self, entry: _Entry, most: int) -> bytes:
         """Remove up to `most` bytes of an entry, in whole frames; the last frame of a finished entry is padded."""
+        if len(entry.pending) == 1 and len(entry.pending[0]) <= most and len(entry.pending[0]) % FRAME_BYTES == 0:
+            return self._sent(entry, entry.pending.popleft())  # as a server sends it that speaks no faster than we play
         most -= most % FRAME_BYTES
         pieces: list[bytes] = []
         size = 0
@@ -379,11 +385,16 @@ class Playout:
             audio, size, odd = audio[: size - odd], size - odd, 0
         if not size:
             return b""
-        entry.waiting -= size
+        self._sent(entry, audio)
+        return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
+
+    def _sent(self, entry: _Entry, audio: bytes) -> bytes:
+        """Note that this audio of an entry is sent next, and return it."""
+        entry.waiting -= len(audio)
         if entry.start < 0:
             entry.start = self._clock.sent
-        entry.sent += size
-        return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
+        entry.sent += len(audio)
+        return audio
 
     def _until_mark(self) -> int:
         """Return the bytes that may be sent before the next mark; at least one frame."""

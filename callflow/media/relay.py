@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
+from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
@@ -28,7 +29,7 @@ from callflow.media.media_config import MediaConfig
 from callflow.media.media_stream import MediaStream
 from callflow.media.playout import Playout, Send
 from callflow.media.silence_filler import SilenceFiller
-from callflow.timers import Timers
+from callflow.timers import Timer, Timers
 
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ _MARK_SECONDS: Final = 1.0
 _BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
 _STALL_SECONDS: Final = 0.005
 """From which delay of the pacer on the process is taken to have stood still."""
+_SAME_SECONDS: Final = 0.0005
+"""Two times of the pacer with less between them count as the same."""
 _PROGRESS_SECONDS: Final = 0.5
 """Interval of the reports how much of the agent's present speech the caller has heard."""
 
@@ -53,8 +56,9 @@ class MediaListener(Protocol):
     def is_caller_speaking(self) -> bool:
         """Whether the engine hears the caller."""
 
-    def caller_payload(self, payload: str) -> None:
-        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined."""
+    def caller_payload(self, payload: str, audio: bytes) -> None:
+        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined; and the same audio
+        decoded."""
 
     def caller_frame(self, audio: bytes) -> None:
         """Process the same frame as µ-law bytes, for the speech detector."""
@@ -111,15 +115,18 @@ class Relay:
         self.clips = ClipPlayer(clips, self.playout)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(self._caller_is_speaking, self._pass_on)
+        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self._pass_on))
         self.frame_batcher = (
-            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=self._to_engine)
+            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
             else None
         )
         self.recorder: CallRecorder | None = None
         self._stream: MediaStream | None = None
         self._timers = Timers()
+        self._pacer = Timer(self._loop)
+        self._heard_out = Timer(self._loop)
+        """Takes the place of the last mark, for a carrier that returns no marks."""
         self._answered = False
         self.is_silenced = False
         """The agent has finished for good: its speech is no longer played."""
@@ -154,8 +161,8 @@ class Relay:
         finally:
             if self._stream is stream:
                 self._stream = None
-            self._timers.stop("pacer", "clip")
-            self._pump_at = math.inf
+            self._timers.stop("clip")
+            self._stop_pacer()
             if self.listener is not None:
                 self.listener.stream_paused()
             stream.gone.set()
@@ -178,7 +185,9 @@ class Relay:
         self.silence_filler.stop()
         if self.frame_batcher is not None:
             self.frame_batcher.flush()
-        self._timers.stop("pacer", "heard-out", "clip")
+        self._timers.stop("clip")
+        self._stop_pacer()
+        self._heard_out.stop()
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
         if self.recorder is not None:
@@ -196,14 +205,14 @@ class Relay:
             self.recorder.caller(audio)
         if self.listener is not None:
             if self.frame_batcher is None:
-                self.listener.caller_payload(payload)
+                self.listener.caller_payload(payload, audio)
             else:
                 self.frame_batcher.add(audio)
             self.listener.caller_frame(audio)
 
-    def _to_engine(self, payload: str) -> None:
+    def _to_engine(self, payload: str, audio: bytes) -> None:
         if self.listener is not None:
-            self.listener.caller_payload(payload)
+            self.listener.caller_payload(payload, audio)
 
     def started(self, stream: str, encoding: str) -> None:
         """Note that the carrier's `start` frame has come: audio flows both ways."""
@@ -303,8 +312,8 @@ class Relay:
             self.recorder.cut(now)
         if self._stream is not None:
             self._stream.clear()
-        self._timers.stop("pacer", "heard-out")
-        self._pump_at = math.inf
+        self._stop_pacer()
+        self._heard_out.stop()
         return [cut for cut in cuts if not is_clip(cut.key.item)]
 
     def watch_caller(self) -> None:
@@ -365,7 +374,8 @@ class Relay:
         if stream is None or not stream.started:
             return
         now = self._clock()
-        self._find_stall(now)
+        if now - self._pump_at > _STALL_SECONDS:
+            self._find_stall(now)
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
@@ -379,15 +389,19 @@ class Relay:
             self.listener.audio_sent(now, self.playout.ends_at(now), is_clip=is_clip(self.playout.sending.item))
         wake = self.playout.wake_at(now)
         if wake is not None:
-            self._pump_at = max(wake, now + 0.001)
-            self._timers.start("pacer", self._pump_at - now, self.pump)
-            self._timers.stop("heard-out")
+            if abs(wake - self._pump_at) > _SAME_SECONDS or not self._pacer.is_running:
+                self._pump_at = max(wake, now + 0.001)
+                self._pacer.start(self._pump_at - now, self.pump)
+            self._heard_out.stop()
         else:
-            self._pump_at = math.inf
-            self._timers.stop("pacer")
-            if self._unplayed:  # the last mark shows the end; this timer replaces it if the carrier returns no marks
+            self._stop_pacer()
+            if self._unplayed:
                 late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
-                self._timers.start("heard-out", late, self.check_played_out)
+                self._heard_out.start(late, self.check_played_out)
+
+    def _stop_pacer(self) -> None:
+        self._pacer.stop()
+        self._pump_at = math.inf
 
     def _find_stall(self, now: float) -> None:
         """Tell the playout if the process stood still: the pacer is overdue, so marks are read late too."""

@@ -27,7 +27,7 @@ class SilenceFiller:
     """Generates silence for one call. `append` receives base64 of µ-law and the same audio decoded, like a caller's
     frame."""
 
-    def __init__(self, is_speaking: Callable[[], bool], append: Callable[[str, bytes], None]) -> None:
+    def __init__(self, is_speaking: Callable[[], object], append: Callable[[str, bytes], None]) -> None:
         self._is_speaking, self._append = is_speaking, append
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop)

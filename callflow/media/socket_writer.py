@@ -60,6 +60,7 @@ class SocketWriter:
         task = asyncio.current_task()
         assert task is not None
         self._watch = loop.call_later(self._seconds / _LOOKS, self._look, task)
+        del task  # a cancelled task holds the traceback, and that this frame: else nothing of it is freed
         try:
             while not self._broken:
                 if not queue:

@@ -74,6 +74,7 @@ class AsgiWire:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks, self._writer = [], None
         if self._open:
             self._open = False
             task = asyncio.create_task(self._drain(), name="media-drain")

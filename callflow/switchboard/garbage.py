@@ -1,8 +1,8 @@
-"""Decides when Python's garbage collector looks through everything: when nobody is on the line.
+"""Decides when Python's garbage collector looks through everything: when nobody is on the line, or hardly ever.
 
 A full collection stands still for as long as there are objects to look through: those of the modules (0.1 s, left out
-by freezing them after the start), those of all live calls (780 objects each), and those that ended calls have left (490
-each, the dearest, because they are also deleted). docs/performance.md has the figures.
+by freezing them after the start) and those of all live calls (0.2 ms each). Ended calls leave next to nothing, because
+their parts do not hold each other (`contracts/owners.py`). docs/performance.md has the figures.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ _THRESHOLDS: Final = (150, 6, 1_000_000)
 third, in place of "after ten of the second": never by itself, see `call_gone`."""
 _QUIET_SECONDS: Final = 0.3
 """How long a call that has just ended takes until nothing holds it any more."""
-_FEW: Final = 10
-"""Everything is collected when fewer calls are live than a tenth of those that have gone meanwhile."""
-_MOST_GONE: Final = 250
-"""After this many a full collection is due, however many calls are live: one call leaves 63 kB, so this is 16 MB."""
+_PATIENCE: Final = 1000
+"""A full collection is due when this many calls have gone for each that is live, and so always when none is: it takes
+the longer the more are live, and ended calls leave hardly anything that makes it worth while."""
 
 
 class GarbageCollection:
     """The garbage collections of a process that serves calls, from `begin` to `end`."""
 
-    def __init__(self, live: Callable[[], int], *, most_gone: int = _MOST_GONE) -> None:
-        """`live`: returns the number of live calls. `most_gone`: see `_MOST_GONE`."""
-        self._live, self._most_gone = live, most_gone
+    def __init__(self, live: Callable[[], int], *, patience: int = _PATIENCE) -> None:
+        """`live`: returns the number of live calls. `patience`: see `_PATIENCE`."""
+        self._live, self._patience = live, patience
         self._gone = 0
         """Calls that have ended since the last full collection."""
         self._before: tuple[int, int, int] | None = None
@@ -60,7 +59,7 @@ class GarbageCollection:
             self._before = None
 
     def call_gone(self) -> None:
-        """Note that a call has ended: when the last one has, or nearly, everything is collected."""
+        """Note that a call has ended: when the last one has, or very many have, everything is collected."""
         if self._before is None:
             return
         self._gone += 1
@@ -69,7 +68,7 @@ class GarbageCollection:
 
     @property
     def _is_due(self) -> bool:
-        return self._gone >= self._most_gone or self._live() * _FEW <= self._gone
+        return self._live() * self._patience <= self._gone
 
     def _look(self) -> None:
         self._waiting = None

@@ -90,7 +90,13 @@ class Listener:
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        await TCPServer(self._wrapped, loop, self._config, self._context, {}, reader, writer)
+        server = TCPServer(self._wrapped, loop, self._config, self._context, {}, reader, writer)
+        try:
+            await server
+        finally:  # what refers to each other here would stay until a garbage collection
+            server.__dict__.pop("protocol", None)
+            if (error := reader.exception()) is not None:
+                error.__traceback__ = None
 
     async def close(self) -> None:
         """Stop accepting requests, and give open connections a second to end. Never raises."""

@@ -46,6 +46,7 @@ class PingingStream(WSStream):
         """Handle an event of the connection."""
         if isinstance(event, StreamClosed) and self._timers is not None:
             self._timers.close()
+            self.connection.__dict__.pop("events", None)  # it refers to this stream, which would never be freed
         await super().handle(event)
 
     async def _accept(self, message: WebsocketAcceptEvent) -> None:

@@ -86,16 +86,20 @@ class Api:
         CarrierError when the last try failed.
         """
         tries = 1 + (self._retries if retries is None else retries)
-        async for attempt in AsyncRetrying(
+        retrying = AsyncRetrying(
             stop=stop_after_attempt(tries),
             wait=_wait,
             retry=retry_if_exception(lambda error: isinstance(error, CarrierError) and error.retry),
             before_sleep=self._before_sleep,
             reraise=True,
-        ):
-            with attempt:
-                return await self._once(method, path, repeatable, content)
-        raise AssertionError("unreachable: the last attempt either returns or raises")
+        )
+        try:
+            return await retrying(self._once, method, path, repeatable, content)
+        except (CarrierError, asyncio.CancelledError) as error:
+            # tenacity's frames hold the error, as it holds them: else only a garbage collection would free the call
+            raise error.with_traceback(None) from None
+        finally:
+            retrying.iter_state.reset()  # its steps refer to it
 
     async def close(self) -> None:
         """Close all connections."""
@@ -110,6 +114,7 @@ class Api:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
             raise CarrierError(message, retry=repeatable or unsent) from None  # httpx's text may hold the request
+        del response.stream  # read to its end; it refers to the response, and only a garbage collection would free both
         log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
         if response.is_success:
             try:

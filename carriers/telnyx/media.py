@@ -33,9 +33,9 @@ class _Media(msgspec.Struct):
 
 class _Frame(msgspec.Struct):
     event: str
-    stream_id: str | None = None
+    stream_id: Any = None
     media: _Media | None = None
-    start: dict[str, Any] | None = None
+    start: Any = None
     connected: Any = None
     mark: Any = None
     dtmf: Any = None
@@ -63,8 +63,8 @@ class TelnyxMediaProtocol:
                 return DtmfFrame(field(frame.dtmf, "digit")[:1])
             case "connected":
                 return StreamConnected(field(frame.connected, "x-telnyx-streaming-auth-token"))
-            case "start" if frame.start is not None:
-                return _start(frame.start, frame.stream_id or "")
+            case "start" if isinstance(frame.start, dict):
+                return _start(frame.start, frame.stream_id if isinstance(frame.stream_id, str) else "")
             case "stop":
                 return StreamStopped("stop frame")
             case "error":

@@ -36,9 +36,9 @@ class _Media(msgspec.Struct):
 
 class _Frame(msgspec.Struct):
     event: str
-    streamSid: str | None = None  # noqa: N815 - the wire's own name
+    streamSid: Any = None  # noqa: N815 - the wire's own name
     media: _Media | None = None
-    start: dict[str, Any] | None = None
+    start: Any = None
     mark: Any = None
     dtmf: Any = None
 
@@ -69,8 +69,8 @@ class TwilioMediaProtocol:
                 return DtmfFrame(field(frame.dtmf, "digit")[:1])
             case "connected":
                 return StreamConnected()
-            case "start" if frame.start is not None:
-                return self._start(frame.start, frame.streamSid or "")
+            case "start" if isinstance(frame.start, dict):
+                return self._start(frame.start, frame.streamSid if isinstance(frame.streamSid, str) else "")
             case "stop":
                 return StreamStopped("stop frame")
             case "media" | "start":

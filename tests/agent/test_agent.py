@@ -35,7 +35,7 @@ async def test_a_session_that_is_ready_is_an_event_and_greets_when_told() -> Non
 async def test_audio_of_the_caller_goes_straight_to_the_session_and_the_next_one_hears_the_last_of_it() -> None:
     scene = Scene()
     scene.ready()
-    scene.turns.caller_payload("AAAA")
+    scene.turns.caller_payload("AAAA", b"\0\0\0")
     assert scene.engine.take() == [("append", "AAAA")]
     scene.tell(SessionLost("gone"))
     assert scene.events[-1] == events.EngineLost(reason="gone", retry=True)
@@ -75,7 +75,7 @@ async def test_an_expiring_session_is_replaced_when_nobody_speaks() -> None:
     scene.agent.rotate()
     scene.engines[1].tell(SessionReady())
     assert scene.took(notes.EngineRotated) == [notes.EngineRotated(session=2, quiet=True)]
-    scene.turns.caller_payload("BBBB")
+    scene.turns.caller_payload("BBBB", b"\4\x10\x41")
     assert scene.engines[1].take() == [("append", "BBBB")]
     await settle()
     assert ("close",) in scene.engines[0].take()

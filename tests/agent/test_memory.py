@@ -34,7 +34,7 @@ def payload(number: int) -> str:
 
 def speak(scene: Scene, first: int, last: int) -> None:
     for number in range(first, last):
-        scene.turns.caller_payload(payload(number))
+        scene.turns.caller_payload(payload(number), frame(number))
         scene.turns.caller_frame(frame(number))
 
 

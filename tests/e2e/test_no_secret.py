@@ -184,11 +184,11 @@ def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
                 "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": telnyx.base_url,
                 "TWILIO_API_BASE": twilio.base_url, "PUBLIC_BASE_URL": twilio.public, "PORT": port,
                 "OPENAI_REALTIME_URL": f"{realtime.url}?api-key={quote(QUERY, safe='')}",
-                "LOG_LEVEL": "debug", "PYTHONASYNCIODEBUG": "1", "RECORD": "true", "STREAM_GRACE_SECONDS": 0.2,
+                "LOG_LEVEL": "debug", "RECORD": "true", "STREAM_GRACE_SECONDS": 0.2,
                 "DRAIN_SECONDS": 0.2, "FAREWELL_SECONDS": 1,
             }  # fmt: skip
             files = {"tools.py": TOOLS}
-            async with ran(evidence, "a server with calls", **env, files=files) as process:
+            async with ran(evidence, "a server with calls", **env, PYTHONASYNCIODEBUG=1, files=files) as process:
                 await process.public_port()
                 call = await (telnyx if carrier == "telnyx" else twilio).ring()
                 await call.wait_streaming()

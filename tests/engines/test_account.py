@@ -236,7 +236,7 @@ async def test_forty_calls_do_not_storm_a_vendor_that_refuses(
             setattr(one.realtime.faults, name, 0)
         await one.until(lambda: one.state == "closed", "the breaker to close")
         assert one.account.describe() | {"since": 0} == {
-            "state": "closed", "since": 0, "why": "", "next_probe_in": None,
+            "state": "closed", "since": 0, "why": "", "next_probe_in": None, "spares": 0,
         }  # fmt: skip
         await one.open("one more")
     said = [record.getMessage() for record in caplog.records]

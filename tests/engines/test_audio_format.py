@@ -7,11 +7,18 @@ import random
 
 import pytest
 
+from callflow.engines.openai_realtime import audio_format
 from callflow.engines.openai_realtime.audio_format import PCM24, PCMU, FromTelephone, ToTelephone, looks_like
 from callflow.media.g711 import ulaw_to_pcm16
 from callflow.sandbox import voices
 from callflow.sandbox.common.phone import loud_bytes
 from callflow.sandbox.openai_realtime.script import encode, tone
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _resampler() -> None:
+    """As a call has it before audio is converted; until then audio is held back."""
+    audio_format.load()
 
 
 LINES = sorted(voices.TEXTS)

@@ -15,7 +15,9 @@ def passed(frames: list[bytes], *, join_ms: int = 0, warm_up_ms: int = 0) -> tup
 
     async def main() -> tuple[list[bytes], float]:
         sent: list[str] = []
-        joiner = FrameBatcher(join_ms=join_ms, warm_up_ms=warm_up_ms, append=sent.append)
+        joiner = FrameBatcher(
+            join_ms=join_ms, warm_up_ms=warm_up_ms, append=lambda payload, audio: sent.append(payload)
+        )
         for frame in frames:
             joiner.add(frame)
         began = time.monotonic()

@@ -109,7 +109,7 @@ class Listener:
         self.told: list[tuple[Any, ...]] = []
         self.is_caller_speaking = False
 
-    def caller_payload(self, payload: str) -> None:
+    def caller_payload(self, payload: str, audio: bytes) -> None:
         self.told.append(("payload", payload))
 
     def caller_frame(self, audio: bytes) -> None:

@@ -1,4 +1,4 @@
-"""When everything is collected: at the start, when nobody is on the line, and after many calls in any case."""
+"""When everything is collected: at the start, when nobody is on the line, and after very many calls in any case."""
 
 from __future__ import annotations
 
@@ -88,17 +88,23 @@ async def test_a_caller_who_rings_in_that_moment_is_not_kept_waiting() -> None:
         these.end()
 
 
-async def test_on_a_line_that_is_never_quiet_it_is_put_off_for_so_many_calls_and_no_longer(
+async def test_on_a_line_that_is_never_quiet_it_is_put_off_the_longer_the_more_are_live(
     collections: list[int],
 ) -> None:
-    these = GarbageCollection(lambda: 100, most_gone=5)
+    live = 0
+    these = GarbageCollection(lambda: live, patience=2)
     these.begin()
     try:
-        collections.clear()
-        for _ in range(12):
+        for others, gone in ((3, 6), (5, 10)):
+            live = others
+            collections.clear()
+            for _ in range(gone - 1):
+                these.call_gone()
+                await turns()
+            assert 2 not in collections
             these.call_gone()
             await turns()
-        assert collections.count(2) == 2
+            assert collections.count(2) == 1
     finally:
         these.end()
 

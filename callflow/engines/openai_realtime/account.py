@@ -20,6 +20,7 @@ from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.openai_realtime import connection, session_refusal
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.spares import Spares
 
 
 log = logging.getLogger(__name__)
@@ -27,14 +28,19 @@ log = logging.getLogger(__name__)
 _NO_ANSWER: Final = "no answer came in time"
 _SHORTEST_HANG: Final = 1.0
 """Seconds. A handshake ended by a call's deadline after less time is no evidence about the vendor."""
+_FORGET_SECONDS: Final = 5.0
+"""Interval at which the paces of calls that are connected, or over, are forgotten."""
 
 
 class Account:
     """One API key at one address, shared by all calls: breaker, probes and refused fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, spares: int = 0) -> None:
+        """`spares`: how many connections are opened ahead."""
         self._breaker = Breaker()
         self._paces: dict[str, Pace] = {}
+        self._forget_at = 0.0
+        """When outdated ones are forgotten, on the loop's clock."""
         self._under_way = 0
         """Number of handshakes without an answer, except late ones."""
         self._changed: asyncio.Future[None] | None = None
@@ -46,12 +52,14 @@ class Account:
         self._repeats = RepeatedWarnings(log)
         self.refused_fields = session_refusal.RefusedFields()
         """The fields of our sessions that the vendor refuses."""
+        self.spares = Spares(spares, self)
+        """The connections that are opened ahead."""
 
     def describe(self) -> dict[str, Any]:
         """Return the account's state, for operators.
 
         {"state": "closed", "open" or "probing", "since": Unix seconds, "why": text,
-        "next_probe_in": seconds, or None unless it is open}
+        "next_probe_in": seconds, or None unless it is open, "spares": connections opened ahead}
         """
         breaker, next_probe = self._breaker, None
         if breaker.state == "open":
@@ -61,6 +69,7 @@ class Account:
             "since": round(self._since, 3),
             "why": breaker.why,
             "next_probe_in": next_probe,
+            "spares": self.spares.count,
         }
 
     def warn_left_out(self, what: str, why: str) -> None:
@@ -71,8 +80,11 @@ class Account:
         """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
         `arrives`: this is the call's first session. While the breaker is open, a first session is refused at once;
-        later sessions of a call wait for the vendor until their time has passed, but do not connect.
+        later sessions of a call wait for the vendor until their time has passed, but do not connect. A first session
+        gets a connection that was opened ahead, if there is one.
         """
+        if arrives and (spare := self.spares.take(config)) is not None:
+            return spare
         if arrives and self._breaker.is_open:
             why = f"the engine refused the connection: {self._breaker.why}; it is not asked again until a probe gets in"
             raise EngineError(why, retry=False)
@@ -83,12 +95,18 @@ class Account:
         finally:
             pace.users -= 1
 
-    def start(self) -> None:
-        """Start the task that probes the vendor while the breaker is open."""
+    def start(self, ahead: RealtimeConfig | None = None) -> None:
+        """Start the task that probes the vendor while the breaker is open, and open spares.
+
+        `ahead`: for calls with this configuration; None: no spares.
+        """
+        if ahead is not None:
+            self.spares.start(ahead)
         self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
-        """Stop probing."""
+        """Stop probing, and close the spares."""
+        await self.spares.close()
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
@@ -143,9 +161,14 @@ class Account:
 
     def _pace(self, call: str) -> Pace:
         now = _now()
-        for name in [name for name, pace in self._paces.items() if pace.is_outdated(now)]:
-            del self._paces[name]
-        return self._paces.setdefault(call, Pace())
+        if now >= self._forget_at:  # not for each call: the more calls there are, the longer it takes
+            self._forget_at = now + _FORGET_SECONDS
+            for name in [name for name, pace in self._paces.items() if pace.is_outdated(now)]:
+                del self._paces[name]
+        pace = self._paces.get(call)
+        if pace is None or pace.is_outdated(now):
+            pace = self._paces[call] = Pace()
+        return pace
 
     async def _probe(self) -> None:
         """Connect periodically while the breaker is open, one connection at a time."""

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from callflow.contracts import addresses, remote_tools
 from callflow.contracts.engine import (
-    AudioDelta,
     AudioDone,
     ContextItem,
     EngineCan,
@@ -112,6 +111,7 @@ class OpenAIRealtime:
             lost = channel.lost.result() if channel.lost.done() else await self._converse(await connecting)
         except EngineError as error:
             lost = SessionLost(channel.secrets.told(str(error)), retry=error.retry)
+            error.__traceback__ = None  # its frames hold the tasks, and these the error: nothing would be freed
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
@@ -216,7 +216,10 @@ class OpenAIRealtime:
                 text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
                 log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
-            self._handle(event)
+            if event.type != server_events.AUDIO_DELTA:
+                self._handle(event)
+            elif (audio := server_events.audio_delta(event)) is not None:
+                self._audio.delta(audio)
         except Malformed as error:
             counts["malformed"] += 1
             if channel.is_debugging:
@@ -226,14 +229,12 @@ class OpenAIRealtime:
             channel.give_up(f"the engine broke off: {error!r}")
 
     def _handle(self, event: ServerEvent) -> None:
-        """Pass a server event to the responsible module.
+        """Pass a server event other than audio to the responsible module.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events
         """
         responses = self._responses
         match event.type:
-            case "response.output_audio.delta":  # first, because it is by far the most frequent
-                self._handle_content(event)
             case "session.created":
                 self._session.note_expiry(event)
             case "session.updated":
@@ -263,12 +264,9 @@ class OpenAIRealtime:
                 self._handle_content(event)
 
     def _handle_content(self, event: ServerEvent) -> None:
-        """Pass on audio, transcripts and items."""
+        """Pass on transcripts and items."""
         content = server_events.read(event)
         match content:
-            case AudioDelta():
-                self._audio.delta(content)
-                return
             case None:
                 return
             case AudioDone():

@@ -100,6 +100,11 @@ class ToTelephone:
         self._resampler: Any = None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether all audio from here on is µ-law, as was declared, so that `feed` would return it as it is."""
+        return self.format == PCMU == self._declared and self._resampler is None
+
+    @property
     def awaits_resampler(self) -> bool:
         """Whether audio is held back until `load` has been called; `feed` returns it then."""
         return bool(self._unread)

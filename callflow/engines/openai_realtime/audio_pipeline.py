@@ -127,6 +127,9 @@ class AudioPipeline:
         stretch = self._stretches.get(key)
         if stretch is None:
             stretch = self._begin_stretch(key, event.response)
+        if stretch.is_plain:  # as nearly all audio is
+            self._played(event)
+            return
         audio = stretch.feed(event.audio)
         if stretch.is_detected:
             self._detected = stretch.format

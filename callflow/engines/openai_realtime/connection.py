@@ -27,7 +27,7 @@ _MOST_MESSAGE: Final = 4 << 20
 """The most bytes of one server event: a minute of PCM in one audio delta. Real events are far smaller."""
 _RECEIVE_BYTES: Final = 32 << 10
 """Bytes of the socket's receive buffer. A second of the model's audio is 11 kB as µ-law and 64 kB as PCM."""
-_PING_SECONDS: Final = 3.0
+PING_SECONDS: Final = 3.0
 """A server that hangs is noticed within twice this time."""
 _MOST_BODY: Final = 64 << 10
 """The most bytes that are read of a refusal."""
@@ -39,7 +39,7 @@ def prepare(config: RealtimeConfig) -> None:
         runtime.tls()
 
 
-async def open_once(config: RealtimeConfig) -> EngineSocket:
+async def open_once(config: RealtimeConfig, *, ping_seconds: float = PING_SECONDS) -> EngineSocket:
     """Open a connection, without a time limit of its own. Raises HandshakeError."""
     url = session_url(config)
     try:
@@ -51,8 +51,8 @@ async def open_once(config: RealtimeConfig) -> EngineSocket:
             open_timeout=None,
             close_timeout=CLOSE_SECONDS,
             max_size=_MOST_MESSAGE,
-            ping_interval=_PING_SECONDS,
-            ping_timeout=_PING_SECONDS,
+            ping_interval=ping_seconds,
+            ping_timeout=ping_seconds,
             create_connection=EngineSocket,
         )
         assert isinstance(connection, EngineSocket)
@@ -60,10 +60,10 @@ async def open_once(config: RealtimeConfig) -> EngineSocket:
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
     except InvalidStatus as error:
-        raise _refusal(error) from None
+        raise _refusal(error.with_traceback(None)) from None  # else the traceback keeps the connection
     except (OSError, EOFError, WebSocketException) as error:
         # The other WebSocketExceptions are invalid addresses, for which trying again does not help.
-        retry = isinstance(error, (OSError, EOFError, InvalidHandshake))
+        retry = isinstance(error.with_traceback(None), (OSError, EOFError, InvalidHandshake))
         # Without the message of the error, which may contain the address and a key in it.
         why = f"the engine cannot be reached: {type(error).__name__}"
         raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None

@@ -1,18 +1,22 @@
 """The WebSocket of one session, without a task or a queue of its own: messages are handed over as they are read, and
 events are written as they are sent.
 
-Handshake, proxies, pings and the closing handshake are those of `websockets`
-(https://websockets.readthedocs.io/en/stable/howto/sansio.html).
+Whole text messages, 50 a second each way, are framed here (RFC 6455, section 5.2). Everything else is left to
+`websockets` (https://websockets.readthedocs.io/en/stable/howto/sansio.html): the handshake, proxies, pings, fragments,
+violations of the protocol, and the closing handshake.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import State
 
 
@@ -21,6 +25,12 @@ _TURN_SECONDS: Final = 0.002
 _MOST_BACKLOG: Final = 64
 """Messages that wait for their turn before reading pauses."""
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+_WHOLE_TEXT: Final = 0x81
+"""The first byte of the frame of a whole text message: FIN, no reserved bits, opcode 1."""
+_MASKS: Final = 64
+"""How many are made at once."""
+_OPCODES: Final = frozenset(Opcode)
+_HEAD_ENDS: Final = b"\r\n\r\n"
 
 
 class EngineSocket(ClientConnection):
@@ -34,6 +44,15 @@ class EngineSocket(ClientConnection):
         """Messages that wait: for `start`, or because they came with too many others."""
         self._parts: list[bytes] = []
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
+        self._head: bytes | None = b""
+        """The last bytes of the server's answer to the handshake; None: it is complete."""
+        self._most_message = self.protocol.max_message_size or sys.maxsize
+        self._is_framed = False
+        """We tell frames apart; False: `websockets` does."""
+        self._unread = bytearray()
+        """The beginning of a frame."""
+        self._needed = 0
+        """Bytes that `_unread` must have before it is looked at again."""
         self._turn_ends = 0.0
         self._has_turn = self._reading_paused = False
         """A turn for the backlog is scheduled; and reading waits for it."""
@@ -61,10 +80,19 @@ class EngineSocket(ClientConnection):
         """Send a text message. It is dropped if the connection is over."""
         if self._reason or self.protocol.state is not State.OPEN:
             return
-        self.protocol.send_text(text.encode())
-        self.send_data()
+        self.transport.write(text_frame(text.encode()))
         if self.paused and self.transport.get_write_buffer_size() > self._most_waiting:
             self._break("the peer does not read")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing shows that the connection is over."""
+        return not self._reason and self.protocol.state is State.OPEN and not self.transport.is_closing()
+
+    @property
+    def first_waiting(self) -> bytes | None:
+        """The first message that waits for `start`; None: none has come."""
+        return self._backlog[0] if self._backlog else None
 
     def hold(self) -> None:
         """Hand over nothing until `release`. Reading pauses when too many messages wait."""
@@ -80,7 +108,12 @@ class EngineSocket(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Handle what was read."""
         self._turn_ends = self.loop.time() + _TURN_SECONDS
-        super().data_received(data)
+        if self._is_framed:
+            self._read(data)
+        elif self._head is None:
+            super().data_received(data)
+        else:
+            self._read_head(self._head, data)
 
     def process_event(self, event: Any) -> None:
         """Handle the answer to the handshake, or one frame."""
@@ -99,6 +132,8 @@ class EngineSocket(ClientConnection):
         super().connection_lost(error)
         self._stop_write_deadline()
         self._reason = self._reason or f"the engine closed the connection: {self.close_exc}"
+        if self.protocol.parser_exc is not None:  # its frames hold the protocol, and that the error
+            self.protocol.parser_exc.__traceback__ = None
         self._schedule()
 
     def pause_writing(self) -> None:
@@ -114,6 +149,67 @@ class EngineSocket(ClientConnection):
         self._stop_write_deadline()
 
     # Inside
+
+    def _read_head(self, before: bytes, data: bytes) -> None:
+        """Handle a part of the answer to the handshake, and what follows it."""
+        ends = (before + data).find(_HEAD_ENDS)
+        if ends < 0:
+            self._head = (before + data)[1 - len(_HEAD_ENDS) :]
+            super().data_received(data)
+            return
+        self._head = None
+        ends += len(_HEAD_ENDS) - len(before)
+        super().data_received(data[:ends])
+        self._is_framed = self.protocol.state is State.OPEN
+        if len(data) > ends:
+            self.data_received(data[ends:])
+
+    def _read(self, data: bytes) -> None:
+        """Hand over the whole text messages, and give all other frames to `websockets`, each as a whole."""
+        unread = self._unread
+        if unread:
+            unread += data
+            if len(unread) < self._needed:
+                return
+            data = bytes(unread)
+            unread.clear()
+        at, size = 0, len(data)
+        while size >= at + 2:
+            kind, length, begins = data[at], data[at + 1], at + 2
+            is_known = kind == _WHOLE_TEXT or kind & 15 in _OPCODES
+            if length > 127 or not is_known or self.protocol.state is not State.OPEN:
+                self._leave_to_websockets(data[at:])  # masked, or behind a close frame
+                return
+            if length == 126:
+                begins += 2
+                length = int.from_bytes(data[at + 2 : begins], "big")
+            elif length > 126:
+                begins += 8
+                length = int.from_bytes(data[at + 2 : begins], "big")
+            ends = begins + length
+            if size < begins:
+                self._needed = begins - at
+                break
+            if length > self._most_message:
+                self._leave_to_websockets(data[at:])
+                return
+            if size < ends:
+                self._needed = ends - at
+                break
+            if kind == _WHOLE_TEXT and not self._parts:
+                self._in_turn(data[begins:ends])
+            else:
+                super().data_received(data[at:ends])
+            at = ends
+        else:
+            self._needed = 2
+        if at < size:
+            unread += data[at:]
+
+    def _leave_to_websockets(self, data: bytes) -> None:
+        """Leave this and all that follows to `websockets`, which refuses it or throws it away."""
+        self._is_framed = False
+        super().data_received(data)
 
     def _stop_write_deadline(self) -> None:
         if self._write_deadline is not None:
@@ -167,3 +263,27 @@ class EngineSocket(ClientConnection):
             self._stop_write_deadline()
             self.transport.abort()
             self._schedule()
+
+
+def text_frame(data: bytes) -> bytes:
+    """Return the frame in which a client sends a text message (RFC 6455, sections 5.2 and 5.3)."""
+    size = len(data)
+    if size < 126:
+        head = bytes((_WHOLE_TEXT, 128 | size))
+    elif size < 65536:
+        head = bytes((_WHOLE_TEXT, 254, size >> 8, size & 255))
+    else:
+        head = bytes((_WHOLE_TEXT, 255)) + size.to_bytes(8, "big")
+    mask = _new_mask()
+    return head + mask + apply_mask(data, mask)
+
+
+_masks: Final[deque[bytes]] = deque()
+
+
+def _new_mask() -> bytes:
+    """Return four random bytes. Asking the system for each mask alone would take longer than all the rest."""
+    if not _masks:
+        fresh = secrets.token_bytes(4 * _MASKS)
+        _masks.extend(fresh[at : at + 4] for at in range(0, len(fresh), 4))
+    return _masks.popleft()

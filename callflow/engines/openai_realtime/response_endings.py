@@ -72,10 +72,11 @@ class ResponseEndings:
     def add_audio(self, response: str, item: str, ulaw: bytes) -> None:
         """Add a piece of audio that the caller could hear."""
         tally = self._tally(response)
-        _note(tally.items, item)
         tally.promises = False
-        if len(tally.sounding) < _MOST_ITEMS:
-            tally.sounding.add(item)
+        if item not in tally.sounding or item not in tally.items:
+            _note(tally.items, item)
+            if len(tally.sounding) < _MOST_ITEMS:
+                tally.sounding.add(item)
         if tally.audible < _AUDIBLE_BYTES:
             tally.audible += len(ulaw.translate(None, _SILENT))
 

@@ -33,8 +33,9 @@ from callflow.contracts.tools import MOST_ARGUMENTS, ToolCall
 from callflow.engines.openai_realtime import lenient_json
 
 
+AUDIO_DELTA: Final = "response.output_audio.delta"
 BETA_NAMES: Final = {
-    "response.audio.delta": "response.output_audio.delta",
+    "response.audio.delta": AUDIO_DELTA,
     "response.audio.done": "response.output_audio.done",
     "response.audio_transcript.delta": "response.output_audio_transcript.delta",
     "response.audio_transcript.done": "response.output_audio_transcript.done",
@@ -122,9 +123,10 @@ def decode(message: bytes | str) -> ServerEvent:
         event = _decode(message) if len(message) <= _MOST_BYTES else _long(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         event = _leniently(message, error)
-    event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
+    if event.type != AUDIO_DELTA:  # by far the most frequent
+        event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
     for name in (event.item_id, event.response_id):
-        if name is not None and not _is_id(name):
+        if name is not None and not 0 < len(name) <= _MOST_NAME:
             raise Malformed(f"{event.type} with an id of {len(name)} characters")
     if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
         event.audio_end_ms = None  # no call lasts that long; the event itself is still of use
@@ -135,7 +137,7 @@ def decode(message: bytes | str) -> ServerEvent:
 
 def _long(message: bytes | str) -> ServerEvent:
     delta = _decode_delta(message)
-    if BETA_NAMES.get(delta.type, delta.type) != "response.output_audio.delta":
+    if BETA_NAMES.get(delta.type, delta.type) != AUDIO_DELTA:
         raise Malformed(f"{delta.type[:_MOST_NAME]} of {len(message)} bytes")
     return _fitted(msgspec.structs.asdict(delta))
 
@@ -194,8 +196,11 @@ def _name(value: Any) -> str:
     return str(value)[:_MOST_NAME] if isinstance(value, (str, int, float)) else ""
 
 
-def _audio_delta(event: ServerEvent) -> EngineEvent | None:
-    """Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/delta"""
+def audio_delta(event: ServerEvent) -> AudioDelta | None:
+    """Return the audio of an event of this type; None: it has none. Raises Malformed.
+
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/delta
+    """
     if not event.delta or not event.item_id:
         return None
     try:
@@ -337,7 +342,7 @@ def _error(event: ServerEvent) -> EngineEvent:
 
 
 _READERS: Final[dict[str, Callable[[ServerEvent], EngineEvent | None]]] = {
-    "response.output_audio.delta": _audio_delta,
+    AUDIO_DELTA: audio_delta,
     "response.output_audio.done": lambda event: AudioDone(
         event.response_id or "", event.item_id or "", event.content_index or 0
     ),

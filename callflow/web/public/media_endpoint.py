@@ -49,7 +49,7 @@ class MediaEndpoint:
         try:
             call = await self.claim(scope)
         except (Refused, Forged) as error:
-            refusals.say("media", "media socket refused: %s", error)
+            refusals.say("media", "media socket refused: %s", str(error))  # the error itself holds the call
             await wire.refuse()
             return
         try:
@@ -81,7 +81,7 @@ class MediaServer:
         try:
             call = await self._endpoint.claim(_scope(handshake))
         except (Refused, Forged) as error:
-            refusals.say("media", "media socket refused: %s", error)
+            refusals.say("media", "media socket refused: %s", str(error))
             await _refuse(connection)
             return
         except BaseException:

@@ -1,0 +1,63 @@
+"""Carries out the commands that a call's machine gives to the call itself: see `contracts/commands.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from callflow.agent.agent import Agent
+from callflow.call.deadlines import Deadlines
+from callflow.contracts import commands
+from callflow.contracts.commands import Command
+from callflow.journal import notes
+from callflow.journal.notes import Note
+from callflow.media.relay import Relay
+
+
+class LocalCommands:
+    """The local commands of one call."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        relay: Relay,
+        deadlines: Deadlines,
+        *,
+        seconds: Mapping[str, float],
+        preamble_seconds: float,
+        own: Callable[[Coroutine[Any, Any, None], str], object],
+        note: Callable[[Note], None],
+    ) -> None:
+        """`seconds`: of each deadline, by name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`: takes tasks
+        that end with the call."""
+        self._agent, self._relay, self._deadlines = agent, relay, deadlines
+        self._seconds, self._preamble_seconds = seconds, preamble_seconds
+        self._own, self._note = own, note
+
+    def do(self, command: Command) -> None:
+        """Carry out one command, at once."""
+        match command:
+            case commands.Arm(deadline=name):
+                preamble = self._preamble_seconds if name in ("ring", "stream") else 0.0
+                self._deadlines.arm(name, self._seconds[name] + preamble, shared=name == "engine")
+            case commands.Disarm(deadline=name):
+                self._deadlines.disarm(name)
+            case commands.ConnectEngine():
+                self._agent.connect()
+            case commands.RotateEngine():
+                self._agent.rotate()
+            case commands.Greet():
+                self._agent.prompter.greet()
+            case commands.Prompt(about=about, time=time):
+                self._agent.prompter.prompt(about, time)
+            case commands.RunTool(id=call_id):
+                self._own(self._agent.tool_calls.run(call_id), f"tool {call_id}")
+            case commands.AnswerTool(id=call_id):
+                self._agent.answer_tool(call_id)
+            case commands.AwaitGoodbye():
+                self._agent.await_goodbye()
+            case commands.PlayClip(clip=clip):
+                self._note(notes.Clip(clip=clip))
+                self._relay.play_clip(clip)
+            case commands.CloseMedia():
+                self._own(self._relay.close(), "close-media")

@@ -1,0 +1,93 @@
+"""Notes of what the engine's sessions did, and what they have used: a part of `notes.py`, which says how to read them.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from callflow.contracts.private_fields import PRIVATE
+from callflow.journal.note import OPTIONAL, Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRotated(Note):
+    """The engine's next session has taken the place of one that was to expire."""
+
+    kind: ClassVar[str] = "engine_rotated"
+    session: int = 0
+    """Its number, from 1."""
+    quiet: bool = False
+    """Nobody spoke at that moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineUnable(Note):
+    """The engine owes an answer and says that it cannot give it."""
+
+    kind: ClassVar[str] = "engine_unable"
+    reason: str = field(default="", metadata=PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineComplaint(Note):
+    """The engine reported an error that does not end its session."""
+
+    kind: ClassVar[str] = "engine_complaint"
+    code: str = ""
+    message: str = field(default="", metadata=PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineMissedSpeech(Note):
+    """Our own speech detector heard the caller begin to speak, and the engine did not."""
+
+    kind: ClassVar[str] = "engine_missed_speech"
+    end: bool = field(default=False, metadata=OPTIONAL)
+    """It was the end of their speech that the engine did not hear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFailed(Note):
+    """A response of the engine's did not come to its end."""
+
+    kind: ClassVar[str] = "response_failed"
+    status: str = ""
+    detail: str = field(default="", metadata=PRIVATE)
+    final: bool = False
+    """It is not tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanged(Note):
+    """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
+
+    kind: ClassVar[str] = "session_changed"
+    changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpApproval(Note):
+    """The engine asked whether it may use a tool of a remote MCP server."""
+
+    kind: ClassVar[str] = "mcp_approval"
+    server: str = ""
+    tool: str = ""
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Note):
+    """What a response has used, and what the call has used so far."""
+
+    kind: ClassVar[str] = "usage"
+    model: str = ""
+    used: Mapping[str, Any] = field(default_factory=dict)
+    """Tokens (or seconds) by kind, of this response."""
+    total: Mapping[str, Any] = field(default_factory=dict)
+    """`{"models": {model: {kind: count}}, "usd": float or None}`, of the call."""
+    usd: float | None = None
+    """US dollars of the call so far; None: some of it has no known price."""

@@ -1,0 +1,130 @@
+"""What comes and goes 50 times a second is read and written without a general JSON library, which is the judge here.
+
+Control characters in texts, and bytes in other fields that are no UTF-8, are let pass by both.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callflow.contracts.errors import Malformed
+from callflow.contracts.media import CallerAudio, MediaProtocol, StreamStarted
+from callflow.engines.openai_realtime import server_events
+from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.twilio.media import TwilioMediaProtocol
+
+
+def telnyx() -> MediaProtocol:
+    return TelnyxMediaProtocol()
+
+
+def twilio() -> MediaProtocol:
+    protocol = TwilioMediaProtocol()
+    form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+    start = {
+        "event": "start",
+        "streamSid": 'MZ"1',
+        "start": {"callSid": "CA1", "accountSid": "AC1", "mediaFormat": form},
+    }
+    assert isinstance(protocol.decode(json.dumps(start)), StreamStarted)
+    return protocol
+
+
+CARRIERS = pytest.mark.parametrize("carrier", [telnyx, twilio])
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+PAYLOAD = st.binary(max_size=320).map(lambda audio: base64.b64encode(audio).decode())
+CHUNK = st.integers(0, 10**9).map(str) | st.integers(0, 10**9)
+
+
+@st.composite
+def written(draw: st.DrawFn, document: dict[str, Any]) -> str:
+    """The same document as any JSON library may write it: in any order, with other fields, spaces and escapes."""
+
+    def shuffled(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        more = draw(st.dictionaries(st.text(max_size=8).filter(lambda name: name not in value), ANY, max_size=2))
+        pairs = draw(st.permutations([*value.items(), *more.items()]))
+        return {name: shuffled(inner) for name, inner in pairs}
+
+    between = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r")]))
+    text = json.dumps(shuffled(document), ensure_ascii=draw(st.booleans()), separators=between)
+    return text.replace("/", "\\/") if draw(st.booleans()) else text
+
+
+@st.composite
+def media(draw: st.DrawFn) -> str:
+    body: dict[str, Any] = {"payload": draw(PAYLOAD), "chunk": draw(CHUNK)}
+    if draw(st.booleans()):
+        body["track"] = draw(st.sampled_from(["inbound", "inbound_track", None, ""]))
+    return draw(written({"event": "media", "media": body}))
+
+
+@st.composite
+def delta(draw: st.DrawFn) -> str:
+    names = {"response_id": draw(st.text(min_size=1, max_size=20)), "item_id": draw(st.text(min_size=1, max_size=20))}
+    index = draw(st.integers(0, 1000))
+    kind = draw(st.sampled_from(["response.output_audio.delta", "response.audio.delta"]))
+    return draw(written({"type": kind, "content_index": index, "delta": draw(PAYLOAD.filter(bool)), **names}))
+
+
+@CARRIERS
+@given(text=media())
+def test_audio_of_the_caller_is_what_the_json_says(carrier: Any, text: str) -> None:
+    said = json.loads(text)["media"]
+    assert carrier().decode(text) == CallerAudio(int(said["chunk"]), said["payload"])
+
+
+@CARRIERS
+@given(text=media(), at=st.integers(0, 2000), instead=st.text(max_size=2))
+def test_what_is_no_json_is_no_audio(carrier: Any, text: str, at: int, instead: str) -> None:
+    at %= len(text)
+    broken = text[:at] + instead + text[at + 1 :]
+    try:
+        frame = carrier().decode(broken)
+    except Malformed:
+        return
+    if isinstance(frame, CallerAudio):
+        said = json.loads(broken, strict=False)["media"]  # raises where it is no JSON
+        assert frame.payload == said["payload"]
+
+
+@CARRIERS
+@given(payload=PAYLOAD, name=st.text(max_size=40))
+def test_what_is_sent_is_the_json_that_is_meant(carrier: Any, payload: str, name: str) -> None:
+    protocol = carrier()
+    own = {} if carrier is telnyx else {"streamSid": 'MZ"1'}
+    assert json.loads(protocol.audio(payload)) == {"event": "media", **own, "media": {"payload": payload}}
+    assert json.loads(protocol.mark(name)) == {"event": "mark", **own, "mark": {"name": name}}
+    assert json.loads(protocol.clear()) == {"event": "clear", **own}
+
+
+@given(delta())
+def test_audio_of_the_model_is_what_the_json_says(text: str) -> None:
+    said = json.loads(text)
+    audio = server_events.audio_delta(server_events.decode(text.encode()))
+    assert audio == (said["response_id"], said["item_id"], said["content_index"], base64.b64decode(said["delta"]))
+
+
+@given(delta(), st.integers(0, 2000), st.binary(max_size=2))
+def test_what_is_no_json_is_no_audio_of_the_model(text: str, at: int, instead: bytes) -> None:
+    message = text.encode()
+    at %= len(message)
+    broken = message[:at] + instead + message[at + 1 :]
+    try:
+        event = server_events.decode(broken)
+        audio = server_events.audio_delta(event) if event.type == server_events.AUDIO_DELTA else None
+    except Malformed:
+        return
+    if audio is not None:
+        assert audio.audio == base64.b64decode(json.loads(broken.decode(errors="replace"), strict=False)["delta"])

@@ -1,0 +1,148 @@
+"""The frames of the WebSocket to the model: whatever is read, in whatever pieces, is what `websockets` alone reads."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+from websockets.utils import accept_key
+
+from callflow.engines.openai_realtime.engine_socket import EngineSocket, text_frame
+
+
+MOST = 70_000
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Reading:
+    """What one socket makes of what is read."""
+
+    def __init__(self, *, by_websockets: bool) -> None:
+        self.protocol = ClientProtocol(parse_uri("ws://model.example/"), max_size=MOST)
+        self.socket = EngineSocket(self.protocol, ping_interval=None)
+        self.transport = Transport()
+        self.socket.transport = self.transport  # type: ignore[assignment]
+        if by_websockets:
+            self.socket._head = None
+        self.messages: list[bytes] = []
+        self.socket.start(self.messages.append, lambda reason: None, write_seconds=0, most_waiting=1 << 20)
+        request = self.protocol.connect()
+        self.protocol.send_request(request)
+        self.protocol.data_to_send()
+        key = accept_key(request.headers["Sec-WebSocket-Key"])
+        self.answer = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {key}\r\n\r\n"
+        ).encode()
+
+    async def read(self, frames: bytes, cuts: list[int]) -> dict[str, Any]:
+        data = self.answer + frames
+        places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+        for begin, end in pairwise(places):
+            self.socket.data_received(data[begin:end])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        server = ServerProtocol(state=State.OPEN)
+        server.receive_data(self.transport.written)
+        answers = [event for event in server.events_received() if isinstance(event, Frame)]
+        return {
+            "messages": self.messages,
+            "answers": [(frame.opcode, bytes(frame.data)) for frame in answers],
+            "state": self.protocol.state,
+            "close": (self.protocol.close_sent, self.protocol.close_rcvd),
+        }
+
+
+sizes = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 127, 65535, 65536, MOST, MOST + 1]))
+odd = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        [
+            b"\x03\x01",
+            b"\x81\xff" + b"\xff" * 8,
+            b"\x81\x80abcd",
+            b"\x81\x84abcdefgh",
+            b"\xc1\x01x",
+            b"\x83\x00",
+            b"\x81\x7e",
+        ]
+    ),
+)
+
+
+@st.composite
+def frame(draw: st.DrawFn) -> bytes:
+    kind = draw(
+        st.sampled_from([Opcode.TEXT] * 6 + [Opcode.BINARY, Opcode.CONT, Opcode.PING, Opcode.PONG, Opcode.CLOSE])
+    )
+    if kind in (Opcode.PING, Opcode.PONG):
+        return Frame(kind, draw(st.binary(max_size=125))).serialize(mask=False)
+    if kind is Opcode.CLOSE:
+        return Frame(kind, b"\x03\xe8bye").serialize(mask=False)
+    fin = draw(st.integers(0, 4)) > 0
+    return Frame(kind, b"x" * draw(sizes), fin=fin).serialize(mask=False)
+
+
+@given(st.lists(frame(), max_size=8), st.one_of(st.just(b""), odd), st.lists(st.integers(0, 200_000), max_size=12))
+def test_frames_are_told_apart_as_websockets_does(frames: list[bytes], rest: bytes, cuts: list[int]) -> None:
+    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        data = b"".join(frames) + rest
+        ours, theirs = Reading(by_websockets=False), Reading(by_websockets=True)
+        return await ours.read(data, cuts), await theirs.read(data, cuts)
+
+    ours, theirs = asyncio.run(both())
+    assert ours == theirs
+
+
+async def test_whole_texts_do_not_pass_through_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this module is for."""
+    reading = Reading(by_websockets=False)
+    await reading.read(b"", [])
+    monkeypatch.setattr(reading.protocol, "receive_data", None)
+    reading.socket.data_received(Frame(Opcode.TEXT, b"one").serialize(mask=False) * 2)
+    assert reading.messages == [b"one", b"one"]
+
+
+@given(st.one_of(st.binary(max_size=300), sizes.map(lambda size: b"y" * size)))
+def test_a_text_that_is_sent_is_one_masked_frame(data: bytes) -> None:
+    server = ServerProtocol(state=State.OPEN)
+    server.receive_data(text_frame(data))
+    (event,) = server.events_received()
+    assert isinstance(event, Frame)
+    assert (event.opcode, event.fin, bytes(event.data)) == (Opcode.TEXT, True, data)
+
+
+def test_no_two_masks_are_alike() -> None:
+    assert len({text_frame(b"")[2:6] for _ in range(100)}) > 90
