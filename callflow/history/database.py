@@ -285,25 +285,22 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: Any, _: Any) -> None:
     """Set up a connection to a file. Called by threads."""
-    until = time.monotonic() + _BUSY_MS / 1000
-    while not _writes_ahead(connection):
-        if time.monotonic() > until:
-            break  # the next statement says why
-        time.sleep(_BUSY_PAUSE)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+    _write_ahead(connection)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _writes_ahead(connection: Any) -> bool:
-    """Turn on the write-ahead log. False: another process is just doing that to a new file, which SQLite itself does
-    not wait for."""
-    try:
-        connection.execute("PRAGMA journal_mode=WAL").close()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
+def _write_ahead(connection: Any) -> None:
+    """Turn on the write-ahead log. SQLite itself does not wait while another process is doing that to a new file."""
+    until = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_BUSY_PAUSE)
 
 
 def _all(connection: Any, statement: str) -> list[Any]:
