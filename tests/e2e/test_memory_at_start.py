@@ -12,8 +12,8 @@ from tests.e2e.process import SERVER, python
 
 pytestmark = pytest.mark.process
 _OTHERS: Final = (
-    "asyncpg", "callflow.cli.doctor", "callflow.sandbox", "httpx._main", "mcp", "numpy", "prometheus_client",
-    "pyngrok", "rich.markdown", "soundfile", "soxr",
+    "asyncpg", "callflow.cli.doctor", "callflow.sandbox", "callflow.telemetry.traces", "httpx._main", "mcp", "numpy",
+    "opentelemetry", "prometheus_client", "pyngrok", "rich.markdown", "soundfile", "soxr",
 )  # fmt: skip
 _PROGRAM: Final = f"""
 import os, runpy, signal, sys
