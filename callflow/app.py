@@ -33,7 +33,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
-from callflow.journal.redaction import Redactor
+from callflow.journal.redaction import Redactor, is_private
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
@@ -92,6 +92,7 @@ class Application:
         self._listeners: list[Listener] = []
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
+        self._set_up_traces()
 
     # Its parts
 
@@ -194,7 +195,23 @@ class Application:
         if self._tool_process is not None:
             self._tool_process.start()
         self.history.journal.on_entry = self.telemetry.take
-        self.telemetry.start(self.switchboard.is_live, self._judge_load)
+        self.telemetry.start(self.switchboard.is_live, self._judge_load, self.history.journal.read)
+
+    def _set_up_traces(self) -> None:
+        settings = self.settings
+        if not settings.otel_exporter_otlp_endpoint:
+            return
+        from callflow.telemetry import traces
+
+        try:
+            self.telemetry.traces = traces.Traces(
+                settings.otel_exporter_otlp_endpoint,
+                settings.otel_exporter_otlp_headers.get_secret_value(),
+                settings.otel_service_name,
+                is_private=is_private,
+            )
+        except ImportError:
+            self._start_warnings.append(traces.MISSING)
 
     def _judge_load(self, lag: float, used: float, now: float) -> None:
         self._interpreter_watch.sample(lag, used, now)
@@ -224,7 +241,7 @@ class Application:
         if self._tool_process is not None:
             self._tool_process.close()
         await self.switchboard.stop()
-        self.telemetry.close()
+        await self.telemetry.close()
         await self.account.close()
         if self._tunnel is not None:
             await self._tunnel.close()

@@ -406,6 +406,15 @@ def _bench(parser: Parser) -> None:
         help="measure only this program; may be given more than once (default: all three)",
     )
     parser.add_argument(
+        "--peers",
+        type=file,
+        nargs="?",
+        const=True,
+        metavar="FOLDER",
+        help="measure openai-agents and pipecat as well, which are installed from the package index into this folder"
+        " (default: one in the user's folder for caches); the first time takes minutes and 700 MB",
+    )
+    parser.add_argument(
         "--json",
         type=file,
         metavar="FILE",

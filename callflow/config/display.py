@@ -17,7 +17,7 @@ from callflow.contracts import addresses, secret_text
 from callflow.contracts.secret_text import Secrets
 
 
-_IS_ADDRESS: Final = re.compile(r"_(url|uri|dsn|base|proxy)$")
+_IS_ADDRESS: Final = re.compile(r"_(url|uri|dsn|base|proxy|endpoint)$")
 _IS_PLACE: Final = re.compile(r"(^|_)host$")
 _PUBLIC: Final = frozenset({"telnyx_public_key"})
 """Settings whose name looks like a secret's, although their value is public."""

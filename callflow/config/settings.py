@@ -99,6 +99,17 @@ class Settings(call_settings.CallSettings):
     console_token: Secret = SecretStr("")
     """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines."""
 
+    # Traces
+
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(validators.collector)] = ""
+    """The address of an OpenTelemetry collector that speaks OTLP over HTTP, such as `http://127.0.0.1:4318`: each call
+    becomes a trace when it has ended. Needs the extra `otel`. Empty: no traces."""
+    otel_exporter_otlp_headers: Annotated[SecretStr, AfterValidator(validators.collector_headers)] = SecretStr("")
+    """What the collector wants to be told with each request, such as `authorization=Bearer%20TOKEN`; several separated
+    by commas, with special characters of values percent-encoded."""
+    otel_service_name: str = "callflow"
+    """The name of this server in its traces."""
+
     # Limits
 
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100

@@ -126,6 +126,22 @@ def api_base(text: str) -> str:
     return text.rstrip("/")
 
 
+def collector(text: str) -> str:
+    """Return the address of a collector without its trailing slash; "" stays."""
+    return api_base(text) if text else ""
+
+
+def collector_headers(value: SecretStr) -> SecretStr:
+    """Check headers `name=value`, separated by commas; blanks around these are removed."""
+    if re.search(r"[^,=\s]\s+[^,=\s]", value.get_secret_value()):
+        raise ValueError("holds a space inside a value: write %20 in its place")
+    found = secrets(value)
+    for part in filter(None, found.get_secret_value().split(",")):
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+=[^=].*", part, re.ASCII):
+            raise ValueError("must be name=value, several separated by commas")
+    return found
+
+
 def public_url(text: str) -> str:
     """Return `https://host[:port]` (or `http://…`), or ""; nothing but a slash may follow."""
     if not text:

@@ -83,6 +83,11 @@ _DEEPEST: Final = 200
 """How deep what a tool gives back may be nested."""
 
 
+def is_private(event: str, field: str) -> bool:
+    """Return whether a field of an event or note of this name may hold words of people; True if it is not known."""
+    return bool(_MARKS.get(event, _NO_MARKS).get(field, "private") != "public")
+
+
 class Redactor:
     def __init__(self, patterns: Iterable[str] = (), *, cards: bool = True) -> None:
         """`patterns`: in RE2's syntax. Raises ValueError for one that RE2 does not take."""

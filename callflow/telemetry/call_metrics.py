@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from callflow.telemetry.call_results import known_cause, result_of
+from callflow.telemetry.entry import Entry
 from callflow.telemetry.metrics import CAUSES, NAMED, REFUSALS, STAGES, Histogram, Snapshot, bounded
 
 
@@ -42,23 +43,6 @@ _MEDIA: Final = (
     "stale_marks", "carrier_complaints",
 )  # fmt: skip
 """The figures of a call's media, as in its `ended` note."""
-
-
-class Entry(Protocol):
-    """A journal entry: see `callflow.journal.journal.JournalEntry`."""
-
-    @property
-    def call(self) -> str: ...
-    @property
-    def at(self) -> float: ...
-    @property
-    def event(self) -> dict[str, Any]: ...
-    @property
-    def before(self) -> str: ...
-    @property
-    def after(self) -> str: ...
-    @property
-    def taken(self) -> bool: ...
 
 
 class _Tally:

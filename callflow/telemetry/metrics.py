@@ -41,6 +41,7 @@ DROPS: Final = ("late", "malformed")
 BREAKER_STATES: Final = ("closed", "open", "probing")
 TERMINATION_FAILURES: Final = ("not_released", "hangup_failed")
 ENTRIES: Final = ("written", "lost", "dropped", "unwritable")
+TRACES: Final = ("sent", "dropped")
 
 _STAGE_BUCKETS: Final = (
     0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0,
@@ -119,6 +120,7 @@ METRICS: Final = (
     Metric("callflow_stale_marks_total", "counter", "Marks that came back after a clear, or that were never sent."),
     Metric("callflow_odd_media_signatures_total", "counter", "Media sockets let in by their token alone."),
     Metric("callflow_loop_lag_seconds", "histogram", "How late the event loop runs a timer.", {}, _LAG_BUCKETS),
+    Metric("callflow_traces_total", "counter", "Traces of ended calls, by outcome.", {"outcome": TRACES}),
     # Engine and carriers
     Metric("callflow_engine_errors_total", "counter", "Errors of the engine, by class.", {"class": ENGINE_ERRORS}),
     Metric("callflow_carrier_errors_total", "counter", "Errors of carriers, by class.", {"class": CARRIER_ERRORS}),

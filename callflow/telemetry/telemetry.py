@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time
+from typing import TYPE_CHECKING
 
-from callflow.telemetry.call_metrics import CallMetrics, Entry
+from callflow.telemetry.call_metrics import CallMetrics
+from callflow.telemetry.entry import Entry
 from callflow.telemetry.loop_lag import LoopLag
-from callflow.telemetry.metrics import Snapshot
+from callflow.telemetry.metrics import TRACES, Snapshot
 
+
+if TYPE_CHECKING:  # loaded only where a collector is set
+    from callflow.telemetry.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -21,21 +27,32 @@ class Telemetry:
         """`capacity`: how many calls may be live at once. `now`: Unix time in seconds, as of the journal."""
         self.capacity = capacity
         self.calls = CallMetrics()
+        self.traces: Traces | None = None
+        """Sends a trace of each call, if a collector is set. Set before `start`."""
         self._now = now
         self._is_live: Callable[[str], bool] = lambda call: False
         self._on_lag: Callable[[float, float, float], None] = lambda lag, used, now: None
         self._lag = LoopLag(self._look)
         self._has_failed = False
 
-    def start(self, is_live: Callable[[str], bool], on_lag: Callable[[float, float, float], None]) -> None:
+    def start(
+        self,
+        is_live: Callable[[str], bool],
+        on_lag: Callable[[float, float, float], None],
+        read: Callable[[str], Sequence[Entry]],
+    ) -> None:
         """Begin to measure; a loop must be running. `is_live`: whether a call of this id is still here. `on_lag`: see
-        `LoopLag`."""
+        `LoopLag`. `read`: returns what the journal has of a call."""
+        if self.traces is not None:
+            self.traces.start(read)
         self._is_live, self._on_lag = is_live, on_lag
         self._lag.start()
 
-    def close(self) -> None:
-        """Stop measuring."""
+    async def close(self) -> None:
+        """Stop measuring, and send the traces that are left, within two seconds."""
         self._lag.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     def take(self, entry: Entry) -> None:
         """Count one journal entry. Never raises."""
@@ -43,6 +60,8 @@ class Telemetry:
             self.calls.take(entry)
         except Exception as error:
             self._failed(error)
+        if self.traces is not None:
+            self.traces.take(entry)
 
     def snapshot(self) -> Snapshot:
         """Return the metrics that are known here; those that the server counts are still to be set."""
@@ -50,6 +69,8 @@ class Telemetry:
         self.calls.add_to(found)
         found.set_histogram("callflow_loop_lag_seconds", self._lag.seconds)
         found.set("callflow_calls_capacity", self.capacity)
+        for outcome in TRACES:
+            found.set("callflow_traces_total", self.traces.counts[outcome] if self.traces else 0, outcome)
         return found
 
     def _look(self, lag: float, used: float, now: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
+from callflow.config import validators
 from tests.config.test_settings import Here, here, problems
 
 
@@ -71,3 +73,17 @@ def test_a_key_in_the_place_of_another_is_told_and_not_shown(env: str, said: str
     (told,) = problems()
     assert said in told
     assert env.partition("=")[2] not in told or "TWILIO_API_KEY" in env
+
+
+@pytest.mark.parametrize("given", ["", "authorization=Bearer%20x", "a=b, c=d==", " a=b ,"])
+def test_headers_for_a_collector(given: str) -> None:
+    found = validators.collector_headers(SecretStr(given)).get_secret_value()
+    assert found == given.replace(" ", "").rstrip(",")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [("abc", "name=value"), ("a=b,c", "name=value"), ("=b", "name=value"), ("a=Bearer x", "%20")]
+)
+def test_odd_headers_for_a_collector(given: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        validators.collector_headers(SecretStr(given))

@@ -23,8 +23,9 @@ import pytest
 from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from tests.e2e.collector import collector
 from tests.e2e.process import Process, python
-from tests.e2e.product import Exchange, exchange
+from tests.e2e.product import Exchange, exchange, until
 from tests.e2e.tls_front import Authority, front
 
 
@@ -122,6 +123,19 @@ async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tm
         ]
         # What is slow is so in each call. What is slow in one of them is the machine's: a cold cache, say.
         assert min(worst[1:])[0] < _LONGEST_MS, worst
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_trace_of_each_call_loads_opens_and_looks_up_nothing_on_the_loop(tmp_path: Path) -> None:
+    async with collector() as there, watched(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=there.address) as the:
+        for number in range(1, 4):
+            await the.call()
+            await until(lambda: len(there.requests) == number, "the trace")  # noqa: B023
+        ended = time.monotonic()
+        await the.stop()
+
+    found = [one for one in the.found(the.calls[0][0], ended) if one.on_loop]
+    assert [one for one in found if one.kind in ("import", "process", "certificates", "open", "dns")] == []
 
 
 @pytest.mark.alone

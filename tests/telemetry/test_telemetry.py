@@ -49,11 +49,11 @@ async def test_it_looks_for_calls_that_do_not_end() -> None:
         asked.set()
         return call == "c"
 
-    telemetry.start(is_live, lambda *_: None)
+    telemetry.start(is_live, lambda *_: None, lambda call: ())
     now = 6.0
     async with asyncio.timeout(10):
         await asked.wait()
-    telemetry.close()
+    await telemetry.close()
     found = telemetry.snapshot()
     assert found.values["callflow_calls_overdue"] == {(): 1}
     assert found.values["callflow_calls_capacity"] == {(): 7}

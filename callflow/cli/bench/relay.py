@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import binascii
+import functools
 import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +25,12 @@ from typing import Any, Final
 from rich.table import Table
 
 from callflow.cli import output_file
-from callflow.cli.bench import journal
+from callflow.cli.bench import coded_frames, journal
+from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
 from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, Subject, world
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
-from callflow.media.g711 import FRAME_BYTES
+from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.telnyx.call import Call
@@ -47,7 +49,8 @@ _OTHER_FILES: Final = 200
 
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that runs the benchmark; its result is the exit code."""
-    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json, arguments.only)
+    peers = default_folder() if arguments.peers is True else arguments.peers
+    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json, arguments.only, peers)
 
 
 @dataclass
@@ -82,13 +85,45 @@ class Probe:
             self.returned[chunk] = at
 
 
-async def _checked(calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str] | None) -> int:
+class CodedProbe(Probe):
+    """A caller for a program that does not leave the audio as it is: its frames are coded."""
+
+    newest = 0
+
+    def frame(self, chunk: int) -> bytes:
+        """Return the next frame to send; only the codes are counted."""
+        self.newest = chunk
+        if chunk % coded_frames.EVERY == 0:
+            self.sent[chunk] = time.monotonic()
+        return coded_frames.frame(self.call, chunk)
+
+    def on_code(self, number: int, at: float) -> None:
+        """Note a code that has reached the model."""
+        self.reached[coded_frames.chunk_of(number, self.newest)] = at
+
+    def on_media(self, at: float, audio: bytes) -> None:
+        """Note codes that came back to the caller."""
+        for call, number, came in self._back.feed(ulaw_to_pcm16(audio), at):
+            if call == self.call:
+                chunk = coded_frames.chunk_of(number, self.newest)
+                self.disordered += chunk <= self._last
+                self._last = max(self._last, chunk)
+                self.returned[chunk] = came
+
+    @functools.cached_property
+    def _back(self) -> coded_frames.Reader:
+        return coded_frames.Reader(8000)
+
+
+async def _checked(
+    calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str] | None, peers: Path | None
+) -> int:
     problem = _too_many(calls) or (output_file.problem(path, "--json") if path is not None else None)
     if problem is not None:
         print(problem, file=sys.stderr)
         return 2
     try:
-        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS))
+        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS), peers)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -115,7 +150,9 @@ def _too_many(calls: int) -> str | None:
     return f"{calls} calls need {needed} open files, and a process may have {hard} here: {advice} with `ulimit -n`."
 
 
-async def _bench(calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str]) -> int:
+async def _bench(
+    calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str], peers: Path | None
+) -> int:
     console = Screen(highlight=False)
     console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; each program alone on one core …")
     found: dict[str, dict[str, Any]] = {}
@@ -126,11 +163,16 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None, n
             continue
         console.print(f"{name}: {subject.what} …")
         found[name] = await measure(subject, calls, seconds)
+    left_out = await _peers(found, console, peers, calls, seconds) if peers is not None else {}
     if not found:
         raise BenchError("There is nothing to measure.")
-    console.print(_side_by_side(found))
+    console.print(_side_by_side(found, left_out))
+    for name, why in left_out.items():
+        console.print(f"{name}: {why}")
     figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
     figures |= {"others": found, "ratios": _ratios(figures, found)}
+    if peers is not None:
+        figures |= {"peers": {peer.name: peer.version for peer in PEERS}, "not_measured": left_out}
     if recorded:
         console.print(f"\nthe history: 100 calls in this process, then a search in {recorded} made-up calls …")
         record = await journal.measure(min(seconds, 5.0), recorded)
@@ -144,11 +186,30 @@ async def _bench(calls: int, seconds: float, recorded: int, path: Path | None, n
     return 0
 
 
+async def _peers(
+    found: dict[str, dict[str, Any]], console: Screen, folder: Path, calls: int, seconds: float
+) -> dict[str, str]:
+    """Install and measure the peers, and add their figures to `found`. Returns why others have none, by name."""
+    left_out: dict[str, str] = {}
+    for peer in PEERS:
+        try:
+            python = await prepare(peer, folder, console.print)
+            console.print(f"{peer.name} {peer.version}: {peer.what} …")
+            subject = Subject(peer.name, peer.what, peer.module, python=str(python), coded_at=peer.engine_rate)
+            if calls > coded_frames.MOST_CALLS:
+                raise BenchError(f"more than {coded_frames.MOST_CALLS} calls cannot be told apart")
+            found[peer.name] = await measure(subject, calls, seconds)
+        except BenchError as error:
+            left_out[peer.name] = str(error)
+    return left_out
+
+
 async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any]:
     """Return the figures of one subject: see `_COLUMNS`. Raises BenchError."""
     import psutil
 
-    probes = [Probe(number + 1) for number in range(calls)]
+    coded = [CodedProbe(number + 1) for number in range(calls)] if subject.coded_at else []
+    probes: list[Probe] = [*coded] or [Probe(number + 1) for number in range(calls)]
 
     def on_echo(base64: str) -> None:
         start = binascii.a2b_base64(base64[:8])
@@ -156,7 +217,18 @@ async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any
         if 0 < number <= calls:
             probes[number - 1].on_echo(start, time.monotonic())
 
-    async with world(subject, on_echo) as the:
+    sessions: dict[object, coded_frames.Reader] = {}
+
+    def on_coded_echo(base64: str) -> None:
+        audio = binascii.a2b_base64(base64)
+        session = asyncio.current_task()  # the emulated model has one for each session
+        reader = sessions.get(session) or sessions.setdefault(session, coded_frames.Reader(subject.coded_at))
+        pcm = audio if subject.coded_at > 8000 else ulaw_to_pcm16(audio)
+        for call, code, at in reader.feed(pcm, time.monotonic()):
+            if 0 < call <= calls:
+                coded[call - 1].on_code(code, at)
+
+    async with world(subject, on_coded_echo if coded else on_echo) as the:
         process = psutil.Process(the.server.pid)
         cost = await _set_up_cost(the.telnyx, process)
         before = process.memory_info().rss
@@ -270,19 +342,20 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _side_by_side(found: dict[str, dict[str, Any]]) -> Table:
+def _side_by_side(found: dict[str, dict[str, Any]], left_out: Mapping[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
-    for name in found:
+    for name in (*found, *left_out):
         table.add_column(name)
+    none = ["not measured"] * len(left_out)
     for column in _COLUMNS:
         values = [figures[column] for figures in found.values()]
         name = column.replace("_", " ")
         if isinstance(values[0], dict):
             for part in values[0]:
-                table.add_row(f"{name}, {part}", *(str(value[part]) for value in values))
+                table.add_row(f"{name}, {part}", *(str(value[part]) for value in values), *none)
         else:
-            table.add_row(name, *map(str, values))
+            table.add_row(name, *map(str, values), *none)
     return table
 
 

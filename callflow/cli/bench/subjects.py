@@ -36,6 +36,11 @@ class Subject:
     """Its module; "": the server itself."""
     needs: tuple[str, ...] = ()
     """Packages that it needs beside those of the server."""
+    python: str = sys.executable
+    """The Python that runs it."""
+    coded_at: int = 0
+    """Samples a second of its audio for the model, if its frames are to be coded (see `coded_frames`); 0: they pass it
+    unchanged."""
 
     @property
     def command(self) -> list[str]:
@@ -102,7 +107,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
             _end_like_ctrl_c()
             began = time.monotonic()
             server = await asyncio.create_subprocess_exec(
-                sys.executable,
+                subject.python,
                 *subject.command,
                 cwd=folder,
                 env=environment,
