@@ -21,6 +21,7 @@ from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.app import create_console
@@ -76,7 +77,7 @@ class Stage:
     def board(self) -> Any:
         return SimpleNamespace(
             calls=list(self.calls.values()), live=self.calls.get, is_live=self.calls.__contains__, is_accepting=True,
-            counts={"calls": 3},
+            counts={"calls": 3}, load=LoadGuard(15, 10),
         )  # fmt: skip
 
     def live(self, name: str = CALL, **more: Any) -> FakeCall:

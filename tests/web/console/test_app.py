@@ -29,6 +29,7 @@ def test_its_health_tells_whether_calls_are_taken_and_written_down(tmp_path: Pat
         told = (await the.get("/health")).json()
         assert (told["ok"], told["accepting"], told["calls"], told["counts"]) == (True, True, 1, {"calls": 3})
         assert (told["engine"], told["journal"]["ok"]) == ({"ok": True}, True)
+        assert told["loop"] == {"late_ms": 0.0, "refuses_calls": False}
 
     play(tmp_path, main)
 
