@@ -170,19 +170,15 @@ class Playout:
                 yield Send(frame)
                 ended = entry.finished and not entry.pending
                 if ended or clock.sent - clock.marked >= self._interval:
-                    mark = self._new_mark(entry.key, now)
-                    if not entry.marked:
-                        entry.marked = True
-                        self._firsts[mark.name] = (entry.key, clock.sent - entry.start)
-                    yield mark
+                    yield self._new_mark(entry, now)
             if entry.waiting >= FRAME_BYTES:
                 return
             if entry.finished and not entry.pending and entry.start >= 0 and clock.marked < entry.end:
-                yield self._new_mark(entry.key, now)
+                yield self._new_mark(entry, now)
             if not entry.finished:
                 break  # stretches are never mixed: the next waits until this has ended
         if clock.sent > clock.marked and clock.runs_until <= now and self._entries:
-            yield self._new_mark(self._entries[-1].key, now)  # the engine pauses: this mark shows how far the caller is
+            yield self._new_mark(self._entries[-1], now)  # the engine pauses: this mark shows how far the caller is
 
     def wake_at(self, now: float) -> float | None:
         """Return when `due` will yield more without new audio; None: only new audio or a mark can change that."""
@@ -400,10 +396,13 @@ class Playout:
         """Return the bytes that may be sent before the next mark; at least one frame."""
         return max(self._interval - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, key: SpeechSegmentId, now: float) -> Mark:
+    def _new_mark(self, entry: _Entry, now: float) -> Mark:
         self._sequence += 1
-        name = f"{key.item}:{key.content}:{self._sequence}"
+        name = f"{entry.key.item}:{entry.key.content}:{self._sequence}"
         self._clock.send_mark(name, now)
+        if not entry.marked and entry.start >= 0:
+            entry.marked = True
+            self._firsts[name] = (entry.key, self._clock.sent - entry.start)
         return Mark(name)
 
     @staticmethod

@@ -620,3 +620,17 @@ def test_an_engine_that_names_no_responses_is_heard_again_after_an_interruption(
     playout.interrupt(0.2)
     assert not playout.add(A, "", ms(100)), "more of what was interrupted"
     assert playout.add(B, "", ms(100)), "something new"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_mark_that_goes_out_alone_shows_when_a_short_answer_began(*, finished: bool) -> None:
+    """Its audio was sent before it was known to be all."""
+    playout = make_playout()
+    playout.add(A, "r", ms(60))
+    assert [type(each) for each in playout.due(10.0)] == [Send]
+    if finished:
+        playout.finish(A)
+    (mark,) = playout.due(10.0 if finished else 10.06)
+    assert isinstance(mark, Mark)
+    assert playout.began(mark.name) == (A, 0.06)
+    assert playout.began(mark.name) is None
