@@ -230,8 +230,9 @@ def _exporter(endpoint: str, headers: str, seconds: float) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.util.re import parse_env_headers
 
-    for name in ("opentelemetry.exporter", "opentelemetry.sdk", "opentelemetry.attributes"):
-        # What they say of a collector that is away, we say; and an error of theirs may name an address.
+    for name in ("opentelemetry.exporter", "opentelemetry.sdk", "opentelemetry.attributes", "opentelemetry.util"):
+        # What they say of a collector that is away, we say; and a line of theirs may hold an address, or a header that
+        # they could not read, key and all.
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     of_traces = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in os.environ
     return OTLPSpanExporter(
