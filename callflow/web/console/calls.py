@@ -18,7 +18,14 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import conversation_details
 from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
-from callflow.web.responses import error_response, history_not_open, json_object, json_response, large_json_response, suggestion
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_object,
+    json_response,
+    large_json_response,
+    suggestion,
+)
 
 
 _END_EXAMPLE: Final = '{"when": "goodbye"}'

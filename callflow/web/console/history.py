@@ -29,7 +29,14 @@ from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
 from callflow.history.views import UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
-from callflow.web.responses import error_response, history_not_open, json_response, json_slices, large_json_response, query_parameters
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_response,
+    json_slices,
+    large_json_response,
+    query_parameters,
+)
 
 
 _NOT_FOUND: Final = "Conversation not found"

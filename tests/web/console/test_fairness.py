@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ _MOST_SHARE = 0.1
 
 
 @pytest.fixture
-def longest(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def longest(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The longest callback of the loop, in seconds of its thread's processor time."""
     found, run = [0.0], asyncio.events.Handle._run
 
@@ -31,7 +30,7 @@ def longest(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
         found[0] = max(found[0], time.thread_time() - begun)
 
     monkeypatch.setattr(asyncio.events.Handle, "_run", timed)
-    yield found
+    return found
 
 
 def items(batch: int) -> bytes:
