@@ -87,6 +87,7 @@ async def large_json_response(make: Callable[[], Any]) -> Response:
     async def body() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
+            await asyncio.sleep(0)  # frames come between, also while the client takes all that there is
 
     response = Response(body(), content_type="application/json")
     response.content_length = sum(map(len, pieces))
