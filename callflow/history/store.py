@@ -86,19 +86,21 @@ class Store:
     async def items(self, conversation: int) -> list[dict[str, Any]]:
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)
-        return [dict(row._mapping) for row in await self._rows(wanted.order_by(*order))]
+        return await self._dicts(wanted.order_by(*order))
 
     async def details(self, conversation: int) -> dict[str, Any]:
         """The streams and the transitions of a conversation."""
         found = {}
         for name, table in (("streams", streams), ("transitions", transitions)):
-            rows = await self._rows(select(table).where(table.c.conversation_id == conversation).order_by(table.c.id))
-            found[name] = [
-                {key: value for key, value in row._mapping.items() if key not in ("id", "conversation_id")}
-                for row in rows
-            ]
-        for moved in found["transitions"]:
-            moved["event"] = event_name(moved["event"])
+            shown = [column for column in table.c if column.name not in ("id", "conversation_id")]
+            wanted = select(*shown).where(table.c.conversation_id == conversation).order_by(table.c.id)
+            found[name] = await self._dicts(wanted)
+
+        def rename() -> None:
+            for moved in found["transitions"]:
+                moved["event"] = event_name(moved["event"])
+
+        await asyncio.to_thread(rename)
         return found
 
     async def add_items(self, conversation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -162,7 +164,7 @@ class Store:
         names = [name for kind in kinds for name in names_of(kind)]
         alike = or_(*(steps.c.event.startswith(f'{{"event":"{name}"', autoescape=True) for name in names))
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
-        return list(map(entry_of, rows))
+        return await asyncio.to_thread(lambda: list(map(entry_of, rows)))
 
     async def unfinished(self) -> list[str]:
         """The calls that no process has let go of, oldest first."""
@@ -209,6 +211,10 @@ class Store:
         while page := await self.find(with_before(query, before)):
             yield page
             before = page[-1]["id"]
+
+    async def _dicts(self, wanted: Select[Any]) -> list[dict[str, Any]]:
+        """Return all rows; they are made in the thread that reads, however many there are."""
+        return await self.database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     async def _rows(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
         return await self.database.read(lambda connection: connection.execute(wanted).all())

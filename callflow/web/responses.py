@@ -8,7 +8,7 @@ import difflib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from quart import Quart, Response, current_app, request
@@ -23,6 +23,8 @@ from callflow.contracts.printable import json_of, line, quoted
 
 log = logging.getLogger(__name__)
 
+_PARTS: Final = 20
+"""Parts of a list that are encoded in one step."""
 _LONGEST: Final = 300
 """Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
@@ -43,6 +45,53 @@ def to_json(value: Any) -> bytes:
 def json_response(body: Any, status: int = 200) -> Response:
     """Make an answer with this JSON body."""
     return Response(to_json(body), status, content_type="application/json")
+
+
+def json_slices(value: Any) -> Iterator[bytes]:
+    """Encode as JSON, in slices that belong one behind another: an encoder lets no other thread run until it has
+    finished, not even the one with the callers' audio, so it is given little at a time.
+
+    Lists are divided, at the top and in objects of objects; what is in a list is not.
+    """
+    if isinstance(value, dict) and value and all(type(name) is str for name in value):
+        for number, (name, part) in enumerate(value.items()):
+            yield (b"," if number else b"{") + to_json(name) + b":"
+            yield from json_slices(part)
+        yield b"}"
+    elif isinstance(value, list) and len(value) > _PARTS:
+        for begin in range(0, len(value), _PARTS):
+            yield (b"," if begin else b"[") + to_json(value[begin : begin + _PARTS])[1:-1]
+        yield b"]"
+    else:
+        yield to_json(value)
+
+
+def _pieces(make: Callable[[], Any]) -> list[bytes]:
+    """Return the encoded value in pieces of about `_LARGE` bytes."""
+    found, present = [], bytearray()
+    for some in json_slices(make()):
+        present += some
+        if len(present) >= _LARGE:
+            found.append(bytes(present))
+            present = bytearray()
+    return [*found, bytes(present)] if present or not found else found
+
+
+async def large_json_response(make: Callable[[], Any]) -> Response:
+    """Make an answer with the JSON body that `make` returns, in another thread and in slices; it is sent in pieces, as
+    fast as the client takes them."""
+    pieces = await asyncio.to_thread(_pieces, make)
+    if len(pieces) == 1:
+        return Response(pieces[0], content_type="application/json")
+
+    async def body() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)  # frames come between, also while the client takes all that there is
+
+    response = Response(body(), content_type="application/json")
+    response.content_length = sum(map(len, pieces))
+    return response
 
 
 def error_body(sentence: str, problems: Sequence[str] = ()) -> bytes:

@@ -18,7 +18,14 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import conversation_details
 from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
-from callflow.web.responses import error_response, history_not_open, json_object, json_response, suggestion
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_object,
+    json_response,
+    large_json_response,
+    suggestion,
+)
 
 
 _END_EXAMPLE: Final = '{"when": "goodbye"}'
@@ -63,7 +70,7 @@ def add_calls(
         if not entries and row is None:
             return _no_call(call) if history.is_readable else history_not_open()
         conversation = await conversation_details(history, row) if row is not None else None
-        return await asyncio.to_thread(_timeline, call, entries, conversation)
+        return await large_json_response(lambda: _timeline(call, entries, conversation))
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:
@@ -95,10 +102,10 @@ def _no_call(call: str) -> Response:
     return error_response(404, f"There is no call {quoted(call)}; GET /api/calls lists them.")
 
 
-def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> Response:
+def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> dict[str, Any]:
     told = [dataclasses.asdict(entry) for entry in entries]
     # `records` is the old name of the same list, kept for one more version.
-    return json_response({"call": call, "entries": told, "records": told, "conversation": conversation})
+    return {"call": call, "entries": told, "records": told, "conversation": conversation}
 
 
 def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:

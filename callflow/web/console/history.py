@@ -29,7 +29,14 @@ from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
 from callflow.history.views import UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
-from callflow.web.responses import error_response, history_not_open, json_response, query_parameters, to_json
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_response,
+    json_slices,
+    large_json_response,
+    query_parameters,
+)
 
 
 _NOT_FOUND: Final = "Conversation not found"
@@ -82,7 +89,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
 
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)
-        response = json_response([earlier(row) for row in found])
+        response = await large_json_response(lambda: [earlier(row) for row in found])
         if len(found) == min(wanted.limit, MOST):
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
@@ -119,10 +126,12 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
             return error_response(404, _NOT_FOUND)
         items = await store.items(row["id"])
 
-        def told() -> Response:
-            return json_response({**earlier(row), "items": [_item(item, row["stream_sid"]) for item in items]})
+        def told() -> dict[str, Any]:
+            shown = [_item(item, row["stream_sid"]) for item in items]
+            items.clear()  # here, because freeing thousands of them takes its time, too
+            return {**earlier(row), "items": shown}
 
-        return await asyncio.to_thread(told)
+        return await large_json_response(told)
 
     @app.delete("/api/conversations/stream/<sid>")
     async def delete(sid: str) -> Response:
@@ -222,7 +231,8 @@ async def _json(history: History, wanted: Query) -> AsyncIterator[bytes]:
     yield b"["
     async for page in history.store.pages(wanted):
         for row in page:
-            told = await asyncio.to_thread(to_json, await conversation_details(history, row))
+            details = await conversation_details(history, row)
+            told = await asyncio.to_thread(lambda whole: b"".join(json_slices(whole)), details)
             yield (b"\n" if first else b",\n") + told
             first = False
     yield b"\n]\n"
