@@ -45,7 +45,10 @@ NAMES: Final = {
     "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(range(32))).decode(),
 }
 """What the keys go with; no secrets."""
-ENV: Final = {**{name.upper(): value for name, value in KEYS.items()}, **NAMES, "PORT": 0, "CONSOLE_PORT": 0}
+ENV: Final = {
+    **{name.upper(): value for name, value in KEYS.items()}, **NAMES, "PORT": 0, "CONSOLE_PORT": 0,
+    "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={KEYS['otel_exporter_otlp_headers']}",
+}  # fmt: skip
 TOOLS: Final = f'''
 import os
 

@@ -115,7 +115,7 @@ def model(*turns: Turn, **others: Any) -> Realtime:
 
 async def ask(one: Talk) -> None:
     """The caller says something, which the script answers with its next turn."""
-    await one.phone.hears(0.15)
+    await one.phone.hears(0.15, since=one.phone.connected_at)
     await one.phone.hears_silence(150)
     one.phone.say(tone(200))
 
