@@ -50,7 +50,13 @@ def json_of(value: Any) -> bytes:
     encoded = msgspec.json.encode(value)
     if encoded.isascii():
         return encoded.replace(b"\x7f", b"\\u007f")
-    return _IN_JSON.sub(_escape_in_json, encoded.decode()).encode()
+    return in_json(encoded.decode()).encode()
+
+
+def in_json(text: str) -> str:
+    """Put the escapes of JSON into JSON, or a piece of it, for characters that are not safe to print. Control
+    characters below U+0020 are left as they are: in JSON they are line breaks and indentation."""
+    return _IN_JSON.sub(_escape_in_json, text)
 
 
 def whole(text: str) -> str:

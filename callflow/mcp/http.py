@@ -14,11 +14,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import AccessRefused, OutOfBounds
-from callflow.contracts.printable import json_of, line, quoted
+from callflow.contracts.printable import in_json, json_of, line, quoted
 from callflow.history.store import Store
 
 
@@ -140,11 +138,21 @@ async def _in_time(work: Callable[[bytes], Any], body: bytes) -> Any:
 
 
 def _printable(body: bytes) -> bytes:
-    return body if body.isascii() and b"\x7f" not in body else json_of(msgspec.json.decode(body))
+    if body.isascii():
+        return body.replace(b"\x7f", b"\\u007f")
+    text = body.decode()
+    # In slices: a regular expression lets no other thread run before it has gone through the whole text.
+    return "".join(in_json(text[begin : begin + _LARGE]) for begin in range(0, len(text), _LARGE)).encode()
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     ours = {b"content-type": b"application/json", b"content-length": b"%d" % len(body), b"cache-control": b"no-store"}
     named = [*ours.items(), *(each for each in headers if each[0] not in ours)]
     await send({"type": "http.response.start", "status": status, "headers": named})
-    await send({"type": "http.response.body", "body": body})
+    for begin in range(0, len(body), _LARGE):
+        more = begin + _LARGE < len(body)
+        await send({"type": "http.response.body", "body": body[begin : begin + _LARGE], "more_body": more})
+        if more:
+            await asyncio.sleep(0)  # frames come between, also while the client takes all that there is
+    if not body:
+        await send({"type": "http.response.body", "body": b""})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import mcp_types as types
@@ -35,6 +35,8 @@ NAME: Final = "twilio-conversations"
 VERSION: Final = "1.0.0"
 _LIMIT: Final = 50
 _RESOURCES: Final = 100
+_PARTS: Final = 20
+"""Parts of a list that are encoded in one step."""
 _SCHEME: Final = "conversation://"
 _INVALID: Final = -32602
 _NOT_FOUND: Final = -32002
@@ -100,7 +102,31 @@ def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
 
 
 def _json(answer: Any) -> str:
-    return msgspec.json.format(json_of(answer), indent=2).decode()
+    return "".join(_indented(answer))
+
+
+def _indented(value: Any, margin: str = "") -> Iterator[str]:
+    """Encode as indented JSON, in slices that belong one behind another: an encoder lets no other thread run until it
+    has finished, not even the one with the callers' audio, so it is given little at a time.
+
+    `margin`: the spaces before each line but the first. Long lists are divided, at the top and in objects.
+    """
+    if isinstance(value, dict) and value:
+        for number, (name, part) in enumerate(value.items()):
+            yield f"{',' if number else '{'}\n{margin}  {json_of(name).decode()}: "
+            yield from _indented(part, margin + "  ")
+        yield f"\n{margin}}}"
+    elif isinstance(value, list) and len(value) > _PARTS:
+        for begin in range(0, len(value), _PARTS):
+            yield ("," if begin else "[") + _block(value[begin : begin + _PARTS], margin)[1:-1].rstrip()
+        yield f"\n{margin}]"
+    else:
+        yield _block(value, margin)
+
+
+def _block(value: Any, margin: str) -> str:
+    # A line break in a text is an escape, so each one here begins a line.
+    return msgspec.json.format(json_of(value), indent=2).decode().replace("\n", "\n" + margin)
 
 
 def _unreadable(error: Exception) -> str:
@@ -119,7 +145,8 @@ class _Nothing(list[Any]):
 
 
 async def _found(store: Store, wanted: Query) -> list[Any]:
-    rows = [earlier(row) for row in await store.find(wanted)]
+    found = await store.find(wanted)
+    rows = await asyncio.to_thread(lambda: [earlier(row) for row in found])
     if not rows:
         rows = _Nothing()
         rows.note = line(await asyncio.to_thread(store.assumed, wanted))
@@ -169,7 +196,18 @@ async def _conversations(store: Store, arguments: Arguments) -> Any:
 
 async def _details(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
-    return {"conversation": _known(row), "items": [plain(item) for item in await store.items(row["id"])]}
+    return {"conversation": _known(row), "items": await _items(store, row)}
+
+
+async def _items(store: Store, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    items = await store.items(row["id"])
+
+    def told() -> list[dict[str, Any]]:
+        shown = [plain(item) for item in items]
+        items.clear()  # here, because freeing thousands of them takes its time, too
+        return shown
+
+    return await asyncio.to_thread(told)
 
 
 async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
@@ -202,12 +240,16 @@ async def _by_words(store: Store, arguments: Arguments) -> Any:
 async def _timeline(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
     records = await store.journal(row["call_id"]) if row["call_id"] else []
-    items = [] if records else [plain(item) for item in await store.items(row["id"])]
-    return {
-        "conversation": _known(row),
-        "ended": ended(row),
-        "timeline": [{"seconds": at, "what": what} for at, what in lines(records, row["started_at"], items)],
-    }
+    items = [] if records else await _items(store, row)
+
+    def told() -> dict[str, Any]:
+        return {
+            "conversation": _known(row),
+            "ended": ended(row),
+            "timeline": [{"seconds": at, "what": what} for at, what in lines(records, row["started_at"], items)],
+        }
+
+    return await asyncio.to_thread(told)
 
 
 _NUMBERED: Final = {"limit": {"type": "number", "description": f"How many at most, 1 to {MOST}", "default": _LIMIT}}
