@@ -141,6 +141,7 @@ class ToolProcess:
                 [sys.executable, "-m", "callflow.tools.worker", str(self._path)],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the server, whose calls have tools until they have ended
             )  # fmt: skip
             if self._closing.is_set():
                 process.kill()

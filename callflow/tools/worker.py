@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -57,11 +57,11 @@ class _Worker:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._refreshing = asyncio.Lock()
 
-    async def serve(self) -> None:
-        """Run tools until the requests end."""
+    async def serve(self, file: BinaryIO) -> None:
+        """Run tools until the requests, which this file brings, end."""
         requests = asyncio.StreamReader(limit=_MOST_LINE)
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin.buffer)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), file)
         self._out.write({"ready": True})
         while line := await requests.readline():
             request = msgspec.json.decode(line)
@@ -88,6 +88,10 @@ def main(path: str) -> int:
     """Serve until standard input ends. Returns 3 if the file cannot be loaded."""
     out = _Out(os.dup(1))
     os.dup2(2, 1)  # what tools print is no answer
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # neither tools nor the programs that they start read requests
+    os.close(nothing)
     logging.basicConfig(level=logging.INFO, handlers=[out])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
@@ -95,7 +99,7 @@ def main(path: str) -> int:
     except ToolsError as error:
         out.write({"log": [logging.ERROR, str(error)]})
         return 3
-    asyncio.run(worker.serve())
+    asyncio.run(worker.serve(requests))
     return 0
 
 

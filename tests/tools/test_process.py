@@ -22,7 +22,7 @@ from callflow.tools.registry import ToolContext, ToolResult
 
 pytestmark = pytest.mark.process
 TOOLS = '''
-import asyncio, os, sys, time
+import asyncio, os, subprocess, sys, time
 from callflow import tool, ToolContext
 
 @tool
@@ -69,6 +69,11 @@ def holds(seconds: float) -> str:
 def holds_on() -> None:
     """Let nobody else run."""
     sum(range(10 ** 12))
+
+@tool
+def reads() -> list:
+    """Read standard input, here and in a program."""
+    return [sys.stdin.read(), os.read(0, 1).decode(), subprocess.run(["cat"], capture_output=True).stdout.decode()]
 
 @tool
 def much() -> list:
@@ -190,6 +195,19 @@ async def test_nobody_waits_any_more(scene: Scene) -> None:
         await run
     assert scene.process._waiting == {}
     assert (await scene.run("add", {"a": 1, "b": 1})).output == "2"
+
+
+async def test_a_tool_that_reads_standard_input_takes_no_request_away(scene: Scene) -> None:
+    reading, beside = await asyncio.gather(scene.run("reads"), scene.run("add", {"a": 1, "b": 1}))
+    assert reading.output == '["","",""]'
+    assert beside.output == "2"
+
+
+async def test_ctrl_c_is_not_for_it(scene: Scene) -> None:
+    """A terminal sends it to all processes of the server's group."""
+    pid = await scene.pid()
+    assert os.getpgid(pid) != os.getpgid(0)
+    assert os.getsid(pid) != os.getsid(0)
 
 
 async def test_it_ends_with_the_server(scene: Scene) -> None:
