@@ -56,7 +56,8 @@ def json_of(value: Any) -> bytes:
 def in_json(text: str) -> str:
     """Put the escapes of JSON into JSON, or a piece of it, for characters that are not safe to print. Control
     characters below U+0020 are left as they are: in JSON they are line breaks and indentation."""
-    return _IN_JSON.sub(_escape_in_json, text)
+    # The first look takes a third of the time; it also turns down harmless characters, which the second one leaves.
+    return text if text.isprintable() else _IN_JSON.sub(_escape_in_json, text)
 
 
 def whole(text: str) -> str:
