@@ -56,6 +56,7 @@ def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
     run(main())
 
 
+@pytest.mark.alone
 async def test_while_the_loop_is_late_new_calls_hear_busy_and_then_they_get_in_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
