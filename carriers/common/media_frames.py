@@ -26,12 +26,16 @@ class Media(Protocol):
     chunk: Any
 
 
-def read(text: str | bytes, decode: Callable[[str], Parsed]) -> Parsed:
-    """Decode one frame. Raises Malformed for bytes, and for text that is no frame."""
+def read(text: str | bytes, decode: Callable[[str], Parsed], otherwise: Callable[[str], Parsed]) -> Parsed:
+    """Decode one frame. `otherwise`: decodes it if its `media` is none; of a media frame that is Malformed, but others
+    do not need it. Raises Malformed for bytes, and for text that is no frame."""
     if not isinstance(text, str):
         raise Malformed("a binary frame; carriers send text")
     try:
-        return decode(text)
+        try:
+            return decode(text)
+        except msgspec.ValidationError:
+            return otherwise(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise Malformed(f"not a media stream's frame: {error}") from None
 

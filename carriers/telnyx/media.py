@@ -42,7 +42,14 @@ class _Frame(msgspec.Struct):
     payload: Any = None
 
 
+class _OddFrame(_Frame):
+    """One whose `media` is nothing that a media frame could have: it is not read."""
+
+    media: None = msgspec.field(default=None, name="")
+
+
 _decode: Final = msgspec.json.Decoder(_Frame).decode
+_decode_odd: Final = msgspec.json.Decoder(_OddFrame).decode
 
 
 class TelnyxMediaProtocol:
@@ -50,7 +57,7 @@ class TelnyxMediaProtocol:
 
     def decode(self, text: str | bytes) -> Frame:
         """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
-        frame = read(text, _decode)
+        frame = read(text, _decode, _decode_odd)
         if frame.event == "media" and frame.media is not None:
             return caller_audio(frame.media)
         return self._other(frame)

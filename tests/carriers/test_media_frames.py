@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import Malformed
-from callflow.contracts.media import CallerAudio, MediaProtocol, StreamStarted
+from callflow.contracts.media import (
+    CallerAudio,
+    DtmfFrame,
+    IgnoredFrame,
+    MarkReceived,
+    MediaProtocol,
+    StreamStarted,
+    StreamStopped,
+)
 from callflow.engines.openai_realtime import server_events
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.twilio.media import TwilioMediaProtocol
@@ -107,6 +115,20 @@ def test_what_is_sent_is_the_json_that_is_meant(carrier: Any, payload: str, name
     assert json.loads(protocol.audio(payload)) == {"event": "media", **own, "media": {"payload": payload}}
     assert json.loads(protocol.mark(name)) == {"event": "mark", **own, "mark": {"name": name}}
     assert json.loads(protocol.clear()) == {"event": "clear", **own}
+
+
+@CARRIERS
+@pytest.mark.parametrize("odd", [[], {}, "", 5, {"payload": 5}, {"payload": None, "chunk": 1}])
+def test_what_stands_in_the_place_of_audio_costs_only_a_media_frame(carrier: Any, odd: Any) -> None:
+    def frame(event: str, **content: Any) -> str:
+        return json.dumps({"event": event, "media": odd, **content})
+
+    assert carrier().decode(frame("mark", mark={"name": "a"})) == MarkReceived("a")
+    assert carrier().decode(frame("dtmf", dtmf={"digit": "5"})) == DtmfFrame("5")
+    assert isinstance(carrier().decode(frame("stop")), StreamStopped)
+    assert isinstance(carrier().decode(frame("anything")), IgnoredFrame)
+    with pytest.raises(Malformed):
+        carrier().decode(frame("media"))
 
 
 @given(delta())
