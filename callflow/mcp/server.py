@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import mcp_types as types
-import msgspec
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from callflow.contracts.errors import BadQuery, McpToolError
 from callflow.contracts.hangup_causes import ended
-from callflow.contracts.printable import json_of, line
+from callflow.contracts.json_slices import json_slices
+from callflow.contracts.printable import line
 from callflow.history.query import MOST, Query
 from callflow.history.store import Store
 from callflow.history.views import earlier, plain
@@ -35,8 +35,6 @@ NAME: Final = "twilio-conversations"
 VERSION: Final = "1.0.0"
 _LIMIT: Final = 50
 _RESOURCES: Final = 100
-_PARTS: Final = 20
-"""Parts of a list that are encoded in one step."""
 _SCHEME: Final = "conversation://"
 _INVALID: Final = -32602
 _NOT_FOUND: Final = -32002
@@ -102,31 +100,7 @@ def make_server(open_store: Callable[[], Awaitable[Store]]) -> Server[Any]:
 
 
 def _json(answer: Any) -> str:
-    return "".join(_indented(answer))
-
-
-def _indented(value: Any, margin: str = "") -> Iterator[str]:
-    """Encode as indented JSON, in slices that belong one behind another: an encoder lets no other thread run until it
-    has finished, not even the one with the callers' audio, so it is given little at a time.
-
-    `margin`: the spaces before each line but the first. Long lists are divided, at the top and in objects.
-    """
-    if isinstance(value, dict) and value:
-        for number, (name, part) in enumerate(value.items()):
-            yield f"{',' if number else '{'}\n{margin}  {json_of(name).decode()}: "
-            yield from _indented(part, margin + "  ")
-        yield f"\n{margin}}}"
-    elif isinstance(value, list) and len(value) > _PARTS:
-        for begin in range(0, len(value), _PARTS):
-            yield ("," if begin else "[") + _block(value[begin : begin + _PARTS], margin)[1:-1].rstrip()
-        yield f"\n{margin}]"
-    else:
-        yield _block(value, margin)
-
-
-def _block(value: Any, margin: str) -> str:
-    # A line break in a text is an escape, so each one here begins a line.
-    return msgspec.json.format(json_of(value), indent=2).decode().replace("\n", "\n" + margin)
+    return b"".join(json_slices(answer, margin=b"")).decode()
 
 
 def _unreadable(error: Exception) -> str:

@@ -18,13 +18,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import BadQuery, BadRequest, OutOfBounds
+from callflow.contracts.json_slices import json_slices as slices_of
 from callflow.contracts.printable import json_of, line, quoted
 
 
 log = logging.getLogger(__name__)
 
-_PARTS: Final = 20
-"""Parts of a list that are encoded in one step."""
 _LONGEST: Final = 300
 """Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
@@ -48,22 +47,8 @@ def json_response(body: Any, status: int = 200) -> Response:
 
 
 def json_slices(value: Any) -> Iterator[bytes]:
-    """Encode as JSON, in slices that belong one behind another: an encoder lets no other thread run until it has
-    finished, not even the one with the callers' audio, so it is given little at a time.
-
-    Lists are divided, at the top and in objects of objects; what is in a list is not.
-    """
-    if isinstance(value, dict) and value and all(type(name) is str for name in value):
-        for number, (name, part) in enumerate(value.items()):
-            yield (b"," if number else b"{") + to_json(name) + b":"
-            yield from json_slices(part)
-        yield b"}"
-    elif isinstance(value, list) and len(value) > _PARTS:
-        for begin in range(0, len(value), _PARTS):
-            yield (b"," if begin else b"[") + to_json(value[begin : begin + _PARTS])[1:-1]
-        yield b"]"
-    else:
-        yield to_json(value)
+    """Encode as `to_json` does, in slices that belong one behind another: see `contracts/json_slices.py`."""
+    return slices_of(value, to_json)
 
 
 def _pieces(make: Callable[[], Any]) -> list[bytes]:

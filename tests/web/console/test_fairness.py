@@ -6,15 +6,11 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from callflow.contracts.printable import json_of
 from callflow.mcp.http import _printable
-from callflow.mcp.server import _indented
-from callflow.web.responses import json_slices, to_json
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -86,52 +82,9 @@ def test_no_callback_of_a_large_answer_over_mcp_takes_long(tmp_path: Path, longe
     play(tmp_path, main)
 
 
-def test_the_encoder_is_given_little_at_a_time() -> None:
-    entry = {"event": {"event": "turn", "text": "Grüße " * 40}, "before": "streaming", "commands": []}
-    value = {"call": CALL, "conversation": {"items": [entry] * 3000}, "entries": [entry] * 3000}
-    begun = before = time.thread_time()
-    slices, longest = [], 0.0
-    for some in json_slices(value):
-        longest = max(longest, (now := time.thread_time()) - before)
-        before = now
-        slices.append(some)
-    assert json.loads(b"".join(slices)) == value
-    assert longest < _MOST_SHARE * (before - begun)
-
-
-def test_mcp_encodes_little_at_a_time() -> None:
-    value = {"conversation": {"id": 1}, "items": [{"role": "user", "content": "Grüße " * 40, "parts": []}] * 6000}
-    begun = before = time.thread_time()
-    slices, longest = [], 0.0
-    for some in _indented(value):
-        longest = max(longest, (now := time.thread_time()) - before)
-        before = now
-        slices.append(some)
-    assert json.loads("".join(slices)) == value
-    assert longest < _MOST_SHARE * (before - begun)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [{}, [], [{}], {"a": {}}, list(range(20)), list(range(21)), {"": [1] * 45}, {"a": {"b": [[1, []]] * 41}}, None,
-     {"note": "one\ntwo \u202e \x7f\x1b", "list": ["line\nline", {"ü": "\U000e0001"}] * 15}, "\n", 1.5],
-)  # fmt: skip
-def test_what_mcp_says_is_indented_as_by_the_encoder(value: Any) -> None:
-    assert "".join(_indented(value)) == msgspec.json.format(json_of(value), indent=2).decode()
-
-
 def test_what_mcp_sends_is_printable_wherever_it_stands() -> None:
     text = "x" * 65_530 + "\u202e\x7f\U000e0001" + "ü" * 70_000 + "\u2028"
     for said in (text, "plain \x7f"):
         sent = _printable(json.dumps([said], ensure_ascii=False).encode())
         assert sent == json_of([said])
         assert json.loads(sent) == [said]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [{}, [], None, 1.5, "ü", {"a": {}}, [[]] * 50, list(range(20)), list(range(21)), {"": [1] * 99}, {1: [2]},
-     {"half \ud800": ["\ud800"] * 30}, [{"a": [1, {"b": "\x7f"}]}] * 41],
-)  # fmt: skip
-def test_slices_are_the_same_json(value: Any) -> None:
-    assert json.loads(b"".join(json_slices(value))) == json.loads(to_json(value))
