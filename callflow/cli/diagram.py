@@ -17,6 +17,7 @@ from typing import Final
 from callflow.call import machine
 from callflow.call.machine import TABLE, Model, Row, Step
 from callflow.call.machine.guards import Guard
+from callflow.cli.generated_file import bring_up_to_date
 from callflow.contracts import commands, events
 
 
@@ -119,14 +120,7 @@ def _every_event() -> Iterator[events.Event]:
 
 def main() -> int:
     """Write the page, unless it is up to date. Returns 0."""
-    page = PAGE.read_text(encoding="utf-8")
-    drawn = render(page)
-    if drawn == page:
-        print(f"{PAGE.name} is up to date")
-    else:
-        PAGE.write_text(drawn, encoding="utf-8")
-        print(f"{PAGE.name} has been brought up to date")
-    return 0
+    return bring_up_to_date(PAGE, render(PAGE.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from callflow.cli.generated_file import bring_up_to_date
 from callflow.config import legacy_names, validators
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import ALIASES, Settings
@@ -140,13 +141,7 @@ def _other_names() -> Iterator[str]:
 
 def main() -> int:
     """Write the page, unless it is up to date. Returns 0."""
-    page = render()
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
-        print(f"{PAGE.name} is up to date")
-    else:
-        PAGE.write_text(page, encoding="utf-8")
-        print(f"{PAGE.name} has been brought up to date")
-    return 0
+    return bring_up_to_date(PAGE, render())
 
 
 if __name__ == "__main__":

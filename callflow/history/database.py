@@ -29,7 +29,7 @@ from callflow.config.validators import UNREADABLE
 from callflow.contracts import addresses, secret_text
 from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
-from callflow.history import migrations, older_schemas, schema
+from callflow.history import migrations, new_file, older_schemas
 from callflow.history.read_only import START, WHERE, ReadOnlyFile
 
 
@@ -209,9 +209,9 @@ class Database:
     def _create(self, connection: Connection) -> bool:
         """Make the tables of an SQLite file that is empty, without Alembic. False: it is not empty."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # another process may start at the same moment
-        if not schema.is_new(connection):
+        if not new_file.is_new(connection):
             return _revision(connection) == HEAD
-        schema.create(connection)
+        new_file.create(connection)
         return True
 
     async def _upgrade_server(self) -> None:

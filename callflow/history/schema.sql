@@ -1,4 +1,4 @@
--- Written by `python -m callflow.history.schema` from the migrations: do not change it by hand.
+-- Written by `python -m callflow.cli.schema_file` from the migrations: do not change it by hand.
 
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,

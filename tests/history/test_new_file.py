@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from callflow.history import schema
+from callflow.cli import schema_file
+from callflow.history import new_file
 from callflow.history.database import HEAD
 from tests.history.test_database import EARLIER, opened
 
@@ -50,14 +51,14 @@ def _starting(path: Path) -> subprocess.Popen[str]:
 
 
 def test_the_script_is_up_to_date() -> None:
-    script = schema.FILE.read_text(encoding="utf-8")
-    assert script == schema.render(), f"the migrations have changed: run `{schema.COMMAND}`"
+    script = new_file.FILE.read_text(encoding="utf-8")
+    assert script == schema_file.render(), f"the migrations have changed: run `{schema_file.COMMAND}`"
     assert f"VALUES ('{HEAD}')" in script
 
 
 def test_a_new_file_is_as_the_migrations_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened(f"sqlite:///{tmp_path / 'made.db'}") is True
-    monkeypatch.setattr(schema, "is_new", lambda connection: False)
+    monkeypatch.setattr(new_file, "is_new", lambda connection: False)
     assert opened(f"sqlite:///{tmp_path / 'migrated.db'}") is True
     assert made(tmp_path / "made.db") == made(tmp_path / "migrated.db")
     assert "conversation_search_data" in made(tmp_path / "made.db"), "the words are searched"
