@@ -142,7 +142,10 @@ async def test_one_timer_fires_once_at_the_time_that_was_set_last() -> None:
     timer.start(0.0, lambda: fired.append("stopped"))
     timer.stop()
     timer.stop()
-    await asyncio.sleep(0.002)
+    over.clear()
+    loop.call_later(0.001, over.set)  # later than the one that was stopped
+    async with asyncio.timeout(5):
+        await over.wait()
     assert fired == ["this"]
 
 

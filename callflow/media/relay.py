@@ -374,8 +374,7 @@ class Relay:
         if stream is None or not stream.started:
             return
         now = self._clock()
-        if now - self._pump_at > _STALL_SECONDS:
-            self._find_stall(now)
+        self._find_stall(now)
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):

@@ -20,7 +20,7 @@ from callflow.tools.concurrency import Slot
 log = logging.getLogger(__name__)
 
 _LEAST_LAG: Final = 0.004
-"""Seconds. Shorter delays have other reasons; Python makes a thread wait for 5 ms if another goes on."""
+"""Seconds. Shorter delays harm nobody: a tool in Python gives way after 0.5 ms (`runtime.py`)."""
 _LEAST_SHARE: Final = 0.3
 """A tool that has used less of the processor than this share of its time has waited for something."""
 _HELD_SECONDS: Final = 0.05
@@ -59,7 +59,7 @@ class WorkingThreads:
     def ended(self, slot: Slot) -> None:
         """Note that the run in this thread has ended."""
         _, began = self._now.pop(slot, (0, 0.0))
-        if began and (used := time.thread_time()) >= _LEAST_LAG:
+        if began and (used := time.thread_time()) >= _LEAST_LAG:  # less cannot have held up the loop for longer
             now = time.monotonic()
             self._ended.append(Work(slot.tool, slot.call, now - began, used, now))
 

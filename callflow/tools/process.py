@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS: Final = 2.0
 """How much later than a tool's time limit the process may tell that the limit has passed; then it is started anew."""
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0)
-"""Seconds before a process that has ended soon after its start is started again."""
+"""Seconds before a process is started again, the longer the more in a row have ended soon after their start."""
 _SOON_SECONDS: Final = 30.0
-_CLOSE_SECONDS: Final = 1.0
+_MOST_RUNS: Final = 1000
+"""Tools that run or wait at the same time; the process itself has limits for each call and each tool."""
 
 
 class ToolProcess:
@@ -46,6 +47,9 @@ class ToolProcess:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ToolResult]] = {}
+        """The runs whose result is awaited, those that wait for the process to be ready included."""
+        self._begun: set[int] = set()
+        """Those of them that the present process was asked for."""
         self._requests: queue.SimpleQueue[bytes | None] | None = None
         """What goes to the present process; None: there is none that is ready."""
         self._ready = asyncio.Event()
@@ -65,6 +69,8 @@ class ToolProcess:
 
     async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float, version: str) -> ToolResult:
         """Run a tool within its time limit, as `Tools.run` does. `version`: of the file that defines the tool."""
+        if len(self._waiting) >= _MOST_RUNS:
+            return error_result(f"{name} could not begin: too many tools have not ended yet")
         number = next(self._ids)
         future: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
         request = {
@@ -72,12 +78,13 @@ class ToolProcess:
             "version": version,
         }  # fmt: skip
         requests: queue.SimpleQueue[bytes | None] | None = None
+        self._waiting[number] = future
         try:
             async with asyncio.timeout(seconds + _GRACE_SECONDS):
                 await self._ready.wait()
                 requests = self._requests
                 assert requests is not None
-                self._waiting[number] = future
+                self._begun.add(number)
                 requests.put(_line(request))
                 return await future
         except TimeoutError:
@@ -88,6 +95,7 @@ class ToolProcess:
             return error_result(f"{name} did not answer within {seconds:g} seconds")
         finally:
             self._waiting.pop(number, None)
+            self._begun.discard(number)
             if requests is not None and not future.done():
                 requests.put(_line({"cancel": number}))
 
@@ -110,9 +118,9 @@ class ToolProcess:
         self._ready.clear()
         if not self._closing.is_set():
             self._repeats.say(str(code), "the tools' process has ended with %d; it is started again", code)
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(error_result("the tools' process ended before there was a result"))
+        for number in self._begun:
+            if not self._waiting[number].done():
+                self._waiting[number].set_result(error_result("the tools' process ended before there was a result"))
 
     def _kill(self) -> None:
         self._requests = None  # who comes now waits for the next one
@@ -130,7 +138,7 @@ class ToolProcess:
             began = time.monotonic()
             self._serve_one()
             failures = failures + 1 if time.monotonic() - began < _SOON_SECONDS else 0
-            self._closing.wait(_PAUSES[min(failures, len(_PAUSES)) - 1] if failures else 0.0)
+            self._closing.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
     def _serve_one(self) -> None:
         """Start a process, and pass on its answers until it has ended."""

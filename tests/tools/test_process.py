@@ -186,6 +186,15 @@ async def test_a_changed_file_is_there_for_the_first_call_that_knows_of_it(scene
     assert await scene.pid() == pid
 
 
+async def test_there_is_a_bound_to_what_may_wait(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_process, "_MOST_RUNS", 2)
+    first = [asyncio.create_task(scene.run("add", {"a": 1, "b": number})) for number in range(2)]
+    await asyncio.sleep(0)  # they wait for the process to be ready
+    third = await scene.run("add", {"a": 1, "b": 1})
+    assert third.output == '{"error":"add could not begin: too many tools have not ended yet"}'
+    assert [(await each).output for each in first] == ["1", "2"]
+
+
 async def test_nobody_waits_any_more(scene: Scene) -> None:
     await scene.pid()
     run = asyncio.create_task(scene.run("holds", {"seconds": 0.2}))

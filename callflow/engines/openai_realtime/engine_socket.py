@@ -8,16 +8,18 @@ violations of the protocol, and the closing handshake.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import State
+
+from callflow.timers import Timer
 
 
 _TURN_SECONDS: Final = 0.002
@@ -61,7 +63,7 @@ class EngineSocket(ClientConnection):
         """Why the connection has ended; "": it has not."""
         self._write_seconds = 0.0
         self._most_waiting = 0
-        self._write_deadline: asyncio.TimerHandle | None = None
+        self._write_deadline = Timer(self.loop)
 
     def start(
         self, message: Callable[[bytes], None], ended: Callable[[str], None], *, write_seconds: float, most_waiting: int
@@ -130,7 +132,7 @@ class EngineSocket(ClientConnection):
     def connection_lost(self, error: Exception | None) -> None:
         """Note that the connection is over; what has been read is handed over before that is told."""
         super().connection_lost(error)
-        self._stop_write_deadline()
+        self._write_deadline.stop()
         self._reason = self._reason or f"the engine closed the connection: {self.close_exc}"
         if self.protocol.parser_exc is not None:  # its frames hold the protocol, and that the error
             self.protocol.parser_exc.__traceback__ = None
@@ -141,12 +143,12 @@ class EngineSocket(ClientConnection):
         super().pause_writing()
         if self._write_seconds:
             reason = f"one write took longer than {self._write_seconds:g} s"
-            self._write_deadline = self.loop.call_later(self._write_seconds, self._break, reason)
+            self._write_deadline.start(self._write_seconds, partial(self._break, reason))
 
     def resume_writing(self) -> None:
         """Note that the server reads again."""
         super().resume_writing()
-        self._stop_write_deadline()
+        self._write_deadline.stop()
 
     # Inside
 
@@ -211,11 +213,6 @@ class EngineSocket(ClientConnection):
         self._is_framed = False
         super().data_received(data)
 
-    def _stop_write_deadline(self) -> None:
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
-            self._write_deadline = None
-
     def _in_turn(self, message: bytes) -> None:
         waits = self._is_held or bool(self._backlog) or self.loop.time() >= self._turn_ends
         if self._message is not None and not waits:
@@ -260,7 +257,7 @@ class EngineSocket(ClientConnection):
         """End the connection at once: the server does not read."""
         if not self._reason:
             self._reason = reason
-            self._stop_write_deadline()
+            self._write_deadline.stop()
             self.transport.abort()
             self._schedule()
 
