@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.openai_realtime.emulator import PATH
+from tests.e2e import tcp_front
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST
 
@@ -23,26 +24,8 @@ _FAR_SECONDS = 0.1
 @contextlib.asynccontextmanager
 async def far_away(realtime: Realtime) -> AsyncIterator[str]:
     """A relay of bytes in front of the emulated model, which holds each up for a while; gives its address."""
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-        parts = urlsplit(realtime.url)
-        inner_reader, inner_writer = await asyncio.open_connection(parts.hostname, parts.port)
-        await asyncio.gather(_carry(reader, inner_writer), _carry(inner_reader, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_front.front(urlsplit(realtime.url), _carry) as port:
         yield f"ws://127.0.0.1:{port}{PATH}"
-    finally:
-        server.close()
-        for task in list(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.e2e import tcp_front
+
 
 HOST: Final = "localhost"
 """A name, so that it has to be looked up."""
@@ -57,25 +59,8 @@ class Authority:
 async def front(address: str, authority: Authority) -> AsyncIterator[str]:
     """A TLS listener in front of an `http:` or `ws:` address on this machine; gives the address with `s` and `HOST`."""
     parts = urlsplit(address)
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-        inner_reader, inner_writer = await asyncio.open_connection(parts.hostname, parts.port)
-        await asyncio.gather(_pass(reader, inner_writer), _pass(inner_reader, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=authority.context)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_front.front(parts, _pass, authority.context) as port:
         yield urlunsplit(parts._replace(scheme=f"{parts.scheme}s", netloc=f"{HOST}:{port}"))
-    finally:
-        server.close()
-        for task in list(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
