@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import SplitResult
+from urllib.parse import urlsplit
 
 
 Carry = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def front(behind: SplitResult, carry: Carry, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def front(behind: Callable[[], str], carry: Carry, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Listen on this machine, and yield the port. `carry` takes the bytes of one direction to the other side, until
-    they end; `behind`: the address of the emulator."""
+    they end; `behind`: gives the address of the emulator, which may not have one yet."""
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,7 +23,8 @@ async def front(behind: SplitResult, carry: Carry, tls: ssl.SSLContext | None = 
         assert task is not None
         connections.add(task)
         task.add_done_callback(connections.discard)
-        inner_reader, inner_writer = await asyncio.open_connection(behind.hostname, behind.port)
+        address = urlsplit(behind())
+        inner_reader, inner_writer = await asyncio.open_connection(address.hostname, address.port)
         await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)

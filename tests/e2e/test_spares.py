@@ -7,7 +7,6 @@ import contextlib
 import statistics
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.openai_realtime.emulator import PATH
@@ -24,7 +23,7 @@ _FAR_SECONDS = 0.1
 @contextlib.asynccontextmanager
 async def far_away(realtime: Realtime) -> AsyncIterator[str]:
     """A relay of bytes in front of the emulated model, which holds each up for a while; gives its address."""
-    async with tcp_front.front(urlsplit(realtime.url), _carry) as port:
+    async with tcp_front.front(lambda: realtime.url, _carry) as port:
         yield f"ws://127.0.0.1:{port}{PATH}"
 
 

@@ -59,7 +59,7 @@ class Authority:
 async def front(address: str, authority: Authority) -> AsyncIterator[str]:
     """A TLS listener in front of an `http:` or `ws:` address on this machine; gives the address with `s` and `HOST`."""
     parts = urlsplit(address)
-    async with tcp_front.front(parts, _pass, authority.context) as port:
+    async with tcp_front.front(lambda: address, _pass, authority.context) as port:
         yield urlunsplit(parts._replace(scheme=f"{parts.scheme}s", netloc=f"{HOST}:{port}"))
 
 
