@@ -16,7 +16,7 @@ from callflow.agent.agent_config import AgentConfig
 from callflow.agent.agent_state import AgentState
 from callflow.agent.barge_in import Evidence
 from callflow.agent.engine_sessions import EngineSessions
-from callflow.agent.goodbyes import Goodbyes
+from callflow.agent.goodbye import Goodbye
 from callflow.agent.no_input import NoInputTimer
 from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import Prompt, context_items, prompt, tool_answered
@@ -103,7 +103,7 @@ class Agent:
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
             seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
-        self._goodbyes = Goodbyes(self.conversation, post)
+        self._goodbye = Goodbye(self.conversation, post)
         self.usage = UsageTotal()
         self._spoke: list[str] = []  # the last responses that had audio
         self._heard_since_recovery = True
@@ -150,7 +150,7 @@ class Agent:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor = self._floor
         busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open
-        return not (busy or self._goodbyes.is_awaited or floor.unplayed or self.turns.hears_speech)
+        return not (busy or self._goodbye.is_awaited or floor.unplayed or self.turns.hears_speech)
 
     def ready(self) -> None:
         """Report that the present session is configured."""
@@ -210,7 +210,7 @@ class Agent:
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self.prompter.somebody_speaks()
-        self._goodbyes.stop()
+        self._goodbye.stop()
         self.no_input.stop()
         self.no_input.noise_began()
         self._note(notes.CallerSpeaks())
@@ -238,7 +238,7 @@ class Agent:
         if heard.status in ("failed", "incomplete") or not heard.final:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
         self._check_greeting()
-        self._goodbyes.check(self._floor)
+        self._goodbye.check(self._floor)
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -263,7 +263,7 @@ class Agent:
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_words(words or verdict == "speech")
-        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._goodbyes.is_awaited)
+        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._goodbye.is_awaited)
         cut = self.turns.interruption.was_false(item, evidence)
         if cut is not None:
             self.prompter.carry_on(cut)
@@ -304,7 +304,7 @@ class Agent:
     def interrupted(self, cuts: Sequence[Cut]) -> None:
         """Handle an interruption by the caller. An interrupted goodbye calls the end of the call off."""
         self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
-        if self._goodbyes.interrupted():
+        if self._goodbye.interrupted():
             self.prompter.goodbye_called_off()
 
     def played_out(self) -> None:
@@ -313,17 +313,17 @@ class Agent:
             self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
         self._check_greeting()
-        self._goodbyes.check(self._floor)
+        self._goodbye.check(self._floor)
         self.changed()
 
     def changed(self) -> None:
         """Start counting the caller's silence if it is the caller's turn and nobody speaks; otherwise stop counting."""
         if self.sessions.is_ready and turn_taking.silence_counts(self._floor, flowing=self._relay.is_flowing):
             self.no_input.count_silence()
-            self._goodbyes.count_silence()
+            self._goodbye.count_silence()
         else:
             self.no_input.stop()
-            self._goodbyes.stop()
+            self._goodbye.stop()
 
     # Commands of the machine
 
@@ -333,8 +333,8 @@ class Agent:
 
     def await_goodbye(self) -> None:
         """Post `GoodbyeHeard` as soon as the caller has heard the agent's goodbye in full."""
-        self._goodbyes.begin()
-        self._goodbyes.check(self._floor)
+        self._goodbye.begin()
+        self._goodbye.check(self._floor)
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
@@ -368,7 +368,7 @@ class Agent:
         elif not self.tool_calls.is_busy:
             self.turns.no_answer_due()
         self.sessions.answer_tool(call, output, speak=speak)
-        self._goodbyes.check(self._floor)
+        self._goodbye.check(self._floor)
 
     def _fill_for_tool(self) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
@@ -410,7 +410,7 @@ class Agent:
         self.no_input.close()
         self.tool_calls.close()
         self.prompter.close()
-        self._goodbyes.stop()
+        self._goodbye.stop()
         self.turns.close()
         self.sessions.stop()
         return waits

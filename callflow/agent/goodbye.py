@@ -1,51 +1,64 @@
-"""Decides what follows after an interrupted goodbye: the end is called off, and the next goodbye ends the call.
-
-Callers often answer a goodbye with their own, and so interrupt the agent. A model that then says goodbye again does not
-always call the tool that ends the call. Pure: time is an argument, in seconds.
-"""
+"""The goodbyes of one call: the one after which the call ends, and what follows one that the caller interrupts."""
 
 from __future__ import annotations
 
-import re
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final
+
+from callflow.agent import goodbye_rules
+from callflow.agent.conversation import Conversation
+from callflow.agent.turn_taking import Floor, has_said_goodbye
+from callflow.contracts.events import EndRequested, Event, GoodbyeHeard, GoodbyeInterrupted, NoInput
+from callflow.timers import Timers
 
 
-SECONDS: Final = 1.5
-"""Seconds of quiet after the second goodbye until the call is ended."""
-DOUBT_SECONDS: Final = 4.0
-"""Seconds of quiet after a few words that may have been a goodbye in some language, until the agent asks."""
-_FEW_WORDS: Final = 10
-_QUESTION: Final = re.compile(r"[?\u061f\uff1f]")
-_GOODBYE: Final = re.compile(
-    r"\b(?:(?:good[ -]?)?bye|farewell|take care|tsch(?:ü|ue)ss|tschau|auf wieder(?:hören|sehen)|servus|adi[oó]s|chao|"
-    r"hasta (?:luego|pronto)|au revoir|à bientôt|arrivederci|ciao|tchau|até (?:logo|breve)|adeus|doei|tot ziens|"
-    r"do widzenia|hej ?då|ha det|farvel|näkemiin|na shledanou|viszontlátásra|la revedere|güle güle|hoşça ?kal|"
-    r"görüşürüz|до свидания|пока|до побачення)\b|さようなら|失礼します|再见|再見|안녕히|مع السلامة|להתראות|अलविदा",
-    re.IGNORECASE,
-)
-
-Next = Literal["", "end", "ask"]
+_TIMER: Final = "second goodbye"
 
 
-def says_goodbye(text: str) -> bool:
-    """Return whether a text contains a goodbye, in one of some 25 languages."""
-    return _GOODBYE.search(text) is not None
+class Goodbye:
+    """Whether the agent says goodbye, and the timer of a second goodbye; `goodbye_rules.py` decides what follows."""
 
+    def __init__(self, conversation: Conversation, post: Callable[[Event], None]) -> None:
+        self._conversation, self._post = conversation, post
+        self._timers = Timers()
+        self.is_awaited = False
+        """The agent says goodbye: the call ends when the caller has heard the goodbye."""
+        self._since: int | None = None
+        """Number of turns when the goodbye was interrupted; None: no goodbye was."""
 
-def after(agent: str, caller: str) -> tuple[Next, float]:
-    """Decide what follows the last texts of agent and caller, in a call whose end was called off, and after how many
-    seconds of quiet.
+    def begin(self) -> None:
+        """Post `GoodbyeHeard`, from `check`, as soon as the caller has heard the agent's goodbye in full."""
+        self.is_awaited = True
 
-    "end": the texts were the second goodbye. "ask": perhaps they were, so the agent announces the end and says goodbye.
-    """
-    if _QUESTION.search(agent) or _QUESTION.search(caller):
-        return "", 0.0
-    if says_goodbye(agent) or (says_goodbye(caller) and _is_short(agent)):
-        return "end", SECONDS
-    if agent and _is_short(agent) and _is_short(caller):
-        return "ask", DOUBT_SECONDS
-    return "", 0.0
+    def check(self, floor: Floor) -> None:
+        """Note who speaks now, because that may have changed."""
+        if self.is_awaited and has_said_goodbye(floor):
+            self.is_awaited = False
+            self._post(GoodbyeHeard())
 
+    def interrupted(self) -> bool:
+        """Note that the caller has interrupted the agent: the end is called off if this was the goodbye. Returns
+        whether it was."""
+        if not self.is_awaited:
+            return False
+        self.is_awaited = False
+        self._since = len(self._conversation.turns)
+        self._post(GoodbyeInterrupted())
+        return True
 
-def _is_short(text: str) -> bool:
-    return len(text.split()) <= _FEW_WORDS
+    def count_silence(self) -> None:
+        """Start counting the caller's silence after an interrupted goodbye, unless the timer runs already."""
+        if self.is_awaited or self._since is None or self._timers.is_running(_TIMER):
+            return
+        turns = self._conversation.turns[self._since :]
+        agent = next((turn.text for turn in reversed(turns) if turn.who == "agent" and turn.has_sound), "")
+        caller = next((turn.text for turn in reversed(turns) if turn.who == "caller"), "")
+        then, seconds = goodbye_rules.after(agent, caller)
+        if then == "end":
+            self._timers.start(_TIMER, seconds, self._post, EndRequested(reason="agent"))
+        elif then == "ask":
+            self._timers.start(_TIMER, seconds, self._post, NoInput(time=1, last=True, why="called off"))
+
+    def stop(self) -> None:
+        """Stop the timer: somebody speaks, or an answer is due."""
+        self._timers.stop(_TIMER)
