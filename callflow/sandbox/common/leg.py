@@ -49,6 +49,7 @@ class Leg(Generic[StreamT, FaultsT]):
         self.ended_at: float | None = None
         self.next_tick = 0.0
         self._chores: list[asyncio.Task[Any]] = []
+        self._picked_up = asyncio.Event()
         self._faults = faults
         self._shared = exchange
         self.phone.connect(self.started_at)
@@ -75,6 +76,19 @@ class Leg(Generic[StreamT, FaultsT]):
         """Add a line to the history and wake up those who wait for a change."""
         self.history.append((monotonic(), what))
         self._shared.changed()
+
+    def pick_up(self) -> None:
+        """Let the person at a dialled phone take the call now, however long it would ring."""
+        self._picked_up.set()
+
+    async def rings(self, seconds: float) -> bool:
+        """Wait while the dialled phone rings. Returns whether it was picked up before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._picked_up.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def chore(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Do something beside that ends with the leg."""

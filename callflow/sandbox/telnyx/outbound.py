@@ -87,7 +87,8 @@ class OutboundCalls:
         longest = (body.get("timeout_secs") or _RINGS_S) * timing.second_s
         if callee.does == "no_answer":
             rings, longest = longest + 1, min(longest, timing.no_answer_s)
-        await asyncio.sleep(timing.ring_s if one_too_many else min(rings, longest))
+        if await leg.rings(timing.ring_s if one_too_many else min(rings, longest)):
+            rings = 0
         if leg.state == "ended":
             return
         if one_too_many:

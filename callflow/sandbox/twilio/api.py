@@ -37,8 +37,8 @@ class Command:
     method: str
     path: str
     action: str
-    """"create", "update", "fetch", "list", "numbers", "number", "account", "record", "recordings", "recording", "media",
-    or "" for what does not exist."""
+    """"create", "update", "fetch", "list", "numbers", "number", "account", "record", "recordings", "recording",
+    "media", or "" for what does not exist."""
     call_sid: str
     """The call that it is about, or ""."""
     form: Form

@@ -78,7 +78,8 @@ class OutboundCalls:
         longest = int(values.get("Timeout", _RINGS)) * timing.second_s
         if callee.does == "no_answer":
             rings, longest = longest + 1, min(longest, timing.no_answer_s)
-        await asyncio.sleep(min(rings, longest))
+        if await call.rings(min(rings, longest)):
+            rings = 0
         if call.state == "ended":
             return
         if rings > longest:
