@@ -88,6 +88,16 @@ async def test_a_person_speaks_presses_keys_and_hangs_up() -> None:
         assert (call.hangup_cause, call.hangup_source, call.ended_by) == ("normal_clearing", "callee", "callee")
 
 
+async def test_a_key_may_be_all_that_a_person_says() -> None:
+    async with telnyx_product.product() as app:
+        app.telnyx.callee = Callee(presses="1", after_s=0.1)
+        call = await dial(app)
+        await app.told("call.dtmf.received")
+        (pressed,) = [each for each in app.telnyx.deliveries if each.event_type == "call.dtmf.received"]
+        assert call.answered_at is not None
+        assert pressed.at - call.answered_at >= 0.08
+
+
 async def test_silence_says_nothing_and_a_fax_whistles() -> None:
     async with telnyx_product.product() as app:
         app.telnyx.callee = "silence"
@@ -127,7 +137,7 @@ async def test_callees_are_set_over_http() -> None:
             assert (await sandbox(root, "PUT", "callee", wrong)).status_code == 400
 
 
-async def test_the_account_is_set_over_http() -> None:
+async def test_the_account_and_the_times_are_set_over_http() -> None:
     async with telnyx_product.product() as app:
         answer = await sandbox(app.telnyx.root, "PUT", "account", {"has_funds": False, "channel_limit": 3})
         assert answer.json()["channel_limit"] == 3
@@ -136,6 +146,10 @@ async def test_the_account_is_set_over_http() -> None:
             assert (await sandbox(app.telnyx.root, "PUT", "account", wrong)).status_code == 400
         assert (await sandbox(app.telnyx.root, "GET", "account")).json()["has_funds"] is False
     async with twilio_product.product() as the:
+        timing = await sandbox(the.twilio.root, "PUT", "timing", {"second_s": 0.1})
+        assert timing.json()["amd_s"] == the.twilio.timing.amd_s
+        assert the.twilio.timing.second_s == 0.1
+        assert (await sandbox(the.twilio.root, "PUT", "timing", {"second_s": "short"})).status_code == 400
         answer = await sandbox(the.twilio.root, "PUT", "account", {"trial": True})
         assert answer.json()["trial"] is True
         assert the.twilio.account.trial

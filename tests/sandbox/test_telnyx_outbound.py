@@ -12,6 +12,7 @@ import pytest
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.telnyx import CONNECTION_ID, ApiFault, Call, Faults, Timing
+from callflow.sandbox.telnyx.parameters import COMMANDS, DETECTION, DIAL
 from tests.conformance import schemas
 from tests.sandbox.telnyx_product import EARLY_S, FAST, Product, error_of, product
 
@@ -358,6 +359,14 @@ async def test_detection_is_told_as_the_official_schema_says(mode: str) -> None:
             assert (
                 schemas.complaints(name, pointer, {"data": data}) == [] or schemas.complaints(name, pointer, data) == []
             )
+
+
+def test_the_parameters_of_a_dial_are_the_documented_ones() -> None:
+    document = schemas.load(OPENAPI)
+    reference = document["paths"]["/calls"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    properties = document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+    assert set(COMMANDS[DIAL]) == set(properties)
+    assert set(properties["answering_machine_detection_config"]["properties"]) == DETECTION
 
 
 # Faults

@@ -105,13 +105,16 @@ async def test_the_time_limit_is_obeyed() -> None:
         assert (told["CallStatus"], told["SipResponseCode"]) == ("completed", "200")
 
 
-async def test_a_later_time_limit_replaces_the_first() -> None:
-    async with product(timing=replace(FAST, second_s=0.01)) as the:
+@pytest.mark.parametrize("when", ["ringing", "answered"])
+async def test_a_later_time_limit_replaces_the_first(when: str) -> None:
+    async with product(timing=replace(FAST, second_s=0.01, ring_s=0.1)) as the:
         call = await dial(the, TimeLimit="14400")
-        await call.wait_answered()
+        if when == "answered":
+            await call.wait_answered()
         updated = await the.rest("POST", f"/Calls/{call.sid}.json", data={"TimeLimit": "10"})
         assert updated.status_code == 200
         await call.wait_ended()
+        assert (call.status, call.answered_at is not None) == ("completed", True)
 
 
 async def test_hanging_up_before_the_answer() -> None:

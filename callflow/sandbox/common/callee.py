@@ -39,7 +39,7 @@ class Callee:
     ring_s: float | None = None
     """How long it rings before it does that; None: the carrier's `Timing.ring_s`."""
     after_s: float = 0.0
-    """The pause between the answer and the first word."""
+    """The pause between the answer and the first word, or the first key when nothing is said."""
     says: bytes = b""
     """µ-law: a person's first words, or a machine's greeting."""
     speaks_s: float | None = None
@@ -117,7 +117,7 @@ def pick_up(callee: Callee, leg: CalledLeg) -> Coroutine[Any, Any, None]:
     pause = round(callee.after_s * 1000 * BYTES_PER_MS)
     words = callee.words()
     beep = tone(callee.beep_s * 1000, BEEP_HZ) if callee.does == "voicemail" and callee.beep_s else b""
-    if words or beep:
+    if words or beep or callee.presses:
         phone.say(SILENT_FRAME[:1] * pause + words + beep)
     return _go_on(callee, leg)
 
