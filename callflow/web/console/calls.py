@@ -17,7 +17,7 @@ from callflow.history.query import Query
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import conversation_details
-from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, CONSOLE, OPERATOR, WAYS
+from callflow.web.console.requested_by import ASKED_BY, WAYS, requester
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -123,9 +123,7 @@ def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
 
 def _requester(*, has_token: bool) -> str:
     """Return the requester, for the journal of the call."""
-    if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
-        return COMMAND_LINE
-    return CONSOLE if has_token else OPERATOR
+    return requester(request.headers.get(ASKED_BY, ""), has_token=has_token)
 
 
 async def _session_changes(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:

@@ -14,3 +14,10 @@ CONSOLE: Final = "console"
 """A client that knows CONSOLE_TOKEN."""
 OPERATOR: Final = "operator"
 """A client on this machine, where no token is set."""
+
+
+def requester(asked_by: str, *, has_token: bool) -> str:
+    """Return who asks, for what is kept of it. `asked_by`: the header ASKED_BY, or "". `has_token`: a token is set."""
+    if asked_by == COMMAND_LINE:
+        return COMMAND_LINE
+    return CONSOLE if has_token else OPERATOR
