@@ -18,7 +18,7 @@ from quart import Quart
 from callflow import runtime
 from callflow.call.services import CallServices
 from callflow.call.stream_tokens import StreamTokens
-from callflow.config import display, paths, session_changes
+from callflow.config import display, paths, session_changes, session_overrides
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
@@ -35,6 +35,7 @@ from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor, is_private
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
+from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.recovery import Recovery
@@ -136,6 +137,7 @@ class Application:
             journal_seconds=self.settings.journal_seconds,
             address=self.address,
             now=time.time,
+            leg_known=switchboard.leg_known,
             run_after_call=switchboard.run_after_call,
             number=self.configs.number,
             redact=self.redactor,
@@ -159,7 +161,18 @@ class Application:
             checked=lambda changes: session_changes.read(changes, self._secrets),
             engine=self.account.describe,
             telemetry=self.telemetry,
+            dialer=lambda: self.dialer,
+            for_call=self._for_call,
         )
+
+    async def _may_dial(self, number: str) -> str:
+        """Return why this number is not dialled, in a sentence; "": it may be."""
+        return ""
+
+    def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
+        asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
+        return asked.values, asked.warnings
 
     # Its life
 
@@ -188,7 +201,11 @@ class Application:
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
-            load=self.overrides.load, prepare=self.configs.prepare,
+            load=self.overrides.load, prepare=self.configs.prepare, outbound=self.configs.restored,
+        )  # fmt: skip
+        self.dialer = Dialer(
+            self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
+            may_dial=self._may_dial, per_minute=settings.dials_per_minute,
         )  # fmt: skip
         self.account.start(realtime_config(self.effective))
         self.tools.watch()

@@ -49,6 +49,7 @@ def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfi
         sentences=sentences(settings),
         target_legs=settings.stream_target_legs,
         connection_id=settings.telnyx_connection_id,
+        from_number=settings.telnyx_from_number,
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )
@@ -76,6 +77,7 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         pause_seconds=math.ceil(settings.twilio_pause_seconds),
         after_text=settings.twilio_after_text,
         resume_seconds=math.ceil(settings.twilio_resume_seconds),
+        from_number=settings.twilio_from_number,
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )

@@ -18,12 +18,15 @@ from callflow.agent.prompts import typed
 from callflow.agent.tool_calls import ENDS_CALL, PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_log import CallLog
+from callflow.call.call_notes import began_note, describe, ended_note
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
+from callflow.call.outbound_leg import OutboundLeg
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
 from callflow.call.restore import RestoredCall
@@ -32,14 +35,14 @@ from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import CarrierCommand, Command
-from callflow.contracts.errors import Overloaded, Refused
+from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
 from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
 from callflow.journal import notes
-from callflow.media.relay import Relay, summary
+from callflow.media.relay import Relay
 
 
 log = logging.getLogger(__name__)
@@ -62,12 +65,16 @@ class Call:
         *,
         from_number: str = "",
         to_number: str = "",
+        order: OutboundOrder | None = None,
         restored: RestoredCall | None = None,
     ) -> None:
-        """`restored`: a call of the previous process, read from its journal; the call then waits for `take_back`."""
+        """`order`: for an outbound call, with its config. `restored`: a call of the previous process, read from its
+        journal; the call then waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
-        self.config = services.config(to_number, restored.overrides if restored is not None else None)
+        self._order = order
+        configured = order.config if order is not None else None
+        self.config = configured or services.config(to_number, restored.overrides if restored is not None else None)
         streams = self.config.stream_tries if "streams_on_request" in carrier.can else 0
         self.model = machine.Model(engine_tries=self.config.engine_tries, stream_tries=streams)
         self.began = services.now()
@@ -87,9 +94,13 @@ class Call:
         self.awaits_words = False
         """The call is over, and words of the caller are still being transcribed."""
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
+        self.leg = OutboundLeg(carrier, post, to_owner(self.rename)) if order is not None else None
+        """The leg that is dialled; None: the call came in."""
+        if self.leg is not None and ids.control:
+            self.leg.known(ids)
         self._carrier_commands = CarrierCommands(
             call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
-            run_after_call=services.run_after_call,
+            run_after_call=services.run_after_call, leg=self.leg,
         )  # fmt: skip
         self._released = False
         earlier = restored.recordings if restored is not None else ()
@@ -174,7 +185,7 @@ class Call:
         try:
             await self._handover.wait()
             if self._handover.restored is None:
-                self._note_beginning()
+                self._begin()
             while not (machine.is_over(self.model) or self.is_handed_over):
                 waiting = await self._mailbox.next()
                 if waiting is None:
@@ -203,7 +214,7 @@ class Call:
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
-        entry = await self._log.step(step)
+        entry, is_written = await self._log.step(step)
         self._log.tell(entry, self.model, from_number=self.from_number, to_number=self.to_number)
         requests = {
             id(command): self._request(command, ordinal)
@@ -223,6 +234,8 @@ class Call:
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
+            elif isinstance(command, commands.Dial) and not is_written:
+                self._refuse_to_dial()
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
 
@@ -230,8 +243,47 @@ class Call:
         """Make the request for a command of the newest step, or of an earlier `step`."""
         return self._carrier_commands.request(
             command, self._log.steps if step is None else step, ordinal,
-            ids=self.ids, from_number=self.from_number, to_number=self.to_number,
+            ids=self.ids, from_number=self.from_number, to_number=self.to_number, at=self.began,
         )  # fmt: skip
+
+    # Outbound calls
+
+    @property
+    def is_outbound(self) -> bool:
+        """Whether we dial, or dialled."""
+        return self._order is not None
+
+    @property
+    def direction(self) -> Literal["inbound", "outbound"]:
+        """Who called whom."""
+        return "outbound" if self.is_outbound else "inbound"
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of what an outbound call was asked to be; "": it came in."""
+        return self._order.fingerprint() if self._order is not None else ""
+
+    @property
+    def awaits_leg(self) -> bool:
+        """Whether it is an outbound call whose leg the carrier has not named yet."""
+        return self._order is not None and not self.ids.control
+
+    def _begin(self) -> None:
+        self.note(began_note(self, self._order, self._services.address()))
+        if self._order is not None:
+            self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
+
+    def _refuse_to_dial(self) -> None:
+        """Nothing is dialled that is not in the journal: a restart would not know of it, and might dial again."""
+        reason = "the call could not be written down, so it was not dialled"
+        if self.leg is not None:
+            self.leg.failed(CarrierError(reason))
+        self.post(events.CommandFailed(command=commands.Dial.name, reason=reason))
+
+    async def find_leg(self) -> None:
+        """Search for the leg of a restored outbound call of which it is not known whether it was dialled."""
+        if self.leg is not None:
+            await self.leg.look_for(self._request(commands.Dial(stream=False), 0, step=0))
 
     # Media
 
@@ -339,30 +391,14 @@ class Call:
         self.note(notes.EndCall(reason=self._services.redact.text(reason)[:200]))
         self.post(events.EndRequested(reason="agent", by="agent"))
 
-    # Description of the call
-
-    def _note_beginning(self) -> None:
-        """Write down everything that a restore from the journal needs."""
-        self.note(
-            notes.Began(
-                carrier=self.carrier.name,
-                **asdict(self.ids),
-                from_number=self.from_number,
-                to_number=self.to_number,
-                direction="inbound",
-                profile=self.config.profile,
-                kept=dict(self.config.overrides or {}),
-                engine_tries=self.model.engine_tries,
-                stream_tries=self.model.stream_tries,
-                address=self._services.address(),
-            )
-        )
-
     def rename(self, ids: LegIds) -> None:
         """Replace the carrier's ids of this call, because a webhook brought further ids."""
         self.ids = ids
-        if self._log.steps:  # otherwise the `began` note has the ids
+        if self._log.steps and not self._released:  # otherwise the `began` note has the ids, or the call is over
             self.note(notes.Ids(**asdict(self.ids)))
+        if self.leg is not None and ids.control:
+            self.leg.known(ids)
+            self._services.leg_known(self.id, ids)
 
     def _note_numbers(self, event: Event) -> None:
         if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
@@ -370,18 +406,8 @@ class Call:
             self.to_number = self.to_number or self._services.number(event.to_number)
 
     def describe(self) -> dict[str, Any]:
-        """Return a live call for operators: id, carrier, state, state of the conversation, both numbers, beginning
-        (Unix time, seconds) and cause ("" until the call ends)."""
-        return {
-            "id": self.id,
-            "carrier": self.carrier.name,
-            "state": self.model.state,
-            "conversation": self.agent.conversation.state,
-            "from": self.from_number,
-            "to": self.to_number,
-            "began": self.began,
-            "cause": self.model.cause,
-        }
+        """Return a live call for operators: see `call_notes.describe`."""
+        return describe(self)
 
     # The end
 
@@ -420,6 +446,4 @@ class Call:
         self.agent.wind_up.close(for_good=not self._handover.is_leaving)
         if not self._handover.is_leaving:
             until = self._handover.ended_before(self.model.cause, self._log.steps) or self._ended_at
-            known = {"cause": self.model.cause, "until": until, "notes_dropped": self._log.notes_dropped}
-            media = {**summary(self.relay), **self.agent.turns.summary()}
-            self.note(notes.read({"event": notes.Ended.kind, **known, **media}))
+            self.note(ended_note(self, until=until, notes_dropped=self._log.notes_dropped))

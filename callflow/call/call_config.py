@@ -35,6 +35,9 @@ class CallConfig:
     record_after_opening: bool
     """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 
+    dial_seconds: float
+    """How long an outbound call may ring."""
+
     engine_tries: int
     """How many sessions of the engine are tried after the loss of one."""
     stream_tries: int

@@ -20,6 +20,8 @@ from callflow.journal.notes import Note, UnknownNote
 
 log = logging.getLogger(__name__)
 
+_DIAL_SECONDS: Final = 5.0
+"""How long a step that dials waits for its commit."""
 _NOTES_A_SECOND: Final = 10.0
 _NOTES_AT_ONCE: Final = 300
 """Of one kind."""
@@ -93,8 +95,9 @@ class CallLog:
     def _redacted(self, note: Note | UnknownNote) -> dict[str, Any]:
         return self._services.redact.fields(notes.to_json(note))
 
-    async def step(self, step: machine.Step) -> JournalEntry:
-        """Write a step. Returns when the step is committed, or after `journal_seconds`."""
+    async def step(self, step: machine.Step) -> tuple[JournalEntry, bool]:
+        """Write a step. Returns when the step is committed (True), or after `journal_seconds`; a step that dials waits
+        longer, because nothing is dialled that is not written down."""
         self.steps += 1
         entry = JournalEntry(
             self._call,
@@ -106,18 +109,21 @@ class CallLog:
             step.taken,
             [commands.to_json(command) for command in step.commands],
         )
-        await self.commit(entry)
-        return entry
+        dials = any(isinstance(command, commands.Dial) for command in step.commands)
+        return entry, await self.commit(entry, max(_DIAL_SECONDS if dials else 0.0, self._services.journal_seconds))
 
-    async def commit(self, entry: JournalEntry) -> None:
-        """Write an entry, and wait at most `journal_seconds` for its commit. Never raises."""
+    async def commit(self, entry: JournalEntry, seconds: float | None = None) -> bool:
+        """Write an entry, and wait at most `seconds` for its commit; None: `journal_seconds`. Returns whether it is
+        committed. Never raises."""
         try:
-            async with asyncio.timeout(self._services.journal_seconds):
+            async with asyncio.timeout(self._services.journal_seconds if seconds is None else seconds):
                 await self._services.journal.append(entry)
         except Exception as error:
             # repr: the error itself would hold on to the call for as long as somebody keeps the log
             text = "call %s: step %d is not in the journal (%s); the call goes on"
             log.error(text, self._call, entry.step, repr(error))
+            return False
+        return True
 
     def late(self, event: Event, state: str) -> None:
         """Write an event that came after the end of the call."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
+from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
@@ -39,16 +41,26 @@ class CarrierCommands:
         post: Callable[[Event], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
+        leg: OutboundLeg | None = None,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
-        must finish even when the call is over."""
+        must finish even when the call is over. `leg`: of an outbound call."""
+        self._leg = leg
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self.answered_by = FIRST_ANSWER
         """Step and ordinal of the answer command: a repeated answer command has the same id."""
 
     def request(
-        self, command: Command, step: int, ordinal: int, *, ids: LegIds, from_number: str = "", to_number: str = ""
+        self,
+        command: Command,
+        step: int,
+        ordinal: int,
+        *,
+        ids: LegIds,
+        from_number: str = "",
+        to_number: str = "",
+        at: float = 0.0,
     ) -> CarrierRequest:
         """Make the request for the `ordinal`-th command of a step, from 0.
 
@@ -57,7 +69,7 @@ class CarrierCommands:
         """
         url = secret = name = ""
         place = (step, ordinal)
-        if isinstance(command, (commands.Answer, commands.StartStream)):
+        if _has_stream(command):
             if isinstance(command, commands.Answer) and command.again:
                 place = self.answered_by
                 self._streams.renew()
@@ -74,6 +86,7 @@ class CarrierCommands:
             stream_name=name,
             from_number=from_number,
             to_number=to_number,
+            at=at,
         )
 
     def reply(self, event: Event, requests: Sequence[CarrierRequest], *, over: bool) -> WebhookReply:
@@ -91,16 +104,27 @@ class CarrierCommands:
         return reply
 
     def send(self, request: CarrierRequest) -> None:
-        """Send the request over the carrier's API, in a task. Hang-up and reject are sent even when the call is
-        over."""
-        if isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._run_after_call(self._execute(request, self._post))
+        """Send the request over the carrier's API, in a task. Dial, hang-up and reject are carried through even when
+        the call is over."""
+        if isinstance(request.command, commands.Dial) and self._leg is not None:
+            self._run_after_call(self._leg.dial(request))
+        elif isinstance(request.command, (commands.Hangup, commands.Reject)):
+            self._run_after_call(self._hang_up(request, self._post))
         else:
             self._own(self._execute(request, self._post), request.command.name)
 
     def close(self) -> None:
         """Let go of the call. Results of requests that are under way are still reported to it, others are not."""
         self._post = _nobody
+
+    async def _hang_up(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
+        """Send a hang-up; while the leg is still being dialled, once its ids are known."""
+        if self._leg is not None and not request.ids.control:
+            ids = await self._leg.wait_to_hang_up()
+            if ids is None:
+                return  # nothing was dialled; or a webhook will tell of the leg, see `callflow.switchboard`
+            request = replace(request, ids=ids)
+        await self._execute(request, post)
 
     async def _execute(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
         name = request.command.name
@@ -115,6 +139,13 @@ class CarrierCommands:
             post(events.CommandFailed(command=name, reason=type(error).__name__))
         else:
             post(events.CommandDone(command=name))
+
+
+def _has_stream(command: Command) -> bool:
+    """Whether the command requests a media stream."""
+    if isinstance(command, commands.Dial):
+        return command.stream
+    return isinstance(command, (commands.Answer, commands.StartStream))
 
 
 def _nobody(event: Event) -> None:

@@ -15,6 +15,7 @@ from callflow.agent.conversation import Turn
 from callflow.agent.prompts import tool_answered, tool_unknown, typed
 from callflow.call import machine
 from callflow.call.dtmf import MASK
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands
 from callflow.contracts.events import LegIds
@@ -67,6 +68,8 @@ class RestoredCall:
     recordings: list[str] = field(default_factory=list)
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
+    order: OutboundOrder | None = None
+    """What was asked for, of an outbound call; without its config."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -102,7 +105,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     done = replay(entries, lenient=True)
     call = RestoredCall(
         first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
-        overrides=began.kept, address=began.address,
+        overrides=began.kept, address=began.address, order=_order(began),
     )  # fmt: skip
     talk = _Talk()
     for entry in entries:
@@ -175,12 +178,23 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
         case {"command": commands.Answer.name} if not command.get("again"):
             call.streams += 1
             call.answer_command = (entry.step, ordinal)
+        case {"command": commands.Dial.name, "stream": True}:
+            call.streams += 1
         case {"command": commands.StartStream.name}:
             call.streams += 1
         case {"command": commands.Hangup.name | commands.Reject.name}:
             call.hangup = (entry.step, ordinal)
         case {"command": commands.Arm.name, "deadline": str(name)}:
             call.armed[name] = entry.at
+
+
+def _order(began: notes.Began) -> OutboundOrder | None:
+    if began.direction != "outbound":
+        return None
+    return OutboundOrder(
+        to_number=began.to_number, from_number=began.from_number, carrier=began.carrier, profile=began.profile,
+        session=began.session_settings, digest=began.order,
+    )  # fmt: skip
 
 
 def _ids(note: notes.Began | notes.Ids) -> LegIds:

@@ -9,6 +9,7 @@ from typing import Any
 
 from callflow.call.call_config import CallConfig
 from callflow.call.stream_tokens import StreamTokens
+from callflow.contracts.events import LegIds
 from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
 from callflow.journal.live_feed import LiveFeed
@@ -32,6 +33,8 @@ class CallServices:
     """Returns our public address, http or https, without a path."""
     now: Callable[[], float]
     """Returns Unix time in seconds, for the journal."""
+    leg_known: Callable[[str, LegIds], object]
+    """Called when the carrier has named the leg of an outbound call: the call's id, and the leg's."""
     run_after_call: Callable[[Coroutine[Any, Any, None]], object]
     """Runs a task that must finish even when its call is over. The task must have its own time limit."""
     number: Callable[[str], str]

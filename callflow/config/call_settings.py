@@ -185,6 +185,8 @@ class CallSettings(OriginSettings):
 
     ring_seconds: Seconds = 20
     """From the first event of a call until it is answered."""
+    dial_seconds: Annotated[float, Field(ge=5, le=600)] = 30
+    """How long an outbound call may ring before the carrier gives it up; carriers count in whole seconds."""
     stream_seconds: Seconds = 10
     """From the answer until the media stream has started."""
     start_frame_seconds: Seconds = 5

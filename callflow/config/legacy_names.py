@@ -118,6 +118,7 @@ _MEANT: Final[dict[str, Translate]] = {
     "PRAISONAI_REALTIME_MODEL": _as("model"),
     "PRAISONAI_REALTIME_API_KEY": _as("openai_api_key"),
     "MAX_CONCURRENT_CONNECTIONS": _as("max_concurrent_calls"),
+    "TWILIO_PHONE_NUMBER": _as("twilio_from_number"),
     "LOGLEVEL": _log_level,
     "SYSTEM_MESSAGE": _as("instructions"),
 }
@@ -130,7 +131,6 @@ _PAGES: Final = "there are no pages of another server; the address is PUBLIC_BAS
 _RECORD: Final = "calls are kept in DATABASE_URL"
 _KEYS: Final = "keys are never taken from a request"
 _OF_KEY: Final = "an OpenAI key belongs to one project; use that project's OPENAI_API_KEY"
-_NO_CALLS_OUT: Final = "Callflow answers calls, and makes none yet"
 _NOT_USED: Final[dict[str, str]] = {  # by name: why it is not used
     "REALTIME_INPUT_AUDIO_RATE": "a telephone line has 8000 Hz, and the interface takes no other rate for it",
     "SAMPLE_RATE": "a telephone line has 8000 Hz, and the interface takes no other rate for it",
@@ -148,8 +148,6 @@ _NOT_USED: Final[dict[str, str]] = {  # by name: why it is not used
     "OPENAI_ORGANIZATION": _OF_KEY,
     "OPENAI_PROJECT_ID": _OF_KEY,
     "OPENAI_PROJECT": _OF_KEY,
-    "TWILIO_FROM_NUMBER": _NO_CALLS_OUT,
-    "TWILIO_PHONE_NUMBER": _NO_CALLS_OUT,
     "TWILIO_WEBHOOK_URL": _FOLLOWS,
     "TWILIO_WEBSOCKET_URL": _FOLLOWS,
     "TWILIO_STATUS_CALLBACK_URL": _OWN_STATUS,

@@ -61,12 +61,17 @@ class Settings(call_settings.CallSettings):
     telnyx_api_base: Annotated[str, AfterValidator(validators.api_base)] = "https://api.telnyx.com/v2"
     """The address of Telnyx's REST API."""
     telnyx_connection_id: str = ""
-    """The id of the Voice API application. `doctor` checks that one, and running calls are compared with its calls."""
+    """The id of the Voice API application. `doctor` checks that one, outbound calls are dialled through it, and running
+    calls are compared with its calls."""
+    telnyx_from_number: Annotated[str, AfterValidator(validators.e164)] = ""
+    """Our number that outbound calls through Telnyx show, in the form `+15550100002`, unless a call names another."""
     twilio_account_sid: Annotated[str, AfterValidator(validators.account_sid)] = ""
     """The SID of the Twilio account. Set this and `twilio_auth_token`, or neither to leave Twilio off."""
     twilio_auth_token: Annotated[SecretStr, AfterValidator(validators.twilio_token)] = SecretStr("")
     """The token that verifies Twilio's webhooks, and authorises commands unless there is an API key. While it is being
     rotated: the new and the old one, separated by a comma; the first is used, all verify."""
+    twilio_from_number: Annotated[str, AfterValidator(validators.e164)] = ""
+    """The same for outbound calls through Twilio."""
     twilio_api_key: Annotated[str, AfterValidator(validators.twilio_api_key)] = ""
     """The SID of an API key of Twilio, for commands in place of the auth token."""
     twilio_api_secret: Secret = SecretStr("")
@@ -123,6 +128,8 @@ class Settings(call_settings.CallSettings):
     """The same for one caller's number. 0: no limit. Callers who withhold their number are never counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Calls of one caller's number within an hour, since the server's start. 0: no limit."""
+    dials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    """Outbound calls that may be asked for within a minute; more are refused, and may be asked for again later."""
     allow_unsigned_webhooks: bool = False
     """Accept webhooks without a signature. For development only: anyone who finds the address can fake calls."""
 

@@ -49,6 +49,13 @@ def secrets(value: SecretStr) -> SecretStr:
     return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
 
 
+def e164(value: str) -> str:
+    """Check a telephone number in the international form."""
+    if value and not re.fullmatch(r"\+[1-9][0-9]{1,14}", value):
+        raise ValueError("must be a telephone number with + and country code, such as +15550100002")
+    return value
+
+
 def openai_key(value: SecretStr) -> SecretStr:
     """Check a key of OpenAI: it must not look like another vendor's."""
     return _other_than(secret(value), "the key of an OpenAI account")

@@ -55,6 +55,17 @@ class CarrierRequest:
     """The name of the stream in webhooks of carriers that name streams; unique within the call."""
     from_number: str = ""
     to_number: str = ""
+    at: float = 0.0
+    """When the call began, in Unix time (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveCall:
+    """A live call, as its carrier lists it."""
+
+    ids: LegIds
+    call: str = ""
+    """Our id of the call, if the carrier keeps it with the call; "": it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,10 @@ class WebhookReply:
     rest: tuple[CarrierRequest, ...] = ()
 
 
-CarrierCan = Literal["speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "transfers", "sends_digits"]
+CarrierCan = Literal[
+    "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
+    "transfers", "sends_digits",
+]  # fmt: skip
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""
 
@@ -81,6 +95,10 @@ class Carrier(Protocol):
 
     @property
     def routes(self) -> Sequence[WebhookRoute]: ...
+
+    @property
+    def from_number(self) -> str:
+        """Our number that outbound calls show, in E.164, unless a call names another; "": there is none."""
 
     @property
     def preamble_seconds(self) -> float:
@@ -107,10 +125,21 @@ class Carrier(Protocol):
     async def execute(self, request: CarrierRequest) -> None:
         """Send one command, retrying what may be retried under the same id. Raises CarrierError."""
 
+    async def dial(self, request: CarrierRequest) -> LegIds:
+        """Dial `to_number`, which makes a leg, and return its ids. The webhooks of the leg bring the call's id back.
+
+        Nothing is sent twice that may have had an effect. Raises CarrierError; with `unknown`, the phone may be ringing
+        all the same.
+        """
+
+    async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
+        """Look for the leg that an earlier `dial` of this call may have made. None: the carrier lists no such leg,
+        which proves little, because lists lag behind. Raises CarrierError."""
+
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:
         """Ask for the carrier's status of this call. Raises CarrierError when the carrier cannot be asked."""
 
-    async def active_calls(self) -> list[LegIds]:
+    async def active_calls(self) -> list[ActiveCall]:
         """Ask for the live calls of our own application, newest first and a few hundred at most, as far as the carrier
         can list them. Raises CarrierError."""
 

@@ -43,6 +43,19 @@ class Answer(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dial(CarrierCommand):
+    """Dial the other end, which makes the leg. It is never sent twice: nobody is to be rung twice."""
+
+    name: ClassVar[str] = "dial"
+    ring_seconds: int = 30
+    """How long the carrier lets it ring."""
+    record: bool = False
+    """The carrier records the call, from the answer on."""
+    stream: bool = True
+    """Open the media stream with the same request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(CarrierCommand):
     """Refuse a call that rings."""
 

@@ -87,6 +87,18 @@ class AccessRefused(CallflowError):
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
 
+class DialRefused(CallflowError):
+    """An outbound call that is not dialled: the HTTP status, and a sentence for each reason."""
+
+    whose = "sender"
+
+    def __init__(self, status: int, *reasons: str, wait: int = 0) -> None:
+        super().__init__(reasons[0])
+        self.status, self.reasons = status, reasons
+        self.wait = wait
+        """Seconds after which it may be asked for again; 0: asking again will not help."""
+
+
 class BadQuery(CallflowError, ValueError):
     """A search that makes no sense; the message says what would."""
 
@@ -110,7 +122,7 @@ class CarrierError(CallflowError):
     """A command that failed.
 
     `status` 0: no answer came. `gone`: the carrier says that the call is over. `retry`: the same command, under the
-    same id, may be sent again.
+    same id, may be sent again. `unknown`: whether the command had an effect is not known.
     """
 
     whose = "carrier"
@@ -123,10 +135,11 @@ class CarrierError(CallflowError):
         code: str = "",
         gone: bool = False,
         retry: bool = False,
+        unknown: bool = False,
         wait: float = 0.0,
     ) -> None:
         super().__init__(message)
-        self.status, self.code, self.gone, self.retry = status, code, gone, retry
+        self.status, self.code, self.gone, self.retry, self.unknown = status, code, gone, retry, unknown
         self.wait = wait
         """Seconds that the carrier asked us to wait before the next try; 0: it did not say."""
 

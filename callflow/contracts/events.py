@@ -59,6 +59,8 @@ class WebhookEvent:
     event: Event
     occurred_at: str = ""
     """The carrier's own time, ISO 8601; carriers deliver out of order, so this is for people, not for decisions."""
+    call: str = ""
+    """Our id of the call, if the carrier was given it with the dial and brings it back."""
 
 
 # What the carrier says
@@ -168,6 +170,28 @@ class CarrierNotice(Event):
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
+
+
+# What we want from the carrier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialRequested(Event):
+    """Somebody wants this call: the first event of an outbound call, whose caller's leg is the one that is dialled."""
+
+    name: ClassVar[str] = "dial_requested"
+    from_number: str = ""
+    """Our number, which the other end sees."""
+    to_number: str = ""
+    streams: Literal["with_dial", "on_answer"] = "with_dial"
+    """How the media stream is opened: requested together with the dial, or by the reply to the carrier's question
+    after the answer."""
+    ring_seconds: int = 30
+    """How long the carrier lets it ring."""
+    record: bool = False
+    """The carrier records the call, from the answer on."""
+    by: str = ""
+    """As of `GoodbyeRequested`."""
 
 
 # What the media stream says
@@ -325,12 +349,14 @@ class CommandFailed(Event):
     name: ClassVar[str] = "command_failed"
     command: str = ""
     gone: bool = False
+    effect: Literal["", "unknown"] = ""
+    """unknown: the answer was lost, and the carrier may have done it all the same."""
     reason: str = field(default="", metadata=PRIVATE)
 
     @property
     def trigger(self) -> str:
         """Its name in the machine's table."""
-        return f"{self.command}_{'gone' if self.gone else 'failed'}"
+        return f"{self.command}_{'gone' if self.gone else self.effect or 'failed'}"
 
 
 # Deadlines and operators

@@ -35,6 +35,8 @@ _CAUSES: Final = {
     "engine_lost": "the voice model was lost, and no other session could be had",
     "engine_timeout": "the voice model was not there in time (engine_seconds)",
     "not_answered": "the carrier never said that it was answered",
+    "dial_failed": "the carrier did not dial it",
+    "dial_lost": "the carrier never said whether it had dialled it",
     "already_ended": "the carrier said that it was over already",
     "not_ours": "it turned out to be somebody else's",
     "not_at_carrier": "the carrier had it no more, and had not said so",

@@ -133,14 +133,17 @@ class Projection:
     # What the entries say
 
     def _began(self, connection: Connection, entry: JournalEntry, note: notes.Began) -> None:
+        ours, theirs = note.to_number, note.from_number
+        if note.direction == "outbound":
+            ours, theirs = theirs, ours
         connection.execute(
             self._begin,
             {
                 "stream_sid": entry.call,
                 "call_id": entry.call,
-                "phone_number": clean(note.to_number),
+                "phone_number": clean(ours),
                 "phone_number_sid": clean(note.number or None),
-                "caller_number": clean(note.from_number or None),
+                "caller_number": clean(theirs or None),
                 "started_at": iso(entry.at),
                 "created_at": iso(entry.at),
                 "message_count": 0,
@@ -186,6 +189,10 @@ class Projection:
 
     def _number_id(self, connection: Connection, entry: JournalEntry, note: notes.NumberId) -> None:
         connection.execute(_NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
+
+    def _ids(self, connection: Connection, entry: JournalEntry, note: notes.Ids) -> None:
+        names = {"control": note.control, "leg": note.leg, "session": note.session}
+        connection.execute(_IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
 
     def _hung_up(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         connection.execute(_SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
@@ -327,6 +334,7 @@ _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], No
     notes.Began.kind: Projection._began,
     notes.Ended.kind: Projection._ended,
     notes.NumberId.kind: Projection._number_id,
+    notes.Ids.kind: Projection._ids,
     notes.Turn.kind: Projection._turn,
     notes.Told.kind: Projection._told,
     notes.NotTranscribed.kind: Projection._not_transcribed,
@@ -357,6 +365,15 @@ _NUMBER_ID: Final = (
     update(conversations)
     .where(_CALL, conversations.c.phone_number_sid.is_(None))
     .values(phone_number_sid=bindparam("number"))
+)
+_IDS: Final = (
+    update(conversations)
+    .where(_CALL)
+    .values(
+        carrier_call_id=bindparam("control"),
+        carrier_leg_id=bindparam("leg"),
+        carrier_session_id=bindparam("session"),
+    )
 )
 _NAME: Final = (
     update(conversations)

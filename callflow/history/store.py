@@ -83,6 +83,16 @@ class Store:
         rows = await self._rows(wanted.order_by(conversations.c.id).limit(1))
         return dict(rows[0]._mapping) if rows else None
 
+    async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
+        """By the carrier's id of the call."""
+        if not name or not can_be_on_record(name):
+            return None
+        wanted = select(conversations).where(
+            conversations.c.carrier == carrier, conversations.c.carrier_call_id == name
+        )
+        rows = await self._rows(wanted.order_by(conversations.c.id.desc()).limit(1))
+        return dict(rows[0]._mapping) if rows else None
+
     async def items(self, conversation: int) -> list[dict[str, Any]]:
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)

@@ -49,6 +49,7 @@ class Began(Note):
     """Before a call's first step: its carrier, its ids, its numbers, and what its machine was set up with."""
 
     kind: ClassVar[str] = "began"
+    version: ClassVar[int] = 2
     carrier: str = ""
     control: str = ""
     leg: str = ""
@@ -66,6 +67,10 @@ class Began(Note):
     """How many new sessions, and new streams, are worth trying. None: as many as the machine's model has by default."""
     address: str = ""
     """Our public address as the carrier knew it, http or https, without a path."""
+    session_settings: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    """Settings for this outbound call alone, by name."""
+    order: str = field(default="", metadata=OPTIONAL)
+    """A digest of what an outbound call was asked to be, for requests that are repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Final
 
 from callflow.call.call import Call
+from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import CallInitiated, CallRefused, Event, GoodbyeRequested
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+
+
+_NO_ROOM: Final = {
+    "busy": "too many calls are live (MAX_CONCURRENT_CALLS)",
+    "draining": "the server is being stopped, and takes no new calls",
+}
+"""Why no call is dialled, by the reason for which a caller would be refused."""
 
 
 class Admission:
@@ -42,6 +51,14 @@ class Admission:
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why))
         return event
 
+    def admit_dial(self, live: int) -> None:
+        """Decide about a call that is to be dialled. `live`: the live calls, this call included. Raises Overloaded."""
+        reason, why = self._no_room(live)
+        if reason:
+            self._counts["refused_dials"] += 1
+            raise Overloaded(why or _NO_ROOM[reason])
+        self._counts["dials"] += 1
+
     def count_restored(self, call: Call, seconds: float) -> None:
         """Count a call that another process accepted `seconds` ago."""
         now = self._loop.time()
@@ -54,11 +71,15 @@ class Admission:
     def _refusal(self, call: Call, live: int) -> tuple[str, str]:
         """Return the reason of a refusal, and a sentence that explains it, if one is needed. ("", ""): the call is
         accepted."""
+        reason, why = self._no_room(live)
+        if reason:
+            return reason, why
+        return self._callers.take(call.id, call.from_number, self._loop.time())
+
+    def _no_room(self, live: int) -> tuple[str, str]:
         if live > self._max_calls:
             return "busy", ""
         if not self.is_open:
             return "draining", ""
         why = self._load.refusal(live - 1)
-        if why:
-            return "busy", why
-        return self._callers.take(call.id, call.from_number, self._loop.time())
+        return ("busy" if why else ""), why

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,10 +17,12 @@ from cachetools import FIFOCache
 
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
+from callflow.call.outbound_order import OutboundOrder
 from callflow.config import session_overrides
 from callflow.config.fields import from_settings
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
+from callflow.contracts import printable
 from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
@@ -34,6 +36,8 @@ from callflow.media.media_config import MediaConfig
 log = logging.getLogger(__name__)
 
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
+_DIAL_GRACE_SECONDS: Final = 15
+"""How long after the end of its ringing the carrier may tell of it, before the call is given up."""
 _SEMANTIC_MS: Final = 9000
 """A model with semantic turn detection may wait for eight seconds before it ends the caller's turn."""
 _MOST_EARLIER: Final = 8
@@ -56,6 +60,7 @@ def realtime_config(settings: Settings) -> RealtimeConfig:
 def deadline_seconds(settings: Settings) -> dict[str, float]:
     """Return the length of each deadline of the machine, by its name in `callflow.call.machine.DEADLINES`."""
     return {
+        "dial": settings.dial_seconds + _DIAL_GRACE_SECONDS,
         "ring": settings.ring_seconds,
         "stream": settings.stream_seconds,
         "restream": settings.restream_seconds,
@@ -166,10 +171,44 @@ class CallConfigs:
         `overrides`: the operators' changes under which the call began, if `prepare` has made their configs; None: the
         present changes.
         """
-        rules = self.rules
-        if overrides is not None and overrides != rules.overrides:
-            rules = self._earlier.get(json.dumps(overrides, sort_keys=True), rules)
+        rules = self._rules_of(overrides)
         return rules.configs[rules.profiles.name_for(to_number)]
+
+    def outbound(
+        self,
+        from_number: str,
+        profile: str,
+        session: Mapping[str, Any],
+        overrides: Mapping[str, Any] | None = None,
+    ) -> CallConfig:
+        """Return the config of an outbound call. Reads files, unless the call has no settings of its own.
+
+        `profile`: its name; "": that of our number. `session`: settings for this call alone, by name. `overrides`: as
+        for `config`. Raises SettingsError if there is no such profile, or if the settings cannot be used.
+        """
+        rules = self._rules_of(overrides)
+        name = profile or rules.profiles.name_for(from_number)
+        if name not in rules.configs:
+            known = ", ".join(sorted(filter(None, rules.configs))) or "none: they stand in settings.toml"
+            raise SettingsError([f'there is no profile "{printable.line(name)[:60]}"; there is {known}'])
+        if not session:
+            return rules.configs[name]
+        settings = rules.profiles.all()[name].model_copy(update=dict(session))
+        return call_config(settings, self._account, name, rules.overrides)
+
+    def restored(self, order: OutboundOrder, overrides: Mapping[str, Any]) -> OutboundOrder:
+        """Return the order of a restored call with its config. Reads files. `overrides`: those under which it began."""
+        try:
+            config = self.outbound(order.from_number, order.profile, order.session, overrides)
+        except SettingsError as error:
+            log.error("an outbound call goes on without settings of its own: %s", error)
+            config = self.outbound(order.from_number, "", {}, overrides)
+        return replace(order, config=config)
+
+    def _rules_of(self, overrides: Mapping[str, Any] | None) -> Rules:
+        if overrides is None or overrides == self.rules.overrides:
+            return self.rules
+        return self._earlier.get(json.dumps(overrides, sort_keys=True), self.rules)
 
     def number(self, given: str) -> str:
         """Return a telephone number as `+` and digits; other text unchanged."""

@@ -8,13 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from callflow.call.call import Call
-from callflow.call.carrier_commands import command_id
 from callflow.contracts import events
-from callflow.contracts.carrier import Carrier, CarrierRequest
-from callflow.contracts.commands import Hangup
+from callflow.contracts.carrier import ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import History
-from callflow.switchboard.switchboard import Switchboard, call_id
+from callflow.switchboard.switchboard import Switchboard, call_id, hang_up_leg
 
 
 log = logging.getLogger(__name__)
@@ -45,8 +43,8 @@ class Reconciliation:
         await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
         for carrier in self._carriers.values():
             try:
-                for ids in await carrier.active_calls():
-                    await self._account_for(carrier, ids)
+                for active in await carrier.active_calls():
+                    await self.account_for(carrier, active)
             except CarrierError as error:
                 log.warning("%s does not say which calls it has: %s", carrier.name, error)
             except Exception:
@@ -68,12 +66,16 @@ class Reconciliation:
         self._switchboard.counts["lost_hangups"] += 1
         call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
 
-    async def _account_for(self, carrier: Carrier, ids: events.LegIds) -> None:
-        if self._switchboard.knows(carrier.name, ids):
+    async def account_for(self, carrier: Carrier, active: ActiveCall) -> None:
+        """Find out whose this live leg is: a call that is not finished is taken back, and a leg whose call is over is
+        hung up. Raises CarrierError, and what the database raises."""
+        ids = active.ids
+        if self._switchboard.knows(carrier.name, ids) or self._switchboard.is_live(active.call):
             return
-        name = call_id(carrier.name, ids)
-        row = await self._history.store.conversation(name)
-        if row is None:
+        row = await self._history.store.conversation(active.call or call_id(carrier.name, ids))
+        row = row or await self._history.store.of_carrier(carrier.name, ids.control)
+        name = str(row["call_id"] or "") if row is not None else ""
+        if row is None or not name:
             return  # not our call: another program uses the same account
         if row["ended_at"] is None:
             call = await self._bring_back(name)
@@ -83,6 +85,4 @@ class Reconciliation:
             return
         log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)
         self._switchboard.counts["orphans"] += 1
-        await carrier.execute(
-            CarrierRequest(Hangup(), command_id(name, 0, 0), name, ids)
-        )  # steps count from 1, so no other command has this id
+        await hang_up_leg(carrier, ActiveCall(ids, name))

@@ -15,10 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.call.call import Call
 from callflow.call.machine import RINGING
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
 from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
-from callflow.contracts.carrier import Carrier, CarrierCallStatus
+from callflow.contracts.carrier import ActiveCall, Carrier, CarrierCallStatus
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
@@ -37,6 +38,8 @@ _LOCK_SECONDS: Final = 0.2
 """Interval of the checks whether another process still owns the history."""
 _CLOSE_SECONDS: Final = 3.0
 _MOST_LOADS: Final = 1000
+_MOST_LOST_LEGS: Final = 100
+"""The most legs that are looked into at once; the next comparison with the carrier finds the others."""
 _QUESTIONS: Final = 20
 """The most simultaneous requests to carriers."""
 _YOUNG_SECONDS: Final = 10.0
@@ -55,6 +58,7 @@ class Recovery:
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
         self._tasks: list[asyncio.Task[None]] = []
+        self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
         self._number_ids = NumberIds(self._note_number_id)
         history.journal.on_began = self._number_ids.began
@@ -67,22 +71,43 @@ class Recovery:
         *,
         load: Callable[[], Awaitable[None]] | None = None,
         prepare: Callable[[Mapping[str, Any]], None] = lambda overrides: None,
+        outbound: Callable[[OutboundOrder, Mapping[str, Any]], OutboundOrder] = lambda order, overrides: order,
     ) -> None:
         """Start opening the history and restoring its unfinished calls. Returns at once.
 
         `learn`: receives our public address, as the previous process knew it. `load`: reads the operators' changes of
         settings from the database. `prepare`: receives the operators' changes under which a restored call began.
+        `outbound`: makes the config of an outbound call that is restored, on a thread.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
+        self._outbound = outbound
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
             self._history, switchboard, self._carriers, self._questions, self._bring_back, self._ask_about
         )
+        switchboard.on_lost_leg = self._look_into
         self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
 
     def _note_number_id(self, call: str, number: str) -> None:
         self._history.journal.add(JournalEntry.of(notes.NumberId(number=number), call=call, at=self._history.now()))
+
+    def _look_into(self, carrier: Carrier, leg: ActiveCall) -> None:
+        """Find out in the history whose this leg is; a leg whose call is over is hung up."""
+        if len(self._lost_legs) < _MOST_LOST_LEGS:
+            task = asyncio.create_task(self._account_for(carrier, leg), name="lost leg")
+            self._lost_legs.add(task)
+            task.add_done_callback(self._lost_legs.discard)
+
+    async def _account_for(self, carrier: Carrier, leg: ActiveCall) -> None:
+        if not await self.is_open(_RESUME_SECONDS):
+            return
+        try:
+            await self.reconciliation.account_for(carrier, leg)
+        except CarrierError as error:
+            log.warning("call %s: its leg cannot be ended: %s", leg.call, error)
+        except Exception:
+            log.exception("call %s: its leg cannot be looked into through a fault of our own", leg.call)
 
     async def is_open(self, seconds: float) -> bool:
         """Wait for `opened`, at most `seconds`. Returns whether `opened` is set."""
@@ -102,7 +127,8 @@ class Recovery:
         """
         if self.opened.is_set() or (webhook_event is not None and self._switchboard.has(webhook_event)):
             return
-        resumed = webhook_event is not None and isinstance(webhook_event.event, events.CallResumed)
+        asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
+        resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
 
@@ -110,9 +136,10 @@ class Recovery:
         """Write the last journal entries, then release the history for another process."""
         # A database driver that is cancelled while it connects may never return.
         await self.is_open(_CLOSE_SECONDS if not self._history.journal.trouble else 0.0)
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._lost_legs]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, self._number_ids.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._number_ids.close(), return_exceptions=True)
         await self._history.journal.close()
         await self._ownership.release()
 
@@ -212,8 +239,13 @@ class Recovery:
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
         await asyncio.to_thread(self._prepare, old.overrides)
+        if old.order is not None:
+            old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides)
         self._history.journal.seed(entries)
-        began = notes.Began(carrier=old.carrier, to_number=old.to_number, number=old.ids.number)
+        began = notes.Began(
+            carrier=old.carrier, from_number=old.from_number, to_number=old.to_number, number=old.ids.number,
+            direction="inbound" if old.order is None else "outbound",
+        )  # fmt: skip
         self._number_ids.began(name, began)
         if old.address:
             self._learn(old.address)
@@ -223,8 +255,12 @@ class Recovery:
         found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
         try:
             async with self._questions:
-                found = await call.carrier.call_status(call.ids)
-                if found == "gone" and self._history.now() - call.began < _YOUNG_SECONDS:
+                if call.awaits_leg:
+                    await call.find_leg()
+                found = "gone" if call.awaits_leg else await call.carrier.call_status(call.ids)
+                if call.awaits_leg:
+                    log.warning("call %s: the carrier knows of no such leg, so it was not dialled, or is over", call.id)
+                elif found == "gone" and self._history.now() - call.began < _YOUNG_SECONDS:
                     await asyncio.sleep(AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
                     found = await call.carrier.call_status(call.ids)
         except CarrierError as error:

@@ -13,20 +13,27 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from cachetools import TTLCache
+
 from callflow.call.call import Call
+from callflow.call.carrier_commands import command_id
 from callflow.call.dtmf import MASK
+from callflow.call.handover import Found
+from callflow.call.outbound_leg import OutboundLeg
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.contracts import events, secret_text
-from callflow.contracts.carrier import Carrier, Request, WebhookReply
-from callflow.contracts.errors import Overloaded, Refused
+from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
+from callflow.contracts.commands import Hangup
+from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, LegIds, WebhookEvent
 from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.admission import Admission
-from callflow.switchboard.dedupe import Deliveries, Tombstones, leg_keys
+from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
@@ -37,6 +44,7 @@ log = logging.getLogger(__name__)
 _CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 0.7
 """How long a webhook waits for its reply; with some carriers the caller waits as well."""
+_MOST_ENDED_DIALS: Final = 10_000
 _SIGNATURE_WARNING_SECONDS: Final = 3600.0
 """Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
 
@@ -45,6 +53,23 @@ def call_id(carrier: str, ids: LegIds) -> str:
     """Return our id of a call. It is computed from the carrier's id, so a webhook repeated after a restart finds the
     same call."""
     return str(uuid.uuid5(_CALLS, f"{carrier}:{ids.leg or ids.control}"))
+
+
+def _found_by(call: Call, event: Event) -> Found | None:
+    """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
+    if isinstance(event, CallHangup):
+        return "over"
+    asks = (CallResumed, CallAnswered) if call.is_outbound and "answers_in_reply" in call.carrier.can else CallResumed
+    return "asking" if isinstance(event, asks) else None
+
+
+async def hang_up_leg(carrier: Carrier, leg: ActiveCall) -> None:
+    """End a leg whose call is over. Steps count from 1, so no command of the call has this id."""
+    CALL.set(leg.call)
+    try:
+        await carrier.execute(CarrierRequest(Hangup(), command_id(leg.call, 0, 0), leg.call, leg.ids))
+    except CarrierError as error:
+        log.warning("call %s: its leg cannot be ended: %s", leg.call, error)
 
 
 class Switchboard:
@@ -69,11 +94,17 @@ class Switchboard:
         self.counts: Counter[str] = Counter()
         self._deliveries = Deliveries(self._loop.time)
         self._tombstones = Tombstones(self._loop.time)
+        self._ended_dials: TTLCache[str, OutboundLeg] = TTLCache(
+            _MOST_ENDED_DIALS, REMEMBERED_SECONDS, lambda: self._deliveries.clock()
+        )
+        """The legs of outbound calls that have ended here, by call."""
         self.load = load or LoadGuard(0, 0)
         """How late the event loop is, and whether new calls are refused for that."""
         self._admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
         self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
+        self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
+        """Called for a leg that we dialled, and whose call is not live here."""
         self._services = make_services(self)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
@@ -117,8 +148,8 @@ class Switchboard:
         call = self._find(webhook_event)
         if call is not None:
             event = self._classify_event(call, webhook_event)
-            if call.awaits_return and isinstance(event, (CallResumed, CallHangup)):  # the carrier has the call
-                call.take_back("asking" if isinstance(event, CallResumed) else "over")
+            if call.awaits_return and (found := _found_by(call, event)):  # the carrier has the call
+                call.take_back(found)
             return call.request_reply(event)
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
@@ -142,14 +173,15 @@ class Switchboard:
             call = self._legs.get(key)
             if call is not None:
                 return call
-        return None
+        dialled = self._calls.get(webhook_event.call)
+        return dialled if dialled is not None and dialled.awaits_leg else None
 
     def _classify_event(self, call: Call, webhook_event: WebhookEvent) -> Event:
         """Return the event for this live call, and add ids of the leg that no earlier webhook contained."""
         if webhook_event.ids.control and webhook_event.ids.control != call.ids.control:
             self._add_ids(call, webhook_event.ids)
         event = webhook_event.event
-        if isinstance(event, CallInitiated) and event.direction == "outgoing":
+        if isinstance(event, CallInitiated) and event.direction == "outgoing" and not call.is_outbound:
             return events.NotOurs(reason="an outgoing leg that was not dialled here")
         return event
 
@@ -162,6 +194,9 @@ class Switchboard:
             self._unmatched_event(ended, event)
             return None
         name = call_id(webhook_event.carrier, webhook_event.ids)
+        if webhook_event.call not in ("", name):
+            self._lost_leg(carrier, webhook_event)
+            return None
         incoming = isinstance(event, CallInitiated) and event.direction == "incoming"
         if not (incoming or isinstance(event, (CallAnswered, CallResumed))):
             self._unmatched_event(name, event)
@@ -172,6 +207,23 @@ class Switchboard:
         call = Call(name, carrier, webhook_event.ids, self._services, from_number=caller, to_number=called)
         self._begin(call)
         return call
+
+    def _lost_leg(self, carrier: Carrier, webhook_event: WebhookEvent) -> None:
+        """Take a webhook about a leg that was dialled for a call which is not live: if its call is over, somebody's
+        telephone rings for nobody."""
+        call, ids = webhook_event.call, webhook_event.ids
+        self._unmatched_event(call, webhook_event.event)
+        ended_here = self._ended_dials.get(call)
+        if isinstance(webhook_event.event, CallHangup) or ended_here is not None:
+            self._add_tombstone(webhook_event, call)
+        if isinstance(webhook_event.event, CallHangup):
+            return
+        if ended_here is None:
+            self.on_lost_leg(carrier, ActiveCall(ids, call))
+        elif not ended_here.turned_up(ids):
+            log.warning("call %s: it is over, and a leg of it has turned up, which is hung up", call)
+            self.counts["orphans"] += 1
+            self._drain.run_after_call(hang_up_leg(carrier, ActiveCall(ids, call)))
 
     def _add_tombstone(self, webhook_event: WebhookEvent, name: str) -> None:
         for key in leg_keys(webhook_event.carrier, webhook_event.ids):
@@ -190,6 +242,28 @@ class Switchboard:
 
     # The life of a call
 
+    def dial(self, call: str, carrier: Carrier, order: OutboundOrder) -> Call:
+        """Open an outbound call, which then dials. `call`: its id. Raises Overloaded if there is no room for it.
+
+        The live call of this id, if there is one, is returned instead.
+        """
+        live = self._calls.get(call)
+        if live is not None:
+            return live
+        self._admission.admit_dial(len(self._calls) + 1)
+        opened = Call(
+            call, carrier, LegIds(), self._services,
+            from_number=order.from_number, to_number=order.to_number, order=order,
+        )  # fmt: skip
+        self._begin(opened)
+        return opened
+
+    def leg_known(self, call: str, ids: LegIds) -> None:
+        """Take the carrier's ids of the leg of an outbound call."""
+        live = self._calls.get(call)
+        if live is not None:
+            self._index(live)
+
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
         """Open a call of the previous process, which then waits for `take_back`. None: the call is live here
         already."""
@@ -197,10 +271,11 @@ class Switchboard:
             return None
         call = Call(
             restored.call, carrier, restored.ids, self._services,
-            from_number=restored.from_number, to_number=restored.to_number, restored=restored,
+            from_number=restored.from_number, to_number=restored.to_number, order=restored.order, restored=restored,
         )  # fmt: skip
         self.counts["recovered"] += 1
-        self._admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
+        if not call.is_outbound:
+            self._admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
         self._begin(call)
         return call
 
@@ -215,6 +290,8 @@ class Switchboard:
         finally:
             self._calls.pop(call.id, None)
             self._admission.ended(call)
+            if call.leg is not None and not call.is_handed_over:
+                self._ended_dials[call.id] = call.leg
             for key in [key for key, owner in self._legs.items() if owner is call]:
                 del self._legs[key]
                 if not call.is_handed_over:

@@ -17,7 +17,8 @@ _RESULTS: Final = {
     ),
     "carrier": (
         "user_busy", "call_rejected", "not_found", "failed", "time_limit", "stream_lost", "stream_failed",
-        "stream_timeout", "codec_refused", "not_answered", "not_at_carrier", "unspecified", COMMAND_FAILED, OTHER,
+        "stream_timeout", "codec_refused", "not_answered", "not_at_carrier", "unspecified", "dial_failed", "dial_lost",
+        COMMAND_FAILED, OTHER,
     ),
     "engine": ("engine_lost", "engine_timeout"),
     "ours": ("busy", "draining", "shutdown", "interrupted", "our_fault"),

@@ -15,7 +15,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -78,12 +78,19 @@ class Api:
         return await self.request("POST", path, retries=retries, json=dict(body))
 
     async def request(
-        self, method: str, path: str, *, retries: int | None = None, repeatable: bool = True, **content: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        retries: int | None = None,
+        repeatable: bool | Literal["answered"] = True,
+        **content: Any,
     ) -> Any:
         """Send `content` as httpx takes it (`json`, `data` for a form, `params`) and return the decoded answer.
 
-        An answer that is no JSON is `{}`. `repeatable`: the carrier may get the request twice without harm. Raises
-        CarrierError when the last try failed.
+        An answer that is no JSON is `{}`. `repeatable`: the carrier may get the request twice without harm; "answered":
+        only if it has answered the first. Raises CarrierError when the last try failed; `unknown`: the request may have
+        had an effect all the same.
         """
         tries = 1 + (self._retries if retries is None else retries)
         retrying = AsyncRetrying(
@@ -105,7 +112,9 @@ class Api:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _once(self, method: str, path: str, repeatable: bool, content: Mapping[str, Any]) -> Any:
+    async def _once(
+        self, method: str, path: str, repeatable: bool | Literal["answered"], content: Mapping[str, Any]
+    ) -> Any:
         try:
             # each of httpx's own timeouts bounds one step only, so a very slow answer would pass them all
             async with asyncio.timeout(self._seconds):
@@ -113,7 +122,8 @@ class Api:
         except (httpx.HTTPError, TimeoutError) as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
-            raise CarrierError(message, retry=repeatable or unsent) from None  # httpx's text may hold the request
+            # httpx's text may hold the request
+            raise CarrierError(message, retry=repeatable is True or unsent, unknown=not unsent) from None
         del response.stream  # read to its end; it refers to the response, and only a garbage collection would free both
         log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
         if response.is_success:
@@ -123,7 +133,8 @@ class Api:
                 return {}
         status = response.status_code
         failure = self._failure(response, content)
-        failure.retry = failure.retry or status == 429 or (repeatable and (status == 408 or status >= 500))
+        failure.unknown = status == 408 or status >= 500
+        failure.retry = failure.retry or status == 429 or (bool(repeatable) and failure.unknown)
         if failure.retry:
             failure.wait = asked_to_wait(response.headers)
         raise failure

@@ -8,11 +8,14 @@ Facts from Telnyx's documentation (developers.telnyx.com: Voice API webhooks, Ca
   the codec of the leg.
 - A `command_id` is executed once within 60 s.
 - The error 90018, or HTTP 404, means that the call is over.
+- Webhooks bring back the `client_state` that the last command gave. The webhook about a dialled leg may come before the
+  answer to the dial.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import logging
 import time
 import uuid
@@ -27,6 +30,7 @@ import msgspec
 
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import (
+    ActiveCall,
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
@@ -59,6 +63,8 @@ _MOST_ACTIVE: Final = 250
 """Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
+_MOST_STATE: Final = 64
+"""Characters of a `client_state` of ours: a UUID in base64 has 48."""
 _SUCCESS: Final = b'{"success":true}'
 
 
@@ -85,6 +91,8 @@ class TelnyxConfig:
     have."""
     connection_id: str
     """The id of our Voice API application; "": the only one, or the one that sends its webhooks to us."""
+    from_number: str
+    """Our number that outbound calls show, unless a call names another; "": there is none."""
     seconds: float
     """For one try of one REST command."""
     retries: int
@@ -95,7 +103,9 @@ class Telnyx:
     """Telnyx as a `callflow.contracts.carrier.Carrier`."""
 
     name = "telnyx"
-    can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request"})
+    can: frozenset[CarrierCan] = frozenset(
+        {"speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream"}
+    )
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
 
@@ -111,6 +121,11 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
+
+    @property
+    def from_number(self) -> str:
+        """Our number for outbound calls; "": the settings name none."""
+        return self._config.from_number
 
     # Webhooks
 
@@ -140,7 +155,7 @@ class Telnyx:
         for name in IDS:
             if not isinstance(payload.get(name), (str, NoneType)):
                 raise Malformed(f"{kind[:80]} with a {name} that is no text")
-        ids = LegIds(text(payload, "call_control_id"), text(payload, "call_leg_id"), text(payload, "call_session_id"))
+        ids = _ids(payload)
         read = READERS.get(kind)
         if read is None:
             if kind not in self._unknown and len(self._unknown) < 1000:
@@ -153,7 +168,8 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
-        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"))]
+        call = _call_of(payload.get("client_state"))
+        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call)]
 
     def verify_stream(self, request: Request) -> str:
         """Return "": Telnyx does not sign the handshake of a media socket.
@@ -198,6 +214,47 @@ class Telnyx:
         again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
         await self.api.post(f"{path}/streaming_start", again)
 
+    async def dial(self, request: CarrierRequest) -> LegIds:
+        """Dial, and return the ids of the leg. Raises CarrierError.
+
+        An answer that says 5xx is met by the same request under the same `command_id`, as Telnyx advises; when no
+        answer comes, nothing is sent again. Vendor: developers.telnyx.com, Dial.
+        """
+        command = request.command
+        if not isinstance(command, commands.Dial):
+            raise TypeError(f"{command.name} does not dial")
+        if not self._config.connection_id:
+            raise CarrierError("TELNYX_CONNECTION_ID is not set: it names the Voice API application that dials")
+        body = {
+            "command_id": request.id,
+            "client_state": _base64(request.call),
+            "connection_id": self._config.connection_id,
+            "to": request.to_number,
+            "from": request.from_number,
+            "timeout_secs": command.ring_seconds,
+            "webhook_url": self._webhook_url,
+            "webhook_url_method": "POST",
+        }
+        if command.stream:
+            body |= {
+                **self._stream(request),
+                "stream_auth_token": request.stream_secret,
+                "send_silence_when_idle": True,
+            }
+        if command.record:
+            body |= {"record": "record-from-answer", "record_channels": "dual", "record_format": "mp3"}
+        answer = await self.api.request("POST", "/calls", repeatable="answered", json=body)
+        call = answer.get("data") if isinstance(answer, dict) else None
+        ids = _ids(call) if isinstance(call, dict) else LegIds()
+        if not ids.control:
+            raise CarrierError("Telnyx's answer to the dial names no call", unknown=True)
+        return ids
+
+    async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
+        """Look among the live calls of our application for the one with this call's `client_state`. Raises
+        CarrierError."""
+        return next((active.ids for active in await self.active_calls() if active.call == request.call), None)
+
     def _say(self, request: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
         config, command = self._config, request.command
@@ -206,7 +263,7 @@ class Telnyx:
                 return "answer", {
                     **self._stream(request),
                     "send_silence_when_idle": True,
-                    "webhook_url": f"{config.address()}{self.routes[0].path}",
+                    "webhook_url": self._webhook_url,
                     "webhook_url_method": "POST",
                 }, False  # fmt: skip
             case commands.StartStream():
@@ -219,6 +276,10 @@ class Telnyx:
             case commands.Hangup():
                 return "hangup", {}, True
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
+
+    @property
+    def _webhook_url(self) -> str:
+        return f"{self._config.address()}{self.routes[0].path}"
 
     def _stream(self, request: CarrierRequest) -> dict[str, Any]:
         """Return the parameters of a media stream, all of them: the defaults are unusable (mp3, the leg's codec, the
@@ -255,7 +316,7 @@ class Telnyx:
             return "gone"
         return "answered" if call.get("is_alive") else "ringing"
 
-    async def active_calls(self) -> list[LegIds]:
+    async def active_calls(self) -> list[ActiveCall]:
         """Return the live calls of our application (at most 250); none when its id is not set. Raises CarrierError."""
         connection = self._config.connection_id
         if not connection:
@@ -264,10 +325,7 @@ class Telnyx:
         answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
         calls = answer.get("data") if isinstance(answer, dict) else None
         found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        return [
-            LegIds(text(call, "call_control_id"), text(call, "call_leg_id"), text(call, "call_session_id"))
-            for call in found
-        ]
+        return [ActiveCall(_ids(call), _call_of(call.get("client_state"))) for call in found]
 
     async def number_id(self, number: str) -> str:
         """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
@@ -318,5 +376,19 @@ def read_error(response: httpx.Response) -> CarrierError:
     )
 
 
+def _ids(fields: Mapping[str, Any]) -> LegIds:
+    return LegIds(text(fields, "call_control_id"), text(fields, "call_leg_id"), text(fields, "call_session_id"))
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def _call_of(client_state: object) -> str:
+    """Return our id of a call from the state that Telnyx brings back; "": it is not one of ours."""
+    if not isinstance(client_state, str) or len(client_state) > _MOST_STATE:
+        return ""
+    try:
+        return str(uuid.UUID(base64.b64decode(client_state, validate=True).decode()))
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""

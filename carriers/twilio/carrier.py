@@ -10,6 +10,8 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 - Webhooks time out after 15 s, and have no id but an idempotency token.
 - Status callbacks come in any order. The end of an inbound call is told only where the number's StatusCallback is set.
 - The error 20404 or 21220 means that the call is over.
+- Nothing keeps a repeated `POST /Calls` from dialling twice. A dialled call's document is requested when it is
+  answered; its requests have the query of the URL that we gave, and so bring our id back.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import httpx
 
 from callflow.contracts import commands
 from callflow.contracts.carrier import (
+    ActiveCall,
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
@@ -37,6 +40,7 @@ from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, 
 from carriers.common.http_client import Api
 from carriers.twilio import twiml
 from carriers.twilio.diagnostics import checkup
+from carriers.twilio.dialling import call_of, dial_form, dialled_since, search_params
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
@@ -103,6 +107,8 @@ class TwilioConfig:
     resume_seconds: int
     """How long a caller whose stream has ended waits until Twilio asks us what to do, unless we send a document
     first."""
+    from_number: str
+    """Our number that outbound calls show, unless a call names another; "": there is none."""
     seconds: float
     """For one try of one REST command."""
     retries: int
@@ -113,7 +119,9 @@ class Twilio:
     """Twilio as a `callflow.contracts.carrier.Carrier`."""
 
     name = "twilio"
-    can: frozenset[CarrierCan] = frozenset({"speaks", "clears", "marks", "streams_on_request", "answers_in_reply"})
+    can: frozenset[CarrierCan] = frozenset(
+        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials"}
+    )
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
         *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE)),
@@ -136,6 +144,11 @@ class Twilio:
     def preamble_seconds(self) -> float:
         """The time between answer and media stream: the pause, and Twilio's own greeting."""
         return self._config.pause_seconds + len(self._config.greeting_text) * _SPEECH_SECONDS
+
+    @property
+    def from_number(self) -> str:
+        """Our number for outbound calls; "": the settings name none."""
+        return self._config.from_number
 
     # Webhooks
 
@@ -178,7 +191,7 @@ class Twilio:
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
-        return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""))]
+        return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""), call_of(request.query))]
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         """Return the TwiML document that carries the first request that a document can carry; the others are left.
@@ -246,6 +259,24 @@ class Twilio:
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
+    async def dial(self, request: CarrierRequest) -> LegIds:
+        """Dial, and return the call's SID. Raises CarrierError. Vendor: /docs/voice/api/call-resource."""
+        command = request.command
+        if not isinstance(command, commands.Dial):
+            raise TypeError(f"{command.name} does not dial")
+        form = dial_form(request, command, self._config.address())
+        answer = await self.api.request("POST", "/Calls.json", repeatable=False, data=form)
+        sid = str(answer.get("sid") or "")[:64] if isinstance(answer, dict) else ""
+        if not sid:
+            raise CarrierError("Twilio's answer to the dial names no call", unknown=True)
+        return LegIds(control=sid)
+
+    async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
+        """Look for the one call to this number that we dialled since. Raises CarrierError."""
+        answer = await self.api.request("GET", "/Calls.json", params=search_params(request), retries=1)
+        sid = dialled_since(_listed(answer, "calls"), request.at)
+        return LegIds(control=sid) if sid else None
+
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
             await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
@@ -284,25 +315,23 @@ class Twilio:
             raise
         return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
 
-    async def active_calls(self) -> list[LegIds]:
+    async def active_calls(self) -> list[ActiveCall]:
         """Return the account's calls in progress (at most 250). Raises CarrierError.
 
         They are those of all applications, because Twilio does not tell which number's webhook answered a call.
         """
         params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
         answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
-        calls = answer.get("calls") if isinstance(answer, dict) else None
-        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
         return [
-            LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")) for call in found
+            ActiveCall(LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")))
+            for call in _listed(answer, "calls")
         ]
 
     async def number_id(self, number: str) -> str:
         """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
         params = {"PhoneNumber": number, "PageSize": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
-        numbers = answer.get("incoming_phone_numbers") if isinstance(answer, dict) else None
-        found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
+        found = _listed(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
@@ -345,6 +374,12 @@ def read_error(response: httpx.Response) -> CarrierError:
         code=code,
         gone=status == 404 or code in _GONE,
     )
+
+
+def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """Return the objects of a list in an answer."""
+    listed = answer.get(name) if isinstance(answer, dict) else None
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _call(sid: str) -> str:

@@ -15,6 +15,8 @@ from carriers.twilio import twiml
 
 VOICE: Final = ("/", "/incoming-call", "/twiml", "/api/twiml", "/twilio/voice")
 """Paths that a number's VoiceUrl may have: ours, and those of earlier systems."""
+DIALLED: Final = "/twilio/voice"
+"""The path that a dialled call's document is requested from, when it is answered."""
 ENDED: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """`CallStatus` of a call that is over."""
 UNANSWERED: Final = frozenset({"", "queued", "initiated", "ringing"})

@@ -15,7 +15,7 @@ from callflow.call.call_config import CallConfig
 from callflow.call.services import CallServices
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config.settings import Settings
-from callflow.contracts.carrier import Carrier, CarrierRequest, Request, WebhookReply
+from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
 from callflow.contracts.events import Event, LegIds
 from callflow.engines.openai_realtime.account import Account
 from callflow.journal.journal import MemoryJournal
@@ -55,10 +55,10 @@ class FakeCarrier:
             raise status
         return status
 
-    async def active_calls(self) -> list[LegIds]:
+    async def active_calls(self) -> list[ActiveCall]:
         if isinstance(self.active, Exception):
             raise self.active
-        return self.active
+        return [ActiveCall(ids) for ids in self.active]
 
     async def number_id(self, number: str) -> str:
         return ""
@@ -117,6 +117,7 @@ def services(
         journal_seconds=1.0,
         address=lambda: "https://phone.example",
         now=time.time,
+        leg_known=lambda call, ids: None,
         run_after_call=run_after_call,
         number=lambda told: told,
         redact=Redactor(),

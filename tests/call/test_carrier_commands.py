@@ -66,8 +66,9 @@ class Scene:
         self.tasks.append(asyncio.ensure_future(work))
 
     def request(self, command: Command, step: int = 3, ordinal: int = 0) -> CarrierRequest:
-        numbers = {"from_number": "+15550100001", "to_number": "+15550100002"}
-        return self.commands.request(command, step, ordinal, ids=IDS, **numbers)
+        return self.commands.request(
+            command, step, ordinal, ids=IDS, from_number="+15550100001", to_number="+15550100002"
+        )
 
     async def sent(self, command: Command) -> list[Event]:
         self.commands.send(self.request(command))

@@ -63,6 +63,9 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallInitiated(direction="outgoing"),
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
+    ev.DialRequested(),
+    ev.DialRequested(streams="on_answer"),
+    ev.CommandFailed(command="dial", effect="unknown"),
     ev.CallAnswered(),
     ev.CallResumed(),
     ev.CallHangup(),
@@ -124,6 +127,7 @@ class Node:
 
     model: Model
     answers: int
+    """Answer commands, and dials: what makes a call ours."""
     adopted: bool
     path: tuple[Event, ...]
     """A shortest sequence of events that leads here."""
@@ -155,7 +159,7 @@ def follow(node: Node, event: Event) -> Edge:
     step = take(model, event)
     names = Counter(command.name for command in step.commands)
     again = sum(isinstance(command, do.Answer) and command.again for command in step.commands)
-    answers = node.answers + names[do.Answer.name] - again
+    answers = node.answers + names[do.Answer.name] + names[do.Dial.name] - again
     adopted = node.adopted or (model.answer_sent and not answers)
     return Edge(node, event, step, Node(model, answers, adopted, (*node.path, event)))
 
@@ -232,7 +236,7 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert set(machine.TRIGGERS) <= triggers
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
-    assert set(CARRIER_COMMANDS) == {"answer", "reject", "hangup", "stream", "speak"}
+    assert set(CARRIER_COMMANDS) == {"answer", "dial", "reject", "hangup", "stream", "speak"}
 
 
 _ROWS = {trigger: [row for row in TABLE if row.trigger == trigger] for trigger in machine.TRIGGERS}
@@ -399,7 +403,11 @@ def test_hangup_absorbs_everything() -> None:
 def is_the_carriers_last_word(event: Event) -> bool:
     if isinstance(event, ev.CallRecovered):
         return event.found == "gone"
-    return isinstance(event, (ev.CallHangup, ev.NotOurs)) or (isinstance(event, ev.CommandFailed) and event.gone)
+    return (
+        isinstance(event, (ev.CallHangup, ev.NotOurs))
+        or event == failed(do.Dial.name)
+        or (isinstance(event, ev.CommandFailed) and event.gone)
+    )
 
 
 def test_the_end_releases_once_and_hangs_up_unless_the_carrier_said_that_it_is_over() -> None:
@@ -445,6 +453,7 @@ def test_a_stream_is_asked_for_only_where_none_is_and_the_answer_does_not_bring_
             again = edge.step.after == RECOVERING and edge.target.model.media == "lost"
             # the carrier itself says that there is none, and waits for the answer
             again |= isinstance(edge.event, (ev.CallResumed, ev.CallRecovered)) and edge.target.model.media != "open"
+            again |= edge.source.model.dialled == "on_answer"
             assert again or (edge.target.adopted and edge.step.after == ANSWERED), edge
 
 
@@ -546,6 +555,8 @@ def test_what_is_inert_has_no_consequence_at_all() -> None:
 def test_news_that_decides_nothing_is_inert_everywhere() -> None:
     idle = (ev.StreamAnnounced, ev.Dtmf, ev.CarrierNotice, ev.CommandDone)
     for edge in graph().edges:
+        if edge.event == done(do.Dial.name):
+            continue
         if isinstance(edge.event, idle) or "unheard_of" in edge.event.trigger or type(edge.event) is Event:
             assert not edge.step.taken, edge
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import respx
 
+from callflow.contracts.carrier import ActiveCall
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
 from tests.carriers import product, twilio_product
@@ -60,7 +61,7 @@ def test_telnyx_lists_its_calls_by_application() -> None:
     with respx.mock:
         calls = [{"call_control_id": "v3:a", "call_leg_id": "l", "call_session_id": "s"}, "odd"]
         route = respx.get(f"{product.BASE}/connections/17/active_calls").mock(httpx.Response(200, json={"data": calls}))
-        assert asked(product.telnyx(connection_id="17"), "active_calls") == [LegIds("v3:a", "l", "s")]
+        assert asked(product.telnyx(connection_id="17"), "active_calls") == [ActiveCall(LegIds("v3:a", "l", "s"))]
         assert route.calls[0].request.url.params["page[limit]"] == "250"
     assert asked(product.telnyx(), "active_calls") == []
 
@@ -86,8 +87,8 @@ def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
         calls = [{"sid": "CA1", "phone_number_sid": "PN1"}, {"sid": "CA2", "phone_number_sid": None}, None]
         route = respx.get(f"{TWILIO}.json").mock(httpx.Response(200, json={"calls": calls}))
         assert asked(twilio_product.twilio(), "active_calls") == [
-            LegIds(control="CA1", number="PN1"),
-            LegIds(control="CA2"),
+            ActiveCall(LegIds(control="CA1", number="PN1")),
+            ActiveCall(LegIds(control="CA2")),
         ]
         assert route.calls[0].request.url.params["Status"] == "in-progress"
 

@@ -164,6 +164,7 @@ REFERENCE = words("""
 """Every variable of the earlier systems, every constant that people changed in their source, and what a test bench
 sets."""
 VALUES = {
+    "TWILIO_FROM_NUMBER": "+15550100002",
     "PORT": "0", "CONSOLE_PORT": "0", "PUBLIC": "true", "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(32)).decode(),
     "TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "PUBLIC_URL": "https://a.example", "PUBLIC_BASE_URL": "https://a.example",
     "OPENAI_API_BASE": "https://a.example/v1", "OPENAI_REALTIME_URL": "wss://a.example/v1/realtime",

@@ -94,8 +94,8 @@ async def test_a_call_that_is_over_for_us_and_still_on_the_line_is_hung_up_once_
         the.call.post(events.HangupRequested(reason="requested"))
         await the.quiet()
         await the.app.journal.flushed()
-        (ids,) = await the.app.carriers[0].active_calls()
-        await until(lambda: not the.app.switchboard.knows(houses.usual, ids), "the call to be forgotten")
+        (active,) = await the.app.carriers[0].active_calls()
+        await until(lambda: not the.app.switchboard.knows(houses.usual, active.ids), "the call to be forgotten")
         assert one.call.ended_at is None, "the fault was none"
         the.carrier.faults.api.clear()
         await the.app.recovery.reconciliation.run_once()

@@ -33,8 +33,13 @@ class Scene:
         self.brought_back: list[str] = []
         self.asked: list[str] = []
         self.counts: Counter[str] = Counter()
-        store = SimpleNamespace(conversation=self.conversation)
-        board = SimpleNamespace(calls=self.calls, counts=self.counts, knows=lambda carrier, ids: ids in self.known)
+        store = SimpleNamespace(conversation=self.conversation, of_carrier=self.of_carrier)
+        board = SimpleNamespace(
+            calls=self.calls,
+            counts=self.counts,
+            knows=lambda carrier, ids: ids in self.known,
+            is_live=lambda call: False,
+        )
         self.reconciliation = Reconciliation(
             cast(History, SimpleNamespace(now=lambda: NOW, store=store)),
             cast(Switchboard, board),
@@ -46,6 +51,9 @@ class Scene:
 
     async def conversation(self, name: str) -> dict[str, Any] | None:
         return self.rows.get(name)
+
+    async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
+        return None
 
     async def bring_back(self, name: str) -> Call | None:
         self.brought_back.append(name)
@@ -109,7 +117,7 @@ def test_a_carriers_call_that_is_unfinished_in_the_history_is_taken_back() -> No
     async def main(the: Scene) -> None:
         name = call_id("fake", IDS)
         the.carrier.active = [IDS]
-        the.rows[name] = {"ended_at": None}
+        the.rows[name] = {"call_id": name, "ended_at": None}
         await the.reconciliation.run_once()
         assert (the.brought_back, the.asked, the.carrier.executed) == ([name], [name], [])
 
@@ -119,7 +127,8 @@ def test_a_carriers_call_that_is_unfinished_in_the_history_is_taken_back() -> No
 def test_a_carriers_call_that_is_over_in_the_history_is_hung_up() -> None:
     async def main(the: Scene) -> None:
         the.carrier.active = [IDS]
-        the.rows[call_id("fake", IDS)] = {"ended_at": "2026-01-01"}
+        name = call_id("fake", IDS)
+        the.rows[name] = {"call_id": name, "ended_at": "2026-01-01"}
         await the.reconciliation.run_once()
         (order,) = the.carrier.executed
         assert (order.command, order.ids, the.counts["orphans"]) == (Hangup(), IDS, 1)

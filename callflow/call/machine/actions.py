@@ -22,6 +22,7 @@ from callflow.contracts import commands as do
 from callflow.contracts.events import (
     CallHangup,
     CommandFailed,
+    DialRequested,
     EndRequested,
     GoodbyeRequested,
     HangupRequested,
@@ -53,6 +54,26 @@ def answer_call(model: Model, step: Step) -> None:
     _arm(model, step, "ring")
 
 
+def dial_call(model: Model, step: Step) -> None:
+    """Dial, and connect the engine while it rings, so that the first word is not late."""
+    if isinstance(step.event, DialRequested):
+        model.answer_sent, model.dialled = True, step.event.streams
+        with_dial = step.event.streams == "with_dial"
+        step.commands.append(do.Dial(ring_seconds=step.event.ring_seconds, record=step.event.record, stream=with_dial))
+        _connect_engine(model, step)
+        _arm(model, step, "dial")
+
+
+def await_leg(model: Model, step: Step) -> None:
+    """Wait for a sign of a leg that may have been dialled."""
+    _arm(model, step, "ring")
+
+
+def leg_is_there(model: Model, step: Step) -> None:
+    """The carrier has the leg: it rings as long as it was asked to."""
+    _disarm(model, step, "ring")
+
+
 def adopt_call(model: Model, step: Step) -> None:
     """Take over a call that was answered, but not by us."""
     model.answer_sent = model.adopted = True
@@ -70,9 +91,15 @@ def ask_for_stream(model: Model, step: Step) -> None:
 
 
 def await_stream(model: Model, step: Step) -> None:
-    _disarm(model, step, "ring")
+    _stop_ringing(model, step)
     _arm(model, step, "stream")
     _start_clock(model, step)
+
+
+def _stop_ringing(model: Model, step: Step) -> None:
+    model.dialled = ""
+    _disarm(model, step, "ring")
+    _disarm(model, step, "dial")
 
 
 def _start_clock(model: Model, step: Step) -> None:
@@ -87,7 +114,7 @@ def start_last_minute(model: Model, step: Step) -> None:
 
 def stream_is_up(model: Model, step: Step) -> None:
     model.media = "open"
-    _disarm(model, step, "ring")
+    _stop_ringing(model, step)
     _disarm(model, step, "stream")
     _disarm(model, step, "restream")
     _disarm(model, step, "grace")
@@ -257,7 +284,7 @@ def start_recovery(model: Model, step: Step) -> None:
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
-        if deadline not in ("ring", "warning", "call"):
+        if deadline not in ("dial", "ring", "warning", "call"):
             _disarm(model, step, deadline)
         elif deadline in model.armed:
             _arm(model, step, deadline)

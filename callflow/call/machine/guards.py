@@ -44,6 +44,16 @@ def not_answered(model: Model, step: Step) -> bool:
     return not model.answer_sent
 
 
+def is_dialled(model: Model, step: Step) -> bool:
+    """The call is an outbound one that still rings."""
+    return bool(model.dialled)
+
+
+def streams_on_answer(model: Model, step: Step) -> bool:
+    """The call is an outbound one that rings, and its stream was not requested with the dial."""
+    return model.dialled == "on_answer"
+
+
 def is_adopted(model: Model, step: Step) -> bool:
     """The call was answered, but not by us."""
     return model.adopted

@@ -14,7 +14,7 @@ from callflow.contracts.events import (
 RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP = "ringing", "answered", "streaming", "recovering", "hangup"
 STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 DEADLINES: Final = (
-    "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
+    "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
 )  # fmt: skip
 """Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""
@@ -39,6 +39,7 @@ class Model:
         "answer_sent",
         "armed",
         "cause",
+        "dialled",
         "engine",
         "engine_tries",
         "farewell",
@@ -58,9 +59,11 @@ class Model:
         self.tries = self.stream_restarts = 0
         """Sessions, and streams, tried since the caller last heard a whole answer."""
         self.answer_sent = False
-        """We have sent the answer command, or adopted the call: never answer again."""
+        """We have sent the answer command or dialled, or adopted the call: never answer again."""
         self.adopted = False
         """The call was answered, but not by us."""
+        self.dialled = ""
+        """While an outbound call rings: how its stream is opened (`DialRequested.streams`); else ""."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"

@@ -19,11 +19,13 @@ from callflow.history.history import History
 from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
+from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.calls import add_calls
+from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
@@ -45,13 +47,16 @@ def create_console(
     checked: Callable[[Mapping[str, Any]], Asked] = session_changes.read,
     engine: Callable[[], Mapping[str, Any]] = dict,
     telemetry: Telemetry | None = None,
+    dialer: Callable[[], Dialer] | None = None,
+    for_call: Checked | None = None,
 ) -> Quart:
     """Make the app.
 
     `host`: an allowed host name beside this machine's own. `redact`: redacts data that this listener writes into the
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
-    `/metrics` tells; None: of no call.
+    `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
+    session for one outbound call.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -77,6 +82,8 @@ def create_console(
 
     add_index(app)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
+    if dialer is not None and for_call is not None:
+        add_dial(app, dialer, for_call, has_token=bool(token))
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))

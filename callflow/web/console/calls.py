@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from quart import Quart, Response, request
+from quart import Quart, Response
 
 from callflow.config.session_changes import Asked
 from callflow.contracts.errors import BadRequest, SessionRefused
@@ -17,7 +17,7 @@ from callflow.history.query import Query
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import conversation_details
-from callflow.web.console.requested_by import ASKED_BY, WAYS, requester
+from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -85,7 +85,7 @@ def add_calls(
     @app.post("/api/calls/<call>/hangup")
     async def hang_up(call: str) -> Response:
         """End a live call: `{"when": "goodbye"}`, after a goodbye that the caller hears; `{"when": "now"}`: at once."""
-        when, by = _way_to_end(await json_object(_END_EXAMPLE, may_be_empty=True)), _requester(has_token=has_token)
+        when, by = _way_to_end(await json_object(_END_EXAMPLE, may_be_empty=True)), requester(has_token=has_token)
         live = switchboard().live(call)
         if live is not None and live.hang_up(when, by):
             return json_response({"call": call, "when": when, "by": by})
@@ -119,11 +119,6 @@ def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:
         return cast(Literal["goodbye", "now"], when)
     given = f", not {quoted(when)}" if isinstance(when, str) else ""
     raise BadRequest(400, f'when must be "goodbye" or "now"{given}.')
-
-
-def _requester(*, has_token: bool) -> str:
-    """Return the requester, for the journal of the call."""
-    return requester(request.headers.get(ASKED_BY, ""), has_token=has_token)
 
 
 async def _session_changes(checked: Callable[[Mapping[str, Any]], Asked]) -> Asked:

@@ -17,7 +17,7 @@ from callflow.history.history import History
 from callflow.history.projection import clean
 from callflow.journal.redaction import Redactor
 from callflow.web.console.history import whole_number
-from callflow.web.console.requested_by import ASKED_BY, requester
+from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -53,9 +53,6 @@ def add_do_not_call(app: Quart, history: History, redact: Redactor, *, has_token
         needs_it = request.path.startswith("/api/do-not-call") and request.url_rule is not None
         return history_not_open() if needs_it and not history.is_readable else None
 
-    def by() -> str:
-        return requester(request.headers.get(ASKED_BY, ""), has_token=has_token)
-
     @app.get("/api/do-not-call")
     @query_parameters("limit", "before")
     async def do_not_call() -> Response:
@@ -75,9 +72,9 @@ def add_do_not_call(app: Quart, history: History, redact: Redactor, *, has_token
         if problem := await asyncio.to_thread(number_problem, number):
             raise BadRequest(400, problem)
         reason = await asyncio.to_thread(redact.text, clean(reason))
-        entry, is_new = await entries.add(number, reason=reason, added_by=by())
+        entry, is_new = await entries.add(number, reason=reason, added_by=requester(has_token=has_token))
         if is_new:
-            log.info("a number that ends in %s is on the do-not-call list now (%s)", number[-2:], by())
+            log.info("a number that ends in %s is on the do-not-call list now (%s)", number[-2:], entry["added_by"])
         return json_response(entry, 201 if is_new else 200)
 
     @app.get("/api/do-not-call/<number>")
@@ -91,7 +88,11 @@ def add_do_not_call(app: Quart, history: History, redact: Redactor, *, has_token
         """Take a number off the list."""
         if not await entries.remove(number):
             return error_response(404, _NOT_THERE)
-        log.info("a number that ends in %s is on the do-not-call list no more (%s)", number[-2:], by())
+        log.info(
+            "a number that ends in %s is on the do-not-call list no more (%s)",
+            number[-2:],
+            requester(has_token=has_token),
+        )
         return json_response({"success": True})
 
 

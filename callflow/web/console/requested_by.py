@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from quart import request
+
 
 WAYS: Final = ("goodbye", "now")
 """End after a goodbye, or at once. The first is the default."""
@@ -16,8 +18,8 @@ OPERATOR: Final = "operator"
 """A client on this machine, where no token is set."""
 
 
-def requester(asked_by: str, *, has_token: bool) -> str:
-    """Return who asks, for what is kept of it. `asked_by`: the header ASKED_BY, or "". `has_token`: a token is set."""
-    if asked_by == COMMAND_LINE:
+def requester(*, has_token: bool) -> str:
+    """Return who sends the present request, for the journal of the call. `has_token`: operators need CONSOLE_TOKEN."""
+    if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
         return COMMAND_LINE
     return CONSOLE if has_token else OPERATOR

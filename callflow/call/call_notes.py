@@ -1,0 +1,76 @@
+"""What a call writes down of its beginning and its end, and how it describes itself to operators."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from callflow.agent.agent import Agent
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.outbound_order import OutboundOrder
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.events import LegIds
+from callflow.journal import notes
+from callflow.journal.notes import Note, UnknownNote
+from callflow.media.relay import Relay, summary
+
+
+class Call(Protocol):
+    """The call, as far as it is described here."""
+
+    id: str
+    carrier: Carrier
+    ids: LegIds
+    from_number: str
+    to_number: str
+    began: float
+    config: CallConfig
+    model: machine.Model
+    agent: Agent
+    relay: Relay
+
+    @property
+    def direction(self) -> str: ...
+
+
+def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
+    """Return the note that has everything that a restore from the journal needs. `address`: our public address."""
+    return notes.Began(
+        carrier=call.carrier.name,
+        **asdict(call.ids),
+        from_number=call.from_number,
+        to_number=call.to_number,
+        direction=call.direction,
+        profile=call.config.profile,
+        session_settings=dict(order.session) if order is not None else {},
+        order=order.fingerprint() if order is not None else "",
+        kept=dict(call.config.overrides or {}),
+        engine_tries=call.model.engine_tries,
+        stream_tries=call.model.stream_tries,
+        address=address,
+    )
+
+
+def ended_note(call: Call, *, until: float | None, notes_dropped: int) -> Note | UnknownNote:
+    """Return the last note of a call. `until`: when it ended (Unix time, seconds), if that was before now."""
+    known = {"cause": call.model.cause, "until": until, "notes_dropped": notes_dropped}
+    media = {**summary(call.relay), **call.agent.turns.summary()}
+    return notes.read({"event": notes.Ended.kind, **known, **media})
+
+
+def describe(call: Call) -> dict[str, Any]:
+    """Return a live call for operators: ids, carrier, direction, state, state of the conversation, both numbers,
+    beginning (Unix time, seconds) and cause ("" until the call ends)."""
+    return {
+        "id": call.id,
+        "carrier": call.carrier.name,
+        "carrier_id": call.ids.control,
+        "direction": call.direction,
+        "state": call.model.state,
+        "conversation": call.agent.conversation.state,
+        "from": call.from_number,
+        "to": call.to_number,
+        "began": call.began,
+        "cause": call.model.cause,
+    }

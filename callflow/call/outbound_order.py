@@ -1,0 +1,54 @@
+"""What an outbound call is to be: who is dialled, from which number, and how the agent is set up for it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from callflow.call.call_config import CallConfig
+from callflow.contracts.events import DialRequested
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundOrder:
+    """One outbound call, as it was asked for and checked."""
+
+    to_number: str
+    from_number: str
+    """Both in E.164; `from_number` is ours."""
+    carrier: str
+    profile: str = ""
+    """The name of a profile; "": that of our number, if it has one."""
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """Settings for this call alone, by name."""
+    record: bool = False
+    """The carrier records the call, from the answer on."""
+    ring_seconds: int = 30
+    by: str = ""
+    """Who asked for it: see `callflow.web.console.requested_by`."""
+    digest: str = field(default="", compare=False)
+    """The fingerprint as it was written down, of a call that is restored."""
+    config: CallConfig | None = field(default=None, compare=False, repr=False)
+
+    def dial_requested(self, *, with_stream: bool) -> DialRequested:
+        """Return the first event of the call. `with_stream`: the carrier opens the stream with the dial."""
+        return DialRequested(
+            from_number=self.from_number,
+            to_number=self.to_number,
+            streams="with_dial" if with_stream else "on_answer",
+            ring_seconds=self.ring_seconds,
+            record=self.record,
+            by=self.by,
+        )
+
+    def fingerprint(self) -> str:
+        """Return a short digest of what was asked for: the same for the same wishes."""
+        if self.digest:
+            return self.digest
+        wishes = [
+            self.to_number, self.from_number, self.carrier, self.profile, dict(self.session), self.record,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(wishes, sort_keys=True, default=str).encode()).hexdigest()[:32]

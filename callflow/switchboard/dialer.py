@@ -1,0 +1,185 @@
+"""Outbound calls: checks what is asked for, opens the call, and waits for the carrier's answer to the dial.
+
+A request with a key makes one call, however often it is sent, also after a restart: the id of the call follows from the
+key, and nothing is dialled before the journal has the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from callflow.call.outbound_order import OutboundOrder
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
+from callflow.contracts.printable import quoted
+from callflow.contracts.rate_limit import RateLimit
+from callflow.history.history import History
+from callflow.journal import notes
+from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.switchboard import Switchboard
+
+
+_DIALS: Final = uuid.UUID("0d1b6c5e-55a9-5b0c-8f7e-4be2a3f0c9d1")
+_ANSWER_SECONDS: Final = 12.0
+"""How long a request waits for the carrier's answer to the dial; the call goes on without it."""
+_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
+_MOST_KEY: Final = 255
+_MOST_AT_WORK: Final = 1000
+"""Requests with a key at the same time."""
+_BUSY_SECONDS: Final = 5
+_WRONG_KEY: Final = "This Idempotency-Key belongs to another call, which was asked for in other words: use a new key."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialRequest:
+    """What somebody asks for. Numbers are as they were given."""
+
+    to_number: str
+    from_number: str = ""
+    """"": that of the settings."""
+    carrier: str = ""
+    """"": the first one that can dial."""
+    profile: str = ""
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """Settings for this call alone, by name; they have been checked."""
+    record: bool = False
+    key: str = ""
+    """"": every request makes a call of its own."""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """The call that a request has made, or had made before."""
+
+    call: str
+    carrier: str
+    carrier_id: str
+    """"": the carrier has not named it yet."""
+    state: str
+    is_new: bool
+
+
+class Dialer:
+    """Makes outbound calls of requests."""
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        history: History,
+        configs: CallConfigs,
+        carriers: Mapping[str, Carrier],
+        *,
+        may_dial: Callable[[str], Awaitable[str]],
+        per_minute: int,
+    ) -> None:
+        """`carriers`: by name. `may_dial`: returns why a number is not dialled,
+        in a sentence; "": it may be. `per_minute`: how many calls may be asked for."""
+        self._switchboard, self._history, self._configs = switchboard, history, configs
+        self._carriers, self._may_dial = carriers, may_dial
+        self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
+        self._loop = asyncio.get_running_loop()
+        self._at_work: dict[str, asyncio.Lock] = {}
+        """A lock for each call id whose request is at work."""
+
+    async def dial(self, request: DialRequest) -> Dialled:
+        """Make the call, or find the one that an earlier request with this key has made.
+
+        Raises DialRefused; CarrierError if the carrier has refused to dial.
+        """
+        order = self._order(request)
+        if not request.key:
+            return await self._dial(str(uuid.uuid4()), order)
+        if len(request.key) > _MOST_KEY or not request.key.isprintable():
+            raise DialRefused(400, f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
+        call = str(uuid.uuid5(_DIALS, request.key))
+        async with self._alone(call):
+            return await self._earlier(call, order) or await self._dial(call, order)
+
+    @asynccontextmanager
+    async def _alone(self, call: str) -> AsyncIterator[None]:
+        """Let the requests with one key come one after another."""
+        if len(self._at_work) >= _MOST_AT_WORK and call not in self._at_work:
+            raise DialRefused(503, "Too many calls are being dialled: try again in a moment.", wait=_BUSY_SECONDS)
+        lock = self._at_work.setdefault(call, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._at_work.pop(call, None)
+
+    def _order(self, request: DialRequest) -> OutboundOrder:
+        """Return the request with everything that it leaves open. Raises DialRefused."""
+        carrier = self._carrier(request.carrier, request.from_number)
+        own = request.from_number or self._carriers[carrier].from_number
+        if not own:
+            name = f"{carrier.upper()}_FROM_NUMBER"
+            raise DialRefused(400, f'No number is known to call from: give it as "from", or set {name}.')
+        for name, number in (("toNumber", request.to_number), ("from", own)):
+            if not _E164.fullmatch(number):
+                raise DialRefused(
+                    400, f"{name} must be a number in E.164: + and country code and number, such as +15550100001."
+                )
+        if own == request.to_number:
+            raise DialRefused(400, "toNumber is our own number: nobody else would answer.")
+        return OutboundOrder(
+            to_number=request.to_number, from_number=own, carrier=carrier, profile=request.profile,
+            session=request.session, record=request.record, by=request.by,
+        )  # fmt: skip
+
+    def _carrier(self, name: str, own: str) -> str:
+        dialling = [each.name for each in self._carriers.values() if "dials" in each.can]
+        if not dialling:
+            raise DialRefused(503, "No carrier that can dial is set up: set the keys of Telnyx or Twilio.")
+        if not name:
+            return next((each for each in dialling if own or self._carriers[each].from_number), dialling[0])
+        if name not in dialling:
+            raise DialRefused(400, f"carrier must be {' or '.join(dialling)}, not {quoted(name)}.")
+        return name
+
+    async def _dial(self, call: str, order: OutboundOrder) -> Dialled:
+        why = await self._may_dial(order.to_number)
+        if why:
+            raise DialRefused(403, why)
+        try:
+            config = await asyncio.to_thread(self._configs.outbound, order.from_number, order.profile, order.session)
+        except SettingsError as error:
+            raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
+        if not self._pace.take(self._loop.time()):
+            raise DialRefused(429, "More calls are asked for than DIALS_PER_MINUTE allows.", wait=_BUSY_SECONDS)
+        order = replace(order, config=config, ring_seconds=int(config.dial_seconds))
+        try:
+            opened = self._switchboard.dial(call, self._carriers[order.carrier], order)
+        except Overloaded as error:
+            raise DialRefused(503, f"This call was not dialled: {error}.", wait=_BUSY_SECONDS) from None
+        leg = opened.leg
+        ids = await leg.wait(_ANSWER_SECONDS) if leg is not None else None
+        if ids is None and leg is not None and leg.is_settled:
+            raise leg.error or CarrierError("the carrier did not dial")
+        return Dialled(call, order.carrier, ids.control if ids is not None else "", opened.model.state, is_new=True)
+
+    async def _earlier(self, call: str, order: OutboundOrder) -> Dialled | None:
+        """Return the call that this key has made before. Raises DialRefused if it was asked for in other words, or if
+        the history cannot be asked."""
+        live = self._switchboard.live(call)
+        if live is not None:
+            if live.fingerprint != order.fingerprint():
+                raise DialRefused(422, _WRONG_KEY)
+            return Dialled(call, live.carrier.name, live.ids.control, live.model.state, is_new=False)
+        if not self._history.is_readable:
+            raise DialRefused(503, "The history is not open, so whether this key was used is not known.", wait=1)
+        row = await self._history.store.conversation(call)
+        if row is None:
+            return None
+        entries = await self._history.store.journal(call)
+        began = next((entry.note for entry in entries if entry.name == notes.Began.kind), None)
+        if isinstance(began, notes.Began) and began.order != order.fingerprint():
+            raise DialRefused(422, _WRONG_KEY)
+        return Dialled(call, row["carrier"] or "", row["carrier_call_id"] or "", row["state"] or "", is_new=False)

@@ -1,0 +1,118 @@
+"""The route that makes an outbound call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from quart import Quart, Response, request
+
+from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
+from callflow.contracts.printable import quoted
+from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.web.console.requested_by import requester
+from callflow.web.responses import error_response, json_object, json_response, suggestion
+
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+_EXAMPLE: Final = '{"toNumber": "+15550100001"}'
+_NAMES: Final = ("toNumber", "from", "carrier", "profile", "greeting", "record", "session", "ephemeral")
+_SPELLED: Final = {"to": "toNumber", "fromNumber": "from", "twilioFromNumber": "from"}
+"""Names that other systems have for the same."""
+_CREDENTIALS: Final = ("openaiApiKey", "twilioAccountSid", "twilioAuthToken")
+_IN_EPHEMERAL: Final = {
+    "expires_after": "a call needs no client secret that expires",
+    "server": "the session of a call has no server of its own",
+}
+_OUR_KEYS: Final = frozenset({401, 403})
+"""What a carrier says of our keys: passed on, it would sound as if it were about the keys of whoever asks."""
+
+Checked = Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[str]]]
+"""Reads a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
+
+
+def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_token: bool) -> None:
+    """Add the route to the app. `has_token`: operators need CONSOLE_TOKEN."""
+
+    @app.post("/api/calls")
+    async def dial() -> Response:
+        """Dial a number: `{"toNumber": "+15550100001"}`. With the header Idempotency-Key, a request that is repeated
+        makes no second call."""
+        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token)
+        try:
+            dialled = await dialer().dial(wish)
+        except DialRefused as refused:
+            wait = {"Retry_After": str(refused.wait)} if refused.wait else {}
+            return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
+        except CarrierError as error:
+            passed = 400 <= error.status < 500 and error.status not in _OUR_KEYS
+            return error_response(error.status if passed else 502, f"The call was not dialled: {error}.")
+        told = {
+            "id": dialled.call,
+            "callSid": dialled.carrier_id or dialled.call,
+            "carrier": dialled.carrier,
+            "url": f"/api/calls/{dialled.call}",
+            "state": dialled.state,
+            "new": dialled.is_new,
+        }
+        if warnings:
+            told["warnings"] = warnings
+        return json_response(told, 201 if dialled.is_new and dialled.carrier_id else 202 if dialled.is_new else 200)
+
+
+async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -> tuple[DialRequest, list[str]]:
+    """Read the body. Raises BadRequest."""
+    problems: list[str] = []
+    warnings = [f"{name} is not used: the keys of the server are" for name in _CREDENTIALS if name in body]
+    given: dict[str, Any] = {}
+    for name, value in body.items():
+        known = _SPELLED.get(name, name)
+        if known in given:
+            problems.append(f"{name} and {known} are one thing: give it once.")
+        elif known in _NAMES:
+            given[known] = value
+        elif name not in _CREDENTIALS:
+            problems.append(f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}")
+    if "toNumber" not in given:
+        problems.append(f"toNumber is missing: whom to call, such as {_EXAMPLE}.")
+    texts = ("toNumber", "from", "carrier", "profile", "greeting")
+    problems += [f"{name} must be a text." for name in texts if not isinstance(given.get(name, ""), str)]
+    if not isinstance(given.get("record", False), bool):
+        problems.append("record must be true or false.")
+    session = _session(given, problems, warnings)
+    if problems:
+        raise BadRequest(400, *problems)
+    if given.get("greeting"):
+        session = {**session, "greeting": given["greeting"]}
+    try:
+        settings, left_out = await asyncio.to_thread(checked, session) if session else ({}, [])
+    except SessionRefused as refusal:
+        raise BadRequest(400, *refusal.problems) from None
+    return DialRequest(
+        to_number=given["toNumber"],
+        from_number=given.get("from", ""),
+        carrier=given.get("carrier", ""),
+        profile=given.get("profile", ""),
+        session=settings,
+        record=given.get("record", False),
+        key=request.headers.get(IDEMPOTENCY_KEY, ""),
+        by=requester(has_token=has_token),
+    ), [*warnings, *left_out]
+
+
+def _session(given: Mapping[str, Any], problems: list[str], warnings: list[str]) -> Mapping[str, Any]:
+    """Return the session that the body asks for: `session`, or the one within `ephemeral`."""
+    session, around = given.get("session"), given.get("ephemeral")
+    if around is not None and not isinstance(around, Mapping):
+        problems.append("ephemeral must be an object with a session in it.")
+    elif around is not None:
+        warnings += [f"ephemeral.{name} is left out: {why}" for name, why in _IN_EPHEMERAL.items() if name in around]
+        inner = around.get("session")
+        if session is not None and inner is not None:
+            problems.append("session and ephemeral.session are one thing: give it once.")
+        session = inner if session is None else session
+    if session is not None and not isinstance(session, Mapping):
+        problems.append("session must be an object.")
+        return {}
+    return session or {}

@@ -1,0 +1,85 @@
+"""What dialling through Twilio needs: the form of `POST /Calls`, our id in the URLs of webhooks, and the search for a
+call whose answer was lost.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import parse_qs, quote
+
+from callflow.contracts.carrier import CarrierRequest
+from callflow.contracts.commands import Dial
+from carriers.twilio.webhooks import DIALLED, FALLBACK, RECORDING, STATUS
+
+
+_CALL: Final = "call"
+"""The parameter in the query of our webhook URLs that holds our id of a dialled call."""
+_SKEW_SECONDS: Final = 30
+"""How far Twilio's clock may be behind ours."""
+
+
+def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str, str | list[str]]:
+    """Return the form that dials. `address`: our public address, without a path."""
+    query = f"?{_CALL}={quote(request.call)}"
+    form: dict[str, str | list[str]] = {
+        "To": request.to_number,
+        "From": request.from_number,
+        "Url": f"{address}{DIALLED}{query}",
+        "Method": "POST",
+        "FallbackUrl": f"{address}{FALLBACK}{query}",
+        "FallbackMethod": "POST",
+        "StatusCallback": f"{address}{STATUS}{query}",
+        "StatusCallbackMethod": "POST",
+        "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
+        "Timeout": str(command.ring_seconds),
+    }
+    if command.record:
+        form |= {
+            "Record": "true",
+            "RecordingChannels": "dual",
+            "RecordingStatusCallback": f"{address}{RECORDING}{query}",
+            "RecordingStatusCallbackMethod": "POST",
+            "RecordingStatusCallbackEvent": "in-progress completed absent",
+        }
+    return form
+
+
+def search_params(request: CarrierRequest) -> dict[str, str]:
+    """Return the query that lists the calls between these numbers since the day on which this call began."""
+    since = datetime.fromtimestamp(request.at - _SKEW_SECONDS, UTC)
+    return {
+        "To": request.to_number, "From": request.from_number, "StartTime>": f"{since:%Y-%m-%d}", "PageSize": "50",
+    }  # fmt: skip
+
+
+def dialled_since(calls: Iterable[Mapping[str, Any]], at: float) -> str:
+    """Return the SID of the one listed call that was dialled since `at` (Unix time, seconds); "": there is none, or
+    there are several, which cannot be told apart."""
+    found = [
+        str(call.get("sid") or "")[:64]
+        for call in calls
+        if call.get("direction") == "outbound-api" and _time(call.get("date_created")) >= at - _SKEW_SECONDS
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def call_of(query: str) -> str:
+    """Return our id of a dialled call from the query of a webhook; "": there is none."""
+    try:
+        return str(uuid.UUID(parse_qs(query).get(_CALL, [""])[0]))
+    except ValueError:
+        return ""
+
+
+def _time(date: object) -> float:
+    """Return an RFC 2822 date as Unix time; 0: it is none."""
+    try:
+        return parsedate_to_datetime(str(date)).timestamp()
+    except (ValueError, TypeError):
+        return 0.0

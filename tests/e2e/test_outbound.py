@@ -1,0 +1,177 @@
+"""Outbound calls: dialled, rung, answered, greeted; and every way in which nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from callflow.sandbox.openai_realtime import Faults as RealtimeFaults
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx import ApiFault
+from callflow.sandbox.twilio import ApiFault as TwilioApiFault
+from tests.e2e import product as houses
+from tests.e2e.outbound import OURS, THEIRS, callee, dial, dialled, dialling, dials
+from tests.e2e.product import until
+
+
+CARRIERS = ("telnyx", "twilio")
+
+
+async def test_a_call_is_dialled_and_the_agent_speaks_first() -> None:
+    async with dialling() as the:
+        told = await dialled(the)
+        call = the.carrier_call()
+        assert (told["carrier"], told["callSid"]) == (houses.usual, the.call.ids.control)
+        assert (call.from_number, call.to_number) == (OURS, THEIRS)
+        await call.wait_streaming()
+        await call.phone.hears(0.3)
+        await call.hang_up()
+        await the.quiet()
+        # Telnyx opens the media socket while it rings, so its stream may start before the webhook about the answer.
+        assert the.timeline()[-1] == "streaming>hangup"
+        (session,) = the.realtime.sessions
+        assert session.violations == []
+        assert call.stream is None
+        assert len(dials(the)) == 1
+        assert the.carrier.failures == []
+
+
+async def test_the_model_is_connected_while_it_rings() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.timing.ring_s = 1.0
+        await dialled(the)
+        await the.realtime.wait_session(1)
+        await until(lambda: the.call.model.engine == "ready", "the engine")
+        assert the.call.model.state == "ringing"
+        call = the.carrier_call()
+        await call.wait_streaming()
+        await call.phone.hears(0.2)
+        assert len(the.realtime.sessions) == 1
+        await call.hang_up()
+        await the.quiet()
+
+
+@pytest.mark.parametrize(
+    ("what", "causes"),
+    [("busy", {"user_busy", "busy"}), ("no_answer", {"timeout", "no_answer"}), ("rejects", {"call_rejected", "busy"})],
+)
+async def test_nobody_answers_and_the_call_is_over(what: str, causes: set[str]) -> None:
+    async with dialling() as the:
+        the.carrier.exchange.timing.no_answer_s = 0.2
+        callee(the, what)
+        await dialled(the)
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["cause"] in causes
+        assert the.timeline() == ["ringing>hangup"]
+        assert the.actions("hangup") == []
+
+
+async def test_a_call_that_is_ended_while_it_rings_is_cancelled_at_the_carrier() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.timing.ring_s = 30
+        await dialled(the)
+        call = the.carrier_call()
+        the.call.hang_up("now", "operator")
+        await call.wait_ended()
+        await the.quiet()
+        assert call.ended_by == "product"
+        assert call.answered_at is None
+
+
+async def test_a_call_that_is_ended_while_it_is_being_dialled_is_cancelled_as_soon_as_it_has_a_name() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.timing.ring_s = 30
+        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
+        action = "create" if houses.usual == "twilio" else "dial"
+        the.carrier.faults.api.append(fault(action, slow_s=0.6))
+        asked = asyncio.create_task(dial(the))
+        await until(lambda: the.app.switchboard.calls, "the call")
+        the.call.hang_up("now", "operator")
+        await the.quiet()
+        await asked
+        await until(lambda: the.carrier.calls, "the leg")
+        await the.carrier_call().wait_ended()
+        assert the.carrier_call().ended_by == "product"
+
+
+async def test_a_model_that_is_away_ends_a_call_before_anybody_picks_up() -> None:
+    realtime = Realtime(script=Script.tone(0.4), pace=Pace.instant(), faults=RealtimeFaults(refuse_next=99))
+    async with dialling(realtime=realtime, engine_seconds=0.5) as the:
+        the.carrier.exchange.timing.ring_s = 30
+        await dialled(the)
+        call = the.carrier_call()
+        await call.wait_ended()
+        await the.quiet()
+        assert (call.ended_by, call.answered_at) == ("product", None)
+
+
+async def test_one_key_makes_one_call_whatever_becomes_of_it() -> None:
+    async with dialling() as the:
+        callee(the, "busy")
+        first, second = await asyncio.gather(dial(the, key="order-1"), dial(the, key="order-1"))
+        assert {first.status_code, second.status_code} == {201, 200}
+        assert first.json()["id"] == second.json()["id"]
+        await the.quiet()
+        await the.app.journal.flushed()
+        third = await dial(the, key="order-1")
+        assert (third.status_code, third.json()["id"]) == (200, first.json()["id"])
+        other = await dial(the, key="order-1", toNumber="+15550100008")
+        assert other.status_code == 422, other.text
+        assert len(dials(the)) == 1
+        assert len(the.carrier.calls) == 1
+
+
+async def test_a_carrier_that_refuses_to_dial_says_so_to_whoever_asked() -> None:
+    async with dialling() as the:
+        status = 400 if houses.usual == "twilio" else 422
+        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
+        action = "create" if houses.usual == "twilio" else "dial"
+        the.carrier.faults.api.append(fault(action, status=status))
+        answer = await dial(the)
+        assert answer.status_code == status, answer.text
+        assert "not dialled" in answer.json()["error"]
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "dial_failed"
+        assert the.actions("hangup") == []
+
+
+async def test_an_answer_that_is_lost_dials_nobody_twice_and_the_call_goes_on() -> None:
+    async with dialling(command_seconds=0.5) as the:
+        the.carrier.exchange.timing.ring_s = 1.5
+        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
+        action = "create" if houses.usual == "twilio" else "dial"
+        the.carrier.faults.api.append(fault(action, lose_response=True))
+        answer = await dial(the)
+        assert answer.status_code in (201, 202), answer.text
+        call = the.carrier_call()
+        await call.wait_streaming()
+        await call.phone.hears(0.2)
+        await call.hang_up()
+        await the.quiet()
+        assert len(the.carrier.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"toNumber": "0155"}, "E.164"),
+        ({"toNumber": 7}, "text"),
+        ({"from": "Bob"}, "E.164"),
+        ({"carrier": "nobody"}, "carrier must be"),
+        ({"profile": "nobody"}, "no profile"),
+        ({"tonumber": "+15550100001"}, "tonumber"),
+        ({"session": {"speed": "fast"}}, "speed"),
+        ({"record": "yes"}, "record"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_with_a_reason(body: dict[str, Any], words: str) -> None:
+    async with dialling() as the:
+        answer = await dial(the, **body)
+        assert answer.status_code == 400, answer.text
+        assert words in " ".join(answer.json().get("problems", [answer.json()["error"]]))
+        assert dials(the) == []
+        assert the.app.journal.calls() == []
