@@ -133,6 +133,16 @@ class Settings(call_settings.CallSettings):
     allow_unsigned_webhooks: bool = False
     """Accept webhooks without a signature. For development only: anyone who finds the address can fake calls."""
 
+    # Dialling
+
+    dial_allow: Annotated[str, BeforeValidator(validators.dial_prefixes)] = ""
+    """Beginnings of the numbers that may be dialled, each `+` and digits: `+1, +4420`. Empty: every ordinary number.
+    Numbers at a premium rate need one that is longer than their country code, those of satellites and international
+    networks (+870, +881, …) their own code. Emergency and short numbers are never dialled."""
+    dial_deny: Annotated[str, BeforeValidator(validators.dial_prefixes)] = ""
+    """Beginnings of the numbers that are not dialled. Of all that match a number, here and in `dial_allow`, the longest
+    decides, and this one if both are equally long."""
+
     # Files, history and logs
 
     tools_file: call_settings.Text = "tools.py"
