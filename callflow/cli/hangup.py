@@ -114,7 +114,7 @@ class _Port:
 
 def _named(port: _Port, beginning: str) -> str:
     """The id of the one call that is meant: a live one, or else one of the history. Raises JournalFileError."""
-    status, told = port.ask("GET", "/api/calls")
+    status, told = port.ask("GET", "/api/calls/live")
     if status != 200 or "live" not in told:
         raise JournalFileError(f"{port.name} cannot say which calls are live: {told.get('error') or f'HTTP {status}'}")
     live = [str(each["id"]) for each in told["live"]]

@@ -42,8 +42,6 @@ _CAUSES: Final = {
     "not_ours": "it turned out to be somebody else's",
     "not_at_carrier": "the carrier had it no more, and had not said so",
     "our_fault": "of a fault in Callflow: the log of that moment has it",
-    "dial_failed": "the carrier refused to dial",
-    "dial_lost": "whether the carrier dialled is not known: it gave no answer, and no sign of the call came",
     "machine": "an answering machine took it",
     "unspecified": "the carrier did not say why",
 }

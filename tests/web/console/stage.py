@@ -37,11 +37,18 @@ class FakeCall:
 
     id: str
     is_over: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+    """Of what it tells of itself."""
     hung_up: list[tuple[str, str]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
-        return {"id": self.id, "state": "streaming"}
+        usual = {
+            "carrier": "telnyx", "carrier_id": "", "direction": "inbound", "state": "streaming",
+            "conversation": "listening", "from": "+15550100001", "to": "+15550100002", "began": 1_700_000_500.0,
+            "cause": "",
+        }  # fmt: skip
+        return {"id": self.id, **usual, **self.more}
 
     def hang_up(self, when: str, by: str) -> bool:
         self.hung_up.append((when, by))
