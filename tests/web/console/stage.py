@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from quart import Quart
+from sqlalchemy import update
 
 from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.session_overrides import StoredOverrides
+from callflow.history.tables import conversations
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
@@ -103,6 +105,11 @@ class Stage:
         """A call that is over."""
         numbers = {"from_number": "+15550100001", "to_number": "+15550100002"}
         await self.write(Began(carrier="telnyx", **{**numbers, **began}), Ended(cause="hangup"), call=call, at=at)
+
+    async def make_outbound(self, call: str = CALL) -> None:
+        """As if we had dialled a call of the history."""
+        dialled = update(conversations).where(conversations.c.call_id == call).values(direction="outbound")
+        await self.history.database.write(lambda connection: connection.execute(dialled))
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await ask(self.app, "GET", path, body=b"", **{**self.headers, **headers})

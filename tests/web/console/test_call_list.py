@@ -43,6 +43,16 @@ def test_the_newest_calls_come_first_and_each_once(tmp_path: Path) -> None:
     play(tmp_path, main)
 
 
+def test_a_call_that_we_dialled_has_its_numbers_the_right_way_round(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call()
+        await the.make_outbound()
+        (told,) = await listed(the)
+        assert (told["direction"], told["from"], told["to"]) == ("outbound", "+15550100002", "+15550100001")
+
+    play(tmp_path, main)
+
+
 def test_fifty_are_listed_at_most(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         for number in range(55):
