@@ -102,7 +102,8 @@ class Settings(call_settings.CallSettings):
     console_port: Port = 6001
     """The port on which operators are served; 0 takes any free port."""
     console_token: Secret = SecretStr("")
-    """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines."""
+    """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines,
+    and for whatever costs money or changes an account."""
 
     # Traces
 
