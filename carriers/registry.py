@@ -50,6 +50,7 @@ def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfi
         target_legs=settings.stream_target_legs,
         connection_id=settings.telnyx_connection_id,
         from_number=settings.telnyx_from_number,
+        machine_detection=settings.telnyx_machine_detection,
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )

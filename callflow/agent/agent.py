@@ -26,6 +26,7 @@ from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Floor
 from callflow.agent.usage import UsageTotal
+from callflow.agent.voicemail import Voicemail
 from callflow.agent.wind_up import WindUp
 from callflow.contracts import events
 from callflow.contracts.engine import (
@@ -104,6 +105,11 @@ class Agent:
             seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
         self._goodbye = Goodbye(self.conversation, post)
+        self.voicemail = Voicemail(
+            config.voicemail_message, turns=self.turns, sessions=self.sessions, prompter=self.prompter,
+            protected_greeting=self.protected_greeting, goodbye=self._goodbye, post=post,
+            greeting_cut=to_owner(self._note_greeting),
+        )  # fmt: skip
         self.usage = UsageTotal()
         self._spoke: list[str] = []  # the last responses that had audio
         self._heard_since_recovery = True
@@ -143,7 +149,7 @@ class Agent:
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
         """Return the conversation so far, and the unanswered tool calls, for a new session."""
-        return [*context_items(self.conversation), *self.tool_calls.pending]
+        return [] if self.voicemail.is_on else [*context_items(self.conversation), *self.tool_calls.pending]
 
     @property
     def is_quiet(self) -> bool:
@@ -237,8 +243,7 @@ class Agent:
             self.sessions.forget_audio()
         if heard.status in ("failed", "incomplete") or not heard.final:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
-        self._check_greeting()
-        self._goodbye.check(self._floor)
+        self._check_sentences()
 
     def _on_tool_calls(self, heard: ToolCalls) -> None:
         for call in heard.calls:
@@ -312,8 +317,7 @@ class Agent:
         if not self._heard_since_recovery and not self.turns.is_answer_due and self.sessions.is_ready:
             self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
-        self._check_greeting()
-        self._goodbye.check(self._floor)
+        self._check_sentences()
         self.changed()
 
     def changed(self) -> None:
@@ -336,6 +340,12 @@ class Agent:
         self._goodbye.begin()
         self._goodbye.check(self._floor)
 
+    def _check_sentences(self) -> None:
+        """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
+        self._check_greeting()
+        self._goodbye.check(self._floor)
+        self.voicemail.check(self._floor)
+
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
         if not self.protected_greeting.is_said or not turn_taking.greeting_was_heard(self._floor):
@@ -348,7 +358,7 @@ class Agent:
             self.turns.taking.spoken_over = False
             self.prompter.say(prompt(Prompt.SAID_OVER))
 
-    def _note_greeting(self, *, in_full: bool) -> bool:
+    def _note_greeting(self, *, in_full: bool = False) -> bool:
         """Write the note about the protected sentence. Returns whether the caller heard the whole sentence."""
         proof = self.protected_greeting.proof(self._relay.playout, self.conversation, self._clock(), in_full=in_full)
         self._note(proof)
@@ -372,17 +382,13 @@ class Agent:
 
     def _fill_for_tool(self) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
-        floor = self._floor
-        if floor.caller_speaking or floor.responses or floor.unplayed or not self.sessions.is_ready:
-            return False
-        self.sessions.request_response(prompt(Prompt.STILL_BUSY))
-        return True
+        return self.prompter.still_busy(self._floor)
 
     # Operators, and the caller's keys
 
     def tell(self, text: str, *, shown: str) -> None:
         """Give the model a fact to respond to. `shown`: without private parts, for journal and later sessions."""
-        if not self.sessions.is_there:
+        if not self.sessions.is_there or self.voicemail.is_on:
             return
         self.no_input.heard_words(True)
         self.conversation.fact(shown)
@@ -406,7 +412,7 @@ class Agent:
         waits = for_good and self.wind_up.begin()
         self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
-            self._note_greeting(in_full=False)
+            self._note_greeting()
         self.no_input.close()
         self.tool_calls.close()
         self.prompter.close()

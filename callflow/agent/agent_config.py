@@ -21,6 +21,9 @@ class AgentConfig:
     greeting_protected: bool
     """The caller cannot interrupt the greeting either."""
 
+    voicemail_message: str
+    """What is said on an answering machine, word for word."""
+
     transcript_seconds: float
     """How long after the end of the call transcripts of the caller's last words are awaited; 0: not at all."""
     max_call_warning_seconds: float

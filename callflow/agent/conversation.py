@@ -130,6 +130,19 @@ class Conversation:
             self.turns.append(Turn("system", "", text[:_MOST_TEXT]))
 
     @property
+    def exchanges(self) -> int:
+        """How often the caller has spoken after they had heard the agent out. A recorded greeting does not wait for
+        the agent to end."""
+        count, is_heard = 0, False
+        for turn in self.turns:
+            if turn.who == "agent":
+                is_heard = turn.is_heard and not turn.interrupted
+            elif turn.who == "caller":
+                count += is_heard
+                is_heard = False
+        return count
+
+    @property
     def is_callers_turn(self) -> bool:
         """Whether the caller has an answer to everything, and the agent's last words were not cut off."""
         last = self.turns[-1] if self.turns else None

@@ -132,6 +132,13 @@ class EngineSessions:
         self.engine = self._open(self.number)
         self._send_context(self.engine)
 
+    def connect_anew(self) -> None:
+        """Open a session that hears nothing of what was said before, and is not replaced before its time."""
+        next_session, self._next_session = self._next_session, None
+        self._drop(next_session)
+        self.forget_audio()
+        self.connect()
+
     def rotate(self) -> None:
         """Open the next session, because the present session will end; change to it when nobody speaks."""
         if self._next_session is None and not self._closed:

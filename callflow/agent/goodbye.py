@@ -46,6 +46,11 @@ class Goodbye:
         self._post(GoodbyeInterrupted())
         return True
 
+    def call_off(self) -> None:
+        """Await no goodbye any more, and no second one."""
+        self.is_awaited, self._since = False, None
+        self.stop()
+
     def count_silence(self) -> None:
         """Start counting the caller's silence after an interrupted goodbye, unless the timer runs already."""
         if self.is_awaited or self._since is None or self._timers.is_running(_TIMER):

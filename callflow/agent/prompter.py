@@ -13,7 +13,7 @@ from callflow.agent.prompts import Prompt, not_heard, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.turn_manager import TurnManager
-from callflow.agent.turn_taking import Away
+from callflow.agent.turn_taking import Away, Floor
 from callflow.contracts.engine import ContextItem
 from callflow.contracts.media import Cut
 from callflow.journal.notes import InterruptionEmpty, Note
@@ -112,7 +112,7 @@ class Prompter:
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""
-        if not self._sessions.is_there or self._turns.is_playing:
+        if not self._sessions.is_there or self._turns.is_playing or self._turns.is_hushed:
             return
         self._note(InterruptionEmpty())
         self._turns.drop_responses()
@@ -121,6 +121,13 @@ class Prompter:
                 self._sessions.cancel(response)
         turn = self._turns.conversation.turn(cut.key.item)
         self.say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
+
+    def still_busy(self, floor: Floor) -> bool:
+        """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
+        is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_hushed
+        if is_busy or not self._sessions.is_ready:
+            return False
+        return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 
     def goodbye_called_off(self) -> None:
         """Add to the model's context that the caller interrupted the goodbye, so the next goodbye ends the call."""

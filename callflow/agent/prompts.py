@@ -46,6 +46,10 @@ class Prompt(Enum):
         "This call has to end in {seconds} seconds. Tell the caller so in one short sentence, and ask for what is most "
         "important."
     )
+    VOICEMAIL = (
+        "An answering machine has answered, and records what you say. Say exactly this message, word for word, nothing "
+        "before it and nothing after it, and call no tool: “{message}”"
+    )
 
 
 def prompt(which: Prompt, **words: object) -> str:

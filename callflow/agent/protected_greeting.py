@@ -11,8 +11,8 @@ from callflow.media.playout import Playout
 
 
 class ProtectedGreeting:
-    """The state of one call's protected sentence: `due`, `said` (the engine was asked for the sentence) or "" (over, or
-    none)."""
+    """The state of one call's protected sentence: `due`, `said` (the engine was asked for the sentence), `held` (nobody
+    interrupts any more) or "" (over, or none)."""
 
     def __init__(self, wanted: bool) -> None:
         """`wanted`: the call begins with a protected sentence."""
@@ -40,8 +40,12 @@ class ProtectedGreeting:
 
     def again(self) -> None:
         """Note that the engine was lost: unless the sentence is over, the next session must say it again."""
-        if self._state:
+        if self._state == "said":
             self._state = "due"
+
+    def hold(self) -> None:
+        """Let nobody interrupt for the rest of the call, without a sentence of which anything is proved."""
+        self._state = "held"
 
     def over(self) -> None:
         """Note that the sentence was heard, or that there is none."""

@@ -85,6 +85,8 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
         carrier."""
         self._noticed: float | None = None
+        self.is_hushed = False
+        """See `hush`."""
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
         relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
@@ -181,6 +183,15 @@ class TurnManager:
             self._relay.playout.discard_response(response)
             if not self._agent.engine_stops_itself:
                 self._agent.cancel(response)
+
+    def hush(self) -> None:
+        """Stop the agent, as if it were interrupted, and let nothing of it be heard that was not asked for anew: no
+        clip fills a silence from now on, and the other side cannot take the turn."""
+        self.taking.protected = self.is_hushed = True
+        self._timers.stop("interruption")
+        self.no_answer_due()
+        if self.is_unplayed:
+            self._cut(self._relay.interrupt(self._clock()), by_caller=False)
 
     def caller_ended(self, stopped: SpeechStopped) -> bool:
         """Handle the engine's report that the caller has stopped. Returns whether the agent must answer: not after a
@@ -366,8 +377,8 @@ class TurnManager:
         return self._relay.playout.ends_at(now)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play a clip: see `Relay.interject`."""
-        return self._relay.interject(name, *otherwise)
+        """Play a clip: see `Relay.interject`. False also after `hush`."""
+        return not self.is_hushed and self._relay.interject(name, *otherwise)
 
     def filled(self, now: float) -> None:
         """Note that a clip is due instead of the answer."""

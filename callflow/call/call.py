@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from callflow.agent.agent import Agent
@@ -35,7 +35,7 @@ from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import CarrierCommand, Command
-from callflow.contracts.errors import CarrierError, Overloaded, Refused
+from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
@@ -141,7 +141,7 @@ class Call:
 
     def post(self, event: Event) -> None:
         """Put an event into the mailbox. Never waits. Events after the end are only written down."""
-        seen = self._without_secrets(event)
+        seen = self._prepared(event)
         if seen is not None:
             self._put(seen, None)
 
@@ -153,7 +153,7 @@ class Call:
         if self._mailbox.is_full_for(event):
             raise Overloaded("this call has more events waiting than it can take")
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
-        seen = self._without_secrets(event)
+        seen = self._prepared(event)
         if seen is None:
             reply.set_result(self.carrier.reply(event, ()))
         else:
@@ -170,13 +170,16 @@ class Call:
             return
         self._mailbox.put(event, reply)
 
-    def _without_secrets(self, event: Event) -> Event | None:
-        """Return the event without tokens and secret digits, for machine and journal; None: the event is dropped."""
+    def _prepared(self, event: Event) -> Event | None:
+        """Return the event as machine and journal get it: without tokens and secret digits, and with what only the call
+        knows of it. None: the event is dropped."""
         match event:
             case events.Dtmf(digit=digit) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
+            case events.AnsweredBy() if self.is_outbound:
+                return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
 
     async def run(self) -> None:
@@ -234,8 +237,9 @@ class Call:
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
-            elif isinstance(command, commands.Dial) and not is_written:
-                self._refuse_to_dial()
+            elif isinstance(command, commands.Dial) and not is_written and self.leg is not None:
+                # A restart would not know of it, and might dial again.
+                self.leg.refuse("the call could not be written down, so it was not dialled")
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
 
@@ -272,13 +276,6 @@ class Call:
         self.note(began_note(self, self._order, self._services.address()))
         if self._order is not None:
             self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
-
-    def _refuse_to_dial(self) -> None:
-        """Nothing is dialled that is not in the journal: a restart would not know of it, and might dial again."""
-        reason = "the call could not be written down, so it was not dialled"
-        if self.leg is not None:
-            self.leg.failed(CarrierError(reason))
-        self.post(events.CommandFailed(command=commands.Dial.name, reason=reason))
 
     async def find_leg(self) -> None:
         """Search for the leg of a restored outbound call of which it is not known whether it was dialled."""

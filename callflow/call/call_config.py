@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from callflow.agent.agent_config import AgentConfig
 from callflow.media.clips import Clip
@@ -37,6 +37,10 @@ class CallConfig:
 
     dial_seconds: float
     """How long an outbound call may ring."""
+    machine_detection: bool
+    """The carrier listens to who answers an outbound call."""
+    voicemail_message: str
+    """What is said on an answering machine; "": nothing, the call ends."""
 
     engine_tries: int
     """How many sessions of the engine are tried after the loss of one."""
@@ -53,3 +57,8 @@ class CallConfig:
     """The digit that ends an entry at once; "": none does."""
     dtmf_sensitive: bool
     """The agent gets the digits, but they are not written down anywhere."""
+
+    @property
+    def machines(self) -> Literal["", "hang_up", "message"]:
+        """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
+        return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"

@@ -42,8 +42,12 @@ class LocalCommands:
                 self._deadlines.arm(name, self._seconds[name] + preamble, shared=name == "engine")
             case commands.Disarm(deadline=name):
                 self._deadlines.disarm(name)
+            case commands.ConnectEngine(message=True):
+                self._agent.voicemail.begin()
             case commands.ConnectEngine():
                 self._agent.connect()
+            case commands.LeaveMessage():
+                self._agent.voicemail.say()
             case commands.RotateEngine():
                 self._agent.rotate()
             case commands.Greet():

@@ -55,6 +55,11 @@ class OutboundLeg:
         if not self._known.done():
             self._known.set_result(None)
 
+    def refuse(self, reason: str) -> None:
+        """Report that this leg is not dialled, and why."""
+        self.failed(CarrierError(reason))
+        self._post(events.CommandFailed(command=Dial.name, reason=reason))
+
     async def wait(self, seconds: float) -> LegIds | None:
         """Return the ids of the leg as soon as they are known. None: there is no leg, or it is not known in time."""
         await asyncio.wait([self._known], timeout=seconds)

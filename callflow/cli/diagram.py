@@ -114,6 +114,9 @@ def _row(model: Model, event: events.Event) -> int:
 def _every_event() -> Iterator[events.Event]:
     yield from (kind() for kind in events.KINDS.values())
     yield from (events.DeadlinePassed(deadline=name) for name in machine.DEADLINES)
+    yield events.AnsweredBy(who="fax", then="hang_up")
+    yield events.AnsweredBy(who="machine", then="hang_up")
+    yield from (events.AnsweredBy(who="machine", then="message", ready=ready) for ready in (False, True))
     for kind in (commands.Answer, commands.StartStream, commands.Speak):
         yield from (events.CommandFailed(command=kind.name, gone=gone) for gone in (False, True))
 

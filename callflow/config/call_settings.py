@@ -140,6 +140,20 @@ class CallSettings(OriginSettings):
     max_call_warning_seconds: Off = 30
     """How long before that end the agent says that the time is nearly up. 0: it does not."""
 
+    # Answering machines
+
+    machine_detection: bool = False
+    """The carrier listens to who answers an outbound call, and the call ends at a fax or an answering machine. The
+    agent speaks at once all the same. Where the carrier is not sure, somebody is there. It has its price at both
+    carriers."""
+    voicemail_message: Annotated[str, Field(max_length=1000)] = ""
+    """With `machine_detection`: what the agent says on an answering machine after the beep, word for word, before it
+    hangs up. Empty: it hangs up without a word."""
+    beep_seconds: Seconds = 20
+    """How long the agent waits for the beep of an answering machine; then it says the message all the same."""
+    voicemail_seconds: Seconds = 60
+    """For the message, from the beep until it was played. After it the call ends in any case."""
+
     # Tools and keys
 
     tool_timeout_seconds: Seconds = 10

@@ -65,6 +65,9 @@ class Settings(call_settings.CallSettings):
     calls are compared with its calls."""
     telnyx_from_number: Annotated[str, AfterValidator(validators.e164)] = ""
     """Our number that outbound calls through Telnyx show, in the form `+15550100002`, unless a call names another."""
+    telnyx_machine_detection: Annotated[Literal["premium", "standard"], call_settings.Lower] = "premium"
+    """How Telnyx listens for answering machines (`machine_detection`). `premium` has its price, recognises faxes and
+    silent lines, and tells of a greeting that ends without a beep; `standard` takes a fax for a machine."""
     twilio_account_sid: Annotated[str, AfterValidator(validators.account_sid)] = ""
     """The SID of the Twilio account. Set this and `twilio_auth_token`, or neither to leave Twilio off."""
     twilio_auth_token: Annotated[SecretStr, AfterValidator(validators.twilio_token)] = SecretStr("")

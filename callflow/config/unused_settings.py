@@ -59,7 +59,9 @@ _OF_TWILIO: Final = (
     "twilio_from_number", "twilio_api_key", "twilio_shared_keys", "twilio_api_base", "twilio_greeting_text",
     "twilio_pause_seconds", "twilio_after_text", "twilio_resume_seconds", "twilio_media_signature",
 )  # fmt: skip
-_OF_TELNYX: Final = ("telnyx_connection_id", "telnyx_from_number", "telnyx_api_base", "stream_target_legs")
+_OF_TELNYX: Final = (
+    "telnyx_connection_id", "telnyx_from_number", "telnyx_machine_detection", "telnyx_api_base", "stream_target_legs",
+)  # fmt: skip
 
 
 def of_conduct(chosen: CallSettings, written: Collection[str], named: Callable[[str], str] = str.upper) -> list[str]:

@@ -13,7 +13,7 @@ import re
 from typing import Any, Final, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -212,7 +212,8 @@ def wanted(name: str, field: FieldInfo) -> str:
     if field.annotation is bool:
         return "true or false"
     if field.annotation not in (int, float):
-        return "text in quotes, and not empty" if MinLen in bounds else "text in quotes"
+        most = f", {bounds[MaxLen].max_length} characters at most" if MaxLen in bounds else ""
+        return f"text in quotes{', and not empty' if MinLen in bounds else ''}{most}"
     kind = "a whole number" if field.annotation is int else "a number"
     unit = {"seconds": " of seconds", "ms": " of milliseconds"}.get(name.rpartition("_")[2], "")
     if Le in bounds:

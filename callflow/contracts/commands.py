@@ -53,6 +53,9 @@ class Dial(CarrierCommand):
     """The carrier records the call, from the answer on."""
     stream: bool = True
     """Open the media stream with the same request."""
+    machines: Literal["", "hang_up", "message"] = ""
+    """Whether the carrier listens for answering machines, and what is done about one: hang up, or leave a message. The
+    carrier then says when the message may begin. "": it does not listen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,8 @@ class Hangup(CarrierCommand):
     """End the leg."""
 
     name: ClassVar[str] = "hangup"
+    quiet: bool = False
+    """Without the last words that the carrier's own voice may be set up with: a machine would record them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,8 @@ class ConnectEngine(LocalCommand):
     """Open a session of the engine."""
 
     name: ClassVar[str] = "connect_engine"
+    message: bool = False
+    """The agent falls silent, and the session is for nothing but the message on an answering machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,13 @@ class Greet(LocalCommand):
     """Let the engine speak first."""
 
     name: ClassVar[str] = "greet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveMessage(LocalCommand):
+    """Let the agent say the message on an answering machine, and report when it was played (`MessageLeft`)."""
+
+    name: ClassVar[str] = "leave_message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

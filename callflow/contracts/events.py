@@ -1,7 +1,8 @@
 """Events: what carriers, media streams, engines, timers and operators report to a call's machine.
 
 An event is a fact. It holds no time and no id of ours; `trigger` is its name in the machine's table. Every event names
-its leg: only the caller's leg drives a call.
+its leg: only the caller's leg drives a call. `event.py` has the base class; `outbound_events.py` has what only calls
+have that we dial.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
+from callflow.contracts.event import CALLER as CALLER
+from callflow.contracts.event import Event as Event
+from callflow.contracts.outbound_events import AnsweredBy as AnsweredBy
+from callflow.contracts.outbound_events import DialRequested as DialRequested
+from callflow.contracts.outbound_events import MessageLeft as MessageLeft
 from callflow.contracts.private_fields import PRIVATE
-
-
-CALLER = "caller"
-"""The leg between the carrier and the person who talks with the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +34,6 @@ class LegIds:
     def known(self) -> tuple[str, ...]:
         """Return the ids that belong to this leg alone."""
         return tuple(name for name in (self.leg, self.control) if name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """The base class of all events."""
-
-    name: ClassVar[str] = "event"
-    leg: str = CALLER
-    """The leg that it is about."""
-
-    @property
-    def trigger(self) -> str:
-        """Its name in the machine's table."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +158,6 @@ class CarrierNotice(Event):
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
-
-
-# What we want from the carrier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialRequested(Event):
-    """Somebody wants this call: the first event of an outbound call, whose caller's leg is the one that is dialled."""
-
-    name: ClassVar[str] = "dial_requested"
-    from_number: str = ""
-    """Our number, which the other end sees."""
-    to_number: str = ""
-    streams: Literal["with_dial", "on_answer"] = "with_dial"
-    """How the media stream is opened: requested together with the dial, or by the reply to the carrier's question
-    after the answer."""
-    ring_seconds: int = 30
-    """How long the carrier lets it ring."""
-    record: bool = False
-    """The carrier records the call, from the answer on."""
-    by: str = ""
-    """As of `GoodbyeRequested`."""
 
 
 # What the media stream says

@@ -16,6 +16,8 @@ _CAUSES: Final = {
     "timeout": "nobody answered in time",
     "call_rejected": "it was rejected",
     "rejected": "it was rejected",
+    "machine": "an answering machine had answered",
+    "fax": "a fax machine had answered",
     "not_found": "the carrier found nobody under that number",
     "failed": "the carrier could not connect it",
     "time_limit": "the carrier's time limit was reached",
@@ -42,7 +44,6 @@ _CAUSES: Final = {
     "not_ours": "it turned out to be somebody else's",
     "not_at_carrier": "the carrier had it no more, and had not said so",
     "our_fault": "of a fault in Callflow: the log of that moment has it",
-    "machine": "an answering machine took it",
     "unspecified": "the carrier did not say why",
 }
 _OUTBOUND: Final = {

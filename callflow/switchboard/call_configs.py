@@ -67,6 +67,8 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
         "engine": settings.engine_seconds,
         "backoff": settings.engine_retry_seconds,
         "grace": settings.stream_grace_seconds,
+        "beep": settings.beep_seconds,
+        "message": settings.voicemail_seconds,
         "farewell": settings.farewell_seconds,
         "last_words": settings.last_words_seconds,
         "warning": max(settings.max_call_seconds - settings.max_call_warning_seconds, 0.0),

@@ -13,7 +13,8 @@ _ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 _RESULTS: Final = {
     "success": ("agent", "operator", "no_input", "too_long"),
     "caller": (
-        "originator_cancel", "canceled", "no_answer", "timeout", "machine", "caller_busy", "caller_limit", "not_ours",
+        "originator_cancel", "canceled", "no_answer", "timeout", "machine", "fax", "caller_busy", "caller_limit",
+        "not_ours",
     ),
     "carrier": (
         "user_busy", "call_rejected", "rejected", "not_found", "failed", "time_limit", "dial_failed", "dial_lost",

@@ -49,6 +49,31 @@ def _stream_failed(payload: Mapping[str, Any]) -> Event:
     return events.StreamFailed(reason=text(payload, "failure_reason"), address=address)
 
 
+_MOST_WORD: Final = 40
+_PEOPLE: Final = frozenset({"human", "human_residence", "human_business"})
+_FAX: Final = frozenset({"fax_detected"})
+_GREETED: Final = frozenset({"beep_detected", "ended", "no_beep_detected"})
+"""The greeting is over, with a beep or without one. not_sure: Telnyx has stopped listening before its end."""
+
+
+def _answered_by(payload: Mapping[str, Any]) -> Event:
+    """Read the result of `call.machine.detection.ended` or its premium form. not_sure, silence and words that we do not
+    know are no machine: whoever is there is talked to."""
+    heard = text(payload, "result", _MOST_WORD)
+    if heard in _PEOPLE:
+        return events.AnsweredBy(who="human", heard=heard)
+    if heard in _FAX:
+        return events.AnsweredBy(who="fax", heard=heard)
+    return events.AnsweredBy(who="machine" if heard == "machine" else "unsure", heard=heard)
+
+
+def _greeting_over(payload: Mapping[str, Any]) -> Event:
+    """Read the result of `call.machine.greeting.ended` or its premium form, which are sent for machines only, and may
+    come without the result of the detection."""
+    heard = text(payload, "result", _MOST_WORD)
+    return events.AnsweredBy(who="machine", ready=heard in _GREETED, heard=heard)
+
+
 def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
     return lambda payload: events.CarrierNotice(kind=kind)
 
@@ -62,6 +87,10 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
     "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
     "streaming.failed": _stream_failed,
+    "call.machine.detection.ended": _answered_by,
+    "call.machine.greeting.ended": _greeting_over,
+    "call.machine.premium.detection.ended": _answered_by,
+    "call.machine.premium.greeting.ended": _greeting_over,
     "call.speak.ended": lambda payload: events.SpeakEnded(status=text(payload, "status")),
     "call.dtmf.received": lambda payload: events.Dtmf(digit=text(payload, "digit")),
     **{
@@ -71,8 +100,6 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
             "call.speak.started",
             "call.playback.started",
             "call.playback.ended",
-            "call.machine.detection.ended",
-            "call.machine.greeting.ended",
         )
     },
 }

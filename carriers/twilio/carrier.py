@@ -231,8 +231,8 @@ class Twilio:
                 return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
             case commands.Reject(cause=cause):
                 return self._blank().reject(cause)
-            case commands.Hangup():
-                return self._goodbye()
+            case commands.Hangup(quiet=quiet):
+                return self._blank().hang_up() if quiet else self._goodbye()
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -254,8 +254,8 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak():
                 await self._push(sid, self._document(request, first=False))
-            case commands.Reject() | commands.Hangup():
-                await self._hang_up(sid)
+            case commands.Reject() | commands.Hangup() as command:
+                await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -281,9 +281,9 @@ class Twilio:
         if document is not None:
             await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
 
-    async def _hang_up(self, sid: str) -> None:
+    async def _hang_up(self, sid: str, *, quiet: bool) -> None:
         try:
-            if self._config.after_text:
+            if self._config.after_text and not quiet:
                 try:
                     await self._push(sid, self._goodbye())
                     return

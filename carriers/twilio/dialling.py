@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote
 
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Dial
-from carriers.twilio.webhooks import DIALLED, FALLBACK, RECORDING, STATUS
+from carriers.twilio.webhooks import DIALLED, FALLBACK, MACHINE, RECORDING, STATUS
 
 
 _CALL: Final = "call"
@@ -46,6 +46,15 @@ def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str,
             "RecordingStatusCallback": f"{address}{RECORDING}{query}",
             "RecordingStatusCallbackMethod": "POST",
             "RecordingStatusCallbackEvent": "in-progress completed absent",
+        }
+    if command.machines:
+        # AsyncAmd: the document is run at once, and the result comes later; else the callee would hear nothing for
+        # seconds. DetectMessageEnd tells of a machine when its greeting is over, Enable as soon as it is recognised.
+        form |= {
+            "MachineDetection": "DetectMessageEnd" if command.machines == "message" else "Enable",
+            "AsyncAmd": "true",
+            "AsyncAmdStatusCallback": f"{address}{MACHINE}{query}",
+            "AsyncAmdStatusCallbackMethod": "POST",
         }
     return form
 

@@ -47,7 +47,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return events.CarrierNotice(kind=f"recording {kind}"), f"recording:{params.get('RecordingSid', '')}:{kind}"
     if path == MACHINE:
         heard = params.get("AnsweredBy", "")[:40]
-        return events.CarrierNotice(kind=f"answered by {heard}"), f"answered-by:{heard}"
+        return _answered_by(heard), f"answered-by:{heard}"
     if status in ENDED:
         ended = events.CallHangup(
             cause=status.replace("-", "_"),
@@ -63,6 +63,17 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     if path in VOICE:
         return CallAnswered(**numbers), ""
     return CallResumed(**numbers), ""
+
+
+def _answered_by(heard: str) -> Event:
+    """Read the AnsweredBy of an AsyncAmdStatusCallback. `machine_start` comes while the machine still speaks,
+    `machine_end_…` when it has beeped or fallen silent; unknown, and words that we do not know, are no machine. Vendor:
+    www.twilio.com/docs/voice/answering-machine-detection."""
+    if heard.startswith("machine"):
+        return events.AnsweredBy(who="machine", ready=heard.startswith("machine_end"), heard=heard)
+    if heard == "human":
+        return events.AnsweredBy(who="human", heard=heard)
+    return events.AnsweredBy(who="fax" if heard == "fax" else "unsure", heard=heard)
 
 
 def _stream_event(params: Mapping[str, str]) -> Event:

@@ -67,6 +67,14 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.DialRequested(streams="on_answer"),
     ev.CommandFailed(command="dial", effect="unknown"),
     ev.CallAnswered(),
+    ev.AnsweredBy(who="human", then="message"),
+    ev.AnsweredBy(who="unsure", then="message"),
+    ev.AnsweredBy(who="fax", then="message"),
+    ev.AnsweredBy(who="machine"),
+    ev.AnsweredBy(who="machine", then="hang_up"),
+    ev.AnsweredBy(who="machine", then="message"),
+    ev.AnsweredBy(who="machine", then="message", ready=True),
+    ev.AnsweredBy(who="machine", then="message", exchanges=3),
     ev.CallResumed(),
     ev.CallHangup(),
     ev.CallHangup(cause="normal_clearing"),
@@ -94,6 +102,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.EndRequested(),
     ev.GoodbyeHeard(),
     ev.GoodbyeInterrupted(),
+    ev.MessageLeft(),
     ev.NoInput(),
     ev.NoInput(time=3, last=True),
     ev.GoodbyeRequested(),
@@ -314,7 +323,9 @@ def test_the_agent_is_prompted_only_when_it_can_speak_and_be_heard() -> None:
 
 def test_tools_run_and_are_answered_unless_the_agent_has_had_its_last_word() -> None:
     for edge in graph().edges:
-        silenced = edge.source.model.farewell in (machine.CLIP, machine.SPEAKING, machine.FAREWELL_PENDING)
+        silenced = edge.source.model.farewell in (
+            machine.CLIP, machine.SPEAKING, machine.FAREWELL_PENDING, *machine.TO_MACHINE,
+        )  # fmt: skip
         live = not machine.is_over(edge.source.model)
         wanted = {ev.ToolCalled: [do.RunTool.name], ev.ToolFinished: [do.AnswerTool.name]}.get(type(edge.event))
         if wanted is not None:
@@ -355,6 +366,57 @@ def test_an_end_that_somebody_else_wants_too_is_not_called_off() -> None:
             assert machine.is_over(follow(node, ev.GoodbyeHeard()).target.model), node
 
 
+def leaving_messages() -> list[Node]:
+    found = [node for node in graph().nodes if node.model.farewell in machine.TO_MACHINE]
+    return [node for node in found if not machine.is_over(node.model)]
+
+
+def test_a_machine_hears_nothing_but_the_message_and_that_at_most_once() -> None:
+    said = [edge for edge in graph().edges if do.LeaveMessage.name in edge.names]
+    assert said
+    for edge in said:
+        model = edge.target.model
+        assert (model.farewell, model.engine, model.media, edge.step.after) == (
+            machine.MESSAGE, "ready", "open", STREAMING,
+        ), edge  # fmt: skip
+        assert edge.source.model.farewell in (machine.AWAITS_BEEP, machine.MESSAGE_DUE), edge
+    voices = {do.Greet.name, do.Prompt.name, do.PlayClip.name, do.Speak.name, do.RotateEngine.name, do.RunTool.name}
+    nodes = leaving_messages()
+    assert {node.model.farewell for node in nodes} == set(machine.TO_MACHINE)
+    for node in nodes:
+        for event in CALLERS_EVENTS:
+            edge = follow(node, event)
+            assert not voices & set(edge.names), edge
+            over = machine.is_over(edge.target.model)
+            assert over or edge.target.model.farewell in machine.TO_MACHINE, edge
+            is_said = node.model.farewell == machine.MESSAGE
+            assert not is_said or over or edge.target.model.farewell == machine.MESSAGE, edge
+
+
+def test_a_message_that_was_played_or_whose_time_is_up_ends_the_call_as_a_machine_s() -> None:
+    for node in leaving_messages():
+        assert node.model.armed & {"beep", "message"}, node
+        assert node.model.cause == "machine", node
+        ends: list[Event] = [passed("message")] if "message" in node.model.armed else []
+        if node.model.farewell == machine.MESSAGE:
+            ends += [ev.MessageLeft(), ev.EngineLost(), ev.MediaLost(), ev.CallRecovered()]
+        for event in ends:
+            edge = follow(node, event)
+            assert machine.is_over(edge.target.model), edge
+            assert do.Hangup(quiet=True) in edge.step.commands, edge
+
+
+def test_who_has_answered_matters_only_to_a_call_that_asked_and_has_not_talked() -> None:
+    idle = (
+        ev.AnsweredBy(who="machine"), ev.AnsweredBy(who="fax"), ev.AnsweredBy(who="human", then="message"),
+        ev.AnsweredBy(who="unsure", then="message"), ev.AnsweredBy(who="fax", then="hang_up", exchanges=3),
+        ev.AnsweredBy(who="machine", then="hang_up", exchanges=3),
+    )  # fmt: skip
+    for node in graph().nodes:
+        for event in idle:
+            assert not follow(node, event).step.taken, (node, event)
+
+
 BY_AGENT = (machine.FAREWELL_BY_AGENT, machine.FAREWELL_BY_AGENT_FINAL)
 ASKED = tuple(ev.GoodbyeRequested(reason="operator", by=by) for by in ("", "console", "operator", "command line"))
 
@@ -367,7 +429,7 @@ def test_whoever_asks_for_a_goodbye_gets_one_or_an_end_and_asking_again_changes_
         assert len({(edge.target.model.key(), tuple(edge.names)) for edge in edges}) == 1, "it matters who asks"
         target = edges[0].target
         assert machine.is_over(target.model) or target.model.farewell in (
-            machine.CLIP, machine.SPEAKING, machine.FAREWELL_BY_AGENT_FINAL,
+            machine.CLIP, machine.SPEAKING, machine.FAREWELL_BY_AGENT_FINAL, *machine.TO_MACHINE,
         ), edges[0]  # fmt: skip
         again = follow(target, ASKED[0])
         assert (again.names, again.target.model.key()) == ([], target.model.key()), again
@@ -469,7 +531,8 @@ def test_a_last_sentence_is_due_silently_only_while_it_rings() -> None:
         if machine.is_over(model):
             continue
         assert (model.farewell == machine.FAREWELL_PENDING) <= (model.state == RINGING), node
-        assert (model.farewell not in (machine.FAREWELL_NONE, *BY_AGENT)) == bool(model.sentence), node
+        without = (machine.FAREWELL_NONE, *BY_AGENT, *machine.TO_MACHINE)
+        assert (model.farewell not in without) == bool(model.sentence), node
         assert bool(model.farewell) <= bool(model.cause), node
 
 
@@ -573,6 +636,7 @@ def test_any_event_in_any_state_does_no_harm(event: Event) -> None:
                     machine.SPEAKING,
                     machine.CLIP,
                     *BY_AGENT,
+                    *machine.TO_MACHINE,
                 ):
                     model = Model()
                     model.state, model.engine, model.media, model.farewell = state, engine, media, farewell

@@ -36,8 +36,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "_wait", lambda state: 0.0)
 
 
-def order(*, stream: bool = True, record: bool = False) -> CarrierRequest:
-    command = commands.Dial(ring_seconds=25, record=record, stream=stream)
+def order(*, stream: bool = True, record: bool = False, machines: Any = "") -> CarrierRequest:
+    command = commands.Dial(ring_seconds=25, record=record, stream=stream, machines=machines)
     return replace(
         product.order(command), ids=LegIds(), from_number=OURS, to_number=THEIRS, at=AT, stream_secret="SECRET"
     )

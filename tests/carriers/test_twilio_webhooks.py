@@ -83,11 +83,10 @@ def test_what_is_told_of_a_stream(said: dict[str, str], meant: Event) -> None:
     assert event(STREAM, StreamSid="MZ1", **said) == meant
 
 
-def test_recordings_and_detections_are_only_recorded() -> None:
+def test_recordings_are_only_recorded() -> None:
     assert event(RECORDING, RecordingSid="RE1", RecordingStatus="completed") == events.CarrierNotice(
         kind="recording completed"
     )
-    assert event(MACHINE, AnsweredBy="human") == events.CarrierNotice(kind="answered by human")
 
 
 def test_a_request_without_a_call_is_malformed() -> None:

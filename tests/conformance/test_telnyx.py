@@ -57,10 +57,11 @@ def test_a_command_is_what_telnyx_documents(action: str, command: Any, body: dic
 
 
 @respx.mock
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_dial_is_what_telnyx_documents(*, stream: bool) -> None:
+@pytest.mark.parametrize(("stream", "detection"), [(True, "premium"), (False, "standard")])
+def test_a_dial_is_what_telnyx_documents(*, stream: bool, detection: str) -> None:
     route = respx.post(f"{BASE}/calls").respond(json={"data": {"call_control_id": "v3:a"}})
-    asyncio.run(telnyx(connection_id="17").dial(dial_order(stream=stream, record=True)))
+    carrier = telnyx(connection_id="17", machine_detection=detection)
+    asyncio.run(carrier.dial(dial_order(stream=stream, record=True, machines="message")))
     sent = json.loads(route.calls[0].request.content)
     schema = load(OPENAPI)["paths"]["/calls"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     pointer = schema["$ref"].removeprefix("#")
@@ -108,6 +109,10 @@ ACTED_UPON = {
     "streaming.failed": events.StreamFailed,
     "call.speak.ended": events.SpeakEnded,
     "call.dtmf.received": events.Dtmf,
+    "call.machine.detection.ended": events.AnsweredBy,
+    "call.machine.greeting.ended": events.AnsweredBy,
+    "call.machine.premium.detection.ended": events.AnsweredBy,
+    "call.machine.premium.greeting.ended": events.AnsweredBy,
 }
 
 

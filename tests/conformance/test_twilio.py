@@ -52,7 +52,7 @@ def test_a_form_is_what_twilio_documents(command: Any) -> None:
 @respx.mock
 def test_a_dial_is_what_twilio_documents() -> None:
     route = respx.post(TWILIO_CALLS).respond(201, json={"sid": "CA1"})
-    asyncio.run(twilio().dial(dial_order(record=True)))
+    asyncio.run(twilio().dial(dial_order(record=True, machines="message")))
     given = parse_qsl(route.calls[0].request.content.decode(), keep_blank_values=True)
     path = PATH.replace("/{Sid}", "")
     content = load(OPENAPI)["paths"][path]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]

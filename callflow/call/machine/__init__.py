@@ -2,6 +2,7 @@
 
 from callflow.call.machine.model import (
     ANSWERED,
+    AWAITS_BEEP,
     CLIP,
     DEADLINES,
     FAREWELL_BY_AGENT,
@@ -9,21 +10,25 @@ from callflow.call.machine.model import (
     FAREWELL_NONE,
     FAREWELL_PENDING,
     HANGUP,
+    MESSAGE,
+    MESSAGE_DUE,
     RECOVERING,
     RINGING,
     SPEAKING,
     STATES,
     STREAMING,
+    TO_MACHINE,
     Model,
     Step,
     is_over,
 )
+from callflow.call.machine.row import Row
 from callflow.call.machine.step import TRIGGERS, take
-from callflow.call.machine.table import TABLE, Row
+from callflow.call.machine.table import TABLE
 
 
 __all__ = [
-    "ANSWERED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
-    "FAREWELL_PENDING", "HANGUP", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TRIGGERS",
-    "Model", "Row", "Step", "is_over", "take",
+    "ANSWERED", "AWAITS_BEEP", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
+    "FAREWELL_PENDING", "HANGUP", "MESSAGE", "MESSAGE_DUE", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING",
+    "TABLE", "TO_MACHINE", "TRIGGERS", "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip

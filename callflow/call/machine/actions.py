@@ -7,14 +7,19 @@ from typing import Literal
 
 from callflow.call.machine.model import (
     ANSWERED,
+    AWAITS_BEEP,
     CLIP,
     DEADLINES,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_NONE,
     FAREWELL_PENDING,
+    MESSAGE,
+    MESSAGE_DUE,
     RINGING,
     SPEAKING,
+    STREAMING,
+    TO_MACHINE,
     Model,
     Step,
 )
@@ -58,8 +63,15 @@ def dial_call(model: Model, step: Step) -> None:
     """Dial, and connect the engine while it rings, so that the first word is not late."""
     if isinstance(step.event, DialRequested):
         model.answer_sent, model.dialled = True, step.event.streams
-        with_dial = step.event.streams == "with_dial"
-        step.commands.append(do.Dial(ring_seconds=step.event.ring_seconds, record=step.event.record, stream=with_dial))
+        asked = step.event
+        step.commands.append(
+            do.Dial(
+                ring_seconds=asked.ring_seconds,
+                record=asked.record,
+                stream=asked.streams == "with_dial",
+                machines=asked.machines,
+            )
+        )
         _connect_engine(model, step)
         _arm(model, step, "dial")
 
@@ -82,7 +94,7 @@ def adopt_call(model: Model, step: Step) -> None:
 
 def _connect_engine(model: Model, step: Step) -> None:
     model.engine = "connecting"
-    step.commands.append(do.ConnectEngine())
+    step.commands.append(do.ConnectEngine(message=model.farewell in TO_MACHINE))
     _arm(model, step, "engine")
 
 
@@ -103,9 +115,10 @@ def _stop_ringing(model: Model, step: Step) -> None:
 
 
 def _start_clock(model: Model, step: Step) -> None:
-    """Start the call's time limit. It has two parts: `warning` runs until the caller is warned, `call` until the
-    end."""
-    _arm(model, step, "warning")
+    """Start the call's time limit. It has two parts: `warning` runs until the caller is warned, `call` until the end.
+    A machine has limits of its own."""
+    if model.farewell not in TO_MACHINE:
+        _arm(model, step, "warning")
 
 
 def start_last_minute(model: Model, step: Step) -> None:
@@ -284,11 +297,11 @@ def start_recovery(model: Model, step: Step) -> None:
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "warning", "call"):
+        if deadline not in ("dial", "ring", "beep", "message", "warning", "call"):
             _disarm(model, step, deadline)
         elif deadline in model.armed:
             _arm(model, step, deadline)
-    if model.farewell:
+    if model.farewell and model.farewell not in TO_MACHINE:
         model.engine = "lost"
         return
     if step.before in (RINGING, ANSWERED):
@@ -313,6 +326,50 @@ def await_carriers_question(model: Model, step: Step) -> None:
 
 def await_farewell(model: Model, step: Step) -> None:
     _arm(model, step, "farewell")
+
+
+def await_beep(model: Model, step: Step) -> None:
+    """A machine has answered: silence the agent, open a session for the message, and wait until it may begin."""
+    _prepare_message(model, step)
+    _arm(model, step, "beep")
+
+
+def _prepare_message(model: Model, step: Step) -> None:
+    model.cause, model.farewell = "machine", AWAITS_BEEP
+    for deadline in DEADLINES:
+        if deadline not in ("dial", "ring", "stream"):
+            _disarm(model, step, deadline)
+    model.tries = model.stream_restarts = 0  # nothing is tried again for a machine
+    _connect_engine(model, step)
+
+
+def leave_message(model: Model, step: Step) -> None:
+    """Say the message now, or as soon as its session and the stream are there."""
+    if model.farewell not in TO_MACHINE:
+        _prepare_message(model, step)
+    _disarm(model, step, "beep")
+    if "message" not in model.armed:
+        _arm(model, step, "message")
+    model.farewell = MESSAGE_DUE
+    go_on_with_message(model, step)
+
+
+def go_on_with_message(model: Model, step: Step) -> None:
+    """Say the message if it is due and can be heard."""
+    is_heard = step.after == STREAMING and model.media == "open"
+    if model.farewell == MESSAGE_DUE and model.engine == "ready" and is_heard:
+        model.farewell = MESSAGE
+        step.commands.append(do.LeaveMessage())
+
+
+def because_of(who: Literal["machine", "fax"]) -> Action:
+    """Make the action that ends the call for what has answered, whatever else was about to end it."""
+
+    def note(model: Model, step: Step) -> None:
+        model.cause = who
+
+    note.__name__ = f"because_of_{who}"
+    return note
 
 
 def with_cause(cause: str) -> Action:
@@ -345,7 +402,7 @@ def reject(model: Model, step: Step) -> None:
 
 
 def send_hangup(model: Model, step: Step) -> None:
-    step.commands.append(do.Hangup())
+    step.commands.append(do.Hangup(quiet=model.cause in ("machine", "fax")))
 
 
 def release(model: Model, step: Step) -> None:

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from typing import Final
 
 from callflow.call.machine.model import (
+    AWAITS_BEEP,
     CLIP,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_PENDING,
+    MESSAGE,
+    RINGING,
     SPEAKING,
+    TO_MACHINE,
     Model,
     Step,
 )
 from callflow.contracts.events import (
+    AnsweredBy,
     CallRecovered,
     EngineLost,
     GoodbyeRequested,
@@ -86,13 +91,14 @@ def agent_says_goodbye(model: Model, step: Step) -> bool:
 
 
 def agent_silenced(model: Model, step: Step) -> bool:
-    """The agent must not speak any more: clip or carrier say the last sentence."""
-    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING)
+    """The agent must not speak any more, but for the message: clip or carrier say the last sentence, or a machine has
+    answered."""
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING, *TO_MACHINE)
 
 
 def end_is_settled(model: Model, step: Step) -> bool:
     """The call ends, whatever the caller says."""
-    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING, FAREWELL_BY_AGENT_FINAL)
+    return model.farewell in (CLIP, SPEAKING, FAREWELL_PENDING, FAREWELL_BY_AGENT_FINAL, *TO_MACHINE)
 
 
 def media_is_open(model: Model, step: Step) -> bool:
@@ -136,5 +142,41 @@ def engine_awaited(model: Model, step: Step) -> bool:
     return model.engine == "connecting"
 
 
+def machine_matters(model: Model, step: Step) -> bool:
+    """The call does something about machines, and the leg that we dialled rings or was answered."""
+    event = step.event
+    return isinstance(event, AnsweredBy) and bool(event.then) and (model.state != RINGING or bool(model.dialled))
+
+
+def has_message(model: Model, step: Step) -> bool:
+    """A message is left on machines."""
+    return isinstance(step.event, AnsweredBy) and step.event.then == "message"
+
+
+def may_begin(model: Model, step: Step) -> bool:
+    """The machine records from now on."""
+    return isinstance(step.event, AnsweredBy) and step.event.ready
+
+
+def is_conversation(model: Model, step: Step) -> bool:
+    """Somebody has talked with the agent, as no machine does: the carrier's word comes too late, or is wrong."""
+    return isinstance(step.event, AnsweredBy) and step.event.exchanges >= CONVERSATION
+
+
+def is_machine(model: Model, step: Step) -> bool:
+    """A machine has answered, and is left a message."""
+    return model.farewell in TO_MACHINE
+
+
+def awaits_beep(model: Model, step: Step) -> bool:
+    return model.farewell == AWAITS_BEEP
+
+
+def says_message(model: Model, step: Step) -> bool:
+    return model.farewell == MESSAGE
+
+
+CONVERSATION: Final = 3
+"""After this many exchanges (`Conversation.exchanges`) the other end is a person."""
 REFUSED_FOR_ROOM: Final = ("busy", "caller_busy", "caller_limit")
 """Reasons for which a caller hears that the line is busy."""

@@ -14,11 +14,12 @@ from callflow.contracts.events import (
 RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP = "ringing", "answered", "streaming", "recovering", "hangup"
 STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
 DEADLINES: Final = (
-    "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "farewell", "last_words", "warning", "call"
+    "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell", "last_words",
+    "warning", "call",
 )  # fmt: skip
 """Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""
-"""No last sentence is due. This and the five values below are those of `Model.farewell`."""
+"""No last sentence is due. This and the values below are those of `Model.farewell`."""
 FAREWELL_PENDING: Final = "wanted"
 """The last sentence is due, but the call is not answered yet, so nobody could hear it."""
 SPEAKING: Final = "speaking"
@@ -29,6 +30,15 @@ FAREWELL_BY_AGENT: Final = "agent"
 """The agent says goodbye. If the caller interrupts, the end is called off."""
 FAREWELL_BY_AGENT_FINAL: Final = "final"
 """The agent says goodbye, and somebody else has asked for the end as well: no interruption calls it off."""
+
+
+AWAITS_BEEP: Final = "beep"
+"""A machine has answered: the agent is silent, and the message waits for the beep."""
+MESSAGE_DUE: Final = "message_due"
+"""The message may begin, and cannot be said yet: its session or the stream is not there."""
+MESSAGE: Final = "message"
+"""The agent says the message."""
+TO_MACHINE: Final = (AWAITS_BEEP, MESSAGE_DUE, MESSAGE)
 
 
 class Model:

@@ -17,7 +17,8 @@ from callflow.call.machine.model import (
     Model,
     Step,
 )
-from callflow.call.machine.table import TABLE, Row
+from callflow.call.machine.row import Row
+from callflow.call.machine.table import TABLE
 from callflow.contracts.events import (
     CALLER,
     DeadlinePassed,

@@ -33,8 +33,8 @@ Known weaknesses:
 - The order of rows matters. A general row above a special one would hide it; the test "every row is of use" finds that.
 - `recovering` does not show *what* is being restored: engine or stream; `Model.engine` and `Model.media` do. Two more
   states would have doubled the rows.
-- `farewell` is a second, small state machine inside the model (six values). As states of the machine, its values would
-  have multiplied the states by four.
+- `farewell` is a second, small state machine inside the model (nine values, three of them for the message that is left
+  on an answering machine). As states of the machine, its values would have multiplied the states by four.
 - `media_started` in `ringing` skips `answered`: the webhook `call_answered` may still come, and is inert then.
 - `stream_restarts` counts requested streams after a loss, `tries` sessions of the engine. `agent_heard` resets both;
   the mere return of a stream or session does not, because one that breaks again at once must not be tried for ever.
@@ -44,11 +44,9 @@ Known weaknesses:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from callflow.call.machine.actions import (
-    Action,
     adopt_call,
     answer_call,
     answer_tool,
@@ -92,7 +90,6 @@ from callflow.call.machine.actions import (
     with_requested_cause,
 )
 from callflow.call.machine.guards import (
-    Guard,
     agent_says_goodbye,
     agent_silenced,
     asked_enough,
@@ -125,35 +122,16 @@ from callflow.call.machine.model import (
     RINGING,
     STREAMING,
 )
+from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, Row
+from callflow.call.machine.voicemail_rows import VOICEMAIL
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest`, do `then`.
-
-    `dest` None: stay. Of the rows that fit, the first one is taken.
-    """
-
-    trigger: str
-    source: str | tuple[str, ...]
-    dest: str | None
-    then: tuple[Action, ...] = ()
-    when: tuple[Guard, ...] = ()
-    unless: tuple[Guard, ...] = ()
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.source,) if isinstance(self.source, str) else self.source
-
-
-LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
-AFTER_ANSWER: Final = (ANSWERED, STREAMING, RECOVERING)
-FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
 
 TABLE: Final[tuple[Row, ...]] = (
+    *VOICEMAIL,  # before the rows that keep a conversation going
     # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),

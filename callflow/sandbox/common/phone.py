@@ -263,13 +263,15 @@ class Phone:
 
     def heard_between(self, since: float, until: float) -> bytes:
         """Return what was heard between two times, without the gaps, one line after the other."""
-        pieces = []
+        pieces: list[bytes] = []
         for line in self.lines.values():
+            of_line = []
             for segment in reversed(line.segments):
                 if segment.ends <= since:
                     break
                 first = bytes_between(segment.at, since) if since > segment.at else 0
-                pieces.append(bytes(segment.audio[first : bytes_between(segment.at, until)]))
+                of_line.append(bytes(segment.audio[first : bytes_between(segment.at, until)]))
+            pieces += reversed(of_line)
         return b"".join(pieces)
 
     def _story(self) -> str:

@@ -17,7 +17,11 @@ from callflow.web.responses import error_response, json_object, json_response, s
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _EXAMPLE: Final = '{"toNumber": "+15550100001"}'
-_NAMES: Final = ("toNumber", "from", "carrier", "profile", "greeting", "record", "session", "ephemeral")
+_SETTINGS: Final = {
+    "greeting": "greeting", "machineDetection": "machine_detection", "voicemailMessage": "voicemail_message",
+}  # fmt: skip
+"""Settings for this call alone that have a name in the body; `session` may hold any."""
+_NAMES: Final = ("toNumber", "from", "carrier", "profile", *_SETTINGS, "record", "session", "ephemeral")
 _SPELLED: Final = {"to": "toNumber", "fromNumber": "from", "twilioFromNumber": "from"}
 """Names that other systems have for the same."""
 _CREDENTIALS: Final = ("openaiApiKey", "twilioAccountSid", "twilioAuthToken")
@@ -76,15 +80,16 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
             problems.append(f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}")
     if "toNumber" not in given:
         problems.append(f"toNumber is missing: whom to call, such as {_EXAMPLE}.")
-    texts = ("toNumber", "from", "carrier", "profile", "greeting")
+    texts = ("toNumber", "from", "carrier", "profile", "greeting", "voicemailMessage")
     problems += [f"{name} must be a text." for name in texts if not isinstance(given.get(name, ""), str)]
-    if not isinstance(given.get("record", False), bool):
-        problems.append("record must be true or false.")
+    flags = ("record", "machineDetection")
+    problems += [f"{name} must be true or false." for name in flags if not isinstance(given.get(name, False), bool)]
     session = _session(given, problems, warnings)
     if problems:
         raise BadRequest(400, *problems)
-    if given.get("greeting"):
-        session = {**session, "greeting": given["greeting"]}
+    if not given.get("greeting"):
+        given.pop("greeting", None)
+    session = {**session, **{name: given[key] for key, name in _SETTINGS.items() if key in given}}
     try:
         settings, left_out = await asyncio.to_thread(checked, session) if session else ({}, [])
     except SessionRefused as refusal:

@@ -1,0 +1,69 @@
+"""Leaves the message on an answering machine: the agent falls silent, waits, and says the message alone.
+
+The message gets a session of its own, without a word of the conversation and without turn detection. So nothing that
+was asked for before can be said into the recording, neither side interrupts, and the machine's words are not answered.
+`call/machine` decides when: see "Answering machines" in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.goodbye import Goodbye
+from callflow.agent.prompter import Prompter
+from callflow.agent.prompts import Prompt, prompt
+from callflow.agent.protected_greeting import ProtectedGreeting
+from callflow.agent.turn_manager import TurnManager
+from callflow.agent.turn_taking import Floor, greeting_was_heard
+from callflow.contracts.events import Event, MessageLeft
+
+
+class Voicemail:
+    """The message of one call, if a machine has answered it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        turns: TurnManager,
+        sessions: EngineSessions,
+        protected_greeting: ProtectedGreeting,
+        prompter: Prompter,
+        goodbye: Goodbye,
+        greeting_cut: Callable[[], object],
+        post: Callable[[Event], None],
+    ) -> None:
+        """`greeting_cut`: called when a protected sentence is cut short, to write down how much of it was heard."""
+        self._message, self._post = message, post
+        self._turns, self._sessions, self._prompter = turns, sessions, prompter
+        self._protected_greeting, self._goodbye = protected_greeting, goodbye
+        self._greeting_cut = greeting_cut
+        self.is_on = False
+        """A machine has answered: the agent says the message and nothing else."""
+        self._is_awaited = False
+
+    def begin(self) -> None:
+        """Silence the agent for the rest of the call; then open the session for the message."""
+        if not self.is_on:
+            self.is_on = True
+            self._prompter.close()
+            self._goodbye.call_off()
+            self._turns.hush()
+            if self._protected_greeting.is_said:
+                self._greeting_cut()
+            self._protected_greeting.hold()
+        self._turns.engine_away()
+        self._sessions.connect_anew()
+
+    def say(self) -> None:
+        """Ask the engine for the message, word for word."""
+        if self._sessions.request_response(prompt(Prompt.VOICEMAIL, message=self._message), lasting=True):
+            self._is_awaited = True
+            self._turns.expect_speech()
+
+    def check(self, floor: Floor) -> None:
+        """Note who speaks now, because that may have changed: post `MessageLeft` when the message was played."""
+        if self._is_awaited and greeting_was_heard(floor):
+            self._is_awaited = False
+            self._post(MessageLeft())

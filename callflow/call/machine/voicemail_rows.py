@@ -1,0 +1,129 @@
+"""The rows of the table for answering machines: who has answered a call that we dialled, and the message that is left.
+
+`Model.farewell` says how far the message is: the beep is awaited, the message is due, the agent says it. Whatever
+breaks meanwhile ends the call, because nothing is explained to a machine, and nobody waits. Only a restart is survived,
+unless the message was being said: what the machine has of it then is not known, and it is not said twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from callflow.call.machine.actions import (
+    ask_for_stream,
+    await_beep,
+    await_stream,
+    because_of,
+    engine_is_ready,
+    go_on_with_message,
+    leave_message,
+    no_stream,
+    restream,
+    send_hangup,
+    start_recovery,
+    stream_is_up,
+)
+from callflow.call.machine.guards import (
+    awaits_beep,
+    carrier_asks,
+    end_is_settled,
+    engine_awaited,
+    has_message,
+    is_conversation,
+    is_gone,
+    is_machine,
+    machine_matters,
+    may_begin,
+    may_restream,
+    media_is_lost,
+    media_is_open,
+    says_message,
+    still_rings,
+    stream_requested,
+    streams_on_answer,
+)
+from callflow.call.machine.model import ANSWERED, HANGUP, RECOVERING, RINGING, STREAMING
+from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, Row
+
+
+VOICEMAIL: Final[tuple[Row, ...]] = (
+    Row("answered_by_machine", LIVE, None, (leave_message,), when=(awaits_beep, may_begin)),
+    Row(
+        "answered_by_fax",
+        LIVE,
+        HANGUP,
+        (because_of("fax"), send_hangup),
+        when=(machine_matters,),
+        unless=(end_is_settled, is_conversation),
+    ),
+    Row(
+        "answered_by_machine",
+        LIVE,
+        None,
+        (leave_message,),
+        when=(machine_matters, has_message, may_begin),
+        unless=(media_is_lost, end_is_settled, is_conversation),
+    ),
+    Row(
+        "answered_by_machine",
+        LIVE,
+        None,
+        (await_beep,),
+        when=(machine_matters, has_message),
+        unless=(media_is_lost, end_is_settled, is_conversation),
+    ),
+    Row(
+        "answered_by_machine",
+        LIVE,
+        HANGUP,
+        (because_of("machine"), send_hangup),
+        when=(machine_matters,),
+        unless=(end_is_settled, is_conversation),
+    ),
+    Row("beep_deadline", LIVE, None, (leave_message,)),
+    Row("message_left", STREAMING, HANGUP, (send_hangup,), when=(says_message,)),
+    Row("message_deadline", LIVE, HANGUP, (send_hangup,)),
+    Row("call_answered", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine, streams_on_answer)),
+    Row("call_answered", RINGING, ANSWERED, (await_stream,), when=(is_machine,)),
+    Row("media_started", LIVE, STREAMING, (stream_is_up, go_on_with_message), when=(is_machine,)),
+    Row(
+        "engine_ready",
+        RECOVERING,
+        STREAMING,
+        (engine_is_ready, go_on_with_message),
+        when=(is_machine, engine_awaited, media_is_open),
+    ),
+    Row("engine_ready", LIVE, None, (engine_is_ready, go_on_with_message), when=(is_machine, engine_awaited)),
+    Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine,)),
+    Row("call_resumed", ANSWERED, None, (ask_for_stream,), when=(is_machine,)),
+    Row(
+        "call_resumed",
+        RECOVERING,
+        None,
+        (no_stream, restream),
+        when=(is_machine, may_restream),
+        unless=(stream_requested,),
+    ),
+    Row("call_resumed", FLOWING, HANGUP, (send_hangup,), when=(is_machine,), unless=(stream_requested,)),
+    Row("call_recovered", STREAMING, HANGUP, (send_hangup,), when=(says_message,), unless=(is_gone,)),
+    Row(
+        "call_recovered",
+        RINGING,
+        ANSWERED,
+        (start_recovery, await_stream, ask_for_stream),
+        when=(is_machine,),
+        unless=(is_gone, still_rings, carrier_asks),
+    ),
+    *(
+        Row(broken, AFTER_ANSWER, HANGUP, (send_hangup,), when=(is_machine,))
+        for broken in (
+            "engine_lost",
+            "engine_deadline",
+            "media_lost",
+            "grace_deadline",
+            "stream_deadline",
+            "restream_deadline",
+        )
+    ),
+    *(Row(broken, LIVE, HANGUP, (send_hangup,), when=(is_machine,)) for broken in ("stream_failed", "media_refused")),
+)

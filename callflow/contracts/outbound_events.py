@@ -1,0 +1,60 @@
+"""Events of the calls that we dial: that one is wanted, who has answered it, and the message on a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from callflow.contracts.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialRequested(Event):
+    """Somebody wants this call: the first event of an outbound call, whose caller's leg is the one that is dialled."""
+
+    name: ClassVar[str] = "dial_requested"
+    from_number: str = ""
+    """Our number, which the other end sees."""
+    to_number: str = ""
+    streams: Literal["with_dial", "on_answer"] = "with_dial"
+    """How the media stream is opened: requested together with the dial, or by the reply to the carrier's question
+    after the answer."""
+    ring_seconds: int = 30
+    """How long the carrier lets it ring."""
+    record: bool = False
+    """The carrier records the call, from the answer on."""
+    machines: Literal["", "hang_up", "message"] = ""
+    """As of `Dial`."""
+    by: str = ""
+    """As of `GoodbyeRequested`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredBy(Event):
+    """The carrier has listened to who answered a call that we dialled (answering machine detection, AMD).
+
+    The carrier says `who` and `ready`; the call adds the rest.
+    """
+
+    name: ClassVar[str] = "answered_by"
+    who: Literal["human", "machine", "fax", "unsure"] = "unsure"
+    ready: bool = False
+    """A message may begin now: the machine has beeped, or its greeting is over."""
+    heard: str = ""
+    """The carrier's own word for it."""
+    then: Literal["", "hang_up", "message"] = ""
+    """What the call does about a machine; "": nothing, because it is not asked for."""
+    exchanges: int = 0
+    """As of `Conversation.exchanges`: how far the conversation has come meanwhile."""
+
+    @property
+    def trigger(self) -> str:
+        """Its name in the machine's table."""
+        return f"answered_by_{self.who}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLeft(Event):
+    """The answering machine has been played the whole message."""
+
+    name: ClassVar[str] = "message_left"
