@@ -175,6 +175,13 @@ class TurnManager:
             self.conversation.caller_speaks()
         self.drop_responses()
 
+    def hush(self) -> None:
+        """Stop the agent's speech and its responses, because the caller is no longer listening."""
+        if self.is_unplayed:
+            self._cut(self._relay.interrupt(self._clock()), by_caller=False)
+        self.drop_responses()
+        self.no_answer_due()
+
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""
         for response in self.taking.responses:

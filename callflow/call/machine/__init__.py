@@ -2,6 +2,7 @@
 
 from callflow.call.machine.model import (
     ANSWERED,
+    BRIDGED,
     CLIP,
     DEADLINES,
     FAREWELL_BY_AGENT,
@@ -9,21 +10,26 @@ from callflow.call.machine.model import (
     FAREWELL_NONE,
     FAREWELL_PENDING,
     HANGUP,
+    NO_LEG,
     RECOVERING,
     RINGING,
     SPEAKING,
     STATES,
     STREAMING,
+    TRANSFERRING,
     Model,
     Step,
     is_over,
 )
+from callflow.call.machine.row import Row
 from callflow.call.machine.step import TRIGGERS, take
-from callflow.call.machine.table import TABLE, Row
+from callflow.call.machine.table import TABLE
+from callflow.call.machine.transfer_table import LEG_TABLE
 
 
 __all__ = [
-    "ANSWERED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
-    "FAREWELL_PENDING", "HANGUP", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TRIGGERS",
+    "ANSWERED", "BRIDGED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
+    "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "NO_LEG", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING",
+    "TABLE", "TRANSFERRING", "TRIGGERS",
     "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip

@@ -44,11 +44,9 @@ Known weaknesses:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from callflow.call.machine.actions import (
-    Action,
     adopt_call,
     answer_call,
     answer_tool,
@@ -77,7 +75,6 @@ from callflow.call.machine.actions import (
     reject,
     repeat_answer,
     reset_tries,
-    restream,
     resume_conversation,
     rotate_engine,
     run_tool,
@@ -87,12 +84,13 @@ from callflow.call.machine.actions import (
     start_recovery,
     stream_is_gone,
     stream_is_up,
+    stream_on_answer,
     wait_for_stream,
     with_cause,
     with_requested_cause,
 )
+from callflow.call.machine.basics import restream
 from callflow.call.machine.guards import (
-    Guard,
     agent_says_goodbye,
     agent_silenced,
     asked_enough,
@@ -120,33 +118,20 @@ from callflow.call.machine.guards import (
 )
 from callflow.call.machine.model import (
     ANSWERED,
+    BRIDGED,
     HANGUP,
     RECOVERING,
     RINGING,
     STREAMING,
+    TRANSFERRING,
 )
+from callflow.call.machine.row import Row
+from callflow.call.machine.transfer_table import TRANSFER_TABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """On `trigger`, in any of `source`, if all of `when` hold and none of `unless`: go to `dest`, do `then`.
-
-    `dest` None: stay. Of the rows that fit, the first one is taken.
-    """
-
-    trigger: str
-    source: str | tuple[str, ...]
-    dest: str | None
-    then: tuple[Action, ...] = ()
-    when: tuple[Guard, ...] = ()
-    unless: tuple[Guard, ...] = ()
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.source,) if isinstance(self.source, str) else self.source
-
-
-LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
+TALKING: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
+"""The agent has the call."""
+LIVE: Final = (*TALKING, TRANSFERRING, BRIDGED)
 AFTER_ANSWER: Final = (ANSWERED, STREAMING, RECOVERING)
 FLOWING: Final = (STREAMING, RECOVERING)
 SORRY: Final = "sorry"
@@ -163,6 +148,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("dial_done", RINGING, None, (leg_is_there,), when=(is_dialled,)),
     Row("dial_unknown", RINGING, None, (await_leg,), when=(is_dialled,)),
     Row("dial_failed", RINGING, HANGUP, (note_failure,), when=(is_dialled,)),
+    Row("media_lost", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
+    Row("stream_failed", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
     Row("dial_deadline", RINGING, HANGUP, (with_cause("no_answer"), send_hangup)),
     # The call is answered, according to a webhook or to its audio. From here on the caller can hear us.
     Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
@@ -222,7 +209,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     # The previous process is gone: this process takes the call back, or finds that the call is over.
     Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
-    Row("call_recovered", RINGING, None, (start_recovery,), when=(still_rings, is_dialled)),
+    Row("call_recovered", RINGING, None, (start_recovery, stream_on_answer), when=(still_rings, is_dialled)),
     Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,), unless=(not_answered,)),
     Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
@@ -283,7 +270,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(
         "engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)
     ),
-    Row("engine_lost", LIVE, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)),
+    Row("engine_lost", TALKING, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)),
     Row(
         "engine_lost",
         RINGING,
@@ -293,17 +280,17 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row(
         "engine_lost",
-        LIVE,
+        TALKING,
         None,
         (engine_is_lost, farewell_with(SORRY, "engine_lost")),
         when=(engine_expected,),
         unless=(in_farewell,),
     ),
-    Row("backoff_deadline", LIVE, None, (connect_again,), when=(engine_awaited,), unless=(in_farewell,)),
+    Row("backoff_deadline", TALKING, None, (connect_again,), when=(engine_awaited,), unless=(in_farewell,)),
     Row("engine_deadline", RINGING, HANGUP, (with_cause("engine_timeout"), send_hangup), when=(is_dialled,)),
     Row(
         "engine_deadline",
-        LIVE,
+        TALKING,
         None,
         (engine_is_lost, farewell_with(SORRY, "engine_timeout")),
         when=(engine_awaited,),
@@ -387,4 +374,5 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("stream_gone", LIVE, HANGUP, (note_failure,)),
     Row("speak_gone", LIVE, HANGUP, (note_failure,)),
     Row("call_hangup", LIVE, HANGUP, (note_hangup_cause,)),
+    *TRANSFER_TABLE,
 )
