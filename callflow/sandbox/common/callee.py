@@ -116,7 +116,7 @@ async def pick_up(callee: Callee, leg: CalledLeg) -> None:
     pause = round(callee.after_s * 1000 * BYTES_PER_MS)
     words = callee.words()
     beep = tone(callee.beep_s * 1000, BEEP_HZ) if callee.does == "voicemail" and callee.beep_s else b""
-    if words or beep:
+    if words or beep or callee.presses:
         phone.say(SILENT_FRAME[:1] * pause + words + beep)
     try:
         async with asyncio.timeout(callee.hangs_up_after_s):

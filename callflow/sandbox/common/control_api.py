@@ -26,6 +26,11 @@ class ControlledCall(Protocol):
 
     phone: Phone
     faults: Any
+    heard_by: list[Any]
+    key: str
+
+    @property
+    def voice(self) -> str: ...
 
     @property
     def state(self) -> str: ...
@@ -63,6 +68,9 @@ class ControlledCarrier(Protocol):
     def callee(self, what: Callee) -> None: ...
 
     @property
+    def faults_of(self) -> dict[str, Any]: ...
+
+    @property
     def account(self) -> Any: ...
 
 
@@ -74,7 +82,9 @@ class ControlRoutes:
     - `PUT /sandbox/faults`, `PUT /sandbox/calls/{id}/faults`: replace the faults of all calls, or of one.
     - `PUT /sandbox/callee` {"does": "voicemail", …}: what every phone does that is dialled (`Callee`; `says` is base64
       of µ-law or of a WAV file). `PUT /sandbox/callees/{number}`: one phone; `DELETE` undoes it. `GET` shows them all.
+    - `PUT /sandbox/callees/{number}/faults`: the faults of the legs that are dialled to it; `DELETE` undoes it.
     - `GET /sandbox/calls/{id}/message`: what a voicemail has recorded.
+    - `GET /sandbox/calls/{id}/hears`: by whom this human is heard now (ids), and how long each line was loud (ms).
     - `GET`, `PUT /sandbox/account`: the state of the account: its limits, its money, what it may dial.
     - `GET /sandbox/calls`, `/sandbox/log`, `/sandbox/key`: what happened, and what the application has to be given.
     """
@@ -120,6 +130,12 @@ class ControlRoutes:
             case "DELETE", ["callees", number]:
                 carrier.callees.pop(number, None)
                 return {}
+            case "PUT", ["callees", number, "faults"]:
+                carrier.faults_of[number] = self._faults.from_json(_object(request.body))
+                return carrier.faults_of[number].to_json()
+            case "DELETE", ["callees", number, "faults"]:
+                carrier.faults_of.pop(number, None)
+                return {}
             case "GET", ["account"]:
                 return asdict(carrier.account)
             case "PUT", ["account"]:
@@ -141,6 +157,9 @@ class ControlRoutes:
                 message, began = call.phone.message, call.phone.message_at is not None
                 heard = {"seconds": len(message) / 8000, "loud_ms": loud_bytes(message) / 8}
                 return {"recording": began, **heard, "ulaw": base64.b64encode(message).decode()}
+            case "GET", "hears":
+                lines = {name: call.phone.loud_ms(source=name) for name in call.phone.lines}
+                return {"heard_by": [leg.key for leg in call.heard_by], "voice": call.voice, "lines": lines}
             case "PUT", "faults":
                 call.faults = self._faults.from_json(_object(body))
             case _:
