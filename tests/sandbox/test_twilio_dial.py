@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from callflow.sandbox.common.callee import Callee
@@ -197,7 +199,8 @@ async def test_an_incoming_call_may_ring_until_it_is_connected() -> None:
         call = await the.twilio.ring()
         leg = await child_of(the, call)
         assert call.state == "ringing"
-        leg.pick_up()
+        async with httpx.AsyncClient(base_url=the.twilio.base_url, trust_env=False) as client:
+            await client.post(f"/sandbox/calls/{leg.sid}/pick_up")
         await connected(the, call)
         assert call.state == "answered"
 
@@ -341,3 +344,18 @@ async def test_the_callbacks_of_the_second_leg_alone_are_lost_repeated_and_late(
         assert seen[0] != "initiated"
         await the.until(lambda: the.of("/status"))
         assert len(the.of("/status")) == 1
+
+
+async def test_closing_leaves_nothing_behind() -> None:
+    before = len(asyncio.all_tasks())
+    async with product(DIAL, after=ON) as the:
+        await connected(the, await the.twilio.ring())
+        the.twilio.callees[HUMAN] = Callee(ring_s=60)
+        await child_of(the, await the.twilio.ring())
+        the.answers["/voice"] = response(
+            '<Dial><Conference statusCallback="/x" statusCallbackEvent="leave">r</Conference></Dial>'
+        )
+        waiting = await the.twilio.ring()
+        await waiting.phone.hears(0.02, source="hold")
+    assert len(asyncio.all_tasks()) == before
+    assert {"completed", "canceled"}.isdisjoint(one.params.get("CallStatus", "") for one in the.twilio.deliveries)

@@ -39,6 +39,8 @@ class ControlledCall(Protocol):
 
     def story(self) -> str: ...
 
+    def pick_up(self) -> None: ...
+
     async def hang_up(self) -> None: ...
 
     async def press(self, digit: str) -> None: ...
@@ -78,6 +80,7 @@ class ControlRoutes:
     """The routes; none of them exists at the real carrier, and none asks for a password: listen on loopback only.
 
     - `POST /sandbox/ring` {"from", "to"}: a new incoming call; answers with its ids.
+    - `POST /sandbox/calls/{id}/pick_up`: a dialled phone is answered now, however long it would ring.
     - `POST /sandbox/calls/{id}/hang_up`, `/say` (body: raw µ-law or a WAV file), `/press` {"digit"}: the human acts.
     - `PUT /sandbox/faults`, `PUT /sandbox/calls/{id}/faults`: replace the faults of all calls, or of one.
     - `PUT /sandbox/callee` {"does": "voicemail", …}: what every phone does that is dialled (`Callee`; `says` is base64
@@ -149,6 +152,8 @@ class ControlRoutes:
         match method, act:
             case "POST", "hang_up":
                 await call.hang_up()
+            case "POST", "pick_up":
+                call.pick_up()
             case "POST", "say":
                 call.phone.say(ulaw_of(body))
             case "POST", "press":
