@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict, dataclass, fields
+from time import monotonic
 from typing import Any, Final, Literal, Protocol, Self
 
 import msgspec
@@ -38,7 +39,7 @@ class Callee:
     ring_s: float | None = None
     """How long it rings before it does that; None: the carrier's `Timing.ring_s`."""
     after_s: float = 0.0
-    """The pause between the answer and the first word."""
+    """The pause between the answer and the first word, or the first key when nothing is said."""
     says: bytes = b""
     """µ-law: a person's first words, or a machine's greeting."""
     speaks_s: float | None = None
@@ -110,20 +111,27 @@ class CalledLeg(Protocol):
     async def hang_up(self) -> None: ...
 
 
-async def pick_up(callee: Callee, leg: CalledLeg) -> None:
-    """Do on an answered leg what the callee does, until that is done or the leg has ended."""
+def pick_up(callee: Callee, leg: CalledLeg) -> Coroutine[Any, Any, None]:
+    """Begin to say what the callee says on an answered leg. Returns what is to be run for all that it does then."""
     phone = leg.phone
     pause = round(callee.after_s * 1000 * BYTES_PER_MS)
     words = callee.words()
     beep = tone(callee.beep_s * 1000, BEEP_HZ) if callee.does == "voicemail" and callee.beep_s else b""
     if words or beep or callee.presses:
         phone.say(SILENT_FRAME[:1] * pause + words + beep)
+    return _go_on(callee, leg)
+
+
+async def _go_on(callee: Callee, leg: CalledLeg) -> None:
+    phone = leg.phone
     try:
         async with asyncio.timeout(callee.hangs_up_after_s):
             await phone.spoken()
+            if phone.said:  # the last frame has been taken, but not heard to its end
+                await asyncio.sleep(max(0.0, phone.said[-1].ends - monotonic()))
             if phone.ended_at is None and callee.does == "voicemail":
                 phone.begin_message()
-                leg.note("the beep has sounded" if beep else "the greeting is over, without a beep")
+                leg.note("the beep has sounded" if callee.beep_s else "the greeting is over, without a beep")
             for digit in callee.presses if phone.ended_at is None else "":
                 await leg.press(digit)
             if callee.hangs_up_after_s is not None:

@@ -75,6 +75,9 @@ class ControlledCarrier(Protocol):
     @property
     def account(self) -> Any: ...
 
+    @property
+    def timing(self) -> Any: ...
+
 
 class ControlRoutes:
     """The routes; none of them exists at the real carrier, and none asks for a password: listen on loopback only.
@@ -89,6 +92,7 @@ class ControlRoutes:
     - `GET /sandbox/calls/{id}/message`: what a voicemail has recorded.
     - `GET /sandbox/calls/{id}/hears`: by whom this human is heard now (ids), and how long each line was loud (ms).
     - `GET`, `PUT /sandbox/account`: the state of the account: its limits, its money, what it may dial.
+    - `GET`, `PUT /sandbox/timing`: how long the carrier takes. What a `PUT` of either does not name stays as it is.
     - `GET /sandbox/calls`, `/sandbox/log`, `/sandbox/key`: what happened, and what the application has to be given.
     """
 
@@ -139,11 +143,11 @@ class ControlRoutes:
             case "DELETE", ["callees", number, "faults"]:
                 carrier.faults_of.pop(number, None)
                 return {}
-            case "GET", ["account"]:
-                return asdict(carrier.account)
-            case "PUT", ["account"]:
-                _set(carrier.account, _object(request.body))
-                return asdict(carrier.account)
+            case ("GET" | "PUT") as method, [("account" | "timing") as name]:
+                state = carrier.account if name == "account" else carrier.timing
+                if method == "PUT":
+                    _set(name, state, _object(request.body))
+                return asdict(state)
             case method, ["calls", name, act] if name in carrier.calls:
                 return await self._act(method, carrier.calls[name], act, request.body)
         raise LookupError(f"nothing here: {request.method} {request.path}")
@@ -198,17 +202,17 @@ def _callee(body: bytes) -> Callee:
     return callee
 
 
-def _set(account: Any, values: dict[str, Any]) -> None:
+def _set(name: str, state: Any, values: dict[str, Any]) -> None:
     """Change some fields of a dataclass. Raises ValueError, having changed nothing, for what is unknown or wrong."""
-    known = {each.name for each in fields(account)}
+    known = {each.name for each in fields(state)}
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"an account has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        raise ValueError(f"{name}: there is no {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
-        changed = msgspec.convert({**asdict(account), **values}, type(account))
+        changed = msgspec.convert({**asdict(state), **values}, type(state))
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
-    for name in values:
-        setattr(account, name, getattr(changed, name))
+        raise ValueError(f"{name}: {error}") from error
+    for each in values:
+        setattr(state, each, getattr(changed, each))
 
 
 def _object(body: bytes) -> dict[str, Any]:

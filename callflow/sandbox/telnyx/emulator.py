@@ -82,6 +82,11 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
         """The account: its one application, its limits and its money."""
         return self.exchange.application
 
+    @property
+    def timing(self) -> Timing:
+        """How long the carrier takes; may be changed at any time."""
+        return self.exchange.timing
+
     def key(self) -> dict[str, Any]:
         """Return {"public_key", "api_key", "base_url"}, for the control API."""
         return {"public_key": self.public_key, "api_key": self.api_key, "base_url": self.base_url}

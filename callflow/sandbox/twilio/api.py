@@ -79,7 +79,8 @@ class Api:
             if command.action == "media":
                 response = self._recordings.file(request)
             else:
-                response = json_response(*self._effects[command.action](self, command))
+                status, answer = self._effects[command.action](self, command)
+                response = json_response(status, answer) if answer is not None else Response(status)
             if fault is not None and fault.after_effect:
                 raise _refusal(fault)
         except ApiError as error:
@@ -132,6 +133,8 @@ class Api:
         if (values.get("Url") or values.get("Twiml")) and call.status != "in-progress":
             raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
         call.route_webhooks(values)
+        if limit := values.get("TimeLimit"):
+            call.limit(int(limit))
         if status == "completed" or (status and call.status != "in-progress"):
             call.end("completed" if call.status == "in-progress" else "canceled", by="product")
         elif text := values.get("Twiml"):

@@ -67,6 +67,8 @@ class Call(Leg[MediaStream, Faults]):
         """When it rang, of an incoming call when it was answered; None: it is still queued."""
         self.queue_ms = 0
         """How long it was queued, because the account dials too often."""
+        self.time_limit = 0
+        """The TimeLimit that was asked for, in seconds; 0: none."""
         self.answered_by: str | None = None
         """What answering machine detection found."""
         self.answered_by_is_told = False
@@ -91,7 +93,6 @@ class Call(Leg[MediaStream, Faults]):
         self._exchange = exchange
         self._sequence = 0
         self._sip = ""
-        self._limit = 0
         self._player = Player(self)
         self._document: asyncio.Task[None] | None = None
         exchange.calls[self.sid] = self
@@ -246,13 +247,13 @@ class Call(Leg[MediaStream, Faults]):
 
     def limit(self, seconds: int) -> None:
         """End it so many seconds after the answer: TimeLimit. A later limit replaces an earlier one."""
-        self._limit = seconds
-        self.chore(self._end_after(seconds), "time limit")
+        self.time_limit = seconds
+        if self.answered_at is not None:
+            self.chore(self._end_after(self.answered_at, seconds), "time limit")
 
-    async def _end_after(self, seconds: int) -> None:
-        since = self.answered_at or monotonic()
+    async def _end_after(self, since: float, seconds: int) -> None:
         await asyncio.sleep(max(0.0, since + seconds * self.timing.second_s - monotonic()))
-        if self._limit == seconds:
+        if self.time_limit == seconds:
             self.end("completed", by="carrier")
 
     def end(self, status: str, *, by: str, sip: str = "") -> None:

@@ -106,6 +106,11 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         """What the account may do."""
         return self.exchange.account
 
+    @property
+    def timing(self) -> Timing:
+        """How long the carrier takes; may be changed at any time."""
+        return self.exchange.timing
+
     def key(self) -> dict[str, Any]:
         """Return {"account_sid", "auth_token", "base_url"}, for the control API."""
         return {"account_sid": self.account_sid, "auth_token": self.auth_token, "base_url": self.base_url}

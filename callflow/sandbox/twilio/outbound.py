@@ -74,7 +74,7 @@ class OutboundCalls:
 
     async def _picked_up(self, call: Call, callee: Callee, values: Mapping[str, str]) -> None:
         call.answer()
-        call.limit(int(values.get("TimeLimit", _LASTS)))
+        call.limit(call.time_limit or int(values.get("TimeLimit", _LASTS)))
         call.chore(pick_up(callee, call), "callee")
         if values.get("Record") == "true":
             call.recorder.start(values, "OutboundAPI")

@@ -39,7 +39,7 @@ class Recordings:
         if status == "stopped":
             call.recorder.stop()
         else:
-            running.about = {**running.about, "paused": status}
+            running.about = {**running.about, "paused": status == "paused"}
             call.note(f"recording {status}")
         return self._shown(running)
 

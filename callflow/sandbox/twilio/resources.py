@@ -82,6 +82,7 @@ def number(shown: Number, exchange: Exchange[Call]) -> dict[str, Any]:
 def recording(shown: Recording, exchange: Exchange[Call]) -> dict[str, Any]:
     """Return a recording as the API shows it; it has a duration when it is processed."""
     uri = f"{ROOT}{exchange.account_sid}/Recordings/{shown.id}"
+    paused = shown.state == "running" and shown.about.get("paused")
     states = {"running": "in-progress", "ready": "completed", "failed": "absent"}
     return {
         "sid": shown.id,
@@ -100,7 +101,7 @@ def recording(shown: Recording, exchange: Exchange[Call]) -> dict[str, Any]:
         "price_unit": "USD",
         "source": shown.about["source"],
         "start_time": _date(shown.began_on),
-        "status": shown.about.get("paused") or states.get(shown.state, shown.state),
+        "status": "paused" if paused else states.get(shown.state, shown.state),
         "subresource_uris": {},
         "uri": f"{uri}.json",
     }
