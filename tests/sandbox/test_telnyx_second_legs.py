@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -73,10 +74,11 @@ async def test_a_bridge_lets_two_humans_hear_each_other_and_tells_both_legs() ->
     async with product() as app:
         call, human = await answered(app), await dialled(app)
         await bridged(app, call, human)
+        began = monotonic()
         call.phone.say(SPEECH)
         human.phone.say(SPEECH)
-        await human.phone.hears(0.2, source=call.voice)
-        await call.phone.hears(0.2, source=human.voice)
+        await human.phone.hears(0.2, since=began, source=call.voice)
+        await call.phone.hears(0.2, since=began, source=human.voice)
         await until(app, lambda: all("call.bridged" in about(app, leg) for leg in (call, human)))
         seen = (await app.http.get(f"{app.telnyx.root}/sandbox/calls/{call.control_id}/hears")).json()
         assert seen["heard_by"] == [human.control_id]

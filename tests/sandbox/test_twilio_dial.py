@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -42,10 +43,11 @@ async def test_two_humans_hear_each_other_and_the_action_is_told_how_it_went() -
         call = await the.twilio.ring()
         leg = await connected(the, call)
         assert (leg.direction, leg.from_number, leg.to_number) == ("outbound-dial", call.from_number, HUMAN)
+        began = monotonic()
         call.phone.say(SPEECH)
         leg.phone.say(SPEECH)
-        await leg.phone.hears(0.2, source=call.voice)
-        await call.phone.hears(0.2, source=leg.voice)
+        await leg.phone.hears(0.2, since=began, source=call.voice)
+        await call.phone.hears(0.2, since=began, source=leg.voice)
         await leg.hang_up()
         await call.wait_ended()
         (told,) = the.of("/after")
