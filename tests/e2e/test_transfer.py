@@ -124,7 +124,7 @@ async def test_the_caller_hangs_up_while_the_person_is_rung() -> None:
 
 
 async def test_a_cold_transfer_connects_at_once_and_a_failed_one_comes_back() -> None:
-    async with switchboard(Callee(ring_s=0.1)) as (the, one):
+    async with switchboard(Callee(ring_s=0.1)) as (the, _):
         await transfer(the, mode="cold")
         await in_state(the, "bridged")
     async with switchboard(Callee("busy", ring_s=0.1)) as (the, _):
