@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 
+OUTBOUND: Final = "outbound"
+"""The direction of a call that we have dialled."""
 _CAUSES: Final = {
     "normal_clearing": "it was hung up in the ordinary way",
     "completed": "it was hung up in the ordinary way",
@@ -43,16 +45,23 @@ _CAUSES: Final = {
     "our_fault": "of a fault in Callflow: the log of that moment has it",
     "unspecified": "the carrier did not say why",
 }
+_OUTBOUND: Final = {
+    "originator_cancel": "it was given up before it was answered",
+    "canceled": "it was given up before it was answered",
+    "busy": "the line was busy",
+}
+"""Causes that mean something else of a call that we have dialled."""
 KNOWN: Final = frozenset(_CAUSES)
 """Every cause that has words of its own. Carriers may send others."""
 _SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation": "as a comparison with it showed"}
+_OUTBOUND_SOURCES: Final = _SOURCES | {"caller": "by us", "callee": "by the person who was called"}
 
 
 def ended(row: Mapping[str, Any]) -> str:
     """Return why a call of the history ended, or that it has not. `row`: with `ended_at`, `hangup_cause`,
-    `hangup_source`, `call_id` and `state`."""
+    `hangup_source`, `call_id`, `state`, and `direction` if it is known."""
     if row["ended_at"]:
-        return why(row["hangup_cause"], row["hangup_source"])
+        return why(row["hangup_cause"], row["hangup_source"], is_outbound=row.get("direction") == OUTBOUND)
     if row["call_id"] is None:
         return "no end is on record"
     if row["state"] == "hangup":
@@ -60,12 +69,17 @@ def ended(row: Mapping[str, Any]) -> str:
     return "it has not ended"
 
 
-def why(cause: str | None, source: str | None = "") -> str:
+def why(cause: str | None, source: str | None = "", *, is_outbound: bool = False) -> str:
     """Return a cause as a clause: `it was hung up in the ordinary way, by the caller`."""
     if not cause:
         return "why is not on record"
-    told = _CAUSES.get(cause)
+    told = _OUTBOUND.get(cause) if is_outbound else None
+    told = told or _CAUSES.get(cause)
     if told is None:
         told = f"a command to the carrier failed ({cause})" if cause.endswith("_failed") else cause.replace("_", " ")
-    whose = _SOURCES.get(source or "", "") if cause in ("normal_clearing", "completed", "not_at_carrier") else ""
+    whose = (
+        (_OUTBOUND_SOURCES if is_outbound else _SOURCES).get(source or "", "")
+        if cause in ("normal_clearing", "completed", "not_at_carrier")
+        else ""
+    )
     return f"{told}, {whose}" if whose else told

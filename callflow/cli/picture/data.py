@@ -133,7 +133,7 @@ class _Reader:
         self._notes: list[Words] = []
         self._items: dict[str, _Said] = {}
         self._spoke: float | None = None
-        self._lost = False
+        self._lost = self._is_outbound = False
 
     def read(self, at: float, event: Mapping[str, Any]) -> None:
         event = aliases.event(dict(event))
@@ -165,7 +165,7 @@ class _Reader:
                 for cut in note.cuts:
                     self._cut(at, cut, note.by_caller, late=isinstance(note, notes.CutOff))
             case notes.Ended() if not self.ended:
-                self.ended = why(note.cause, None)
+                self.ended = why(note.cause, None, is_outbound=self._is_outbound)
             case notes.Digits():
                 self._caller.append(Words(self._at(at), _beginning(f"keys: {note.digits}"), is_note=True))
             case notes.Filler() | notes.Clip():
@@ -185,7 +185,9 @@ class _Reader:
     def _event(self, at: float, event: Mapping[str, Any]) -> None:
         match event:
             case {"event": "call_hangup", "cause": str(cause)} if not self.ended:
-                self.ended = why(cause, event.get("source"))
+                self.ended = why(cause, event.get("source"), is_outbound=self._is_outbound)
+            case {"event": "dial_requested"}:
+                self._is_outbound = True
             case {"event": "engine_lost"}:
                 self._lost = True
                 self._note(at, "the model's connection is lost")
