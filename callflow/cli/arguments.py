@@ -22,6 +22,7 @@ SCENARIOS: Final = {
     "rotation": "the model's session is replaced unheard",
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",
+    "outbound": "the line makes the calls: a person answers, then a number is busy",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
