@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import re
 import signal
 import sys
@@ -36,6 +37,8 @@ _AWAY_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.4
 _SHARE: Final = 10
 """A journal that takes long to send is asked for less often: this many times as long lies between."""
+_OVERLAP: Final = 200
+"""Entries that are asked for again: in the database their order may be another one than in memory."""
 _LAST_WORDS_SECONDS: Final = 60.0
 """How long the end of a call that is hung up may be in coming."""
 _E164: Final = re.compile(r"\+[0-9]+")
@@ -147,17 +150,20 @@ class _Call:
 
     async def _follow(self, call: str) -> None:
         """Show what happens until the call has ended. Raises ConsoleError if nobody can be asked any more."""
-        over_at = 0.0
+        over_at, known = 0.0, 0
         told_at = monotonic()
         while True:
             began = monotonic()
             await self._end_if_asked(call)
-            status, told = await self._patiently(lambda: self._ask("GET", f"/api/calls/{call}"))
+            after = max(known - _OVERLAP, 0)
+            ask = functools.partial(self._ask, "GET", f"/api/calls/{call}?after={after}")
+            status, told = await self._patiently(ask)
+            entries = _entries(told)
             if status < 400:
-                told_at = monotonic()
+                told_at, known = monotonic(), after + len(entries)
             elif monotonic() - told_at > _AWAY_SECONDS:
                 raise ConsoleError(str(told["error"]))
-            for at, line in self._progress.feed(_entries(told)):
+            for at, line in self._progress.feed(entries):
                 print(f"{at:8.2f} s  {printable.line(line)}", flush=True)
             if self._progress.has_ended:
                 return

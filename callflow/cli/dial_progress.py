@@ -13,7 +13,13 @@ from callflow.journal.journal import JournalEntry
 
 _RINGING: Final = "ringing"
 _HANGUP: Final = "hangup"
-_AFTER_ANSWER: Final = frozenset({"answered", "streaming", "recovering"})
+_RECOVERING: Final = "recovering"
+_AFTER_ANSWER: Final = frozenset({"answered", "streaming", _RECOVERING})
+_LOST: Final = {
+    events.EngineLost.name: "the voice model is lost, and another session is opened",
+    events.MediaLost.name: "the audio is lost, and asked for again",
+    events.CallRecovered.name: "the server was away, and takes the call back",
+}
 _STATUS: Final = "status ringing"
 """Twilio's word for it; Telnyx says that the leg was begun."""
 _IN_TIMELINE: Final = (
@@ -92,8 +98,10 @@ class Progress:
                 found.append(f"a goodbye is asked for{_by(event.get('by'))}")
             case events.HangupRequested.name:
                 found.append(f"the end is asked for{_by(event.get('by'))}")
-            case _ if "recovering" in (entry.before, entry.after) and entry.before != entry.after:
-                found.append(timeline.told(entry))
+            case _ if entry.after == _RECOVERING and entry.before != _RECOVERING:
+                found.append(_LOST.get(name) or timeline.told(entry))
+            case _ if entry.before == _RECOVERING and entry.after not in (_RECOVERING, _HANGUP):
+                found.append("the call goes on")
             case events.CommandFailed.name if not event.get("gone"):
                 found.append(timeline.told(entry))
         if entry.after == _HANGUP and entry.before != _HANGUP:

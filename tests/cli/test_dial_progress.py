@@ -83,6 +83,25 @@ def test_telnyx_says_that_the_leg_begins_and_opens_the_stream_before_it_says_ans
     assert progress.outcome() == "It was answered, and its end is not on record."
 
 
+def test_what_is_lost_and_comes_back_is_told_in_words() -> None:
+    progress = Progress()
+    progress.feed(TALK[:8])
+    lines = progress.feed(
+        [
+            step(110.0, "engine_lost", "streaming", "recovering"),
+            step(111.0, "engine_ready", "recovering", "streaming"),
+            step(112.0, "deadline_passed", "streaming", "recovering", deadline="grace"),
+            step(113.0, "call_hangup", "recovering", "hangup", cause="completed", source="carrier"),
+        ]
+    )
+    assert [line for _, line in lines] == [
+        "the voice model is lost, and another session is opened",
+        "the call goes on",
+        "deadline_passed: deadline grace   streaming -> recovering",
+        "the call is over",
+    ]
+
+
 @pytest.mark.parametrize(
     ("cause", "told"),
     [

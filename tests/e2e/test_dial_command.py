@@ -8,17 +8,20 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from callflow.sandbox import voices
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID
 from tests.e2e import product as houses
 from tests.e2e import tcp_front
-from tests.e2e.outbound import OURS, THEIRS, TOKEN, callee, dialling, dials
-from tests.e2e.process import SERVER, Process, python
+from tests.e2e.outbound import OURS, THEIRS, TOKEN, ask, callee, dialled, dialling, dials
+from tests.e2e.process import SERVER, Process, environment, python
 from tests.e2e.product import Product, until
+from tests.e2e.scenes import exchange
 from tests.ports import free_port
 
 
@@ -122,6 +125,20 @@ async def test_ctrl_c_while_it_rings_cancels_the_call() -> None:
         assert (call.ended_by, call.answered_at) == ("product", None)
 
 
+@pytest.mark.carrier("telnyx")
+async def test_the_third_ctrl_c_leaves_a_server_that_does_not_answer() -> None:
+    asked: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: asked.append(writer), "127.0.0.1", 0) as mute:
+        async with command(None, THEIRS, CONSOLE_PORT=mute.sockets[0].getsockname()[1]) as process:
+            await until(lambda: asked, "the request")
+            for words in ("after a goodbye", "once more leaves it alone"):
+                process.process.send_signal(signal.SIGINT)
+                await process.says(words)
+            process.process.send_signal(signal.SIGINT)
+            assert await process.ended() == 130
+        asked[0].close()
+
+
 async def test_one_key_makes_one_call() -> None:
     async with dialling() as the:
         callee(the, "busy")
@@ -196,3 +213,48 @@ async def test_words_that_cannot_be_used_dial_nobody() -> None:
         assert (code, out, err.count("\n")) == (2, "", 1), f"{words}: {err}"
         assert told in err, f"{words}: {err}"
         assert "\x1b" not in err
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_server_that_dies_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    telnyx, realtime = exchange(), Realtime(script=Script.tone(3.0), pace=Pace.instant())
+    async with telnyx, realtime:
+        env = environment(telnyx, realtime) | {
+            "PORT": free_port(), "CONSOLE_PORT": free_port(), "CONSOLE_TOKEN": TOKEN, "DATA_DIR": tmp_path,
+            "TELNYX_CONNECTION_ID": CONNECTION_ID, "TELNYX_FROM_NUMBER": OURS,
+        }  # fmt: skip
+        telnyx.webhook_url = f"http://127.0.0.1:{env['PORT']}/webhooks"
+        async with python(SERVER, env=env) as server:
+            await server.public_port()
+            async with python(SERVER, "dial", THEIRS, env=env) as process:
+                await process.says("agent: A tone.")
+                (call,) = telnyx.calls.values()
+                server.process.kill()
+                await server.ended(noisy=True)
+                await process.says("No server is running")
+                async with python(SERVER, env=env):
+                    await process.says("the server was away, and takes the call back")
+                    await call.hang_up()
+                    assert await process.ended(20) == 0
+                out = "".join(process.out)
+                assert story(out).count("answered") == 1
+                assert "the call is over" in story(out)
+                assert len(telnyx.calls) == 1
+
+
+async def test_the_journal_of_a_live_call_can_be_followed() -> None:
+    async with dialling() as the:
+        name = (await dialled(the))["id"]
+        await the.carrier_call().wait_streaming()
+        path = f"/api/calls/{name}"
+        whole = (await ask(the, "GET", path)).json()
+        assert whole["conversation"] is not None
+        rest = (await ask(the, "GET", f"{path}?after=3")).json()
+        assert rest["entries"][: len(whole["entries"]) - 3] == whole["entries"][3:]
+        assert rest["conversation"] is None
+        assert (await ask(the, "GET", f"{path}?after=100000")).json()["entries"] == []
+        for odd in ("-1", "x", "1.5"):
+            assert (await ask(the, "GET", f"{path}?after={odd}")).status_code == 400
+        assert (await ask(the, "GET", "/api/calls/nobody?after=3")).status_code == 404
+        await the.carrier_call().hang_up()
+        await the.quiet()
