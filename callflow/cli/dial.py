@@ -21,7 +21,7 @@ import msgspec
 
 from callflow import runtime
 from callflow.cli.dial_progress import Progress
-from callflow.cli.operators_port import OperatorsPort, settings
+from callflow.cli.operators_port import OperatorsPort, read_settings
 from callflow.config import profiles
 from callflow.config.phone_numbers import Numbers, is_possible
 from callflow.config.settings import Settings
@@ -55,7 +55,7 @@ T = TypeVar("T")
 def run(arguments: argparse.Namespace) -> int:
     """Dial, and show the call until it is over. Returns the exit code, see above."""
     try:
-        configured = settings()
+        configured = read_settings()
         body = _body(arguments, configured)
         port = OperatorsPort(configured)
         return runtime.run_interruptible(_Call(port).show(body, arguments.key or str(uuid.uuid4())))

@@ -58,7 +58,7 @@ class Progress:
 
     def outcome(self) -> str:
         """Return what became of the call, in one sentence."""
-        because = why(self._cause, self._source, is_outbound=True)
+        because = why(self._cause, self._source, "outbound")
         if not self.is_answered:
             return f"It was not answered, after {self._length(self._began)}: {because}."
         if not self.is_over:

@@ -11,7 +11,7 @@ import asyncio
 import sys
 from typing import Final
 
-from callflow.cli.operators_port import OperatorsPort, settings
+from callflow.cli.operators_port import OperatorsPort, read_settings
 from callflow.contracts.errors import CallNotFound, CommandLineError, JournalFileError
 from callflow.web.console.requested_by import WAYS
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask the running server to end a call. Returns the exit code, see above."""
     try:
         name, when = _asked(arguments)
-        port = OperatorsPort(settings())
+        port = OperatorsPort(read_settings())
         name = _named(port, name)
         status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
     except CommandLineError as error:
@@ -54,7 +54,7 @@ def _asked(arguments: argparse.Namespace) -> tuple[str, str]:
 
 def _named(port: OperatorsPort, beginning: str) -> str:
     """The id of the one call that is meant: a live one, or else one of the history. Raises JournalFileError."""
-    status, told = port.ask("GET", "/api/calls")
+    status, told = port.ask("GET", "/api/calls/live")
     if status != 200 or "live" not in told:
         raise JournalFileError(f"{port.name} cannot say which calls are live: {told.get('error') or f'HTTP {status}'}")
     live = [str(each["id"]) for each in told["live"]]

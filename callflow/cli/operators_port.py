@@ -18,7 +18,7 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses to reach a server on this machine that listens on all interfaces."""
 
 
-def settings() -> Settings:
+def read_settings() -> Settings:
     """Read the settings that the server has, too. Raises CommandLineError."""
     try:
         return load()
@@ -73,11 +73,18 @@ class OperatorsPort:
         if not isinstance(told, dict) or (status >= 400 and not isinstance(told.get("error"), str)):
             raise self._not_ours()
         if status == 401:
-            whose = (
-                "this CONSOLE_TOKEN: it runs with another one" if self._token else "anybody without its CONSOLE_TOKEN"
-            )
-            raise ConsoleError(f"The server at {self.name} does not take {whose}. It says: {told['error']}")
+            raise ConsoleError(self._not_let_in(told["error"]))
         return status, told
 
     def _not_ours(self) -> ConsoleError:
         return ConsoleError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")
+
+    def _not_let_in(self, said: str) -> str:
+        """Return what to do about a 401. A server that has no token says so, with a line for `.env`."""
+        has_none = "CONSOLE_TOKEN=" in said
+        if has_none and self._token:
+            return f"The server at {self.name} was started without a CONSOLE_TOKEN: restart it, so that it takes yours."
+        if has_none:
+            return said
+        whose = "this CONSOLE_TOKEN: it runs with another one" if self._token else "anybody without its CONSOLE_TOKEN"
+        return f"The server at {self.name} does not take {whose}."

@@ -100,4 +100,15 @@ CREATE TABLE kept_settings (
     PRIMARY KEY (profile, name)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+CREATE TABLE do_not_call (
+    id INTEGER NOT NULL,
+    number VARCHAR(16) NOT NULL,
+    business VARCHAR(64) NOT NULL,
+    reason TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (number, business)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0004');

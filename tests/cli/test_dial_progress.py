@@ -110,7 +110,7 @@ def test_what_is_lost_and_comes_back_is_told_in_words() -> None:
         ("no_answer", "nobody answered"),
         ("timeout", "nobody answered in time"),
         ("call_rejected", "it was rejected"),
-        ("originator_cancel", "it was given up before it was answered"),
+        ("originator_cancel", "we gave up before it was answered"),
         ("dial_failed", "the carrier did not dial it"),
         ("", "why is not on record"),
     ],
