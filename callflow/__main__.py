@@ -54,6 +54,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli.bench import relay
 
         return runtime.run_interruptible(relay.run(chosen))
+    if chosen.command == "dial":
+        from callflow.cli import dial
+
+        return dial.run(chosen)
     if chosen.command == "calls" and chosen.hangup is not None:
         from callflow.cli import hangup
 

@@ -22,6 +22,8 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID
+from tests.e2e.outbound import OURS, TOKEN
 from tests.e2e.process import ROOT, serving
 from tests.e2e.product import until
 from tests.e2e.scenes import exchange
@@ -138,6 +140,34 @@ async def test_a_live_call_is_ended_as_it_is_shown(tmp_path: Path) -> None:
             await call.wait_ended(8)
             assert call.ended_by == "product"
             await server.live(0)
+        await server.stop()
+        assert await server.ended() == 0
+
+
+async def test_a_call_is_made_as_it_is_shown(tmp_path: Path) -> None:
+    needs("curl")
+    telnyx, realtime = exchange(), model()
+    env = {"TELNYX_CONNECTION_ID": CONNECTION_ID, "TELNYX_FROM_NUMBER": OURS, "CONSOLE_TOKEN": TOKEN}
+    async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data", **env) as server:
+        port = await server.console_port()
+        variables = {"CONSOLE_PORT": port, "CONSOLE_TOKEN": TOKEN}
+        for number, command in enumerate((shown("sh", "server.py dial"), shown("sh", "order-4711")), 1):
+            is_curl = command.startswith("curl")
+            told = asyncio.create_task(
+                shell(filled_in(command, **{":6001": f":{port}"} if is_curl else {}), tmp_path, **variables)
+            )
+            await telnyx.until(lambda number=number: len(telnyx.calls) == number)  # type: ignore[misc]
+            call = list(telnyx.calls.values())[-1]
+            assert (call.from_number, call.to_number) == (OURS, "+15550100001")
+            await call.phone.hears(0.3, since=0.0)
+            session = await realtime.wait_session(number)
+            assert "Your order is ready." in json.dumps([each.event for each in session.received])
+            await call.hang_up()
+            said = await told
+            if is_curl:
+                assert json.loads(said)["callSid"] in telnyx.calls
+            else:
+                assert "It was answered, and took " in said
         await server.stop()
         assert await server.ended() == 0
 

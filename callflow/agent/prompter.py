@@ -72,6 +72,8 @@ class Prompter:
         match about:
             case "resume":
                 self._resume()
+            case "back":
+                self.say(prompt(Prompt.BACK))
             case "no_input":
                 self.say(prompt(Prompt.NO_INPUT, time=time))
             case "no_input_goodbye":

@@ -21,6 +21,10 @@ class Prompt(Enum):
         "the caller stopped hearing you; if the caller has asked something that is not answered yet, answer it. "
         "Otherwise say briefly that you are back."
     )
+    BACK = (
+        "The caller is back with you. Do not greet again. Say in one short sentence that you are there again, and ask "
+        "what else you can do."
+    )
     CARRY_ON = (
         "What interrupted you was only a noise. The caller has heard you up to: “{heard}”. Go on from exactly there, "
         "without repeating it and without mentioning the noise."

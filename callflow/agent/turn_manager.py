@@ -86,7 +86,7 @@ class TurnManager:
         carrier."""
         self._noticed: float | None = None
         self.is_hushed = False
-        """See `hush`."""
+        """See `hush_for_good`."""
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
         relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
@@ -177,6 +177,13 @@ class TurnManager:
             self.conversation.caller_speaks()
         self.drop_responses()
 
+    def hush(self) -> None:
+        """Stop the agent's speech and its responses, because the caller is no longer listening."""
+        if self.is_unplayed:
+            self._cut(self._relay.interrupt(self._clock()), by_caller=False)
+        self.drop_responses()
+        self.no_answer_due()
+
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""
         for response in self.taking.responses:
@@ -184,14 +191,11 @@ class TurnManager:
             if not self._agent.engine_stops_itself:
                 self._agent.cancel(response)
 
-    def hush(self) -> None:
-        """Stop the agent, as if it were interrupted, and let nothing of it be heard that was not asked for anew: no
-        clip fills a silence from now on, and the other side cannot take the turn."""
+    def hush_for_good(self) -> None:
+        """Stop the agent; from now on no clip fills a silence, and the other side cannot take the turn."""
         self.taking.protected = self.is_hushed = True
         self._timers.stop("interruption")
-        self.no_answer_due()
-        if self.is_unplayed:
-            self._cut(self._relay.interrupt(self._clock()), by_caller=False)
+        self.hush()
 
     def caller_ended(self, stopped: SpeechStopped) -> bool:
         """Handle the engine's report that the caller has stopped. Returns whether the agent must answer: not after a
@@ -377,7 +381,7 @@ class TurnManager:
         return self._relay.playout.ends_at(now)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play a clip: see `Relay.interject`. False also after `hush`."""
+        """Play a clip: see `Relay.interject`. False also after `hush_for_good`."""
         return not self.is_hushed and self._relay.interject(name, *otherwise)
 
     def filled(self, now: float) -> None:

@@ -49,7 +49,7 @@ class Voicemail:
             self.is_on = True
             self._prompter.close()
             self._goodbye.call_off()
-            self._turns.hush()
+            self._turns.hush_for_good()
             if self._protected_greeting.is_said:
                 self._greeting_cut()
             self._protected_greeting.hold()

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed
-from callflow.agent.tool_calls import ENDS_CALL, PendingToolCalls
+from callflow.agent.tool_calls import PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_log import CallLog
 from callflow.call.call_notes import began_note, describe, ended_note
@@ -23,12 +23,13 @@ from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.handover import Found, ProcessHandover
+from callflow.call.legs import Legs
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
-from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
+from callflow.call.requests import Requests
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
@@ -47,8 +48,6 @@ from callflow.media.relay import Relay
 
 log = logging.getLogger(__name__)
 
-OPERATOR: Final = "operator"
-"""The cause of a call ended by an operator."""
 _LAST_RESORT: Final = 1000
 """Ordinal of a hang-up that comes from no transition: no step has so many commands."""
 
@@ -94,13 +93,11 @@ class Call:
         self.awaits_words = False
         """The call is over, and words of the caller are still being transcribed."""
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
-        self.leg = OutboundLeg(carrier, post, to_owner(self.rename)) if order is not None else None
-        """The leg that is dialled; None: the call came in."""
-        if self.leg is not None and ids.control:
-            self.leg.known(ids)
+        self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
+        self.legs.known(ids, events.CALLER)
         self._carrier_commands = CarrierCommands(
             call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
-            run_after_call=services.run_after_call, leg=self.leg,
+            run_after_call=services.run_after_call, legs=self.legs,
         )  # fmt: skip
         self._released = False
         earlier = restored.recordings if restored is not None else ()
@@ -108,7 +105,10 @@ class Call:
         self.relay = Relay(
             call=call_id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=self.note,
         )  # fmt: skip
-        acts = {ENDS_CALL: to_owner(self._end_by_agent)}
+        self.requests = Requests(
+            config, lambda: this.model, self._mailbox, post=post, note=to_owner(self.note), redact=services.redact.text
+        )
+        acts = self.requests.of_tools(can_transfer="transfers" in carrier.can)
         tool_calls = PendingToolCalls(
             services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
             seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
@@ -120,6 +120,7 @@ class Call:
         self._local_commands = LocalCommands(
             self.agent, self.relay, self._deadlines, seconds=config.deadline_seconds,
             preamble_seconds=carrier.preamble_seconds, own=self._tasks.start, note=self.note,
+            legs=self.legs, now=services.now,
         )  # fmt: skip
         self.agent.greeting_heard = to_owner(self.record)
         self._dtmf = DtmfCollector(
@@ -133,6 +134,8 @@ class Call:
         self.model, self.began = old.model, old.began
         self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer_command
         self._streams.ordinal = old.streams
+        if old.transfer is not None:
+            self.legs.restore(old.transfer, old.human, old.joined_at)
         now = self._services.now()
         self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
@@ -171,14 +174,13 @@ class Call:
         self._mailbox.put(event, reply)
 
     def _prepared(self, event: Event) -> Event | None:
-        """Return the event as machine and journal get it: without tokens and secret digits, and with what only the call
-        knows of it. None: the event is dropped."""
+        """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
         match event:
-            case events.Dtmf(digit=digit) if digit != MASK:
+            case events.Dtmf(digit=digit, leg=events.CALLER) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
-            case events.AnsweredBy() if self.is_outbound:
+            case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
 
@@ -212,6 +214,7 @@ class Call:
 
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
+        self.legs.after(step, self._services.now())
         if self.model.engine == "ready" and not self.model.tries:
             self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)
@@ -237,17 +240,16 @@ class Call:
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
-            elif isinstance(command, commands.Dial) and not is_written and self.leg is not None:
-                # A restart would not know of it, and might dial again.
-                self.leg.refuse("the call could not be written down, so it was not dialled")
+            elif isinstance(command, commands.Dial) and not is_written:
+                self.legs.not_written(command.leg)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
 
     def _request(self, command: Command, ordinal: int, *, step: int | None = None) -> CarrierRequest:
         """Make the request for a command of the newest step, or of an earlier `step`."""
         return self._carrier_commands.request(
-            command, self._log.steps if step is None else step, ordinal,
-            ids=self.ids, from_number=self.from_number, to_number=self.to_number, at=self.began,
+            command, self._log.steps if step is None else step, ordinal, ids=self.ids, at=self.began,
+            from_number=self.from_number, to_number=self.to_number, briefing=self.config.briefing_text,
         )  # fmt: skip
 
     # Outbound calls
@@ -272,15 +274,21 @@ class Call:
         """Whether it is an outbound call whose leg the carrier has not named yet."""
         return self._order is not None and not self.ids.control
 
+    def ids_of(self, leg: str) -> LegIds:
+        """Return the carrier's ids of one of the call's legs; empty ones if it is not known."""
+        return self.ids if leg == events.CALLER else self.legs.human
+
     def _begin(self) -> None:
         self.note(began_note(self, self._order, self._services.address()))
         if self._order is not None:
             self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
 
-    async def find_leg(self) -> None:
-        """Search for the leg of a restored outbound call of which it is not known whether it was dialled."""
-        if self.leg is not None:
-            await self.leg.look_for(self._request(commands.Dial(stream=False), 0, step=0))
+    async def find_leg(self, leg: str = events.CALLER) -> None:
+        """Search for a leg of a restored call of which it is not known whether it was dialled."""
+        dialled, transfer = self.legs.dialled(leg), self.legs.transfer
+        number = transfer.requested.number if leg == events.HUMAN and transfer is not None else ""
+        if dialled is not None:
+            await dialled.look_for(self._request(commands.Dial(leg=leg, stream=False, number=number), 0, step=0))
 
     # Media
 
@@ -291,7 +299,7 @@ class Call:
         """
         if machine.is_over(self.model) or self._handover.awaits_return or self._handover.is_leaving:
             raise Refused("this token is used up")
-        if self.model.farewell == machine.SPEAKING:
+        if self.model.farewell == machine.SPEAKING or self.model.state in (machine.TRANSFERRING, machine.BRIDGED):
             raise Refused("this stream's time is over")
         self._streams.claim(ordinal, has_socket=self.relay.has_socket)
 
@@ -324,9 +332,7 @@ class Call:
         """
         if machine.is_over(self.model) or self._released:
             return False
-        kind = events.HangupRequested if when == "now" else events.GoodbyeRequested
-        if not self._mailbox.has(kind):  # repeated clicks of an operator count once
-            self.post(kind(reason=OPERATOR, by=by))
+        self.requests.hang_up(when, by)
         return True
 
     # Handover between processes
@@ -346,12 +352,14 @@ class Call:
         """Whether the next process continues the call."""
         return self._handover.is_leaving
 
-    def take_back(self, found: Found) -> None:
+    def take_back(self, found: Found, human: Literal["", "answered", "gone"] = "") -> None:
         """Continue a call of the previous process. Only the first invocation has an effect.
 
-        `found`: the carrier's status of the call.
+        `found`: the carrier's status of the call. `human`: that of a person's leg.
         """
-        first = self._handover.take_back(found)
+        if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
+            self._services.run_after_call(self.find_leg(events.HUMAN))  # a hang-up waits for it
+        first = self._handover.take_back(found, human)
         if first is None:
             return
         if first.hangup is not None:
@@ -382,23 +390,19 @@ class Call:
         self.note(notes.Digits(digits=shown))
         self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
-    # Requests of the agent
-
-    def _end_by_agent(self, reason: str = "") -> None:
-        self.note(notes.EndCall(reason=self._services.redact.text(reason)[:200]))
-        self.post(events.EndRequested(reason="agent", by="agent"))
-
-    def rename(self, ids: LegIds) -> None:
-        """Replace the carrier's ids of this call, because a webhook brought further ids."""
-        self.ids = ids
+    def rename(self, ids: LegIds, leg: str = events.CALLER) -> None:
+        """Replace the carrier's ids of one of the call's legs, because a webhook or a dial brought further ids."""
+        self.legs.known(ids, leg)
+        if leg == events.CALLER:
+            self.ids = ids
         if self._log.steps and not self._released:  # otherwise the `began` note has the ids, or the call is over
-            self.note(notes.Ids(**asdict(self.ids)))
-        if self.leg is not None and ids.control:
-            self.leg.known(ids)
-            self._services.leg_known(self.id, ids)
+            self.note(notes.Ids(**asdict(ids), of="" if leg == events.CALLER else leg))
+        if self.legs.dialled(leg) is not None and ids.control:
+            self._services.leg_known(self.id, ids, leg)
 
     def _note_numbers(self, event: Event) -> None:
-        if isinstance(event, (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)):
+        names = (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)
+        if event.leg == events.CALLER and isinstance(event, names):
             self.from_number = self.from_number or self._services.number(event.from_number)
             self.to_number = self.to_number or self._services.number(event.to_number)
 

@@ -35,6 +35,13 @@ class CallConfig:
     record_after_opening: bool
     """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 
+    briefing_text: str
+    """What a person hears before a transferred call is theirs, with `{caller}` and `{summary}`."""
+    transfer_targets: Mapping[str, str]
+    """Telephone numbers by the names under which they may be reached."""
+    transfer_ring_seconds: float
+    transfer_take_back: bool
+    """The agent takes the caller back when the person hangs up."""
     dial_seconds: float
     """How long an outbound call may ring."""
     machine_detection: bool

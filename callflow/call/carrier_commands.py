@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from callflow.call.legs import Legs
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
@@ -41,11 +42,11 @@ class CarrierCommands:
         post: Callable[[Event], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
-        leg: OutboundLeg | None = None,
+        legs: Legs,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
-        must finish even when the call is over. `leg`: of an outbound call."""
-        self._leg = leg
+        must finish even when the call is over. `legs`: those of the call."""
+        self._legs = legs
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self.answered_by = FIRST_ANSWER
@@ -61,12 +62,16 @@ class CarrierCommands:
         from_number: str = "",
         to_number: str = "",
         at: float = 0.0,
+        briefing: str = "",
     ) -> CarrierRequest:
         """Make the request for the `ordinal`-th command of a step, from 0.
 
         A command that requests a media stream opens another stream; but a repeated answer command requests the newest
         stream again.
         """
+        own, other = self._legs.ids(command, ids)
+        text = self._legs.briefing(briefing, from_number, to_number) if isinstance(command, commands.Brief) else ""
+        from_number, to_number = self._legs.numbers(command, from_number, to_number)
         url = secret = name = ""
         place = (step, ordinal)
         if _has_stream(command):
@@ -80,7 +85,9 @@ class CarrierCommands:
             command=command,
             id=command_id(self._call, *place),
             call=self._call,
-            ids=ids,
+            ids=own,
+            other=other,
+            text=text,
             stream_url=url,
             stream_secret=secret,
             stream_name=name,
@@ -98,7 +105,7 @@ class CarrierCommands:
         reply = self._carrier.reply(event, requests, over=over)
         for request in requests:
             if request not in reply.rest:
-                self._post(events.CommandDone(command=request.command.name))
+                self._post(events.CommandDone(leg=request.command.leg, command=request.command.name))
                 if isinstance(request.command, commands.Answer):
                     self._post(events.CallAnswered())
         return reply
@@ -106,10 +113,11 @@ class CarrierCommands:
     def send(self, request: CarrierRequest) -> None:
         """Send the request over the carrier's API, in a task. Dial, hang-up and reject are carried through even when
         the call is over."""
-        if isinstance(request.command, commands.Dial) and self._leg is not None:
-            self._run_after_call(self._leg.dial(request))
+        dialled = self._legs.dialled(request.command.leg)
+        if isinstance(request.command, commands.Dial) and dialled is not None:
+            self._run_after_call(dialled.dial(request))
         elif isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._run_after_call(self._hang_up(request, self._post))
+            self._run_after_call(self._hang_up(request, dialled, self._post))
         else:
             self._own(self._execute(request, self._post), request.command.name)
 
@@ -117,28 +125,30 @@ class CarrierCommands:
         """Let go of the call. Results of requests that are under way are still reported to it, others are not."""
         self._post = _nobody
 
-    async def _hang_up(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
+    async def _hang_up(
+        self, request: CarrierRequest, dialled: OutboundLeg | None, post: Callable[[Event], None]
+    ) -> None:
         """Send a hang-up; while the leg is still being dialled, once its ids are known."""
-        if self._leg is not None and not request.ids.control:
-            ids = await self._leg.wait_to_hang_up()
+        if dialled is not None and not request.ids.control:
+            ids = await dialled.wait_to_hang_up()
             if ids is None:
                 return  # nothing was dialled; or a webhook will tell of the leg, see `callflow.switchboard`
             request = replace(request, ids=ids)
         await self._execute(request, post)
 
     async def _execute(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
-        name = request.command.name
+        name, leg = request.command.name, request.command.leg
         CALL.set(self._call)
         try:
             await self._carrier.execute(request)
         except CarrierError as error:
             log.warning("call %s: %s failed: %s", self._call, name, error)
-            post(events.CommandFailed(command=name, gone=error.gone, reason=str(error)))
+            post(events.CommandFailed(leg=leg, command=name, gone=error.gone, reason=str(error)))
         except Exception as error:
             log.exception("call %s: %s failed through a fault of our own", self._call, name)
-            post(events.CommandFailed(command=name, reason=type(error).__name__))
+            post(events.CommandFailed(leg=leg, command=name, reason=type(error).__name__))
         else:
-            post(events.CommandDone(command=name))
+            post(events.CommandDone(leg=leg, command=name))
 
 
 def _has_stream(command: Command) -> bool:

@@ -117,7 +117,7 @@ class DtmfCollector:
             return None
         if over:
             return Dtmf(leg=event.leg, digit=MASK, source=event.source)
-        if self._press(event.digit, event.source):
+        if self._press(event.digit, "stream" if event.source == "stream" else ""):
             shown = MASK if self._sensitive else event.digit
             return Dtmf(leg=event.leg, digit=shown, source=event.source)
         return CarrierNotice(leg=event.leg, kind="a key that was told already")

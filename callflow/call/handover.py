@@ -60,7 +60,7 @@ class ProcessHandover:
         """Return when this process has the call."""
         await self._is_ours.wait()
 
-    def take_back(self, found: Found) -> FirstSteps | None:
+    def take_back(self, found: Found, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
         """Assign the call to this process, and return the first steps. None: this process has the call already."""
         old = self.restored
         if old is None or self._is_ours.is_set():
@@ -71,7 +71,7 @@ class ProcessHandover:
         if self._was_over:
             return FirstSteps(hangup=old.hangup if found != "gone" else None)
         return FirstSteps(
-            recovered=CallRecovered(found=found, handed_over=old.handed_over),
+            recovered=CallRecovered(found=found, handed_over=old.handed_over, human=human),
             cut_off=tuple(_cut(turn) for turn in old.cuts),
             tools=tuple(
                 ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=_UNKNOWN_RESULT)

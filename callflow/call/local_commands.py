@@ -7,6 +7,7 @@ from typing import Any
 
 from callflow.agent.agent import Agent
 from callflow.call.deadlines import Deadlines
+from callflow.call.legs import Legs, asks_agent_to_speak
 from callflow.contracts import commands
 from callflow.contracts.commands import Command
 from callflow.journal import notes
@@ -27,9 +28,12 @@ class LocalCommands:
         preamble_seconds: float,
         own: Callable[[Coroutine[Any, Any, None], str], object],
         note: Callable[[Note], None],
+        legs: Legs,
+        now: Callable[[], float],
     ) -> None:
         """`seconds`: of each deadline, by name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`: takes tasks
-        that end with the call."""
+        that end with the call. `now`: returns Unix time, in seconds."""
+        self._legs, self._now = legs, now
         self._agent, self._relay, self._deadlines = agent, relay, deadlines
         self._seconds, self._preamble_seconds = seconds, preamble_seconds
         self._own, self._note = own, note
@@ -60,6 +64,11 @@ class LocalCommands:
                 self._agent.answer_tool(call_id)
             case commands.AwaitGoodbye():
                 self._agent.await_goodbye()
+            case commands.TellTransfer(outcome=outcome):
+                if text := self._legs.told(outcome, self._now()):
+                    self._agent.learn(text, speak=asks_agent_to_speak(outcome))
+            case commands.HushAgent():
+                self._agent.hush()
             case commands.PlayClip(clip=clip):
                 self._note(notes.Clip(clip=clip))
                 self._relay.play_clip(clip)

@@ -1,4 +1,4 @@
-"""Dials the leg of an outbound call, and finds out which leg it became.
+"""Dials a leg (of an outbound call, or of a person to whom a call is transferred), and finds out which leg it became.
 
 The carrier's ids of the leg come with its answer to the dial, or with a webhook, which may be faster. If the answer is
 lost, nobody knows whether a telephone rings: the leg is searched for, and nothing is dialled again, because to ring a
@@ -29,11 +29,14 @@ _LEG_SECONDS: Final = 20.0
 
 
 class OutboundLeg:
-    """The leg of one outbound call, from the dial until its ids are known."""
+    """One leg that we dial, from the dial until its ids are known."""
 
-    def __init__(self, carrier: Carrier, post: Callable[[Event], None], named: Callable[[LegIds], None]) -> None:
-        """`post`: takes the result of the dial. `named`: takes the ids of the leg, unless a webhook was faster."""
-        self._carrier, self._post, self._named = carrier, post, named
+    def __init__(
+        self, carrier: Carrier, leg: str, post: Callable[[Event], object], named: Callable[[LegIds], object]
+    ) -> None:
+        """`leg`: which one, as in `Event.leg`. `post`: takes the result of the dial. `named`: takes the ids of the leg,
+        unless a webhook was faster."""
+        self._carrier, self._leg, self._post, self._named = carrier, leg, post, named
         self._known: asyncio.Future[LegIds | None] = asyncio.get_running_loop().create_future()
         self._waits_to_hang_up = False
         self.error: CarrierError | None = None
@@ -54,11 +57,6 @@ class OutboundLeg:
         self.error = error
         if not self._known.done():
             self._known.set_result(None)
-
-    def refuse(self, reason: str) -> None:
-        """Report that this leg is not dialled, and why."""
-        self.failed(CarrierError(reason))
-        self._post(events.CommandFailed(command=Dial.name, reason=reason))
 
     async def wait(self, seconds: float) -> LegIds | None:
         """Return the ids of the leg as soon as they are known. None: there is no leg, or it is not known in time."""
@@ -92,13 +90,13 @@ class OutboundLeg:
             if not error.unknown:
                 self.failed(error)
             effect: Literal["", "unknown"] = "unknown" if error.unknown else ""
-            self._post(events.CommandFailed(command=Dial.name, effect=effect, reason=str(error)))
+            self._post(events.CommandFailed(leg=self._leg, command=Dial.name, effect=effect, reason=str(error)))
             if error.unknown:
                 await self.look_for(request)
         except Exception as error:
             log.exception("call %s: dial failed through a fault of our own", request.call)
             self.failed(CarrierError("a fault of our own, which the log of the server tells"))
-            self._post(events.CommandFailed(command=Dial.name, reason=type(error).__name__))
+            self._post(events.CommandFailed(leg=self._leg, command=Dial.name, reason=type(error).__name__))
         else:
             self._found(ids)
 
@@ -121,4 +119,4 @@ class OutboundLeg:
         if not self.is_settled:
             self._named(ids)
             self.known(ids)
-        self._post(events.CommandDone(command=Dial.name))
+        self._post(events.CommandDone(leg=self._leg, command=Dial.name))

@@ -17,8 +17,8 @@ from callflow.call import machine
 from callflow.call.dtmf import MASK
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
-from callflow.contracts import commands
-from callflow.contracts.events import LegIds
+from callflow.contracts import commands, events
+from callflow.contracts.events import LegIds, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -70,6 +70,12 @@ class RestoredCall:
     """Our public address, as the carrier knew it when the call began."""
     order: OutboundOrder | None = None
     """What was asked for, of an outbound call; without its config."""
+    transfer: TransferRequested | None = None
+    """The last transfer that was requested."""
+    human: LegIds = field(default_factory=LegIds)
+    """The carrier's ids of the person's leg."""
+    joined_at: float | None = None
+    """When caller and person were joined, in Unix time (seconds)."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -124,6 +130,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
+        if entry.after == machine.BRIDGED != entry.before:
+            call.joined_at = entry.at
         for ordinal, command in enumerate(entry.commands):
             _command(call, entry, ordinal, command)
         call.from_number = call.from_number or str(event.get("from_number", ""))
@@ -139,6 +147,10 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
         case {"event": "command_done" | "command_failed", "command": "hangup" | "reject"}:
             call.hangup = None
+        case {"event": TransferRequested.name} if entry.taken:
+            requested = events.from_json(dict(entry.event))
+            assert isinstance(requested, TransferRequested)
+            call.transfer, call.human = requested, LegIds()
         case {"event": "tool_called", "id": name} if entry.taken:
             call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:
@@ -152,6 +164,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
     match note:
         case notes.HandedOver():
             call.handed_over, call.quiet = True, note.quiet
+        case notes.Ids(of="human"):
+            call.human = _ids(note)
         case notes.Ids():
             call.ids = _ids(note)
         case notes.NumberId():

@@ -33,8 +33,8 @@ class CallServices:
     """Returns our public address, http or https, without a path."""
     now: Callable[[], float]
     """Returns Unix time in seconds, for the journal."""
-    leg_known: Callable[[str, LegIds], object]
-    """Called when the carrier has named the leg of an outbound call: the call's id, and the leg's."""
+    leg_known: Callable[[str, LegIds, str], object]
+    """Called when the carrier has named a leg that was dialled: the call's id, the leg's ids, and which leg."""
     run_after_call: Callable[[Coroutine[Any, Any, None]], object]
     """Runs a task that must finish even when its call is over. The task must have its own time limit."""
     number: Callable[[str], str]

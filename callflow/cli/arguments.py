@@ -6,14 +6,12 @@ Nothing here loads a part of the program, so that `--help` and a mistyped word a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
+from callflow.cli.option_types import PORT, file, may_be_shown, number, text, web_url, whole, word
 from callflow.contracts import secret_text
 
 
@@ -24,6 +22,7 @@ SCENARIOS: Final = {
     "rotation": "the model's session is replaced unheard",
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",
+    "outbound": "the line makes the calls: a person answers, then a number is busy",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
@@ -33,10 +32,7 @@ SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
 _HELP: Final = ("-h", "--help")
 _WORD: Final = re.compile(r"[^\s'\",()]+")
 _MOST_WORD: Final = 24
-_MOST_NUMBER: Final = 12
-"""Characters of a mistyped word, or number, that is repeated."""
-_DIGITS: Final = 18
-"""Of the longest number that is understood."""
+"""Characters of a mistyped word that is repeated."""
 _MOST_TOLD: Final = 400
 """Characters of what is wrong, which may repeat what was typed."""
 
@@ -127,17 +123,8 @@ def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> 
     meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
     if word in ("help", "version"):
         meant = [f"--{word}"]
-    shown = f'"{word}"' if meant or _may_be_shown(word, _MOST_WORD) else "like that"
+    shown = f'"{word}"' if meant or may_be_shown(word, _MOST_WORD) else "like that"
     return f"there is no {kind} {shown}" + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
-
-
-def _may_be_shown(text: str, most: int) -> bool:
-    """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
-    return len(text) <= most and not secret_text.may_be_secret(text)
-
-
-def _but(text: str) -> str:
-    return f', not "{text}"' if _may_be_shown(text, _MOST_NUMBER) else ""
 
 
 def _listed(names: Sequence[str] | dict[str, Parser]) -> str:
@@ -152,64 +139,6 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number from `least` to `most`, in ASCII digits."""
-
-    def read(text: str) -> int:
-        plain = text.strip()
-        is_number = plain.isascii() and plain.removeprefix("-").isdigit() and len(plain) <= _DIGITS
-        if is_number and least <= int(plain) <= (most or int(plain)):
-            return int(plain)
-        raise argparse.ArgumentTypeError(f"must be a whole number {_range(least, most)}{_but(text)}")
-
-    return read
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            found = float(text)
-        except ValueError:
-            found = float("nan")
-        if least <= found <= most and text.isascii():
-            return found
-        raise argparse.ArgumentTypeError(f"must be a number {_range(least, most)}{_but(text)}")
-
-    return read
-
-
-def _range(least: float, most: float | None) -> str:
-    return f"from {least:g} to {most:g}" if most is not None else f"of {least:g} or more"
-
-
-PORT: Final = whole(0, 65535)
-
-
-def file(text: str) -> Path:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~somebody who is not known here
-        return Path(text)
-
-
-def web_url(text: str) -> str:
-    """Scheme, host and perhaps a port and a path."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(text)
-        is_port = parts.port is None or parts.port > 0
-        if parts.scheme in ("http", "https") and parts.hostname and is_port and text.isascii() and text.isprintable():
-            return text
-    raise argparse.ArgumentTypeError(f"must be an address such as http://127.0.0.1:6000{_but(text)}")
-
-
-def word(text: str) -> str:
-    if text and text.isascii() and text.isprintable() and " " not in text:
-        return text
-    raise argparse.ArgumentTypeError(f"must be one word in ASCII{_but(text)}")
-
-
 def make_parser() -> Parser:
     parser = Parser(prog="server.py", description="Callflow answers the phone. Without a command it serves.")
     parser.add_argument("--version", action=_Version, help="say which version this is, and stop")
@@ -222,6 +151,7 @@ def make_parser() -> Parser:
         help="look at keys, public address and the carriers' settings, and say what to do",
         description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
     )
+    _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
@@ -283,6 +213,36 @@ def _demo(parser: Parser) -> None:
         " picture; without FILE: beside the recording)",
     )
     parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls (default: off)")
+
+
+def _dial(parser: Parser) -> None:
+    parser.description = (
+        "Asks the running server to dial. Ctrl-C ends the call with a goodbye, a second one at once. Exit code 0: the"
+        " call was answered; 1: it was not; 2: the words or settings cannot be used, no server is running, or it has"
+        " refused."
+    )
+    parser.add_argument("number", nargs="+", help="whom to call, in E.164: +15550100001")
+    parser.add_argument(
+        "--profile", type=text, metavar="NAME", help="how the agent behaves (default: as our number says)"
+    )
+    parser.add_argument("--say", type=text, metavar="TEXT", help="what the agent says first (default: its greeting)")
+    parser.add_argument(
+        "--record", action="store_true", help="let the carrier record the call, from the answer on (default: off)"
+    )
+    parser.add_argument("--carrier", choices=CARRIERS, help="who carries it (default: the first one that can dial)")
+    parser.add_argument(
+        "--from",
+        dest="from_number",
+        type=text,
+        metavar="NUMBER",
+        help="our number, which is shown (default: TELNYX_FROM_NUMBER or TWILIO_FROM_NUMBER)",
+    )
+    parser.add_argument(
+        "--key",
+        type=text,
+        metavar="KEY",
+        help="the same key makes the same call, however often the command is given (default: a new key)",
+    )
 
 
 def _calls(parser: Parser) -> None:

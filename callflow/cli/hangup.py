@@ -12,7 +12,7 @@ import sys
 from typing import Final
 
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.contracts.errors import CallNotFound, JournalFileError
+from callflow.contracts.errors import CallNotFound, CommandLineError, JournalFileError
 from callflow.web.console.requested_by import WAYS
 
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         port = OperatorsPort(read_settings())
         name = _named(port, name)
         status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
-    except JournalFileError as error:
+    except CommandLineError as error:
         print(error, file=sys.stderr)
         return 1 if isinstance(error, CallNotFound) else 2
     if status == 200:

@@ -1,4 +1,4 @@
-"""How commands ask the running server: over HTTP, at its operators' port, with the token of the settings."""
+"""The operators' port of the running server, as the commands ask it: one request, one JSON object."""
 
 from __future__ import annotations
 
@@ -8,64 +8,76 @@ from typing import Any, Final
 
 from callflow.config.loader import load
 from callflow.config.settings import Settings
-from callflow.contracts.errors import JournalFileError, SettingsError
+from callflow.contracts.errors import AnswerLost, CommandLineError, ConsoleError, ServerAway, SettingsError
 from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE
 
 
 _SECONDS: Final = 5.0
-_MOST_BYTES: Final = 4 << 20
+_MOST_BYTES: Final = 64 << 20
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses to reach a server on this machine that listens on all interfaces."""
 
 
 def read_settings() -> Settings:
-    """Read the settings as the server does. Raises JournalFileError."""
+    """Read the settings that the server has, too. Raises CommandLineError."""
     try:
         return load()
     except SettingsError as error:
-        raise JournalFileError("\n".join(error.problems)) from None
+        raise CommandLineError("\n".join(error.problems)) from None
 
 
 class OperatorsPort:
     """The operators' port of the server that runs with these settings."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConsoleError if nobody can know which port it is."""
         if not settings.console_port:
-            raise JournalFileError(
-                "CONSOLE_PORT is 0, so the server took any free port: say which, as CONSOLE_PORT=6001."
-            )
+            raise ConsoleError("CONSOLE_PORT is 0, so the server took any free port: say which, as CONSOLE_PORT=6001.")
         self._host = _EVERYWHERE.get(settings.console_host, settings.console_host).strip("[]")
         self._port = settings.console_port
         self._token = settings.console_token.get_secret_value()
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.name = f"http://{host}:{self._port}"
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Status, and the object that was answered. Raises JournalFileError."""
-        headers = {ASKED_BY: COMMAND_LINE}
+    def ask(
+        self, method: str, path: str, body: Any = None, *, seconds: float = _SECONDS, **more: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and object of the answer, which has `seconds` to come. `more`: further headers, with `_` in
+        place of `-`.
+
+        Raises AnswerLost, after which the request may have had an effect; any other ConsoleError: it had none.
+        """
+        headers = {ASKED_BY: COMMAND_LINE} | {name.replace("_", "-"): value for name, value in more.items()}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if body is not None:
             headers["Content-Type"] = "application/json"
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=_SECONDS)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             status, told = answer.status, json.loads(answer.read(_MOST_BYTES))
+        except TimeoutError:
+            raise AnswerLost(f"The server at {self.name} has not answered within {seconds:g} s.") from None
+        except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead):
+            raise AnswerLost(f"The server at {self.name} has broken off without an answer.") from None
         except (http.client.HTTPException, ValueError):
-            raise JournalFileError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?") from None
+            raise self._not_ours() from None
         except OSError:
             where = "where CONSOLE_HOST and CONSOLE_PORT say that it is"
-            raise JournalFileError(
+            raise ServerAway(
                 f"No server is running at {self.name}, {where}: start it with `python server.py`."
             ) from None
         finally:
             connection.close()
         if not isinstance(told, dict) or (status >= 400 and not isinstance(told.get("error"), str)):
-            raise JournalFileError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")
+            raise self._not_ours()
         if status == 401:
-            raise JournalFileError(self._not_let_in(told["error"]))
+            raise ConsoleError(self._not_let_in(told["error"]))
         return status, told
+
+    def _not_ours(self) -> ConsoleError:
+        return ConsoleError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")
 
     def _not_let_in(self, said: str) -> str:
         """Return what to do about a 401. A server that has no token says so, with a line for `.env`."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from callflow.config import validators
 from callflow.config.origins import OriginSettings
+from callflow.config.transfer_targets import checked as checked_targets
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -195,10 +196,29 @@ class CallSettings(OriginSettings):
     """From the model's turn to speak until its first word. After it the session counts as lost, and another is
     opened."""
 
+    # Persons to whom a call may be transferred
+
+    transfer_targets: Annotated[str, AfterValidator(checked_targets)] = ""
+    """To whom the agent and operators may transfer a call: names with numbers, such as
+    `sales = +15550100010, front desk = +15550100011`. Empty: to nobody by name, and the agent has no such tool."""
+    transfer_take_back: bool = True
+    """The agent takes the caller back when the person hangs up. Otherwise the call ends then."""
+    briefing_text: Text = "A call for you from {caller}. {summary} Press 1 to take it, or any other key to refuse."
+    """What a person hears, in the carrier's voice, before a transferred call is theirs: `{caller}` is the caller's
+    number, `{summary}` what the agent says of the call."""
+
     # Deadlines
 
     ring_seconds: Seconds = 20
     """From the first event of a call until it is answered."""
+    transfer_ring_seconds: Annotated[float, Field(ge=5, le=600)] = 25
+    """How long a person to whom a call is transferred is rung."""
+    transfer_accept_seconds: Seconds = 30
+    """Beyond that, from the person's answer until they have accepted the call."""
+    join_seconds: Seconds = 10
+    """For joining the caller and the person who has accepted. After it the agent has the caller back."""
+    max_bridged_seconds: Seconds = 7200
+    """The longest that a caller talks with a person; then the call ends."""
     dial_seconds: Annotated[float, Field(ge=5, le=600)] = 30
     """How long an outbound call may ring before the carrier gives it up; carriers count in whole seconds."""
     stream_seconds: Seconds = 10

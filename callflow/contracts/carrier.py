@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from callflow.contracts.commands import Command
 from callflow.contracts.diagnostics import Finding, Outside
-from callflow.contracts.events import Event, LegIds, WebhookEvent
+from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
 
 
@@ -48,6 +48,10 @@ class CarrierRequest:
     """The same on every retry."""
     call: str
     ids: LegIds
+    other: LegIds = field(default_factory=LegIds)
+    """The call's other leg, for commands that join the two."""
+    text: str = field(default="", repr=False)
+    """What the carrier's voice is to say, where the command does not say it."""
     stream_url: str = field(default="", repr=False)
     stream_secret: str = field(default="", repr=False)
     """The secret for carriers that authenticate a stream by a header as well as by its path."""
@@ -66,6 +70,8 @@ class ActiveCall:
     ids: LegIds
     call: str = ""
     """Our id of the call, if the carrier keeps it with the call; "": it does not."""
+    leg: str = CALLER
+    """Which leg of the call, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,34 @@ class Dial(CarrierCommand):
     """The carrier records the call, from the answer on."""
     stream: bool = True
     """Open the media stream with the same request."""
+    number: str = ""
+    """Whom to dial, in E.164; "": the other end of an outbound call."""
     machines: Literal["", "hang_up", "message"] = ""
     """Whether the carrier listens for answering machines, and what is done about one: hang up, or leave a message. The
     carrier then says when the message may begin. "": it does not listen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief(CarrierCommand):
+    """Tell the person who calls and why, in the carrier's voice, and ask for a key."""
+
+    name: ClassVar[str] = "brief"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(CarrierCommand):
+    """Join the caller's leg and the person's, so that they hear each other. Each leg gets one of these."""
+
+    name: ClassVar[str] = "join"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(CarrierCommand):
+    """Let the carrier ring a person for the caller, and join the two."""
+
+    name: ClassVar[str] = "transfer"
+    number: str = ""
+    ring_seconds: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +150,7 @@ class Prompt(LocalCommand):
     """Let the agent say something that neither side has asked for."""
 
     name: ClassVar[str] = "prompt"
-    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume"] = "resume"
+    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume", "back"] = "resume"
     time: int = 1
 
 
@@ -150,6 +175,21 @@ class AwaitGoodbye(LocalCommand):
     """Report when the caller has heard the agent's goodbye (`GoodbyeHeard`)."""
 
     name: ClassVar[str] = "await_goodbye"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellTransfer(LocalCommand):
+    """Tell the agent how the transfer stands, or how it ended."""
+
+    name: ClassVar[str] = "tell_transfer"
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HushAgent(LocalCommand):
+    """Silence the agent: the caller talks with a person now."""
+
+    name: ClassVar[str] = "hush_agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

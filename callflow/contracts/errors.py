@@ -10,7 +10,8 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of the engine: EngineError (HandshakeError)
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
-    │                                           OutputError, UnreadableRecording, BenchError)
+    │                                           OutputError, UnreadableRecording, BenchError,
+    │                                           ConsoleError (ServerAway, AnswerLost))
     └── our own limits, and the database: Overloaded, DatabaseError, JournalError, CannotWrite, McpToolError
 """
 
@@ -251,6 +252,22 @@ class UnreadableRecording(CommandLineError):
 
 class BenchError(CommandLineError):
     """There are no figures."""
+
+
+class ConsoleError(CommandLineError):
+    """The running server cannot be asked: there is none, or it does not let us in."""
+
+
+class ServerAway(ConsoleError):
+    """No server is running."""
+
+    retry = True
+
+
+class AnswerLost(ConsoleError):
+    """The running server has not answered, and may have done what it was asked for."""
+
+    retry = True
 
 
 # Our own limits, and the database

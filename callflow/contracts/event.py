@@ -8,6 +8,8 @@ from typing import ClassVar
 
 CALLER = "caller"
 """The leg between the carrier and the person who talks with the agent."""
+HUMAN = "human"
+"""The leg of the person to whom a call is transferred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from callflow.contracts.event import CALLER as CALLER
+from callflow.contracts.event import HUMAN as HUMAN
 from callflow.contracts.event import Event as Event
 from callflow.contracts.outbound_events import AnsweredBy as AnsweredBy
 from callflow.contracts.outbound_events import DialRequested as DialRequested
@@ -49,6 +50,8 @@ class WebhookEvent:
     """The carrier's own time, ISO 8601; carriers deliver out of order, so this is for people, not for decisions."""
     call: str = ""
     """Our id of the call, if the carrier was given it with the dial and brings it back."""
+    leg: str = CALLER
+    """The leg of that call, likewise."""
 
 
 # What the carrier says
@@ -148,8 +151,8 @@ class Dtmf(Event):
 
     name: ClassVar[str] = "dtmf"
     digit: str = ""
-    source: Literal["", "stream"] = ""
-    """`stream`: the media stream reported it; "": a webhook."""
+    source: Literal["", "stream", "asked"] = ""
+    """`stream`: the media stream reported it; `asked`: a webhook that waits for what to do next; "": a webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,39 @@ class CarrierNotice(Event):
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
+
+
+# What we want from the carrier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequested(Event):
+    """The caller is to be connected with a person.
+
+    warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
+    accepts. cold: the carrier rings the person for the caller.
+    """
+
+    name: ClassVar[str] = "transfer_requested"
+    mode: Literal["warm", "cold"] = "warm"
+    target: str = ""
+    """The name of the person or desk."""
+    number: str = ""
+    """Their telephone number, in E.164."""
+    summary: str = field(default="", metadata=PRIVATE)
+    """What the person is told before they accept."""
+    ring_seconds: int = 30
+    takes_back: bool = True
+    """The agent takes the caller back when the person hangs up."""
+    by: str = ""
+    """As of `GoodbyeRequested`, or `agent`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallBridged(Event):
+    """The carrier reports that this leg and another one hear each other."""
+
+    name: ClassVar[str] = "call_bridged"
 
 
 # What the media stream says
@@ -372,6 +408,8 @@ class CallRecovered(Event):
     """The carrier's status of the call. asking: its webhook follows, which asks what to do with the caller."""
     handed_over: bool = False
     """The other process has handed it over, and did not crash."""
+    human: Literal["", "answered", "gone"] = ""
+    """The carrier's status of the leg of the person to whom the call was transferred; "": there is none."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

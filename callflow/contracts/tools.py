@@ -47,5 +47,18 @@ class Toolbox(Protocol):
         """Never raises but CancelledError: whatever goes wrong is an answer."""
 
 
+class TransferAction:
+    """What the agent's tool `transfer_call` does to its call."""
+
+    def __init__(self, targets: Sequence[str], act: Callable[[str, str], object]) -> None:
+        """`targets`: the names of those to whom the call may go. `act(target, summary)`: requests it; returns whether
+        that is possible now."""
+        self.targets = tuple(targets)
+        self._act = act
+
+    def __call__(self, target: str, summary: str) -> bool:
+        return bool(self._act(target, summary))
+
+
 MakeToolbox = Callable[[Caller, Mapping[str, Callable[..., Any]]], Toolbox]
 """Given whose call it is, and what its own tools may do to it: `end_call(reason)` and others by that name."""

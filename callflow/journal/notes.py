@@ -114,13 +114,16 @@ class Ended(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ids(Note):
-    """The carrier has told more of its names for this call: all that are known now."""
+    """The carrier has told more of its names for a leg of this call: all that are known now."""
 
     kind: ClassVar[str] = "ids"
+    version: ClassVar[int] = 2
     control: str = ""
     leg: str = ""
     session: str = ""
     number: str = ""
+    of: str = field(default="", metadata=OPTIONAL)
+    """Whose leg: `human`, or "" for the caller's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from cachetools import FIFOCache
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
-from callflow.config import session_overrides
+from callflow.config import session_overrides, transfer_targets
 from callflow.config.fields import from_settings
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
@@ -61,6 +61,9 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
     """Return the length of each deadline of the machine, by its name in `callflow.call.machine.DEADLINES`."""
     return {
         "dial": settings.dial_seconds + _DIAL_GRACE_SECONDS,
+        "transfer": settings.transfer_ring_seconds + settings.transfer_accept_seconds,
+        "join": settings.join_seconds,
+        "bridged": settings.max_bridged_seconds,
         "ring": settings.ring_seconds,
         "stream": settings.stream_seconds,
         "restream": settings.restream_seconds,
@@ -107,6 +110,7 @@ def call_config(
         profile=profile,
         overrides=overrides or {},
         record_after_opening=bool(announced),
+        transfer_targets=transfer_targets.read(settings.transfer_targets),
     )
 
 

@@ -82,7 +82,9 @@ class Dialer:
         """`carriers`: by name. `may_dial`: returns why a number is not dialled,
         in a sentence; "": it may be. `per_minute`: how many calls may be asked for."""
         self._switchboard, self._history, self._configs = switchboard, history, configs
-        self._carriers, self._may_dial = carriers, may_dial
+        self._carriers = carriers
+        self.may_dial = may_dial
+        """Returns why a number is not dialled, in a sentence."""
         self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
         self._loop = asyncio.get_running_loop()
         self._at_work: dict[str, asyncio.Lock] = {}
@@ -145,7 +147,7 @@ class Dialer:
         return name
 
     async def _dial(self, call: str, order: OutboundOrder) -> Dialled:
-        why = await self._may_dial(order.to_number)
+        why = await self.may_dial(order.to_number)
         if why:
             raise DialRefused(403, why)
         try:
@@ -159,7 +161,7 @@ class Dialer:
             opened = self._switchboard.dial(call, self._carriers[order.carrier], order)
         except Overloaded as error:
             raise DialRefused(503, f"This call was not dialled: {error}.", wait=_BUSY_SECONDS) from None
-        leg = opened.leg
+        leg = opened.legs.caller
         ids = await leg.wait(_ANSWER_SECONDS) if leg is not None else None
         if ids is None and leg is not None and leg.is_settled:
             raise leg.error or CarrierError("the carrier did not dial")

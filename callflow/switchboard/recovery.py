@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.call.call import Call
-from callflow.call.machine import RINGING
+from callflow.call.machine import BRIDGED, RINGING
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
 from callflow.cluster.ownership import Ownership
@@ -267,4 +267,17 @@ class Recovery:
             log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
         except Exception:
             log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
-        call.take_back(found)
+        call.take_back(found, await self._person_status(call))
+
+    async def _person_status(self, call: Call) -> Literal["", "answered", "gone"]:
+        """Ask for the status of the person with whom the caller talks; "": with none, or it is not known."""
+        if call.model.state != BRIDGED or not call.legs.human.control:
+            return ""
+        try:
+            async with self._questions:
+                return "gone" if await call.carrier.call_status(call.legs.human) == "gone" else "answered"
+        except CarrierError as error:
+            log.warning("call %s: the carrier does not say whether the person is still there: %s", call.id, error)
+        except Exception:
+            log.exception("call %s: asking about the person's leg failed through a fault of our own", call.id)
+        return ""

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 from cachetools import TTLCache
@@ -57,6 +58,8 @@ def call_id(carrier: str, ids: LegIds) -> str:
 
 def _found_by(call: Call, event: Event) -> Found | None:
     """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
+    if event.leg != events.CALLER:
+        return None
     if isinstance(event, CallHangup):
         return "over"
     asks = (CallResumed, CallAnswered) if call.is_outbound and "answers_in_reply" in call.carrier.can else CallResumed
@@ -89,15 +92,15 @@ class Switchboard:
         are refused for that."""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
-        self._legs: dict[str, Call] = {}
-        """By `leg_keys`."""
+        self._legs: dict[str, tuple[Call, str]] = {}
+        """By `leg_keys`: the call, and which of its legs it is."""
         self.counts: Counter[str] = Counter()
         self._deliveries = Deliveries(self._loop.time)
         self._tombstones = Tombstones(self._loop.time)
-        self._ended_dials: TTLCache[str, OutboundLeg] = TTLCache(
+        self._ended_dials: TTLCache[tuple[str, str], OutboundLeg] = TTLCache(
             _MOST_ENDED_DIALS, REMEMBERED_SECONDS, lambda: self._deliveries.clock()
         )
-        """The legs of outbound calls that have ended here, by call."""
+        """The legs that were dialled for calls that have ended here, by call and leg."""
         self.load = load or LoadGuard(0, 0)
         """How late the event loop is, and whether new calls are refused for that."""
         self._admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
@@ -145,9 +148,10 @@ class Switchboard:
         return carrier.reply(webhook_event.event, ())
 
     def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:
-        call = self._find(webhook_event)
-        if call is not None:
-            event = self._classify_event(call, webhook_event)
+        found_leg = self._find(webhook_event)
+        if found_leg is not None:
+            call, leg = found_leg
+            event = self._classify_event(call, leg, webhook_event)
             if call.awaits_return and (found := _found_by(call, event)):  # the carrier has the call
                 call.take_back(found)
             return call.request_reply(event)
@@ -155,9 +159,9 @@ class Switchboard:
         if self._drain.is_handing_over:
             reply.set_result(self._defer_to_next_process(carrier, webhook_event))
             return reply
-        call = self._open_call(carrier, webhook_event)
-        if call is not None:
-            return call.request_reply(self._admission.admit(call, webhook_event.event, len(self._calls)))
+        opened = self._open_call(carrier, webhook_event)
+        if opened is not None:
+            return opened.request_reply(self._admission.admit(opened, webhook_event.event, len(self._calls)))
         reply.set_result(carrier.reply(webhook_event.event, (), over=True))
         return reply
 
@@ -168,19 +172,24 @@ class Switchboard:
             raise Overloaded("this process is handing its calls over to the next one")
         return carrier.reply(webhook_event.event, ())
 
-    def _find(self, webhook_event: WebhookEvent) -> Call | None:
+    def _find(self, webhook_event: WebhookEvent) -> tuple[Call, str] | None:
+        """Return the live call that the webhook is about, and the leg."""
         for key in leg_keys(webhook_event.carrier, webhook_event.ids):
-            call = self._legs.get(key)
-            if call is not None:
-                return call
-        dialled = self._calls.get(webhook_event.call)
-        return dialled if dialled is not None and dialled.awaits_leg else None
+            found = self._legs.get(key)
+            if found is not None:
+                return found
+        dialled, leg = self._calls.get(webhook_event.call), webhook_event.leg
+        if dialled is None or not dialled.legs.awaits_ids(leg):
+            return None
+        return dialled, leg
 
-    def _classify_event(self, call: Call, webhook_event: WebhookEvent) -> Event:
+    def _classify_event(self, call: Call, leg: str, webhook_event: WebhookEvent) -> Event:
         """Return the event for this live call, and add ids of the leg that no earlier webhook contained."""
-        if webhook_event.ids.control and webhook_event.ids.control != call.ids.control:
-            self._add_ids(call, webhook_event.ids)
+        if webhook_event.ids.control and webhook_event.ids.control != call.ids_of(leg).control:
+            self._add_ids(call, webhook_event.ids, leg)
         event = webhook_event.event
+        if leg != events.CALLER:
+            return replace(event, leg=leg)
         if isinstance(event, CallInitiated) and event.direction == "outgoing" and not call.is_outbound:
             return events.NotOurs(reason="an outgoing leg that was not dialled here")
         return event
@@ -213,7 +222,7 @@ class Switchboard:
         telephone rings for nobody."""
         call, ids = webhook_event.call, webhook_event.ids
         self._unmatched_event(call, webhook_event.event)
-        ended_here = self._ended_dials.get(call)
+        ended_here = self._ended_dials.get((call, webhook_event.leg))
         if isinstance(webhook_event.event, CallHangup) or ended_here is not None:
             self._add_tombstone(webhook_event, call)
         if isinstance(webhook_event.event, CallHangup):
@@ -258,11 +267,11 @@ class Switchboard:
         self._begin(opened)
         return opened
 
-    def leg_known(self, call: str, ids: LegIds) -> None:
-        """Take the carrier's ids of the leg of an outbound call."""
+    def leg_known(self, call: str, ids: LegIds, leg: str) -> None:
+        """Take the carrier's ids of a leg that was dialled."""
         live = self._calls.get(call)
         if live is not None:
-            self._index(live)
+            self._index(live, ids, leg)
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
         """Open a call of the previous process, which then waits for `take_back`. None: the call is live here
@@ -281,7 +290,8 @@ class Switchboard:
 
     def _begin(self, call: Call) -> None:
         self._calls[call.id] = call
-        self._index(call)
+        for leg in (events.CALLER, events.HUMAN):
+            self._index(call, call.ids_of(leg), leg)
         self._drain.start(self._run(call), f"call {call.id}")
 
     async def _run(self, call: Call) -> None:
@@ -290,9 +300,9 @@ class Switchboard:
         finally:
             self._calls.pop(call.id, None)
             self._admission.ended(call)
-            if call.leg is not None and not call.is_handed_over:
-                self._ended_dials[call.id] = call.leg
-            for key in [key for key, owner in self._legs.items() if owner is call]:
+            if not call.is_handed_over:
+                self._remember_dials(call)
+            for key in [key for key, (owner, _) in self._legs.items() if owner is call]:
                 del self._legs[key]
                 if not call.is_handed_over:
                     self._tombstones.add(key, call.id)
@@ -303,28 +313,35 @@ class Switchboard:
             finally:
                 self.on_call_gone()
 
-    def _add_ids(self, call: Call, ids: LegIds) -> None:
-        old = call.ids
+    def _remember_dials(self, call: Call) -> None:
+        for leg in (events.CALLER, events.HUMAN):
+            dialled = call.legs.dialled(leg)
+            if dialled is not None:
+                self._ended_dials[call.id, leg] = dialled
+
+    def _add_ids(self, call: Call, ids: LegIds, leg: str) -> None:
+        old = call.ids_of(leg)
         call.rename(
             LegIds(
                 ids.control or old.control,
                 ids.leg or old.leg,
                 ids.session or old.session,
                 ids.number or old.number,
-            )
+            ),
+            leg,
         )
-        self._index(call)
+        self._index(call, call.ids_of(leg), leg)
 
-    def _index(self, call: Call) -> None:
-        for key in leg_keys(call.carrier.name, call.ids):
-            self._legs[key] = call
+    def _index(self, call: Call, ids: LegIds, leg: str) -> None:
+        for key in leg_keys(call.carrier.name, ids):
+            self._legs[key] = call, leg
 
     # Looking calls up
 
     def name_of(self, webhook_event: WebhookEvent) -> str:
         """Return the id of the call that a webhook is about, live or not."""
-        call = self._find(webhook_event)
-        return call_id(webhook_event.carrier, webhook_event.ids) if call is None else call.id
+        found = self._find(webhook_event)
+        return call_id(webhook_event.carrier, webhook_event.ids) if found is None else found[0].id
 
     def has(self, webhook_event: WebhookEvent) -> bool:
         """Return whether a webhook is about a live call."""

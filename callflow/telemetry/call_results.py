@@ -11,7 +11,7 @@ from callflow.telemetry.metrics import COMMAND_FAILED, OTHER
 _ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 """Somebody hung up: a success if the caller had heard the agent, else the caller did not wait for that."""
 _RESULTS: Final = {
-    "success": ("agent", "operator", "no_input", "too_long"),
+    "success": ("agent", "operator", "no_input", "too_long", "transferred"),
     "caller": (
         "originator_cancel", "canceled", "no_answer", "timeout", "machine", "fax", "caller_busy", "caller_limit",
         "not_ours",

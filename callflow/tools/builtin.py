@@ -19,7 +19,7 @@ class CallToolset:
         """`call_actions`: what the agent may do to its own call, by the name of the built-in tool."""
         self._tools = tools.plus(_built_in(call_actions))
         self._caller = caller
-        can = frozenset(call_actions)
+        can = frozenset((name, getattr(action, "targets", ())) for name, action in call_actions.items())
         if can not in tools.offered:
             tools.offered[can] = tuple(self._tools.definitions)
         self._definitions = tools.offered[can]
@@ -75,17 +75,21 @@ def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
     return end_call
 
 
-def transfer_call(act: Callable[[str], Any]) -> Callable[..., Any]:
-    """Make the tool that transfers the call. `act(destination)` requests that."""
+def transfer_call(act: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the tool that transfers the call. `act(destination, summary)` requests that, and returns whether it is
+    possible now."""
 
-    def transfer_call(destination: str) -> dict[str, Any]:
-        """Connect the caller with a person. Tell the caller first.
+    def transfer_call(destination: str, summary: str) -> dict[str, Any]:
+        """Connect the caller with a person, who is rung and told your summary before they take the call. Only when the
+        caller wants it or you cannot help. You stay with the caller meanwhile, and are told how it ends.
 
         Args:
-            destination: the telephone number to connect with, in the form +15550100002
+            destination: whom to connect the caller with
+            summary: who calls and why, in two sentences, for the person who takes the call
         """
-        act(destination)
-        return {"ok": True}
+        if not act(destination, summary):
+            return {"error": "That is not possible now: a transfer is under way already, or the call is ending."}
+        return {"ok": True, "note": "They are being rung. Tell the caller that it takes a moment, and stay with them."}
 
     return transfer_call
 
@@ -115,8 +119,17 @@ _OF_THIS_CALL: Final = {
 
 def _built_in(call_actions: Mapping[str, Callable[..., Any]]) -> list[Tool]:
     own = [
-        replace(tool, function=make(call_actions[name]))
+        _narrowed(replace(tool, function=make(call_actions[name])), getattr(call_actions[name], "targets", ()))
         for name, (make, tool) in _OF_THIS_CALL.items()
         if name in call_actions
     ]
     return [_GET_CURRENT_TIME, *own]
+
+
+def _narrowed(tool: Tool, targets: Sequence[str]) -> Tool:
+    """Return the tool with its destination limited to these names; without names, as it is."""
+    if not targets:
+        return tool
+    properties = {**tool.parameters["properties"]}
+    properties["destination"] = {**properties["destination"], "enum": list(targets)}
+    return replace(tool, parameters={**tool.parameters, "properties": properties}, ready=None)

@@ -200,7 +200,9 @@ class Tools:
 
     local: Mapping[str, Tool] = field(default_factory=dict)
     remote: Sequence[Mapping[str, Any]] = ()
-    offered: dict[frozenset[str], Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False, compare=False)
+    offered: dict[frozenset[object], Sequence[Mapping[str, Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     """What calls are offered of this version, by the actions that their lines can do: made once, shared by all calls.
     See `callflow.tools.builtin`."""
 

@@ -64,7 +64,7 @@ _MOST_ACTIVE: Final = 250
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _MOST_STATE: Final = 64
-"""Characters of a `client_state` of ours: a UUID in base64 has 48."""
+"""Characters of a `client_state` of ours: a UUID and the name of a leg in base64 have fewer."""
 _SUCCESS: Final = b'{"success":true}'
 
 
@@ -106,7 +106,7 @@ class Telnyx:
 
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream"}
+        {"speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers"}
     )
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
@@ -170,8 +170,8 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
-        call = _call_of(payload.get("client_state"))
-        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call)]
+        call, leg = _call_of(payload.get("client_state"))
+        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
     def verify_stream(self, request: Request) -> str:
         """Return "": Telnyx does not sign the handshake of a media socket.
@@ -194,8 +194,11 @@ class Telnyx:
         """
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
+        if isinstance(request.command, commands.Join):
+            await self._join(request)
+            return
         action, body, last_word = self._say(request)
-        body = {"command_id": request.id, "client_state": _base64(request.call), **body}
+        body = {"command_id": request.id, "client_state": _state(request), **body}
         path = f"/calls/{quote(request.ids.control, safe='')}/actions"
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
@@ -208,11 +211,7 @@ class Telnyx:
     async def _stream_anew(self, path: str, body: dict[str, Any]) -> None:
         """Stop a stream that Telnyx still counts although its socket is closed, then start one, with a new id."""
         ids = {"command_id": str(uuid.uuid5(_AGAIN, body["command_id"])), "client_state": body["client_state"]}
-        try:
-            await self.api.post(f"{path}/streaming_stop", ids)
-        except CarrierError as error:
-            if error.code != _NOT_STREAMING:
-                raise
+        await self._stop_stream(path, ids)
         again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
         await self.api.post(f"{path}/streaming_start", again)
 
@@ -229,7 +228,7 @@ class Telnyx:
             raise CarrierError("TELNYX_CONNECTION_ID is not set: it names the Voice API application that dials")
         body = {
             "command_id": request.id,
-            "client_state": _base64(request.call),
+            "client_state": _state(request),
             "connection_id": self._config.connection_id,
             "to": request.to_number,
             "from": request.from_number,
@@ -264,7 +263,34 @@ class Telnyx:
     async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
         """Look among the live calls of our application for the one with this call's `client_state`. Raises
         CarrierError."""
-        return next((active.ids for active in await self.active_calls() if active.call == request.call), None)
+        leg = request.command.leg
+        live = await self.active_calls()
+        return next((active.ids for active in live if (active.call, active.leg) == (request.call, leg)), None)
+
+    async def _join(self, request: CarrierRequest) -> None:
+        """Bridge the caller's leg with the person's; the stream is stopped before, so that the agent neither hears nor
+        speaks. The caller's leg is kept when the person hangs up. Raises CarrierError."""
+        if request.command.leg != events.CALLER:
+            return  # one request bridges both
+        if not request.other.control:
+            raise CarrierError("Telnyx has not told the person's call_control_id, so nobody can be bridged with them")
+        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
+        state = _state(request)
+        await self._stop_stream(path, {"command_id": str(uuid.uuid5(_AGAIN, request.id)), "client_state": state})
+        body = {
+            "command_id": request.id,
+            "client_state": state,
+            "call_control_id": request.other.control,
+            "park_after_unbridge": "self",
+        }
+        await self.api.post(f"{path}/bridge", body)
+
+    async def _stop_stream(self, path: str, body: dict[str, Any]) -> None:
+        try:
+            await self.api.post(f"{path}/streaming_stop", body)
+        except CarrierError as error:
+            if error.code != _NOT_STREAMING:
+                raise
 
     def _say(self, request: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
@@ -282,6 +308,18 @@ class Telnyx:
             case commands.Speak():
                 sentence = config.sentences.get(command.sentence, command.sentence)
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
+            case commands.Brief():
+                return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
+            case commands.Transfer():
+                return "transfer", {
+                    "to": command.number,
+                    "from": request.from_number,
+                    "timeout_secs": command.ring_seconds,
+                    "target_leg_client_state": _state(request, events.HUMAN),
+                    "park_after_unbridge": "self",
+                    "webhook_url": self._webhook_url,
+                    "webhook_url_method": "POST",
+                }, False  # fmt: skip
             case commands.Reject():
                 return "reject", {"cause": "USER_BUSY" if command.cause == "busy" else "CALL_REJECTED"}, True
             case commands.Hangup():
@@ -336,7 +374,7 @@ class Telnyx:
         answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
         calls = answer.get("data") if isinstance(answer, dict) else None
         found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        return [ActiveCall(_ids(call), _call_of(call.get("client_state"))) for call in found]
+        return [ActiveCall(_ids(call), *_call_of(call.get("client_state"))) for call in found]
 
     async def number_id(self, number: str) -> str:
         """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
@@ -395,11 +433,20 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _call_of(client_state: object) -> str:
-    """Return our id of a call from the state that Telnyx brings back; "": it is not one of ours."""
+def _state(request: CarrierRequest, leg: str = "") -> str:
+    """Return the `client_state` that brings our id of the call back with each webhook, and the leg if it is not the
+    caller's. `leg`: of another leg than the request's."""
+    leg = leg or request.command.leg
+    return _base64(request.call if leg == events.CALLER else f"{request.call}:{leg}")
+
+
+def _call_of(client_state: object) -> tuple[str, str]:
+    """Return our id of a call, and the leg, from the state that Telnyx brings back; "" and the caller's: it is not one
+    of ours."""
     if not isinstance(client_state, str) or len(client_state) > _MOST_STATE:
-        return ""
+        return "", events.CALLER
     try:
-        return str(uuid.UUID(base64.b64decode(client_state, validate=True).decode()))
+        call, _, leg = base64.b64decode(client_state, validate=True).decode().partition(":")
+        return str(uuid.UUID(call)), leg or events.CALLER
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        return ""
+        return "", events.CALLER

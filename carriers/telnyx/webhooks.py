@@ -84,6 +84,7 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
         from_number=text(payload, "from"), to_number=text(payload, "to")
     ),
     "call.hangup": _hangup,
+    "call.bridged": lambda payload: events.CallBridged(),
     "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
     "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
     "streaming.failed": _stream_failed,
@@ -96,7 +97,6 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     **{
         kind: _notice(kind)
         for kind in (
-            "call.bridged",
             "call.speak.started",
             "call.playback.started",
             "call.playback.ended",

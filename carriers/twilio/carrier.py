@@ -36,16 +36,29 @@ from callflow.contracts.carrier import (
 )
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError, Forged, Malformed
-from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, CallResumed, Event, LegIds, WebhookEvent
+from callflow.contracts.events import (
+    CALLER,
+    HUMAN,
+    CallAnswered,
+    CallInitiated,
+    CallRefused,
+    CallResumed,
+    Dtmf,
+    Event,
+    LegIds,
+    WebhookEvent,
+)
 from carriers.common.http_client import Api
 from carriers.twilio import twiml
 from carriers.twilio.diagnostics import checkup
-from carriers.twilio.dialling import call_of, dial_form, dialled_since, search_params
+from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
     ENDED,
     FALLBACK,
+    JOINED,
+    KEYS,
     MACHINE,
     RECORDING,
     RESUME,
@@ -69,6 +82,8 @@ _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
 """Calls on the one page that is asked for."""
+_KEY_SECONDS: Final = 15
+"""How long a person may take to press a key after they were told who calls."""
 _SPEECH_SECONDS: Final = 0.08
 """The time that the carrier's voice needs for one character of text, generously."""
 
@@ -120,11 +135,11 @@ class Twilio:
 
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials"}
+        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers"}
     )
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
-        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE)),
+        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS)),
     )
 
     def __init__(self, config: TwilioConfig) -> None:
@@ -186,22 +201,26 @@ class Twilio:
             raise Malformed("no CallSid: this is not a request about a call")
         path = request.path
         token = request.headers.get("i-twilio-idempotency-token", "")[:100]
+        call, leg = call_of(request.query)
+        if joined(request.query):
+            params[JOINED] = "1"
         event, key = read_event(path, params)
         if path in VOICE and isinstance(event, CallInitiated):
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
-        return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""), call_of(request.query))]
+        return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""), call, leg)]
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
         """Return the TwiML document that carries the first request that a document can carry; the others are left.
 
         When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
         """
-        if not isinstance(event, _ASKS):
+        asks = isinstance(event, _ASKS) or (isinstance(event, Dtmf) and event.source == "asked")
+        if event is None or not asks:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None
-        for request in requests:
+        for request in [each for each in requests if each.command.leg == event.leg]:
             document = self._document(request, first=not isinstance(event, CallResumed))
             if document is not None:
                 carried = request
@@ -232,7 +251,23 @@ class Twilio:
             case commands.Reject(cause=cause):
                 return self._blank().reject(cause)
             case commands.Hangup(quiet=quiet):
-                return self._blank().hang_up() if quiet else self._goodbye()
+                is_heard = request.command.leg == CALLER and not quiet
+                return self._goodbye() if is_heard else self._blank().hang_up()
+            case commands.Brief():
+                answer_to = f"{config.address()}{KEYS}{leg_query(request)}"
+                return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
+            case commands.Join():
+                document = self._blank().confer(request.call)
+                return document.come_back(0) if request.command.leg == CALLER else document.hang_up()
+            case commands.Transfer():
+                query = leg_query(request, HUMAN)
+                return self._blank().dial(
+                    request.command.number,
+                    caller_id=request.from_number,
+                    seconds=request.command.ring_seconds,
+                    then=f"{config.address()}{RESUME}",
+                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
+                )
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -249,10 +284,10 @@ class Twilio:
         match request.command:
             case commands.Answer():
                 return  # no REST command answers a call: the document does, when Twilio asks again in a second
-            case commands.StartStream():
+            case commands.StartStream() | commands.Join() | commands.Transfer():
                 # Executed twice, it would end the stream that it has just opened.
                 await self._push(sid, self._document(request, first=False), repeatable=False)
-            case commands.Speak():
+            case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)

@@ -15,18 +15,27 @@ from urllib.parse import parse_qs, quote
 
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Dial
-from carriers.twilio.webhooks import DIALLED, FALLBACK, MACHINE, RECORDING, STATUS
+from callflow.contracts.events import CALLER
+from carriers.twilio.webhooks import DIALLED, FALLBACK, JOINED, MACHINE, RECORDING, STATUS
 
 
 _CALL: Final = "call"
 """The parameter in the query of our webhook URLs that holds our id of a dialled call."""
+_LEG: Final = "leg"
 _SKEW_SECONDS: Final = 30
 """How far Twilio's clock may be behind ours."""
 
 
+def leg_query(request: CarrierRequest, leg: str = "") -> str:
+    """Return the query that brings our id of the call back, and the leg if it is not the caller's. `leg`: of another
+    leg than the request's."""
+    leg = leg or request.command.leg
+    return f"?{_CALL}={quote(request.call)}" + (f"&{_LEG}={quote(leg)}" if leg != CALLER else "")
+
+
 def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str, str | list[str]]:
     """Return the form that dials. `address`: our public address, without a path."""
-    query = f"?{_CALL}={quote(request.call)}"
+    query = leg_query(request)
     form: dict[str, str | list[str]] = {
         "To": request.to_number,
         "From": request.from_number,
@@ -78,12 +87,19 @@ def dialled_since(calls: Iterable[Mapping[str, Any]], at: float) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def call_of(query: str) -> str:
-    """Return our id of a dialled call from the query of a webhook; "": there is none."""
+def call_of(query: str) -> tuple[str, str]:
+    """Return our id of a call that we dialled, and the leg, from the query of a webhook; "" and the caller's: there is
+    none."""
+    given = parse_qs(query)
     try:
-        return str(uuid.UUID(parse_qs(query).get(_CALL, [""])[0]))
+        return str(uuid.UUID(given.get(_CALL, [""])[0])), given.get(_LEG, [CALLER])[0][:20]
     except ValueError:
-        return ""
+        return "", CALLER
+
+
+def joined(query: str) -> bool:
+    """Return whether the query of a status callback says that an answered leg hears the caller at once."""
+    return JOINED in parse_qs(query)
 
 
 def _time(date: object) -> float:

@@ -85,6 +85,28 @@ class Document:
         SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{_PATIENCE}"
         return self
 
+    def ask(self, text: str, answer_to: str, seconds: int) -> Document:
+        """Speak a text and wait for one key, also while it is spoken; `answer_to` is asked what to do then. The next
+        verb follows when no key comes within `seconds` after the text."""
+        about = {"numDigits": "1", "timeout": str(seconds), "action": answer_to, "method": "POST"}
+        gather = SubElement(self._root, "Gather", about)
+        SubElement(gather, "Say", self._voice.attributes()).text = _clean(text)
+        return self
+
+    def confer(self, name: str) -> Document:
+        """Enter a conference of this name, which ends for both when one of them leaves; the next verb follows then."""
+        about = {"startConferenceOnEnter": "true", "endConferenceOnExit": "true", "beep": "false"}
+        SubElement(SubElement(self._root, "Dial"), "Conference", about).text = name
+        return self
+
+    def dial(self, number: str, *, caller_id: str, seconds: int, then: str, answered: str) -> Document:
+        """Ring a number for the caller, and connect them. `caller_id`: our number. `seconds`: how long it rings.
+        `then`: the URL that is asked what to do afterwards. `answered`: the URL that is told of the answer."""
+        about = {"callerId": caller_id, "timeout": str(seconds), "action": then, "method": "POST"}
+        told = {"statusCallback": answered, "statusCallbackEvent": "answered", "statusCallbackMethod": "POST"}
+        SubElement(SubElement(self._root, "Dial", about), "Number", told).text = number
+        return self
+
     def hang_up(self) -> Document:
         """End the call."""
         SubElement(self._root, "Hangup")

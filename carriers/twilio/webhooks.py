@@ -56,8 +56,13 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
             seconds=params.get("CallDuration", "")[:10],
         )
         return ended, "ended"  # the terminal statuses exclude each other
+    if path == STATUS and status == "in-progress" and params.get(JOINED):
+        return events.CallBridged(), "joined"
     if path == STATUS:
         return events.CarrierNotice(kind=f"status {status[:40]}"), f"{status}:{params.get('SequenceNumber', '')}"
+    if path == KEYS:
+        digit = params.get("Digits", "")[:1]
+        return events.Dtmf(digit=digit, source="asked"), f"keys:{digit}"
     if path in VOICE and status in UNANSWERED:
         return CallInitiated(direction="incoming", **numbers), "voice"
     if path in VOICE:
@@ -87,6 +92,10 @@ def _stream_event(params: Mapping[str, str]) -> Event:
     return events.CarrierNotice(kind=f"stream {params.get('StreamEvent', '')[:40]}")
 
 
+KEYS: Final = "/twilio/keys"
+"""The path that is asked what to do when a person has pressed a key."""
+JOINED: Final = "joined"
+"""The parameter in the query of a status callback that says: an answered leg hears the caller at once."""
 RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE = (
     twiml.RESUME,
     "/twilio/fallback",

@@ -117,7 +117,7 @@ def services(
         journal_seconds=1.0,
         address=lambda: "https://phone.example",
         now=time.time,
-        leg_known=lambda call, ids: None,
+        leg_known=lambda call, ids, leg: None,
         run_after_call=run_after_call,
         number=lambda told: told,
         redact=Redactor(),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from callflow.call.carrier_commands import CarrierCommands, command_id
+from callflow.call.legs import Legs
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import commands, events
@@ -55,6 +56,7 @@ class Scene:
             post=self.posted.append,
             own=self.own,
             run_after_call=self.run_after_call,
+            legs=Legs(cast(Carrier, self.carrier), dials=False, post=self.posted.append, named=lambda ids, leg: None),
         )
 
     def own(self, work: Coroutine[Any, Any, None], name: str) -> None:

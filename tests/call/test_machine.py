@@ -66,6 +66,11 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
     ev.CommandFailed(command="dial", effect="unknown"),
+    ev.TransferRequested(),
+    ev.TransferRequested(takes_back=False),
+    ev.TransferRequested(mode="cold"),
+    ev.CallBridged(),
+    ev.CallRecovered(human="answered"),
     ev.CallAnswered(),
     ev.AnsweredBy(who="human", then="message"),
     ev.AnsweredBy(who="unsure", then="message"),
@@ -122,7 +127,20 @@ def of_another_leg(event: Event) -> Event:
     return dataclasses.replace(event, leg="transfer")
 
 
-EVENTS = (*CALLERS_EVENTS, *map(of_another_leg, CALLERS_EVENTS))
+def of_the_person(event: Event) -> Event:
+    return dataclasses.replace(event, leg=ev.HUMAN)
+
+
+PERSONS_EVENTS: tuple[Event, ...] = tuple(
+    of_the_person(event)
+    for event in (
+        ev.CallInitiated(direction="outgoing"), ev.CallAnswered(), ev.CallBridged(), ev.CallHangup(cause="user_busy"),
+        ev.Dtmf(digit="1"), ev.Dtmf(digit="2"), ev.SpeakEnded(), ev.MediaStarted(), ev.EngineLost(),
+        *(say(command) for command in ("dial", "brief", "join", "hangup") for say in (done, failed, gone)),
+    )
+)  # fmt: skip
+"""What may happen to the leg of the person to whom a call is transferred."""
+EVENTS = (*CALLERS_EVENTS, *map(of_another_leg, CALLERS_EVENTS), *PERSONS_EVENTS)
 TRIES, STREAMS = 2, 2
 """New sessions and streams that the explored calls may try: enough for every row to be of use."""
 
@@ -157,7 +175,8 @@ class Edge:
 
     @property
     def names(self) -> list[str]:
-        return [command.name for command in self.step.commands]
+        """The commands for the caller's leg and for the call itself."""
+        return [command.name for command in self.step.commands if command.leg == ev.CALLER]
 
     def __str__(self) -> str:
         return f"{self.source} > {self.event} gives {self.step.commands}"
@@ -166,7 +185,7 @@ class Edge:
 def follow(node: Node, event: Event) -> Edge:
     model = node.model.copy()
     step = take(model, event)
-    names = Counter(command.name for command in step.commands)
+    names = Counter(command.name for command in step.commands if command.leg == ev.CALLER)
     again = sum(isinstance(command, do.Answer) and command.again for command in step.commands)
     answers = node.answers + names[do.Answer.name] + names[do.Dial.name] - again
     adopted = node.adopted or (model.answer_sent and not answers)
@@ -191,7 +210,7 @@ def graph(tries: int = TRIES, streams: int = STREAMS) -> Graph:
     waiting = deque([start])
     while waiting:
         node = waiting.popleft()
-        for event in CALLERS_EVENTS:
+        for event in (*CALLERS_EVENTS, *PERSONS_EVENTS):
             edge = follow(node, event)
             edges.append(edge)
             if edge.target.key() not in nodes:
@@ -227,14 +246,15 @@ def test_every_event_from_every_state(record_property: Callable[[str, object], N
     end = max(farthest_end(node.key()) for node in live)
     text = (
         f"{len(explored.nodes)} states ({len(live)} of them live), {len(explored.edges)} steps: "
-        f"all {len(CALLERS_EVENTS)} events from each, so every sequence of them; "
+        f"all {len(CALLERS_EVENTS)} events of the caller's leg and {len(PERSONS_EVENTS)} of a person's from each, so "
+        f"every sequence of them; "
         f"{sum(1 for _ in explored.taken)} steps taken, {len(explored.edges) - sum(1 for _ in explored.taken)} inert; "
         f"the farthest state is {depth} events away, the slowest end {end} deadlines"
     )
     print(f"\n{text}")
     record_property("machine", text)
-    assert 50 < len(live) < 2500, "a machine that nobody can survey any more"
-    assert len(explored.nodes) < 4000
+    assert 50 < len(live) < 4500, "a machine that nobody can survey any more"
+    assert len(explored.nodes) < 5000
     assert {node.model.state for node in explored.nodes} == set(STATES)
 
 
@@ -242,17 +262,48 @@ def test_the_exploration_leaves_nothing_out() -> None:
     kinds = {type(event) for event in EVENTS}
     assert kinds == set(ev.KINDS.values())
     triggers = {event.trigger for event in EVENTS}
-    assert set(machine.TRIGGERS) <= triggers
+    assert set(machine.TRIGGERS) <= triggers | SIGNALS
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
-    assert set(CARRIER_COMMANDS) == {"answer", "dial", "reject", "hangup", "stream", "speak"}
+    assert set(CARRIER_COMMANDS) == {
+        "answer", "brief", "dial", "hangup", "join", "reject", "speak", "stream", "transfer",
+    }  # fmt: skip
 
 
+SIGNALS = {"human_accepted", "human_refused", "human_gone", "human_joined"}
+"""What a step of a person's leg gives the call's machine."""
 _ROWS = {trigger: [row for row in TABLE if row.trigger == trigger] for trigger in machine.TRIGGERS}
+
+
+def leg_row_for(model: Model, event: Event) -> Row | None:
+    """The table of a person's leg, read by hand."""
+    step = Step(event, model.state)
+    for row in machine.LEG_TABLE:
+        if row.trigger == event.trigger and model.human in row.sources and all(c(model, step) for c in row.when):
+            return None if machine.is_over(model) else row
+    return None
+
+
+def rows_of_signals(model: Model, event: Event, row: Row) -> list[Row]:
+    """The rows of the call's table that a row of a person's leg leads to."""
+    moved, step = model.copy(), Step(event, model.state)
+    moved.human = row.dest or model.human
+    for action in row.then:
+        action(moved, step)
+    found = []
+    for signal in step.signals:
+        for each in _ROWS[signal]:
+            fits = all(c(moved, step) for c in each.when) and not any(c(moved, step) for c in each.unless)
+            if moved.state in each.sources and fits:
+                found.append(each)
+                break
+    return found
 
 
 def row_for(model: Model, event: Event) -> Row | None:
     """The table, read by hand."""
+    if event.leg == ev.HUMAN:
+        return leg_row_for(model, event)
     if event.leg != ev.CALLER or (isinstance(event, ev.DeadlinePassed) and event.deadline not in model.armed):
         return None
     step = Step(event, model.state)
@@ -272,11 +323,16 @@ def test_the_machine_does_what_the_table_says_and_every_row_is_of_use() -> None:
         row = row_for(edge.source.model, edge.event)
         assert edge.step.taken == (row is not None), edge
         assert edge.step.before == edge.source.model.state
-        after = edge.source.model.state if row is None else row.dest or edge.source.model.state
+        rows = [row]
+        if row is not None and edge.event.leg == ev.HUMAN:
+            used.add(id(row))
+            rows = [*rows_of_signals(edge.source.model, edge.event, row)]
+        after = next((each.dest for each in rows if each is not None and each.dest), edge.source.model.state)
         assert edge.step.after == edge.target.model.state == after, edge
-        used.add(id(row))
+        used |= {id(each) for each in rows}
     used |= {id(row_for(edge.source.model, edge.event)) for edge in graph(0, 0).edges}
-    assert [(row.trigger, row.source, row.when) for row in TABLE if id(row) not in used] == []
+    every = (*TABLE, *machine.LEG_TABLE)
+    assert [(row.trigger, row.source, row.when) for row in every if id(row) not in used] == []
 
 
 # --- What holds on every edge
@@ -302,7 +358,11 @@ def test_the_engine_is_called_only_while_it_is_awaited_and_no_more_often_than_is
 
 def test_the_engine_greets_once() -> None:
     for edge in graph().edges:
-        assert (do.Greet.name in edge.names) == (edge.target.model.greeted and not edge.source.model.greeted), edge
+        became = edge.target.model.greeted and not edge.source.model.greeted
+        if edge.step.after == machine.TRANSFERRING:  # a caller who comes back from a person is not greeted
+            assert do.Greet.name not in edge.names, edge
+        else:
+            assert (do.Greet.name in edge.names) == became, edge
 
 
 def test_the_engine_greets_only_when_it_is_ready_and_somebody_is_there() -> None:
@@ -463,6 +523,8 @@ def test_hangup_absorbs_everything() -> None:
 
 
 def is_the_carriers_last_word(event: Event) -> bool:
+    if event.leg == ev.HUMAN:
+        return False
     if isinstance(event, ev.CallRecovered):
         return event.found == "gone"
     return (
@@ -595,8 +657,8 @@ def test_a_repeat_makes_no_further_command_to_anybody() -> None:
 
 def test_a_carriers_command_is_never_given_twice_but_the_last_sentence_after_a_clip() -> None:
     for edge in graph().edges:
-        names = [command.name for command in edge.step.commands if isinstance(command, do.CarrierCommand)]
-        assert len(names) <= 1, edge
+        given = [(one.leg, one.name) for one in edge.step.commands if isinstance(one, do.CarrierCommand)]
+        assert len({leg for leg, _ in given}) == len(given), edge
 
 
 def test_another_legs_events_change_nothing() -> None:
@@ -618,7 +680,9 @@ def test_what_is_inert_has_no_consequence_at_all() -> None:
 def test_news_that_decides_nothing_is_inert_everywhere() -> None:
     idle = (ev.StreamAnnounced, ev.Dtmf, ev.CarrierNotice, ev.CommandDone)
     for edge in graph().edges:
-        if edge.event == done(do.Dial.name):
+        if edge.event == done(do.Dial.name) or edge.event.leg == ev.HUMAN:
+            continue
+        if edge.event == done(do.Join.name):
             continue
         if isinstance(edge.event, idle) or "unheard_of" in edge.event.trigger or type(edge.event) is Event:
             assert not edge.step.taken, edge

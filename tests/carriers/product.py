@@ -54,4 +54,6 @@ def request(body: bytes, headers: dict[str, str] | None = None) -> Request:
 
 def order(command: Command, control: str = CONTROL) -> CarrierRequest:
     ids = LegIds(control, "leg-1", "session-1")
-    return CarrierRequest(command, COMMAND, CALL, ids, "wss://app.test/media-stream/TOKEN", "SECRET")
+    return CarrierRequest(
+        command, COMMAND, CALL, ids, stream_url="wss://app.test/media-stream/TOKEN", stream_secret="SECRET"
+    )

@@ -254,7 +254,7 @@ MEANINGS: dict[str, tuple[dict[str, Any], events.Event]] = {
     "streaming.failed": ({"failure_reason": "connection_failed"}, events.StreamFailed(reason="connection_failed")),
     "call.speak.ended": ({"status": "completed"}, events.SpeakEnded(status="completed")),
     "call.dtmf.received": ({"digit": "#"}, events.Dtmf(digit="#")),
-    "call.bridged": ({}, events.CarrierNotice(kind="call.bridged")),
+    "call.bridged": ({}, events.CallBridged()),
     "call.cost": ({"total_cost": "0.01"}, events.CarrierNotice(kind="call.cost")),
     "of.next.year": ({"new": {"field": []}}, events.CarrierNotice(kind="of.next.year")),
 }

@@ -38,8 +38,8 @@ from tests.e2e.product import run
 
 
 ROOT = Path(__file__).parents[2]
-SAMPLE: Final = {"telnyx": ["tools", "silence"], "twilio": ["engine-drop"]}
-STORY_LINE: Final = re.compile(r" *\d+\.\d\d s  (agent|caller|line|interrupted) ")
+SAMPLE: Final = {"telnyx": ["tools", "silence", "outbound"], "twilio": ["engine-drop", "outbound"]}
+STORY_LINE: Final = re.compile(r" *\d+\.\d\d s  (agent|caller|callee|line|interrupted) ")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -148,6 +148,23 @@ def test_a_scenario_that_does_not_happen_fails(
 
     assert run(main()) == 1
     assert "did not happen as they should" in capsys.readouterr().out
+
+
+@pytest.mark.e2e
+def test_a_dial_that_the_server_refuses_is_told_in_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "demo.svg"
+    arguments = argparse.Namespace(
+        wav=None, out=tmp_path / "demo.wav", picture=picture, keep=False, scenario="outbound", carrier="twilio"
+    )
+
+    def open_line(settings: Settings) -> Application:
+        return Application(settings.model_copy(update={"twilio_from_number": ""}))
+
+    assert run(demo.run(arguments, open_line)) == 1
+    assert "set TWILIO_FROM_NUMBER" in capsys.readouterr().out
+    assert (tmp_path / "demo.wav").exists()
 
 
 def mute_call(out: Path | None) -> int:

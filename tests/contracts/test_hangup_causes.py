@@ -49,6 +49,17 @@ def test_what_the_machine_says_is_told_in_a_sentence() -> None:
             row(ended_at="x", hangup_cause="normal_clearing", hangup_source="caller"),
             "it was hung up in the ordinary way, by the caller",
         ),
+        (
+            row(ended_at="x", hangup_cause="normal_clearing", hangup_source="callee", direction="outbound"),
+            "it was hung up in the ordinary way, by the person who was called",
+        ),
+        (
+            row(ended_at="x", hangup_cause="normal_clearing", hangup_source="caller", direction="outbound"),
+            "it was hung up in the ordinary way, by us",
+        ),
+        (row(ended_at="x", hangup_cause="busy", direction="outbound"), "the line was busy"),
+        (row(ended_at="x", hangup_cause="canceled", direction="outbound"), "we gave up before it was answered"),
+        (row(ended_at="x", hangup_cause="no_answer", direction="outbound"), "nobody answered"),
         (row(ended_at="x", hangup_cause="answer_failed"), "a command to the carrier failed (answer_failed)"),
         (row(ended_at="x", hangup_cause="odd_news"), "odd news"),
     ],

@@ -142,7 +142,7 @@ async def test_while_the_agent_says_its_own_goodbye_another_changes_nothing() ->
     async with line(realtime=Realtime(script=Script.tone(1.5), pace=Pace.instant())) as (the, it):
         one = await talk(the)
         await one.phone.hears(0.1)
-        the.call._end_by_agent("all is said")
+        the.call.requests._end_by_agent("all is said")
         await until(lambda: the.happened("end_requested"), "the agent's wish")
         assert (await hang_up(it, the.call.id)).status == 200
         await over(the, one.call)
@@ -245,7 +245,7 @@ async def test_what_cannot_be_understood_ends_no_call() -> None:
 async def test_the_agent_and_the_drain_are_named_on_record() -> None:
     async with line() as (the, _):
         await talk(the)
-        the.call._end_by_agent("done")
+        the.call.requests._end_by_agent("done")
         await until(lambda: the.happened("end_requested"), "the agent's wish")
         await the.app.switchboard.drain(0.01)
         assert {by for kind, by in asked(the) if kind == "end_requested"} == {"agent"}

@@ -99,7 +99,7 @@ async def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: st
         carrier=carrier,
         began=NOW - 100,
         model=SimpleNamespace(state=state),
-        take_back=taken.append,
+        take_back=lambda found, human: taken.append(found),
         awaits_leg=False,
     )
     await made()._ask_about(cast(Any, call))
@@ -117,7 +117,7 @@ async def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytes
     carrier.call_status = call_status  # type: ignore[method-assign]
     call = SimpleNamespace(
         id="c1", ids=IDS, carrier=carrier, began=NOW - 1, model=SimpleNamespace(state=machine.STREAMING),
-        take_back=taken.append, awaits_leg=False,
+        take_back=lambda found, human: taken.append(found), awaits_leg=False,
     )  # fmt: skip
     await made()._ask_about(cast(Any, call))
     assert taken == ["answered"], "carriers' lists lag behind their calls"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.errors import ToolsError
-from callflow.contracts.tools import Caller, ToolCall
+from callflow.contracts.tools import Caller, ToolCall, TransferAction
 from callflow.tools.builtin import CallToolset
 from callflow.tools.loader import ToolLoader, load
 from callflow.tools.registry import ToolContext, Tools
@@ -400,14 +400,28 @@ def test_what_the_line_cannot_do_is_not_offered() -> None:
 
 def test_the_built_in_tools_do_what_they_say() -> None:
     done: list[Any] = []
-    tools = of_a_call(end_call=done.append, transfer_call=done.append, send_dtmf=done.append)
+
+    def transfer(destination: str, summary: str) -> bool:
+        done.append((destination, summary))
+        return destination == "sales"
+
+    tools = of_a_call(end_call=done.append, transfer_call=transfer, send_dtmf=done.append)
     assert run_of(tools, "end_call", reason="all said")["ok"]
-    assert run_of(tools, "transfer_call", destination="+15550100003")["ok"]
+    assert run_of(tools, "transfer_call", destination="sales", summary="Wants a boat.")["ok"]
+    assert "not possible now" in run_of(tools, "transfer_call", destination="nobody", summary="")["error"]
     assert run_of(tools, "send_dtmf", digits="12#")["ok"]
-    assert done == ["all said", "+15550100003", "12#"]
+    assert done == ["all said", ("sales", "Wants a boat."), ("nobody", ""), "12#"]
     assert run_of(tools, "get_current_time", timezone="Asia/Tokyo")["time"].endswith("+09:00")
     assert run_of(tools, "get_current_time")["weekday"].endswith("day")
     assert "error" in run_of(tools, "get_current_time", timezone="Nowhere/Land")
+
+
+def test_the_model_is_told_to_whom_a_call_may_go() -> None:
+    tools = of_a_call(transfer_call=TransferAction(["sales", "front desk"], lambda target, summary: True))
+    (definition,) = [each for each in tools.definitions if each["name"] == "transfer_call"]
+    assert definition["parameters"]["properties"]["destination"]["enum"] == ["sales", "front desk"]
+    assert run_of(tools, "transfer_call", destination="sales", summary="")["ok"]
+    assert "error" in run_of(tools, "transfer_call", destination="+15550100003", summary="")
 
 
 def test_a_tool_of_the_file_takes_the_place_of_one_of_ours(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from callflow.call.machine.model import (
     ANSWERED,
     AWAITS_BEEP,
+    BRIDGED,
     CLIP,
     DEADLINES,
     FAREWELL_BY_AGENT,
@@ -12,12 +13,14 @@ from callflow.call.machine.model import (
     HANGUP,
     MESSAGE,
     MESSAGE_DUE,
+    NO_LEG,
     RECOVERING,
     RINGING,
     SPEAKING,
     STATES,
     STREAMING,
     TO_MACHINE,
+    TRANSFERRING,
     Model,
     Step,
     is_over,
@@ -25,10 +28,12 @@ from callflow.call.machine.model import (
 from callflow.call.machine.row import Row
 from callflow.call.machine.step import TRIGGERS, take
 from callflow.call.machine.table import TABLE
+from callflow.call.machine.transfer_table import LEG_TABLE
 
 
 __all__ = [
-    "ANSWERED", "AWAITS_BEEP", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE",
-    "FAREWELL_PENDING", "HANGUP", "MESSAGE", "MESSAGE_DUE", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING",
-    "TABLE", "TO_MACHINE", "TRIGGERS", "Model", "Row", "Step", "is_over", "take",
+    "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL",
+    "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE", "NO_LEG", "RECOVERING",
+    "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING", "TRIGGERS",
+    "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
+from callflow.call.machine.basics import Action, abandon_transfer, arm, connect_engine, disarm, transfer_over
 from callflow.call.machine.model import (
     ANSWERED,
-    AWAITS_BEEP,
+    BRIDGED,
     CLIP,
     DEADLINES,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_NONE,
     FAREWELL_PENDING,
-    MESSAGE,
-    MESSAGE_DUE,
+    NO_LEG,
     RINGING,
     SPEAKING,
-    STREAMING,
     TO_MACHINE,
+    TRANSFERRING,
     Model,
     Step,
 )
@@ -37,26 +36,12 @@ from callflow.contracts.events import (
 )
 
 
-Action = Callable[[Model, Step], None]
-
-
-def _arm(model: Model, step: Step, deadline: str) -> None:
-    model.armed |= {deadline}
-    step.commands.append(do.Arm(deadline=deadline))
-
-
-def _disarm(model: Model, step: Step, deadline: str) -> None:
-    if deadline in model.armed:
-        model.armed -= {deadline}
-        step.commands.append(do.Disarm(deadline=deadline))
-
-
 def answer_call(model: Model, step: Step) -> None:
     """Answer the call, and connect the engine while the phone still rings, so that the first word is not late."""
     model.answer_sent = True
     step.commands.append(do.Answer())
-    _connect_engine(model, step)
-    _arm(model, step, "ring")
+    connect_engine(model, step)
+    arm(model, step, "ring")
 
 
 def dial_call(model: Model, step: Step) -> None:
@@ -72,30 +57,29 @@ def dial_call(model: Model, step: Step) -> None:
                 machines=asked.machines,
             )
         )
-        _connect_engine(model, step)
-        _arm(model, step, "dial")
+        connect_engine(model, step)
+        arm(model, step, "dial")
 
 
 def await_leg(model: Model, step: Step) -> None:
     """Wait for a sign of a leg that may have been dialled."""
-    _arm(model, step, "ring")
+    arm(model, step, "ring")
+
+
+def stream_on_answer(model: Model, step: Step) -> None:
+    """The stream that came with the dial is gone before the answer: request another one then."""
+    model.dialled = "on_answer"
 
 
 def leg_is_there(model: Model, step: Step) -> None:
     """The carrier has the leg: it rings as long as it was asked to."""
-    _disarm(model, step, "ring")
+    disarm(model, step, "ring")
 
 
 def adopt_call(model: Model, step: Step) -> None:
     """Take over a call that was answered, but not by us."""
     model.answer_sent = model.adopted = True
-    _connect_engine(model, step)
-
-
-def _connect_engine(model: Model, step: Step) -> None:
-    model.engine = "connecting"
-    step.commands.append(do.ConnectEngine(message=model.farewell in TO_MACHINE))
-    _arm(model, step, "engine")
+    connect_engine(model, step)
 
 
 def ask_for_stream(model: Model, step: Step) -> None:
@@ -104,33 +88,33 @@ def ask_for_stream(model: Model, step: Step) -> None:
 
 def await_stream(model: Model, step: Step) -> None:
     _stop_ringing(model, step)
-    _arm(model, step, "stream")
+    arm(model, step, "stream")
     _start_clock(model, step)
 
 
 def _stop_ringing(model: Model, step: Step) -> None:
     model.dialled = ""
-    _disarm(model, step, "ring")
-    _disarm(model, step, "dial")
+    disarm(model, step, "ring")
+    disarm(model, step, "dial")
 
 
 def _start_clock(model: Model, step: Step) -> None:
     """Start the call's time limit. It has two parts: `warning` runs until the caller is warned, `call` until the end.
     A machine has limits of its own."""
     if model.farewell not in TO_MACHINE:
-        _arm(model, step, "warning")
+        arm(model, step, "warning")
 
 
 def start_last_minute(model: Model, step: Step) -> None:
-    _arm(model, step, "call")
+    arm(model, step, "call")
 
 
 def stream_is_up(model: Model, step: Step) -> None:
     model.media = "open"
     _stop_ringing(model, step)
-    _disarm(model, step, "stream")
-    _disarm(model, step, "restream")
-    _disarm(model, step, "grace")
+    disarm(model, step, "stream")
+    disarm(model, step, "restream")
+    disarm(model, step, "grace")
     if not model.armed & {"warning", "call"} and not model.farewell:
         _start_clock(model, step)
 
@@ -139,13 +123,13 @@ def stream_is_gone(model: Model, step: Step) -> None:
     """The hang-up webhook usually follows; wait for it."""
     model.media = "lost"
     if model.farewell != SPEAKING and "restream" not in model.armed:
-        _arm(model, step, "grace")
+        arm(model, step, "grace")
 
 
 def no_stream(model: Model, step: Step) -> None:
     """A carrier that asks has no stream, even if ours looks open."""
     model.media = "lost"
-    _disarm(model, step, "grace")
+    disarm(model, step, "grace")
 
 
 def close_media(model: Model, step: Step) -> None:
@@ -155,14 +139,14 @@ def close_media(model: Model, step: Step) -> None:
 
 def engine_is_ready(model: Model, step: Step) -> None:
     model.engine = "ready"
-    _disarm(model, step, "engine")
-    _disarm(model, step, "backoff")
+    disarm(model, step, "engine")
+    disarm(model, step, "backoff")
 
 
 def engine_is_lost(model: Model, step: Step) -> None:
     model.engine = "lost"
-    _disarm(model, step, "engine")
-    _disarm(model, step, "backoff")
+    disarm(model, step, "engine")
+    disarm(model, step, "backoff")
 
 
 def reconnect(model: Model, step: Step) -> None:
@@ -174,9 +158,9 @@ def reconnect(model: Model, step: Step) -> None:
     if model.tries == 1:
         step.commands.append(do.ConnectEngine())
     else:
-        _arm(model, step, "backoff")
+        arm(model, step, "backoff")
     if "engine" not in model.armed:
-        _arm(model, step, "engine")
+        arm(model, step, "engine")
 
 
 def connect_again(model: Model, step: Step) -> None:
@@ -187,17 +171,10 @@ def rotate_engine(model: Model, step: Step) -> None:
     step.commands.append(do.RotateEngine())
 
 
-def restream(model: Model, step: Step) -> None:
-    """Request another stream; it gets a token of its own."""
-    model.stream_restarts += 1
-    step.commands.append(do.StartStream())
-    _arm(model, step, "restream")
-
-
 def wait_for_stream(model: Model, step: Step) -> None:
     """The carrier could not open the stream. Try again after the grace time."""
-    _disarm(model, step, "restream")
-    _arm(model, step, "grace")
+    disarm(model, step, "restream")
+    arm(model, step, "grace")
 
 
 def reset_tries(model: Model, step: Step) -> None:
@@ -208,7 +185,10 @@ def resume_conversation(model: Model, step: Step) -> None:
     """Ask the engine to continue the conversation, or to greet if the caller has not been greeted."""
     if model.farewell:
         return
-    if model.greeted:
+    if model.back:
+        model.back = False
+        step.commands.append(do.Prompt(about="back"))
+    elif model.greeted:
         step.commands.append(do.Prompt(about="resume"))
     else:
         greet_once(model, step)
@@ -225,9 +205,10 @@ def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Ac
 
 def await_goodbye(model: Model, step: Step) -> None:
     """Wait for the agent's goodbye. The call's time limit keeps running, because the caller may have more to say."""
+    abandon_transfer(model, step)
     model.farewell = FAREWELL_BY_AGENT
     step.commands.append(do.AwaitGoodbye())
-    _arm(model, step, "last_words")
+    arm(model, step, "last_words")
 
 
 def make_goodbye_final(model: Model, step: Step) -> None:
@@ -239,7 +220,7 @@ def make_goodbye_final(model: Model, step: Step) -> None:
 def call_off_end(model: Model, step: Step) -> None:
     """Call the end off: the call goes on."""
     model.farewell, model.cause = FAREWELL_NONE, ""
-    _disarm(model, step, "last_words")
+    disarm(model, step, "last_words")
 
 
 def run_tool(model: Model, step: Step) -> None:
@@ -271,6 +252,7 @@ def farewell_with(sentence: str, cause: str = "") -> Action:
 
 
 def start_farewell(model: Model, step: Step) -> None:
+    abandon_transfer(model, step)
     if model.media == "open":
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
@@ -287,8 +269,8 @@ def start_farewell(model: Model, step: Step) -> None:
 def _only_farewell_deadline(model: Model, step: Step) -> None:
     for deadline in DEADLINES:
         if deadline != "farewell":
-            _disarm(model, step, deadline)
-    _arm(model, step, "farewell")
+            disarm(model, step, deadline)
+    arm(model, step, "farewell")
 
 
 def start_recovery(model: Model, step: Step) -> None:
@@ -297,16 +279,18 @@ def start_recovery(model: Model, step: Step) -> None:
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "beep", "message", "warning", "call"):
-            _disarm(model, step, deadline)
+        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "bridged"):
+            disarm(model, step, deadline)
         elif deadline in model.armed:
-            _arm(model, step, deadline)
+            arm(model, step, deadline)
+    if model.human != NO_LEG and step.before not in (TRANSFERRING, BRIDGED):
+        transfer_over(model, step, "interrupted")
     if model.farewell and model.farewell not in TO_MACHINE:
         model.engine = "lost"
         return
     if step.before in (RINGING, ANSWERED):
         model.greeted = False  # the caller cannot have heard the greeting
-    _connect_engine(model, step)
+    connect_engine(model, step)
 
 
 def repeat_answer(model: Model, step: Step) -> None:
@@ -316,60 +300,16 @@ def repeat_answer(model: Model, step: Step) -> None:
 
 
 def await_stream_again(model: Model, step: Step) -> None:
-    _arm(model, step, "stream")
+    arm(model, step, "stream")
 
 
 def await_carriers_question(model: Model, step: Step) -> None:
     """Wait for the carrier's webhook; when the grace time ends, request a stream."""
-    _arm(model, step, "grace")
+    arm(model, step, "grace")
 
 
 def await_farewell(model: Model, step: Step) -> None:
-    _arm(model, step, "farewell")
-
-
-def await_beep(model: Model, step: Step) -> None:
-    """A machine has answered: silence the agent, open a session for the message, and wait until it may begin."""
-    _prepare_message(model, step)
-    _arm(model, step, "beep")
-
-
-def _prepare_message(model: Model, step: Step) -> None:
-    model.cause, model.farewell = "machine", AWAITS_BEEP
-    for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "stream"):
-            _disarm(model, step, deadline)
-    model.tries = model.stream_restarts = 0  # nothing is tried again for a machine
-    _connect_engine(model, step)
-
-
-def leave_message(model: Model, step: Step) -> None:
-    """Say the message now, or as soon as its session and the stream are there."""
-    if model.farewell not in TO_MACHINE:
-        _prepare_message(model, step)
-    _disarm(model, step, "beep")
-    if "message" not in model.armed:
-        _arm(model, step, "message")
-    model.farewell = MESSAGE_DUE
-    go_on_with_message(model, step)
-
-
-def go_on_with_message(model: Model, step: Step) -> None:
-    """Say the message if it is due and can be heard."""
-    is_heard = step.after == STREAMING and model.media == "open"
-    if model.farewell == MESSAGE_DUE and model.engine == "ready" and is_heard:
-        model.farewell = MESSAGE
-        step.commands.append(do.LeaveMessage())
-
-
-def because_of(who: Literal["machine", "fax"]) -> Action:
-    """Make the action that ends the call for what has answered, whatever else was about to end it."""
-
-    def note(model: Model, step: Step) -> None:
-        model.cause = who
-
-    note.__name__ = f"because_of_{who}"
-    return note
+    arm(model, step, "farewell")
 
 
 def with_cause(cause: str) -> Action:
@@ -406,5 +346,10 @@ def send_hangup(model: Model, step: Step) -> None:
 
 
 def release(model: Model, step: Step) -> None:
+    abandon_transfer(model, step)
+    # Nothing of this decides anything any more.
     model.armed = frozenset()
+    model.engine = model.media = "none"
+    model.farewell, model.sentence, model.dialled = FAREWELL_NONE, "", ""
+    model.tries = model.stream_restarts = 0
     step.commands.append(do.Release())

@@ -21,11 +21,16 @@ from callflow.call.machine.model import (
 from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
+    Dtmf,
     EngineLost,
     GoodbyeRequested,
     NoInput,
+    TransferRequested,
 )
 
+
+ACCEPT_KEY: Final = "1"
+"""The key with which a person takes a call that is transferred to them."""
 
 Guard = Callable[[Model, Step], bool]
 
@@ -57,6 +62,35 @@ def is_dialled(model: Model, step: Step) -> bool:
 def streams_on_answer(model: Model, step: Step) -> bool:
     """The call is an outbound one that rings, and its stream was not requested with the dial."""
     return model.dialled == "on_answer"
+
+
+def is_warm(model: Model, step: Step) -> bool:
+    """A warm transfer is requested, or under way."""
+    return step.event.mode == "warm" if isinstance(step.event, TransferRequested) else model.transfer == "warm"
+
+
+def is_cold(model: Model, step: Step) -> bool:
+    """A cold transfer is requested, or under way."""
+    return step.event.mode == "cold" if isinstance(step.event, TransferRequested) else model.transfer == "cold"
+
+
+def is_transferred(model: Model, step: Step) -> bool:
+    """A transfer is under way, or the caller talks with a person."""
+    return bool(model.transfer)
+
+
+def takes_back(model: Model, step: Step) -> bool:
+    return model.takes_back
+
+
+def accepts(model: Model, step: Step) -> bool:
+    """The person has pressed the key that accepts."""
+    return isinstance(step.event, Dtmf) and step.event.digit == ACCEPT_KEY
+
+
+def human_is_there(model: Model, step: Step) -> bool:
+    """The person is still on the line, as the carrier says."""
+    return isinstance(step.event, CallRecovered) and step.event.human == "answered"
 
 
 def is_adopted(model: Model, step: Step) -> bool:

@@ -12,10 +12,14 @@ from callflow.contracts.events import (
 
 
 RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP = "ringing", "answered", "streaming", "recovering", "hangup"
-STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, HANGUP)
+TRANSFERRING, BRIDGED = "transferring", "bridged"
+STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, TRANSFERRING, BRIDGED, HANGUP)
+NO_LEG, DIALLING, BRIEFING, JOINING, JOINED = "none", "dialling", "briefing", "joining", "joined"
+LEG_STATES: Final = (NO_LEG, DIALLING, BRIEFING, JOINING, JOINED)
+"""The states of the leg of the person to whom a call is transferred."""
 DEADLINES: Final = (
     "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell", "last_words",
-    "warning", "call",
+    "warning", "call", "transfer", "join", "bridged",
 )  # fmt: skip
 """Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""
@@ -48,17 +52,21 @@ class Model:
         "adopted",
         "answer_sent",
         "armed",
+        "back",
         "cause",
         "dialled",
         "engine",
         "engine_tries",
         "farewell",
         "greeted",
+        "human",
         "media",
         "sentence",
         "state",
         "stream_restarts",
         "stream_tries",
+        "takes_back",
+        "transfer",
         "tries",
     )
 
@@ -82,6 +90,14 @@ class Model:
         self.farewell = FAREWELL_NONE
         self.sentence = ""
         """The sentence that ends the call; set together with `farewell`."""
+        self.human = NO_LEG
+        """The leg of the person to whom the call is transferred: one of `LEG_STATES`."""
+        self.transfer = ""
+        """warm or cold, while a transfer is under way or the caller talks with the person; else ""."""
+        self.takes_back = False
+        """The agent takes the caller back when the person hangs up."""
+        self.back = False
+        """The caller comes back from a person, and the agent has not spoken since."""
         self.armed: frozenset[str] = frozenset()
         self.cause = ""
         """Why the call ends or ended, in one word."""
@@ -106,6 +122,8 @@ class Step:
     taken: bool = False
     """False: the event was inert here."""
     commands: list[do.Command] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    """Triggers for the call's machine that a step of another leg gives."""
 
 
 def is_over(model: Model) -> bool:

@@ -1,13 +1,13 @@
-"""One row of the machine's table, and the groups of states that rows are for."""
+"""One row of a table of transitions, and the groups of states that rows are for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from callflow.call.machine.actions import Action
+from callflow.call.machine.basics import Action
 from callflow.call.machine.guards import Guard
-from callflow.call.machine.model import ANSWERED, RECOVERING, RINGING, STREAMING
+from callflow.call.machine.model import ANSWERED, BRIDGED, RECOVERING, RINGING, STREAMING, TRANSFERRING
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Row:
         return (self.source,) if isinstance(self.source, str) else self.source
 
 
-LIVE: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
+TALKING: Final = (RINGING, ANSWERED, STREAMING, RECOVERING)
+"""The agent has the call."""
+LIVE: Final = (*TALKING, TRANSFERRING, BRIDGED)
 AFTER_ANSWER: Final = (ANSWERED, STREAMING, RECOVERING)
 FLOWING: Final = (STREAMING, RECOVERING)

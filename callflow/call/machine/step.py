@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from transitions import Machine, State
 
-from callflow.call.machine.actions import Action, release
+from callflow.call.machine.actions import release
+from callflow.call.machine.basics import Action
 from callflow.call.machine.model import (
     HANGUP,
+    LEG_STATES,
+    NO_LEG,
     RINGING,
     STATES,
     Model,
@@ -19,8 +22,10 @@ from callflow.call.machine.model import (
 )
 from callflow.call.machine.row import Row
 from callflow.call.machine.table import TABLE
+from callflow.call.machine.transfer_table import LEG_TABLE
 from callflow.contracts.events import (
     CALLER,
+    HUMAN,
     DeadlinePassed,
     Event,
 )
@@ -36,21 +41,23 @@ def _bound_for(state: str) -> Action:
     return note
 
 
-def _build(table: Iterable[Row]) -> Machine:
-    """Build one synchronous machine for all calls.
+def _build(table: Iterable[Row], states: Iterable[str], initial: str, attribute: str) -> Machine:
+    """Build one synchronous machine for all calls. `attribute`: where the model has the state.
 
     The library is given the guards and actions themselves, and calls each with (model, step). Models are not
     registered with it: `add_model` sets attributes, and the model has slots.
     """
     machine = Machine(
         model=None,
-        states=[State(state, on_enter=[release] if state == HANGUP else []) for state in STATES],
-        initial=RINGING,
+        model_attribute=attribute,
+        states=[State(state, on_enter=[release] if state == HANGUP else []) for state in states],
+        initial=initial,
         auto_transitions=False,
         ignore_invalid_triggers=True,
     )
     for row in table:
-        before: list[Any] = [*([_bound_for(row.dest)] if row.dest else []), *row.then]
+        bound = [_bound_for(row.dest)] if row.dest and attribute == "state" else []
+        before: list[Any] = [*bound, *row.then]
         for source in row.sources:
             machine.add_transition(
                 row.trigger, source, row.dest, conditions=[*row.when], unless=[*row.unless], before=before
@@ -60,23 +67,30 @@ def _build(table: Iterable[Row]) -> Machine:
 
 # The library logs every operation, which takes a quarter of its time; the journal has the same facts.
 logging.getLogger("transitions.core").disabled = True
-_MACHINE: Final = _build(TABLE)
+_MACHINE: Final = _build(TABLE, STATES, RINGING, "state")
+_LEG_MACHINE: Final = _build(LEG_TABLE, LEG_STATES, NO_LEG, "human")
 TRIGGERS: Final = tuple(dict.fromkeys(row.trigger for row in TABLE))
 
 
 def take(model: Model, event: Event) -> Step:
     """Apply one event to one call: changes `model`, and returns the step with its commands.
 
-    Total: any event in any state. Events of another leg are inert, as is a deadline that is not armed (it was disarmed
-    while its event was queued). Never raises for an event.
+    Total: any event in any state. Events of a leg that nobody knows are inert, as is a deadline that is not armed (it
+    was disarmed while its event was queued). Never raises for an event.
     """
     step = Step(event, before=model.state, after=model.state)
-    trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None
+    if event.leg == HUMAN:
+        trigger = _LEG_MACHINE.events.get(event.trigger) if model.state != HANGUP else None
+    else:
+        trigger = _MACHINE.events.get(event.trigger) if event.leg == CALLER else None
     if isinstance(event, DeadlinePassed) and trigger is not None:
         if event.deadline not in model.armed:
             trigger = None
         model.armed -= {event.deadline}
     if trigger is not None:
         step.taken = bool(trigger.trigger(model, model, step))
+    for signal in step.signals:
+        step.after = model.state
+        _MACHINE.events[signal].trigger(model, model, step)
     step.after = model.state
     return step

@@ -75,7 +75,6 @@ from callflow.call.machine.actions import (
     reject,
     repeat_answer,
     reset_tries,
-    restream,
     resume_conversation,
     rotate_engine,
     run_tool,
@@ -85,10 +84,12 @@ from callflow.call.machine.actions import (
     start_recovery,
     stream_is_gone,
     stream_is_up,
+    stream_on_answer,
     wait_for_stream,
     with_cause,
     with_requested_cause,
 )
+from callflow.call.machine.basics import restream
 from callflow.call.machine.guards import (
     agent_says_goodbye,
     agent_silenced,
@@ -122,8 +123,9 @@ from callflow.call.machine.model import (
     RINGING,
     STREAMING,
 )
-from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, Row
-from callflow.call.machine.voicemail_rows import VOICEMAIL
+from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, TALKING, Row
+from callflow.call.machine.transfer_table import TRANSFER_TABLE
+from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
 
 
 SORRY: Final = "sorry"
@@ -131,7 +133,7 @@ GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
 
 TABLE: Final[tuple[Row, ...]] = (
-    *VOICEMAIL,  # before the rows that keep a conversation going
+    *VOICEMAIL_TABLE,  # before the rows that keep a conversation going
     # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
@@ -141,6 +143,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("dial_done", RINGING, None, (leg_is_there,), when=(is_dialled,)),
     Row("dial_unknown", RINGING, None, (await_leg,), when=(is_dialled,)),
     Row("dial_failed", RINGING, HANGUP, (note_failure,), when=(is_dialled,)),
+    Row("media_lost", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
+    Row("stream_failed", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
     Row("dial_deadline", RINGING, HANGUP, (with_cause("no_answer"), send_hangup)),
     # The call is answered, according to a webhook or to its audio. From here on the caller can hear us.
     Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
@@ -200,7 +204,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     # The previous process is gone: this process takes the call back, or finds that the call is over.
     Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
-    Row("call_recovered", RINGING, None, (start_recovery,), when=(still_rings, is_dialled)),
+    Row("call_recovered", RINGING, None, (start_recovery, stream_on_answer), when=(still_rings, is_dialled)),
     Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,), unless=(not_answered,)),
     Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
@@ -261,7 +265,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(
         "engine_lost", STREAMING, RECOVERING, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)
     ),
-    Row("engine_lost", LIVE, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)),
+    Row("engine_lost", TALKING, None, (reconnect,), when=(engine_expected, may_reconnect), unless=(in_farewell,)),
     Row(
         "engine_lost",
         RINGING,
@@ -271,17 +275,17 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     Row(
         "engine_lost",
-        LIVE,
+        TALKING,
         None,
         (engine_is_lost, farewell_with(SORRY, "engine_lost")),
         when=(engine_expected,),
         unless=(in_farewell,),
     ),
-    Row("backoff_deadline", LIVE, None, (connect_again,), when=(engine_awaited,), unless=(in_farewell,)),
+    Row("backoff_deadline", TALKING, None, (connect_again,), when=(engine_awaited,), unless=(in_farewell,)),
     Row("engine_deadline", RINGING, HANGUP, (with_cause("engine_timeout"), send_hangup), when=(is_dialled,)),
     Row(
         "engine_deadline",
-        LIVE,
+        TALKING,
         None,
         (engine_is_lost, farewell_with(SORRY, "engine_timeout")),
         when=(engine_awaited,),
@@ -365,4 +369,5 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("stream_gone", LIVE, HANGUP, (note_failure,)),
     Row("speak_gone", LIVE, HANGUP, (note_failure,)),
     Row("call_hangup", LIVE, HANGUP, (note_hangup_cause,)),
+    *TRANSFER_TABLE,
 )

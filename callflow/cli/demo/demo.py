@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,12 +25,13 @@ from rich.table import Table
 
 from callflow.cli import output_file
 from callflow.cli.demo import wav
+from callflow.cli.demo.news import line_of
 from callflow.cli.demo.picture import Artist
 from callflow.cli.demo.scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo.story import Caller, Outcome, Stage, Story, whole_call
 from callflow.cli.terminal import Screen
 from callflow.config.settings import Settings
-from callflow.contracts import errors, events
+from callflow.contracts import errors
 from callflow.history.history import History
 from callflow.journal import notes
 from callflow.journal.live_feed import LiveEvent, LiveFeed
@@ -78,6 +79,8 @@ class Teller(logging.Handler):
         self._console = console
         self._began = time.time()
         self.calling = False
+        self.who = "caller"
+        """What the person at the telephone is called."""
         self._warned: list[str] = []
 
     def begin(self) -> None:
@@ -86,7 +89,8 @@ class Teller(logging.Handler):
 
     def __call__(self, who: str, what: str, at: float | None = None) -> None:
         elapsed = (time.time() if at is None else at) - self._began
-        self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{_STYLES.get(who, 'white')}]{who:<12}[/] {escape(what)}")
+        style, name = _STYLES.get(who, "white"), self.who if who == "caller" else who
+        self._console.print(f"[dim]{elapsed:6.2f} s[/]  [{style}]{name:<12}[/] {escape(what)}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Collect a warning, once."""
@@ -137,6 +141,7 @@ async def _calls(
     stage = Stage()
     scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
     name = getattr(arguments, "carrier", "telnyx")
+    tell.who = scenario.who if scenario is not None else "caller"
     async with _sandbox(open_line, _CARRIERS[name](), stage, scenario) as (carrier, realtime, line):
         about = f" This time {scenario.about}." if scenario is not None else ""
         console.print(
@@ -149,7 +154,11 @@ async def _calls(
 
         code = await one_call()
         while arguments.keep:
-            console.print(f"\nThe history of the calls: http://{line.console_at[0]}:{line.console_at[1]}/api/calls")
+            token = line.settings.console_token.get_secret_value()
+            how = f", with the header Authorization: Bearer {token}" if token else ""
+            console.print(
+                f"\nThe history of the calls: http://{line.console_at[0]}:{line.console_at[1]}/api/calls{how}"
+            )
             console.print("Press Enter for another call, Ctrl-C to stop.")
             await _enter()
             code = await one_call()
@@ -232,10 +241,13 @@ async def _one_call(
     with line.live.watch() as watcher:
         watching = asyncio.create_task(_watch(watcher, news, tell), name="demo-watch")
         story = Story(
-            carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news), written
-        )
+            carrier, realtime, stage, news, tell, lambda: not line.switchboard.calls and _ended(news), written,
+            line.console_at, tell.who,
+        )  # fmt: skip
         playing = asyncio.create_task(
-            story.play(scenario.play if scenario is not None else lambda told: whole_call(told, caller))
+            story.play(scenario.play, scenario.begin)
+            if scenario is not None
+            else story.play(lambda told: whole_call(told, caller))
         )
         try:
             # The watching ends first only when nobody reads on.
@@ -249,7 +261,7 @@ async def _one_call(
             await asyncio.gather(playing, watching, return_exceptions=True)
     kept = _record(story, out)
     tell.calling = False
-    _report(console, tell.warnings(), outcome, _waits(news), kept, artist.keep(story, news))
+    _report(console, tell.warnings(), outcome, _waits(news), kept, artist.keep(story, news), tell.who)
     return 1 if outcome.missing else 0
 
 
@@ -276,53 +288,9 @@ def _ended(news: list[LiveEvent]) -> bool:
 async def _watch(watcher: Any, news: list[LiveEvent], tell: Teller) -> None:
     async for one in watcher:
         news.append(one)
-        line = _line(one)
+        line = line_of(one)
         if line is not None:
             tell(*line, one.at)
-
-
-def _line(one: LiveEvent) -> tuple[str, str] | None:
-    """Who and what, for the news that a person wants to follow."""
-    note = one.note
-    match note:
-        case None:
-            return _line_of_step(one.data)
-        case notes.Turn():
-            return note.who, f"“{note.text}”"
-        case notes.Interrupted():
-            heard = sum(cut.heard_ms for cut in note.cuts) / 1000
-            received = sum(cut.received_ms for cut in note.cuts) / 1000
-            words = " ".join(cut.heard_text for cut in note.cuts if cut.heard_text)
-            return "interrupted", f"the caller had heard {heard:.1f} s of {received:.1f} s: “{words} …”"
-        case notes.Filler():
-            return "agent", f"(fills the silence: {note.clip})"
-        case notes.Digits():
-            return "caller", f"has typed {note.digits}"
-        case notes.EngineRotated():
-            return "line", f"the model's session was replaced by number {note.session}"
-        case notes.Protected():
-            return "line", f"protected sentence heard: {note.heard_ms} of {note.of_ms} ms"
-        case notes.CallerSpeaks():
-            return "caller", "…"
-        case notes.AgentSpeaks():
-            return "agent", "…"
-    return None
-
-
-def _line_of_step(step: Mapping[str, Any]) -> tuple[str, str] | None:
-    event = step["event"]
-    name = event["event"]
-    if name == events.CallInitiated.name:
-        return "line", f"rings: {step['from_number']} calls {step['to_number']}"
-    if step["before"] != step["after"]:
-        why = f" ({step['cause']})" if step["after"] == "hangup" else ""
-        return "line", f"{step['before']} → {step['after']}{why}"
-    if name == events.ToolCalled.name:
-        return "agent", f"calls {event.get('tool')}({event.get('arguments')})"
-    if name == events.ToolFinished.name:
-        how = "answered in" if event.get("ok", True) else "failed after"
-        return "line", f"{event.get('tool')} {how} {event.get('ms')} ms"
-    return None
 
 
 def _waits(news: list[LiveEvent]) -> list[notes.Latency]:
@@ -364,6 +332,7 @@ def _report(
     waits: list[notes.Latency],
     kept: Path | None,
     drawn: Path | None,
+    who: str,
 ) -> None:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for what in outcome.done:
@@ -382,7 +351,7 @@ def _report(
     if drawn is not None:
         console.print(f"The call as a picture: {escape(str(drawn.resolve()))}")
     if waits:
-        console.print("\nFrom the caller's last word to the first sound of the answer, as heard at the telephone:\n")
+        console.print(f"\nFrom the {who}'s last word to the first sound of the answer, as heard at the telephone:\n")
         console.print(_waterfall(waits) if console.width >= _WATERFALL_COLUMNS else _waits_in_words(waits))
     if warnings:
         console.print("\nMeanwhile the server has warned in its log:\n")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from callflow.cli.arguments import SCENARIOS as STORIES
-from callflow.cli.demo.story import Story
+from callflow.cli.demo import outbound
+from callflow.cli.demo.story import Begin, Story
 from callflow.journal import notes
 from callflow.sandbox import voices
 from callflow.sandbox.openai_realtime.script import Call as ToolCall
@@ -53,6 +54,10 @@ class Scenario:
     play: Callable[[Story], Awaitable[None]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     tools: str = ""
+    begin: Begin | None = None
+    """Lets the phone ring; None: somebody calls."""
+    who: str = "caller"
+    """What the person at the telephone is called."""
 
 
 async def interruption(story: Story) -> None:
@@ -200,6 +205,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "rotation": Scenario(STORIES["rotation"], rotation, {"session_seconds": 6.0}),
     "silence": Scenario(STORIES["silence"], silence, {"no_input_seconds": 1.5}),
     "dtmf": Scenario(STORIES["dtmf"], dtmf, {"dtmf_sensitive": True}),
+    "outbound": Scenario(STORIES["outbound"], outbound.play, outbound.SETTINGS, begin=outbound.begin, who="callee"),
 }
 
 

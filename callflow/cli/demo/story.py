@@ -31,6 +31,10 @@ _APART_SECONDS = 0.5
 """What the model is told of an interruption comes within that time."""
 
 
+Begin = Callable[["Story"], Awaitable[telnyx.Call | twilio.Call]]
+"""Lets the phone ring, and returns its leg."""
+
+
 @dataclass(frozen=True)
 class Stage(Script):
     """A script that follows the story instead of counting turns, over all sessions of the model: first what is queued,
@@ -106,11 +110,20 @@ class Story:
         tell: Callable[[str, str], None],
         is_quiet: Callable[[], bool],
         written: Callable[[], Awaitable[dict[str, bytes]]],
+        console_at: tuple[str, int],
+        who: str = "caller",
     ) -> None:
         self.carrier, self.realtime, self.stage, self.news, self.tell = carrier, realtime, stage, news, tell
         self._is_quiet = is_quiet
         self.written = written
         """What the server has written down, by the name of the file."""
+        self.console_at = console_at
+        """Where the operators' port of the server is."""
+        self.who = who
+        """What the person at the telephone is called: "caller" or "callee"."""
+        self.opening = "agent/greeting"
+        """What the agent says first."""
+        self._commands = len(carrier.commands)
         self._sessions = len(realtime.sessions)
         self.phone = Phone()
         self.caller_speaks = True
@@ -124,17 +137,22 @@ class Story:
         """For one step of the story."""
         return _STEP_SECONDS
 
-    async def play(self, plot: Callable[[Story], Any]) -> Outcome:
-        """Ring, wait for the greeting, run the plot, hang up. Returns the outcome."""
+    async def play(self, plot: Callable[[Story], Any], begin: Begin | None = None) -> Outcome:
+        """Ring, wait for the greeting, run the plot, hang up. `begin`: lets the phone ring in another way. Returns the
+        outcome."""
         expect, phone = self.outcome.expect, self.phone
-        self.stage.act(Turn.voice("agent/greeting"), caller="")
-        self.call = await self.carrier.ring(phone=phone)
+        self.stage.act(Turn.voice(self.opening), caller="")
+        try:
+            self.call = await (begin(self) if begin is not None else self.carrier.ring(phone=phone))
+        except (TimeoutError, ConnectionError) as error:
+            self.outcome.missing.append(str(error))
+            return self.outcome
         try:
             await self.call.wait_streaming(self.seconds)
             await phone.hears(1.0, self.seconds)
             expect("the call was answered, and its audio flows both ways", self.model_hears())
             await phone.hears_silence(700, self.seconds)
-            expect("the caller was greeted", self.said("agent/greeting"))
+            expect(f"the {self.who} was greeted", self.said(self.opening))
             await plot(self)
         except (TimeoutError, ConnectionError) as error:
             self.outcome.missing.append(str(error))
@@ -163,7 +181,7 @@ class Story:
             self.outcome.expect("the recording holds both voices", caller > 1 and agent > 1)
         else:
             self.outcome.expect("the recording holds the agent's voice", agent > 1)
-        self.outcome.figures.append(("voices in the recording", f"caller {caller:.1f} s, agent {agent:.1f} s"))
+        self.outcome.figures.append(("voices in the recording", f"{self.who} {caller:.1f} s, agent {agent:.1f} s"))
 
     # What the caller does
 
@@ -250,6 +268,11 @@ class Story:
         return self.realtime.sessions[self._sessions :]
 
     @property
+    def commands(self) -> list[Any]:
+        """The requests of the server to the carrier, since the story began."""
+        return list(self.carrier.commands[self._commands :])
+
+    @property
     def cuts(self) -> list[notes.Cut]:
         """All cuts by interruptions."""
         return [cut for note in self.noted(notes.Interrupted) for cut in note.cuts]
@@ -305,10 +328,10 @@ class Story:
         return json.dumps([one.data for one in self.news], default=str)
 
     def _measure(self) -> None:
-        ended = (self.noted(notes.Ended) or [notes.Ended()])[-1]
+        ended = (self.noted(notes.Ended) or [notes.Ended()])[0]
         if ended.first_word_ms is not None:
             self.outcome.figures.append(("answer to first word", f"{ended.first_word_ms:.0f} ms"))
-        self.outcome.figures.append(("caller frames passed on", str(ended.frames_in)))
+        self.outcome.figures.append((f"{self.who} frames passed on", str(ended.frames_in)))
 
 
 def _heard_ms(at_phone: bytes, audio: bytes) -> float:

@@ -26,6 +26,11 @@ class ControlledCall(Protocol):
 
     phone: Phone
     faults: Any
+    heard_by: list[Any]
+    key: str
+
+    @property
+    def voice(self) -> str: ...
 
     @property
     def state(self) -> str: ...
@@ -33,6 +38,8 @@ class ControlledCall(Protocol):
     def ids(self) -> dict[str, str]: ...
 
     def story(self) -> str: ...
+
+    def pick_up(self) -> None: ...
 
     async def hang_up(self) -> None: ...
 
@@ -63,6 +70,9 @@ class ControlledCarrier(Protocol):
     def callee(self, what: Callee) -> None: ...
 
     @property
+    def faults_of(self) -> dict[str, Any]: ...
+
+    @property
     def account(self) -> Any: ...
 
     @property
@@ -73,11 +83,14 @@ class ControlRoutes:
     """The routes; none of them exists at the real carrier, and none asks for a password: listen on loopback only.
 
     - `POST /sandbox/ring` {"from", "to"}: a new incoming call; answers with its ids.
+    - `POST /sandbox/calls/{id}/pick_up`: a dialled phone is answered now, however long it would ring.
     - `POST /sandbox/calls/{id}/hang_up`, `/say` (body: raw µ-law or a WAV file), `/press` {"digit"}: the human acts.
     - `PUT /sandbox/faults`, `PUT /sandbox/calls/{id}/faults`: replace the faults of all calls, or of one.
     - `PUT /sandbox/callee` {"does": "voicemail", …}: what every phone does that is dialled (`Callee`; `says` is base64
       of µ-law or of a WAV file). `PUT /sandbox/callees/{number}`: one phone; `DELETE` undoes it. `GET` shows them all.
+    - `PUT /sandbox/callees/{number}/faults`: the faults of the legs that are dialled to it; `DELETE` undoes it.
     - `GET /sandbox/calls/{id}/message`: what a voicemail has recorded.
+    - `GET /sandbox/calls/{id}/hears`: by whom this human is heard now (ids), and how long each line was loud (ms).
     - `GET`, `PUT /sandbox/account`: the state of the account: its limits, its money, what it may dial.
     - `GET`, `PUT /sandbox/timing`: how long the carrier takes. What a `PUT` of either does not name stays as it is.
     - `GET /sandbox/calls`, `/sandbox/log`, `/sandbox/key`: what happened, and what the application has to be given.
@@ -124,6 +137,12 @@ class ControlRoutes:
             case "DELETE", ["callees", number]:
                 carrier.callees.pop(number, None)
                 return {}
+            case "PUT", ["callees", number, "faults"]:
+                carrier.faults_of[number] = self._faults.from_json(_object(request.body))
+                return carrier.faults_of[number].to_json()
+            case "DELETE", ["callees", number, "faults"]:
+                carrier.faults_of.pop(number, None)
+                return {}
             case ("GET" | "PUT") as method, [("account" | "timing") as name]:
                 state = carrier.account if name == "account" else carrier.timing
                 if method == "PUT":
@@ -137,6 +156,8 @@ class ControlRoutes:
         match method, act:
             case "POST", "hang_up":
                 await call.hang_up()
+            case "POST", "pick_up":
+                call.pick_up()
             case "POST", "say":
                 call.phone.say(ulaw_of(body))
             case "POST", "press":
@@ -145,6 +166,9 @@ class ControlRoutes:
                 message, began = call.phone.message, call.phone.message_at is not None
                 heard = {"seconds": len(message) / 8000, "loud_ms": loud_bytes(message) / 8}
                 return {"recording": began, **heard, "ulaw": base64.b64encode(message).decode()}
+            case "GET", "hears":
+                lines = {name: call.phone.loud_ms(source=name) for name in call.phone.lines}
+                return {"heard_by": [leg.key for leg in call.heard_by], "voice": call.voice, "lines": lines}
             case "PUT", "faults":
                 call.faults = self._faults.from_json(_object(body))
             case _:

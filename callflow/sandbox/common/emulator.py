@@ -113,6 +113,11 @@ class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
         """What the phone of a number does when it is dialled."""
         return self._exchange.callees
 
+    @property
+    def faults_of(self) -> dict[str, FaultsT]:
+        """The faults of the legs that are dialled to a number; any other number has `faults`."""
+        return self._exchange.faults_of
+
     def log(self) -> dict[str, Any]:
         """{"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""
         return {

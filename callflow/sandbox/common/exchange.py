@@ -53,6 +53,8 @@ class Exchange(Generic[CallT, FaultsT]):
         self.callees: dict[str, Callee] = {}
         """What the phone of a number does when it is dialled; any other number does what `callee` says."""
         self._callee = Callee()
+        self.faults_of: dict[str, FaultsT] = {}
+        """The faults of the legs that are dialled to a number; any other number has `faults`."""
 
     @property
     def callee(self) -> Callee:

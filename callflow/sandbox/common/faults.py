@@ -77,6 +77,10 @@ class CarrierFaults:
     recording_fails: bool = False
     """There is no recording in the end, and a callback says so."""
 
+    # Second legs
+    join_loses_leg: bool = False
+    """Joining this leg with another one is accepted, and the other one ends at that moment."""
+
     # The media stream
     link_ms: float = 0.0
     """Delay of the media socket in each direction, in ms."""

@@ -29,12 +29,15 @@ class Tasks:
         self._owner = owner
         self._tasks: set[asyncio.Task[Any]] = set()
         self.failures: list[BaseException] = []
+        self._closing = False
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task."""
         task = asyncio.create_task(work, name=f"{self._owner}: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        if self._closing:
+            task.cancel()
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
@@ -48,11 +51,15 @@ class Tasks:
         return any(task.get_name().startswith(f"{self._owner}: {name}") for task in self._tasks)
 
     async def close(self) -> None:
-        """Cancel all tasks (but the one that calls this) and wait for their end."""
-        mine = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in mine:
-            task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
+        """Cancel all tasks (but the one that calls this) and wait for their end. What they start then never runs."""
+        self._closing = True
+        try:
+            while mine := [task for task in self._tasks if task is not asyncio.current_task()]:
+                for task in mine:
+                    task.cancel()
+                await asyncio.gather(*mine, return_exceptions=True)
+        finally:
+            self._closing = False
 
 
 @dataclass(slots=True)

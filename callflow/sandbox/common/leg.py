@@ -48,6 +48,10 @@ class Leg(Generic[StreamT, FaultsT]):
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.next_tick = 0.0
+        self.key = ""
+        """The id that the carrier's API uses."""
+        self.heard_by: list[Leg[Any, Any]] = []
+        """The legs on whose phones is heard what is said on this one."""
         self._chores: list[asyncio.Task[Any]] = []
         self._picked_up = asyncio.Event()
         self._faults = faults
@@ -67,6 +71,16 @@ class Leg(Generic[StreamT, FaultsT]):
     def stream(self) -> StreamT | None:
         """The stream that is open or being opened."""
         return next((stream for stream in reversed(self.streams) if not stream.ended), None)
+
+    @property
+    def voice(self) -> str:
+        """The name of the line on which other phones hear what is said on this leg (`Phone.hears(source=…)`)."""
+        return f"from {self.key}"
+
+    def pass_on(self, frame: bytes, at: float) -> None:
+        """Play 20 ms of what is said on this leg on the phones that are connected with it."""
+        for leg in self.heard_by:
+            leg.phone.line(self.voice).play(frame, at)
 
     def story(self) -> str:
         """Describe what happened so far, for error messages."""

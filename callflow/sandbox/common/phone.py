@@ -39,6 +39,10 @@ SPEECH_HZ: Final = 620.0
 """The tone that stands for the carrier's text to speech."""
 PLAYBACK_HZ: Final = 880.0
 """The tone that stands for audio files which the carrier plays."""
+RINGING_HZ: Final = 400.0
+"""The tone that a caller hears while another phone rings."""
+MUSIC_HZ: Final = 520.0
+"""The tone that stands for music on hold."""
 
 LOUD: Final = 330
 """Samples up to this absolute value (of 32,768: 40 dB below full scale) are a quiet line."""
@@ -143,17 +147,22 @@ class Phone:
         """How much was heard up to now, in ms, on all lines."""
         return self.heard_bytes / BYTES_PER_MS
 
-    def loud_ms(self, since: float = -math.inf, until: float | None = None) -> float:
-        """How long something other than silence was heard between two times, in ms."""
-        return loud_bytes(self.heard_between(since, monotonic() if until is None else until)) / BYTES_PER_MS
+    def loud_ms(self, since: float = -math.inf, until: float | None = None, source: str | None = None) -> float:
+        """How long something other than silence was heard between two times, in ms; `source`: on that line only."""
+        return loud_bytes(self.heard_between(since, monotonic() if until is None else until, source)) / BYTES_PER_MS
 
-    async def hears(self, seconds: float = 0.1, timeout: float = 10.0, since: float | None = None) -> None:
-        """Wait until `seconds` of audio that is not silence were heard from `since` (now) on. Raises TimeoutError."""
+    async def hears(
+        self, seconds: float = 0.1, timeout: float = 10.0, since: float | None = None, source: str | None = None
+    ) -> None:
+        """Wait until `seconds` of audio that is not silence were heard from `since` (now) on. Raises TimeoutError.
+
+        `source`: on that line only, such as `Leg.voice` of another leg.
+        """
         start = monotonic() if since is None else since
         deadline = monotonic() + timeout
-        while self.loud_ms(start) < seconds * 1000 - 1e-6:
+        while self.loud_ms(start, source=source) < seconds * 1000 - 1e-6:
             if monotonic() > deadline:
-                heard = self.loud_ms(start) / 1000
+                heard = self.loud_ms(start, source=source) / 1000
                 raise TimeoutError(
                     f"heard {heard:.2f} s instead of {seconds:g} s within {timeout:g} s; {self._story()}"
                 )
@@ -261,10 +270,12 @@ class Phone:
             self.said.append(Segment(at, bytearray(frame), "microphone"))
         return frame
 
-    def heard_between(self, since: float, until: float) -> bytes:
-        """Return what was heard between two times, without the gaps, one line after the other."""
+    def heard_between(self, since: float, until: float, source: str | None = None) -> bytes:
+        """Return what was heard between two times, without the gaps, one line after the other (or one line only)."""
         pieces: list[bytes] = []
-        for line in self.lines.values():
+        for name, line in self.lines.items():
+            if source not in (None, name):
+                continue
             of_line = []
             for segment in reversed(line.segments):
                 if segment.ends <= since:

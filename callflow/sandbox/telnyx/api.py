@@ -18,7 +18,7 @@ from callflow.sandbox.telnyx.errors import STATUS_ERRORS, ApiError
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
 from callflow.sandbox.telnyx.faults import ApiFault, Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
-from callflow.sandbox.telnyx.outbound import OutboundCalls
+from callflow.sandbox.telnyx.outbound import OutboundCalls, after_unbridge
 from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
 from callflow.sandbox.telnyx.validation import check
 
@@ -206,7 +206,7 @@ class Api:
     def _speak(self, call: Call, body: dict[str, Any]) -> None:
         if body.get("stop"):
             call.announcer.stop(body["stop"])
-        call.announcer.speak(body["payload"])
+        call.announcer.speak(body["payload"], body.get("target_legs") or "self")
 
     def _playback_start(self, call: Call, body: dict[str, Any]) -> None:
         if body.get("stop"):
@@ -229,8 +229,34 @@ class Api:
         self._outbound.transfer(call, body)
 
     def _bridge(self, call: Call, body: dict[str, Any]) -> None:
-        call.park_after_unbridge = body.get("park_after_unbridge") == "self"
-        call.bridge(self._find(body["call_control_id"]))
+        if body.get("queue") or body.get("video_room_id"):
+            detail = "call_control_id can't be used together with queue or video_room_id (which are not emulated)."
+            raise ApiError(422, "10015", "Bad Request", detail, "/queue")
+        other = self._other(body["call_control_id"], "/call_control_id")
+        if other is call:
+            raise ApiError(422, "10015", "Bad Request", "A call can't be bridged with itself.", "/call_control_id")
+        if other.state != "answered":
+            # play_ringtone is documented for such a call, an error for it is not (unknown).
+            detail = "The call to bridge with has not been answered yet."
+            raise ApiError(422, "90034", "Call not answered yet", detail, "/call_control_id")
+        if body.get("prevent_double_bridge") and other.peer is not None:
+            raise ApiError(422, "10015", "Bad Request", "That call is bridged already.")  # (unknown code)
+        call.after_unbridge = after_unbridge(body)
+        if body.get("record"):
+            call.recorder.start(body)
+        call.bridge(other)
+
+    def _other(self, control_id: str, pointer: str) -> Call:
+        """Return a call that a body names. Raises ApiError when there is none, or when it has ended."""
+        try:
+            call = self._find(control_id)
+        except ApiError as error:
+            error.pointer = pointer
+            raise
+        if call.state == "ended":
+            detail = "The other call is no longer active."
+            raise ApiError(422, "90018", "Call has already ended", detail, pointer)
+        return call
 
     _effects: ClassVar[dict[str, Callable[[Api, Call, dict[str, Any]], dict[str, Any] | None]]] = {
         "answer": _answer,
@@ -255,7 +281,12 @@ class Api:
         if answer is not None and monotonic() - seen < self.exchange.timing.command_id_window_s:
             self.commands[-1].duplicate = True
             return answer
-        leg = self._outbound.dial(body)
+        link = self._other(body["link_to"], "/link_to") if body.get("link_to") else None
+        for name in ("bridge_on_answer", "bridge_intent", "park_after_unbridge"):
+            if body.get(name) and link is None:
+                detail = f"The 'link_to' parameter is required with {name}."
+                raise ApiError(422, "10004", "Missing required parameter", detail, "/link_to")
+        leg = self._outbound.dial(body, link)
         answer = {"data": resources.call_status(leg)}
         if leg.recording_id is not None:
             answer["data"]["recording_id"] = leg.recording_id

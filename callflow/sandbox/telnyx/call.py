@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 
 from websockets.exceptions import WebSocketException
 
+from callflow.media.g711 import FRAME_MS
 from callflow.sandbox.common.leg import Leg
-from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.common.phone import MUSIC_HZ, Phone, tone
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
 from callflow.sandbox.telnyx.faults import Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
@@ -50,7 +51,7 @@ class Call(Leg[MediaStream, Faults]):
         faults: Faults | None = None,
     ) -> None:
         super().__init__(exchange, phone, faults)
-        self.control_id = f"v3:{secrets.token_urlsafe(42)}"
+        self.control_id = self.key = f"v3:{secrets.token_urlsafe(42)}"
         self.leg_id = str(uuid.uuid1())
         self.session_id = session_id or str(uuid.uuid1())
         self.from_number = from_number
@@ -72,7 +73,11 @@ class Call(Leg[MediaStream, Faults]):
         """Webhook URLs by event type, which come before `webhook_url`."""
         self.peer: Call | None = None
         """The leg with which this one is bridged."""
-        self.park_after_unbridge = False
+        self.after_unbridge: Literal["hang_up", "park", "hold"] = "hang_up"
+        """What becomes of it when its peer has gone."""
+        self.on_hold = False
+        self.targets: list[Call] = []
+        """The legs that were dialled to transfer this one."""
         self.answering = False
         self.recording_id: str | None = None
         """Of the recording that was asked for with the dial."""
@@ -208,6 +213,9 @@ class Call(Leg[MediaStream, Faults]):
         self.stop_stream()
         self.phone.disconnect(self.ended_at)
         self.recorder.stop()
+        for target in self.targets:
+            if target.answered_at is None:
+                target.end("originator_cancel", "caller", by="carrier")
         self._unbridge()
         self._exchange.tasks.spawn(self._send_hangup(), "call.hangup")
 
@@ -231,21 +239,56 @@ class Call(Leg[MediaStream, Faults]):
     # Two legs
 
     def bridge(self, other: Call) -> None:
-        """Connect this leg with another one: the two humans hear each other."""
-        self.peer, other.peer = other, self
+        """Connect this leg with another one: the two humans hear each other. Each leaves whom it was bridged with."""
+        if self.faults.join_loses_leg:
+            other.end("normal_clearing", "callee", by="callee")
+            return
         for leg in (self, other):
+            if leg.peer not in (None, self, other):
+                leg._unbridge()
+        for leg, peer in ((self, other), (other, self)):
+            leg.peer, leg.heard_by = peer, [peer]
             if leg.answered_at is None:
                 leg.answered()
+            if leg.on_hold:
+                leg.on_hold = False
+                leg.emit("call.unhold")
+            if leg.faults.bridge_stops_stream:
+                leg.stop_stream()
             leg.note("bridged")
             leg.emit("call.bridged")
             self._exchange.pacer.add(leg)
 
     def _unbridge(self) -> None:
         peer, self.peer = self.peer, None
-        if peer is not None and peer.state != "ended":
-            peer.peer = None
-            if not peer.park_after_unbridge:
-                peer.end("normal_clearing", self.hangup_source or "unknown", by="carrier")
+        self.heard_by = []
+        if peer is None or peer.state == "ended":
+            return
+        peer.peer, peer.heard_by = None, []
+        after, peer.after_unbridge = peer.after_unbridge, "hang_up"
+        peer.note(f"its peer has gone: {after}")
+        if after == "hang_up":
+            peer.end("normal_clearing", self.hangup_source or "unknown", by="carrier")
+        elif after == "hold":
+            # Which webhook follows, and what is heard on hold, is not documented (unknown).
+            peer.on_hold = True
+            peer.emit("call.hold")
+            peer.chore(peer._music(), "hold")
+
+    async def _music(self) -> None:
+        line = self.phone.line("hold")
+        try:
+            while self.on_hold:
+                line.play(tone(FRAME_MS, MUSIC_HZ), monotonic())
+                await asyncio.sleep(FRAME_MS / 1000)
+        finally:
+            line.stop(monotonic())
+
+    def hearers(self, legs: str) -> list[Phone]:
+        """Return the phones that `target_legs` stands for: "self", "opposite" (nobody without a bridge) or "both"."""
+        own = [self.phone] if legs in ("self", "both") else []
+        peer = [self.peer.phone] if self.peer is not None and legs in ("opposite", "both") else []
+        return own + peer
 
     # Audio
 
@@ -254,14 +297,7 @@ class Call(Leg[MediaStream, Faults]):
         frame = self.phone.next_frame(at)
         if (stream := self.stream) is not None:
             stream.send_caller(frame, at, self.phone.heard_between)
-        if self.peer is not None:
-            self.peer.phone.line("peer").play(frame, at)
-
-    def _listeners(self, stream: MediaStream) -> list[Phone]:
-        legs = stream.options.target_legs
-        own = [self.phone] if legs in ("self", "both") else []
-        peer = [self.peer.phone] if self.peer is not None and legs in ("opposite", "both") else []
-        return own + peer
+        self.pass_on(frame, at)
 
     def open_stream(self, options: StreamOptions) -> None:
         """Begin to open a media stream, as the faults allow."""
@@ -278,7 +314,7 @@ class Call(Leg[MediaStream, Faults]):
             options,
             leg_codec=self.codec,
             start=start,
-            listeners=lambda: self._listeners(stream),
+            listeners=lambda: self.hearers(options.target_legs),
             faults=lambda: self.faults,
             tasks=self._exchange.tasks,
             timing=self._exchange.timing,

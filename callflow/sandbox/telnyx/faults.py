@@ -32,6 +32,10 @@ class Faults(CarrierFaults):
     ringing_is_not_listed: bool = False
     """The list of active calls leaves out the legs that still ring. Whether the real one does is not documented."""
 
+    # Second legs
+    bridge_stops_stream: bool = False
+    """A bridge stops the media streams of both legs. Whether the real one does is not documented."""
+
     # The media stream
     media_format: str | None = None
     """The codec that the stream sends, instead of the one that was asked for: "PCMA", "G722", "L16", …"""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, Literal
 
+from callflow.media.g711 import FRAME_MS
 from callflow.sandbox.common.callee import Callee, pick_up
+from callflow.sandbox.common.phone import RINGING_HZ, tone
 from callflow.sandbox.telnyx.amd import Detector
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.exchange import Exchange
@@ -19,6 +22,18 @@ _LASTS_S: Final = 14400
 """Telnyx docs: the defaults of timeout_secs and time_limit_secs."""
 
 
+def after_unbridge(body: Mapping[str, Any]) -> Literal["hang_up", "park", "hold"]:
+    """Return what a command says becomes of its leg when the peer has gone. Telnyx docs: without a word, hang up."""
+    if body.get("park_after_unbridge") == "self":
+        return "park"
+    return "hold" if body.get("hold_after_unbridge") else "hang_up"
+
+
+def _is_dial(body: Mapping[str, Any]) -> bool:
+    """Whether a body is that of a dial, not of a transfer."""
+    return "connection_id" in body
+
+
 class OutboundCalls:
     """Dials phones. Request bodies have been validated before."""
 
@@ -26,60 +41,74 @@ class OutboundCalls:
         self._exchange = exchange
         self._limits = DialLimits(exchange)
 
-    def dial(self, body: Mapping[str, Any]) -> Call:
-        """Start a new leg with a call session of its own (`POST /calls`). Raises ApiError when the account may not."""
+    def dial(self, body: Mapping[str, Any], link: Call | None) -> Call:
+        """Start a new leg (`POST /calls`), in the session of `link` if there is one, else in one of its own.
+
+        Raises ApiError when the account may not.
+        """
         self._limits.check(body)
         number = body["to"] if isinstance(body["to"], str) else body["to"][0]
         one_too_many = self._limits.exceeded
-        leg = self._leg(body["from"], number, None, body)
+        own = link.from_number if link is not None and body.get("bridge_intent") else body["from"]
+        leg = self._leg(own, number, link, body, body.get("client_state"))
+        leg.initiated()
+        leg.after_unbridge = after_unbridge(body)
         options = StreamOptions.from_body(body) if body.get("stream_url") else None
         if body.get("record"):
             leg.recording_id = leg.recorder.from_answer(body)
         if options is not None:
             # Seen on live calls: the socket is opened while the phone still rings, `start` comes with the answer.
             leg.open_stream(options)
-        self._ring(leg, body, lambda: leg.answered(options), one_too_many)
+        bridges = link if body.get("bridge_on_answer") else None
+        self._ring(leg, body, lambda: leg.answered(options), one_too_many, bridges)
         return leg
 
     def transfer(self, call: Call, body: Mapping[str, Any]) -> Call:
         """Start a second leg for a call. Telnyx docs: on answer both are bridged; on failure only the new leg ends."""
         one_too_many = self._limits.exceeded
-        leg = self._leg(body.get("from") or call.from_number, body["to"], call, body)
-        leg.client_state = body.get("target_leg_client_state")
-        call.park_after_unbridge = body.get("park_after_unbridge") == "self"
+        # Telnyx docs: `from` is the `to` of the original call when it is left out.
+        leg = self._leg(body.get("from") or call.to_number, body["to"], call, body, body.get("target_leg_client_state"))
+        leg.webhook_url = body.get("webhook_url") or call.webhook_url
+        leg.initiated()
+        call.targets.append(leg)
         if body.get("record"):
             leg.recorder.from_answer(body)
-
-        def connect() -> None:
-            if call.state == "ended":
-                leg.end("originator_cancel", "caller", by="carrier")
-            else:
-                leg.answered()
-                call.bridge(leg)
-
-        self._ring(leg, body, connect, one_too_many)
+        self._ring(leg, body, leg.answered, one_too_many, call)
         return leg
 
-    def _leg(self, from_number: str, to_number: str, first: Call | None, body: Mapping[str, Any]) -> Call:
+    def _leg(self, own: str, other: str, first: Call | None, body: Mapping[str, Any], state: str | None) -> Call:
         leg = Call(
             self._exchange,
-            from_number=from_number,
-            to_number=to_number,
+            from_number=own,
+            to_number=other,
             direction="outgoing",
-            phone=self._exchange.phones.get(to_number),
+            phone=self._exchange.phones.get(other),
             session_id=first.session_id if first is not None else None,
+            faults=self._exchange.faults_of.get(other),
         )
-        leg.client_state = body.get("client_state") if first is None else None
-        leg.webhook_url = first.webhook_url if first is not None else None
+        leg.client_state = state
         leg.route_webhooks(body)
-        leg.initiated()
         return leg
 
-    def _ring(self, leg: Call, body: Mapping[str, Any], connect: Callable[[], None], one_too_many: bool) -> None:
-        self._exchange.tasks.spawn(self._wait_for_answer(leg, body, connect, one_too_many), "ringing")
+    def _ring(
+        self,
+        leg: Call,
+        body: Mapping[str, Any],
+        answered: Callable[[], None],
+        one_too_many: bool,
+        bridges: Call | None,
+    ) -> None:
+        """Let a phone ring; `answered` is what its answer does, then the leg is bridged with `bridges`."""
+        work = self._wait_for_answer(leg, body, answered, one_too_many, bridges)
+        self._exchange.tasks.spawn(work, "ringing")
 
     async def _wait_for_answer(
-        self, leg: Call, body: Mapping[str, Any], connect: Callable[[], None], one_too_many: bool
+        self,
+        leg: Call,
+        body: Mapping[str, Any],
+        answered: Callable[[], None],
+        one_too_many: bool,
+        bridges: Call | None,
     ) -> None:
         timing = self._exchange.timing
         callee = self._exchange.callee_of(leg.to_number)
@@ -87,8 +116,10 @@ class OutboundCalls:
         longest = (body.get("timeout_secs") or _RINGS_S) * timing.second_s
         if callee.does == "no_answer":
             rings, longest = longest + 1, min(longest, timing.no_answer_s)
+        tones = self._exchange.tasks.spawn(self._ringback(leg, bridges, body), "ringing tone")
         if await leg.rings(timing.ring_s if one_too_many else min(rings, longest)):
             rings = 0
+        tones.cancel()
         if leg.state == "ended":
             return
         if one_too_many:
@@ -104,9 +135,38 @@ class OutboundCalls:
         elif callee.does == "not_reachable":
             leg.end("not_found", "callee", by="carrier")
         else:
-            connect()
-            if leg.state == "answered":
-                self._picked_up(leg, callee, body)
+            answered()
+            self._picked_up(leg, callee, body)
+            if bridges is not None:
+                await self._join(leg, body, bridges)
+
+    async def _ringback(self, leg: Call, call: Call | None, body: Mapping[str, Any]) -> None:
+        """Let the human of a transferred call hear that it rings. Telnyx docs: not with early_media=false."""
+        if call is None or call.answered_at is None or _is_dial(body) or body.get("early_media") is False:
+            return
+        line = call.phone.line("ringing")
+        try:
+            while "ended" not in (call.state, leg.state):
+                line.play(tone(FRAME_MS, RINGING_HZ), monotonic())
+                await asyncio.sleep(FRAME_MS / 1000)
+        finally:
+            line.stop(monotonic())
+
+    async def _join(self, leg: Call, body: Mapping[str, Any], call: Call) -> None:
+        """Bridge a leg that has answered. Telnyx docs: audio_url is played to it before that."""
+        if body.get("audio_url") or body.get("media_name"):
+            leg.announcer.play({name: body[name] for name in ("audio_url", "media_name") if body.get(name)})
+            await leg.announcer.played()
+        if leg.state == "ended":
+            return
+        if call.state == "ended":
+            leg.end("originator_cancel", "caller", by="carrier")
+        elif body.get("prevent_double_bridge") and call.peer is not None:
+            leg.end("normal_clearing", "unknown", by="carrier")
+        else:
+            if not _is_dial(body):
+                call.after_unbridge = after_unbridge(body)
+            call.bridge(leg)
 
     def _picked_up(self, leg: Call, callee: Callee, body: Mapping[str, Any]) -> None:
         self._exchange.pacer.add(leg)

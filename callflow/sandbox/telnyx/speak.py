@@ -11,12 +11,14 @@ from typing import Any, Literal, Protocol
 
 from callflow.sandbox.common.http_server import Tasks
 from callflow.sandbox.common.leg import LegState
-from callflow.sandbox.common.phone import PLAYBACK_HZ, SPEECH_HZ, tone
+from callflow.sandbox.common.phone import PLAYBACK_HZ, SPEECH_HZ, Phone, tone
 from callflow.sandbox.telnyx.faults import Timing
 
 
 class AnnouncedLeg(LegState, Protocol):
     """The part of a call that announcements use."""
+
+    def hearers(self, legs: str) -> list[Phone]: ...
 
     def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None: ...
 
@@ -31,6 +33,8 @@ class Announcement:
     text: str
     hz: float
     seconds: float
+    legs: str
+    """`target_legs`: who hears it."""
 
 
 class Announcer:
@@ -45,18 +49,25 @@ class Announcer:
         self._queue: list[Announcement] = []
         self._busy = False
         self._cut = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def speak(self, text: str) -> None:
+    async def played(self) -> None:
+        """Wait until there is nothing more to play."""
+        await self._idle.wait()
+
+    def speak(self, text: str, legs: str = "self") -> None:
         """Queue a text; it takes `Timing.speak_s_per_char` seconds a character."""
         fields = {"speak_id": secrets.token_urlsafe(8)}
-        self._add(Announcement("speak", fields, text, SPEECH_HZ, len(text) * self._timing.speak_s_per_char))
+        self._add(Announcement("speak", fields, text, SPEECH_HZ, len(text) * self._timing.speak_s_per_char, legs))
 
     def play(self, body: Mapping[str, Any]) -> None:
         """Queue an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
+        legs = body.get("target_legs") or "self"
         fields: dict[str, Any] = {"overlay": bool(body.get("overlay"))}
         fields |= {"media_name": body["media_name"]} if body.get("media_name") else {}
         fields |= {"media_url": body["audio_url"]} if body.get("audio_url") else {}
-        self._add(Announcement("playback", fields, "", PLAYBACK_HZ, self._timing.playback_s))
+        self._add(Announcement("playback", fields, "", PLAYBACK_HZ, self._timing.playback_s, legs))
 
     def stop(self, which: str = "all") -> None:
         """Stop playing: "all", or "current", which goes on with the next announcement."""
@@ -68,12 +79,14 @@ class Announcer:
         self._queue.append(announcement)
         if not self._busy:
             self._busy = True
+            self._idle.clear()
             self._tasks.spawn(self._run(), "announcements")
 
     async def _run(self) -> None:
         while self._queue and self._leg.state != "ended":
             await self._announce(self._queue.pop(0))
         self._busy = False
+        self._idle.set()
 
     async def _announce(self, announcement: Announcement) -> None:
         self._cut.clear()
@@ -82,12 +95,14 @@ class Announcer:
         event = f"call.{announcement.kind}"
         self._leg.note(f"{event}.started")
         self._leg.emit(f"{event}.started", announcement.fields, numbers=False)
-        line = self._leg.phone.line("carrier")
-        line.play(tone(announcement.seconds * 1000, announcement.hz), monotonic())
+        lines = [phone.line("carrier") for phone in self._leg.hearers(announcement.legs)]
+        for line in lines:
+            line.play(tone(announcement.seconds * 1000, announcement.hz), monotonic())
         try:
             async with asyncio.timeout(announcement.seconds):
                 await self._cut.wait()
-            line.stop(monotonic())
+            for line in lines:
+                line.stop(monotonic())
             # Among the documented values of speak.ended there is none for a stopped one (unknown).
             stopped = "cancelled" if announcement.kind == "playback" else "completed"
             status = "call_hangup" if self._leg.state == "ended" else stopped

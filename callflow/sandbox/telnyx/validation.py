@@ -37,6 +37,9 @@ def check(command: str, body: Mapping[str, Any]) -> None:
         if spec.startswith("!") and body.get(name) in (None, ""):
             detail = f"The '{name}' parameter is required and cannot be blank."
             raise ApiError(422, "10004", "Missing required parameter", detail, f"/{name}")
+    if body.get("audio_url") and body.get("media_name"):
+        detail = "audio_url and media_name can't be used together."
+        raise ApiError(422, "10015", "Bad Request", detail, "/media_name")
     for name, value in body.items():
         if name not in specs:
             detail = f"'{name}' is not a parameter of {command} (the sandbox refuses what Telnyx would ignore)."

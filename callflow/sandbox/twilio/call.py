@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from callflow.sandbox.common.leg import Leg
 from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.twilio.dial_verb import Dial
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.exchange import Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing
@@ -41,13 +42,16 @@ class Call(Leg[MediaStream, Faults]):
         *,
         from_number: str,
         to_number: str,
-        direction: Literal["inbound", "outbound-api"] = "inbound",
+        direction: Literal["inbound", "outbound-api", "outbound-dial"] = "inbound",
         phone: Phone | None = None,
         faults: Faults | None = None,
         params: Mapping[str, str] | None = None,
+        parent: Call | None = None,
     ) -> None:
         super().__init__(exchange, phone, faults)
-        self.sid = "CA" + secrets.token_hex(16)
+        self.sid = self.key = "CA" + secrets.token_hex(16)
+        self.parent = parent
+        """The call whose `<Dial>` began this one."""
         self.from_number, self.to_number = from_number, to_number
         self.direction = direction
         self.status = "ringing" if direction == "inbound" else "queued"
@@ -76,7 +80,13 @@ class Call(Leg[MediaStream, Faults]):
         """URL and method of the status callback."""
         self.callback_events: tuple[str, ...] = ("completed",)
         self.digits: asyncio.Queue[str] = asyncio.Queue()
-        """Keys that were pressed while no stream was open."""
+        """Keys that were pressed while no stream was open, and the call was not connected with another one."""
+        self.digits_sent: list[str] = []
+        """What Twilio pressed on this leg (sendDigits)."""
+        self.redirected = False
+        """Whether it was given a document of its own, not only that of a `<Number url>`."""
+        self.on_star: Callable[[], None] | None = None
+        """What the key * does while the call is connected with another one (hangupOnStar)."""
         self.announcer = Announcer(self, exchange.timing)
         self.recorder = Recorder(self, exchange)
         self._params = dict(params or {})
@@ -119,7 +129,9 @@ class Call(Leg[MediaStream, Faults]):
         self.note(f"the caller pressed {digit}")
         if (stream := self.stream) is not None:
             stream.send_dtmf(digit)
-        else:
+        elif self.on_star is not None and digit == "*":
+            self.on_star()
+        elif not self.heard_by:
             self.digits.put_nowait(digit)
 
     def story(self) -> str:
@@ -157,7 +169,32 @@ class Call(Leg[MediaStream, Faults]):
         if self._document is not None:
             self._document.cancel()
         self.stop_stream()
+        self.redirected = True
         self._document = self._exchange.tasks.spawn(work(), "document")
+        self._exchange.changed()
+
+    async def screen(self, url: str, method: str) -> None:
+        """Play the document of a `<Number url>` to whoever has answered, until it is over or something else is."""
+        self._document = self._exchange.tasks.spawn(Player(self, "whisper").fetch(url, method), "document")
+        await asyncio.wait([self._document])
+
+    async def wait_in(self, url: str, method: str, extra: Mapping[str, str]) -> None:
+        """Play a conference's waitUrl. Raises TwimlError."""
+        await Player(self, "wait").fetch(url, method, extra)
+
+    async def dial(self, dial: Dial, base: str) -> dict[str, str] | None:
+        """Run a `<Dial>` and return what its `action` is told."""
+        told = await self._exchange.dial(self, dial, base)
+        while not self.digits.empty():
+            self.digits.get_nowait()  # keys that were pressed meanwhile are not for a later <Gather>
+        return told
+
+    def abandoned(self, dial: Dial, base: str) -> None:
+        """Request the `action` of a `<Dial>` during which the caller has hung up, if the faults say so."""
+        if self.faults.action_after_hangup and dial.action:
+            url = urljoin(base, dial.action)
+            params = self.params({"DialCallStatus": "completed"})
+            self._exchange.webhooks.notify("voice", url, dial.method, params, self.faults)
 
     async def document(self, url: str, method: str, extra: Mapping[str, str]) -> str:
         """Request a document. Raises TwimlError."""
@@ -184,6 +221,8 @@ class Call(Leg[MediaStream, Faults]):
                 params |= {f"{party}City": "", f"{party}State": "CA", f"{party}Zip": "", f"{party}Country": "US"}
             params["StirVerstat"] = "TN-Validation-Passed-A"
             params["CallToken"] = '{"parentCallInfoToken":"sandbox","identityHeaderTokens":[]}'
+        if self.parent is not None:
+            params["ParentCallSid"] = self.parent.sid
         return {**params, **self._params, **(extra or {})}
 
     def route_webhooks(self, values: Mapping[str, str]) -> None:
@@ -273,6 +312,7 @@ class Call(Leg[MediaStream, Faults]):
         frame = self.phone.next_frame(at)
         if (stream := self.stream) is not None:
             stream.send_caller(frame, at)
+        self.pass_on(frame, at)
 
     @property
     def timing(self) -> Timing:

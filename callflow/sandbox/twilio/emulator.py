@@ -10,8 +10,10 @@ from callflow.sandbox.common.control_api import ControlRoutes
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio.api import Api, Command
 from callflow.sandbox.twilio.call import Call
+from callflow.sandbox.twilio.conference import Conference
 from callflow.sandbox.twilio.exchange import Account, Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing
+from callflow.sandbox.twilio.second_legs import SecondLegs
 from callflow.sandbox.twilio.webhooks import Delivery, Signer
 
 
@@ -57,6 +59,8 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
             voice_fallback_url=self._public_url(fallback),
             status_callback=self._public_url(status),
         )
+        self._second_legs = SecondLegs(self.exchange)
+        self.exchange.dial = self._second_legs.dial
         self.api = Api(self.exchange)
         super().__init__(self.exchange, self.api, ControlRoutes(self, Faults), host, port)
 
@@ -91,6 +95,11 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
     @server.setter
     def server(self, url: str) -> None:
         self.exchange.webhooks.server = url
+
+    @property
+    def conferences(self) -> list[Conference]:
+        """Every conference, in the order in which they began."""
+        return self._second_legs.conferences
 
     @property
     def account(self) -> Account:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from callflow.sandbox.common import exchange
 from callflow.sandbox.common.exchange import CallT
+from callflow.sandbox.twilio.dial_verb import Dial
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.webhooks import Signer, Webhooks
 
@@ -55,6 +57,9 @@ class Exchange(exchange.Exchange[CallT, Faults]):
     """
 
     webhooks: Webhooks
+    dial: Callable[[CallT, Dial, str], Awaitable[dict[str, str] | None]]
+    """Runs a `<Dial>` of a call and returns what its `action` is told; None: there is nothing to tell. The text is the
+    URL of the document."""
 
     def __init__(
         self,

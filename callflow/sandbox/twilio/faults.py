@@ -14,8 +14,9 @@ __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]
 class Faults(CarrierFaults):
     """Faults of the emulator, or of one call instead.
 
-    Keys of the webhook faults: "voice" for requests that are answered with a document; "status", "stream", "amd" and
-    "recording" for the callbacks, or one event of them, such as "status:ringing" or "recording:completed"; or "*".
+    Keys of the webhook faults: "voice" for requests that are answered with a document; "status", "stream", "amd",
+    "recording" and "conference" for the callbacks, or one event of them, such as "status:ringing",
+    "recording:completed" or "conference:participant-join"; or "*".
     """
 
     # Webhooks. Twilio docs: callbacks are unordered; a repeated request carries the same idempotency token.
@@ -43,6 +44,11 @@ class Faults(CarrierFaults):
     """The handshake's signature is over the document's URL with another slash at its end (at connect)."""
     skip_silence: bool = False
     """A muted leg: no frames are sent while the caller says nothing. The timestamps go on."""
+
+    # Second legs
+    action_after_hangup: bool = False
+    """The `action` of a `<Dial>` is also requested when the caller hangs up meanwhile; its answer is not played.
+    Whether Twilio does so is not documented."""
 
     # REST
     ended_call_is_found: bool = False

@@ -33,7 +33,7 @@ def _test(name: str, value: str) -> Callable[[Call], bool]:
         case "Status":
             return lambda call: call.status == value
         case "ParentCallSid":
-            return lambda call: False
+            return lambda call: call.parent is not None and call.parent.sid == value
     first, last = _span(name, value)
     # Whether a call without a start time (it is queued) is found by one is not documented (unknown): by its creation.
     if name.startswith("StartTime"):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
 from callflow.sandbox.common.callee import Callee, pick_up
 from callflow.sandbox.twilio.amd import Detector
-from callflow.sandbox.twilio.call import DECLINED, Call
+from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.errors import TwimlError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
+from callflow.sandbox.twilio.ringing import ring
 
 
 _RINGS: Final = "60"
@@ -44,6 +44,7 @@ class OutboundCalls:
             to_number=other,
             direction="outbound-api",
             phone=exchange.phones.get(other),
+            faults=exchange.faults_of.get(other),
         )
         call.callback, call.fallback = ("", "POST"), ("", "POST")
         call.route_webhooks(values)
@@ -61,36 +62,14 @@ class OutboundCalls:
         return at - now
 
     async def _ring(self, call: Call, values: Mapping[str, str], queued_s: float) -> None:
-        timing, callee = self._exchange.timing, self._exchange.callee_of(call.to_number)
         if queued_s:
             call.note("queued")
             call.queue_ms = round(queued_s * 1000)
             await asyncio.sleep(queued_s)
         if call.state == "ended":
             return
-        call.started = datetime.now(UTC)
-        call.note("dialling")
-        call.send_status("initiated")
-        if callee.does != "not_reachable":
-            call.status = "ringing"
-            call.send_status("ringing")
-        rings = timing.ring_s if callee.ring_s is None else callee.ring_s
-        longest = int(values.get("Timeout", _RINGS)) * timing.second_s
-        if callee.does == "no_answer":
-            rings, longest = longest + 1, min(longest, timing.no_answer_s)
-        if await call.rings(min(rings, longest)):
-            rings = 0
-        if call.state == "ended":
-            return
-        if rings > longest:
-            call.end("no-answer", by="carrier")
-        elif callee.does == "busy":
-            call.end("busy", by="callee")
-        elif callee.does == "rejects":
-            call.end("busy", by="callee", sip=DECLINED)  # the status of a rejected call is not documented (unknown)
-        elif callee.does == "not_reachable":
-            call.end("failed", by="carrier")
-        else:
+        longest = int(values.get("Timeout", _RINGS)) * self._exchange.timing.second_s
+        if (callee := await ring(self._exchange, call, longest)) is not None:
             await self._picked_up(call, callee, values)
 
     async def _picked_up(self, call: Call, callee: Callee, values: Mapping[str, str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import urldefrag, urljoin
 from xml.etree.ElementTree import Element
 
 from callflow.sandbox.common.leg import LegState
 from callflow.sandbox.twilio import twiml
+from callflow.sandbox.twilio.dial_verb import Dial, dial_of
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.faults import Timing
 from callflow.sandbox.twilio.frames import StreamOptions
@@ -17,6 +18,11 @@ from callflow.sandbox.twilio.speak import Announcer
 
 
 APPLICATION_ERROR: Final = "We are sorry. An application error has occurred. Goodbye."
+_BESIDE: Final = {
+    "whisper": ("Say", "Play", "Pause", "Gather", "Redirect", "Hangup"),
+    "wait": ("Say", "Play", "Pause", "Redirect"),
+}
+"""Twilio docs: the verbs of a document that is played while the call is in a `<Dial>`."""
 _MOST_DOCUMENTS: Final = 1000
 """The most documents of one call: one that redirects to itself must not run for ever."""
 
@@ -44,6 +50,10 @@ class PlayedCall(LegState, Protocol):
 
     async def connect(self, options: StreamOptions, base: str) -> None: ...
 
+    async def dial(self, dial: Dial, base: str) -> dict[str, str] | None: ...
+
+    def abandoned(self, dial: Dial, base: str) -> None: ...
+
 
 class _Redirect(Exception):
     """The call goes on with the document at another URL ("": the same one)."""
@@ -53,10 +63,14 @@ class _Redirect(Exception):
 
 
 class Player:
-    """Runs the documents of one call."""
+    """Runs the documents of one call.
 
-    def __init__(self, call: PlayedCall) -> None:
-        self._call = call
+    `kind`: "call", whose last document hangs up in the end; "whisper" (the document of a `<Number url>`) and "wait"
+    (a conference's waitUrl) do not, and have fewer verbs; what fails in "wait" is raised as TwimlError.
+    """
+
+    def __init__(self, call: PlayedCall, kind: Literal["call", "whisper", "wait"] = "call") -> None:
+        self._call, self._kind = call, kind
 
     async def fetch(self, url: str, method: str, extra: Mapping[str, str] | None = None) -> None:
         """Request a document and play it, until the call is over."""
@@ -81,6 +95,9 @@ class Player:
         try:
             verbs = twiml.parse(text, call.warn)
             for verb in verbs:
+                if self._kind != "call" and verb.tag not in _BESIDE[self._kind]:
+                    code = 13201 if verb.tag == "Dial" else 12100
+                    raise TwimlError(code, f"<{verb.tag}> in a document that is played while the call is dialled")
                 await self._verb(verb, url)
                 if call.state == "ended":
                     return
@@ -91,13 +108,16 @@ class Player:
         except TwimlError as error:
             await self._failed(error, url)
             return
-        call.answer()
-        call.end("completed", by="product")
+        if self._kind == "call":
+            call.answer()
+            call.end("completed", by="product")
 
     async def _failed(self, error: TwimlError, url: str) -> None:
         """Go on with the fallback URL; without one, or when it fails too, the caller hears APPLICATION_ERROR."""
         call = self._call
         call.fail(error)
+        if self._kind == "wait":
+            raise error
         if call.state == "ended":
             return
         (fallback, method), call.fallback = call.fallback, ("", "POST")
@@ -110,7 +130,7 @@ class Player:
 
     async def _verb(self, verb: Element, base: str) -> None:
         call = self._call
-        if verb.tag not in ("Pause", "Reject", "Redirect"):
+        if verb.tag not in ("Pause", "Reject", "Redirect", "Dial"):
             call.answer()  # a pause before anything else lets the phone ring on
         match verb.tag:
             case "Say":
@@ -128,10 +148,22 @@ class Player:
                 call.end("busy" if verb.get("reason") == "busy" else "no-answer", by="product")
             case "Gather":
                 await self._gather(verb)
+            case "Dial":
+                await self._dial(dial_of(verb), base)
             case "Connect":
                 await call.connect(twiml.stream_of(verb), base)
                 if verb.get("action"):
                     raise _Redirect(verb.get("action", ""), verb.get("method", "POST"))
+
+    async def _dial(self, dial: Dial, base: str) -> None:
+        try:
+            told = await self._call.dial(dial, base)
+        except asyncio.CancelledError:
+            if self._call.state == "ended":
+                self._call.abandoned(dial, base)
+            raise
+        if dial.action and told is not None:
+            raise _Redirect(dial.action, dial.method, told)
 
     async def _gather(self, verb: Element) -> None:
         """Collect digits until there are enough, until the finishing key, or until the timeout."""

@@ -69,9 +69,10 @@ class Recorder:
         if (recording := self._with_status) is None:
             return {}
         length = str(round(recording.seconds))
-        return {"RecordingUrl": self._url(recording), "RecordingSid": recording.id, "RecordingDuration": length}
+        return {"RecordingUrl": self.url(recording), "RecordingSid": recording.id, "RecordingDuration": length}
 
-    def _url(self, recording: Recording) -> str:
+    def url(self, recording: Recording) -> str:
+        """Return the URL of a recording, without an extension."""
         exchange = self._exchange
         return f"{exchange.root}/2010-04-01/Accounts/{exchange.account_sid}/Recordings/{recording.id}"
 
@@ -83,7 +84,7 @@ class Recorder:
             "AccountSid": self._exchange.account_sid,
             "CallSid": recording.call,
             "RecordingSid": recording.id,
-            "RecordingUrl": self._url(recording),
+            "RecordingUrl": self.url(recording),
             "RecordingStatus": status,
             "RecordingChannels": str(recording.channels),
             "RecordingStartTime": format_datetime(recording.began_on),

@@ -45,7 +45,7 @@ def call(shown: Call, exchange: Exchange[Call]) -> dict[str, Any]:
         "from": shown.from_number,
         "from_formatted": shown.from_number,
         "group_sid": None,
-        "parent_call_sid": None,
+        "parent_call_sid": shown.parent.sid if shown.parent is not None else None,
         "phone_number_sid": shown.number.sid,
         "price": None,
         "price_unit": "USD",

@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 
 from callflow.sandbox.common.leg import LegState
-from callflow.sandbox.common.phone import PLAYBACK_HZ, SPEECH_HZ, tone
+from callflow.sandbox.common.phone import MUSIC_HZ, PLAYBACK_HZ, RINGING_HZ, SPEECH_HZ, tone
 from callflow.sandbox.twilio.faults import Timing
 
 
@@ -29,8 +29,18 @@ class Announcer:
         """Play an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
         await self._sound(self._timing.playback_s, PLAYBACK_HZ)
 
-    async def _sound(self, seconds: float, hz: float) -> None:
-        line = self._leg.phone.line("carrier")
+    async def ring(self) -> None:
+        """Let this human hear, until it is cancelled, that another phone rings."""
+        while True:
+            await self._sound(1.0, RINGING_HZ, "ringing")
+
+    async def music(self) -> None:
+        """Play music on hold, until it is cancelled."""
+        while True:
+            await self._sound(1.0, MUSIC_HZ, "hold")
+
+    async def _sound(self, seconds: float, hz: float, name: str = "carrier") -> None:
+        line = self._leg.phone.line(name)
         line.play(tone(seconds * 1000, hz), monotonic())
         try:
             await asyncio.sleep(seconds)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from callflow.sandbox.twilio.dial_verb import DIAL, dial_of
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.frames import StreamOptions
 
@@ -25,10 +26,11 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {  # verb -> attributes
     "Hangup": (),
     "Reject": ("reason",),
     "Connect": ("action", "method"),
+    "Dial": DIAL,
     "Gather": ("input", "action", "method", "timeout", "finishOnKey", "numDigits", "actionOnEmptyResult", "language"),
 }
 _STREAM: Final = ("url", "name", "track", "statusCallback", "statusCallbackMethod")
-_NOT_EMULATED: Final = ("Record", "Dial", "Start", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
+_NOT_EMULATED: Final = ("Record", "Start", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
 
 
 def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
@@ -54,6 +56,9 @@ def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
             raise TwimlError(12100, f"there is no verb <{verb.tag}>; they are case-sensitive")
         if verb.tag == "Reject" and number:
             raise TwimlError(12100, "<Reject> must be the first verb")
+        if verb.tag == "Dial":
+            dial_of(verb, warn)
+            continue
         _check_attributes(verb, VERBS[verb.tag], warn)
         if verb.tag == "Gather":
             for inner in verb:

@@ -33,6 +33,7 @@ from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.session import add_session
+from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
 
 
@@ -86,6 +87,7 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
+        add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))

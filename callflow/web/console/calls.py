@@ -15,7 +15,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.history import conversation_details
+from callflow.web.console.history import conversation_details, whole_number
 from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
     error_response,
@@ -23,6 +23,7 @@ from callflow.web.responses import (
     json_object,
     json_response,
     large_json_response,
+    query_parameters,
     suggestion,
 )
 
@@ -31,6 +32,7 @@ _END_EXAMPLE: Final = '{"when": "goodbye"}'
 _OVER: Final = "This call is over already."
 _SESSION_EXAMPLE: Final = '{"speed": 0.9}'
 _MOST_WARNINGS: Final = 50
+_MOST_ENTRIES: Final = 1_000_000_000
 
 
 def add_calls(
@@ -46,10 +48,14 @@ def add_calls(
     journal = history.journal
 
     @app.get("/api/calls/<call>")
+    @query_parameters("after")
     async def timeline(call: str) -> Response:
         """Answer every step of one call in order (time, event, transition, commands), the notes in between, and its
-        conversation."""
-        is_in_history = history.is_readable and not journal.trouble
+        conversation. `?after=N`: without the first N of them, and of a call that is in memory without the conversation;
+        for those who ask again and again."""
+        after = whole_number("after", 0, 0, _MOST_ENTRIES)
+        is_followed = after > 0 and journal.has(call) and not journal.is_full(call)
+        is_in_history = history.is_readable and not journal.trouble and not is_followed
         row = await history.store.conversation(call) if is_in_history else None
         if row is not None:  # a conversation of an earlier system has no call of ours, and no journal
             call = row["call_id"] or row["stream_sid"]
@@ -59,7 +65,7 @@ def add_calls(
         if not entries and row is None:
             return _no_call(call) if history.is_readable else history_not_open()
         conversation = await conversation_details(history, row) if row is not None else None
-        return await large_json_response(lambda: _timeline(call, entries, conversation))
+        return await large_json_response(lambda: _timeline(call, entries[after:], conversation))
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:

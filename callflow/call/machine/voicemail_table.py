@@ -11,18 +11,14 @@ from typing import Final
 
 from callflow.call.machine.actions import (
     ask_for_stream,
-    await_beep,
     await_stream,
-    because_of,
     engine_is_ready,
-    go_on_with_message,
-    leave_message,
     no_stream,
-    restream,
     send_hangup,
     start_recovery,
     stream_is_up,
 )
+from callflow.call.machine.basics import restream
 from callflow.call.machine.guards import (
     awaits_beep,
     carrier_asks,
@@ -43,14 +39,15 @@ from callflow.call.machine.guards import (
     streams_on_answer,
 )
 from callflow.call.machine.model import ANSWERED, HANGUP, RECOVERING, RINGING, STREAMING
-from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, Row
+from callflow.call.machine.row import AFTER_ANSWER, FLOWING, TALKING, Row
+from callflow.call.machine.voicemail_actions import await_beep, because_of, go_on_with_message, leave_message
 
 
-VOICEMAIL: Final[tuple[Row, ...]] = (
-    Row("answered_by_machine", LIVE, None, (leave_message,), when=(awaits_beep, may_begin)),
+VOICEMAIL_TABLE: Final[tuple[Row, ...]] = (
+    Row("answered_by_machine", TALKING, None, (leave_message,), when=(awaits_beep, may_begin)),
     Row(
         "answered_by_fax",
-        LIVE,
+        TALKING,
         HANGUP,
         (because_of("fax"), send_hangup),
         when=(machine_matters,),
@@ -58,7 +55,7 @@ VOICEMAIL: Final[tuple[Row, ...]] = (
     ),
     Row(
         "answered_by_machine",
-        LIVE,
+        TALKING,
         None,
         (leave_message,),
         when=(machine_matters, has_message, may_begin),
@@ -66,7 +63,7 @@ VOICEMAIL: Final[tuple[Row, ...]] = (
     ),
     Row(
         "answered_by_machine",
-        LIVE,
+        TALKING,
         None,
         (await_beep,),
         when=(machine_matters, has_message),
@@ -74,18 +71,18 @@ VOICEMAIL: Final[tuple[Row, ...]] = (
     ),
     Row(
         "answered_by_machine",
-        LIVE,
+        TALKING,
         HANGUP,
         (because_of("machine"), send_hangup),
         when=(machine_matters,),
         unless=(end_is_settled, is_conversation),
     ),
-    Row("beep_deadline", LIVE, None, (leave_message,)),
+    Row("beep_deadline", TALKING, None, (leave_message,)),
     Row("message_left", STREAMING, HANGUP, (send_hangup,), when=(says_message,)),
-    Row("message_deadline", LIVE, HANGUP, (send_hangup,)),
+    Row("message_deadline", TALKING, HANGUP, (send_hangup,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine, streams_on_answer)),
     Row("call_answered", RINGING, ANSWERED, (await_stream,), when=(is_machine,)),
-    Row("media_started", LIVE, STREAMING, (stream_is_up, go_on_with_message), when=(is_machine,)),
+    Row("media_started", TALKING, STREAMING, (stream_is_up, go_on_with_message), when=(is_machine,)),
     Row(
         "engine_ready",
         RECOVERING,
@@ -93,7 +90,7 @@ VOICEMAIL: Final[tuple[Row, ...]] = (
         (engine_is_ready, go_on_with_message),
         when=(is_machine, engine_awaited, media_is_open),
     ),
-    Row("engine_ready", LIVE, None, (engine_is_ready, go_on_with_message), when=(is_machine, engine_awaited)),
+    Row("engine_ready", TALKING, None, (engine_is_ready, go_on_with_message), when=(is_machine, engine_awaited)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine,)),
     Row("call_resumed", ANSWERED, None, (ask_for_stream,), when=(is_machine,)),
     Row(
@@ -125,5 +122,8 @@ VOICEMAIL: Final[tuple[Row, ...]] = (
             "restream_deadline",
         )
     ),
-    *(Row(broken, LIVE, HANGUP, (send_hangup,), when=(is_machine,)) for broken in ("stream_failed", "media_refused")),
+    *(
+        Row(broken, TALKING, HANGUP, (send_hangup,), when=(is_machine,))
+        for broken in ("stream_failed", "media_refused")
+    ),
 )

@@ -1,0 +1,159 @@
+"""The legs of one call: the caller's, and that of a person to whom the call is transferred.
+
+A leg that we dial is an `OutboundLeg`, because its ids come later. Which step of a transfer follows which is decided in
+the machine (`machine/transfer_table.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from callflow.call import machine
+from callflow.call.outbound_leg import OutboundLeg
+from callflow.contracts import commands, events
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.commands import Command
+from callflow.contracts.errors import CarrierError
+from callflow.contracts.events import CALLER, HUMAN, Event, LegIds, TransferRequested
+
+
+_NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
+_TOLD: Final = {
+    "rings": (
+        "{target} is being rung for the caller. Tell the caller in one short sentence that you are trying to reach "
+        "them and that it takes a moment. Stay with the caller: you will be told how it ends."
+    ),
+    "refused": "{target} cannot take the call now. Tell the caller so in one sentence, and go on helping them.",
+    "not_reached": "{target} could not be reached. Tell the caller so in one sentence, and go on helping them.",
+    "not_joined": "The connection with {target} failed. Say so in one sentence, and go on helping the caller yourself.",
+    "interrupted": (
+        "The line was interrupted while {target} was to be reached, and nobody was reached. Say so in one sentence, "
+        "and go on helping the caller yourself."
+    ),
+    "left": (
+        "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. You did "
+        "not hear what was said."
+    ),
+}
+"""What the agent is told, by the outcome of `commands.TellTransfer`."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One transfer, from the request until the person has left."""
+
+    requested: TransferRequested
+    leg: OutboundLeg
+    ids: LegIds = field(default_factory=LegIds)
+    """Of the person's leg."""
+    joined_at: float | None = None
+    """When caller and person were joined, in Unix time (seconds)."""
+
+    def told(self, outcome: str, now: float) -> str:
+        """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
+        if outcome == "rings" and self.requested.by == "agent":
+            return ""  # the answer of the agent's tool has said so
+        target = self.requested.target or "the person"
+        seconds = max(now - self.joined_at, 0.0) if self.joined_at is not None else 0.0
+        text = _TOLD[outcome].format(target=target, length=_length(seconds))
+        return text[:1].upper() + text[1:]
+
+
+class Legs:
+    """The legs of one call, beside the ids of the caller's, which the call itself has."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        *,
+        dials: bool,
+        post: Callable[[Event], object],
+        named: Callable[[LegIds, str], object],
+    ) -> None:
+        """`dials`: the call is an outbound one. `post`: takes events. `named`: takes the ids of a leg that was dialled,
+        unless a webhook was faster."""
+        self._carrier, self._post, self._named = carrier, post, named
+        self.caller = self._outbound(CALLER) if dials else None
+        """The leg that is dialled; None: the call came in."""
+        self.transfer: Transfer | None = None
+
+    def _outbound(self, leg: str) -> OutboundLeg:
+        return OutboundLeg(self._carrier, leg, self._post, lambda ids: self._named(ids, leg))
+
+    def after(self, step: machine.Step, now: float) -> None:
+        """Follow a step of the machine. `now`: Unix time, seconds."""
+        if isinstance(step.event, TransferRequested) and step.taken:
+            self.transfer = Transfer(step.event, self._outbound(HUMAN))
+        if step.after == machine.BRIDGED != step.before and self.transfer is not None:
+            self.transfer.joined_at = now
+
+    def restore(self, requested: TransferRequested, human: LegIds, joined_at: float | None) -> None:
+        """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
+        self.transfer = Transfer(requested, self._outbound(HUMAN), joined_at=joined_at)
+        self.known(human, HUMAN)
+
+    def known(self, ids: LegIds, leg: str) -> None:
+        """Take the carrier's ids of a leg."""
+        if leg == HUMAN and self.transfer is not None:
+            self.transfer.ids = ids
+        outbound = self.dialled(leg)
+        if outbound is not None and ids.control:
+            outbound.known(ids)
+
+    @property
+    def human(self) -> LegIds:
+        """The carrier's ids of the person's leg; empty ones if there is none."""
+        return self.transfer.ids if self.transfer is not None else LegIds()
+
+    def dialled(self, leg: str) -> OutboundLeg | None:
+        """Return a leg that we dial, or dialled."""
+        if leg == HUMAN:
+            return self.transfer.leg if self.transfer is not None else None
+        return self.caller
+
+    def awaits_ids(self, leg: str) -> bool:
+        """Whether this leg is dialled, by us or by the carrier for us, and its ids are not known yet."""
+        outbound = self.dialled(leg)
+        return outbound is not None and not outbound.is_settled
+
+    def not_written(self, leg: str) -> None:
+        """Refuse to dial what is not in the journal: a restart would not know of it, and might dial again."""
+        outbound = self.dialled(leg)
+        if outbound is not None:
+            outbound.failed(CarrierError(_NOT_WRITTEN))
+        self._post(events.CommandFailed(leg=leg, command=commands.Dial.name, reason=_NOT_WRITTEN))
+
+    def ids(self, command: Command, caller: LegIds) -> tuple[LegIds, LegIds]:
+        """Return the ids of the command's leg, and of the other one. `caller`: those of the caller's leg."""
+        return (self.human, caller) if command.leg == HUMAN else (caller, self.human)
+
+    def told(self, outcome: str, now: float) -> str:
+        """Return what the agent is told of the transfer; "": nothing. `now`: Unix time, seconds."""
+        return self.transfer.told(outcome, now) if self.transfer is not None else ""
+
+    def numbers(self, command: Command, from_number: str, to_number: str) -> tuple[str, str]:
+        """Return from which number a command calls, and which one. `from_number`, `to_number`: those of the call."""
+        dialled = command.number if isinstance(command, (commands.Dial, commands.Transfer)) else ""
+        if not dialled:
+            return from_number, to_number
+        return (from_number if self.caller is not None else to_number), dialled
+
+    def briefing(self, text: str, from_number: str, to_number: str) -> str:
+        """Return what the person hears before they accept. `text`: with `{caller}` and `{summary}`. `from_number`,
+        `to_number`: those of the call."""
+        caller = from_number if self.caller is None else to_number
+        summary = self.transfer.requested.summary.strip() if self.transfer is not None else ""
+        spoken = " ".join(caller.removeprefix("+")) if caller.startswith("+") else "a number that is not known"
+        return text.replace("{caller}", spoken).replace("{summary}", summary)
+
+
+def asks_agent_to_speak(outcome: str) -> bool:
+    """Whether the agent says something at once: it has the caller."""
+    return outcome in ("rings", "refused", "not_reached")
+
+
+def _length(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} seconds"

@@ -1,0 +1,61 @@
+"""Parts that several actions share: deadlines, the engine's connection, another stream, the person's leg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callflow.call.machine.model import NO_LEG, TO_MACHINE, Model, Step
+from callflow.contracts import commands as do
+from callflow.contracts.events import HUMAN
+
+
+Action = Callable[[Model, Step], None]
+
+
+def arm(model: Model, step: Step, deadline: str) -> None:
+    model.armed |= {deadline}
+    step.commands.append(do.Arm(deadline=deadline))
+
+
+def disarm(model: Model, step: Step, deadline: str) -> None:
+    if deadline in model.armed:
+        model.armed -= {deadline}
+        step.commands.append(do.Disarm(deadline=deadline))
+
+
+def connect_engine(model: Model, step: Step) -> None:
+    model.engine = "connecting"
+    step.commands.append(do.ConnectEngine(message=model.farewell in TO_MACHINE))
+    arm(model, step, "engine")
+
+
+def restream(model: Model, step: Step) -> None:
+    """Request another stream; it gets a token of its own."""
+    model.stream_restarts += 1
+    step.commands.append(do.StartStream())
+    arm(model, step, "restream")
+
+
+def hang_up_human(model: Model, step: Step) -> None:
+    step.commands.append(do.Hangup(leg=HUMAN))
+
+
+def drop_human(model: Model, step: Step) -> None:
+    """Hang up the person's leg, if there is one."""
+    if model.human != NO_LEG:
+        model.human = NO_LEG
+        hang_up_human(model, step)
+
+
+def transfer_over(model: Model, step: Step, outcome: str) -> None:
+    """End a transfer, and tell the agent how it ended."""
+    abandon_transfer(model, step)
+    step.commands.append(do.TellTransfer(outcome=outcome))
+
+
+def abandon_transfer(model: Model, step: Step) -> None:
+    """End a transfer: the person's leg is hung up, if there is one."""
+    drop_human(model, step)
+    model.transfer, model.takes_back, model.back = "", False, False
+    for deadline in ("transfer", "join", "bridged"):
+        disarm(model, step, deadline)

@@ -1,0 +1,113 @@
+"""Actions of transfers: a person is rung, told who calls and joined with the caller, and the agent takes the caller
+back."""
+
+from __future__ import annotations
+
+from callflow.call.machine.basics import (
+    Action,
+    arm,
+    connect_engine,
+    disarm,
+    restream,
+    transfer_over,
+)
+from callflow.call.machine.model import DIALLING, JOINED, Model, Step
+from callflow.contracts import commands as do
+from callflow.contracts.events import HUMAN, TransferRequested
+
+
+def dial_human(model: Model, step: Step) -> None:
+    """Ring the person, while the caller stays with the agent."""
+    if isinstance(step.event, TransferRequested):
+        _begin_transfer(model, step.event)
+        step.commands.append(
+            do.Dial(leg=HUMAN, number=step.event.number, ring_seconds=step.event.ring_seconds, stream=False)
+        )
+        step.commands.append(do.TellTransfer(outcome="rings"))
+        arm(model, step, "transfer")
+
+
+def transfer_now(model: Model, step: Step) -> None:
+    """Let the carrier ring the person for the caller; the agent is silent from now on."""
+    if isinstance(step.event, TransferRequested):
+        _begin_transfer(model, step.event)
+        leave_agent(model, step)
+        step.commands.append(do.Transfer(number=step.event.number, ring_seconds=step.event.ring_seconds))
+        arm(model, step, "transfer")
+
+
+def _begin_transfer(model: Model, event: TransferRequested) -> None:
+    model.transfer, model.takes_back, model.human = event.mode, event.takes_back, DIALLING
+
+
+def brief_human(model: Model, step: Step) -> None:
+    step.commands.append(do.Brief(leg=HUMAN))
+
+
+def signal(name: str) -> Action:
+    """Make the action that gives the call's own machine this trigger."""
+
+    def give(model: Model, step: Step) -> None:
+        step.signals.append(name)
+
+    give.__name__ = f"signal_{name}"
+    return give
+
+
+def leave_agent(model: Model, step: Step) -> None:
+    """Silence the agent, whose stream ends. Its time limit is not counted while the caller talks with a person."""
+    step.commands.append(do.HushAgent())
+    model.media = "lost"
+    model.greeted = True  # whoever comes back from a person is not greeted
+    model.tries = model.stream_restarts = 0
+    for deadline in ("transfer", "warning", "call", "grace", "restream", "last_words", "engine", "backoff"):
+        disarm(model, step, deadline)
+    if model.engine == "connecting":
+        model.engine = "lost"
+
+
+def join_legs(model: Model, step: Step) -> None:
+    step.commands += (do.Join(leg=HUMAN), do.Join())
+    arm(model, step, "join")
+
+
+def is_joined(model: Model, step: Step) -> None:
+    """The caller talks with the person."""
+    model.human = JOINED
+    disarm(model, step, "join")
+    disarm(model, step, "transfer")
+    arm(model, step, "bridged")
+
+
+def stay_bridged(model: Model, step: Step) -> None:
+    """The caller and the person have gone on talking without the process that is gone."""
+    model.engine = "lost"
+    for deadline in ("transfer", "join"):
+        disarm(model, step, deadline)
+    arm(model, step, "bridged")
+
+
+def transfer_failed(outcome: str) -> Action:
+    """Make the action that ends a transfer which has not come about, while the agent has the caller."""
+
+    def end(model: Model, step: Step) -> None:
+        transfer_over(model, step, outcome)
+
+    end.__name__ = f"transfer_failed_{outcome}"
+    return end
+
+
+def take_back(outcome: str) -> Action:
+    """Make the action with which the agent takes the caller back: a stream is requested, and a session if there is
+    none."""
+
+    def back(model: Model, step: Step) -> None:
+        transfer_over(model, step, outcome)
+        model.back, model.media = True, "lost"
+        model.tries = model.stream_restarts = 0
+        restream(model, step)
+        if model.engine not in ("ready", "connecting"):
+            connect_engine(model, step)
+
+    back.__name__ = f"take_back_{outcome}"
+    return back

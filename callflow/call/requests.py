@@ -1,0 +1,87 @@
+"""What operators and the agent's own tools may request of a call: to end it, and to connect the caller with a person.
+
+A request becomes an event in the call's mailbox; the machine decides what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from callflow.agent.tool_calls import ENDS_CALL
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.mailbox import Mailbox
+from callflow.contracts import events
+from callflow.contracts.events import Event
+from callflow.contracts.owners import to_owner
+from callflow.contracts.tools import TransferAction
+from callflow.journal import notes
+from callflow.journal.notes import Note
+
+
+OPERATOR: Final = "operator"
+"""The cause of a call ended by an operator."""
+TRANSFERS_CALL: Final = "transfer_call"
+"""The name of the agent's tool that connects the caller with a person."""
+MOST_SUMMARY: Final = 1000
+"""Characters that a person is told of a call."""
+_MOST_REASON: Final = 200
+
+
+class Requests:
+    """The requests of one call."""
+
+    def __init__(
+        self,
+        config: CallConfig,
+        model: Callable[[], machine.Model],
+        mailbox: Mailbox,
+        *,
+        post: Callable[[Event], object],
+        note: Callable[[Note], object],
+        redact: Callable[[str], str],
+    ) -> None:
+        """`model`: returns the machine's memory of the call. `redact`: removes private data from a text."""
+        self._config, self._model, self._mailbox = config, model, mailbox
+        self._post, self._note, self._redact = post, note, redact
+
+    def of_tools(self, *, can_transfer: bool) -> dict[str, Callable[..., Any]]:
+        """Return what the agent's built-in tools do, by their names. `can_transfer`: the carrier can."""
+        acts: dict[str, Callable[..., Any]] = {ENDS_CALL: to_owner(self._end_by_agent)}
+        if self._config.transfer_targets and can_transfer:
+            names = list(self._config.transfer_targets)
+            acts[TRANSFERS_CALL] = TransferAction(names, to_owner(self._transfer_by_agent))
+        return acts
+
+    def hang_up(self, when: Literal["goodbye", "now"], by: str) -> None:
+        """End the call, after a goodbye or at once; repeated clicks of an operator count once. `by`: see
+        `callflow.web.console.requested_by`."""
+        kind = events.HangupRequested if when == "now" else events.GoodbyeRequested
+        if not self._mailbox.has(kind):
+            self._post(kind(reason=OPERATOR, by=by))
+
+    def transfer(
+        self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold"] = "warm"
+    ) -> bool:
+        """Connect the caller with a person. Returns False if that is not possible now: the agent does not have the
+        caller, or a transfer is under way. `target`: the person's name. `number`: in E.164."""
+        model = self._model()
+        busy = model.farewell or model.transfer or self._mailbox.has(events.TransferRequested)
+        if model.state != machine.STREAMING or busy:
+            return False
+        self._post(
+            events.TransferRequested(
+                mode=mode, target=target, number=number, summary=summary[:MOST_SUMMARY], by=by,
+                ring_seconds=int(self._config.transfer_ring_seconds), takes_back=self._config.transfer_take_back,
+            )
+        )  # fmt: skip
+        return True
+
+    def _transfer_by_agent(self, target: str, summary: str) -> bool:
+        number = self._config.transfer_targets.get(" ".join(target.split()).casefold(), "")
+        return bool(number) and self.transfer(target, number, by="agent", summary=summary)
+
+    def _end_by_agent(self, reason: str = "") -> None:
+        self._note(notes.EndCall(reason=self._redact(reason)[:_MOST_REASON]))
+        self._post(events.EndRequested(reason="agent", by="agent"))

@@ -1,0 +1,68 @@
+"""The route that connects a live call's caller with a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal
+
+from quart import Quart, Response
+
+from callflow.call.requests import MOST_SUMMARY
+from callflow.contracts.errors import BadRequest
+from callflow.contracts.printable import quoted
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.requested_by import requester
+from callflow.web.responses import error_response, json_object, json_response, suggestion
+
+
+_EXAMPLE: Final = '{"to": "sales"}'
+_NAMES: Final = ("to", "mode", "summary")
+_MODES: Final = ("warm", "cold")
+_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
+
+
+def add_transfer(
+    app: Quart, switchboard: Callable[[], Switchboard], may_dial: Callable[[str], Awaitable[str]], *, has_token: bool
+) -> None:
+    """Add the route to the app. `may_dial`: returns why a number is not dialled, in a sentence; "": it may be.
+    `has_token`: operators need CONSOLE_TOKEN."""
+
+    @app.post("/api/calls/<call>/transfer")
+    async def transfer(call: str) -> Response:
+        """Connect the caller of a live call with a person: `{"to": "sales"}`, or a number. `{"mode": "warm"}`: the
+        person is told who calls and accepts; `cold`: they are connected at once. `summary`: what the person is told."""
+        to, mode, summary = _asked(await json_object(_EXAMPLE))
+        live = switchboard().live(call)
+        if live is None:
+            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        if "transfers" not in live.carrier.can:
+            return error_response(409, f"Calls of {live.carrier.name} cannot be transferred.")
+        name = " ".join(to.split()).casefold()
+        number = live.config.transfer_targets.get(name, to if _E164.fullmatch(to) else "")
+        if not number:
+            known = ", ".join(live.config.transfer_targets) or "none (TRANSFER_TARGETS)"
+            return error_response(400, f"to must be a number in E.164, or a name that is known: {known}.")
+        if why := await may_dial(number):
+            return error_response(403, why)
+        target = name if number != to else "the person"
+        if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):
+            return error_response(409, "The agent does not have the caller now, or a transfer is under way already.")
+        return json_response({"call": call, "to": target, "mode": mode}, 202)
+
+
+def _asked(body: Mapping[str, Any]) -> tuple[str, Literal["warm", "cold"], str]:
+    """Read the body: whom, how, and what they are told. Raises BadRequest."""
+    problems = [
+        f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}" for name in body if name not in _NAMES
+    ]
+    to, mode, summary = body.get("to"), body.get("mode", "warm"), body.get("summary", "")
+    if not isinstance(to, str) or not to.strip():
+        problems.append(f"to is missing: whom to connect the caller with, such as {_EXAMPLE}.")
+    if mode not in _MODES:
+        problems.append('mode must be "warm" or "cold".')
+    if not isinstance(summary, str) or len(summary) > MOST_SUMMARY:
+        problems.append(f"summary must be a text of {MOST_SUMMARY} characters at most.")
+    if problems:
+        raise BadRequest(400, *problems)
+    return str(to).strip(), "cold" if mode == "cold" else "warm", str(summary)

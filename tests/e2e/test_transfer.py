@@ -1,0 +1,143 @@
+"""A caller is connected with a person, and comes back: every way in which that goes well or not, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from callflow.sandbox.common.callee import Callee
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from tests.e2e.outbound import DIALS, OURS, ask
+from tests.e2e.product import Product, product, until
+from tests.e2e.talk import FAST, Talk, talk
+
+
+CARRIERS = ("telnyx", "twilio")
+SALES = "+15550100010"
+TRANSFERS: dict[str, Any] = {
+    **FAST, **DIALS, "transfer_targets": f"sales = {SALES}", "transfer_ring_seconds": 5, "transfer_accept_seconds": 4,
+    "stream_tries": 2, "engine_tries": 1, "restream_seconds": 3.0,
+}  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def switchboard(person: Callee, **settings: Any) -> AsyncIterator[tuple[Product, Talk]]:
+    """A caller who talks with the agent, and a person in sales."""
+    realtime = Realtime(script=Script.tone(0.4), pace=Pace.instant())
+    async with product(realtime=realtime, **{**TRANSFERS, **settings}) as the:
+        the.carrier.exchange.callees[SALES] = person
+        if the.carrier.exchange.__class__.__module__.endswith("twilio.exchange"):
+            the.twilio.exchange.number(OURS)
+        one = await talk(the)
+        await one.phone.hears(0.3)
+        yield the, one
+        if one.call.ended_at is None:
+            await one.call.hang_up()
+        await the.quiet()
+        for call in the.carrier.calls.values():
+            assert call.ended_at is not None, f"a leg was left over: {call.story()}"
+        for session in the.realtime.sessions:
+            assert session.violations == []
+        assert the.carrier.failures == []
+
+
+async def transfer(the: Product, **body: Any) -> None:
+    answer = await ask(the, "POST", f"/api/calls/{the.call.id}/transfer", {"to": "sales", **body})
+    assert answer.status_code == 202, answer.text
+
+
+def persons_leg(the: Product) -> Any:
+    return next((call for call in the.carrier.calls.values() if call.to_number == SALES), None)
+
+
+async def in_state(the: Product, state: str) -> None:
+    await until(lambda: the.call.model.state == state, f"the call to be {state}", 15)
+
+
+def told(the: Product) -> str:
+    return " ".join(event["text"] for event in the.happened("told"))
+
+
+ACCEPTS = Callee(ring_s=0.1, presses="1")
+REFUSES = Callee(ring_s=0.1, presses="2")
+
+
+async def test_a_person_accepts_and_caller_and_person_talk() -> None:
+    async with switchboard(ACCEPTS) as (the, one):
+        await transfer(the, summary="Wants a boat.")
+        await in_state(the, "bridged")
+        assert any("Wants a boat." in text for text in persons_leg(the).spoken)
+        await until(lambda: one.stream.ended, "the agent's stream to end")
+        await one.call.hang_up()
+        await the.quiet()
+        # Which leg the carrier says is over first does not matter.
+        assert "transferring>bridged" in the.timeline()
+        assert the.timeline()[-1].endswith(">hangup")
+
+
+async def test_the_person_hangs_up_and_the_agent_has_the_caller_back() -> None:
+    async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6)) as (the, one):
+        await transfer(the)
+        await in_state(the, "bridged")
+        await in_state(the, "streaming")
+        heard = sum(part.ms for part in one.phone.heard)
+        await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 200, "the caller to hear the agent")
+        assert "is back with you" in told(the)
+        assert len([e for s in the.realtime.sessions for e in s.received if e.event["type"] == "response.create"]) >= 2
+        greetings = the.happened("first_word")
+        assert len(greetings) == 1
+
+
+@pytest.mark.parametrize(
+    ("person", "words"),
+    [
+        (REFUSES, "cannot take the call"),
+        (Callee("busy", ring_s=0.1), "could not be reached"),
+        (Callee("rejects", ring_s=0.1), "could not be reached"),
+        (Callee("not_reachable", ring_s=0.1), "could not be reached"),
+        (Callee("answers", ring_s=0.1), "could not be reached"),
+        (Callee("voicemail", ring_s=0.1), "could not be reached"),
+    ],
+    ids=["refuses", "busy", "rejects", "not_reachable", "no_key", "voicemail"],
+)
+async def test_nobody_takes_the_call_and_the_agent_says_so(person: Callee, words: str) -> None:
+    async with switchboard(person, transfer_accept_seconds=1) as (the, one):
+        await transfer(the)
+        await until(lambda: words in told(the), f"the agent to be told: {words}", 15)
+        assert the.call.model.state == "streaming"
+        await until(lambda: persons_leg(the).ended_at is not None, "the person's leg to end")
+        heard = sum(part.ms for part in one.phone.heard)
+        await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 100, "the caller to hear the agent")
+        assert all("transferring" not in move for move in the.timeline())
+
+
+async def test_the_caller_hangs_up_while_the_person_is_rung() -> None:
+    async with switchboard(Callee(ring_s=30)) as (the, one):
+        await transfer(the)
+        await until(lambda: persons_leg(the), "the person's leg")
+        await one.call.hang_up()
+        await the.quiet()
+        await until(lambda: persons_leg(the).ended_at is not None, "the person's phone to stop ringing")
+
+
+async def test_a_cold_transfer_connects_at_once_and_a_failed_one_comes_back() -> None:
+    async with switchboard(Callee(ring_s=0.1)) as (the, _):
+        await transfer(the, mode="cold")
+        await in_state(the, "bridged")
+    async with switchboard(Callee("busy", ring_s=0.1)) as (the, _):
+        await transfer(the, mode="cold")
+        await until(lambda: "could not be reached" in told(the), "the agent to be told", 15)
+        await in_state(the, "streaming")
+
+
+async def test_a_person_who_leaves_ends_a_call_that_is_not_taken_back() -> None:
+    async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6), transfer_take_back=False) as (the, one):
+        await transfer(the)
+        await in_state(the, "bridged")
+        await one.call.wait_ended(15)
+        await the.quiet()
+        (ended,) = the.happened("ended")
+        assert ended["cause"] == "transferred"
