@@ -104,12 +104,8 @@ class Agent:
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
             seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
-        self._goodbye = Goodbye(self.conversation, post)
-        self.voicemail = Voicemail(
-            config.voicemail_message, turns=self.turns, sessions=self.sessions, prompter=self.prompter,
-            protected_greeting=self.protected_greeting, goodbye=self._goodbye, post=post,
-            greeting_cut=to_owner(self._note_greeting),
-        )  # fmt: skip
+        self.goodbye = Goodbye(self.conversation, post)
+        self.voicemail = Voicemail(config.voicemail_message, this, post)
         self.usage = UsageTotal()
         self._spoke: list[str] = []  # the last responses that had audio
         self._heard_since_recovery = True
@@ -156,7 +152,7 @@ class Agent:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor = self._floor
         busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open
-        return not (busy or self._goodbye.is_awaited or floor.unplayed or self.turns.hears_speech)
+        return not (busy or self.goodbye.is_awaited or floor.unplayed or self.turns.hears_speech)
 
     def ready(self) -> None:
         """Report that the present session is configured."""
@@ -216,7 +212,7 @@ class Agent:
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self.prompter.somebody_speaks()
-        self._goodbye.stop()
+        self.goodbye.stop()
         self.no_input.stop()
         self.no_input.noise_began()
         self._note(notes.CallerSpeaks())
@@ -268,7 +264,7 @@ class Agent:
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_words(words or verdict == "speech")
-        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self._goodbye.is_awaited)
+        evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self.goodbye.is_awaited)
         cut = self.turns.interruption.was_false(item, evidence)
         if cut is not None:
             self.prompter.carry_on(cut)
@@ -309,7 +305,7 @@ class Agent:
     def interrupted(self, cuts: Sequence[Cut]) -> None:
         """Handle an interruption by the caller. An interrupted goodbye calls the end of the call off."""
         self.prompter.cut_in_earlier_session([cut for cut in cuts if cut.key.session != self.sessions.number])
-        if self._goodbye.interrupted():
+        if self.goodbye.interrupted():
             self.prompter.goodbye_called_off()
 
     def played_out(self) -> None:
@@ -324,10 +320,10 @@ class Agent:
         """Start counting the caller's silence if it is the caller's turn and nobody speaks; otherwise stop counting."""
         if self.sessions.is_ready and turn_taking.silence_counts(self._floor, flowing=self._relay.is_flowing):
             self.no_input.count_silence()
-            self._goodbye.count_silence()
+            self.goodbye.count_silence()
         else:
             self.no_input.stop()
-            self._goodbye.stop()
+            self.goodbye.stop()
 
     # Commands of the machine
 
@@ -337,13 +333,13 @@ class Agent:
 
     def await_goodbye(self) -> None:
         """Post `GoodbyeHeard` as soon as the caller has heard the agent's goodbye in full."""
-        self._goodbye.begin()
-        self._goodbye.check(self._floor)
+        self.goodbye.begin()
+        self.goodbye.check(self._floor)
 
     def _check_sentences(self) -> None:
         """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
         self._check_greeting()
-        self._goodbye.check(self._floor)
+        self.goodbye.check(self._floor)
         self.voicemail.check(self._floor)
 
     def _check_greeting(self) -> None:
@@ -352,13 +348,13 @@ class Agent:
             return
         self.protected_greeting.over()
         self.turns.taking.protected = False
-        if self._note_greeting(in_full=True):
+        if self.note_greeting(in_full=True):
             self.greeting_heard()
         if self.sessions.set_turn_detection(True) and self.turns.taking.spoken_over:
             self.turns.taking.spoken_over = False
             self.prompter.say(prompt(Prompt.SAID_OVER))
 
-    def _note_greeting(self, *, in_full: bool = False) -> bool:
+    def note_greeting(self, *, in_full: bool = False) -> bool:
         """Write the note about the protected sentence. Returns whether the caller heard the whole sentence."""
         proof = self.protected_greeting.proof(self._relay.playout, self.conversation, self._clock(), in_full=in_full)
         self._note(proof)
@@ -378,7 +374,7 @@ class Agent:
         elif not self.tool_calls.is_busy:
             self.turns.no_answer_due()
         self.sessions.answer_tool(call, output, speak=speak)
-        self._goodbye.check(self._floor)
+        self.goodbye.check(self._floor)
 
     def _fill_for_tool(self) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
@@ -428,11 +424,11 @@ class Agent:
         waits = for_good and self.wind_up.begin()
         self.transcripts.finish(self.sessions.pending_transcripts if self.sessions.writes_down else ())
         if self.protected_greeting.is_said and for_good:
-            self._note_greeting()
+            self.note_greeting()
         self.no_input.close()
         self.tool_calls.close()
         self.prompter.close()
-        self._goodbye.stop()
+        self.goodbye.stop()
         self.turns.close()
         self.sessions.stop()
         return waits

@@ -8,6 +8,7 @@ was asked for before can be said into the recording, neither side interrupts, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.goodbye import Goodbye
@@ -19,48 +20,47 @@ from callflow.agent.turn_taking import Floor, greeting_was_heard
 from callflow.contracts.events import Event, MessageLeft
 
 
+class Speaker(Protocol):
+    """The agent, as far as it is silenced and says the message."""
+
+    turns: TurnManager
+    sessions: EngineSessions
+    prompter: Prompter
+    protected_greeting: ProtectedGreeting
+    goodbye: Goodbye
+
+    def note_greeting(self, *, in_full: bool = False) -> bool:
+        """Write down how much of the protected sentence was heard."""
+
+
 class Voicemail:
     """The message of one call, if a machine has answered it."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        turns: TurnManager,
-        sessions: EngineSessions,
-        protected_greeting: ProtectedGreeting,
-        prompter: Prompter,
-        goodbye: Goodbye,
-        greeting_cut: Callable[[], object],
-        post: Callable[[Event], None],
-    ) -> None:
-        """`greeting_cut`: called when a protected sentence is cut short, to write down how much of it was heard."""
-        self._message, self._post = message, post
-        self._turns, self._sessions, self._prompter = turns, sessions, prompter
-        self._protected_greeting, self._goodbye = protected_greeting, goodbye
-        self._greeting_cut = greeting_cut
+    def __init__(self, message: str, agent: Speaker, post: Callable[[Event], None]) -> None:
+        self._message, self._agent, self._post = message, agent, post
         self.is_on = False
         """A machine has answered: the agent says the message and nothing else."""
         self._is_awaited = False
 
     def begin(self) -> None:
         """Silence the agent for the rest of the call; then open the session for the message."""
+        agent = self._agent
         if not self.is_on:
             self.is_on = True
-            self._prompter.close()
-            self._goodbye.call_off()
-            self._turns.hush_for_good()
-            if self._protected_greeting.is_said:
-                self._greeting_cut()
-            self._protected_greeting.hold()
-        self._turns.engine_away()
-        self._sessions.connect_anew()
+            agent.prompter.close()
+            agent.goodbye.call_off()
+            agent.turns.hush_for_good()
+            if agent.protected_greeting.is_said:
+                agent.note_greeting()
+            agent.protected_greeting.hold()
+        agent.turns.engine_away()
+        agent.sessions.connect_anew()
 
     def say(self) -> None:
         """Ask the engine for the message, word for word."""
-        if self._sessions.request_response(prompt(Prompt.VOICEMAIL, message=self._message), lasting=True):
+        if self._agent.sessions.request_response(prompt(Prompt.VOICEMAIL, message=self._message), lasting=True):
             self._is_awaited = True
-            self._turns.expect_speech()
+            self._agent.turns.expect_speech()
 
     def check(self, floor: Floor) -> None:
         """Note who speaks now, because that may have changed: post `MessageLeft` when the message was played."""
