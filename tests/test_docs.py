@@ -172,6 +172,14 @@ _NO_SETTINGS = {
     "refuses_calls",
     "odd_media_signatures",
     "phone_number_sid",
+    "created_at",
+    "carrier_call",
+    "started_at",
+    "ended_at",
+    "duration_seconds",
+    "cause_text",
+    "cost_usd",
+    "tool_call",
 }
 """Fields of answers."""
 

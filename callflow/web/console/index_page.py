@@ -19,6 +19,7 @@ _LINKS: Final = (
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
@@ -31,6 +32,7 @@ _OTHERS: Final = (
     ("DELETE /api/session", "goes back to the settings of the files"),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
     ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
+    ("POST /api/events/dead/ID/again", "sends such an event again"),
     ("POST /mcp", "the history for a model's tools, over MCP"),
 )
 _STYLE: Final = (
