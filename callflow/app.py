@@ -287,6 +287,8 @@ class Application:
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         for carrier in self.carriers:
             await carrier.close()
+        if self.sender is not None:
+            await self.sender.finish(self.journal.flushed)
         await self.recovery.close()
         await self.history.close()
 

@@ -140,6 +140,16 @@ async def test_only_the_process_that_looks_after_the_calls_sends_and_it_sends_th
 
 
 @pytest.mark.carrier("telnyx")
+async def test_the_end_of_a_call_is_told_before_the_server_ends() -> None:
+    async with receiver(delay=0.05) as there:
+        async with product(**to(there), **FAST) as the:
+            one = await talk(the)
+            await one.phone.hears(0.1)
+            await the.until(lambda: there.taken, "the first event")
+        assert there.types() == ["call.started", "call.answered", "call.ended"]
+
+
+@pytest.mark.carrier("telnyx")
 async def test_without_an_address_there_is_neither_a_task_nor_a_row(tmp_path: Path) -> None:
     async with product(data_dir=str(tmp_path), **FAST) as the:
         await one_call(the)

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 import pytest
@@ -147,7 +147,11 @@ async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_how
     """Its name is looked up by a thread, and so are its rows in the database."""
     async with receiver(delay=0.3) as there:
         address = there.url.replace("127.0.0.1", "localhost")
-        chosen = {"EVENTS_URL": address, "EVENTS_SECRET": SECRET, "CALLBACKS": 1 if loop == "standard" else ""}
+        chosen: dict[str, Any] = {
+            "EVENTS_URL": address,
+            "EVENTS_SECRET": SECRET,
+            "CALLBACKS": 1 if loop == "standard" else "",
+        }
         async with watched(tmp_path, **chosen) as the:
             for _ in range(_CALLS):
                 await the.call()

@@ -41,6 +41,8 @@ _DELIVERED_SECONDS: Final = 7 * 86400.0
 long a call takes and however often its journal is written again."""
 _DEAD_SECONDS: Final = 30 * 86400.0
 """How long a dead letter can be sent again; its numbers are not kept for ever."""
+_FINISH_SECONDS: Final = 2.0
+_FINISH_PAUSE: Final = 0.02
 _WRITES: Final = 100
 _WRITE_PAUSE: Final = 5.0
 
@@ -78,6 +80,7 @@ class Sender:
         self._events, self._receiver, self._now = events, receiver, now
         self._first_pause, self._write_pause = first_pause, write_pause
         self._wake = asyncio.Event()
+        self._is_running = False
         self._sending: dict[str, asyncio.Task[None]] = {}
         """By call."""
         self._counted_at = self._expired_at = float("-inf")
@@ -100,8 +103,24 @@ class Sender:
         told |= {"delivered": self.counts["delivered"], "failed": self.counts["failed"]}
         return told | ({"trouble": self.trouble} if self.trouble else {})
 
+    async def finish(self, written: Callable[[], Awaitable[None]]) -> None:
+        """Before the end of the process: wait until the last events have arrived, two seconds at most, so that the end
+        of a call is not told at the next start only; not where another process sends them, nor while nothing gets
+        through. `written`: waits for the journal. Never raises."""
+        if not self._is_running:
+            return
+        try:
+            async with asyncio.timeout(_FINISH_SECONDS):
+                await written()
+                while not self.trouble and (await self._events.due(self._now(), 1))[0]:
+                    self._wake.set()
+                    await asyncio.sleep(_FINISH_PAUSE)
+        except Exception as error:
+            log.info("the last events are sent at the next start (%s)", _kind(error))
+
     async def run(self) -> None:
         """Send events until cancelled."""
+        self._is_running = True
         try:
             while True:
                 self._wake.clear()
@@ -112,6 +131,7 @@ class Sender:
                 except TimeoutError:
                     pass
         finally:
+            self._is_running = False
             tasks = list(self._sending.values())
             for task in tasks:
                 task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlencode
 
 from quart import Quart, Response
@@ -19,8 +20,9 @@ from callflow.web.responses import (
 )
 
 
-_MOST = 500
-_MOST_SEQ = (1 << 53) - 1
+_MOST: Final = 100
+"""Dead letters of one page: with the words of long calls it has some 20 MB."""
+_MOST_SEQ: Final = (1 << 53) - 1
 
 
 def add_events(app: Quart, history: History, sender: Sender | None) -> None:
@@ -36,7 +38,7 @@ def add_events(app: Quart, history: History, sender: Sender | None) -> None:
         store = events()
         if store is None:
             return history_not_open()
-        limit = whole_number("limit", 100, 1, _MOST)
+        limit = whole_number("limit", _MOST, 1, _MOST)
         found = await store.dead_letters(limit, whole_number("before", 0, 0, _MOST_SEQ))
         response = await large_json_response(lambda: found)
         if len(found) == limit:
