@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import URL
 
 from callflow.history.database import Database
+from callflow.history.do_not_call import DoNotCall
 from callflow.history.event_store import EventStore
 from callflow.history.events_out import EventMaker
 from callflow.history.journal_writer import DurableJournal
@@ -45,6 +46,7 @@ class History:
         see `DurableJournal`."""
         self.database = Database(url)
         self.store = Store(self.database, country=country)
+        self.do_not_call = DoNotCall(self.database)
         self.events = EventStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)

@@ -100,6 +100,17 @@ CREATE TABLE kept_settings (
     PRIMARY KEY (profile, name)
 );
 
+CREATE TABLE do_not_call (
+    id INTEGER NOT NULL,
+    number VARCHAR(16) NOT NULL,
+    business VARCHAR(64) NOT NULL,
+    reason TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (number, business)
+);
+
 CREATE TABLE events_out (
     seq INTEGER NOT NULL,
     id VARCHAR(40) NOT NULL,
@@ -121,4 +132,4 @@ CREATE INDEX idx_events_out_state ON events_out (state, next_at);
 
 CREATE INDEX idx_events_out_call ON events_out (call, state, seq);
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from sqlalchemy.engine import Engine
 from callflow.history import events_out
 from callflow.history.database import Database, url_of
 from callflow.history.event_store import EventStore
-from callflow.history.events_out import EventMaker, event_id
+from callflow.history.events_out import RESERVED, TYPES, EventMaker, event_id
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.store import Store
 from callflow.history.tables import events_out as table
@@ -30,6 +31,7 @@ from tests.history import new_database
 
 CALL = "00000000-0000-4000-8000-00000000000a"
 AT = 1_700_000_000.0
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 CARD = "4111 1111 1111 1111"
 
 
@@ -274,3 +276,9 @@ def test_the_id_of_an_event_tells_nothing_and_has_no_dot() -> None:
     names = {event_id(CALL, kind, key) for kind in ("call.ended", "tool.failed") for key in ("", "a", "b")}
     assert len(names) == 6
     assert all(name.startswith("evt_") and "." not in name and len(name) == 36 for name in names)
+
+
+def test_the_page_for_operators_names_every_type() -> None:
+    section = PAGE.read_text(encoding="utf-8").split("\n## Events\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z]+[.][a-z]+)` \|", section, re.MULTILINE)) == set(TYPES)
+    assert [name for name in (*TYPES, *RESERVED) if f"`{name}`" not in section] == []

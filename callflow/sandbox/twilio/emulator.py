@@ -10,7 +10,7 @@ from callflow.sandbox.common.control_api import ControlRoutes
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio.api import Api, Command
 from callflow.sandbox.twilio.call import Call
-from callflow.sandbox.twilio.exchange import Exchange, Number
+from callflow.sandbox.twilio.exchange import Account, Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.webhooks import Delivery, Signer
 
@@ -91,6 +91,16 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
     @server.setter
     def server(self, url: str) -> None:
         self.exchange.webhooks.server = url
+
+    @property
+    def account(self) -> Account:
+        """What the account may do."""
+        return self.exchange.account
+
+    @property
+    def timing(self) -> Timing:
+        """How long the carrier takes; may be changed at any time."""
+        return self.exchange.timing
 
     def key(self) -> dict[str, Any]:
         """Return {"account_sid", "auth_token", "base_url"}, for the control API."""
