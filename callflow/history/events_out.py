@@ -117,7 +117,7 @@ class EventMaker:
             ended_at=row["ended_at"],
             duration_seconds=row["duration_seconds"],
             cause=row["hangup_cause"] or "",
-            cause_text=hangup_causes.why(row["hangup_cause"], row["hangup_source"]),
+            cause_text=hangup_causes.ended(row),
             cost_usd=row["cost_usd"],
             transcript=f"/api/conversations/stream/{quote(row['stream_sid'], safe='')}",
             **words,

@@ -13,6 +13,7 @@ import pytest
 
 from callflow.sandbox.common.phone import Phone, tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e import outbound
 from tests.e2e import product as module
 from tests.e2e.process import SERVER, Process, environment, python
 from tests.e2e.product import Product, product, until
@@ -73,6 +74,27 @@ async def test_a_call_is_told_from_its_start_to_its_recording() -> None:
         await the.until(lambda: sender.counts["delivered"] == 4, "the count")
         assert (await ask(the, "GET", "/health"))["events"]["delivered"] == 4
         assert 'callflow_events_total{outcome="delivered"} 4.0' in await ask(the, "GET", "/metrics")
+
+
+async def test_a_call_that_is_dialled_is_told_from_the_number_it_shows_to_the_one_that_is_called() -> None:
+    """One that is answered, and one that is not."""
+    async with receiver() as there, outbound.dialling(**to(there)) as the:
+        first = (await outbound.dialled(the))["id"]
+        call = the.carrier_call()
+        await call.wait_streaming()
+        await call.phone.hears(0.1)
+        await call.hang_up()
+        await the.quiet()
+        outbound.callee(the, "busy")
+        second = (await outbound.dialled(the))["id"]
+        await the.quiet()
+        await the.until(lambda: there.types().count("call.ended") == 2, "the end of both")
+        assert there.types(first) == ["call.started", "call.answered", "call.ended"]
+        assert there.types(second) == ["call.started", "call.ended"]
+        for one in there.taken:
+            body = one.payload
+            assert (body["direction"], body["from"], body["to"]) == ("outbound", outbound.OURS, outbound.THEIRS)
+        assert there.taken[-1].payload["cause"] in ("user_busy", "busy")
 
 
 @pytest.mark.carrier("telnyx")

@@ -119,11 +119,12 @@ async def test_a_call_that_was_dialled_is_from_us_to_them_and_a_cost_that_is_not
 ) -> None:
     async with house(database_url, tmp_path) as the:
         the.began(direction="outbound", from_number="+15550100002", to_number="+15550100001")
-        the.note(notes.Ended(cause="user_busy"))
+        the.step({"event": "call_hangup", "source": "caller"}, "ringing", "hangup")
+        the.note(notes.Ended(cause="normal_clearing"))
         started, ended = await the.bodies()
         assert (started["direction"], started["from"], started["to"]) == ("outbound", "+15550100002", "+15550100001")
         assert ended["cost_usd"] is None
-        assert ended["cause_text"] == "the line was busy"
+        assert ended["cause_text"] == "it was hung up in the ordinary way, by us"
 
 
 async def test_a_tool_that_fails_is_told_and_what_it_was_told_is_not(database_url: str, tmp_path: Path) -> None:
