@@ -7,6 +7,7 @@ that is logged or kept holds the address, which may hold a key.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 import httpx
@@ -26,6 +27,9 @@ class Receiver:
     def __init__(self, url: str, signer: Signer, *, at_once: int, seconds: float = TRY_SECONDS) -> None:
         """`at_once`: the most simultaneous requests. `seconds`: for one try."""
         runtime.prepare_httpx()
+        for chatty in map(logging.getLogger, ("httpx", "httpcore")):
+            # Under an ASGI server of somebody else the log is theirs, and these would put the whole address into it.
+            chatty.setLevel(max(chatty.level, logging.WARNING))
         self._url, self._signer, self._seconds = url, signer, seconds
         self._client = httpx.AsyncClient(
             headers={"Content-Type": "application/json", "User-Agent": "callflow"},

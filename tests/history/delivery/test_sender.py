@@ -301,7 +301,8 @@ async def test_delivered_events_are_emptied_at_once_and_deleted_later_and_so_are
 
 
 async def test_neither_log_nor_table_hold_the_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "callflow")
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "httpx")
     async with house(tmp_path) as the:
         the.there.answer = lambda one: 503
         made = the.begin()
