@@ -392,16 +392,6 @@ class Agent:
         self.turns.expect_speech()
         self.changed()
 
-    def learn(self, text: str, *, speak: bool) -> None:
-        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
-        self.conversation.fact(text)
-        self._note(notes.Told(text=text))
-        self.sessions.add_context([ContextItem("system", text)])
-        if speak and self.sessions.is_there:
-            self.turns.expect_speech()
-            self.sessions.request_response()
-        self.changed()
-
     def hush(self) -> None:
         """Stop speaking, because the caller talks with a person now."""
         self.turns.hush()

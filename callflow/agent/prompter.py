@@ -16,7 +16,7 @@ from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Away
 from callflow.contracts.engine import ContextItem
 from callflow.contracts.media import Cut
-from callflow.journal.notes import InterruptionEmpty, Note
+from callflow.journal.notes import InterruptionEmpty, Note, Told
 from callflow.timers import Timers
 
 
@@ -123,6 +123,14 @@ class Prompter:
                 self._sessions.cancel(response)
         turn = self._turns.conversation.turn(cut.key.item)
         self.say(prompt(Prompt.CARRY_ON, heard=turn.heard_text if turn is not None else ""))
+
+    def learn(self, text: str, *, speak: bool) -> None:
+        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
+        self._turns.conversation.fact(text)
+        self._note(Told(text=text))
+        self._sessions.add_context([ContextItem("system", text)])
+        if speak and self._sessions.request_response():
+            self._turns.expect_speech()
 
     def goodbye_called_off(self) -> None:
         """Add to the model's context that the caller interrupted the goodbye, so the next goodbye ends the call."""

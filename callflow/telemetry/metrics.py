@@ -23,7 +23,7 @@ RESULTS: Final = ("success", "caller", "carrier", "engine", "ours")
 COMMAND_FAILED: Final = "command_failed"
 CAUSES: Final = (*sorted(hangup_causes.KNOWN), COMMAND_FAILED, OTHER)
 REFUSALS: Final = ("busy", "caller_busy", "caller_limit", "draining", OTHER)
-STATES: Final = ("ringing", "answered", "streaming", "recovering", "hangup", OTHER)
+STATES: Final = ("ringing", "answered", "streaming", "recovering", "transferring", "bridged", "hangup", OTHER)
 STAGES: Final = (
     "ring_to_answer", "answer_to_first_word", "turn_to_reply", "detection", "engine", "own", "carrier",
     "last_word_to_heard",
