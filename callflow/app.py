@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -29,6 +30,8 @@ from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
+from callflow.history.delivery.sender import AT_ONCE, Sender
+from callflow.history.events_out import EventMaker
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.recent_problems import learnt
@@ -168,6 +171,7 @@ class Application:
             telemetry=self.telemetry,
             dialer=lambda: self.dialer,
             for_call=self._for_call,
+            sender=self.sender,
         )
 
     async def _may_dial(self, number: str) -> str:
@@ -192,12 +196,16 @@ class Application:
         Raises SettingsError or DatabaseError.
         """
         settings = self.settings
+        recordings = Path(settings.data_dir) / "recordings"
+        make_events = partial(EventMaker, redact=self.redactor.data, recordings=recordings, words=settings.events_words)
         self.history = History(
             url_of(settings.database_url, settings.data_dir),
-            recordings=Path(settings.data_dir) / "recordings",
+            recordings=recordings,
             retention_days=settings.retention_days,
             country=country(settings),
+            make_events=make_events if settings.events_url else None,
         )
+        self.sender = self._make_sender()
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
@@ -212,6 +220,7 @@ class Application:
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
             load=self.overrides.load, prepare=self.configs.prepare, outbound=self.configs.restored,
+            in_charge=self.sender.run if self.sender is not None else None,
         )  # fmt: skip
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
@@ -223,6 +232,19 @@ class Application:
             self._tool_process.start()
         self.history.journal.on_entry = self.telemetry.take
         self.telemetry.start(self.switchboard.is_live, self._judge_load, self.history.journal.read)
+
+    def _make_sender(self) -> Sender | None:
+        """Make what sends the events, with an HTTP client that is ready for its first request."""
+        if not self.settings.events_url:
+            return None
+        from callflow.history.delivery.receiver import Receiver
+        from callflow.history.delivery.signature import Signer
+
+        signer = Signer(self.settings.events_secret.get_secret_value())
+        receiver = Receiver(self.settings.events_url, signer, at_once=AT_ONCE)
+        made = Sender(self.history.events, receiver, now=self.history.now)
+        self.history.journal.on_events = made.wake
+        return made
 
     def _set_up_traces(self) -> None:
         settings = self.settings
@@ -275,6 +297,8 @@ class Application:
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         for carrier in self.carriers:
             await carrier.close()
+        if self.sender is not None:
+            await self.sender.finish(self.journal.flushed)
         await self.recovery.close()
         await self.history.close()
 

@@ -26,8 +26,8 @@ OLDEST = (3, 11)
 PACKAGES = (
     "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
     "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
-    "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "tenacity", "transitions",
-    "websockets",
+    "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "standardwebhooks", "tenacity",
+    "transitions", "websockets",
 )  # fmt: skip
 """The modules of the packages in pyproject.toml."""
 INTERRUPTED = 130
@@ -92,6 +92,21 @@ def load_httpx() -> None:
         import httpx  # noqa: F401
     finally:
         del sys.modules[name]
+
+
+# Modules that httpx and the resolver would load with the first request, some 30 ms, and with them all that these need.
+# `tests/e2e/test_nothing_slow.py` says what is missing here.
+_LOADED_LATE = ("encodings.idna", "sniffio", "anyio.abc", "anyio._backends._asyncio")
+
+
+def prepare_httpx() -> None:
+    """Load what the first request with httpx would load, so that no call waits for it."""
+    import contextlib
+    import importlib
+
+    for name in _LOADED_LATE:
+        with contextlib.suppress(ImportError):  # another version of httpx may need other modules
+            importlib.import_module(name)
 
 
 def _own_python() -> tuple[bool, Path | None]:

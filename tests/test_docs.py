@@ -174,6 +174,14 @@ _NO_SETTINGS = {
     "caller_number",
     "phone_number",
     "phone_number_sid",
+    "created_at",
+    "carrier_call",
+    "started_at",
+    "ended_at",
+    "duration_seconds",
+    "cause_text",
+    "cost_usd",
+    "tool_call",
 }
 """Fields of answers."""
 

@@ -139,9 +139,8 @@ class Agent:
 
     def session_context(self, number: int) -> SessionContext:
         """Return the context with which the session of this number is opened."""
-        return SessionContext(
-            self._call, number, self.tool_calls.definitions, turn_detection=not self.protected_greeting.is_open
-        )
+        listens = not self.protected_greeting.is_open
+        return SessionContext(self._call, number, self.tool_calls.definitions, turn_detection=listens)
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
         """Return the conversation so far, and the unanswered tool calls, for a new session."""
@@ -392,16 +391,6 @@ class Agent:
         self.sessions.add_context([ContextItem("system", text)])
         self.sessions.request_response()
         self.turns.expect_speech()
-        self.changed()
-
-    def learn(self, text: str, *, speak: bool) -> None:
-        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
-        self.conversation.fact(text)
-        self._note(notes.Told(text=text))
-        self.sessions.add_context([ContextItem("system", text)])
-        if speak and self.sessions.is_there:
-            self.turns.expect_speech()
-            self.sessions.request_response()
         self.changed()
 
     def hush(self) -> None:

@@ -16,7 +16,7 @@ from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Away, Floor
 from callflow.contracts.engine import ContextItem
 from callflow.contracts.media import Cut
-from callflow.journal.notes import InterruptionEmpty, Note
+from callflow.journal.notes import InterruptionEmpty, Note, Told
 from callflow.timers import Timers
 
 
@@ -130,6 +130,14 @@ class Prompter:
         if is_busy or not self._sessions.is_ready:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
+
+    def learn(self, text: str, *, speak: bool) -> None:
+        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
+        self._turns.conversation.fact(text)
+        self._note(Told(text=text))
+        self._sessions.add_context([ContextItem("system", text)])
+        if speak and self._sessions.request_response():
+            self._turns.expect_speech()
 
     def goodbye_called_off(self) -> None:
         """Add to the model's context that the caller interrupted the goodbye, so the next goodbye ends the call."""

@@ -353,10 +353,8 @@ class Call:
         return self._handover.is_leaving
 
     def take_back(self, found: Found, human: Literal["", "answered", "gone"] = "") -> None:
-        """Continue a call of the previous process. Only the first invocation has an effect.
-
-        `found`: the carrier's status of the call. `human`: that of a person's leg.
-        """
+        """Continue a call of the previous process, once. `found`: the carrier's status of the call; `human`: that of a
+        person's leg."""
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
             self._services.run_after_call(self.find_leg(events.HUMAN))  # a hang-up waits for it
         first = self._handover.take_back(found, human)

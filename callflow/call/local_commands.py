@@ -66,7 +66,8 @@ class LocalCommands:
                 self._agent.await_goodbye()
             case commands.TellTransfer(outcome=outcome):
                 if text := self._legs.told(outcome, self._now()):
-                    self._agent.learn(text, speak=asks_agent_to_speak(outcome))
+                    self._agent.prompter.learn(text, speak=asks_agent_to_speak(outcome))
+                    self._agent.changed()
             case commands.HushAgent():
                 self._agent.hush()
             case commands.PlayClip(clip=clip):

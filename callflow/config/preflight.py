@@ -22,6 +22,10 @@ def check_serve(settings: Settings) -> list[str]:
         )
     if token and len(token) < validators.TOKEN_CHARACTERS:
         problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {validators.TOKEN_CHARACTERS}")
+    if settings.events_url and not settings.events_secret.get_secret_value():
+        problems.append(
+            f"EVENTS_SECRET is not set, but EVENTS_URL is, and nothing is sent unsigned: {validators.MAKE_SECRET}"
+        )
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]

@@ -119,6 +119,17 @@ class Settings(call_settings.CallSettings):
     otel_service_name: str = "callflow"
     """The name of this server in its traces."""
 
+    # Events
+
+    events_url: Annotated[str, AfterValidator(validators.events_url)] = ""
+    """Where events of the calls are sent, as signed webhooks: `https://…`, or `http://` on this machine. Needs
+    `events_secret`. Empty: none are made."""
+    events_secret: Annotated[SecretStr, AfterValidator(validators.events_secret)] = SecretStr("")
+    """The secret that signs them, `whsec_` and base64 of 24 to 64 bytes. While it is being rotated: the new and the old
+    one, separated by a comma; both sign."""
+    events_words: bool = False
+    """Put what was said, and what tools answered, into the events. Else they hold numbers, causes and figures only."""
+
     # Limits
 
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100

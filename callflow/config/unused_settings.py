@@ -93,6 +93,8 @@ def lines(settings: Settings) -> list[str]:
         say("Twilio is off (TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN turn it on)", *_OF_TWILIO)
     if not settings.telnyx_on:
         say("Telnyx is off (TELNYX_API_KEY and TELNYX_PUBLIC_KEY turn it on)", *_OF_TELNYX)
+    if not settings.events_url:
+        say("there is no EVENTS_URL", "events_secret", "events_words")
     if not settings.public:
         say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
     model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]

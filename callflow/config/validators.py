@@ -28,6 +28,11 @@ UNREADABLE: Final = (
 TOKEN_CHARACTERS: Final = 16
 """The shortest token that people may choose themselves."""
 
+MAKE_SECRET: Final = (
+    "this makes one: python3 -c \"import base64, os; print('whsec_' + base64.b64encode(os.urandom(32)).decode())\""
+)
+"""How EVENTS_SECRET is made."""
+
 # SubjectPublicKeyInfo of an Ed25519 key is this, then the 32 raw bytes (RFC 8410, section 4).
 _SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
 _KEY_BYTES: Final = 32
@@ -146,6 +151,31 @@ def collector_headers(value: SecretStr) -> SecretStr:
     for part in filter(None, found.get_secret_value().split(",")):
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+=[^=].*", part, re.ASCII):
             raise ValueError("must be name=value, several separated by commas")
+    return found
+
+
+def events_url(text: str) -> str:
+    """Check the address of a receiver of events, or "": https, because it gets numbers of callers; http only on this
+    machine."""
+    if text:
+        url = _url(text, "https", "http")
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
+            raise ValueError(
+                "must begin with https:// (http:// only for 127.0.0.1 or localhost): it gets callers' numbers"
+            )
+    return text
+
+
+def events_secret(value: SecretStr) -> SecretStr:
+    """Check one or more secrets of Standard Webhooks, separated by commas: `whsec_` and base64 of 24 to 64 bytes."""
+    found = secrets(value)
+    for each in filter(None, found.get_secret_value().split(",")):
+        try:
+            size = len(base64.b64decode(each.removeprefix("whsec_"), validate=True))
+        except (binascii.Error, ValueError):
+            size = 0
+        if not each.startswith("whsec_") or not 24 <= size <= 64:
+            raise ValueError(f"must be whsec_ and base64 of 24 to 64 bytes; {MAKE_SECRET}")
     return found
 
 

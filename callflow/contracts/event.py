@@ -1,4 +1,4 @@
-"""The base class of all events; `events.py` has them."""
+"""What every event of a call has: its leg, and its name in the machine's table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ CALLER = "caller"
 """The leg between the carrier and the person who talks with the agent."""
 HUMAN = "human"
 """The leg of the person to whom a call is transferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegIds:
+    """A carrier's ids of one leg. A webhook may lack some of them, so each of them finds the call."""
+
+    control: str = ""
+    """The id that commands are addressed to (Telnyx `call_control_id`). It is never parsed."""
+    leg: str = ""
+    session: str = ""
+    """Groups the legs of one conversation (Telnyx `call_session_id`)."""
+    number: str = ""
+    """The id of the number that was dialled (Twilio `PN…`)."""
+
+    def known(self) -> tuple[str, ...]:
+        """Return the ids that belong to this leg alone."""
+        return tuple(name for name in (self.leg, self.control) if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

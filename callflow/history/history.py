@@ -16,6 +16,8 @@ from sqlalchemy import URL
 
 from callflow.history.database import Database
 from callflow.history.do_not_call import DoNotCall
+from callflow.history.event_store import EventStore
+from callflow.history.events_out import EventMaker
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.retention import Retention
 from callflow.history.side_file import NAME, SideFile
@@ -37,14 +39,17 @@ class History:
         retention_days: float,
         country: str,
         now: Callable[[], float] = time.time,
+        make_events: Callable[[str], EventMaker] | None = None,
     ) -> None:
         """`recordings`: their folder; the side file lies beside it. `retention_days` 0: calls are kept for ever.
-        `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds."""
+        `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds. `make_events`:
+        see `DurableJournal`."""
         self.database = Database(url)
         self.store = Store(self.database, country=country)
         self.do_not_call = DoNotCall(self.database)
+        self.events = EventStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
-        self.journal = DurableJournal(side_file=self._side_file)
+        self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings
         self.now = now
         self.is_readable = False

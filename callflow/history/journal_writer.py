@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, select
 from callflow.contracts.errors import CannotWrite, JournalError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
+from callflow.history.events_out import EventMaker
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -49,11 +50,20 @@ Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
 class DurableJournal(MemoryJournal):
     """Keeps the newest calls in memory beside, for those who look at them while the database is in trouble."""
 
-    def __init__(self, *, most_waiting: int = _MOST_WAITING, side_file: SideFile | None = None) -> None:
-        """`side_file`: where to keep the entries that cannot be written; None: nowhere."""
+    def __init__(
+        self,
+        *,
+        most_waiting: int = _MOST_WAITING,
+        side_file: SideFile | None = None,
+        make_events: Callable[[str], EventMaker] | None = None,
+    ) -> None:
+        """`side_file`: where to keep the entries that cannot be written; None: nowhere. `make_events`: makes what
+        writes the events for EVENTS_URL, for a dialect of SQL; None: there are none."""
         super().__init__(calls=100, steps=1000)
         self._most_waiting = most_waiting
         self._side_file = side_file
+        self._make_events = make_events
+        self._events: EventMaker | None = None
         self._of_call: Counter[str] = Counter()
         """How many entries of each call wait."""
         self._left_out_warnings = RepeatedWarnings(log, logging.ERROR)
@@ -73,6 +83,8 @@ class DurableJournal(MemoryJournal):
         """Called for each call that begins. Must not wait."""
         self.on_entry: Callable[[JournalEntry], None] = lambda entry: None
         """Called for each entry that a call writes down. Must neither wait nor raise."""
+        self.on_events: Callable[[], None] = lambda: None
+        """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
         """Why nothing can be written at the moment; "": it can."""
         self.counts: Counter[str] = Counter()
@@ -152,7 +164,10 @@ class DurableJournal(MemoryJournal):
     def open(self, database: Database) -> None:
         """Begin to write: the database is there, and its schema is this version's."""
         self._database = database
-        self._projection = Projection("sqlite" if database.is_sqlite else "postgresql")
+        dialect = "sqlite" if database.is_sqlite else "postgresql"
+        self._projection = Projection(dialect)
+        if self._make_events is not None:
+            self._events = self._make_events(dialect)
         self._task = asyncio.create_task(self._run(database), name="journal writer")
 
     async def flushed(self) -> None:
@@ -292,12 +307,16 @@ class DurableJournal(MemoryJournal):
             raise
         self.counts["written"] += len(wanted)
         self.counts["batches"] += 1
+        if self._events is not None and self._events.taken():
+            self.on_events()
 
     def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> None:
         with unless_of_the_database():
             connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
             for _, entry in wanted:
                 self._projection.apply(connection, entry)
+                if self._events is not None:
+                    self._events.apply(connection, entry)
             self._projection.finish(connection)
 
 

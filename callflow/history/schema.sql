@@ -111,4 +111,25 @@ CREATE TABLE do_not_call (
     UNIQUE (number, business)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+CREATE TABLE events_out (
+    seq INTEGER NOT NULL,
+    id VARCHAR(40) NOT NULL,
+    call VARCHAR(36) NOT NULL,
+    type VARCHAR(64) NOT NULL,
+    at DOUBLE NOT NULL,
+    body TEXT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    tries INTEGER NOT NULL,
+    since DOUBLE NOT NULL,
+    next_at DOUBLE NOT NULL,
+    settled_at DOUBLE,
+    error TEXT,
+    PRIMARY KEY (seq),
+    UNIQUE (id)
+);
+
+CREATE INDEX idx_events_out_state ON events_out (state, next_at);
+
+CREATE INDEX idx_events_out_call ON events_out (call, state, seq);
+
+INSERT INTO alembic_version (version_num) VALUES ('0005');

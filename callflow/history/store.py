@@ -24,6 +24,7 @@ from callflow.history.tables import (
     MESSAGES,
     SEARCH,
     conversations,
+    events_out,
     find_words,
     iso,
     items,
@@ -211,6 +212,7 @@ class Store:
             calls = [row.call_id for row in rows if row.call_id]
             if calls:
                 connection.execute(delete(steps).where(steps.c.call.in_(calls)))
+                connection.execute(delete(events_out).where(events_out.c.call.in_(calls)))
             if self.database.is_sqlite:
                 for each in ids:
                     connection.execute(text(f"DELETE FROM {SEARCH} WHERE rowid = :id"), {"id": each})

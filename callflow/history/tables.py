@@ -167,6 +167,28 @@ do_not_call: Final = Table(
 """Numbers that are never dialled, in E.164. `business` "": for all of them. They belong to no call, and deleting calls
 leaves them as they are."""
 
+events_out: Final = Table(
+    "events_out",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("call", String(36), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("settled_at", Double),
+    Column("error", Text),
+    Index("idx_events_out_state", "state", "next_at"),
+    Index("idx_events_out_call", "call", "state", "seq"),
+)
+"""What is sent to EVENTS_URL, in the order of `seq`; see `events_out.py`. `state`: `waiting`, `delivered` or `dead`.
+`body`: the JSON that is sent; "" once it is delivered. Times are Unix time, in seconds: `at` of the event, `since` when
+it was first to be sent, `next_at` of the next try, `settled_at` when it was delivered or given up."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

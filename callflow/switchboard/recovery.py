@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -72,15 +72,17 @@ class Recovery:
         load: Callable[[], Awaitable[None]] | None = None,
         prepare: Callable[[Mapping[str, Any]], None] = lambda overrides: None,
         outbound: Callable[[OutboundOrder, Mapping[str, Any]], OutboundOrder] = lambda order, overrides: order,
+        in_charge: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Start opening the history and restoring its unfinished calls. Returns at once.
 
         `learn`: receives our public address, as the previous process knew it. `load`: reads the operators' changes of
         settings from the database. `prepare`: receives the operators' changes under which a restored call began.
-        `outbound`: makes the config of an outbound call that is restored, on a thread.
+        `outbound`: makes the config of an outbound call that is restored, on a thread. `in_charge`: work of the one
+        process that owns the history; it begins when that is this one, and is cancelled at the end.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
-        self._outbound = outbound
+        self._outbound, self._in_charge = outbound, in_charge
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
             self._history, switchboard, self._carriers, self._questions, self._bring_back, self._ask_about
@@ -151,6 +153,8 @@ class Recovery:
         back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
+        if self._in_charge is not None:
+            self._tasks.append(asyncio.create_task(self._in_charge(), name="work in charge"))
         await asyncio.gather(*(self._ask_about(call) for call in back))
         if self._reconcile_seconds:
             while True:

@@ -23,7 +23,7 @@ RESULTS: Final = ("success", "caller", "carrier", "engine", "ours")
 COMMAND_FAILED: Final = "command_failed"
 CAUSES: Final = (*sorted(hangup_causes.KNOWN), COMMAND_FAILED, OTHER)
 REFUSALS: Final = ("busy", "caller_busy", "caller_limit", "draining", OTHER)
-STATES: Final = ("ringing", "answered", "streaming", "recovering", "hangup", OTHER)
+STATES: Final = ("ringing", "answered", "streaming", "recovering", "transferring", "bridged", "hangup", OTHER)
 STAGES: Final = (
     "ring_to_answer", "answer_to_first_word", "turn_to_reply", "detection", "engine", "own", "carrier",
     "last_word_to_heard",
@@ -41,6 +41,7 @@ DROPS: Final = ("late", "malformed")
 BREAKER_STATES: Final = ("closed", "open", "probing")
 TERMINATION_FAILURES: Final = ("not_released", "hangup_failed")
 ENTRIES: Final = ("written", "lost", "dropped", "unwritable")
+EVENTS: Final = ("delivered", "failed", "dead")
 TRACES: Final = ("sent", "dropped")
 
 _STAGE_BUCKETS: Final = (
@@ -137,6 +138,13 @@ METRICS: Final = (
     Metric("callflow_journal_waiting", "gauge", "Journal entries that wait to be written."),
     Metric("callflow_journal_entries_total", "counter", "What became of journal entries.", {"outcome": ENTRIES}),
     Metric("callflow_journal_failures_total", "counter", "Tries to write the journal that failed."),
+    # Events for EVENTS_URL
+    Metric("callflow_events_waiting", "gauge", "Events that wait for their delivery."),
+    Metric("callflow_events_dead", "gauge", "Dead letters: events that were given up or refused."),
+    Metric(
+        "callflow_events_total", "counter", "Events delivered and given up, and tries that failed.",
+        {"outcome": EVENTS},
+    ),
 )  # fmt: skip
 NAMED: Final = {metric.name: metric for metric in METRICS}
 PROCESS: Final = (

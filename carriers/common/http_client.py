@@ -8,10 +8,7 @@ retried: requests that were never sent, and 429. No other 4xx is retried.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import email.utils
-import functools
-import importlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -32,10 +29,6 @@ _MOST_WAIT = 10.0
 """Seconds; no caller waits longer, whatever the carrier asks for."""
 _BACKOFF = wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.1)
 
-_LOADED_LATE = ("encodings.idna", "sniffio", "anyio.abc", "anyio._backends._asyncio")
-"""Modules that httpx and the resolver would load with the first request, some 30 ms, and with them all that these
-need. `tests/e2e/test_nothing_slow.py` says what is missing here."""
-
 ReadError = Callable[[httpx.Response], CarrierError]
 """Turns an answer that is no success into a CarrierError."""
 
@@ -55,7 +48,7 @@ class Api:
     ) -> None:
         """`base`: the address that paths are added to. `auth`: user and password. `read_error`: reads a refusal.
         `seconds`: for one try. `retries`: further tries after the first."""
-        _prepare()
+        runtime.prepare_httpx()
         self._read_error = read_error
         self._secrets = Secrets([(headers or {}).get("Authorization", "").rpartition(" ")[2], *(auth or ())[1:]])
         self._seconds = seconds
@@ -152,14 +145,6 @@ class Api:
         self.retried += 1
         error = state.outcome.exception() if state.outcome else None
         log.warning("carrier command failed, trying again: %s", error)
-
-
-@functools.cache
-def _prepare() -> None:
-    """Load what the first request would load, so that no call waits for it."""
-    for name in _LOADED_LATE:
-        with contextlib.suppress(ImportError):  # another version of httpx may need other modules
-            importlib.import_module(name)
 
 
 def asked_to_wait(headers: httpx.Headers) -> float:

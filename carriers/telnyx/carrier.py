@@ -43,6 +43,7 @@ from callflow.contracts.errors import CarrierError, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.http_client import Api
 from carriers.telnyx import signature
+from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.webhooks import IDS, READERS, text
@@ -245,20 +246,13 @@ class Telnyx:
         if command.record:
             body |= {"record": "record-from-answer", "record_channels": "dual", "record_format": "mp3"}
         if command.machines:
-            body["answering_machine_detection"] = self._detection(command.machines)
+            body["answering_machine_detection"] = listening(self._config.machine_detection, command.machines)
         answer = await self.api.request("POST", "/calls", repeatable="answered", json=body)
         call = answer.get("data") if isinstance(answer, dict) else None
         ids = _ids(call) if isinstance(call, dict) else LegIds()
         if not ids.control:
             raise CarrierError("Telnyx's answer to the dial names no call", unknown=True)
         return ids
-
-    def _detection(self, machines: str) -> str:
-        """Return how Telnyx listens for machines. It tells of the end of a greeting only where it is asked to: premium
-        does by itself. Vendor: developers.telnyx.com, answering machine detection."""
-        if self._config.machine_detection == "premium":
-            return "premium"
-        return "detect_beep" if machines == "message" else "detect"
 
     async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
         """Look among the live calls of our application for the one with this call's `client_state`. Raises

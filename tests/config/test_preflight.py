@@ -49,6 +49,7 @@ def test_serve_may_start(changes: dict[str, object]) -> None:
     ("changes", "names"),
     [
         ({"openai_api_key": ""}, ["OPENAI_API_KEY", "python server.py demo"]),
+        ({"events_url": "https://you.example/"}, ["EVENTS_SECRET", "nothing is sent unsigned", "python3 -c", "whsec_"]),
         ({"telnyx_api_key": ""}, ["TELNYX_API_KEY is not set, but TELNYX_PUBLIC_KEY is"]),
         ({"telnyx_api_key": "", "allow_unsigned_webhooks": True}, ["TELNYX_API_KEY is not set"]),
         ({"telnyx_public_key": ""}, ["TELNYX_PUBLIC_KEY is not set, but TELNYX_API_KEY is"]),

@@ -69,6 +69,13 @@ def test_a_token_of_ngrok_is_told_where_no_tunnel_is_asked_for(here: Here) -> No
     assert load({"public": True}).warnings == ()
 
 
+def test_what_is_about_events_is_told_where_none_are_sent(here: Here) -> None:
+    here(toml="events_words = true", env=f"EVENTS_SECRET=whsec_{'A' * 40}")
+    (told,) = load().warnings
+    assert told == ("EVENTS_SECRET (.env), EVENTS_WORDS (settings.toml) do nothing, because there is no EVENTS_URL")
+    assert load({"events_url": "https://you.example/"}).warnings == ()
+
+
 def test_a_default_that_is_written_down_and_a_setting_that_works_are_not_told(here: Here) -> None:
     here(
         toml='turn_detection = "semantic_vad"\nvad_eagerness = "high"\nvad_silence_ms = 500\ntwilio_after_text = "Bye"',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from pydantic import SecretStr
 
@@ -87,3 +89,47 @@ def test_headers_for_a_collector(given: str) -> None:
 def test_odd_headers_for_a_collector(given: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
         validators.collector_headers(SecretStr(given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "https://you.example/events?key=1", "http://127.0.0.1:8080/", "http://localhost/a", "http://[::1]:80/",
+     "https://user:word@you.example/"],
+)  # fmt: skip
+def test_where_events_may_be_sent(given: str) -> None:
+    assert validators.events_url(given) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("http://you.example/", "https"), ("http://10.0.0.1/", "https"), ("http://127.0.0.1.you.example/", "https"),
+        ("you.example", "https"), ("https://", "host"), ("https://a/#b", "fragment"), ("ftp://a/", "https"),
+    ],
+)  # fmt: skip
+def test_where_events_may_not_be_sent(given: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        validators.events_url(given)
+
+
+def whsec(size: int) -> str:
+    return "whsec_" + base64.b64encode(bytes(size)).decode()
+
+
+@pytest.mark.parametrize("given", ["", whsec(24), whsec(64), f"{whsec(32)}, {whsec(33)}"])
+def test_secrets_that_sign_events(given: str) -> None:
+    assert validators.events_secret(SecretStr(given)).get_secret_value() == given.replace(" ", "")
+
+
+@pytest.mark.parametrize("given", [whsec(23), whsec(65), whsec(32)[6:], "whsec_", "whsec_!!", f"{whsec(32)},word"])
+def test_a_secret_that_cannot_sign_events_says_how_one_is_made(given: str) -> None:
+    with pytest.raises(ValueError, match="24 to 64 bytes; this makes one: python3 -c") as refused:
+        validators.events_secret(SecretStr(given))
+    assert given.split(",")[-1] not in str(refused.value) or given == "whsec_"
+
+
+def test_the_command_that_makes_a_secret_makes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    command = validators.MAKE_SECRET.partition('"')[2].removesuffix('"')
+    exec(command)
+    made = capsys.readouterr().out.strip()
+    assert validators.events_secret(SecretStr(made)).get_secret_value() == made

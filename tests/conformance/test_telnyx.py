@@ -101,6 +101,7 @@ def test_every_documented_error_is_read() -> None:
 # Webhooks
 
 ACTED_UPON = {
+    "call.bridged": events.CallBridged,
     "call.initiated": events.CallInitiated,
     "call.answered": events.CallAnswered,
     "call.hangup": events.CallHangup,

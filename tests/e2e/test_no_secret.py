@@ -184,6 +184,7 @@ def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
                 "TELNYX_PUBLIC_KEY": telnyx.public_key, "TELNYX_API_BASE": telnyx.base_url,
                 "TWILIO_API_BASE": twilio.base_url, "PUBLIC_BASE_URL": twilio.public, "PORT": port,
                 "OPENAI_REALTIME_URL": f"{realtime.url}?api-key={quote(QUERY, safe='')}",
+                "EVENTS_URL": f"http://user:{ENCODED}@127.0.0.1:{free_port()}/?key={quote(QUERY, safe='')}",
                 "LOG_LEVEL": "debug", "RECORD": "true", "STREAM_GRACE_SECONDS": 0.2,
                 "DRAIN_SECONDS": 0.2, "FAREWELL_SECONDS": 1,
             }  # fmt: skip
@@ -194,6 +195,7 @@ def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
                 await call.wait_streaming()
                 await call.phone.hears(0.1)
                 await process.says("tool whoami failed: RuntimeError: (not shown")
+                await process.says("has not arrived at EVENTS_URL")
                 (name,) = await on_record(process, 1)
                 console = f"http://127.0.0.1:{await process.console_port()}"
                 for path in ("/health", "/api/calls", f"/api/calls/{name}"):

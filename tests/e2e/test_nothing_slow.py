@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 import pytest
@@ -27,6 +27,7 @@ from tests.e2e.collector import collector
 from tests.e2e.process import Process, python
 from tests.e2e.product import Exchange, exchange, until
 from tests.e2e.tls_front import Authority, front
+from tests.history.delivery.receiver import SECRET, receiver
 
 
 pytestmark = pytest.mark.process
@@ -136,6 +137,38 @@ async def test_a_trace_of_each_call_loads_opens_and_looks_up_nothing_on_the_loop
 
     found = [one for one in the.found(the.calls[0][0], ended) if one.on_loop]
     assert [one for one in found if one.kind in ("import", "process", "certificates", "open", "dns")] == []
+
+
+@pytest.mark.carrier("telnyx")
+@pytest.mark.parametrize("loop", ["standard", "uvloop"])
+async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_however_slow_their_receiver(
+    loop: str, tmp_path: Path
+) -> None:
+    """Its name is looked up by a thread, and so are its rows in the database."""
+    async with receiver(delay=0.3) as there:
+        address = there.url.replace("127.0.0.1", "localhost")
+        chosen: dict[str, Any] = {
+            "EVENTS_URL": address,
+            "EVENTS_SECRET": SECRET,
+            "CALLBACKS": 1 if loop == "standard" else "",
+        }
+        async with watched(tmp_path, **chosen) as the:
+            for _ in range(_CALLS):
+                await the.call()
+            await until(lambda: len(there.taken) == 3 * _CALLS, "the events", 20)
+            ended = time.monotonic()
+            await the.stop()
+
+    found = the.found(the.calls[0][0], ended)
+    assert [one for one in found if one.kind in ("import", "process", "certificates")] == []
+    assert [one for one in found if one.kind in ("open", "dns") and one.on_loop] == []
+    assert min(end - begun for begun, end in the.calls) < there.delay * 3, "calls wait for no event"
+    if loop == "standard":
+        worst = [
+            max(float(one.what.split()[0]) for one in the.found(*times) if one.kind == "callback")
+            for times in the.calls
+        ]
+        assert min(worst[1:]) < _LONGEST_MS, worst
 
 
 @pytest.mark.alone

@@ -15,6 +15,7 @@ from quart.wrappers.response import DataBody
 from callflow.config import session_changes
 from callflow.config.session_changes import Asked
 from callflow.contracts.errors import BadQuery
+from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
@@ -28,6 +29,7 @@ from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
+from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
@@ -51,6 +53,7 @@ def create_console(
     telemetry: Telemetry | None = None,
     dialer: Callable[[], Dialer] | None = None,
     for_call: Checked | None = None,
+    sender: Sender | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -58,7 +61,7 @@ def create_console(
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
-    session for one outbound call.
+    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -92,7 +95,8 @@ def create_console(
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
-    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine)
+    add_events(app, history, sender)
+    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -109,6 +113,7 @@ def create_console(
             "counts": dict(board.counts),
             "journal": writing,
             "engine": dict(engine()),
+            **({"events": sender.describe()} if sender is not None else {}),
         }
 
     @app.get("/tools")

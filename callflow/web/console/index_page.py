@@ -21,6 +21,7 @@ _LINKS: Final = (
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
@@ -39,6 +40,7 @@ _OTHERS: Final = (
         'a number is never dialled: {"number": "+15550100001", "reason": "asked us not to call"}',
     ),
     ("DELETE /api/do-not-call/NUMBER", "takes it off that list"),
+    ("POST /api/events/dead/ID/again", "sends such an event again"),
     ("POST /mcp", "the history for a model's tools, over MCP"),
 )
 _STYLE: Final = (

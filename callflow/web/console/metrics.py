@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from quart import Quart, Response, request
 
+from callflow.history.delivery.sender import Sender
 from callflow.history.journal_writer import DurableJournal
 from callflow.media.relay import summary
 from callflow.switchboard.switchboard import Switchboard
-from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, Snapshot
+from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, EVENTS, Snapshot
 from callflow.telemetry.telemetry import Telemetry
 
 
@@ -41,8 +42,10 @@ def add_metrics(
     switchboard: Callable[[], Switchboard],
     journal: DurableJournal,
     engine: Callable[[], Mapping[str, Any]],
+    sender: Sender | None = None,
 ) -> None:
-    """Add the route to the app. `engine`: describes the model's account, as `Account.describe` does."""
+    """Add the route to the app. `engine`: describes the model's account, as `Account.describe` does. `sender`: sends
+    events to EVENTS_URL; None: that is not set."""
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -53,6 +56,8 @@ def add_metrics(
         snapshot = telemetry.snapshot()
         _add_switchboard(snapshot, board)
         _add_journal(snapshot, journal)
+        if sender is not None:
+            _add_events(snapshot, sender)
         state = engine().get("state")
         for each in BREAKER_STATES:
             snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
@@ -79,3 +84,10 @@ def _add_journal(snapshot: Snapshot, journal: DurableJournal) -> None:
     snapshot.set("callflow_journal_failures_total", journal.counts.get("failures", 0))
     for outcome in ENTRIES:
         snapshot.set("callflow_journal_entries_total", journal.counts.get(outcome, 0), outcome)
+
+
+def _add_events(snapshot: Snapshot, sender: Sender) -> None:
+    snapshot.set("callflow_events_waiting", sender.waiting)
+    snapshot.set("callflow_events_dead", sender.dead)
+    for outcome in EVENTS:
+        snapshot.set("callflow_events_total", sender.counts.get(outcome, 0), outcome)

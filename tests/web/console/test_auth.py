@@ -88,6 +88,8 @@ COSTS = [path.replace("<path:", "<").replace("<", "").replace(">", "") for path 
 FREE = {
     ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("POST", "/api/calls/<call>/session"),
     ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
+    ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
+    ("POST", "/api/events/dead/<name>/again"),
     ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
 }  # fmt: skip
 """What changes something here, but costs no money and changes no account."""

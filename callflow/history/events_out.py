@@ -1,0 +1,206 @@
+"""Makes the events that are sent to EVENTS_URL, from the journal entries that cause them.
+
+An event is a row of the table `events_out`, written in the transaction of its journal entry, after the tables that
+people read: neither is there without the other. Its id follows from the call and from what happened, so that an entry
+that is written twice makes one event. `history/delivery/` sends them.
+
+They hold ids, numbers, causes and figures; words that were said, typed or handed to a tool only if that is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from callflow.contracts import events, hangup_causes
+from callflow.history.projection import clean, json_of
+from callflow.history.tables import conversations, iso, items
+from callflow.history.tables import events_out as table
+from callflow.history.views import heard_of
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
+
+
+log = logging.getLogger(__name__)
+
+STARTED: Final = "call.started"
+ANSWERED: Final = "call.answered"
+ENDED: Final = "call.ended"
+RECORDING_READY: Final = "recording.ready"
+RECORDING_FAILED: Final = "recording.failed"
+TOOL_FAILED: Final = "tool.failed"
+TRANSFER_ENDED: Final = "transfer.ended"
+CAMPAIGN_ROW_DONE: Final = "campaign.row_done"
+TYPES: Final = (STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED)
+"""Every type that is made."""
+RESERVED: Final = (TRANSFER_ENDED, CAMPAIGN_ROW_DONE)
+"""Types that are not made yet, and that will mean this."""
+
+WAITING: Final = "waiting"
+DELIVERED: Final = "delivered"
+DEAD: Final = "dead"
+
+_RINGING, _HANGUP = "ringing", "hangup"
+_MOST_WORDS: Final = 100_000
+"""Characters of a transcript in an event; receivers commonly take 256 kB. All of it is behind the link."""
+
+
+class EventMaker:
+    """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, behind the projection's."""
+
+    def __init__(self, dialect: str, *, redact: Callable[[Any], Any], recordings: Path, words: bool = False) -> None:
+        """`redact`: takes out of words what the journal must not hold either. `recordings`: their folder. `words`:
+        whether events hold words."""
+        insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
+        self._insert = insert(table).on_conflict_do_nothing(index_elements=["id"])
+        self._redact, self._recordings, self._words = redact, recordings, words
+        self._made = 0
+
+    def apply(self, connection: Connection, entry: JournalEntry) -> None:
+        """Write the events of one entry; most entries have none. An entry of a call that is not on record makes none.
+
+        Raises what the driver raises. Another fault costs the event and a line in the log: the journal goes on."""
+        try:
+            self._apply(connection, entry)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("call %s: an event cannot be made through a fault of our own, and is not sent", entry.call)
+
+    def _apply(self, connection: Connection, entry: JournalEntry) -> None:
+        if entry.is_step:
+            if entry.before == _RINGING and entry.after not in (_RINGING, _HANGUP):
+                self._add(connection, entry, ANSWERED)
+        elif entry.name == notes.Began.kind:
+            self._add(connection, entry, STARTED)
+        elif entry.name == notes.RecordingFailed.kind:
+            self._recording_failed(connection, entry, self._redact(entry.event.get("reason", "")))
+        elif entry.name == notes.Ended.kind:
+            self._ended(connection, entry)
+        if entry.name == events.ToolFinished.name and entry.event.get("ok") is False:
+            self._tool_failed(connection, entry)
+
+    def taken(self) -> int:
+        """Return how many events were made since the last time, and count anew."""
+        made, self._made = self._made, 0
+        return made
+
+    def _tool_failed(self, connection: Connection, entry: JournalEntry) -> None:
+        if entry.is_step and not entry.taken:
+            return
+        ran = entry.event.get("id", "")
+        told = {"tool": entry.event.get("tool", ""), "tool_call": ran, "ms": entry.event.get("ms", 0)}
+        if self._words:
+            told["output"] = self._redact(entry.event.get("output", ""))
+        self._add(connection, entry, TOOL_FAILED, key=str(ran), **told)
+
+    def _recording_failed(self, connection: Connection, entry: JournalEntry, reason: str) -> None:
+        self._add(connection, entry, RECORDING_FAILED, key=f"{entry.step} {round(entry.at * 1000)}", reason=reason)
+
+    def _ended(self, connection: Connection, entry: JournalEntry) -> None:
+        row = self._conversation(connection, entry.call)
+        if row is None:
+            return
+        words: dict[str, Any] = {"words": self._transcript(connection, row["id"])} if self._words else {}
+        self._add(
+            connection, entry, ENDED,
+            row=row,
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            duration_seconds=row["duration_seconds"],
+            cause=row["hangup_cause"] or "",
+            cause_text=hangup_causes.ended(row),
+            cost_usd=row["cost_usd"],
+            transcript=f"/api/conversations/stream/{quote(row['stream_sid'], safe='')}",
+            **words,
+        )  # fmt: skip
+        if row["recording"] and not self._recording_has_failed(connection, entry.call):
+            self._recorded(connection, entry, row["recording"].split(","))
+
+    def _recorded(self, connection: Connection, entry: JournalEntry, files: Sequence[str]) -> None:
+        """A process that is killed within the first second of a recording leaves no file: that is no recording."""
+        parts = [number for number, name in enumerate(files, start=1) if (self._recordings / name).is_file()]
+        if parts:
+            links = [f"/api/calls/{quote(entry.call, safe='')}/recording?part={part}" for part in parts]
+            self._add(connection, entry, RECORDING_READY, recording=links)
+        else:
+            self._recording_failed(connection, entry, "the file is not there")
+
+    def _recording_has_failed(self, connection: Connection, call: str) -> bool:
+        failed = select(table.c.seq).where(table.c.call == call, table.c.type == RECORDING_FAILED).limit(1)
+        return connection.execute(failed).first() is not None
+
+    def _transcript(self, connection: Connection, conversation: int) -> list[dict[str, Any]]:
+        """Return what was said, in order; of a turn that was cut, what the caller heard of it."""
+        wanted = select(items).where(items.c.conversation_id == conversation, items.c.item_type == "message")
+        order = (items.c.timestamp, items.c.created_at, items.c.id)
+        told: list[dict[str, Any]] = []
+        left = _MOST_WORDS
+        for item in connection.execute(wanted.order_by(*order)).mappings():
+            said = str(self._redact(heard_of(dict(item))[0]))
+            if len(said) > left:
+                told.append({"role": "system", "text": "(the rest is behind the link `transcript`)", "at": None})
+                break
+            left -= len(said)
+            if said:
+                told.append({"role": item["role"], "text": said, "at": item["timestamp"]})
+        return told
+
+    def _conversation(self, connection: Connection, call: str) -> Mapping[str, Any] | None:
+        found = connection.execute(select(conversations).where(conversations.c.call_id == call)).mappings().first()
+        return dict(found) if found is not None else None
+
+    def _add(
+        self,
+        connection: Connection,
+        entry: JournalEntry,
+        kind: str,
+        *,
+        key: str = "",
+        row: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """Write one event. `key`: what tells it apart from others of its type in this call. `row`: the conversation,
+        if it is known. `more`: the fields of its type."""
+        row = row or self._conversation(connection, entry.call)
+        if row is None:
+            return
+        name = event_id(entry.call, kind, key)
+        theirs, ours = row["caller_number"] or "", row["phone_number"]
+        outbound = row["direction"] == "outbound"
+        body = {
+            "id": name,
+            "type": kind,
+            "created_at": iso(entry.at),
+            "call": entry.call,
+            "carrier": row["carrier"] or "",
+            "carrier_call": row["carrier_call_id"] or "",
+            "direction": row["direction"] or "inbound",
+            "from": ours if outbound else theirs,
+            "to": theirs if outbound else ours,
+            "profile": row["profile"] or "",
+            **more,
+        }
+        added = connection.execute(
+            self._insert,
+            {
+                "id": name, "call": entry.call, "type": kind, "at": entry.at, "body": json_of(body), "state": WAITING,
+                "tries": 0, "since": entry.at, "next_at": entry.at,
+            },
+        )  # fmt: skip
+        self._made += max(added.rowcount, 0)
+
+
+def event_id(call: str, kind: str, key: str = "") -> str:
+    """Return the id of an event: the same whenever the same thing is written down again. It holds nothing of what it
+    is made from, and no dot, which the signature's text has between its parts."""
+    told = clean(f"{call}\n{kind}\n{key}").encode()
+    return f"evt_{hashlib.sha256(told).hexdigest()[:32]}"
