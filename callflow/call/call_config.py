@@ -49,6 +49,9 @@ class CallConfig:
     voicemail_message: str
     """What is said on an answering machine; "": nothing, the call ends."""
 
+    left_out: tuple[str, ...]
+    """Names of `{{name}}` in instructions and greeting that have no value for this call, and were left out."""
+
     engine_tries: int
     """How many sessions of the engine are tried after the loss of one."""
     stream_tries: int

@@ -44,6 +44,7 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         direction=call.direction,
         profile=call.config.profile,
         session_settings=dict(order.session) if order is not None else {},
+        variables=dict(order.variables) if order is not None else {},
         order=order.fingerprint() if order is not None else "",
         kept=dict(call.config.overrides or {}),
         engine_tries=call.model.engine_tries,

@@ -24,6 +24,8 @@ class OutboundOrder:
     """The name of a profile; "": that of our number, if it has one."""
     session: Mapping[str, Any] = field(default_factory=dict)
     """Settings for this call alone, by name."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """For `{{name}}` in instructions and greeting: see `contracts.prompt_variables`."""
     record: bool = False
     """The carrier records the call, from the answer on."""
     ring_seconds: int = 30
@@ -50,7 +52,9 @@ class OutboundOrder:
         """Return a short digest of what was asked for: the same for the same wishes."""
         if self.digest:
             return self.digest
-        wishes = [
+        wishes: list[Any] = [
             self.to_number, self.from_number, self.carrier, self.profile, dict(self.session), self.record,
         ]  # fmt: skip
+        if self.variables:  # without, the digest is that of earlier versions
+            wishes.append(dict(self.variables))
         return hashlib.sha256(json.dumps(wishes, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -207,8 +207,12 @@ def _order(began: notes.Began) -> OutboundOrder | None:
         return None
     return OutboundOrder(
         to_number=began.to_number, from_number=began.from_number, carrier=began.carrier, profile=began.profile,
-        session=began.session_settings, digest=began.order,
+        session=began.session_settings, variables=_variables(began.variables), digest=began.order,
     )  # fmt: skip
+
+
+def _variables(written: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in written.items() if isinstance(value, str)}
 
 
 def _ids(note: notes.Began | notes.Ids) -> LegIds:

@@ -279,6 +279,10 @@ class Overloaded(CallflowError):
     retry = True
 
 
+class LookupFailed(CallflowError):
+    """The caller lookup gave nothing that can be used; the message says why, without its address or what it said."""
+
+
 class DatabaseError(CallflowError):
     """The database cannot be used; the message says what to do about it."""
 

@@ -49,7 +49,7 @@ class Began(Note):
     """Before a call's first step: its carrier, its ids, its numbers, and what its machine was set up with."""
 
     kind: ClassVar[str] = "began"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     carrier: str = ""
     control: str = ""
     leg: str = ""
@@ -69,6 +69,8 @@ class Began(Note):
     """Our public address as the carrier knew it, http or https, without a path."""
     session_settings: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
     """Settings for this outbound call alone, by name."""
+    variables: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    """For `{{name}}` in what the model of this outbound call is told."""
     order: str = field(default="", metadata=OPTIONAL)
     """A digest of what an outbound call was asked to be, for requests that are repeated."""
 

@@ -22,7 +22,8 @@ from callflow.config import session_overrides, transfer_targets
 from callflow.config.fields import from_settings
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
-from callflow.contracts import printable
+from callflow.contracts import printable, prompt_variables
+from callflow.contracts.engine import Engine, EngineListener, SessionContext
 from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
@@ -79,6 +80,30 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _MakeEngine:
+    """Makes the sessions of a call: see `callflow.contracts.engine.MakeEngine`."""
+
+    config: RealtimeConfig
+    account: Account
+
+    def __call__(self, context: SessionContext, hear: EngineListener) -> Engine:
+        return OpenAIRealtime(self.config, context, hear, self.account)
+
+
+def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
+    """Return the config with each `{{name}}` of instructions and greeting replaced. Reads nothing, and takes little
+    time."""
+    make = config.agent.make_engine
+    asked = make.config.instructions if isinstance(make, _MakeEngine) else ""
+    instructions = prompt_variables.fill(asked, variables)
+    greeting = prompt_variables.fill(config.agent.greeting, variables)
+    if isinstance(make, _MakeEngine) and instructions.text != asked:
+        make = replace(make, config=replace(make.config, instructions=instructions.text))
+    left_out = tuple(dict.fromkeys([*instructions.unknown, *greeting.unknown]))
+    return replace(config, agent=replace(config.agent, make_engine=make, greeting=greeting.text), left_out=left_out)
+
+
 def call_config(
     settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
 ) -> CallConfig:
@@ -94,7 +119,7 @@ def call_config(
     agent = from_settings(
         AgentConfig,
         settings,
-        make_engine=lambda context, hear: OpenAIRealtime(engine, context, hear, account),
+        make_engine=_MakeEngine(engine, account),
         disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
         missed_start_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
@@ -108,6 +133,7 @@ def call_config(
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
         profile=profile,
+        left_out=(),
         overrides=overrides or {},
         record_after_opening=bool(announced),
         transfer_targets=transfer_targets.read(settings.transfer_targets),
@@ -186,29 +212,32 @@ class CallConfigs:
         profile: str,
         session: Mapping[str, Any],
         overrides: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> CallConfig:
         """Return the config of an outbound call. Reads files, unless the call has no settings of its own.
 
         `profile`: its name; "": that of our number. `session`: settings for this call alone, by name. `overrides`: as
-        for `config`. Raises SettingsError if there is no such profile, or if the settings cannot be used.
+        for `config`. `variables`: for instructions and greeting. Raises SettingsError if there is no
+        such profile, or if the settings cannot be used.
         """
         rules = self._rules_of(overrides)
         name = profile or rules.profiles.name_for(from_number)
         if name not in rules.configs:
             known = ", ".join(sorted(filter(None, rules.configs))) or "none: they stand in settings.toml"
             raise SettingsError([f'there is no profile "{printable.line(name)[:60]}"; there is {known}'])
-        if not session:
-            return rules.configs[name]
-        settings = rules.profiles.all()[name].model_copy(update=dict(session))
-        return call_config(settings, self._account, name, rules.overrides)
+        config = rules.configs[name]
+        if session:
+            settings = rules.profiles.all()[name].model_copy(update=dict(session))
+            config = call_config(settings, self._account, name, rules.overrides)
+        return filled(config, variables or {})
 
     def restored(self, order: OutboundOrder, overrides: Mapping[str, Any]) -> OutboundOrder:
         """Return the order of a restored call with its config. Reads files. `overrides`: those under which it began."""
         try:
-            config = self.outbound(order.from_number, order.profile, order.session, overrides)
+            config = self.outbound(order.from_number, order.profile, order.session, overrides, order.variables)
         except SettingsError as error:
             log.error("an outbound call goes on without settings of its own: %s", error)
-            config = self.outbound(order.from_number, "", {}, overrides)
+            config = self.outbound(order.from_number, "", {}, overrides, order.variables)
         return replace(order, config=config)
 
     def _rules_of(self, overrides: Mapping[str, Any] | None) -> Rules:

@@ -48,6 +48,8 @@ class DialRequest:
     profile: str = ""
     session: Mapping[str, Any] = field(default_factory=dict)
     """Settings for this call alone, by name; they have been checked."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """For `{{name}}` in instructions and greeting; they have been checked."""
     record: bool = False
     key: str = ""
     """"": every request makes a call of its own."""
@@ -64,6 +66,8 @@ class Dialled:
     """"": the carrier has not named it yet."""
     state: str
     is_new: bool
+    left_out: tuple[str, ...] = ()
+    """See `CallConfig.left_out`."""
 
 
 class Dialer:
@@ -133,7 +137,7 @@ class Dialer:
             raise DialRefused(400, "toNumber is our own number: nobody else would answer.")
         return OutboundOrder(
             to_number=request.to_number, from_number=own, carrier=carrier, profile=request.profile,
-            session=request.session, record=request.record, by=request.by,
+            session=request.session, variables=request.variables, record=request.record, by=request.by,
         )  # fmt: skip
 
     def _carrier(self, name: str, own: str) -> str:
@@ -151,7 +155,9 @@ class Dialer:
         if why:
             raise DialRefused(403, why)
         try:
-            config = await asyncio.to_thread(self._configs.outbound, order.from_number, order.profile, order.session)
+            config = await asyncio.to_thread(
+                self._configs.outbound, order.from_number, order.profile, order.session, variables=order.variables
+            )
         except SettingsError as error:
             raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
         if not self._pace.take(self._loop.time()):
@@ -165,7 +171,8 @@ class Dialer:
         ids = await leg.wait(_ANSWER_SECONDS) if leg is not None else None
         if ids is None and leg is not None and leg.is_settled:
             raise leg.error or CarrierError("the carrier did not dial")
-        return Dialled(call, order.carrier, ids.control if ids is not None else "", opened.model.state, is_new=True)
+        carrier_id = ids.control if ids is not None else ""
+        return Dialled(call, order.carrier, carrier_id, opened.model.state, is_new=True, left_out=config.left_out)
 
     async def _earlier(self, call: str, order: OutboundOrder) -> Dialled | None:
         """Return the call that this key has made before. Raises DialRefused if it was asked for in other words, or if

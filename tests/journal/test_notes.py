@@ -24,7 +24,7 @@ HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.jsonl"))
 CARD_NUMBER = "4111 1111 1111 1111"
 PRIVATE = {
     "text", "heard_text", "unheard_text", "digits", "arguments", "output", "reason", "message", "detail", "changes",
-    "session_settings", "summary",
+    "session_settings", "summary", "variables",
     "so_far",
 }  # fmt: skip
 """The fields that redaction looked through before they were marked where they are declared."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from quart import Quart, Response, request
 
+from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.switchboard.dialer import Dialer, DialRequest
@@ -21,7 +22,7 @@ _SETTINGS: Final = {
     "greeting": "greeting", "machineDetection": "machine_detection", "voicemailMessage": "voicemail_message",
 }  # fmt: skip
 """Settings for this call alone that have a name in the body; `session` may hold any."""
-_NAMES: Final = ("toNumber", "from", "carrier", "profile", *_SETTINGS, "record", "session", "ephemeral")
+_NAMES: Final = ("toNumber", "from", "carrier", "profile", *_SETTINGS, "variables", "record", "session", "ephemeral")
 _SPELLED: Final = {"to": "toNumber", "fromNumber": "from", "twilioFromNumber": "from"}
 """Names that other systems have for the same."""
 _CREDENTIALS: Final = ("openaiApiKey", "twilioAccountSid", "twilioAuthToken")
@@ -60,6 +61,7 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
             "state": dialled.state,
             "new": dialled.is_new,
         }
+        warnings += [f"{{{{{name}}}}} is left out: there is no such variable" for name in dialled.left_out]
         if warnings:
             told["warnings"] = warnings
         return json_response(told, 201 if dialled.is_new and dialled.carrier_id else 202 if dialled.is_new else 200)
@@ -84,6 +86,8 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
     problems += [f"{name} must be a text." for name in texts if not isinstance(given.get(name, ""), str)]
     flags = ("record", "machineDetection")
     problems += [f"{name} must be true or false." for name in flags if not isinstance(given.get(name, False), bool)]
+    variables = prompt_variables.read(given.get("variables") or {})
+    problems += [f"{problem[:1].upper()}{problem[1:]}." for problem in variables.problems]
     session = _session(given, problems, warnings)
     if problems:
         raise BadRequest(400, *problems)
@@ -100,6 +104,7 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
         carrier=given.get("carrier", ""),
         profile=given.get("profile", ""),
         session=settings,
+        variables=variables.values,
         record=given.get("record", False),
         key=request.headers.get(IDEMPOTENCY_KEY, ""),
         by=requester(has_token=has_token),
