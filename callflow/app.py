@@ -39,6 +39,7 @@ from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor, is_private
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
+from callflow.switchboard.caller_lookup import TimedLookup
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
@@ -47,6 +48,7 @@ from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
+from callflow.tools.caller_lookup import FunctionAsked
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
@@ -84,8 +86,9 @@ class Application:
         """Read the tools and the profiles. Raises SettingsError or ToolsError."""
         self.settings = settings
         self._tunnel = tunnel
-        self._tool_process = ToolProcess(paths.tools_file(settings)) if settings.tool_process else None
-        self.tools = ToolLoader(paths.tools_file(settings), self._tool_process)
+        file, hook = paths.tools_file(settings), settings.lookup_function
+        self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
+        self.tools = ToolLoader(file, self._tool_process, hook)
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
@@ -150,6 +153,7 @@ class Application:
             number=self.configs.number,
             redact=self.redactor,
             recordings=self.history.recordings,
+            caller_lookup=self._lookup,
         )
 
     def public(self) -> Quart:
@@ -208,6 +212,7 @@ class Application:
         self.sender = self._make_sender()
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
+        self._lookup = self._make_lookup()
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
@@ -245,6 +250,20 @@ class Application:
         made = Sender(self.history.events, receiver, now=self.history.now)
         self.history.journal.on_events = made.wake
         return made
+
+    def _make_lookup(self) -> TimedLookup | None:
+        """Make what asks about callers, ready for the first of them."""
+        settings, seconds = self.settings, self.settings.caller_lookup_seconds
+        if not settings.caller_lookup:
+            return None
+        # What is asked has a second more: that an answer is late is said in one place.
+        if not settings.lookup_url:
+            return TimedLookup(FunctionAsked(self.tools.current, seconds + 1), seconds)
+        from callflow.history.delivery.question import UrlAsked
+        from callflow.history.delivery.signature import Signer
+
+        signer = Signer(settings.events_secret.get_secret_value())
+        return TimedLookup(UrlAsked(settings.lookup_url, signer, seconds + 1), seconds)
 
     def _set_up_traces(self) -> None:
         settings = self.settings
@@ -297,6 +316,8 @@ class Application:
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         for carrier in self.carriers:
             await carrier.close()
+        if self._lookup is not None:
+            await self._lookup.close()
         if self.sender is not None:
             await self.sender.finish(self.journal.flushed)
         await self.recovery.close()

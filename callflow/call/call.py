@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
-from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed
-from callflow.agent.tool_calls import PendingToolCalls
 from callflow.call import machine
+from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
 from callflow.call.call_notes import began_note, describe, ended_note
+from callflow.call.call_parts import make_parts
+from callflow.call.caller_lookup import asked, lookup_note, question, refusal
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
-from callflow.call.dtmf import MASK, DtmfCollector
+from callflow.call.dtmf import MASK
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.legs import Legs
-from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
-from callflow.call.requests import Requests
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
@@ -41,9 +39,8 @@ from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
 from callflow.contracts.owners import to_owner
-from callflow.contracts.tools import Caller
 from callflow.journal import notes
-from callflow.media.relay import Relay
+from callflow.journal.notes import Note
 
 
 log = logging.getLogger(__name__)
@@ -73,9 +70,8 @@ class Call:
         self.from_number, self.to_number = from_number, to_number
         self._order = order
         configured = order.config if order is not None else None
-        self.config = configured or services.config(to_number, restored.overrides if restored is not None else None)
-        streams = self.config.stream_tries if "streams_on_request" in carrier.can else 0
-        self.model = machine.Model(engine_tries=self.config.engine_tries, stream_tries=streams)
+        before = (restored.overrides, restored.looked_up) if restored is not None else (None, None)
+        self.config = configured or services.config(to_number, *before)
         self.began = services.now()
         self._services = services
         self._loop = asyncio.get_running_loop()
@@ -83,7 +79,7 @@ class Call:
         self.note = self._log.note
         self._handover = ProcessHandover(restored)
         self._mailbox = Mailbox()
-        this, post, config = weakref.proxy(self), to_owner(self.post), self.config  # see `contracts/owners.py`
+        post = to_owner(self.post)  # see `contracts/owners.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
         self._ended_at: float | None = None
@@ -100,35 +96,21 @@ class Call:
             run_after_call=services.run_after_call, legs=self.legs,
         )  # fmt: skip
         self._released = False
+        self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         earlier = restored.recordings if restored is not None else ()
         self._recordings = Recordings(call_id, services.recordings, earlier, note=self.note, clock=self._loop.time)
-        self.relay = Relay(
-            call=call_id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=self.note,
-        )  # fmt: skip
-        self.requests = Requests(
-            config, lambda: this.model, self._mailbox, post=post, note=to_owner(self.note), redact=services.redact.text
-        )
-        acts = self.requests.of_tools(can_transfer="transfers" in carrier.can)
-        tool_calls = PendingToolCalls(
-            services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
-            seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
-        )  # fmt: skip
-        self.agent = Agent(
-            call=call_id, config=config.agent, relay=self.relay, tool_calls=tool_calls, post=post, note=self.note,
-            own=self._tasks.start_session,
-        )  # fmt: skip
-        self._local_commands = LocalCommands(
-            self.agent, self.relay, self._deadlines, seconds=config.deadline_seconds,
-            preamble_seconds=carrier.preamble_seconds, own=self._tasks.start, note=self.note,
-            legs=self.legs, now=services.now,
-        )  # fmt: skip
-        self.agent.greeting_heard = to_owner(self.record)
-        self._dtmf = DtmfCollector(
-            call_id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
-            entered=to_owner(self._entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
-        )  # fmt: skip
+        self._use(self.config)
         if restored is not None:
             self._restore(restored)
+
+    def _use(self, config: CallConfig) -> None:
+        """Make the parts that the config decides. Only before the call's first step."""
+        self.config = config
+        streams = config.stream_tries if "streams_on_request" in self.carrier.can else 0
+        self.model = machine.Model(engine_tries=config.engine_tries, stream_tries=streams)
+        self.relay, self.requests, self.agent, self._local_commands, self._dtmf = make_parts(
+            self, self._services, self._mailbox, self._deadlines, self._tasks, entered=self._entered
+        )
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
@@ -190,7 +172,8 @@ class Call:
         try:
             await self._handover.wait()
             if self._handover.restored is None:
-                self._begin()
+                looked_up = await self._look_up()
+                self._begin(looked_up)
             while not (machine.is_over(self.model) or self.is_handed_over):
                 waiting = await self._mailbox.next()
                 if waiting is None:
@@ -278,8 +261,22 @@ class Call:
         """Return the carrier's ids of one of the call's legs; empty ones if it is not known."""
         return self.ids if leg == events.CALLER else self.legs.human
 
-    def _begin(self) -> None:
+    async def _look_up(self) -> Note | None:
+        """Ask the caller lookup while it rings, and take its answer. Returns the note of it; None: it was not asked."""
+        first, lookup = self._mailbox.first, self._services.caller_lookup
+        if lookup is None or first is None or not isinstance(first.event, events.CallInitiated):
+            return None
+        self._asking = first.reply
+        found = await asked(lookup.look_up(question(self, first.event)), self._mailbox.ends())
+        self._use(self._services.config(self.to_number, None, found))
+        if found.refuse:
+            self._mailbox.exchange(first.event, refusal(first.event, found))
+        return lookup_note(self.config, found)
+
+    def _begin(self, looked_up: Note | None) -> None:
         self.note(began_note(self, self._order, self._services.address()))
+        if looked_up is not None:
+            self.note(looked_up)
         if self._order is not None:
             self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
 
@@ -372,6 +369,8 @@ class Call:
 
     async def hand_over(self) -> None:
         """Give up this call without ending it: the next process that reads the journal continues the call."""
+        if self._asking is not None:  # else the next process would have a call that nobody answers
+            await asyncio.wait([self._asking])
         if machine.is_over(self.model) or self._handover.awaits_return:
             return
         entry = self._log.entry(notes.HandedOver(quiet=self.is_quiet))

@@ -45,6 +45,15 @@ class Mailbox:
             self._waiting.append(Waiting(event, reply))
         self._wake_up()
 
+    @property
+    def first(self) -> Waiting | None:
+        """The next event, which stays queued; None: the mailbox is empty."""
+        return self._waiting[0] if self._waiting else None
+
+    def exchange(self, old: Event, new: Event) -> None:
+        """Put another event in the place of a queued one."""
+        self._waiting = [one._replace(event=new) if one.event is old else one for one in self._waiting]
+
     def has(self, kind: type[Event]) -> bool:
         """Whether an event of this kind is queued."""
         return any(isinstance(one.event, kind) for one in self._waiting)
@@ -55,6 +64,12 @@ class Mailbox:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         return self._waiting.pop(0) if self._waiting else None
+
+    async def ends(self) -> None:
+        """Wait until an event that ends the call is queued, or the mailbox is closed. Not while `next` waits."""
+        while not self._closed and not any(self.has(kind) for kind in _ENDINGS):
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
 
     def close(self) -> None:
         """Make `next` return None instead of waiting when the mailbox is empty."""

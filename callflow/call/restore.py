@@ -18,6 +18,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands, events
+from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.events import LegIds, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
@@ -68,6 +69,8 @@ class RestoredCall:
     recordings: list[str] = field(default_factory=list)
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
+    looked_up: LookedUp | None = None
+    """What the caller lookup told; None: it was not asked."""
     order: OutboundOrder | None = None
     """What was asked for, of an outbound call; without its config."""
     transfer: TransferRequested | None = None
@@ -164,6 +167,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
     match note:
         case notes.HandedOver():
             call.handed_over, call.quiet = True, note.quiet
+        case notes.CallerLookup():
+            call.looked_up = LookedUp(outcome=note.outcome, variables=_variables(note.variables), profile=note.profile)
         case notes.Ids(of="human"):
             call.human = _ids(note)
         case notes.Ids():

@@ -9,6 +9,7 @@ from typing import Any
 
 from callflow.call.call_config import CallConfig
 from callflow.call.stream_tokens import StreamTokens
+from callflow.contracts.caller_lookup import CallerLookup, LookedUp
 from callflow.contracts.events import LegIds
 from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
@@ -22,9 +23,9 @@ class CallServices:
 
     journal: Journal
     live: LiveFeed
-    config: Callable[[str, Mapping[str, Any] | None], CallConfig]
+    config: Callable[[str, Mapping[str, Any] | None, LookedUp | None], CallConfig]
     """Returns the config of a call to this number. The second argument: settings that operators had changed when the
-    call began, by name; None: the present changes."""
+    call began, by name; None: the present changes. The third: what the caller lookup told; None: it was not asked."""
     make_toolbox: MakeToolbox
     stream_tokens: StreamTokens
     journal_seconds: float
@@ -43,3 +44,5 @@ class CallServices:
     """Removes private data from journal entries."""
     recordings: Path
     """The folder of the recordings."""
+    caller_lookup: CallerLookup | None = None
+    """Is asked about each caller while it rings; None: nobody is asked."""

@@ -26,6 +26,11 @@ def check_serve(settings: Settings) -> list[str]:
         problems.append(
             f"EVENTS_SECRET is not set, but EVENTS_URL is, and nothing is sent unsigned: {validators.MAKE_SECRET}"
         )
+    elif settings.lookup_url and not settings.events_secret.get_secret_value():
+        problems.append(
+            "EVENTS_SECRET is not set, but CALLER_LOOKUP is an address, and nothing is asked unsigned: "
+            f"{validators.MAKE_SECRET}"
+        )
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]

@@ -130,6 +130,15 @@ class Settings(call_settings.CallSettings):
     events_words: bool = False
     """Put what was said, and what tools answered, into the events. Else they hold numbers, causes and figures only."""
 
+    # Before the first word
+
+    caller_lookup: Annotated[str, AfterValidator(validators.caller_lookup)] = ""
+    """What is asked about each caller while it rings: the name of a function in `tools_file` (`tools`: that of
+    `caller_lookup`), or an address (`https://…`, or `http://` on this machine; needs `events_secret`, which signs the
+    question). Empty: nothing."""
+    caller_lookup_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
+    """How long the answer may take; then the call goes on without it. The phone rings meanwhile."""
+
     # Limits
 
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
@@ -265,6 +274,16 @@ class Settings(call_settings.CallSettings):
         if isinstance(value, bool) and field.annotation is not bool and not takes_both:
             raise ValueError(f"must be {validators.wanted(str(info.field_name), field)}")
         return value
+
+    @property
+    def lookup_url(self) -> str:
+        """The address that is asked about callers; "": none is."""
+        return self.caller_lookup if ":" in self.caller_lookup else ""
+
+    @property
+    def lookup_function(self) -> str:
+        """The function that is asked about callers; "": none is."""
+        return "" if self.lookup_url else self.caller_lookup
 
     @property
     def warnings(self) -> tuple[str, ...]:

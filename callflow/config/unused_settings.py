@@ -94,7 +94,9 @@ def lines(settings: Settings) -> list[str]:
     if not settings.telnyx_on:
         say("Telnyx is off (TELNYX_API_KEY and TELNYX_PUBLIC_KEY turn it on)", *_OF_TELNYX)
     if not settings.events_url:
-        say("there is no EVENTS_URL", "events_secret", "events_words")
+        say("there is no EVENTS_URL", *([] if settings.lookup_url else ["events_secret"]), "events_words")
+    if not settings.caller_lookup:
+        say("there is no CALLER_LOOKUP", "caller_lookup_seconds")
     if not settings.public:
         say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
     model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]

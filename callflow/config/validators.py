@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import keyword
 import re
 from typing import Any, Final, get_args
 from urllib.parse import SplitResult, urlsplit
@@ -164,6 +165,16 @@ def events_url(text: str) -> str:
                 "must begin with https:// (http:// only for 127.0.0.1 or localhost): it gets callers' numbers"
             )
     return text
+
+
+def caller_lookup(text: str) -> str:
+    """Check what is asked about callers: an address as `events_url` takes it, or the name of a function; `tools` stands
+    for `caller_lookup`."""
+    if ":" in text or "/" in text:
+        return events_url(text)
+    if text and (not text.isidentifier() or keyword.iskeyword(text)):
+        raise ValueError("must be the name of a function in tools.py, such as caller_lookup, or begin with https://")
+    return "caller_lookup" if text == "tools" else text
 
 
 def events_secret(value: SecretStr) -> SecretStr:

@@ -79,6 +79,10 @@ class CallInitiated(Event):
     to_number: str = ""
 
 
+REFUSED: Final = "refused"
+"""The reason of a call that the caller lookup refuses: rejected, while for every other reason the line is busy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRefused(Event):
     """A call has arrived and is not accepted. In the journal this stands in place of its `CallInitiated`."""

@@ -115,6 +115,26 @@ class Ended(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLookup(Note):
+    """What the caller lookup told while the phone rang, and how the call goes on."""
+
+    kind: ClassVar[str] = "caller_lookup"
+    outcome: Literal["answered", "late", "failed"]
+    ms: int = 0
+    """How long it took."""
+    why: str = field(default="", metadata=OPTIONAL)
+    """What went wrong."""
+    profile: str = field(default="", metadata=OPTIONAL)
+    """The profile that it asked for."""
+    variables: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    """For `{{name}}` in what the model is told."""
+    left_out: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    """Names in there that it gave no value for."""
+    problems: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    """A line for each part of the answer that was not used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ids(Note):
     """The carrier has told more of its names for a leg of this call: all that are known now."""
 

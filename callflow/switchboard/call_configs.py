@@ -23,6 +23,7 @@ from callflow.config.fields import from_settings
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts import printable, prompt_variables
+from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.engine import Engine, EngineListener, SessionContext
 from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
@@ -197,14 +198,22 @@ class CallConfigs:
             rules = self.rules
         self._earlier[key] = rules
 
-    def config(self, to_number: str, overrides: Mapping[str, Any] | None = None) -> CallConfig:
-        """Return the config of a call to this number.
+    def config(
+        self, to_number: str, overrides: Mapping[str, Any] | None = None, looked_up: LookedUp | None = None
+    ) -> CallConfig:
+        """Return the config of a call to this number. Reads nothing.
 
         `overrides`: the operators' changes under which the call began, if `prepare` has made their configs; None: the
-        present changes.
+        present changes. `looked_up`: what the caller lookup told; None: it was not asked. A profile that is not there
+        is ignored.
         """
         rules = self._rules_of(overrides)
-        return rules.configs[rules.profiles.name_for(to_number)]
+        config = rules.configs[rules.profiles.name_for(to_number)]
+        if looked_up is None:
+            return config
+        return filled(
+            rules.configs.get(looked_up.profile, config) if looked_up.profile else config, looked_up.variables
+        )
 
     def outbound(
         self,

@@ -137,7 +137,7 @@ class Switchboard:
             reply = self._deliver(carrier, webhook_event)
             self._deliveries.add(webhook_event, reply)
         try:
-            async with asyncio.timeout(_REPLY_SECONDS):
+            async with asyncio.timeout(self._reply_seconds(webhook_event.event)):
                 return await asyncio.shield(reply)
         except TimeoutError:
             reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
@@ -146,6 +146,12 @@ class Switchboard:
                 raise
         self.counts["late_replies"] += 1
         return carrier.reply(webhook_event.event, ())
+
+    def _reply_seconds(self, event: Event) -> float:
+        """Return how long a webhook waits. The one about a call that rings also waits for the caller lookup, so that
+        with its reply the call is on record."""
+        lookup = self._services.caller_lookup
+        return _REPLY_SECONDS + (lookup.seconds if lookup is not None and isinstance(event, CallInitiated) else 0.0)
 
     def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:
         found_leg = self._find(webhook_event)

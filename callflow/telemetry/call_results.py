@@ -14,6 +14,7 @@ _RESULTS: Final = {
     "success": ("agent", "operator", "no_input", "too_long", "transferred"),
     "caller": (
         "originator_cancel", "canceled", "no_answer", "timeout", "machine", "fax", "caller_busy", "caller_limit",
+        "refused",
         "not_ours",
     ),
     "carrier": (

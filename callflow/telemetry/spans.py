@@ -39,6 +39,7 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "response_failed": ("status", "final"), "session_changed": (), "not_transcribed": (),
     "media_lost": (), "media_refused": (), "stream_failed": (), "media_signature": (), "call_resumed": (),
     "command_failed": ("command", "gone"), "deadline_passed": ("deadline",), "call_refused": (),
+    "caller_lookup": ("outcome", "ms"),
     "call_recovered": ("found", "handed_over"), "handed_over": ("quiet",), "no_input": ("time", "last", "why"),
     "clip": ("clip",), "filler": ("clip",), "recording": ("announced",), "recording_failed": (),
     "end_requested": ("by",), "goodbye_requested": ("by",), "goodbye_heard": (), "goodbye_interrupted": (),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from callflow.contracts.errors import ToolsError
 from callflow.tools.registry import (
+    HOOK,
     MARK,
     Elsewhere,
     Tool,
@@ -31,9 +32,12 @@ _LOOK_SECONDS: Final = 0.5
 """How soon a changed file is noticed."""
 
 
-def load(path: Path) -> Tools:
-    """Load the tools of a file; none if there is no such file. Raises ToolsError."""
+def load(path: Path, hook: str = "") -> Tools:
+    """Load the tools of a file; none if there is no such file. `hook`: the name of the function in it that is asked
+    about callers; "": none. Raises ToolsError."""
     if not path.exists():
+        if hook:
+            raise ToolsError(f"{path}: it is not there, and CALLER_LOOKUP names the function {hook} in it")
         return Tools()
     module = _imported(path)
     local: dict[str, Tool] = {}
@@ -51,7 +55,21 @@ def load(path: Path) -> Tools:
         raise ToolsError(f"{path}: {' '.join(str(error).split())}") from None
     except Exception as error:
         raise ToolsError(f"{path}: {describe_error(error)}") from None
-    return Tools(local, remote)
+    return Tools(local, remote, _hook(module, hook, path) if hook else None)
+
+
+def _hook(module: ModuleType, name: str, path: Path) -> Tool:
+    """Return the function that is asked about callers, as a tool without arguments. Raises ToolsError."""
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ToolsError(f"{path}: CALLER_LOOKUP names {name}, and there is no such function: def {name}(call)")
+    try:
+        tool = checked(Tool(name, "", {"type": "object", "properties": {}}, function))
+    except TypeError as error:
+        raise ToolsError(f"{path}: {error}") from None
+    if tool.ready is None or not tool.ready.takes_context:
+        raise ToolsError(f"{path}: {name} must take one parameter of the name `call`: def {name}(call)")
+    return replace(tool, name=HOOK)
 
 
 def _imported(path: Path) -> ModuleType:
@@ -128,9 +146,10 @@ class ToolLoader:
     the file. Calls get the last good version until then.
     """
 
-    def __init__(self, path: Path, elsewhere: Elsewhere | None = None) -> None:
-        """Load the file. `elsewhere`: what runs its tools; None: they run in this process. Raises ToolsError."""
-        self._path, self._elsewhere = path, elsewhere
+    def __init__(self, path: Path, elsewhere: Elsewhere | None = None, hook: str = "") -> None:
+        """Load the file. `elsewhere`: what runs its tools; None: they run in this process. `hook`: see `load`. Raises
+        ToolsError."""
+        self._path, self._elsewhere, self._hook = path, elsewhere, hook
         self.version = self._stamp()
         """Of the file that was loaded last."""
         self._tools = self._load()
@@ -176,13 +195,14 @@ class ToolLoader:
                 log.exception("the tools cannot be read again")
 
     def _load(self) -> Tools:
-        tools = load(self._path)
+        tools = load(self._path, self._hook)
         if self._elsewhere is None:
             return tools
         apart = {
             name: replace(tool, elsewhere=self._elsewhere, version=self.version) for name, tool in tools.local.items()
         }
-        return Tools(apart, tools.remote)
+        hook = tools.hook and replace(tools.hook, elsewhere=self._elsewhere, version=self.version)
+        return Tools(apart, tools.remote, hook)
 
     def _stamp(self) -> str:
         """Return the time of the last change and the size; "": there is no such file."""

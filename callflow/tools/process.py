@@ -41,9 +41,9 @@ _MOST_RUNS: Final = 1000
 class ToolProcess:
     """The process, and what is asked of it. Methods are called on the server's event loop."""
 
-    def __init__(self, path: Path) -> None:
-        """`path`: of the file with the tools. Nothing is started yet."""
-        self._path = path
+    def __init__(self, path: Path, hook: str = "") -> None:
+        """`path`: of the file with the tools. `hook`: as for `ToolLoader`. Nothing is started yet."""
+        self._path, self._hook = path, hook
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ToolResult]] = {}
@@ -146,7 +146,7 @@ class ToolProcess:
         code = -1
         try:
             process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "callflow.tools.worker", str(self._path)],
+                [sys.executable, "-m", "callflow.tools.worker", str(self._path), self._hook],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the server, whose calls have tools until they have ended

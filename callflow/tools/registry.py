@@ -42,6 +42,8 @@ from callflow.tools.schema import CONTEXT, describe
 log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+HOOK: Final = "caller lookup"
+"""The name of the function that CALLER_LOOKUP names, where it runs: no tool can have it."""
 MARK: Final = "__callflow_tool__"
 """The attribute that `tool` sets on a function."""
 _MOST_SECONDS: Final = 86_400
@@ -60,6 +62,8 @@ class ToolContext:
     to_number: str = ""
     idempotency_key: str = ""
     """The same when this tool call is repeated, so that a function can avoid doing its work twice."""
+    carrier: str = ""
+    """The call's carrier; only for the function that CALLER_LOOKUP names."""
 
 
 class Prepared(NamedTuple):
@@ -200,6 +204,8 @@ class Tools:
 
     local: Mapping[str, Tool] = field(default_factory=dict)
     remote: Sequence[Mapping[str, Any]] = ()
+    hook: Tool | None = None
+    """What is asked about each caller (see `HOOK`). The model knows nothing of it."""
     offered: dict[frozenset[object], Sequence[Mapping[str, Any]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -220,12 +226,15 @@ class Tools:
         """Return these tools and more; one with a name that exists already is left out."""
         return Tools({tool.name: tool for tool in more} | dict(self.local), self.remote)
 
-    async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float) -> ToolResult:
-        """Run a tool within its time limit, or within `seconds`. `arguments`: JSON, as the model wrote it.
+    async def run(
+        self, name: str, arguments: str, context: ToolContext, *, seconds: float, hook: bool = False
+    ) -> ToolResult:
+        """Run a tool within its time limit, or within `seconds`. `arguments`: JSON, as the model wrote it. `hook`: the
+        name may be `HOOK`, because it does not come from the model.
 
         Whatever goes wrong is a result that describes the error; only CancelledError is raised.
         """
-        tool = self.local.get(name)
+        tool = self.hook if hook and name == HOOK else self.local.get(name)
         if tool is None:
             return error_result(f"there is no tool {name!r:.100}")
         this = _Run(tool, arguments, context)

@@ -1,4 +1,4 @@
-"""The process in which tools run when `tool_process` is set: `python -m callflow.tools.worker FILE`.
+"""The process in which tools run when `tool_process` is set: `python -m callflow.tools.worker FILE [HOOK]`.
 
 It reads one request a line from standard input, as JSON: `{"id", "tool", "arguments", "context", "seconds", "version"}`
 runs a tool, `{"cancel": id}` says that nobody waits any more. It answers with lines `{"id", "output", "ok"}`, and with
@@ -51,8 +51,8 @@ class _Out(logging.Handler):
 
 
 class _Worker:
-    def __init__(self, path: Path, out: _Out) -> None:
-        self._loader = ToolLoader(path)
+    def __init__(self, path: Path, hook: str, out: _Out) -> None:
+        self._loader = ToolLoader(path, hook=hook)
         self._out = out
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._refreshing = asyncio.Lock()
@@ -79,12 +79,13 @@ class _Worker:
             if self._loader.version != request["version"]:
                 await asyncio.to_thread(self._loader.refresh)
         tools, context = self._loader.current(), ToolContext(**request["context"])
-        result = await tools.run(request["tool"], request["arguments"], context, seconds=request["seconds"])
+        name, seconds = request["tool"], request["seconds"]
+        result = await tools.run(name, request["arguments"], context, seconds=seconds, hook=True)
         answer = {"id": request["id"], "output": result.output, "ok": result.ok}
         await asyncio.to_thread(self._out.write, answer)  # a result may be long, and the server busy
 
 
-def main(path: str) -> int:
+def main(path: str, hook: str = "") -> int:
     """Serve until standard input ends. Returns 3 if the file cannot be loaded."""
     out = _Out(os.dup(1))
     os.dup2(2, 1)  # what tools print is no answer
@@ -95,7 +96,7 @@ def main(path: str) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[out])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
-        worker = _Worker(Path(path), out)
+        worker = _Worker(Path(path), hook, out)
     except ToolsError as error:
         out.write({"log": [logging.ERROR, str(error)]})
         return 3
@@ -104,5 +105,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1])
+    code = main(*sys.argv[1:3])
     os._exit(code)  # a tool that hangs keeps its thread

@@ -63,6 +63,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallInitiated(direction="outgoing"),
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
+    ev.CallRefused(reason="refused"),
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
     ev.CommandFailed(command="dial", effect="unknown"),

@@ -35,7 +35,8 @@ def test_a_live_call(state: str, direction: Direction, is_at_carrier: bool, stat
     ("cause", "inbound", "outbound"),
     [
         ("user_busy", "busy", "busy"), ("busy", "busy", "busy"), ("caller_busy", "busy", "busy"),
-        ("caller_limit", "busy", "busy"), ("draining", "busy", "busy"), ("call_rejected", "busy", "busy"),
+        ("caller_limit", "busy", "busy"), ("draining", "busy", "busy"), ("refused", "busy", "busy"),
+        ("call_rejected", "busy", "busy"),
         ("rejected", "busy", "busy"),
         ("no_answer", "no-answer", "no-answer"), ("timeout", "no-answer", "no-answer"),
         ("originator_cancel", "canceled", "canceled"), ("canceled", "canceled", "canceled"),

@@ -24,6 +24,7 @@ from callflow.call.machine.model import (
 )
 from callflow.contracts import commands as do
 from callflow.contracts.events import (
+    REFUSED,
     CallHangup,
     CommandFailed,
     DialRequested,
@@ -337,8 +338,9 @@ def note_failure(model: Model, step: Step) -> None:
 
 
 def reject(model: Model, step: Step) -> None:
-    model.cause = model.cause or str(getattr(step.event, "reason", "busy"))
-    step.commands.append(do.Reject())
+    reason = str(getattr(step.event, "reason", "busy"))
+    model.cause = model.cause or reason
+    step.commands.append(do.Reject(cause="rejected" if reason == REFUSED else "busy"))
 
 
 def send_hangup(model: Model, step: Step) -> None:

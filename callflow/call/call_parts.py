@@ -1,0 +1,95 @@
+"""Makes the parts of a call that its config decides: the audio, the agent with its tools, and the caller's keys."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from callflow.agent.agent import Agent
+from callflow.agent.tool_calls import PendingToolCalls
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.deadlines import Deadlines
+from callflow.call.dtmf import DtmfCollector
+from callflow.call.legs import Legs
+from callflow.call.local_commands import LocalCommands
+from callflow.call.mailbox import Mailbox
+from callflow.call.owned_tasks import OwnedTasks
+from callflow.call.requests import Requests
+from callflow.call.services import CallServices
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.events import Event, LegIds
+from callflow.contracts.owners import to_owner
+from callflow.contracts.tools import Caller
+from callflow.journal.notes import Note, UnknownNote
+from callflow.media.relay import Relay
+
+
+class Parts(NamedTuple):
+    """The parts of one call under one config."""
+
+    relay: Relay
+    requests: Requests
+    agent: Agent
+    local_commands: LocalCommands
+    dtmf: DtmfCollector
+
+
+class Owner(Protocol):
+    """The call, as far as its parts use it."""
+
+    id: str
+    carrier: Carrier
+    ids: LegIds
+    from_number: str
+    to_number: str
+    config: CallConfig
+    model: machine.Model
+    legs: Legs
+    relay: Relay
+
+    @property
+    def note(self) -> Callable[[Note | UnknownNote], None]: ...
+    def post(self, event: Event) -> None: ...
+    def record(self) -> None: ...
+
+
+def make_parts(
+    call: Owner,
+    services: CallServices,
+    mailbox: Mailbox,
+    deadlines: Deadlines,
+    tasks: OwnedTasks,
+    *,
+    entered: Callable[[str], None],
+) -> Parts:
+    """Make the parts under the config that the call has now. They do not keep the call alive: see
+    `contracts/owners.py`. `entered`: takes the digits of an entry on the caller's keypad."""
+    this, post, config = weakref.proxy(call), to_owner(call.post), call.config
+    relay = Relay(
+        call=call.id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=call.note,
+    )  # fmt: skip
+    requests = Requests(
+        config, lambda: this.model, mailbox, post=post, note=to_owner(call.note), redact=services.redact.text
+    )
+    acts: Mapping[str, Callable[..., Any]] = requests.of_tools(can_transfer="transfers" in call.carrier.can)
+    tool_calls = PendingToolCalls(
+        services.make_toolbox(Caller(call.id, call.from_number, call.to_number), acts), post=post,
+        seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
+    )  # fmt: skip
+    agent = Agent(
+        call=call.id, config=config.agent, relay=relay, tool_calls=tool_calls, post=post, note=call.note,
+        own=tasks.start_session,
+    )  # fmt: skip
+    agent.greeting_heard = to_owner(call.record)
+    local_commands = LocalCommands(
+        agent, relay, deadlines, seconds=config.deadline_seconds,
+        preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note,
+        legs=call.legs, now=services.now,
+    )  # fmt: skip
+    dtmf = DtmfCollector(
+        call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
+        entered=to_owner(entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
+    )  # fmt: skip
+    return Parts(relay, requests, agent, local_commands, dtmf)

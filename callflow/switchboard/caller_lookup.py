@@ -1,0 +1,62 @@
+"""Asks the caller lookup about a call that rings, within its time. A call goes on without an answer that is late or
+cannot be used: this never fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Protocol
+
+from callflow.contracts.caller_lookup import LookedUp, Question, read_answer
+from callflow.contracts.errors import LookupFailed
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+
+
+log = logging.getLogger(__name__)
+
+
+class Ask(Protocol):
+    """A function in tools.py, or a server at an address."""
+
+    async def __call__(self, question: Question) -> str | bytes:
+        """Return the answer as JSON, as it came. Raises LookupFailed, or TimeoutError."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class TimedLookup:
+    """See `callflow.contracts.caller_lookup.CallerLookup`."""
+
+    def __init__(self, ask: Ask, seconds: float) -> None:
+        self._ask, self.seconds = ask, seconds
+        self._loop = asyncio.get_running_loop()
+        self._warnings = RepeatedWarnings(log)
+
+    async def look_up(self, question: Question) -> LookedUp:
+        """Ask, and return what came of it in time."""
+        began = self._loop.time()
+        found = await self._asked(question)
+        if found.why:
+            self._warnings.say(
+                found.outcome, "call %s: the caller lookup %s (%s): the call goes on without it", question.call,
+                "is late" if found.outcome == "late" else "has failed", found.why,
+            )  # fmt: skip
+        return replace(found, ms=round((self._loop.time() - began) * 1000))
+
+    async def _asked(self, question: Question) -> LookedUp:
+        try:
+            async with asyncio.timeout(self.seconds):
+                return read_answer(await self._ask(question))
+        except TimeoutError:
+            return LookedUp(outcome="late", why=f"no answer within {self.seconds:g} s")
+        except LookupFailed as error:
+            return LookedUp(outcome="failed", why=str(error))
+        except Exception as error:
+            log.exception("call %s: the caller lookup failed through a fault of our own", question.call)
+            return LookedUp(outcome="failed", why=f"a fault of ours ({type(error).__name__})")
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+        await self._ask.close()
