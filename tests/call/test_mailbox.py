@@ -86,3 +86,34 @@ async def test_next_waits_for_an_event_and_until_the_mailbox_is_closed() -> None
     box.put(events.Dtmf())
     last = await box.next()
     assert last is not None, "what came after closing is not lost"
+
+
+def test_an_event_may_take_the_place_of_a_queued_one() -> None:
+    box, rings = Mailbox(), events.CallInitiated()
+    assert box.first is None
+    for event in (rings, events.Dtmf(digit="1")):
+        box.put(event)
+    assert box.first is not None
+    assert box.first.event is rings
+    box.exchange(rings, events.CallRefused())
+    assert order(box) == [events.CallRefused(), events.Dtmf(digit="1")]
+
+
+@pytest.mark.parametrize("end", [*ENDS, None], ids=["over", "asked to end", "closed"])
+async def test_the_end_of_the_call_can_be_waited_for_while_events_stay_queued(end: Event | None) -> None:
+    box = Mailbox()
+    box.put(events.CallInitiated())
+    waiting = asyncio.create_task(box.ends())
+    await asyncio.sleep(0)
+    box.put(events.Dtmf(digit="1"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    if end is None:
+        box.close()
+    else:
+        box.put(end)
+    async with asyncio.timeout(1):
+        await waiting
+    taken = await box.next()
+    assert taken is not None
+    assert taken.event == (events.CallInitiated() if end is None else end)

@@ -32,3 +32,22 @@ def test_keys_that_were_told_are_not_told_again() -> None:
     call = restore_call(recorded(*typed))
     assert call is not None
     assert [turn.text for turn in call.turns] == ["The caller typed 4."]
+
+
+def test_what_the_caller_lookup_told_is_known_again() -> None:
+    note = {"event": "caller_lookup", "outcome": "answered", "profile": "sales", "variables": {"name": "Ada", "bad": 1}}
+    call = restore_call(recorded(note))
+    assert call is not None
+    assert call.looked_up is not None
+    assert (call.looked_up.profile, call.looked_up.variables) == ("sales", {"name": "Ada"})
+    nobody = restore_call(recorded())
+    assert nobody is not None
+    assert nobody.looked_up is None
+
+
+def test_the_variables_of_an_outbound_call_are_known_again() -> None:
+    first = {"event": BEGAN, "carrier": "telnyx", "direction": "outbound", "variables": {"name": "Ada"}, "order": "abc"}
+    call = restore_call([JournalEntry("call", 0, 0.0, first)])
+    assert call is not None
+    assert call.order is not None
+    assert (call.order.variables, call.order.fingerprint()) == ({"name": "Ada"}, "abc")

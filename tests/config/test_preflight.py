@@ -35,6 +35,7 @@ def ready(**changes: object) -> Settings:
         {"telnyx_public_key": "", "allow_unsigned_webhooks": True},
         {"console_host": "0.0.0.0", "console_token": TOKEN},
         {"console_token": secrets_.token_hex(16)},  # as the operators' port suggests it
+        {"caller_lookup": "who_calls"},
         {"console_host": "::1"},
         {"console_host": "localhost"},
         {"console_host": "127.8.9.1"},
@@ -50,6 +51,7 @@ def test_serve_may_start(changes: dict[str, object]) -> None:
     [
         ({"openai_api_key": ""}, ["OPENAI_API_KEY", "python server.py demo"]),
         ({"events_url": "https://you.example/"}, ["EVENTS_SECRET", "nothing is sent unsigned", "python3 -c", "whsec_"]),
+        ({"caller_lookup": "https://you.example/"}, ["EVENTS_SECRET", "CALLER_LOOKUP is an address", "whsec_"]),
         ({"telnyx_api_key": ""}, ["TELNYX_API_KEY is not set, but TELNYX_PUBLIC_KEY is"]),
         ({"telnyx_api_key": "", "allow_unsigned_webhooks": True}, ["TELNYX_API_KEY is not set"]),
         ({"telnyx_public_key": ""}, ["TELNYX_PUBLIC_KEY is not set, but TELNYX_API_KEY is"]),

@@ -74,6 +74,8 @@ def test_what_is_about_events_is_told_where_none_are_sent(here: Here) -> None:
     (told,) = load().warnings
     assert told == ("EVENTS_SECRET (.env), EVENTS_WORDS (settings.toml) do nothing, because there is no EVENTS_URL")
     assert load({"events_url": "https://you.example/"}).warnings == ()
+    (line,) = load({"caller_lookup": "https://you.example/"}).warnings
+    assert line.startswith("EVENTS_WORDS ")
 
 
 def test_a_default_that_is_written_down_and_a_setting_that_works_are_not_told(here: Here) -> None:

@@ -133,3 +133,27 @@ def test_the_command_that_makes_a_secret_makes_one(capsys: pytest.CaptureFixture
     exec(command)
     made = capsys.readouterr().out.strip()
     assert validators.events_secret(SecretStr(made)).get_secret_value() == made
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("", ""), ("who_calls", "who_calls"), ("tools", "caller_lookup"), ("caller_lookup", "caller_lookup"),
+        ("https://you.example/who?key=1", "https://you.example/who?key=1"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+    ],
+)  # fmt: skip
+def test_what_may_be_asked_about_callers(given: str, taken: str) -> None:
+    assert validators.caller_lookup(given) == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("who calls", "function"), ("1st", "function"), ("class", "function"), ("tools.py", "function"),
+        ("http://you.example/", "https://"), ("ftp://you.example/", "https"), ("//you.example", "https"),
+    ],
+)  # fmt: skip
+def test_what_may_not_be_asked_about_callers(given: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        validators.caller_lookup(given)

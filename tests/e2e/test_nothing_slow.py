@@ -24,6 +24,7 @@ from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e.collector import collector
+from tests.e2e.hook import hook
 from tests.e2e.process import Process, python
 from tests.e2e.product import Exchange, exchange, until
 from tests.e2e.tls_front import Authority, front
@@ -169,6 +170,34 @@ async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_how
             for times in the.calls
         ]
         assert min(worst[1:]) < _LONGEST_MS, worst
+
+
+@pytest.mark.carrier("telnyx")
+@pytest.mark.parametrize("what", ["address", "function"])
+async def test_who_calls_is_asked_without_loading_opening_or_looking_up_anything_on_the_loop(
+    what: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "who.py"
+    file.write_text('def who(call):\n    return {"variables": {"name": "Ada"}}\n')
+    async with hook({"variables": {"name": "Ada"}}) as there:
+        address = there.url.replace("127.0.0.1", "localhost")
+        chosen: dict[str, Any] = {
+            "CALLER_LOOKUP": address if what == "address" else "who", "EVENTS_SECRET": SECRET, "TOOLS_FILE": file,
+            "INSTRUCTIONS": "You talk with {{name}}.", "CALLBACKS": 1,
+        }  # fmt: skip
+        async with watched(tmp_path, **chosen) as the:
+            for _ in range(_CALLS):
+                await the.call()
+            await the.stop()
+        assert len(there.asked) == (_CALLS if what == "address" else 0)
+
+    found = the.found(the.calls[0][0], the.calls[-1][1])
+    assert [one for one in found if one.kind in ("import", "process", "certificates")] == []
+    assert [one for one in found if one.kind in ("open", "dns") and one.on_loop] == []
+    worst = [
+        max(float(one.what.split()[0]) for one in the.found(*times) if one.kind == "callback") for times in the.calls
+    ]
+    assert min(worst[1:]) < _LONGEST_MS, worst
 
 
 @pytest.mark.alone

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from callflow.call import machine
+from callflow.call.call_config import CallConfig
 from callflow.config.loader import load
 from callflow.config.settings import Settings
+from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.errors import SettingsError
 from callflow.engines.openai_realtime.account import Account
 from callflow.switchboard import call_configs
@@ -107,3 +109,34 @@ def test_what_is_not_sent_and_models_that_end_are_warned_of_once() -> None:
     assert line.startswith("temperature is not sent")
     (line,) = made(model="gpt-realtime").warnings
     assert line.startswith("gpt-realtime w")
+
+
+def test_what_the_caller_lookup_told_chooses_profile_and_words(configs: CallConfigs) -> None:
+    def under(**told: Any) -> CallConfig:
+        return configs.config(OTHER, None, LookedUp(outcome="answered", **told))
+
+    assert under().profile == ""
+    assert (under(profile="sales").profile, under(profile="sales").engine_tries) == ("sales", 1)
+    assert under(profile="nobody").profile == ""
+    assert configs.config(SALES, None, LookedUp(outcome="late")).profile == "sales"
+
+
+def test_the_words_of_a_call_are_filled_in_and_those_of_the_others_are_not() -> None:
+    configs = made(instructions="You talk with {{name}}, {{age}}.", greeting="Greet {{name}}, {{who}}.")
+    looked_up = LookedUp(outcome="answered", variables={"name": "Ada"})
+    one, other = configs.config(OTHER, None, looked_up), configs.config(OTHER)
+    assert instructions(one).startswith("You talk with “Ada”, .")
+    assert one.agent.greeting.startswith("Greet “Ada”, .")
+    assert one.left_out == ("age", "who")
+    assert instructions(other) == "You talk with {{name}}, {{age}}."
+    assert (other.agent.greeting, other.left_out) == ("Greet {{name}}, {{who}}.", ())
+    dialled = configs.outbound(OTHER, "", {}, None, {"who": "x"})
+    assert dialled.left_out == ("name", "age")
+    own = configs.outbound(OTHER, "", {"instructions": "{{name}} and {{name}}"}, None, {"name": "Ada"})
+    assert instructions(own).startswith("“Ada” and “Ada”\n\n(")
+
+
+def instructions(config: CallConfig) -> str:
+    made: Any = config.agent.make_engine
+    told: str = made.config.instructions
+    return told
