@@ -23,6 +23,7 @@ SCENARIOS: Final = {
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",
     "outbound": "the line makes the calls: a person answers, then a number is busy",
+    "voicemail": "the line calls, and an answering machine answers",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
