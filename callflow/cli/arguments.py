@@ -23,6 +23,8 @@ SCENARIOS: Final = {
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",
     "outbound": "the line makes the calls: a person answers, then a number is busy",
+    "voicemail": "the line calls, and an answering machine answers",
+    "transfer": "the caller is connected with a person, and comes back",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
