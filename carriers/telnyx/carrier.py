@@ -45,6 +45,7 @@ from carriers.common.http_client import Api
 from carriers.telnyx import signature
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -121,6 +122,8 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
+        paths = [route.path for route in self.routes]
+        self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
     @property
     def from_number(self) -> str:

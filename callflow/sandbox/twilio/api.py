@@ -13,15 +13,14 @@ from urllib.parse import unquote
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.twilio import resources
+from callflow.sandbox.twilio import numbers, resources
 from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.errors import ApiError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
 from callflow.sandbox.twilio.faults import ApiFault
 from callflow.sandbox.twilio.outbound import OutboundCalls
-from callflow.sandbox.twilio.parameters import NUMBER
 from callflow.sandbox.twilio.resources import ROOT
-from callflow.sandbox.twilio.validation import Form, check_create, check_names, check_update, form_of
+from callflow.sandbox.twilio.validation import Form, check_create, check_update, form_of
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class Api:
             if not command.action:
                 raise _missing(command)
             status, answer = self._effects[command.action](self, command)
-            response = json_response(status, answer)
+            response = Response(status) if answer is None else json_response(status, answer)
         except ApiError as error:
             limits = {"Retry-After": str(fault.retry_after)} if fault is not None and error.status == 429 else {}
             response = json_response(error.status, error.body(), limits)
@@ -155,9 +154,7 @@ class Api:
         return 200, resources.account(self.exchange)
 
     def _numbers(self, command: Command) -> tuple[int, Any]:
-        wanted = command.value("PhoneNumber")
-        found = [one for one in self.exchange.numbers.values() if wanted in ("", one.phone_number)]
-        return 200, resources.page("incoming_phone_numbers", [resources.number(one, self.exchange) for one in found])
+        return 200, numbers.listed(self.exchange, command.form)
 
     def _number(self, command: Command) -> tuple[int, Any]:
         sid = command.path.rpartition("/")[2].removesuffix(".json")
@@ -165,9 +162,10 @@ class Api:
         if number is None:
             raise _missing(command)
         if command.method == "POST":
-            check_names(command.form, NUMBER)
-            for name, value in command.form:
-                setattr(number, NUMBER[name], value)
+            numbers.change(self.exchange, number, command.form)
+        elif command.method == "DELETE":
+            del self.exchange.numbers[number.phone_number]
+            return 204, None
         return 200, resources.number(number, self.exchange)
 
     _effects: ClassVar[dict[str, Callable[[Api, Command], tuple[int, Any]]]] = {
@@ -204,7 +202,7 @@ def _action(method: str, parts: list[str]) -> str:
             return "fetch"
         case "GET", ["IncomingPhoneNumbers"]:
             return "numbers"
-        case (("GET" | "POST"), ["IncomingPhoneNumbers", _]):
+        case (("GET" | "POST" | "DELETE"), ["IncomingPhoneNumbers", _]):
             return "number"
     return ""
 

@@ -28,6 +28,14 @@ class Number:
     sid: str = field(default_factory=lambda: "PN" + secrets.token_hex(16))
 
 
+@dataclass(slots=True)
+class TwimlApp:
+    """A TwiML app: numbers that name it use its URLs instead of their own."""
+
+    voice_url: str
+    status_callback: str = ""
+
+
 class Exchange(exchange.Exchange[CallT, Faults]):
     """What all calls share. `callee` may be "answers", "busy" or "no-answer".
 
@@ -54,6 +62,10 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         self.timing = timing
         self.numbers: dict[str, Number] = {}
         """By E.164 number."""
+        self.applications: dict[str, TwimlApp] = {}
+        """By SID."""
+        self.trunks: set[str] = set()
+        """SIDs."""
         self.default_number = Number("")
         """The settings of a number that is used for the first time."""
         self.webhooks = Webhooks(self.tasks, Signer(auth_token), timing, self.changed, server)
