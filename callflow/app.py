@@ -30,6 +30,7 @@ from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
@@ -38,6 +39,7 @@ from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
@@ -163,6 +165,8 @@ class Application:
             telemetry=self.telemetry,
             dialer=lambda: self.dialer,
             for_call=self._for_call,
+            number_desk=lambda: self.number_desk,
+            address=self.address.reached_at,
         )
 
     async def _may_dial(self, number: str) -> str:
@@ -206,6 +210,10 @@ class Application:
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
             may_dial=self._may_dial, per_minute=settings.dials_per_minute,
+        )  # fmt: skip
+        self.number_desk = NumberDesk(
+            self.carriers, PointedNumbers(self.history.database), self.configs.number,
+            may_release=settings.allow_number_release,
         )  # fmt: skip
         self.account.start(realtime_config(self.effective))
         self.tools.watch()

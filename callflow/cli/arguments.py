@@ -6,14 +6,12 @@ Nothing here loads a part of the program, so that `--help` and a mistyped word a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
+from callflow.cli.argument_types import PORT, file, may_be_shown, number, web_url, whole, word
 from callflow.contracts import secret_text
 
 
@@ -33,10 +31,7 @@ SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
 _HELP: Final = ("-h", "--help")
 _WORD: Final = re.compile(r"[^\s'\",()]+")
 _MOST_WORD: Final = 24
-_MOST_NUMBER: Final = 12
-"""Characters of a mistyped word, or number, that is repeated."""
-_DIGITS: Final = 18
-"""Of the longest number that is understood."""
+"""Characters of a mistyped word that is repeated."""
 _MOST_TOLD: Final = 400
 """Characters of what is wrong, which may repeat what was typed."""
 
@@ -127,17 +122,8 @@ def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> 
     meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
     if word in ("help", "version"):
         meant = [f"--{word}"]
-    shown = f'"{word}"' if meant or _may_be_shown(word, _MOST_WORD) else "like that"
+    shown = f'"{word}"' if meant or may_be_shown(word, _MOST_WORD) else "like that"
     return f"there is no {kind} {shown}" + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
-
-
-def _may_be_shown(text: str, most: int) -> bool:
-    """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
-    return len(text) <= most and not secret_text.may_be_secret(text)
-
-
-def _but(text: str) -> str:
-    return f', not "{text}"' if _may_be_shown(text, _MOST_NUMBER) else ""
 
 
 def _listed(names: Sequence[str] | dict[str, Parser]) -> str:
@@ -150,64 +136,6 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number from `least` to `most`, in ASCII digits."""
-
-    def read(text: str) -> int:
-        plain = text.strip()
-        is_number = plain.isascii() and plain.removeprefix("-").isdigit() and len(plain) <= _DIGITS
-        if is_number and least <= int(plain) <= (most or int(plain)):
-            return int(plain)
-        raise argparse.ArgumentTypeError(f"must be a whole number {_range(least, most)}{_but(text)}")
-
-    return read
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            found = float(text)
-        except ValueError:
-            found = float("nan")
-        if least <= found <= most and text.isascii():
-            return found
-        raise argparse.ArgumentTypeError(f"must be a number {_range(least, most)}{_but(text)}")
-
-    return read
-
-
-def _range(least: float, most: float | None) -> str:
-    return f"from {least:g} to {most:g}" if most is not None else f"of {least:g} or more"
-
-
-PORT: Final = whole(0, 65535)
-
-
-def file(text: str) -> Path:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~somebody who is not known here
-        return Path(text)
-
-
-def web_url(text: str) -> str:
-    """Scheme, host and perhaps a port and a path."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(text)
-        is_port = parts.port is None or parts.port > 0
-        if parts.scheme in ("http", "https") and parts.hostname and is_port and text.isascii() and text.isprintable():
-            return text
-    raise argparse.ArgumentTypeError(f"must be an address such as http://127.0.0.1:6000{_but(text)}")
-
-
-def word(text: str) -> str:
-    if text and text.isascii() and text.isprintable() and " " not in text:
-        return text
-    raise argparse.ArgumentTypeError(f"must be one word in ASCII{_but(text)}")
 
 
 def make_parser() -> Parser:
@@ -223,6 +151,7 @@ def make_parser() -> Parser:
         description="Looks at everything that a first call needs. Exit code 0: all is well; 1: something is wrong.",
     )
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
+    _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
@@ -239,6 +168,14 @@ def _serve(parser: Parser) -> None:
         "--public",
         action="store_true",
         help="let carriers reach this machine through a tunnel (default: PUBLIC, else off)",
+    )
+    parser.add_argument(
+        "--point", metavar="NUMBER", help="let the calls of this number come here until the stop (default: none)"
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="with --point, also where that moves other numbers, or takes it out of a trunk (default: off)",
     )
     parser.add_argument(
         "--check", action="store_true", help="show every setting and where it came from, and stop (default: off)"
@@ -315,6 +252,28 @@ def _calls(parser: Parser) -> None:
         metavar="goodbye|now",
         help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
     )
+
+
+def _numbers(parser: Parser) -> None:
+    parser.description = (
+        "Without a command it lists them. Exit code 0: it is done; 1: it is not; 2: the words or the settings cannot be"
+        " used."
+    )
+    acts = parser.add_subparsers(dest="act", metavar="list|point|undo|release", parser_class=Parser)
+    acts.add_parser("list", help="list the numbers of all accounts, and where their calls go")
+    for name, about in (
+        ("point", "let the calls of a number come to this server"),
+        ("undo", "put back where a number led before"),
+        ("release", "give a number back to its carrier, for ever; needs ALLOW_NUMBER_RELEASE=true"),
+    ):
+        act = acts.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        act.add_argument("number", help="such as +15550100002", metavar="NUMBER")
+        act.add_argument("--carrier", choices=CARRIERS, help="whose number it is (default: of whichever has it)")
+        if name == "release":
+            act.add_argument("--confirm", metavar="NUMBER", help="the number once more (default: it is asked for)")
+        else:
+            what = "all that it does besides" if name == "point" else "also what somebody else has changed meanwhile"
+            act.add_argument("--yes", action="store_true", help=f"do not ask, and do {what} (default: off)")
 
 
 def _replay(parser: Parser) -> None:

@@ -73,6 +73,8 @@ class Pointed:
     parts: tuple[Part, ...]
     at: float
     """Unix time, in seconds."""
+    temporary: bool = False
+    """Only until the server stops. A number may be pointed for good and, on top of that, for the time being."""
 
 
 class NumberAccount(Protocol):
@@ -91,5 +93,5 @@ class NumberAccount(Protocol):
     async def change(self, resource: str, values: Mapping[str, Value]) -> None:
         """Set fields of a resource, and leave all others as they are."""
 
-    async def release(self, number: OwnNumber) -> None:
-        """Give a number back to the carrier. This cannot be undone."""
+    async def release(self, number_id: str) -> None:
+        """Give a number back to the carrier, which cannot be undone. `number_id`: the carrier's own."""

@@ -100,4 +100,14 @@ CREATE TABLE kept_settings (
     PRIMARY KEY (profile, name)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+CREATE TABLE pointed_numbers (
+    carrier VARCHAR(20) NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    "temporary" BOOLEAN NOT NULL,
+    address TEXT NOT NULL,
+    parts TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (carrier, number, "temporary")
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0004');

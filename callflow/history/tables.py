@@ -153,6 +153,19 @@ kept_settings: Final = Table(
 """What operators have changed for coming calls: a row for each setting, so that of two changes at once neither is lost.
 The value is JSON."""
 
+pointed_numbers: Final = Table(
+    "pointed_numbers",
+    metadata,
+    Column("carrier", String(20), primary_key=True),
+    Column("number", String(32), primary_key=True),
+    Column("temporary", Boolean, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""Numbers whose calls were brought here, and what their carriers held before (`parts`, JSON), so that it can be undone,
+by any process that shares the database. `at` is Unix time."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

@@ -93,9 +93,9 @@ class TelnyxNumbers:
             body = {**required, **body}
         await self._api.request("PATCH", _path(resource), json=body)
 
-    async def release(self, number: OwnNumber) -> None:
+    async def release(self, number_id: str) -> None:
         """Give a number back. Raises CarrierError; sent once only, because a second answer would say 404."""
-        await self._api.request("DELETE", _path(f"number/{number.id}"), repeatable=False)
+        await self._api.request("DELETE", _path(f"number/{number_id}"), repeatable=False)
 
     def _urls(self, address: str) -> list[str]:
         return [f"{address}{path}" for path in self._paths] if address else []

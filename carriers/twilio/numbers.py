@@ -86,9 +86,9 @@ class TwilioNumbers:
         """Change a number. Raises CarrierError."""
         await self._api.request("POST", _path(resource), data={name: str(value) for name, value in values.items()})
 
-    async def release(self, number: OwnNumber) -> None:
+    async def release(self, number_id: str) -> None:
         """Give a number back. Raises CarrierError; sent once only, because a second answer would say 404."""
-        await self._api.request("DELETE", _path(f"number/{number.id}"), repeatable=False)
+        await self._api.request("DELETE", _path(f"number/{number_id}"), repeatable=False)
 
     def _is_here(self, url: str, address: str) -> bool:
         plain = _plain(url)

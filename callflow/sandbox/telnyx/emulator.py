@@ -110,9 +110,9 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
         call.initiated(payload)
         return call
 
-    def number(self, phone_number: str = "+15550100002") -> Number:
-        """Return a number of the account, which may be changed before it is called."""
-        return self.exchange.account.number(phone_number)
+    def number(self, phone_number: str = "+15550100002", **about: Any) -> Number:
+        """Return a number of the account, which may be changed before it is called. `about`: of one that is new."""
+        return self.exchange.account.number(phone_number, **about)
 
     async def send_webhook(
         self,

@@ -20,6 +20,7 @@ from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -29,6 +30,7 @@ from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
+from callflow.web.console.numbers import add_numbers
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.session import add_session
 from callflow.web.responses import install_error_handlers, json_response
@@ -48,6 +50,8 @@ def create_console(
     telemetry: Telemetry | None = None,
     dialer: Callable[[], Dialer] | None = None,
     for_call: Checked | None = None,
+    number_desk: Callable[[], NumberDesk] | None = None,
+    address: Callable[[], str] = str,
 ) -> Quart:
     """Make the app.
 
@@ -55,7 +59,8 @@ def create_console(
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
-    session for one outbound call.
+    session for one outbound call. `number_desk`: changes the numbers of the carriers' accounts; None: there are none.
+    `address`: returns our public address; "": it is not known.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -83,6 +88,8 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
+    if number_desk is not None:
+        add_numbers(app, number_desk, history, address)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
     add_session(app, history, overrides)

@@ -19,6 +19,7 @@ _LINKS: Final = (
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/numbers", "the numbers of your accounts, and where their calls go"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
@@ -30,6 +31,9 @@ _OTHERS: Final = (
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
     ("DELETE /api/session", "goes back to the settings of the files"),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
+    ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
+    ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),
+    ("DELETE /api/numbers/NUMBER", 'gives it back to the carrier: {"confirm": "+15550100002"}'),
     ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
     ("POST /mcp", "the history for a model's tools, over MCP"),
 )

@@ -1,0 +1,88 @@
+"""The types of the command line's arguments: each reads one text, and says in a few words what it must be.
+
+Nothing here loads a part of the program; see `arguments.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from callflow.contracts import secret_text
+
+
+_MOST_NUMBER: Final = 12
+"""Characters of a mistyped number that is repeated."""
+_DIGITS: Final = 18
+"""Of the longest number that is understood."""
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number from `least` to `most`, in ASCII digits."""
+
+    def read(text: str) -> int:
+        plain = text.strip()
+        is_number = plain.isascii() and plain.removeprefix("-").isdigit() and len(plain) <= _DIGITS
+        if is_number and least <= int(plain) <= (most or int(plain)):
+            return int(plain)
+        raise argparse.ArgumentTypeError(f"must be a whole number {_range(least, most)}{_but(text)}")
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = float("nan")
+        if least <= found <= most and text.isascii():
+            return found
+        raise argparse.ArgumentTypeError(f"must be a number {_range(least, most)}{_but(text)}")
+
+    return read
+
+
+def _range(least: float, most: float | None) -> str:
+    return f"from {least:g} to {most:g}" if most is not None else f"of {least:g} or more"
+
+
+PORT: Final = whole(0, 65535)
+
+
+def file(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody who is not known here
+        return Path(text)
+
+
+def web_url(text: str) -> str:
+    """Scheme, host and perhaps a port and a path."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        is_port = parts.port is None or parts.port > 0
+        if parts.scheme in ("http", "https") and parts.hostname and is_port and text.isascii() and text.isprintable():
+            return text
+    raise argparse.ArgumentTypeError(f"must be an address such as http://127.0.0.1:6000{_but(text)}")
+
+
+def word(text: str) -> str:
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise argparse.ArgumentTypeError(f"must be one word in ASCII{_but(text)}")
+
+
+def may_be_shown(text: str, most: int) -> bool:
+    """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
+    return len(text) <= most and not secret_text.may_be_secret(text)
+
+
+def _but(text: str) -> str:
+    return f', not "{text}"' if may_be_shown(text, _MOST_NUMBER) else ""
