@@ -67,13 +67,13 @@ class TemporaryPointing:
     async def _put_back(self) -> None:
         try:
             async with asyncio.timeout(_BACK_SECONDS):
-                await self._application.number_desk.undo(self._number, temporary=True)
+                told = await self._application.number_desk.undo(self._number, temporary=True)
         except (NumberRefused, SQLAlchemyError, DatabaseError, OSError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             what = f"{self._number} IS NOT PUT BACK ({why}): `python server.py numbers undo {self._number}` does it"
             print(what, file=sys.stderr, flush=True)
         else:
-            _say(f"{self._number} leads again to where it led before.")
+            _say(f"{self._number} is put back: {'; '.join(told) or 'it led there already'}.")
 
 
 async def left_over(application: Application) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import pty
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,12 +13,11 @@ from typing import Any
 
 import pytest
 
+from callflow.cli import numbers
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.process import SERVER, Process, python
 
-
-pytestmark = pytest.mark.process
 
 HERE = "https://phone.test"
 OLD = "https://old.test"
@@ -47,6 +50,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(folder, telnyx, twilio)
 
 
+@pytest.mark.process
 async def test_every_number_is_a_line(tmp_path: Path) -> None:
     async with stage(tmp_path) as the:
         for place in range(25):
@@ -62,6 +66,7 @@ async def test_every_number_is_a_line(tmp_path: Path) -> None:
         assert NUMBER in "".join(said.out)
 
 
+@pytest.mark.process
 async def test_a_list_makes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with stage(tmp_path) as the:
@@ -69,6 +74,7 @@ async def test_a_list_makes_nothing(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("carrier", CARRIERS)
 async def test_a_number_is_pointed_here_and_put_back_by_the_next_process(tmp_path: Path, carrier: str) -> None:
     async with stage(tmp_path) as the:
@@ -91,6 +97,7 @@ async def test_a_number_is_pointed_here_and_put_back_by_the_next_process(tmp_pat
         assert "Nothing is kept" in "".join(said.err)
 
 
+@pytest.mark.process
 async def test_a_number_is_released_only_with_the_setting_and_the_number_once_more(tmp_path: Path) -> None:
     async with stage(tmp_path) as the:
         only: dict[str, Any] = {"carriers": ("twilio",)}
@@ -104,6 +111,20 @@ async def test_a_number_is_released_only_with_the_setting_and_the_number_once_mo
         assert NUMBER not in the.twilio.exchange.numbers
 
 
+@pytest.mark.parametrize(("typed", "wanted"), [("y", True), ("Yes", True), ("n", False), ("", False), ("sure", False)])
+def test_the_terminal_is_asked(
+    typed: str, wanted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(ours, f"{typed}\n".encode())
+        assert numbers._agreed(argparse.Namespace(yes=False), "Change this?") is wanted
+        assert "Change this? [y/N]" in capsys.readouterr().err
+    os.close(ours)
+
+
+@pytest.mark.process
 async def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:
     async with stage(tmp_path) as the:
         said = await the.run("point", NUMBER, "--yes", PUBLIC_BASE_URL="", ends=1)

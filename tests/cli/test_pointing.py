@@ -60,7 +60,7 @@ async def test_a_number_leads_to_the_tunnel_until_the_stop(tmp_path: Path, numbe
         assert the.telnyx.webhook_url == f"{TUNNEL}/webhooks"
         await process.stop(number)
         assert await process.ended() == 0
-        assert f"{NUMBER} leads again to where it led before." in process.said()
+        assert f"{NUMBER} is put back: webhook_event_url is {OLD} again." in process.said()
         assert the.telnyx.webhook_url == OLD
 
 
