@@ -19,11 +19,12 @@ from callflow import runtime
 from callflow.call.services import CallServices
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config import display, paths, session_changes, session_overrides
+from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts import remote_tools
-from callflow.contracts.errors import DatabaseError, SettingsError, ToolsError, TunnelError
+from callflow.contracts.errors import DatabaseError, DialRefused, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
@@ -67,6 +68,9 @@ _OPEN_SECONDS: Final = 1.5
 """How long the start waits for the history; calls are answered meanwhile."""
 _PROBLEMS_SECONDS: Final = 1.0
 _NOBODY: Final = Caller("", "", "")
+_NOT_TO_BE_CALLED: Final = (
+    "This number is on the do-not-call list, so it is not dialled: DELETE /api/do-not-call/NUMBER takes it off."
+)
 
 
 class Application:
@@ -90,6 +94,7 @@ class Application:
         self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
         self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
         self.carriers = make_carriers(settings, self.address)
+        self._dial_rules = DialRules.of(settings)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
         self._listeners: list[Listener] = []
@@ -170,8 +175,13 @@ class Application:
         )
 
     async def _may_dial(self, number: str) -> str:
-        """Return why this number is not dialled, in a sentence; "": it may be."""
-        return ""
+        """Return why this number is not dialled, in a sentence; "": it may be. Raises DialRefused while that is not
+        known, and what the database's driver raises."""
+        if why := await self._dial_rules.acheck(number):
+            return why
+        if not self.history.is_readable:
+            raise DialRefused(503, "The history is not open, so who must not be called is not known.", wait=1)
+        return "" if await self.history.do_not_call.find(number) is None else _NOT_TO_BE_CALLED
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""

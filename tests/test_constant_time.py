@@ -49,7 +49,7 @@ def _stream_token() -> tuple[bytes, bytes]:
 def _operators_token() -> tuple[bytes, bytes]:
     door = auth.AccessPolicy("localhost", "the-right-token-of-operators")
     with pytest.raises(errors.AccessRefused):
-        door.check([(b"host", b"localhost"), (b"authorization", b"Bearer a-wrong-token")])
+        door.check([(b"host", b"localhost"), (b"authorization", b"Bearer a-wrong-token")], "GET", "/")
     return b"a-wrong-token", b"the-right-token-of-operators"
 
 

@@ -171,6 +171,8 @@ _NO_SETTINGS = {
     "late_replies",
     "refuses_calls",
     "odd_media_signatures",
+    "caller_number",
+    "phone_number",
     "phone_number_sid",
 }
 """Fields of answers."""

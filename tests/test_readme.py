@@ -93,7 +93,7 @@ async def talking(telnyx: Telnyx) -> Call:
 
 async def the_live_one(port: int) -> str:
     async with httpx.AsyncClient(trust_env=False) as client:
-        (call,) = (await client.get(f"http://127.0.0.1:{port}/api/calls")).json()["live"]
+        (call,) = (await client.get(f"http://127.0.0.1:{port}/api/calls/live")).json()["live"]
     return str(call["id"])
 
 

@@ -30,7 +30,7 @@ from callflow.contracts.hangup_causes import ended
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
-from callflow.history.views import plain
+from callflow.history.views import OUTBOUND, numbers_of, plain
 from callflow.journal import timeline
 from callflow.journal.journal import JournalEntry
 
@@ -71,13 +71,14 @@ async def _list(arguments: argparse.Namespace) -> int:
         print(f"No such calls are in the history.{f' {note}' if note else ''}")
         return 0
     table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("began", "call", "from", "length", "turns", "cost"):
+    for title in ("began", "call", "way", "with", "length", "turns", "cost"):
         table.add_column(title, no_wrap=True)
     table.add_column("ended because", overflow="fold", min_width=16)
     for row in rows:
         table.add_row(
             _cell(timeline.local(row["started_at"])[:16]),
             _cell(_short(row)),
+            "out" if row["direction"] == OUTBOUND else "in",
             _cell(row["caller_number"] or "–"),
             _length(row["duration_seconds"]),
             str(row["message_count"] or 0),
@@ -117,7 +118,9 @@ async def _show(arguments: argparse.Namespace) -> int:
         print(f"{len(entries)} journal entries of call {name} are in {arguments.save}")
         return 0
     carrier = row["carrier"] or "of an earlier system"
-    print(f"call {name}, {carrier}, from {row['caller_number'] or '–'} to {row['phone_number'] or '–'}")
+    caller, called = numbers_of(row)
+    way = "outbound, " if row["direction"] == OUTBOUND else ""
+    print(f"call {name}, {carrier}, {way}from {caller or '–'} to {called or '–'}")
     cost = _dollars(row["cost_usd"])
     print(
         f"began {timeline.local(row['started_at'])}, {_length(row['duration_seconds'])} long, {cost} of the voice model"

@@ -102,7 +102,8 @@ class Settings(call_settings.CallSettings):
     console_port: Port = 6001
     """The port on which operators are served; 0 takes any free port."""
     console_token: Secret = SecretStr("")
-    """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines."""
+    """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines,
+    and for whatever costs money or changes an account."""
 
     # Traces
 
@@ -134,6 +135,16 @@ class Settings(call_settings.CallSettings):
     """Let numbers be given back to their carrier (`numbers release`, `DELETE /api/numbers/…`): nothing undoes that."""
     allow_unsigned_webhooks: bool = False
     """Accept webhooks without a signature. For development only: anyone who finds the address can fake calls."""
+
+    # Dialling
+
+    dial_allow: Annotated[str, BeforeValidator(validators.dial_prefixes)] = ""
+    """Beginnings of the numbers that may be dialled, each `+` and digits: `+1, +4420`. Empty: every ordinary number.
+    Numbers at a premium rate need one that is longer than their country code, those of satellites and international
+    networks (+870, +881, …) their own code. Emergency and short numbers are never dialled."""
+    dial_deny: Annotated[str, BeforeValidator(validators.dial_prefixes)] = ""
+    """Beginnings of the numbers that are not dialled. Of all that match a number, here and in `dial_allow`, the longest
+    decides, and this one if both are equally long."""
 
     # Files, history and logs
 

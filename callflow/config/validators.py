@@ -14,10 +14,10 @@ from typing import Any, Final, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import SecretStr
+from pydantic import BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
-from callflow.config import redact_patterns
+from callflow.config import dial_rules, redact_patterns
 from callflow.contracts import addresses
 
 
@@ -229,7 +229,7 @@ def slip(given: object, field: FieldInfo) -> str:
     if isinstance(given, dict):
         return "; this is a table"
     if isinstance(given, list):
-        return "; this is a list"
+        return "" if BeforeValidator(dial_prefixes) in field.metadata else "; this is a list"
     text = str(given).strip()
     if field.annotation in (int, float):
         if re.fullmatch(r"[+-]?\d+,\d+", text):
@@ -301,6 +301,11 @@ def country(value: str) -> str:
     if value and not re.fullmatch("[A-Za-z]{2}", value):
         raise ValueError('must be a country of two letters, such as "US" or "DE", or ""')
     return value.upper()
+
+
+def dial_prefixes(given: object) -> str:
+    """Return the beginnings of numbers in a text or a list as one text: `+1, +4420`."""
+    return ", ".join(dial_rules.prefixes(given))
 
 
 def patterns(given: str) -> str:

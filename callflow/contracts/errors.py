@@ -83,8 +83,11 @@ class AccessRefused(CallflowError):
 
     whose = "sender"
 
-    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(
+        self, status: int, sentence: str, headers: Mapping[str, str] | None = None, *, logged: str = ""
+    ) -> None:
+        """`logged`: what the log says instead of the sentence."""
+        super().__init__(logged or sentence)
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
 

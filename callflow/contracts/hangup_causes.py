@@ -15,6 +15,7 @@ _CAUSES: Final = {
     "no_answer": "nobody answered",
     "timeout": "nobody answered in time",
     "call_rejected": "it was rejected",
+    "rejected": "it was rejected",
     "not_found": "the carrier found nobody under that number",
     "failed": "the carrier could not connect it",
     "time_limit": "the carrier's time limit was reached",
@@ -41,18 +42,31 @@ _CAUSES: Final = {
     "not_ours": "it turned out to be somebody else's",
     "not_at_carrier": "the carrier had it no more, and had not said so",
     "our_fault": "of a fault in Callflow: the log of that moment has it",
+    "machine": "an answering machine took it",
     "unspecified": "the carrier did not say why",
 }
+_OUTBOUND: Final = {
+    "originator_cancel": "we gave up before it was answered",
+    "canceled": "we gave up before it was answered",
+    "busy": "the line was busy",
+    "no_input": "the person who was called said nothing any more, although they were asked",
+}
+"""What means something else of a call that we dialled. `busy` is the carrier's word there: Callflow has no such limit
+for it."""
 KNOWN: Final = frozenset(_CAUSES)
 """Every cause that has words of its own. Carriers may send others."""
-_SOURCES: Final = {"caller": "by the caller", "callee": "by us", "reconciliation": "as a comparison with it showed"}
+_SOURCES: Final = {
+    "inbound": {"caller": "by the caller", "callee": "by us"},
+    "outbound": {"caller": "by us", "callee": "by the person who was called"},
+}
+_COMPARED: Final = "as a comparison with it showed"
 
 
 def ended(row: Mapping[str, Any]) -> str:
     """Return why a call of the history ended, or that it has not. `row`: with `ended_at`, `hangup_cause`,
-    `hangup_source`, `call_id` and `state`."""
+    `hangup_source`, `call_id`, `state`, and `direction` (of an earlier system: none)."""
     if row["ended_at"]:
-        return why(row["hangup_cause"], row["hangup_source"])
+        return why(row["hangup_cause"], row["hangup_source"], row.get("direction"))
     if row["call_id"] is None:
         return "no end is on record"
     if row["state"] == "hangup":
@@ -60,12 +74,24 @@ def ended(row: Mapping[str, Any]) -> str:
     return "it has not ended"
 
 
-def why(cause: str | None, source: str | None = "") -> str:
-    """Return a cause as a clause: `it was hung up in the ordinary way, by the caller`."""
+def why(cause: str | None, source: str | None = "", direction: str | None = "inbound") -> str:
+    """Return a cause as a clause: `it was hung up in the ordinary way, by the caller`.
+
+    `source`: who hung up, in the carrier's words: `caller` (who dialled), `callee`. `direction`: inbound or outbound.
+    """
     if not cause:
         return "why is not on record"
-    told = _CAUSES.get(cause)
+    told = _OUTBOUND.get(cause) if direction == "outbound" else None
+    told = told or _CAUSES.get(cause)
     if told is None:
         told = f"a command to the carrier failed ({cause})" if cause.endswith("_failed") else cause.replace("_", " ")
-    whose = _SOURCES.get(source or "", "") if cause in ("normal_clearing", "completed", "not_at_carrier") else ""
+    whose = _whose(cause, source, direction)
     return f"{told}, {whose}" if whose else told
+
+
+def _whose(cause: str, source: str | None, direction: str | None) -> str:
+    if cause not in ("normal_clearing", "completed", "not_at_carrier"):
+        return ""
+    if source == "reconciliation":
+        return _COMPARED
+    return _SOURCES["outbound" if direction == "outbound" else "inbound"].get(source or "", "")

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import URL
 
 from callflow.history.database import Database
+from callflow.history.do_not_call import DoNotCall
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.retention import Retention
 from callflow.history.side_file import NAME, SideFile
@@ -41,6 +42,7 @@ class History:
         `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds."""
         self.database = Database(url)
         self.store = Store(self.database, country=country)
+        self.do_not_call = DoNotCall(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file)
         self.recordings = recordings

@@ -128,6 +128,10 @@ class DurableJournal(MemoryJournal):
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def unwritten(self) -> list[str]:
+        """The newest calls of which entries wait to be written, newest last."""
+        return [call for call in self._calls if call in self._of_call]
+
     def _put(self, entry: JournalEntry, done: asyncio.Future[None] | None) -> None:
         if len(self._waiting) >= self._most_waiting:
             self.counts["lost"] += 1

@@ -100,6 +100,17 @@ CREATE TABLE kept_settings (
     PRIMARY KEY (profile, name)
 );
 
+CREATE TABLE do_not_call (
+    id INTEGER NOT NULL,
+    number VARCHAR(16) NOT NULL,
+    business VARCHAR(64) NOT NULL,
+    reason TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (number, business)
+);
+
 CREATE TABLE pointed_numbers (
     carrier VARCHAR(20) NOT NULL,
     number VARCHAR(32) NOT NULL,
@@ -110,4 +121,4 @@ CREATE TABLE pointed_numbers (
     PRIMARY KEY (carrier, number, "temporary")
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

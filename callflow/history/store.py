@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, delete, func, or_, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.contracts.errors import BadQuery
@@ -92,6 +92,22 @@ class Store:
         )
         rows = await self._rows(wanted.order_by(conversations.c.id.desc()).limit(1))
         return dict(rows[0]._mapping) if rows else None
+
+    async def newest_calls(self, most: int) -> list[dict[str, Any]]:
+        """The newest conversations, as `_LISTED` has them."""
+        order = (conversations.c.started_at.desc(), conversations.c.id.desc())
+        return await self._dicts(select(*_LISTED).order_by(*order).limit(most))
+
+    async def listed_call(self, name: str) -> dict[str, Any] | None:
+        """The conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED` has
+        it."""
+        row = await self.conversation(name)
+        if row is None and not can_be_on_record(name):
+            return None
+        table = conversations.c
+        chosen = table.id == row["id"] if row is not None else table.carrier_call_id == name
+        found = await self._dicts(select(*_LISTED).where(chosen).order_by(table.id.desc()).limit(1))
+        return found[0] if found else None
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
         wanted = select(items).where(items.c.conversation_id == conversation)
@@ -228,6 +244,28 @@ class Store:
 
     async def _rows(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
         return await self.database.read(lambda connection: connection.execute(wanted).all())
+
+
+def _moment_of(*conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """The moment of a conversation's first such transition."""
+    of_it = transitions.c.conversation_id == conversations.c.id
+    return select(func.min(transitions.c.at)).where(of_it, *conditions).scalar_subquery()
+
+
+_LISTED: Final = (
+    *(
+        conversations.c[name]
+        for name in (
+            "stream_sid", "phone_number", "caller_number", "started_at", "ended_at", "duration_seconds", "call_id",
+            "carrier", "carrier_call_id", "direction", "state", "hangup_cause", "hangup_source",
+        )
+    ),
+    _moment_of(transitions.c.before == "ringing", transitions.c.after.not_in(("ringing", "hangup"))).label(
+        "answered_at"
+    ),
+    _moment_of(transitions.c.after == "hangup").label("hung_up_at"),
+)  # fmt: skip
+"""What a list of calls tells of a conversation: columns, when it was answered, and when it was hung up (ISO 8601)."""
 
 
 def entry_of(row: Row[Any]) -> JournalEntry:

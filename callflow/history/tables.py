@@ -153,6 +153,20 @@ kept_settings: Final = Table(
 """What operators have changed for coming calls: a row for each setting, so that of two changes at once neither is lost.
 The value is JSON."""
 
+do_not_call: Final = Table(
+    "do_not_call",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("number", String(16), nullable=False),
+    Column("business", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    UniqueConstraint("number", "business"),
+)
+"""Numbers that are never dialled, in E.164. `business` "": for all of them. They belong to no call, and deleting calls
+leaves them as they are."""
+
 pointed_numbers: Final = Table(
     "pointed_numbers",
     metadata,

@@ -16,6 +16,17 @@ def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in EARLIER}
 
 
+OUTBOUND: Final = "outbound"
+"""The `direction` of a call that we dialled; any other, also none, came in."""
+
+
+def numbers_of(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return who called, and who was called. In a row `phone_number` is our number, `caller_number` the other
+    person's, whoever dialled."""
+    ours, theirs = row["phone_number"] or None, row["caller_number"] or None
+    return (ours, theirs) if row["direction"] == OUTBOUND else (theirs, ours)
+
+
 UNHEARD: Final = "unheard_text"
 """The type of a part that was generated, but not heard by the caller at all."""
 

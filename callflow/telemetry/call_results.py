@@ -13,12 +13,12 @@ _ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 _RESULTS: Final = {
     "success": ("agent", "operator", "no_input", "too_long"),
     "caller": (
-        "originator_cancel", "canceled", "no_answer", "timeout", "caller_busy", "caller_limit", "not_ours",
+        "originator_cancel", "canceled", "no_answer", "timeout", "machine", "caller_busy", "caller_limit", "not_ours",
     ),
     "carrier": (
-        "user_busy", "call_rejected", "not_found", "failed", "time_limit", "stream_lost", "stream_failed",
-        "stream_timeout", "codec_refused", "not_answered", "not_at_carrier", "unspecified", "dial_failed", "dial_lost",
-        COMMAND_FAILED, OTHER,
+        "user_busy", "call_rejected", "rejected", "not_found", "failed", "time_limit", "dial_failed", "dial_lost",
+        "stream_lost", "stream_failed", "stream_timeout", "codec_refused", "not_answered", "not_at_carrier",
+        "unspecified", COMMAND_FAILED, OTHER,
     ),
     "engine": ("engine_lost", "engine_timeout"),
     "ours": ("busy", "draining", "shutdown", "interrupted", "our_fault"),

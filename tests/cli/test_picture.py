@@ -302,6 +302,15 @@ def test_an_answer_goes_with_what_it_answers_and_with_its_wait() -> None:
     assert answer.wait_until == 5.8
 
 
+@pytest.mark.parametrize(
+    ("direction", "ended"),
+    [("inbound", "the caller gave up before it was answered"), ("outbound", "we gave up before it was answered")],
+)
+def test_why_a_call_ended_depends_on_who_called(direction: str, ended: str) -> None:
+    began = {"event": "began", "carrier": "twilio", "direction": direction}
+    assert noted((0.0, began), (1.0, {"event": "ended", "cause": "canceled"})).ended == ended
+
+
 def test_words_that_the_model_wrote_and_did_not_say_before_it_was_gone_were_not_heard() -> None:
     text = "We are open from nine in the morning until six in the evening, Monday to Friday, and on Saturdays"
     picture = noted(

@@ -15,7 +15,8 @@ from callflow.contracts import events
 from callflow.contracts.errors import Malformed
 from carriers.telnyx.carrier import read_error
 from carriers.telnyx.media import TelnyxMediaProtocol
-from tests.carriers.product import order, request, telnyx
+from tests.carriers.product import BASE, order, request, telnyx
+from tests.carriers.test_dialling import order as dial_order
 from tests.carriers.test_telnyx_commands import BODIES, IDS
 from tests.conformance.schemas import complaints, folder, load, unknown_keys
 
@@ -53,6 +54,18 @@ def test_a_command_is_what_telnyx_documents(action: str, command: Any, body: dic
     assert complaints(OPENAPI, pointer, sent) == []
     assert unknown_keys(load(OPENAPI), {"$ref": f"#{pointer}"}, sent) == []
     assert set(body) <= set(sent)
+
+
+@respx.mock
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_dial_is_what_telnyx_documents(*, stream: bool) -> None:
+    route = respx.post(f"{BASE}/calls").respond(json={"data": {"call_control_id": "v3:a"}})
+    asyncio.run(telnyx(connection_id="17").dial(dial_order(stream=stream, record=True)))
+    sent = json.loads(route.calls[0].request.content)
+    schema = load(OPENAPI)["paths"]["/calls"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    pointer = schema["$ref"].removeprefix("#")
+    assert complaints(OPENAPI, pointer, sent) == []
+    assert unknown_keys(load(OPENAPI), schema, sent) == []
 
 
 def test_the_check_itself_sees_mistakes() -> None:

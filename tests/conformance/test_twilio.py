@@ -10,6 +10,8 @@ import pytest
 import respx
 
 from callflow.contracts import commands
+from tests.carriers.test_dialling import TWILIO_CALLS
+from tests.carriers.test_dialling import order as dial_order
 from tests.carriers.twilio_product import order, twilio
 from tests.conformance.schemas import complaints, load
 
@@ -45,6 +47,21 @@ def test_a_form_is_what_twilio_documents(command: Any) -> None:
         assert complaints(OPENAPI, POINTER, each) == []
         assert set(each) <= set(form_schema["properties"])
         assert not {"Url", "Twiml"} <= set(each)
+
+
+@respx.mock
+def test_a_dial_is_what_twilio_documents() -> None:
+    route = respx.post(TWILIO_CALLS).respond(201, json={"sid": "CA1"})
+    asyncio.run(twilio().dial(dial_order(record=True)))
+    given = parse_qsl(route.calls[0].request.content.decode(), keep_blank_values=True)
+    path = PATH.replace("/{Sid}", "")
+    content = load(OPENAPI)["paths"][path]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
+    known = content["schema"]["properties"]
+    lists = {name: [value for each, value in given if each == name] for name, _ in given if known[name].get("items")}
+    assert {name for name, _ in given} <= set(known)
+    pointer = POINTER.replace(_ESCAPED, path.replace("/", "~1"))
+    typed = {"Timeout": int(dict(given)["Timeout"]), "Record": dict(given)["Record"] == "true"}  # a form has texts only
+    assert complaints(OPENAPI, pointer, {**dict(given), **lists, **typed}) == []
 
 
 def test_the_check_itself_sees_mistakes() -> None:

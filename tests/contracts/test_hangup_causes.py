@@ -55,3 +55,38 @@ def test_what_the_machine_says_is_told_in_a_sentence() -> None:
 )
 def test_every_state_of_a_row_is_told_as_it_is(about: dict[str, Any], told: str) -> None:
     assert ended(about) == told
+
+
+@pytest.mark.parametrize(
+    ("cause", "source", "inbound", "outbound"),
+    [
+        ("originator_cancel", "", "the caller gave up before it was answered", "we gave up before it was answered"),
+        ("canceled", "", "the caller gave up before it was answered", "we gave up before it was answered"),
+        ("busy", "", "too many calls were live (MAX_CONCURRENT_CALLS)", "the line was busy"),
+        (
+            "normal_clearing", "caller",
+            "it was hung up in the ordinary way, by the caller", "it was hung up in the ordinary way, by us",
+        ),
+        (
+            "completed", "callee",
+            "it was hung up in the ordinary way, by us",
+            "it was hung up in the ordinary way, by the person who was called",
+        ),
+        (
+            "not_at_carrier", "reconciliation",
+            *["the carrier had it no more, and had not said so, as a comparison with it showed"] * 2,
+        ),
+        ("no_answer", "callee", "nobody answered", "nobody answered"),
+    ],
+)  # fmt: skip
+def test_who_called_makes_a_difference(cause: str, source: str, inbound: str, outbound: str) -> None:
+    assert why(cause, source, "inbound") == why(cause, source, None) == inbound
+    assert why(cause, source, "outbound") == outbound
+    over = {"ended_at": "x", "hangup_cause": cause, "hangup_source": source}
+    assert ended(row(**over, direction="outbound")) == outbound
+    assert ended(row(**over)) == inbound
+
+
+@pytest.mark.parametrize("cause", ["dial_failed", "dial_lost", "no_answer", "rejected", "machine"])
+def test_how_an_outbound_call_fails_is_told_in_a_sentence(cause: str) -> None:
+    assert why(cause, "", "outbound") != cause.replace("_", " "), "it has no words of its own"

@@ -201,7 +201,7 @@ async def everything(evidence: Evidence, process: Process, calls: list[str]) -> 
         await evidence.ask(f"{public}{route}")
         await evidence.ask(f"{public}{route}", method="POST", body=b'{"data": 1}')
     token = KEYS["console_token"]
-    paths = ["/health", "/api/calls", "/tools", "/nowhere", "/api/conversations"]
+    paths = ["/health", "/api/calls", "/api/calls/live", "/tools", "/nowhere", "/api/conversations"]
     paths += [f"/api/conversations{end}" for end in ("/export", "/export?format=csv", "?text=hello", "?from=nonsense")]
     for call in calls:
         paths += [f"/api/calls/{call}", f"/api/calls/{call}/recording", f"/api/conversations/stream/{call}"]
@@ -222,7 +222,7 @@ async def everything(evidence: Evidence, process: Process, calls: list[str]) -> 
 async def names(process: Process) -> list[str]:
     evidence = Evidence()
     answer = await evidence.ask(
-        f"http://127.0.0.1:{await process.console_port()}/api/calls", token=KEYS["console_token"]
+        f"http://127.0.0.1:{await process.console_port()}/api/calls/live", token=KEYS["console_token"]
     )
     recorded: list[str] = answer.json()["recorded"]
     return recorded

@@ -97,7 +97,7 @@ async def test_beside_the_public_app_the_console_asks_for_its_token(tmp_path: Pa
                 assert (refused.status_code, "error" in refused.json()) == (401, True), path
         refused = await ask.post("/mcp", json={})
         assert refused.status_code == 401
-        (name,) = (await ask.get("/api/calls", headers=BEARER)).json()["recorded"]
+        (name,) = (await ask.get("/api/calls/live", headers=BEARER)).json()["recorded"]
         told = (await ask.get(f"/api/calls/{name}", headers=BEARER)).json()
         assert told["entries"][0]["event"]["event"] == "began"
         assert (await ask.get("/tools", headers=BEARER)).status_code == 200

@@ -264,7 +264,7 @@ async def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -
     old.executescript(EARLIER)
     old.close()
     async with recorded(tmp_path, database_url=f"sqlite:///{tmp_path}/old.db") as (_, client):
-        names = (await client.get("/api/calls")).json()["recorded"]
+        names = (await client.get("/api/calls/live")).json()["recorded"]
         assert names == ["MZold1", "MZold2"]
         for name, why in zip(names, ("why is not on record", "no end is on record"), strict=True):
             answer = await client.get(f"/api/calls/{name}")
@@ -368,7 +368,7 @@ async def test_a_record_that_cannot_be_opened_keeps_nobody_from_being_answered(t
         answer = await client.get("/api/conversations")
         assert (answer.status_code, set(answer.json())) == (503, {"error"})
         assert answer.headers["retry-after"]
-        assert [call["id"] for call in (await client.get("/api/calls")).json()["live"]] == [the.call.id]
+        assert [call["id"] for call in (await client.get("/api/calls/live")).json()["live"]] == [the.call.id]
         assert "sqlite" not in answer.text.lower()
         await one.call.hang_up()
         await asyncio.sleep(0)

@@ -304,9 +304,9 @@ async def test_what_comes_from_outside_runs_in_no_terminal_and_writes_no_line_of
                 await process.live(0)
                 operators = f"http://127.0.0.1:{console}"
                 shown: dict[str, str] = {}
-                recorded = (await client.get(f"{operators}/api/calls")).json()["recorded"]
+                recorded = (await client.get(f"{operators}/api/calls/live")).json()["recorded"]
                 for path in (
-                    "/api/calls", "/api/conversations", "/api/conversations/export", "/tools",
+                    "/api/calls", "/api/calls/live", "/api/conversations", "/api/conversations/export", "/tools",
                     "/api/conversations/export?format=csv", *(f"/api/calls/{name}" for name in recorded),
                 ):  # fmt: skip
                     answered = await client.get(f"{operators}{path}")

@@ -92,7 +92,7 @@ async def test_what_was_said_right_before_the_end_is_written_down(speaking: bool
         assert not one.session.closed, "the session stays for the words"
         assert the.app.switchboard.unwritten == 1
         assert the.happened("ended") == []
-        told = await asked(the, "/api/calls")
+        told = await asked(the, "/api/calls/live")
         assert (told["live"], told["recorded"]) == ([], [call])
         assert await asked(the, "/api/conversations?live=true") == []
         assert all(stream.ended for stream in one.call.streams), "the carrier's socket is closed"

@@ -111,5 +111,5 @@ async def test_a_message_is_no_call(tmp_path: Path) -> None:
         assert odd.status_code == 400
         base = f"http://127.0.0.1:{the.app.console_at[1]}"
         async with httpx.AsyncClient(trust_env=False) as client:
-            told = (await client.get(f"{base}/api/calls")).json()
+            told = (await client.get(f"{base}/api/calls/live")).json()
         assert told == {"live": [], "recorded": []}

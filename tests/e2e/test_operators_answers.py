@@ -60,7 +60,7 @@ async def test_the_root_says_what_there_is_and_loads_nothing() -> None:
         assert not {"script", "img", "link", "iframe", "form"} & {*page.seen}
         assert {"html", "head", "title", "body", "h1"} <= {*page.seen}
         assert "light dark" in text
-        for path in ("/api/calls", "/api/conversations", "/tools", "/health"):
+        for path in ("/api/calls", "/api/calls/live", "/api/conversations", "/tools", "/health"):
             assert path in page.links, path
         for link in page.links:
             found = await it.ask("GET", link)

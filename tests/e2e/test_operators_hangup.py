@@ -192,7 +192,7 @@ async def test_a_goodbye_that_was_under_way_when_the_server_died_is_said_by_the_
         await until(lambda: caller.heard_ms > 500, "the agent")
         assert one.process is not None
         it = Port(await one.process.console_port(), token="")
-        (live,) = (await it.ask("GET", "/api/calls")).json()["live"]
+        (live,) = (await it.ask("GET", "/api/calls/live")).json()["live"]
         assert (await hang_up(it, live["id"])).status == 200
         asked = "SELECT * FROM steps WHERE event LIKE '%goodbye_requested%'"
         await until(lambda: one.rows(asked), "the wish to be on record")

@@ -3,6 +3,8 @@ who is let in, how much may be brought, and what is on record."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +12,11 @@ from urllib.parse import quote, urlencode
 
 import h11
 import pytest
+from pydantic import SecretStr
 
+from callflow.cli.operators_port import OperatorsPort
+from callflow.config.settings import Settings
+from callflow.contracts.errors import JournalFileError
 from callflow.journal.redaction import Redactor
 from callflow.web.console import auth
 from callflow.web.console.app import create_console
@@ -184,6 +190,90 @@ async def test_names_and_origins_are_looked_at_before_anything_else(caplog: pyte
         for own in (b"http://localhost", b"https://LOCALHOST"):
             assert (await it.ask("GET", "/health", headers=[(b"Origin", own)])).status == 200, own
         assert log.faults() == []
+
+
+COSTLY = (
+    "/api/calls", "/api/calls/x/transfer", "/api/campaigns", "/api/campaigns/x", "/api/campaigns/x/pause",
+    "/api/transfers", "/api/numbers/%2B15550100001", "/api/provision", "/api/realtime-token",
+)  # fmt: skip
+SPELLINGS = (
+    "{}", "{}/", "/{}", "///{}//", "{}?x=1", "{}?_method=GET", "{}%2F", "/%2F{}", "{}/.", "{}/../calls",
+    "/x/..{}", "/.{}", "{}%20", "{}%09", "{}%0A", "{};x", "{}%3Fx", "{}%00", "{}.json", "http://localhost{}", "{}%2525",
+)  # fmt: skip
+OVERRIDES = [(name, b"GET") for name in (b"X-HTTP-Method-Override", b"X-HTTP-Method", b"X-Method-Override")]
+
+
+def spelled(path: str) -> list[str]:
+    """Other ways to write a path, some of which lead there."""
+    inner = [path[1:], path[1:].replace("/", "%2F"), path[1:].replace("/", "//"), path[1:].replace("a", "%61")]
+    inner += [
+        path[1:].replace("/", "%5C"),
+        path[1:].replace("a", "%2561"),
+        path[1:].upper(),
+        path[1:].replace("/", "/./"),
+    ]
+    return [form.format(f"/{each}") for form in SPELLINGS for each in inner] + [f"%2F{path[1:]}", path[1:]]
+
+
+async def test_what_costs_money_needs_a_token_however_it_is_spelled(
+    caplog: pytest.LogCaptureFixture, some: Sample
+) -> None:
+    suggested = set()
+    async with port(console_token="") as (_, it):
+        log = Log(caplog)
+        for path in COSTLY:
+            for method in ("POST", "PUT", "PATCH", "DELETE", "post", "QUERY"):
+                answer = await it.ask(method, path, headers=[JSON], body=b"{}")
+                assert (answer.status, faults_of("POST", path, answer)) == (401, []), f"{method} {path}"
+                assert answer.headers["www-authenticate"] == "Bearer"
+                found = re.search(r"CONSOLE_TOKEN=(\w+) into \.env, restart the server", answer.json()["error"])
+                assert found is not None
+                suggested.add(found[1])
+            for reads in ("GET", "HEAD", "OPTIONS"):
+                for headers in ([], [(name, b"POST") for name, _ in OVERRIDES]):
+                    answer = await it.ask(reads, path, headers=headers)
+                    assert answer.status in (200, 204, 404, 405), f"{reads} {path}"
+        for path in some([each for known in COSTLY for each in spelled(known)], 4):
+            # The router itself says where this leads: nobody needs a token to ask that.
+            allowed = (await it.ask("OPTIONS", path)).headers.get("allow", "")
+            leads = "POST" in allowed or (await it.ask("GET", path)).body.startswith(b"[")
+            answer = await it.ask("POST", path, headers=[JSON, *OVERRIDES], body=b"{}")
+            assert answer.status == 401 or (answer.status in (400, 404, 405) and not leads), f"{path}: {answer}"
+        for known in spelled("/api/calls")[:4]:
+            assert (await it.ask("POST", known, body=b"{}")).status == 401, known
+        for free in ("/api/calls/x/hangup", "/api/calls/x/session"):
+            assert (await it.ask("POST", free, headers=[JSON], body=b"{}")).status == 404, free
+        assert log.faults() == []
+    assert not [token for token in suggested if token in caplog.text], "a token is in the log"
+    new = suggested.pop()
+    async with port(console_token=new) as (_, it):
+        assert (await it.ask("POST", "/api/calls", tokens=[])).status == 401
+        assert (await it.ask("POST", "/api/calls", headers=[JSON], body=b"{}")).status != 401
+
+
+async def test_what_costs_money_is_refused_before_its_body_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
+    async with port(console_token="") as (_, it):
+        answer = await it.ask("POST", "/api/calls", headers=[JSON, (b"Content-Length", b"1000")], after=b"{")
+        assert (answer.status, faults_of("POST", "", answer)) == (401, [])
+
+
+async def test_a_command_says_which_token_is_missing_where() -> None:
+    async def refusal(it: Port, token: str) -> str:
+        asking = OperatorsPort(Settings(console_port=it.port, console_token=SecretStr(token)))
+        with pytest.raises(JournalFileError) as refused:
+            await asyncio.to_thread(asking.ask, "POST", "/api/calls", {})
+        return str(refused.value)
+
+    async with port(console_token="") as (_, it):
+        assert re.search(r"put the line CONSOLE_TOKEN=\w+ into \.env", await refusal(it, ""))
+        assert "was started without a CONSOLE_TOKEN: restart it" in await refusal(it, TOKEN)
+    async with port() as (_, it):
+        assert "does not take anybody without its CONSOLE_TOKEN" in await refusal(it, "")
+        assert "it runs with another one" in await refusal(it, f"{TOKEN}x")
+        asking = OperatorsPort(Settings(console_port=it.port, console_token=SecretStr(TOKEN)))
+        status, told = await asyncio.to_thread(asking.ask, "GET", "/api/calls/live")
+        assert (status, told) == (200, {"live": [], "recorded": []})
 
 
 async def test_no_websocket_is_taken() -> None:

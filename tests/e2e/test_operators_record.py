@@ -284,7 +284,7 @@ async def test_before_the_record_is_open_live_calls_are_told_and_the_rest_is_ask
             it = Port(line.console_at[1], token="")
             await it.listens()
             assert line.journal.trouble == "", "it is known already that the file is held"
-            assert (await it.ask("GET", "/api/calls")).json() == {"live": [], "recorded": []}
+            assert (await it.ask("GET", "/api/calls/live")).json() == {"live": [], "recorded": []}
             for method, path in (
                 ("GET", "/api/conversations"), ("GET", "/api/conversations/export"), ("GET", "/api/calls/x"),
                 ("GET", "/api/calls/x/recording"), ("DELETE", "/api/conversations?all=true"),

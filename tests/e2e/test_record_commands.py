@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -107,6 +108,23 @@ def test_an_earlier_record_is_listed_found_and_told(commands: Commands) -> None:
     commands.refused(2, "nothing to replay", "replay", "MZold1")
     assert [each.name for each in commands.folder.iterdir()] == ["old.db"]
     assert (commands.folder / "old.db").read_bytes() == before
+
+
+def test_whoever_called_the_other_person_is_listed(recorded: Commands) -> None:
+    listed = recorded.answers("calls")
+    assert "way" in listed
+    rows = [line.split() for line in listed.splitlines() if "+15550100001" in line]
+    assert [row[3:5] for row in rows] == [["in", "+15550100001"]] * 2
+    assert "from +15550100001 to +15550100002" in recorded.answers("calls", recorded.call)
+    with sqlite3.connect(recorded.folder / "ours.db") as database:
+        dialled = "UPDATE conversations SET direction = 'outbound', hangup_source = 'callee' WHERE call_id = ?"
+        database.execute(dialled, [recorded.call])
+    database.close()
+    rows = [line.split() for line in recorded.answers("calls").splitlines() if "+15550100001" in line]
+    assert [row[3:5] for row in rows] == [["out", "+15550100001"], ["in", "+15550100001"]]
+    told = recorded.answers("calls", recorded.call)
+    assert "outbound, from +15550100002 to +15550100001" in told
+    assert "by the person who was called" in told
 
 
 def test_odd_words_have_one_line_and_their_exit_code(recorded: Commands) -> None:

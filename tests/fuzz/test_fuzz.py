@@ -49,8 +49,9 @@ _DOORS: Final = (
 )  # fmt: skip
 _ROUTES: Final = (
     ("GET", "/health"), ("GET", "/tools"), ("GET", "/mcp"), ("POST", "/mcp"), ("GET", "/api/calls"),
-    ("GET", "/api/calls/{id}"), ("POST", "/api/calls/{id}/session"), ("GET", "/api/calls/{id}/recording"),
-    ("GET", "/"), ("POST", "/api/calls/{text}/hangup"), ("GET", "/api/session"), ("PATCH", "/api/session"),
+    ("GET", "/api/calls/live"), ("GET", "/api/calls/{id}"), ("POST", "/api/calls/{id}/session"),
+    ("GET", "/api/calls/{id}/recording"), ("GET", "/"), ("POST", "/api/calls/{text}/hangup"),
+    ("GET", "/api/session"), ("PATCH", "/api/session"),
     ("GET", "/api/conversations"), ("GET", "/api/conversations/phone/{text}"), ("GET", "/api/conversations/export"),
     ("GET", "/api/conversations/phone-sid/{text}"), ("GET", "/api/conversations/stream/{id}"),
     ("POST", "/api/conversations/stream/{id}/items"), ("DELETE", "/api/conversations/stream/{text}"),
@@ -280,7 +281,7 @@ async def fuzz_operators(the: World, rng: random.Random) -> None:
 
 
 async def _names(the: World) -> list[str]:
-    told = (await the.client.get(f"http://127.0.0.1:{the.console}/api/calls")).json()
+    told = (await the.client.get(f"http://127.0.0.1:{the.console}/api/calls/live")).json()
     return [*(one["id"] for one in told["live"]), *told["recorded"][-5:]]
 
 

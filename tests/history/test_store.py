@@ -67,6 +67,35 @@ def test_newest_first_and_page_by_page(database_url: str) -> None:
     kept(database_url, check)
 
 
+def test_a_list_of_calls_tells_when_each_was_answered_and_hung_up(database_url: str) -> None:
+    def moved(at: float, before: str, after: str) -> JournalEntry:
+        return JournalEntry(name(2), 1, at, {"event": "media_started"}, before, after, taken=True)
+
+    async def check(store: Store) -> None:
+        assert [row["answered_at"] for row in await store.newest_calls(50)] == ["2025-12-03T23:00:02.000Z", None, None]
+        (newest,) = await store.newest_calls(1)
+        assert (newest["call_id"], newest["hung_up_at"]) == (name(2), "2025-12-03T23:00:04.000Z")
+        for known in (name(2), newest["carrier_call_id"]):
+            assert await store.listed_call(known) == newest
+        for unknown in ("nobody", "x" * 2000, "a\0b"):
+            assert await store.listed_call(unknown) is None
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            for number in range(3):
+                one.note(began(name(number), AT + number * DAY))
+            at = AT + 2 * DAY
+            for seconds, before, after in (
+                (1, "ringing", "ringing"), (2, "ringing", "answered"), (3, "answered", "streaming"),
+                (4, "streaming", "hangup"),
+            ):  # fmt: skip
+                one.note(moved(at + seconds, before, after))
+            await one.flushed()
+            await check(store)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("words", "calls"),
     [

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.media.g711 import FRAME_BYTES, ULAW_TO_LINEAR
-from callflow.sandbox.common.phone import SILENT_FRAME, Phone, Playout, is_loud, loud_bytes, tone
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone, is_loud, loud_bytes, tone
+from callflow.sandbox.common.playout import Playout
 
 
 SECOND = 8000

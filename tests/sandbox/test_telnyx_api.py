@@ -195,7 +195,7 @@ def test_queries() -> None:
         async with product() as app:
             calls = [await app.telnyx.ring() for _ in range(3)]
             status = (await app.http.get(f"/calls/{calls[0].control_id}")).json()["data"]
-            assert (status["is_alive"], status["end_time"]) == (False, None)
+            assert (status["is_alive"], "end_time" in status) == (False, False)
             for call in calls:
                 await app.command(call, "answer")
                 await call.wait_answered()

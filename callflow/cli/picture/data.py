@@ -127,7 +127,7 @@ def _end(text: str) -> str:
 
 class _Reader:
     def __init__(self, zero: float) -> None:
-        self.carrier = self.ended = ""
+        self.carrier = self.ended = self._direction = ""
         self._zero = zero
         self._caller: list[Words] = []
         self._notes: list[Words] = []
@@ -145,7 +145,7 @@ class _Reader:
     def _read_note(self, at: float, note: Note | UnknownNote) -> None:
         match note:
             case notes.Began() if note.carrier:
-                self.carrier = note.carrier
+                self.carrier, self._direction = note.carrier, note.direction
             case notes.CallerSpeaks():
                 self._spoke = at if self._spoke is None else self._spoke
             case notes.Turn(who="caller"):
@@ -165,7 +165,7 @@ class _Reader:
                 for cut in note.cuts:
                     self._cut(at, cut, note.by_caller, late=isinstance(note, notes.CutOff))
             case notes.Ended() if not self.ended:
-                self.ended = why(note.cause, None)
+                self.ended = why(note.cause, None, self._direction)
             case notes.Digits():
                 self._caller.append(Words(self._at(at), _beginning(f"keys: {note.digits}"), is_note=True))
             case notes.Filler() | notes.Clip():
@@ -185,7 +185,7 @@ class _Reader:
     def _event(self, at: float, event: Mapping[str, Any]) -> None:
         match event:
             case {"event": "call_hangup", "cause": str(cause)} if not self.ended:
-                self.ended = why(cause, event.get("source"))
+                self.ended = why(cause, event.get("source"), self._direction)
             case {"event": "engine_lost"}:
                 self._lost = True
                 self._note(at, "the model's connection is lost")

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.control_api import ControlRoutes
 from callflow.sandbox.common.exchange import CallT, Exchange, FaultsT
 from callflow.sandbox.common.http_server import HttpServer, Request, Response, in_url
@@ -57,6 +58,7 @@ class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
         await self._server.start()
+        self._exchange.root = self.root
 
     async def close(self) -> None:
         """End everything within a second: sockets are cut, tasks are cancelled, no webhook is sent about it."""
@@ -96,6 +98,20 @@ class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
     @faults.setter
     def faults(self, faults: FaultsT) -> None:
         self._exchange.faults = faults
+
+    @property
+    def callee(self) -> Callee:
+        """What a dialled phone does that is not in `callees`. May be set to a word of `Callee.does`, too."""
+        return self._exchange.callee
+
+    @callee.setter
+    def callee(self, what: Callee | str) -> None:
+        self._exchange.callee = what
+
+    @property
+    def callees(self) -> dict[str, Callee]:
+        """What the phone of a number does when it is dialled."""
+        return self._exchange.callees
 
     def log(self) -> dict[str, Any]:
         """{"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.http_server import Tasks
 from callflow.sandbox.common.media_socket import MediaSocket
 from callflow.sandbox.common.pacer import Pacer, Signal
 from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.common.recordings import Recording
 from callflow.sandbox.common.webhooks import WebhookSender
 
 
@@ -44,8 +46,26 @@ class Exchange(Generic[CallT, FaultsT]):
         """By the id that the carrier's API uses, in the order in which the calls began."""
         self.phones: dict[str, Phone] = {}
         """Telephones that can be dialled, by number; any other number gets a new one."""
-        self.callee = "answers"
-        """What a dialled phone does: "answers", or one of the carrier's words for not answering."""
+        self.recordings: dict[str, Recording] = {}
+        """By id, in the order in which they began."""
+        self.root = ""
+        """The URL of the emulator without a path, as soon as it listens."""
+        self.callees: dict[str, Callee] = {}
+        """What the phone of a number does when it is dialled; any other number does what `callee` says."""
+        self._callee = Callee()
+
+    @property
+    def callee(self) -> Callee:
+        """What a dialled phone does that is not in `callees`. May be set to a word of `Callee.does`, too."""
+        return self._callee
+
+    @callee.setter
+    def callee(self, what: Callee | str) -> None:
+        self._callee = Callee.of(what)
+
+    def callee_of(self, number: str) -> Callee:
+        """Return what the phone of a number does when it is dialled."""
+        return self.callees.get(number, self._callee)
 
     def story(self) -> str:
         """Describe what happened on all calls, for error messages."""

@@ -32,7 +32,7 @@ class ApiFault:
     Set exactly one of these:
 
     - `status` (with `code`, `retry_after` in seconds): refused without any effect, with the carrier's error body.
-      429 adds `Retry-After`.
+      429 adds `Retry-After`. With `after_effect` the command takes effect, and is refused all the same.
     - `hang_s`: no effect and no answer; the connection is closed after that many seconds.
     - `lose_response`: the command takes effect, then the connection is closed without an answer.
     - `slow_s`: the command takes effect, its answer comes that many seconds later.
@@ -43,6 +43,7 @@ class ApiFault:
     status: int | None = None
     code: str | None = None
     retry_after: int = 1
+    after_effect: bool = False
     hang_s: float | None = None
     lose_response: bool = False
     slow_s: float = 0.0
@@ -65,6 +66,16 @@ class CarrierFaults:
 
     # HTTP API
     api: list[ApiFault] = field(default_factory=list)
+
+    # Answering machine detection
+    amd_result: str | None = None
+    """What the detection says, one of the carrier's words, whatever answers."""
+    amd_after_hangup: bool = False
+    """What the detection says is held back until the call has ended."""
+
+    # Recording
+    recording_fails: bool = False
+    """There is no recording in the end, and a callback says so."""
 
     # The media stream
     link_ms: float = 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -47,6 +48,8 @@ class Leg(Generic[StreamT, FaultsT]):
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.next_tick = 0.0
+        self._chores: list[asyncio.Task[Any]] = []
+        self._picked_up = asyncio.Event()
         self._faults = faults
         self._shared = exchange
         self.phone.connect(self.started_at)
@@ -74,6 +77,29 @@ class Leg(Generic[StreamT, FaultsT]):
         self.history.append((monotonic(), what))
         self._shared.changed()
 
+    def pick_up(self) -> None:
+        """Let the person at a dialled phone take the call now, however long it would ring."""
+        self._picked_up.set()
+
+    async def rings(self, seconds: float) -> bool:
+        """Wait while the dialled phone rings. Returns whether it was picked up before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._picked_up.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def chore(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Do something beside that ends with the leg."""
+        self._chores.append(self._shared.tasks.spawn(work, name))
+
+    def _drop_chores(self) -> None:
+        for task in self._chores:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._chores.clear()
+
     async def wait_answered(self, timeout: float = 10.0) -> None:
         """Wait at most `timeout` seconds for the answer. Raises TimeoutError, also when the call ends before."""
         await self._wait("answered", lambda: self.answered_at is not None, timeout)
@@ -83,11 +109,11 @@ class Leg(Generic[StreamT, FaultsT]):
         await self._wait("streaming", lambda: any(stream.started for stream in self.streams), timeout)
         return next(stream for stream in reversed(self.streams) if stream.started)
 
-    async def wait_ended(self, timeout: float = 10.0) -> None:
-        """Wait at most `timeout` seconds for the end of the call. Raises TimeoutError."""
+    async def wait_ended(self, timeout: float | None = 10.0) -> None:
+        """Wait at most `timeout` seconds (None: for ever) for the end of the call. Raises TimeoutError."""
         await self._wait("ended", lambda: self.ended_at is not None, timeout)
 
-    async def _wait(self, what: str, condition: Callable[[], object], timeout: float) -> None:
+    async def _wait(self, what: str, condition: Callable[[], object], timeout: float | None) -> None:
         await self._shared.changed.until(
             lambda: condition() or self.ended_at is not None,
             timeout,

@@ -21,7 +21,7 @@ from websockets.protocol import State
 
 from callflow.sandbox.common.faults import CarrierFaults
 from callflow.sandbox.common.http_server import Tasks
-from callflow.sandbox.common.phone import Playout
+from callflow.sandbox.common.playout import Playout
 
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024

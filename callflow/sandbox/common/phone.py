@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import math
 import os
 import wave
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -29,11 +29,10 @@ from callflow.media.g711 import (
     ULAW_SILENCE,
     ULAW_TO_LINEAR,
     pcm16_to_ulaw,
-    ulaw_to_pcm16,
 )
+from callflow.sandbox.common.playout import BYTES_PER_SECOND, Playout, Segment, bytes_between, mixed
 
 
-BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
 SILENT_FRAME: Final = bytes([ULAW_SILENCE]) * FRAME_BYTES
 
 SPEECH_HZ: Final = 620.0
@@ -44,9 +43,6 @@ PLAYBACK_HZ: Final = 880.0
 LOUD: Final = 330
 """Samples up to this absolute value (of 32,768: 40 dB below full scale) are a quiet line."""
 _QUIET_CODES: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= LOUD)
-
-UNDERRUN_MS: Final = 500
-"""A gap of up to so many ms in what is played is an underrun; a longer one is a pause between two utterances."""
 
 _POLL_S: Final = 0.005
 
@@ -69,146 +65,6 @@ def tone(ms: float, hz: float = 440.0, level: float = 0.3) -> bytes:
     step = 2 * math.pi * hz / BYTES_PER_SECOND
     samples = array("h", (round(32767 * level * math.sin(step * i)) for i in range(count)))
     return pcm16_to_ulaw(samples.tobytes())
-
-
-@dataclass(slots=True)
-class Segment:
-    """Audio without a gap. `at` is when its first byte was said or heard."""
-
-    at: float
-    audio: bytearray
-    source: str = ""
-
-    @property
-    def ms(self) -> float:
-        """Its length in ms."""
-        return len(self.audio) / BYTES_PER_MS
-
-    @property
-    def ends(self) -> float:
-        """When its last byte has been said or heard."""
-        return self.at + len(self.audio) / BYTES_PER_SECOND
-
-    def until(self, now: float) -> Segment:
-        """Return the part of it before the time `now`."""
-        return Segment(self.at, self.audio[: _bytes_between(self.at, now)], self.source)
-
-
-def _bytes_between(start: float, end: float) -> int:
-    # The tenth of a byte makes up for floats: 20 ms after a start must be 160 bytes, not 159.
-    return max(0, math.floor((end - start) * BYTES_PER_SECOND + 0.1))
-
-
-@dataclass(slots=True)
-class _Mark:
-    due: float
-    name: str
-
-
-@dataclass(slots=True)
-class Playout:
-    """A queue that plays in order at exactly 8,000 bytes per second, with marks and clear.
-
-    `play`, `mark` and `clear` are given the time at which they arrive; everything else is computed from that.
-    """
-
-    source: str = "media"
-    segments: list[Segment] = field(default_factory=list)
-    received_bytes: int = 0
-    cleared_bytes: int = 0
-    clears: int = 0
-    underruns: int = 0
-    gaps_ms: list[float] = field(default_factory=list)
-    """The length of every underrun, in ms."""
-    max_queued_ms: float = 0.0
-    pause_ms: float = 0.0
-    """It pauses for this long after each second of audio, and so falls behind until it runs empty."""
-    _ends: float = -math.inf
-    _until_pause: int = BYTES_PER_SECOND
-    _marks: deque[_Mark] = field(default_factory=deque)
-
-    def play(self, ulaw: bytes, now: float) -> None:
-        """Queue audio behind what is still being played."""
-        if not ulaw:
-            return
-        if not self.segments or now - self._ends >= 1e-6:
-            gap_ms = (now - self._ends) * 1000
-            if self.segments and gap_ms <= UNDERRUN_MS:
-                self.underruns += 1
-                self.gaps_ms.append(gap_ms)
-            self._ends = now
-            self.segments.append(Segment(now, bytearray(), self.source))
-        self.received_bytes += len(ulaw)
-        while self.pause_ms and len(ulaw) >= self._until_pause:
-            self.segments[-1].audio += ulaw[: self._until_pause]
-            ulaw = ulaw[self._until_pause :]
-            self._until_pause = BYTES_PER_SECOND
-            self.segments.append(Segment(self.segments[-1].ends + self.pause_ms / 1000, bytearray(), self.source))
-        self._until_pause -= len(ulaw)
-        self.segments[-1].audio += ulaw
-        self._ends = self.segments[-1].ends
-        self.max_queued_ms = max(self.max_queued_ms, self.queued_ms(now))
-
-    def mark(self, name: str, now: float) -> None:
-        """Queue a mark behind the audio; with nothing queued it is due at once."""
-        self._marks.append(_Mark(max(now, self._ends), name))
-
-    def clear(self, now: float) -> list[str]:
-        """Drop what has not been played. Returns the names of all pending marks, which are due now."""
-        self.clears += 1
-        self.stop(now)
-        names = [mark.name for mark in self._marks]
-        self._marks.clear()
-        return names
-
-    def stop(self, now: float) -> None:
-        """Drop what has not been played. Pending marks stay due at the times that they had."""
-        while self.segments and self._ends > now:
-            last = self.segments[-1]
-            heard = min(len(last.audio), _bytes_between(last.at, now))
-            self.cleared_bytes += len(last.audio) - heard
-            del last.audio[heard:]
-            if last.audio or len(self.segments) == 1 or self.segments[-2].ends <= now:
-                # Silence between a clear and the next utterance is no underrun.
-                self._ends = -math.inf if not last.audio else now - (UNDERRUN_MS + 1) / 1000
-            if not last.audio:
-                self.segments.pop()
-
-    def due(self, now: float) -> list[str]:
-        """Return the marks whose audio has been played, in order; each is returned once."""
-        names = []
-        while self._marks and self._marks[0].due <= now + 1e-6:
-            names.append(self._marks.popleft().name)
-        return names
-
-    @property
-    def next_due(self) -> float | None:
-        """When the next pending mark is due."""
-        return self._marks[0].due if self._marks else None
-
-    @property
-    def pending_marks(self) -> list[str]:
-        """The names of the marks that are not due yet."""
-        return [mark.name for mark in self._marks]
-
-    def queued_ms(self, now: float | None = None) -> float:
-        """How much audio is waiting to be played, in ms."""
-        return max(0.0, (self._ends - (monotonic() if now is None else now)) * 1000)
-
-    def played(self, now: float | None = None) -> int:
-        """How many bytes have been heard."""
-        now = monotonic() if now is None else now
-        unplayed = 0
-        for segment in reversed(self.segments):
-            if segment.ends <= now:
-                break
-            unplayed += len(segment.audio) - min(len(segment.audio), _bytes_between(segment.at, now))
-        return self.received_bytes - self.cleared_bytes - unplayed
-
-    @property
-    def played_bytes(self) -> int:
-        """How many bytes have been heard up to now."""
-        return self.played()
 
 
 class Phone:
@@ -235,6 +91,8 @@ class Phone:
         self.frames_taken = 0
         self.connected_at: float | None = None
         self.ended_at: float | None = None
+        self.message_at: float | None = None
+        """When a voicemail began to record, behind its beep."""
         self._unsaid = bytearray()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -313,28 +171,53 @@ class Phone:
                 raise TimeoutError(f"no {ms:g} ms of silence within {timeout:g} s; {self._story()}")
             await asyncio.sleep(_POLL_S)
 
+    def begin_message(self) -> None:
+        """Record from now on what is heard, as a voicemail does: from the end of what was said last (its beep)."""
+        self.message_at = max(self.said[-1].ends, self.connected_at or 0.0) if self.said else monotonic()
+
+    @property
+    def message(self) -> bytes:
+        """What was heard since the beep, up to now, without gaps: µ-law. Nothing before the beep."""
+        if self.message_at is None:
+            return b""
+        return self.heard_between(self.message_at, monotonic() if self.ended_at is None else self.ended_at)
+
     def write_wav(self, path: str | os.PathLike[str]) -> None:
         """Write the call as stereo, 8 kHz, 16-bit PCM: on the left what was said, on the right what was heard.
 
         Both are aligned on the call's clock, which runs from the first ring to the end (or to now).
         """
+        Path(path).write_bytes(self.wav())
+
+    def wav(self, since: float | None = None, until: float | None = None, channels: int = 2) -> bytes:
+        """Return the call between two times (by default: from its first ring to its end or to now) as a WAV file.
+
+        8 kHz, 16 bit. With two channels the left one is what was said, the right one what was heard; with one they are
+        added.
+        """
         heard = self.heard
         firsts = [piece.at for piece in (*self.said, *heard)]
         begin = self.connected_at if self.connected_at is not None else min(firsts, default=0.0)
-        end = self.ended_at
+        begin = begin if since is None else since
+        end = self.ended_at if until is None else until
         if end is None:
             end = max([begin, *(piece.ends for piece in (*self.said, *heard))])
             if self.connected_at is not None:
                 end = max(end, monotonic())
-        count = _bytes_between(begin, end)
-        both = array("h", bytes(4 * count))
-        both[0::2] = _mixed(self.said, begin, count)
-        both[1::2] = _mixed(heard, begin, count)
-        with wave.open(os.fspath(path), "wb") as out:
-            out.setnchannels(2)
+        count = bytes_between(begin, end)
+        if channels == 1:
+            samples = mixed([*self.said, *heard], begin, count)
+        else:
+            samples = array("h", bytes(4 * count))
+            samples[0::2] = mixed(self.said, begin, count)
+            samples[1::2] = mixed(heard, begin, count)
+        file = io.BytesIO()
+        with wave.open(file, "wb") as out:
+            out.setnchannels(channels)
             out.setsampwidth(2)
             out.setframerate(BYTES_PER_SECOND)
-            out.writeframes(both.tobytes())
+            out.writeframes(samples.tobytes())
+        return file.getvalue()
 
     # The carrier's side
 
@@ -385,27 +268,10 @@ class Phone:
             for segment in reversed(line.segments):
                 if segment.ends <= since:
                     break
-                first = _bytes_between(segment.at, since) if since > segment.at else 0
-                pieces.append(bytes(segment.audio[first : _bytes_between(segment.at, until)]))
+                first = bytes_between(segment.at, since) if since > segment.at else 0
+                pieces.append(bytes(segment.audio[first : bytes_between(segment.at, until)]))
         return b"".join(pieces)
 
     def _story(self) -> str:
         parts = [f"{name}: {line.played_bytes / BYTES_PER_MS:.0f} ms played" for name, line in self.lines.items()]
         return f"{self.frames_taken} frames said, " + (", ".join(parts) or "nothing was ever played")
-
-
-def _mixed(segments: Iterable[Segment], begin: float, count: int) -> array[int]:
-    """Mix segments into `count` samples from the time `begin` on; where two overlap they are added."""
-    samples = array("h", bytes(2 * count))
-    filled = 0
-    for segment in segments:
-        pcm = array("h", ulaw_to_pcm16(bytes(segment.audio)))
-        start = round((segment.at - begin) * BYTES_PER_SECOND)
-        pcm = pcm[max(0, -start) :]
-        start = max(0, start)
-        pcm = pcm[: max(0, count - start)]
-        for i in range(min(len(pcm), max(0, filled - start))):
-            pcm[i] = max(-32768, min(32767, pcm[i] + samples[start + i]))
-        samples[start : start + len(pcm)] = pcm
-        filled = max(filled, start + len(pcm))
-    return samples

@@ -18,6 +18,7 @@ place says "(unknown)".
 
 from __future__ import annotations
 
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.media_socket import Frame
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.telnyx.api import Command
@@ -36,6 +37,7 @@ __all__ = [
     "DEFAULT_API_KEY",
     "ApiFault",
     "Call",
+    "Callee",
     "Command",
     "Delivery",
     "Faults",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.telnyx import resources
+from callflow.sandbox.telnyx import recordings, resources
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.errors import STATUS_ERRORS, ApiError
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
@@ -63,6 +63,8 @@ class Api:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, as the faults allow."""
+        if request.path.startswith(recordings.FILES):
+            return recordings.file(self.exchange, request)
         parts = [unquote(part) for part in request.path.removeprefix("/v2/").split("/")]
         command = _command_of(request, parts)
         self.commands.append(command)
@@ -75,6 +77,8 @@ class Api:
             if fault is not None:
                 await _before(fault)
             answer = self._route(command, parts, request)
+            if fault is not None and fault.after_effect:
+                raise _refusal(fault)
             response = json_response(200, answer)
         except ApiError as error:
             response = json_response(error.status, error.body(), _limits(error, fault))
@@ -99,6 +103,12 @@ class Api:
                 return {"data": resources.call_status(self._find(control_id))}
             case method, [("call_control_applications" | "phone_numbers"), *_]:
                 return self.exchange.account.handle(method, parts, request.query, lambda: _json(command))
+            case "GET", ["recordings"]:
+                return recordings.page(self.exchange, request.query)
+            case "GET", ["recordings", name]:
+                return recordings.one(self.exchange, name)
+            case "DELETE", ["recordings", name]:
+                return recordings.delete(self.exchange, name)
             case "GET", ["connections", connection_id, "active_calls"]:
                 return self._active_calls(connection_id, request.query)
             case ("POST" | "PUT") as method, ["calls", control_id, "actions", action] if action in COMMANDS:
@@ -156,12 +166,15 @@ class Api:
 
     def _answer(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         call.route_webhooks(body)
-        extra = {"recording_id": call.start_recording(body)} if body.get("record") else {}
+        extra = {"recording_id": call.recorder.from_answer(body)} if body.get("record") else {}
         call.answer(StreamOptions.from_body(body) if body.get("stream_url") else None)
         return extra
 
     def _hangup(self, call: Call, _: dict[str, Any]) -> None:
-        call.end("normal_clearing", "callee" if call.direction == "incoming" else "caller", by="product")
+        if call.direction == "incoming":
+            call.end("normal_clearing", "callee", by="product")
+        else:
+            call.end("originator_cancel" if call.answered_at is None else "normal_clearing", "caller", by="product")
 
     def _reject(self, call: Call, body: dict[str, Any]) -> None:
         if call.direction == "outgoing" or call.answering or call.state != "parked":
@@ -205,10 +218,10 @@ class Api:
         call.digits_sent.append(body["digits"])
 
     def _record_start(self, call: Call, body: dict[str, Any]) -> None:
-        call.start_recording(body)
+        call.recorder.start(body)
 
     def _record_stop(self, call: Call, _: dict[str, Any]) -> None:
-        call.stop_recording()
+        call.recorder.stop()
 
     def _transfer(self, call: Call, body: dict[str, Any]) -> None:
         self._outbound.transfer(call, body)
@@ -235,16 +248,15 @@ class Api:
 
     def _dial(self, body: dict[str, Any]) -> Any:
         check(DIAL, body)
-        if body["connection_id"] != CONNECTION_ID:
-            detail = "The requested connection_id (Call Control App ID) is either invalid or does not exist."
-            title = "Invalid value for connection_id (Call Control App ID)"
-            raise ApiError(422, "10015", title, detail, "/connection_id")
         command_id = body.get("command_id")
         seen, answer = self._dialled.get(command_id or "", (0.0, None))
         if answer is not None and monotonic() - seen < self.exchange.timing.command_id_window_s:
             self.commands[-1].duplicate = True
             return answer
-        answer = {"data": resources.call_status(self._outbound.dial(body))}
+        leg = self._outbound.dial(body)
+        answer = {"data": resources.call_status(leg)}
+        if leg.recording_id is not None:
+            answer["data"]["recording_id"] = leg.recording_id
         if command_id:
             self._dialled[command_id] = (monotonic(), answer)
         return answer
@@ -256,8 +268,9 @@ class Api:
         if not limit.isdecimal() or not 1 <= int(limit) <= 250:
             detail = "The value is outside of allowed range 1 to 250"
             raise ApiError(422, "10033", "Value outside of range", detail, "/page[limit]")
+        states = ("answered",) if self.exchange.faults.ringing_is_not_listed else ("answered", "bridging")
         calls = [
-            call for call in self.exchange.calls.values() if call.state == "answered" and connection_id == CONNECTION_ID
+            call for call in self.exchange.calls.values() if call.state in states and connection_id == CONNECTION_ID
         ]
         ids = [call.control_id for call in calls]
         first = ids.index(asked["page[after]"]) + 1 if asked.get("page[after]") in ids else 0
@@ -304,13 +317,18 @@ def _json(command: Command) -> dict[str, Any]:
 async def _before(fault: ApiFault) -> None:
     """Act before the command takes effect. Raises ApiError or ConnectionResetError for one that must not."""
     await fault.before()
-    if fault.status is not None:
-        code, title = STATUS_ERRORS.get(fault.status, ("10007", "Unexpected error"))
-        raise ApiError(fault.status, fault.code or code, title)
+    if fault.status is not None and not fault.after_effect:
+        raise _refusal(fault)
+
+
+def _refusal(fault: ApiFault) -> ApiError:
+    status = fault.status or 500
+    code, title = STATUS_ERRORS.get(status, ("10007", "Unexpected error"))
+    return ApiError(status, fault.code or code, title)
 
 
 def _limits(error: ApiError, fault: ApiFault | None) -> dict[str, str]:
     if error.status != 429 or fault is None:
-        return {}
+        return error.headers
     reset = str(fault.retry_after)
     return {"retry-after": reset, "x-ratelimit-limit": "5", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}

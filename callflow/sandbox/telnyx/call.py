@@ -17,6 +17,7 @@ from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
 from callflow.sandbox.telnyx.faults import Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.media import MediaStream
+from callflow.sandbox.telnyx.recorder import Recorder
 from callflow.sandbox.telnyx.speak import Announcer
 from callflow.sandbox.telnyx.webhooks import timestamp
 
@@ -24,7 +25,13 @@ from callflow.sandbox.telnyx.webhooks import timestamp
 USER_ID: Final = str(uuid.uuid4())
 _ANSWERED_SECONDS: Final = 0.05
 """How long the media socket waits for call.answered to be delivered."""
-_SIP_CAUSES: Final = {"originator_cancel": "487", "user_busy": "486", "call_rejected": "603", "normal_clearing": "200"}
+_SIP_CAUSES: Final = {
+    "originator_cancel": "487",
+    "user_busy": "486",
+    "call_rejected": "603",
+    "normal_clearing": "200",
+    "not_found": "404",
+}
 
 
 class Call(Leg[MediaStream, Faults]):
@@ -67,11 +74,13 @@ class Call(Leg[MediaStream, Faults]):
         """The leg with which this one is bridged."""
         self.park_after_unbridge = False
         self.answering = False
-        self.recording: tuple[str, str, Mapping[str, Any]] | None = None
-        """Id, beginning and request of the recording that runs."""
+        self.recording_id: str | None = None
+        """Of the recording that was asked for with the dial."""
         self.has_stale_stream = False
         """Whether a stream whose socket is gone still counts as open (a fault)."""
         self.announcer = Announcer(self, exchange.tasks, exchange.timing)
+        self.recorder = Recorder(self, exchange)
+        self._sip = ""
         self._exchange = exchange
         exchange.calls[self.control_id] = self
 
@@ -91,10 +100,12 @@ class Call(Leg[MediaStream, Faults]):
         }
 
     async def hang_up(self, cause: str | None = None, source: str | None = None) -> None:
-        """Hang up as the human does: `originator_cancel` before the answer, `normal_clearing` after it."""
+        """Hang up as the human does: before the answer a caller gives up and a callee rejects."""
         source = source or ("caller" if self.direction == "incoming" else "callee")
-        unanswered = self.direction == "incoming" and self.answered_at is None
-        self.end(cause or ("originator_cancel" if unanswered else "normal_clearing"), source, by=source)
+        usual = "normal_clearing"
+        if self.answered_at is None:
+            usual = "originator_cancel" if self.direction == "incoming" else "call_rejected"
+        self.end(cause or usual, source, by=source)
 
     async def press(self, digit: str) -> None:
         """Press a key as the human does. Telnyx docs: a digit comes as a webhook and as a frame of the stream."""
@@ -172,26 +183,31 @@ class Call(Leg[MediaStream, Faults]):
         self.state = "answered"
         self.answered_at = monotonic()
         self.note("answered")
+        self.recorder.answered()
         extra = {"codec": self.codec, "sampling_rate": 8000, "start_time": self.start_time}
         if options is not None:
             extra |= {"stream_url": options.url, "stream_track": options.track}
         self.emit("call.answered", extra)
 
-    def end(self, cause: str, source: str, *, by: str) -> None:
-        """Enter "ended": the stream is stopped, then call.hangup is sent. Does nothing if the leg has ended."""
+    def end(self, cause: str, source: str, *, by: str, sip: str = "") -> None:
+        """Enter "ended": the stream is stopped, then call.hangup is sent. Does nothing if the leg has ended.
+
+        `sip` is the SIP status, when it is not the usual one of the cause.
+        """
         if self.state == "ended":
             return
         self.state = "ended"
         self.hangup_cause, self.hangup_source, self.ended_by = cause, source, by
         self.ended_at = monotonic()
         self.end_time = timestamp()
+        self._sip = sip or _SIP_CAUSES.get(cause, "unspecified")
+        self._drop_chores()
         self.note(f"ended by the {by}: {cause}")
         self.announcer.stop()
         self._exchange.pacer.remove(self)
         self.stop_stream()
         self.phone.disconnect(self.ended_at)
-        if self.recording is not None:
-            self.stop_recording()
+        self.recorder.stop()
         self._unbridge()
         self._exchange.tasks.spawn(self._send_hangup(), "call.hangup")
 
@@ -201,7 +217,7 @@ class Call(Leg[MediaStream, Faults]):
             "end_time": self.end_time,
             "hangup_cause": self.hangup_cause,
             "hangup_source": self.hangup_source,
-            "sip_hangup_cause": _SIP_CAUSES.get(self.hangup_cause or "", "unspecified"),
+            "sip_hangup_cause": self._sip,
             "start_time": self.start_time,
         }
         if self.answered_at is not None:
@@ -329,32 +345,3 @@ class Call(Leg[MediaStream, Faults]):
             stream.finish()
             if stream.connected:
                 self.emit("streaming.stopped", {"stream_url": stream.options.url}, numbers=False)
-
-    # Recording
-
-    def start_recording(self, body: Mapping[str, Any]) -> str:
-        """Note that a recording runs, and return its id. Nothing is recorded."""
-        recording_id = str(uuid.uuid4())
-        self.recording = (recording_id, timestamp(), body)
-        self.note("recording")
-        return recording_id
-
-    def stop_recording(self) -> None:
-        """Send call.recording.saved for the recording that runs, if there is one."""
-        if self.recording is None:
-            return
-        recording_id, began, body = self.recording
-        self.recording = None
-        form = body.get("format") or body.get("record_format") or "mp3"
-        fields = {
-            "recording_id": recording_id,
-            "recording_urls": {form: f"https://storage.example/{recording_id}.{form}?X-Amz-Expires=600"},
-            "public_recording_urls": {},
-            "channels": body.get("channels") or body.get("record_channels") or "dual",
-            "format": form,
-            "recording_started_at": began,
-            "recording_ended_at": timestamp(),
-            "start_time": self.start_time,
-            "end_time": self.end_time or timestamp(),
-        }
-        self.emit("call.recording.saved", fields, numbers=False)

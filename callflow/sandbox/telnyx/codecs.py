@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from callflow.media import g711
-from callflow.sandbox.common.phone import BYTES_PER_SECOND
+from callflow.sandbox.common.playout import BYTES_PER_SECOND
 
 
 SAMPLE_RATES: Final = {"PCMU": 8000, "PCMA": 8000, "G722": 16000, "L16": 16000, "OPUS": 16000, "AMR-WB": 16000}

@@ -14,7 +14,7 @@ from callflow.sandbox.telnyx.api import Api, Command
 from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.exchange import Exchange
 from callflow.sandbox.telnyx.faults import Faults, Timing
-from callflow.sandbox.telnyx.numbers import Number
+from callflow.sandbox.telnyx.numbers import Application, Number
 from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp
 
 
@@ -77,6 +77,16 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
     @webhook_url.setter
     def webhook_url(self, url: str) -> None:
         self.exchange.webhook_url = url
+
+    @property
+    def account(self) -> Application:
+        """The account: its one application, its limits and its money."""
+        return self.exchange.application
+
+    @property
+    def timing(self) -> Timing:
+        """How long the carrier takes; may be changed at any time."""
+        return self.exchange.timing
 
     def key(self) -> dict[str, Any]:
         """Return {"public_key", "api_key", "base_url"}, for the control API."""

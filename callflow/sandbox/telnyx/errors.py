@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -31,6 +31,7 @@ class ApiError(Exception):
     title: str
     detail: str = ""
     pointer: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body: {"errors": [{"code", "title", "detail", "source", "meta"}]}."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callflow.sandbox.common import exchange
 from callflow.sandbox.common.exchange import CallT
+from callflow.sandbox.common.http_server import Request
 from callflow.sandbox.telnyx.faults import Faults, Timing
 from callflow.sandbox.telnyx.numbers import CONNECTION_ID as CONNECTION_ID
 from callflow.sandbox.telnyx.numbers import Account, Application
@@ -11,7 +12,7 @@ from callflow.sandbox.telnyx.webhooks import Delivery, Signer, Webhooks
 
 
 class Exchange(exchange.Exchange[CallT, Faults]):
-    """What all calls share. `callee` may be "answers", "busy", "no_answer" or "rejects".
+    """What all calls share.
 
     Args:
         webhook_url: receives the webhooks of every call that has no URL of its own.
@@ -24,6 +25,10 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         self.timing = timing
         self.signer = Signer()
         self.account = Account(webhook_url)
+        self.links: dict[str, tuple[str, str, float]] = {}
+        """The links to recordings, by their signature: the recording's id, the format, and when they expire."""
+        self.downloads: list[Request] = []
+        """Every request for the file of a recording."""
         self.webhooks = Webhooks(self.tasks, self.signer, timing, self.changed)
 
     @property

@@ -28,6 +28,10 @@ class Faults(CarrierFaults):
     webhook_hold_limit_s: float = 5.0
     """The longest that an event waits for another one, in seconds."""
 
+    # Dialling
+    ringing_is_not_listed: bool = False
+    """The list of active calls leaves out the legs that still ring. Whether the real one does is not documented."""
+
     # The media stream
     media_format: str | None = None
     """The codec that the stream sends, instead of the one that was asked for: "PCMA", "G722", "L16", …"""
@@ -49,7 +53,17 @@ class Timing:
     ring_s: float = 0.1
     """How long a dialled phone rings before it answers."""
     no_answer_s: float = 0.3
-    """How long a dialled phone rings that is not answered."""
+    """The longest that a dialled phone rings which is not answered; timeout_secs ends it before, if that is shorter."""
+    second_s: float = 1.0
+    """How long one second of timeout_secs and time_limit_secs is, and one of the detection's limits."""
+    amd_s: float = 0.3
+    """From the answer to what answering machine detection says. On real calls it takes up to 3.5 s."""
+    amd_silence_s: float = 0.2
+    """The silence after which a greeting without a beep has ended."""
+    recording_s: float = 0.0
+    """From the end of a recording to call.recording.saved."""
+    download_s: float = 600.0
+    """Telnyx docs: the links to a recording are valid for 10 minutes."""
     hangup_webhook_s: float = 0.02
     """From streaming.stopped to call.hangup."""
     speak_s_per_char: float = 0.06

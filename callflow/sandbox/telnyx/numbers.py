@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from callflow.sandbox.telnyx.errors import ApiError
@@ -48,6 +48,13 @@ class Application:
     webhook_timeout_secs: int | None = None
     active: bool = True
     outbound_voice_profile_id: str | None = "1555010000000000002"
+    channel_limit: int | None = None
+    """How many outgoing legs there may be at a time; None: any number."""
+    over_limit: Literal["hangs_up", "refused"] = "hangs_up"
+    """What becomes of a dial beyond it: accepted and ended (SIP 403, "D1"), or refused (90043)."""
+    dials_per_second: int = 30
+    """Telnyx docs: measured over the trailing 5 s, so that 150 may come at once."""
+    has_funds: bool = True
     more: dict[str, Any] = field(default_factory=dict)
     """What was changed of the fields that the emulator does not use."""
 
@@ -72,7 +79,10 @@ class Application:
             "created_at": _SINCE,
             "updated_at": _SINCE,
             **self.more,
-            "outbound": {"channel_limit": 10, "outbound_voice_profile_id": self.outbound_voice_profile_id},
+            "outbound": {
+                "channel_limit": self.channel_limit or 10,
+                "outbound_voice_profile_id": self.outbound_voice_profile_id,
+            },
         }
 
     def change(self, body: Mapping[str, Any]) -> None:

@@ -64,6 +64,20 @@ _NEW_LEG: Final[Fields] = {
     "time_limit_secs": "integer 30..14400",
     "timeout_secs": "integer 5..600",
 }
+DETECTION: Final = frozenset(
+    f"{name}_millis"
+    for name in (
+        "after_greeting_silence",
+        "between_words_silence",
+        "greeting_duration",
+        "greeting_silence_duration",
+        "greeting_total_analysis_time",
+        "initial_silence",
+        "maximum_word_length",
+        "total_analysis_time",
+    )
+) | {"maximum_number_of_words", "silence_threshold"}
+"""The integers of answering_machine_detection_config."""
 _LANGUAGE: Final = (
     "enum arb|cmn-CN|cy-GB|da-DK|de-DE|en-AU|en-GB|en-GB-WLS|en-IN|en-US|es-ES|es-MX|es-US|fr-CA|fr-FR|hi-IN|is-IS|"
     "it-IT|ja-JP|ko-KR|nb-NO|nl-NL|pl-PL|pt-BR|pt-PT|ro-RO|ru-RU|sv-SE|tr-TR"

@@ -14,10 +14,11 @@ _ACTIVE: Final = ("record_type", "call_control_id", "call_leg_id", "call_session
 def call_status(call: Call) -> dict[str, Any]:
     """Return a call as `GET /calls/{id}` shows it.
 
-    Telnyx docs: is_alive is false before the answer too, so only end_time says that a call has ended.
+    Telnyx docs: is_alive is false before the answer too, so only end_time, which is there then, says that a call has
+    ended.
     """
     until = call.ended_at if call.ended_at is not None else monotonic()
-    return {
+    status = {
         "record_type": "call",
         "call_control_id": call.control_id,
         "call_leg_id": call.leg_id,
@@ -28,8 +29,9 @@ def call_status(call: Call) -> dict[str, Any]:
         "start_time": call.start_time,
         "end_time": call.end_time,
     }
+    return {name: value for name, value in status.items() if value is not None}
 
 
 def active_call(call: Call) -> dict[str, Any]:
     """Return a call as the list of active calls shows it."""
-    return {name: value for name, value in call_status(call).items() if name in _ACTIVE}
+    return {name: value for name, value in {"client_state": None, **call_status(call)}.items() if name in _ACTIVE}

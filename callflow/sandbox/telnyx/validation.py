@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from callflow.sandbox.telnyx.errors import ApiError
-from callflow.sandbox.telnyx.parameters import COMMANDS, EVENT_TYPES
+from callflow.sandbox.telnyx.parameters import COMMANDS, DETECTION, EVENT_TYPES
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -33,6 +33,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 def check(command: str, body: Mapping[str, Any]) -> None:
     """Check a request body. Raises ApiError (422) for the first thing that the command does not allow."""
     check_fields(command, COMMANDS[command], body)
+    _check_detection(body.get("answering_machine_detection_config") or {})
     for name in ("webhook_url_method", "webhook_urls_method"):
         if body.get(name) == "GET":
             raise ApiError(422, "10015", "Bad Request", "The sandbox delivers webhooks by POST only.", f"/{name}")
@@ -50,6 +51,15 @@ def check_fields(about: str, specs: Mapping[str, str], body: Mapping[str, Any]) 
             raise ApiError(422, "10015", "Bad Request", detail, f"/{name}")
         if value is not None:
             _check_value(name, specs[name].removeprefix("!"), value)
+
+
+def _check_detection(config: Mapping[str, Any]) -> None:
+    where = "/answering_machine_detection_config"
+    for name, value in config.items():
+        if name not in DETECTION:
+            detail = f"'{name}' is not a parameter of the detection (the sandbox refuses what Telnyx would ignore)."
+            raise ApiError(422, "10015", "Bad Request", detail, f"{where}/{name}")
+        _check_value(name, "integer 0..", value)
 
 
 def _check_value(name: str, spec: str, value: Any) -> None:

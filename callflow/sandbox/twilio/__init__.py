@@ -18,6 +18,7 @@ It shares no code with the application but the G.711 tables, and accepts only wh
 
 from __future__ import annotations
 
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.media_socket import Frame
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio.api import Command
@@ -33,6 +34,7 @@ from callflow.sandbox.twilio.webhooks import Delivery, Signer
 __all__ = [
     "ApiFault",
     "Call",
+    "Callee",
     "Command",
     "Delivery",
     "Faults",

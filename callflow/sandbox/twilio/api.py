@@ -18,7 +18,9 @@ from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.errors import ApiError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
 from callflow.sandbox.twilio.faults import ApiFault
+from callflow.sandbox.twilio.listing import found
 from callflow.sandbox.twilio.outbound import OutboundCalls
+from callflow.sandbox.twilio.recordings import Recordings
 from callflow.sandbox.twilio.resources import ROOT
 from callflow.sandbox.twilio.validation import Form, check_create, check_update, form_of
 
@@ -34,7 +36,8 @@ class Command:
     method: str
     path: str
     action: str
-    """"create", "update", "fetch", "list", "numbers", "number", "account", or "" for what does not exist."""
+    """"create", "update", "fetch", "list", "numbers", "number", "account", "record", "recordings", "recording",
+    "media", or "" for what does not exist."""
     call_sid: str
     """The call that it is about, or ""."""
     form: Form
@@ -53,11 +56,12 @@ class Api:
         self.exchange = exchange
         self.commands: list[Command] = []
         self._outbound = OutboundCalls(exchange)
+        self._recordings = Recordings(exchange)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, as the faults allow."""
         account, parts = _parts(request)
-        call_sid = parts[1] if len(parts) == 2 and parts[0] == "Calls" else ""
+        call_sid = parts[1] if len(parts) > 1 and parts[0] == "Calls" else ""
         command = Command(monotonic(), request.method, request.path, _action(request.method, parts), call_sid, [])
         self.commands.append(command)
         self.exchange.changed()
@@ -71,8 +75,13 @@ class Api:
                 await _before(fault)
             if not command.action:
                 raise _missing(command)
-            status, answer = self._effects[command.action](self, command)
-            response = Response(status) if answer is None else json_response(status, answer)
+            if command.action == "media":
+                response = self._recordings.file(request)
+            else:
+                status, answer = self._effects[command.action](self, command)
+                response = json_response(status, answer) if answer is not None else Response(status)
+            if fault is not None and fault.after_effect:
+                raise _refusal(fault)
         except ApiError as error:
             limits = {"Retry-After": str(fault.retry_after)} if fault is not None and error.status == 429 else {}
             response = json_response(error.status, error.body(), limits)
@@ -81,7 +90,8 @@ class Api:
         if fault is not None:
             await fault.after(response)
         command.status = 0 if response.lost else response.status
-        command.response = msgspec.json.decode(response.body) if response.body else None
+        is_json = response.headers.get("content-type") == "application/json"
+        command.response = msgspec.json.decode(response.body) if response.body and is_json else None
         self.exchange.changed()
         return response
 
@@ -102,7 +112,7 @@ class Api:
     # Calls
 
     def _create(self, command: Command) -> tuple[int, Any]:
-        values = check_create(command.form, self.exchange.numbers)
+        values = check_create(command.form, self.exchange.numbers, self.exchange.account)
         events = [value for name, value in command.form if name == "StatusCallbackEvent"]
         return 201, resources.call(self._outbound.dial(values, events), self.exchange)
 
@@ -122,6 +132,8 @@ class Api:
         if (values.get("Url") or values.get("Twiml")) and call.status != "in-progress":
             raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
         call.route_webhooks(values)
+        if limit := values.get("TimeLimit"):
+            call.limit(int(limit))
         if status == "completed" or (status and call.status != "in-progress"):
             call.end("completed" if call.status == "in-progress" else "canceled", by="product")
         elif text := values.get("Twiml"):
@@ -133,20 +145,32 @@ class Api:
         return 200, resources.call(call, self.exchange)
 
     def _list(self, command: Command) -> tuple[int, Any]:
-        values = dict(command.form)
-        calls = [
-            call
-            for call in self.exchange.calls.values()
-            if values.get("Status", call.status) == call.status
-            and values.get("To", call.to_number) == call.to_number
-            and values.get("From", call.from_number) == call.from_number
-        ]
-        return 200, resources.page("calls", [resources.call(call, self.exchange) for call in calls])
+        calls = found(self.exchange.calls.values(), command.form, self.exchange.timing.list_lags_s)
+        items = [resources.call(call, self.exchange) for call in calls]
+        return 200, resources.page("calls", items, command.form, command.path)
 
     def _find(self, command: Command) -> Call:
         if (call := self.exchange.calls.get(command.call_sid)) is None:
             raise _missing(command)
         return call
+
+    # Recordings
+
+    def _record(self, command: Command) -> tuple[int, Any]:
+        call, sid = self._find(command), command.path.rpartition("/")[2].removesuffix(".json")
+        if sid == "Recordings":
+            return 201, self._recordings.start(call, command.form)
+        return 200, self._recordings.update(call, sid, command.form, command.path)
+
+    def _list_recordings(self, command: Command) -> tuple[int, Any]:
+        return 200, self._recordings.page(command.call_sid, command.form, command.path)
+
+    def _recording(self, command: Command) -> tuple[int, Any]:
+        sid = command.path.rpartition("/")[2].removesuffix(".json")
+        if command.method == "DELETE":
+            self._recordings.delete(sid, command.path)
+            return 204, None
+        return 200, self._recordings.one(sid, command.path)
 
     # The account and its numbers
 
@@ -154,7 +178,7 @@ class Api:
         return 200, resources.account(self.exchange)
 
     def _numbers(self, command: Command) -> tuple[int, Any]:
-        return 200, numbers.listed(self.exchange, command.form)
+        return 200, numbers.listed(self.exchange, command.form, command.path)
 
     def _number(self, command: Command) -> tuple[int, Any]:
         sid = command.path.rpartition("/")[2].removesuffix(".json")
@@ -176,15 +200,21 @@ class Api:
         "list": _list,
         "numbers": _numbers,
         "number": _number,
+        "record": _record,
+        "recordings": _list_recordings,
+        "recording": _recording,
     }
 
 
 def _parts(request: Request) -> tuple[str, list[str]]:
     """The account's sid, and the path below it."""
     path = request.path.removeprefix(ROOT)
-    if path == request.path or not path.endswith(".json"):
+    form = next((form for form in (".json", ".wav", ".mp3") if path.endswith(form)), "")
+    if path == request.path or not form:
         return "", []  # without a suffix Twilio answers with XML, which the sandbox does not
-    account, *parts = [unquote(part) for part in path.removesuffix(".json").split("/")]
+    account, *parts = [unquote(part) for part in path.removesuffix(form).split("/")]
+    if form != ".json":
+        return account, ["Media"] if len(parts) == 2 and parts[0] == "Recordings" else []
     return account, parts
 
 
@@ -200,6 +230,14 @@ def _action(method: str, parts: list[str]) -> str:
             return "update"
         case "GET", ["Calls", _]:
             return "fetch"
+        case _, ["Media"]:
+            return "media"
+        case ("GET", ["Recordings"]) | ("GET", ["Calls", _, "Recordings"]):
+            return "recordings"
+        case ("POST", ["Calls", _, "Recordings"]) | ("POST", ["Calls", _, "Recordings", _]):
+            return "record"
+        case (("GET" | "DELETE"), ["Recordings", _]) | ("GET", ["Calls", _, "Recordings", _]):
+            return "recording"
         case "GET", ["IncomingPhoneNumbers"]:
             return "numbers"
         case (("GET" | "POST" | "DELETE"), ["IncomingPhoneNumbers", _]):
@@ -214,5 +252,9 @@ def _missing(command: Command) -> ApiError:
 async def _before(fault: ApiFault) -> None:
     """Act before the request takes effect. Raises ApiError or ConnectionResetError for one that must not."""
     await fault.before()
-    if fault.status is not None:
-        raise refusal(fault.status, int(fault.code) if fault.code else None)
+    if fault.status is not None and not fault.after_effect:
+        raise _refusal(fault)
+
+
+def _refusal(fault: ApiFault) -> ApiError:
+    return refusal(fault.status or 500, int(fault.code) if fault.code else None)

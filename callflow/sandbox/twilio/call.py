@@ -19,11 +19,15 @@ from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.frames import StreamOptions
 from callflow.sandbox.twilio.media import MediaStream
 from callflow.sandbox.twilio.player import Player
+from callflow.sandbox.twilio.recorder import Recorder
 from callflow.sandbox.twilio.speak import Announcer
 
 
 TERMINAL: Final = ("completed", "busy", "failed", "no-answer", "canceled")
 """The values of `status` with which a call has ended."""
+DECLINED: Final = "603"
+_SIP: Final = {"completed": "200", "busy": "486", "no-answer": "487", "canceled": "487", "failed": "404"}
+"""SipResponseCode by status. Twilio docs: unreachable 404, ring timeout 487."""
 _PARTIES: Final = ("From", "To", "Caller", "Called")
 
 
@@ -54,7 +58,17 @@ class Call(Leg[MediaStream, Faults]):
         """The errors that Twilio's debugger would show: code and reason."""
         self.warnings: list[tuple[int, str]] = []
         """The warnings that it would show."""
-        self.created = self.started = datetime.now(UTC)
+        self.created = datetime.now(UTC)
+        self.started: datetime | None = self.created if direction == "inbound" else None
+        """When it rang, of an incoming call when it was answered; None: it is still queued."""
+        self.queue_ms = 0
+        """How long it was queued, because the account dials too often."""
+        self.time_limit = 0
+        """The TimeLimit that was asked for, in seconds; 0: none."""
+        self.answered_by: str | None = None
+        """What answering machine detection found."""
+        self.answered_by_is_told = False
+        """Whether the status callback says it, too: the detection was not asynchronous."""
         self.finished: datetime | None = None
         self.fallback = (number.voice_fallback_url, number.voice_fallback_method)
         """URL and method of the document that is used when another one fails."""
@@ -64,9 +78,11 @@ class Call(Leg[MediaStream, Faults]):
         self.digits: asyncio.Queue[str] = asyncio.Queue()
         """Keys that were pressed while no stream was open."""
         self.announcer = Announcer(self, exchange.timing)
+        self.recorder = Recorder(self, exchange)
         self._params = dict(params or {})
         self._exchange = exchange
         self._sequence = 0
+        self._sip = ""
         self._player = Player(self)
         self._document: asyncio.Task[None] | None = None
         exchange.calls[self.sid] = self
@@ -90,8 +106,13 @@ class Call(Leg[MediaStream, Faults]):
     async def hang_up(self) -> None:
         """Hang up as the human does."""
         by = "caller" if self.direction == "inbound" else "callee"
-        # The status of an inbound call that the caller gives up while it rings is not documented (unknown).
-        self.end("completed" if self.answered_at is not None else "no-answer", by=by)
+        if self.answered_at is not None:
+            self.end("completed", by=by)
+        elif self.direction == "inbound":
+            # The status of an inbound call that the caller gives up while it rings is not documented (unknown).
+            self.end("no-answer", by=by)
+        else:
+            self.end("busy", by=by, sip=DECLINED)
 
     async def press(self, digit: str) -> None:
         """Press a key as the human does: a frame of the stream, or a digit for a `<Gather>`."""
@@ -123,9 +144,9 @@ class Call(Leg[MediaStream, Faults]):
         self.note("ringing")
         self.run_from(self.number.voice_url, self.number.voice_method)
 
-    def run_from(self, url: str, method: str) -> None:
-        """Run the document at a URL instead of the present one."""
-        self._replace(lambda: self._player.fetch(url, method))
+    def run_from(self, url: str, method: str, extra: Mapping[str, str] | None = None) -> None:
+        """Run the document at a URL instead of the present one. `extra` parameters go with its request."""
+        self._replace(lambda: self._player.fetch(url, method, extra))
 
     def run_text(self, text: str) -> None:
         """Run a document instead of the present one."""
@@ -179,24 +200,42 @@ class Call(Leg[MediaStream, Faults]):
         if self.answered_at is None and self.state != "ended":
             self.status = "in-progress"
             self.answered_at = monotonic()
-            self.started = datetime.now(UTC)
+            if self.direction == "inbound":
+                self.started = datetime.now(UTC)
             self.note("answered")
             self._exchange.pacer.add(self)
             self.send_status("answered")
 
-    def end(self, status: str, *, by: str) -> None:
-        """Set the final status: the stream is stopped, and the status callback is sent. Does nothing after the end."""
+    def limit(self, seconds: int) -> None:
+        """End it so many seconds after the answer: TimeLimit. A later limit replaces an earlier one."""
+        self.time_limit = seconds
+        if self.answered_at is not None:
+            self.chore(self._end_after(self.answered_at, seconds), "time limit")
+
+    async def _end_after(self, since: float, seconds: int) -> None:
+        await asyncio.sleep(max(0.0, since + seconds * self.timing.second_s - monotonic()))
+        if self.time_limit == seconds:
+            self.end("completed", by="carrier")
+
+    def end(self, status: str, *, by: str, sip: str = "") -> None:
+        """Set the final status: the stream is stopped, and the status callback is sent. Does nothing after the end.
+
+        `sip` is the SIP status, when it is not the usual one.
+        """
         if self.state == "ended":
             return
         self.status, self.ended_by = status, by
         self.ended_at = monotonic()
         self.finished = datetime.now(UTC)
+        self._sip = sip or _SIP.get(status, "")
+        self._drop_chores()
         self.note(f"ended by the {by}: {status}")
         if self._document is not None and self._document is not asyncio.current_task():
             self._document.cancel()
         self._exchange.pacer.remove(self)
         self.stop_stream()
         self.phone.disconnect(self.ended_at)
+        self.recorder.stop()
         self.send_status("completed")
 
     @property
@@ -221,7 +260,11 @@ class Call(Leg[MediaStream, Faults]):
             extra["CallStatus"] = "initiated"
         if event == "completed":
             extra |= {"CallDuration": str(self.duration), "Duration": str(-(-self.duration // 60))}
-        self._exchange.webhooks.notify("status", url, method, self.params(extra), self.faults)
+            if self.direction != "inbound":
+                extra |= {"SipResponseCode": self._sip, **self.recorder.with_status()}
+            if self.answered_by is not None and self.answered_by_is_told:
+                extra["AnsweredBy"] = self.answered_by
+        self._exchange.webhooks.notify("status", url, method, self.params(extra), self.faults, event)
 
     # Audio
 
@@ -299,4 +342,4 @@ class Call(Leg[MediaStream, Faults]):
         if error:
             params["StreamError"] = error
         url = urljoin(base, options.status_callback)
-        self._exchange.webhooks.notify("stream", url, options.status_method, params, self.faults)
+        self._exchange.webhooks.notify("stream", url, options.status_method, params, self.faults, event)

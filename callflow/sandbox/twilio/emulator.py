@@ -11,7 +11,7 @@ from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.twilio import numbers
 from callflow.sandbox.twilio.api import Api, Command
 from callflow.sandbox.twilio.call import Call
-from callflow.sandbox.twilio.exchange import Exchange, Number
+from callflow.sandbox.twilio.exchange import Account, Exchange, Number
 from callflow.sandbox.twilio.faults import Faults, Timing
 from callflow.sandbox.twilio.webhooks import Delivery, Signer
 
@@ -93,6 +93,16 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
     def server(self, url: str) -> None:
         self.exchange.webhooks.server = url
 
+    @property
+    def account(self) -> Account:
+        """What the account may do."""
+        return self.exchange.account
+
+    @property
+    def timing(self) -> Timing:
+        """How long the carrier takes; may be changed at any time."""
+        return self.exchange.timing
+
     def key(self) -> dict[str, Any]:
         """Return {"account_sid", "auth_token", "base_url"}, for the control API."""
         return {"account_sid": self.account_sid, "auth_token": self.auth_token, "base_url": self.base_url}
@@ -108,9 +118,9 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         """Return a number of the account, which may be changed before it is called."""
         return self.exchange.number(phone_number)
 
-    def add_application(self, voice_url: str, status_callback: str = "") -> str:
-        """Make a TwiML app with these URLs, which a number may name, and return its SID."""
-        return numbers.add_application(self.exchange, voice_url, status_callback)
+    def add_application(self, voice_url: str) -> str:
+        """Make a TwiML app with this VoiceUrl, which a number may name, and return its SID."""
+        return numbers.add_application(self.exchange, voice_url)
 
     async def ring(
         self,

@@ -29,15 +29,25 @@ class Number:
 
 
 @dataclass(slots=True)
-class TwimlApp:
-    """A TwiML app: numbers that name it use its URLs instead of their own."""
+class Account:
+    """What the account may do."""
 
-    voice_url: str
-    status_callback: str = ""
+    trial: bool = False
+    """It may dial `verified` numbers only (21219)."""
+    verified: list[str] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)
+    """The code with which a call is refused, by the beginning of the number that it is to: 21214 (unreachable), 21215
+    (a country that is not enabled), 21216 (blocked), 21217 (not valid)."""
+    calls_per_second: float | None = None
+    """How often a call is begun; the others are queued. Twilio docs: 1. None: at once."""
+    calls_at_once: int | None = None
+    """How many outgoing calls there may be before one more is refused (20429)."""
+    applications: dict[str, str] = field(default_factory=dict)
+    """The TwiML applications: the VoiceUrl of each, by its sid."""
 
 
 class Exchange(exchange.Exchange[CallT, Faults]):
-    """What all calls share. `callee` may be "answers", "busy" or "no-answer".
+    """What all calls share.
 
     Args:
         api_key: id and secret of an API key, which the REST API accepts beside the account's own credentials.
@@ -60,10 +70,9 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         self.auth_token = auth_token
         self.api_key = api_key
         self.timing = timing
+        self.account = Account()
         self.numbers: dict[str, Number] = {}
         """By E.164 number."""
-        self.applications: dict[str, TwimlApp] = {}
-        """By SID."""
         self.trunks: set[str] = set()
         """SIDs."""
         self.default_number = Number("")

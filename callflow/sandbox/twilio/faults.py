@@ -14,8 +14,8 @@ __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]
 class Faults(CarrierFaults):
     """Faults of the emulator, or of one call instead.
 
-    Keys of the webhook faults: "voice" for requests that are answered with a document, "status" and "stream" for the
-    callbacks, or "*".
+    Keys of the webhook faults: "voice" for requests that are answered with a document; "status", "stream", "amd" and
+    "recording" for the callbacks, or one event of them, such as "status:ringing" or "recording:completed"; or "*".
     """
 
     # Webhooks. Twilio docs: callbacks are unordered; a repeated request carries the same idempotency token.
@@ -56,7 +56,17 @@ class Timing:
     ring_s: float = 0.1
     """How long a dialled phone rings before it answers."""
     no_answer_s: float = 0.3
-    """How long a dialled phone rings that is not answered."""
+    """The longest that a dialled phone rings which is not answered; `Timeout` ends it before, if that is shorter."""
+    second_s: float = 1.0
+    """How long one second of `Timeout`, `TimeLimit` and `MachineDetectionTimeout` is."""
+    amd_s: float = 0.3
+    """From the answer to what answering machine detection says. On real calls it takes about 4 s."""
+    amd_silence_s: float = 0.2
+    """The silence after which a greeting without a beep has ended."""
+    recording_s: float = 0.05
+    """From the end of a recording to its file."""
+    list_lags_s: float = 0.0
+    """How long a new call is missing from the list of calls. Twilio docs: eventually consistent."""
     speak_s_per_char: float = 0.06
     """Speech of `<Say>`: 0.06 s per character is an unhurried voice."""
     playback_s: float = 0.5

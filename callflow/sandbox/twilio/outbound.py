@@ -1,12 +1,23 @@
-"""Outgoing calls, and how the person at the other end reacts."""
+"""Outgoing calls, and how the person or machine at the other end reacts."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
 
-from callflow.sandbox.twilio.call import Call
+from callflow.sandbox.common.callee import Callee, pick_up
+from callflow.sandbox.twilio.amd import Detector
+from callflow.sandbox.twilio.call import DECLINED, Call
+from callflow.sandbox.twilio.errors import TwimlError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
+
+
+_RINGS: Final = "60"
+_LASTS: Final = "14400"
+"""Twilio docs: the defaults of Timeout and TimeLimit, in seconds."""
 
 
 class OutboundCalls:
@@ -14,10 +25,17 @@ class OutboundCalls:
 
     def __init__(self, exchange: Exchange[Call]) -> None:
         self._exchange = exchange
+        self._next_at = 0.0
 
     def dial(self, values: Mapping[str, str], events: Sequence[str]) -> Call:
-        """Start a call (`POST /Calls.json`). `events` are those of which the status callback is told."""
-        exchange = self._exchange
+        """Start a call (`POST /Calls.json`). `events` are those of which the status callback is told.
+
+        Raises ApiError (429) when the account has as many calls as it may.
+        """
+        exchange, account = self._exchange, self._exchange.account
+        alive = sum(call.direction != "inbound" and call.state != "ended" for call in exchange.calls.values())
+        if account.calls_at_once is not None and alive >= account.calls_at_once:
+            raise refusal(429)
         own, other = values["From"], values["To"]
         call = Call(
             exchange,
@@ -30,24 +48,73 @@ class OutboundCalls:
         call.callback, call.fallback = ("", "POST"), ("", "POST")
         call.route_webhooks(values)
         call.callback_events = tuple(events) or ("completed",)
-        exchange.tasks.spawn(self._ring(call, values), "dialling")
+        exchange.tasks.spawn(self._ring(call, values, self._queued_s()), "dialling")
         return call
 
-    async def _ring(self, call: Call, values: Mapping[str, str]) -> None:
-        timing, callee = self._exchange.timing, self._exchange.callee
-        call.send_status("initiated")
-        call.status = "ringing"
-        call.note("dialling")
-        call.send_status("ringing")
-        if callee != "answers":
-            await asyncio.sleep(timing.no_answer_s if callee == "no-answer" else timing.ring_s)
-            call.end(callee, by="callee")
-            return
-        await asyncio.sleep(timing.ring_s)
+    def _queued_s(self) -> float:
+        """How long the next call is queued."""
+        pace, now = self._exchange.account.calls_per_second, monotonic()
+        if pace is None:
+            return 0.0
+        at = max(now, self._next_at)
+        self._next_at = at + 1 / pace
+        return at - now
+
+    async def _ring(self, call: Call, values: Mapping[str, str], queued_s: float) -> None:
+        timing, callee = self._exchange.timing, self._exchange.callee_of(call.to_number)
+        if queued_s:
+            call.note("queued")
+            call.queue_ms = round(queued_s * 1000)
+            await asyncio.sleep(queued_s)
         if call.state == "ended":
             return
+        call.started = datetime.now(UTC)
+        call.note("dialling")
+        call.send_status("initiated")
+        if callee.does != "not_reachable":
+            call.status = "ringing"
+            call.send_status("ringing")
+        rings = timing.ring_s if callee.ring_s is None else callee.ring_s
+        longest = int(values.get("Timeout", _RINGS)) * timing.second_s
+        if callee.does == "no_answer":
+            rings, longest = longest + 1, min(longest, timing.no_answer_s)
+        if await call.rings(min(rings, longest)):
+            rings = 0
+        if call.state == "ended":
+            return
+        if rings > longest:
+            call.end("no-answer", by="carrier")
+        elif callee.does == "busy":
+            call.end("busy", by="callee")
+        elif callee.does == "rejects":
+            call.end("busy", by="callee", sip=DECLINED)  # the status of a rejected call is not documented (unknown)
+        elif callee.does == "not_reachable":
+            call.end("failed", by="carrier")
+        else:
+            await self._picked_up(call, callee, values)
+
+    async def _picked_up(self, call: Call, callee: Callee, values: Mapping[str, str]) -> None:
         call.answer()
+        call.limit(call.time_limit or int(values.get("TimeLimit", _LASTS)))
+        call.chore(pick_up(callee, call), "callee")
+        if values.get("Record") == "true":
+            call.recorder.start(values, "OutboundAPI")
+        found: dict[str, str] = {}
+        # Twilio docs: MachineDetection is ignored when there are digits to send.
+        if values.get("MachineDetection") and not values.get("SendDigits"):
+            detector = Detector(self._exchange, call, callee, values)
+            if values.get("AsyncAmd") != "true":
+                call.answered_by_is_told = True
+                found = await detector.run()
+            elif values.get("AsyncAmdStatusCallback"):
+                self._exchange.tasks.spawn(detector.report(), "detection")
+            else:
+                call.warn(TwimlError(21262, "AsyncAmd without AsyncAmdStatusCallback"))
+                self._exchange.tasks.spawn(detector.run(), "detection")
+        if call.state == "ended":
+            return
         if text := values.get("Twiml"):
             call.run_text(text)
         else:
-            call.run_from(values["Url"], values.get("Method", "POST"))
+            application = self._exchange.account.applications.get(values.get("ApplicationSid", ""), "")
+            call.run_from(values.get("Url") or application, values.get("Method", "POST"), found)

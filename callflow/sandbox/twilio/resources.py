@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from callflow.sandbox.common.recordings import Recording
 from callflow.sandbox.twilio.call import Call
+from callflow.sandbox.twilio.errors import ApiError
 from callflow.sandbox.twilio.exchange import Exchange, Number
 from callflow.sandbox.twilio.parameters import NUMBER
+from callflow.sandbox.twilio.validation import Form
 
 
 ROOT: Final = "/2010-04-01/Accounts/"
+MAX_PAGE: Final = 1000
 
 
 def account(exchange: Exchange[Call]) -> dict[str, Any]:
@@ -29,10 +34,10 @@ def call(shown: Call, exchange: Exchange[Call]) -> dict[str, Any]:
         "account_sid": exchange.account_sid,
         "api_version": "2010-04-01",
         "annotation": None,
-        "answered_by": None,
+        "answered_by": shown.answered_by,
         "caller_name": None,
         "date_created": _date(shown.created),
-        "date_updated": _date(shown.finished or shown.started),
+        "date_updated": _date(shown.finished or shown.started or shown.created),
         "direction": shown.direction,
         "duration": str(shown.duration) if over else None,
         "end_time": _date(shown.finished),
@@ -44,7 +49,7 @@ def call(shown: Call, exchange: Exchange[Call]) -> dict[str, Any]:
         "phone_number_sid": shown.number.sid,
         "price": None,
         "price_unit": "USD",
-        "queue_time": "0",
+        "queue_time": str(shown.queue_ms),
         "start_time": _date(shown.started),
         "status": shown.status,
         "subresource_uris": {kind: f"{uri}/{kind.title()}.json" for kind in kinds},
@@ -74,18 +79,64 @@ def number(shown: Number, exchange: Exchange[Call]) -> dict[str, Any]:
     }
 
 
-def page(name: str, items: list[Any]) -> dict[str, Any]:
-    """Return a list as the only page of its resource."""
+def recording(shown: Recording, exchange: Exchange[Call]) -> dict[str, Any]:
+    """Return a recording as the API shows it; it has a duration when it is processed."""
+    uri = f"{ROOT}{exchange.account_sid}/Recordings/{shown.id}"
+    paused = shown.state == "running" and shown.about.get("paused")
+    states = {"running": "in-progress", "ready": "completed", "failed": "absent"}
     return {
-        name: items,
-        "page": 0,
-        "page_size": 50,
-        "start": 0,
-        "end": max(0, len(items) - 1),
-        "uri": "",
-        "first_page_uri": "",
-        "next_page_uri": None,
-        "previous_page_uri": None,
+        "sid": shown.id,
+        "account_sid": exchange.account_sid,
+        "api_version": "2010-04-01",
+        "call_sid": shown.call,
+        "channels": shown.channels,
+        "conference_sid": None,
+        "date_created": _date(shown.began_on),
+        "date_updated": _date(shown.ended_on or shown.began_on),
+        "duration": str(round(shown.seconds)) if shown.state == "ready" else "-1",
+        "encryption_details": None,
+        "error_code": None,
+        "media_url": f"{exchange.root}{uri}",
+        "price": None,
+        "price_unit": "USD",
+        "source": shown.about["source"],
+        "start_time": _date(shown.began_on),
+        "status": "paused" if paused else states.get(shown.state, shown.state),
+        "subresource_uris": {},
+        "uri": f"{uri}.json",
+    }
+
+
+def page(name: str, items: list[dict[str, Any]], form: Form, path: str) -> dict[str, Any]:
+    """Return the page of a list that the parameters PageSize, Page and PageToken of `form` ask for.
+
+    The token names the last item of the page before, so that new items do not shift the pages. Raises ApiError.
+    """
+    asked = dict(form)
+    size, number = asked.get("PageSize", "50"), asked.get("Page", "0")
+    if not (size.isdecimal() and number.isdecimal() and 1 <= int(size) <= MAX_PAGE):
+        raise ApiError(400, 20001, f"PageSize must be 1 to {MAX_PAGE}, and Page not negative")
+    sids = [item["sid"] for item in items]
+    last = asked.get("PageToken", "").removeprefix("PA")
+    first = sids.index(last) + 1 if last in sids else int(number) * int(size)
+    part = items[first : first + int(size)]
+    filters = [(key, value) for key, value in form if key not in ("Page", "PageSize", "PageToken")]
+
+    def uri(place: int, token: str = "") -> str:
+        paging = [("PageSize", size), ("Page", str(place)), *([("PageToken", f"PA{token}")] if token else [])]
+        return f"{path}?{urlencode([*filters, *paging])}"
+
+    more = first + int(size) < len(items)
+    return {
+        name: part,
+        "page": int(number),
+        "page_size": int(size),
+        "start": first,
+        "end": max(0, first + len(part) - 1),
+        "uri": uri(int(number)),
+        "first_page_uri": uri(0),
+        "next_page_uri": uri(int(number) + 1, part[-1]["sid"]) if more else None,
+        "previous_page_uri": uri(int(number) - 1) if int(number) else None,
     }
 
 

@@ -7,15 +7,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from callflow.sandbox.common.http_server import Request
 from callflow.sandbox.twilio import twiml
 from callflow.sandbox.twilio.errors import ApiError, TwimlError
-from callflow.sandbox.twilio.parameters import CALL_EVENTS, CREATE_CALL, MAX_TWIML, UPDATE_CALL
+from callflow.sandbox.twilio.exchange import Account
+from callflow.sandbox.twilio.parameters import (
+    CALL_EVENTS,
+    CHOICES,
+    CREATE_CALL,
+    MAX_TWIML,
+    RANGES,
+    RECORD,
+    RECORDING_EVENTS,
+    UPDATE_CALL,
+    URLS,
+)
 
 
 _E164 = re.compile(r"\+[1-9]\d{5,14}")
+_DIGITS = re.compile(r"[0-9A-D#*wW]{0,32}")
+_DESTINATIONS: Final = {
+    21214: "'To' phone number cannot be reached: {}",
+    21215: "Account not authorized to call {}. Perhaps you need to enable some international permissions.",
+    21216: "Account not allowed to call {}",
+    21217: "Phone number does not appear to be valid: {}",
+}
 
 Form = list[tuple[str, str]]
 """Names and values in order; a name may come more than once."""
@@ -38,7 +57,7 @@ def check_update(form: Form) -> dict[str, str]:
     return values
 
 
-def check_create(form: Form, own_numbers: Container[str]) -> dict[str, str]:
+def check_create(form: Form, own_numbers: Container[str], account: Account) -> dict[str, str]:
     """Return the values of a new call. Raises ApiError for the first thing that is wrong."""
     values = _check_call(form, CREATE_CALL)
     to, own = values.get("To", ""), values.get("From", "")
@@ -46,13 +65,33 @@ def check_create(form: Form, own_numbers: Container[str]) -> dict[str, str]:
         raise ApiError(400, 21201, "No 'To' number is specified")
     if not own:
         raise ApiError(400, 21213, "No 'From' number is specified")
+    if not (_E164.fullmatch(own) or own.startswith(("sip:", "client:"))):
+        raise ApiError(400, 21212, f"The 'From' number {own} is not a valid phone number or caller ID.")
     if not (_E164.fullmatch(to) or to.startswith(("sip:", "client:"))):
         raise ApiError(400, 21211, f"The phone number you are attempting to call, {to}, is not valid.")
-    if own not in own_numbers:
+    if own.startswith("+") and own not in own_numbers:
         raise ApiError(400, 21210, f"The source phone number provided, {own}, is not yet verified for your account.")
-    if not (values.get("Url") or values.get("Twiml")):
+    _check_destination(to, account)
+    if not (values.get("Url") or values.get("Twiml") or values.get("ApplicationSid")):
         raise ApiError(400, 21205, "Url parameter is required.")
+    if (sid := values.get("ApplicationSid")) and sid not in account.applications:
+        raise ApiError(400, 21218, f"ApplicationSid {sid} is not valid.")
     return values
+
+
+def _check_destination(to: str, account: Account) -> None:
+    code = next((code for start, code in account.refused.items() if to.startswith(start)), None)
+    if code is not None:
+        raise ApiError(400, code, _DESTINATIONS.get(code, "The call to {} is refused.").format(to))
+    if account.trial and to not in account.verified:
+        detail = f"The number {to} is unverified. Trial accounts may only make calls to verified numbers."
+        raise ApiError(400, 21219, detail)
+
+
+def check_record(form: Form) -> dict[str, str]:
+    """Return the values of a recording that is to begin. Raises ApiError for the first thing that is wrong."""
+    check_names(form, RECORD)
+    return _check_values(form)
 
 
 def check_names(form: Form, known: Container[str]) -> None:
@@ -64,12 +103,9 @@ def check_names(form: Form, known: Container[str]) -> None:
 
 def _check_call(form: Form, known: Container[str]) -> dict[str, str]:
     check_names(form, known)
-    values = dict(form)
-    if values.get("Url") and values.get("Twiml"):
-        raise ApiError(400, 20001, "Url and Twiml exclude each other")
-    for name in ("Url", "FallbackUrl", "StatusCallback"):
-        if values.get(name) and urlsplit(values[name]).scheme not in ("http", "https"):
-            raise ApiError(400, 21205, f"{name} is not a valid URL")
+    values = _check_values(form)
+    if sum(bool(values.get(name)) for name in ("Url", "Twiml", "ApplicationSid")) > 1:
+        raise ApiError(400, 20001, "Url, Twiml and ApplicationSid exclude each other")
     if events := [value for name, value in form if name == "StatusCallbackEvent" and value not in CALL_EVENTS]:
         raise ApiError(400, 20001, f"StatusCallbackEvent {events[0]} does not exist")
     if text := values.get("Twiml"):
@@ -80,3 +116,22 @@ def _check_call(form: Form, known: Container[str]) -> dict[str, str]:
         except TwimlError as error:
             raise ApiError(400, 20001, f"Twiml is not valid: {error.detail}") from None
     return values
+
+
+def _check_values(form: Form) -> dict[str, str]:
+    for name, value in form:
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ApiError(400, 20001, f"{name} must be one of {', '.join(CHOICES[name])}")
+        if name in RANGES:
+            low, high = RANGES[name]
+            if not value.isdecimal() or not low <= int(value) <= high:
+                raise ApiError(400, 20001, f"{name} must be an integer from {low} to {high}")
+        if name in URLS and value and urlsplit(value).scheme not in ("http", "https"):
+            raise ApiError(400, 21205, f"{name} is not a valid URL")
+        if name == "SendDigits" and not _DIGITS.fullmatch(value):
+            raise ApiError(400, 20001, "SendDigits must be up to 32 of 0-9, A-D, #, *, w and W")
+        if name == "RecordingStatusCallbackEvent":
+            for event in value.split():
+                if event not in RECORDING_EVENTS:
+                    raise ApiError(400, 20001, f"RecordingStatusCallbackEvent {event} does not exist")
+    return dict(form)

@@ -71,7 +71,7 @@ class Delivery:
 
     at: float
     kind: str
-    """"voice", "status" or "stream"."""
+    """"voice", "status", "stream", "amd" or "recording"."""
     method: str
     url: str
     params: Mapping[str, str]
@@ -159,27 +159,35 @@ class Webhooks(WebhookSender[Delivery]):
             raise TwimlError(12300, f"Content-Type {kind or 'missing'}")
         return delivery.body
 
-    def notify(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
+    def notify(
+        self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults, event: str = ""
+    ) -> None:
         """Send a callback in the background, as the faults allow."""
-        if url and not ({kind, ANY} & set(faults.webhook_drop)):
-            self.tasks.spawn(self._notify(kind, url, method, params, faults), f"webhook {kind}")
+        if url and not ({kind, f"{kind}:{event}", ANY} & set(faults.webhook_drop)):
+            self.tasks.spawn(self._notify(kind, url, method, params, faults, event), f"webhook {kind}")
 
-    async def _notify(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> None:
+    async def _notify(
+        self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults, event: str
+    ) -> None:
         try:
-            await self.request(kind, url, method, params, faults)
+            await self.request(kind, url, method, params, faults, event)
         except TwimlError as error:
             self.deliveries.append(Delivery(monotonic(), kind, method, url, params, "", 0, error=error.detail))
 
-    async def request(self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults) -> Delivery:
+    async def request(
+        self, kind: str, url: str, method: str, params: Mapping[str, str], faults: Faults, event: str = ""
+    ) -> Delivery:
         """Make a request, with retries, and return its last attempt. Raises TwimlError for what is no http URL."""
         if urlsplit(url).scheme not in ("http", "https"):
             raise TwimlError(11200, f"{url[:100]!r} is no http URL")
         overrides = Overrides.from_url(url)
-        if delay := for_event(faults.webhook_delay_s, kind, 0.0):
+        one = f"{kind}:{event}"
+        if delay := faults.webhook_delay_s.get(one, for_event(faults.webhook_delay_s, kind, 0.0)):
             await asyncio.sleep(delay)
         token = "" if faults.no_tokens else str(uuid.uuid4())
-        tokens = [token] * (1 + for_event(faults.webhook_duplicates, kind, 0))
-        tokens += [str(uuid.uuid4()) for _ in range(for_event(faults.webhook_new_tokens, kind, 0))]
+        tables = faults.webhook_duplicates, faults.webhook_new_tokens
+        again, new = (table.get(one, for_event(table, kind, 0)) for table in tables)
+        tokens = [token] * (1 + again) + [str(uuid.uuid4()) for _ in range(new)]
         requests = (self._request(kind, url, method, params, each, overrides, faults) for each in tokens)
         return (await asyncio.gather(*requests))[-1]
 

@@ -25,8 +25,10 @@ from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
+from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.dial import Checked, add_dial
+from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
@@ -85,6 +87,7 @@ def create_console(
     app.after_serving(mcp.close)
 
     add_index(app)
+    add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
@@ -92,6 +95,7 @@ def create_console(
         add_numbers(app, number_desk, history, address)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
+    add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine)
 

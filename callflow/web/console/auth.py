@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -29,6 +30,14 @@ MOST: Final = (
     (re.compile(r"/mcp/?"), 1 << 20),
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
 )
+COSTLY: Final = (
+    re.compile("/api/calls"),
+    re.compile("/api/calls/.+/transfer", re.DOTALL),
+    re.compile("/api/(?:campaigns|transfers|numbers|provision|realtime-token)(?:/.*)?", re.DOTALL),
+)
+"""The paths, without empty parts, where every method but those of `_READING` costs money or changes an account: these
+need CONSOLE_TOKEN, on loopback as well, where any program of the machine can ask."""
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""
 _BODY_SECONDS: Final = 10.0
@@ -36,7 +45,9 @@ _LINGER_SECONDS: Final = 2.0
 """How long a sender may take to finish sending after an early refusal: closing a connection with unread data destroys
 the response."""
 _LONGEST_NAME: Final = 60
-_GIVE_TOKEN: Final = "send the header Authorization: Bearer TOKEN, with the server's CONSOLE_TOKEN."
+_SEND: Final = "send the header Authorization: Bearer TOKEN"
+_GIVE_TOKEN: Final = f"{_SEND}, with the server's CONSOLE_TOKEN."
+_BEARER: Final = {"WWW-Authenticate": "Bearer"}
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST: Final = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([^\x00-\x20\[\]:/@?#\\]+))(?::[0-9]{1,5})?")
 
@@ -44,9 +55,18 @@ Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 
 
+def is_costly(method: str, path: str) -> bool:
+    """Return whether a request may cost money or change an account. `path`: percent-decoded, as the router gets it.
+
+    More counts as such than the router accepts (it ignores slashes in front, and nothing else).
+    """
+    plain = "/" + "/".join(part for part in path.split("/") if part)
+    return method.upper() not in _READING and any(form.fullmatch(plain) for form in COSTLY)
+
+
 class AccessPolicy:
     """Decides who may ask: with a token, clients that know it; without, clients that address this machine by its own
-    name."""
+    name, and for nothing that is costly."""
 
     def __init__(self, host: str, token: str) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
@@ -54,8 +74,8 @@ class AccessPolicy:
         self._hosts = _LOCAL | {host.lower()}
         self._token = token.encode("utf-8", "surrogateescape")
 
-    def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Check the headers of a request. Raises AccessRefused."""
+    def check(self, headers: Sequence[tuple[bytes, bytes]], method: str, path: str) -> None:
+        """Check a request without its body. `path`: percent-decoded. Raises AccessRefused."""
         hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
         asked = hosts[0].lower() if len(hosts) == 1 else b""
         if not self._token and _name_of(asked) not in self._hosts:
@@ -63,7 +83,9 @@ class AccessPolicy:
         if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
             raise AccessRefused(403, "Pages of another origin are not let in: the Origin header names one.")
         if self._token and (wrong := self._wrong(tokens)):
-            raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", {"WWW-Authenticate": "Bearer"})
+            raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", _BEARER)
+        if not self._token and is_costly(method, path):
+            raise _no_token_is_set()
 
     def _wrong(self, tokens: Sequence[bytes]) -> str:
         """Return the problem with the token; "": the token is right, and given once."""
@@ -75,6 +97,14 @@ class AccessPolicy:
         if not given:
             return "A token is needed, and the Authorization header does not begin with Bearer:"
         return "" if hmac.compare_digest(given, self._token) else "The token is wrong:"
+
+
+def _no_token_is_set() -> AccessRefused:
+    """Make the refusal of what is costly. It suggests a new token, which nothing but this answer tells."""
+    why = "This costs money or changes an account, and needs a token, also on this machine"
+    line_ = f"CONSOLE_TOKEN={secrets.token_hex(16)}"
+    sentence = f"{why}: put the line {line_} into .env, restart the server, and {_SEND} with that token."
+    return AccessRefused(401, sentence, _BEARER, logged=f"{why}: CONSOLE_TOKEN is not set.")
 
 
 def _other_name(hosts: Sequence[bytes]) -> str:
@@ -123,12 +153,12 @@ class AccessMiddleware:
             return
         reading = _Reading(receive)
         try:
-            self._policy.check(scope["headers"])
+            self._policy.check(scope["headers"], scope["method"], scope["path"])
             _check_target(scope)
             body = await reading.body(_most(scope))
         except AccessRefused as refused:
             what = "operators' port: a request is refused: HTTP %d: %s"
-            self._refusals.say(str(refused.status), what, refused.status, refused.sentence)
+            self._refusals.say(str(refused.status), what, refused.status, refused)
             await reading.linger()
             await send_refusal(send, refused)
             return

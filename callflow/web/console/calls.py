@@ -1,4 +1,4 @@
-"""The routes for calls on the operators' listener: list them, look at one, change its session, end it."""
+"""The routes for calls on the operators' listener: look at one, change its session, end it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from callflow.config.session_changes import Asked
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
-from callflow.history.query import Query
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import conversation_details
@@ -46,16 +45,6 @@ def add_calls(
     session, as `session_changes.read` does."""
     journal = history.journal
 
-    @app.get("/api/calls")
-    async def calls() -> dict[str, Any]:
-        """List the live calls, and the ids of the newest calls of the history, newest last."""
-        newest = journal.calls()
-        if history.is_readable and not journal.trouble:
-            rows = await history.store.find(Query(limit=100))
-            names = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
-            newest = [*names, *(name for name in newest if name not in names)]  # those are written in a moment
-        return {"live": [call.describe() for call in switchboard().calls], "recorded": newest}
-
     @app.get("/api/calls/<call>")
     async def timeline(call: str) -> Response:
         """Answer every step of one call in order (time, event, transition, commands), the notes in between, and its
@@ -78,7 +67,7 @@ def add_calls(
         asked = await _session_changes(checked)
         live = switchboard().live(call)
         if live is None:
-            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls lists them.")
+            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
         left_out = live.agent.update(asked.taken) if asked.taken else []
         return json_response({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})
 
@@ -99,7 +88,7 @@ def add_calls(
 
 
 def _no_call(call: str) -> Response:
-    return error_response(404, f"There is no call {quoted(call)}; GET /api/calls lists them.")
+    return error_response(404, f"There is no call {quoted(call)}; GET /api/calls/live lists them.")
 
 
 def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The routes for the history on the operators' listener: six of an earlier system, kept as they were, and search,
 paging, export and deletion.
 
-The old routes answer exactly their old fields; `/api/calls/<id>` answers everything known about a call.
+The old routes answer exactly their old fields, and for a call that we dialled its direction as well; `/api/calls/<id>`
+answers everything known about a call.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from callflow.history import posted_items
 from callflow.history.history import History
 from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
-from callflow.history.views import UNHEARD, content_of, earlier, heard_of
+from callflow.history.views import OUTBOUND, UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
 from callflow.web.responses import (
     error_response,
@@ -89,7 +90,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
 
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)
-        response = await large_json_response(lambda: [earlier(row) for row in found])
+        response = await large_json_response(lambda: [_conversation(row) for row in found])
         if len(found) == min(wanted.limit, MOST):
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
@@ -129,7 +130,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         def told() -> dict[str, Any]:
             shown = [_item(item, row["stream_sid"]) for item in items]
             items.clear()  # here, because freeing thousands of them takes its time, too
-            return {**earlier(row), "items": shown}
+            return {**_conversation(row), "items": shown}
 
         return await large_json_response(told)
 
@@ -196,6 +197,12 @@ def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[
         "items": [_full_item(item) for item in items],
         **details,
     }
+
+
+def _conversation(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a conversation in the shape of the earlier system, which had inbound calls only: those that we dialled say
+    so, because their `caller_number` is the number that was called."""
+    return {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
 
 
 def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from callflow.web.responses import json_response
 
 
 _LINKS: Final = (
-    ("/api/calls", "the calls that are live, and the newest of the history"),
+    ("/api/calls", "the 50 newest calls, live or over, newest first: who, whom, when, how it ended"),
+    ("/api/calls/live", "what each live call is doing, and the ids of the newest of the history"),
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
+    ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
     ("/tools", "what the agent can do, as the model is told"),
@@ -25,6 +27,7 @@ _LINKS: Final = (
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
+    ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
@@ -35,6 +38,11 @@ _OTHERS: Final = (
     ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),
     ("DELETE /api/numbers/NUMBER", 'gives it back to the carrier: {"confirm": "+15550100002"}'),
     ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
+    (
+        "POST /api/do-not-call",
+        'a number is never dialled: {"number": "+15550100001", "reason": "asked us not to call"}',
+    ),
+    ("DELETE /api/do-not-call/NUMBER", "takes it off that list"),
     ("POST /mcp", "the history for a model's tools, over MCP"),
 )
 _STYLE: Final = (

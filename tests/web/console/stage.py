@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from quart import Quart
+from sqlalchemy import update
 
 from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.session_overrides import StoredOverrides
+from callflow.history.tables import conversations
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
@@ -37,11 +39,18 @@ class FakeCall:
 
     id: str
     is_over: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+    """Of what it tells of itself."""
     hung_up: list[tuple[str, str]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
-        return {"id": self.id, "state": "streaming"}
+        usual = {
+            "carrier": "telnyx", "carrier_id": "", "direction": "inbound", "state": "streaming",
+            "conversation": "listening", "from": "+15550100001", "to": "+15550100002", "began": 1_700_000_500.0,
+            "cause": "",
+        }  # fmt: skip
+        return {"id": self.id, **usual, **self.more}
 
     def hang_up(self, when: str, by: str) -> bool:
         self.hung_up.append((when, by))
@@ -96,6 +105,11 @@ class Stage:
         """A call that is over."""
         numbers = {"from_number": "+15550100001", "to_number": "+15550100002"}
         await self.write(Began(carrier="telnyx", **{**numbers, **began}), Ended(cause="hangup"), call=call, at=at)
+
+    async def make_outbound(self, call: str = CALL) -> None:
+        """As if we had dialled a call of the history."""
+        dialled = update(conversations).where(conversations.c.call_id == call).values(direction="outbound")
+        await self.history.database.write(lambda connection: connection.execute(dialled))
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await ask(self.app, "GET", path, body=b"", **{**self.headers, **headers})

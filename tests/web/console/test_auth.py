@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, RequestRedirect, Rule
 
 from callflow.contracts.errors import AccessRefused
 from callflow.web.console import auth
-from callflow.web.console.auth import AccessMiddleware, AccessPolicy
+from callflow.web.console.auth import AccessMiddleware, AccessPolicy, is_costly
 from tests.web.asgi import Answer, ask, scope
+from tests.web.console.stage import Stage, play
 
 
 TOKEN = "a-token-of-24-characters"
@@ -21,10 +28,10 @@ def headers(host: str = "localhost", **others: str) -> Headers:
     return [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in others.items())]
 
 
-def refusal(policy: AccessPolicy, given: Headers) -> int:
-    """The status that these headers are refused with; 0: they are not."""
+def refusal(policy: AccessPolicy, given: Headers, method: str = "GET", path: str = "/x") -> int:
+    """The status that such a request is refused with; 0: it is not."""
     try:
-        policy.check(given)
+        policy.check(given, method, path)
     except AccessRefused as refused:
         return refused.status
     return 0
@@ -68,6 +75,77 @@ def test_with_a_token_it_must_be_given_and_then_any_host_is_good(value: str, sta
     assert refusal(AccessPolicy("x", TOKEN), headers("any.example")) == 401
     twice = [*headers(authorization=value), (b"authorization", value.encode())]
     assert refusal(AccessPolicy("x", TOKEN), twice) == 401
+
+
+# What is costly
+
+ROUTES = (
+    "/api/calls", "/api/calls/<call>/transfer", "/api/campaigns", "/api/campaigns/<campaign>",
+    "/api/campaigns/<campaign>/pause", "/api/transfers", "/api/transfers/<transfer>", "/api/numbers",
+    "/api/numbers/<path:number>", "/api/provision", "/api/realtime-token",
+)  # fmt: skip
+COSTS = [path.replace("<path:", "<").replace("<", "").replace(">", "") for path in ROUTES]
+FREE = {
+    ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("POST", "/api/calls/<call>/session"),
+    ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
+    ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
+}  # fmt: skip
+"""What changes something here, but costs no money and changes no account."""
+
+
+@pytest.mark.parametrize("path", COSTS)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "post", "QUERY", ""])
+def test_what_is_costly_needs_a_token_that_is_set(path: str, method: str) -> None:
+    assert refusal(AccessPolicy("x", ""), headers(), method, path) == 401
+    assert refusal(AccessPolicy("x", ""), headers("evil.example"), method, path) == 421, "before all else"
+    assert refusal(AccessPolicy("x", TOKEN), headers(authorization=f"Bearer {TOKEN}"), method, path) == 0
+    assert refusal(AccessPolicy("x", TOKEN), headers(), method, path) == 401
+    for reads in ("GET", "HEAD", "OPTIONS"):
+        assert refusal(AccessPolicy("x", ""), headers(), reads, path) == 0
+
+
+def test_the_refusal_tells_the_line_for_env_and_only_the_client() -> None:
+    suggested = set()
+    for _ in range(2):
+        with pytest.raises(AccessRefused) as refused:
+            AccessPolicy("x", "").check(headers(), "POST", "/api/calls")
+        found = re.search("CONSOLE_TOKEN=([0-9a-f]{32}) into .env, restart the server", refused.value.sentence)
+        assert found is not None
+        suggested.add(found[1])
+        assert found[1] not in str(refused.value), "this is logged"
+        assert refused.value.headers == {"WWW-Authenticate": "Bearer"}
+        assert len(refused.value.sentence) <= 300, "it would be cut off"
+    assert len(suggested) == 2, "each is a new one"
+
+
+def test_every_route_that_changes_something_is_costly_or_known_to_be_free(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        found = {(method, rule.rule) for rule in the.app.url_map.iter_rules() for method in rule.methods or ()}
+        changing = {(method, rule) for method, rule in found if method not in ("GET", "HEAD", "OPTIONS")}
+        assert {(method, rule) for method, rule in changing if not is_costly(method, rule)} == FREE
+
+    play(tmp_path, main)
+
+
+def other_spellings(path: str) -> st.SearchStrategy[str]:
+    """The path with something between its characters."""
+    odd = st.sampled_from(
+        ["", "", "", "", "/", "//", "/.", "/..", " ", "\n", "\t", ";", "%", "%2f", "\\", "é", "\u2028"]
+    )
+    return st.tuples(*(odd for _ in range(len(path) + 1))).map(
+        lambda between: "".join(a + b for a, b in zip(between, [*path, ""], strict=True))
+    )
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(COSTS).flatmap(other_spellings) | st.sampled_from(COSTS).map(lambda path: f"//{path}"))
+def test_no_other_spelling_that_the_router_takes_is_free(path: str) -> None:
+    rules = Map([Rule(path, methods=["POST"]) for path in ROUTES], merge_slashes=False)
+    try:
+        rules.bind("localhost").match(path, "POST")
+    except (HTTPException, RequestRedirect):
+        return
+    assert is_costly("POST", path)
 
 
 # The middleware

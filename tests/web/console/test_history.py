@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from callflow.history.tables import EARLIER
 from callflow.web.console.history import _cell
 from tests.web.console.stage import Stage, play
 
@@ -35,6 +36,21 @@ def test_conversations_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
         assert 'rel="next"' in page.headers["link"]
         following = page.headers["link"].split(">")[0].removeprefix("<")
         assert await names(the, following) == ["0"]
+
+    play(tmp_path, main)
+
+
+def test_a_call_that_we_dialled_says_so_and_the_others_are_as_they_were(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call("c-in")
+        await the.write_call("c-out", at=1_700_000_100.0)
+        await the.make_outbound("c-out")
+        dialled, came_in = (await the.get("/api/conversations")).json()
+        assert tuple(came_in) == EARLIER
+        assert tuple(dialled) == (*EARLIER, "direction")
+        assert (dialled["direction"], dialled["caller_number"]) == ("outbound", "+15550100001")
+        assert (await the.get("/api/conversations/stream/c-out")).json()["direction"] == "outbound"
+        assert "direction" not in (await the.get("/api/conversations/stream/c-in")).json()
 
     play(tmp_path, main)
 

@@ -22,6 +22,7 @@ from tests.web.asgi import Answer, ask
 CARRIERS = ("telnyx", "twilio")
 HERE = "https://phone.test"
 NUMBER = "+15550100002"
+TOKEN = "a-token-of-the-tests-1234"
 PATH = f"/api/numbers/{NUMBER}"
 
 
@@ -31,7 +32,8 @@ class Stage:
 
     async def send(self, method: str, path: str, **body: Any) -> Answer:
         text = json.dumps(body).encode() if body else b""
-        return await ask(self.app, method, path, body=text, content_type="application/json")
+        headers = {"content_type": "application/json", "authorization": f"Bearer {TOKEN}"}
+        return await ask(self.app, method, path, body=text, **headers)
 
     def webhook(self, carrier: str) -> str:
         return self.twilio.number().voice_url if carrier == "twilio" else self.telnyx.webhook_url
@@ -45,6 +47,7 @@ async def stage(folder: Path, *carriers: str, **changes: Any) -> AsyncIterator[S
     async with telnyx, Twilio("https://old.test", voice="/voice", status="") as twilio:
         twilio.number()
         keys: dict[str, Any] = {"openai_api_key": "sk-of-this-test", "data_dir": str(folder), "public_base_url": HERE}
+        keys |= {"console_token": TOKEN}
         for name in carriers:
             keys |= {**(telnyx if name == "telnyx" else twilio).settings(), "public_base_url": HERE}
         application = Application(Settings(**{**keys, "command_retries": 0, "reconcile_seconds": 0, **changes}))
@@ -137,6 +140,13 @@ async def test_a_request_that_cannot_be_used_changes_nothing(
         answer = await the.send("POST", path, **body)
         assert (answer.status, "error" in answer.json()) == (status, True)
         assert not [one for one in the.telnyx.commands if one.method != "GET"]
+
+
+async def test_without_a_token_nothing_is_changed(tmp_path: Path) -> None:
+    async with stage(tmp_path, "telnyx", console_token="") as the:
+        for method, path in (("POST", f"{PATH}/point"), ("POST", f"{PATH}/undo"), ("DELETE", PATH)):
+            assert (await ask(the.app, method, path, body=b"")).status == 401
+        assert not the.telnyx.commands
 
 
 async def test_without_a_public_address_nothing_is_pointed(tmp_path: Path) -> None:

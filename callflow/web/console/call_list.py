@@ -1,0 +1,116 @@
+"""The routes that list calls on the operators' listener: the newest, one by its id, and the live ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from quart import Quart, Response, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from callflow.contracts.errors import BadQuery
+from callflow.contracts.printable import quoted
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.call_list import ListedCall, newest, of_entries, of_live, of_row
+from callflow.history.history import History
+from callflow.history.query import Query
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.history import parameter
+from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
+
+
+log = logging.getLogger(__name__)
+
+MOST_LISTED: Final = 50
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/-]{0,255}")
+"""Ids of calls: ours (UUID), Twilio's (`CA…`), Telnyx's (`v3:…`), those of media streams."""
+
+
+def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: History) -> None:
+    """Add the routes to the app."""
+    journal, lists = history.journal, _Lists(switchboard, history)
+
+    @app.get("/api/calls")
+    @query_parameters("sid")
+    async def calls() -> Response:
+        """List the 50 newest calls, newest first; `?sid=` answers one, by its carrier's id or ours."""
+        if "sid" not in request.args:
+            return json_response([call.told() for call in await lists.newest()])
+        sid = parameter("sid")
+        if not _ID.fullmatch(sid):
+            raise BadQuery(
+                "sid must be the id of one call: letters, digits and _.:=+/-, 256 at most"
+                + (f", not {quoted(sid)}" if sid else "")
+            )
+        found = await lists.one(sid)
+        if found is not None:
+            return json_response(found.told())
+        if not history.is_readable:
+            return history_not_open()
+        return error_response(404, f"There is no call {quoted(sid)}; GET /api/calls lists the newest.")
+
+    @app.get("/api/calls/live")
+    async def live_calls() -> dict[str, Any]:
+        """List the live calls, and the ids of the newest calls of the history, newest last."""
+        names = journal.calls()
+        if history.is_readable and not journal.trouble:
+            rows = await history.store.find(Query(limit=100))
+            written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
+            names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
+        return {"live": [call.describe() for call in switchboard().calls], "recorded": names}
+
+
+class _Lists:
+    """Calls from three places: the live ones, the history, and the journal's entries that are not written yet."""
+
+    def __init__(self, switchboard: Callable[[], Switchboard], history: History) -> None:
+        self._switchboard, self._history = switchboard, history
+        self._unreadable = RepeatedWarnings(log)
+
+    async def newest(self) -> list[ListedCall]:
+        """Return the newest calls. While the history cannot be read: the live ones, and those still in memory."""
+        journal = self._history.journal
+        live = self._live()
+        # Looked at before the history is read: what is written in between is then in both, and not in neither.
+        names, rows = journal.unwritten(), None
+        if self._is_readable():
+            try:
+                rows = [of_row(row) for row in await self._history.store.newest_calls(MOST_LISTED)]
+            except (SQLAlchemyError, OSError) as error:
+                self._unreadable.say("", "the list of calls has only those in memory: %s", type(error).__name__)
+        if rows is None:
+            names = journal.calls()
+        known = {call.id for call in (*live, *(rows or ()))}
+        unwritten = [await self._in_memory(name) for name in names[-MOST_LISTED:] if name not in known]
+        return newest([*live, *(rows or ()), *filter(None, unwritten)], MOST_LISTED)
+
+    async def one(self, name: str) -> ListedCall | None:
+        """Find a call by the carrier's id of it, or ours."""
+        for call in self._live():
+            if name in (call.id, call.carrier_id):
+                return call
+        journal = self._history.journal
+        names = journal.unwritten() if self._is_readable() else journal.calls()
+        row = await self._history.store.listed_call(name) if self._is_readable() else None
+        if row is not None:
+            return of_row(row)
+        for call_id in [name, *reversed(names[-MOST_LISTED:])]:
+            found = await self._in_memory(call_id)
+            if found is not None and name in (found.id, found.carrier_id):
+                return found
+        return None
+
+    def _live(self) -> list[ListedCall]:
+        return [call for each in self._switchboard().calls if (call := of_live(each.describe())) is not None]
+
+    def _is_readable(self) -> bool:
+        return self._history.is_readable and not self._history.journal.trouble
+
+    async def _in_memory(self, name: str) -> ListedCall | None:
+        journal = self._history.journal
+        if not journal.has(name):
+            return None
+        return await asyncio.to_thread(lambda: of_entries(name, journal.read(name)))
