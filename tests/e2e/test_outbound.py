@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +177,19 @@ async def test_what_makes_no_sense_is_refused_with_a_reason(body: dict[str, Any]
         assert words in " ".join(answer.json().get("problems", [answer.json()["error"]]))
         assert dials(the) == []
         assert the.app.journal.calls() == []
+
+
+async def test_what_cannot_be_written_down_is_not_dialled() -> None:
+    """A restart would not know of it, and might dial again."""
+    async with dialling() as the:
+        held = sqlite3.connect(Path(the.app.settings.data_dir) / "callflow.db", isolation_level=None)
+        held.execute("BEGIN EXCLUSIVE")
+        try:
+            answer = await dial(the)
+        finally:
+            held.execute("ROLLBACK")
+            held.close()
+        assert answer.status_code == 503, answer.text
+        assert "written down" in answer.json()["error"]
+        await the.quiet(10)
+        assert (dials(the), the.actions("hangup")) == ([], [])
