@@ -34,21 +34,22 @@ from callflow.history.delivery.sender import AT_ONCE, Sender
 from callflow.history.events_out import EventMaker
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor, is_private
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
-from callflow.switchboard.caller_lookup import TimedLookup
+from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
-from callflow.tools.caller_lookup import FunctionAsked
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
@@ -176,6 +177,8 @@ class Application:
             dialer=lambda: self.dialer,
             for_call=self._for_call,
             sender=self.sender,
+            number_desk=lambda: self.number_desk,
+            address=self.address.reached_at,
         )
 
     async def _may_dial(self, number: str) -> str:
@@ -212,7 +215,7 @@ class Application:
         self.sender = self._make_sender()
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
-        self._lookup = self._make_lookup()
+        self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
@@ -230,6 +233,10 @@ class Application:
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
             may_dial=self._may_dial, per_minute=settings.dials_per_minute,
+        )  # fmt: skip
+        self.number_desk = NumberDesk(
+            self.carriers, PointedNumbers(self.history.database), self.configs.number,
+            may_release=settings.allow_number_release,
         )  # fmt: skip
         self.account.start(realtime_config(self.effective))
         self.tools.watch()
@@ -250,20 +257,6 @@ class Application:
         made = Sender(self.history.events, receiver, now=self.history.now)
         self.history.journal.on_events = made.wake
         return made
-
-    def _make_lookup(self) -> TimedLookup | None:
-        """Make what asks about callers, ready for the first of them."""
-        settings, seconds = self.settings, self.settings.caller_lookup_seconds
-        if not settings.caller_lookup:
-            return None
-        # What is asked has a second more: that an answer is late is said in one place.
-        if not settings.lookup_url:
-            return TimedLookup(FunctionAsked(self.tools.current, seconds + 1), seconds)
-        from callflow.history.delivery.question import UrlAsked
-        from callflow.history.delivery.signature import Signer
-
-        signer = Signer(settings.events_secret.get_secret_value())
-        return TimedLookup(UrlAsked(settings.lookup_url, signer, seconds + 1), seconds)
 
     def _set_up_traces(self) -> None:
         settings = self.settings

@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
+from callflow.config.settings import Settings
 from callflow.contracts.caller_lookup import LookedUp, Question, read_answer
 from callflow.contracts.errors import LookupFailed
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.tools.caller_lookup import FunctionAsked
+from callflow.tools.registry import Tools
 
 
 log = logging.getLogger(__name__)
+
+_LATER: Final = 1.0
+"""Seconds by which the time of what is asked is longer: that an answer is late is said here."""
 
 
 class Ask(Protocol):
@@ -60,3 +67,17 @@ class TimedLookup:
     async def close(self) -> None:
         """Let go of what it holds."""
         await self._ask.close()
+
+
+def make_lookup(settings: Settings, tools: Callable[[], Tools]) -> TimedLookup:
+    """Make what CALLER_LOOKUP names, ready for its first question. `tools`: returns those of the present version of
+    their file."""
+    seconds = settings.caller_lookup_seconds
+    if not settings.lookup_url:
+        return TimedLookup(FunctionAsked(tools, seconds + _LATER), seconds)
+    # Only where they are needed: they are heavy.
+    from callflow.history.delivery.question import UrlAsked
+    from callflow.history.delivery.signature import Signer
+
+    signer = Signer(settings.events_secret.get_secret_value())
+    return TimedLookup(UrlAsked(settings.lookup_url, signer, seconds + _LATER), seconds)

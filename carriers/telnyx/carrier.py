@@ -46,6 +46,7 @@ from carriers.telnyx import signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -124,6 +125,8 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
+        paths = [route.path for route in self.routes]
+        self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
     @property
     def from_number(self) -> str:
