@@ -172,6 +172,7 @@ class Application:
             dialer=lambda: self.dialer,
             for_call=self._for_call,
             sender=self.sender,
+            carriers={carrier.name: carrier for carrier in self.carriers},
         )
 
     async def _may_dial(self, number: str) -> str:

@@ -100,14 +100,17 @@ class Call:
             run_after_call=services.run_after_call, legs=self.legs,
         )  # fmt: skip
         self._released = False
-        earlier = restored.recordings if restored is not None else ()
-        self._recordings = Recordings(call_id, services.recordings, earlier, note=self.note, clock=self._loop.time)
         self.relay = Relay(
             call=call_id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=self.note,
         )  # fmt: skip
+        self.recordings = Recordings(
+            call_id, services.recordings, config, self.relay, restored, by_carrier=order is not None and order.record,
+            post=post, note=to_owner(self.note), clock=self._loop.time,
+        )  # fmt: skip
         self.requests = Requests(
-            config, lambda: this.model, self._mailbox, post=post, note=to_owner(self.note), redact=services.redact.text
-        )
+            config, lambda: this.model, self._mailbox, self.recordings, post=post, note=to_owner(self.note),
+            redact=services.redact.text,
+        )  # fmt: skip
         acts = self.requests.of_tools(can_transfer="transfers" in carrier.can)
         tool_calls = PendingToolCalls(
             services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
@@ -122,7 +125,7 @@ class Call:
             preamble_seconds=carrier.preamble_seconds, own=self._tasks.start, note=self.note,
             legs=self.legs, now=services.now,
         )  # fmt: skip
-        self.agent.greeting_heard = to_owner(self.record)
+        self.agent.greeting_heard = to_owner(self.recordings.opening_heard)
         self._dtmf = DtmfCollector(
             call_id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
             entered=to_owner(self._entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
@@ -180,6 +183,8 @@ class Call:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
+            case events.CallInitiated(direction="incoming", leg=events.CALLER):
+                return replace(event, record=self.recordings.from_answer)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
@@ -233,10 +238,7 @@ class Call:
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
             self.relay.answered()
-        restored = self._handover.restored
-        consented = not self.config.record_after_opening or (restored is not None and restored.opening_in_full)
-        if isinstance(event, events.MediaStarted) and consented:
-            self.record()
+        self.recordings.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
@@ -281,7 +283,8 @@ class Call:
     def _begin(self) -> None:
         self.note(began_note(self, self._order, self._services.address()))
         if self._order is not None:
-            self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
+            with_stream = "dials_with_stream" in self.carrier.can
+            self.post(self._order.dial_requested(record=self.recordings.from_answer, with_stream=with_stream))
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""
@@ -317,11 +320,6 @@ class Call:
             # The relay does not report this end: the web server dropped the connection, or our code failed.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
-
-    def record(self) -> None:
-        """Start recording, if the settings ask for a recording and none is running."""
-        if self.config.record and self.relay.recorder is None:
-            self.relay.recorder = self._recordings.begin(announced=self.config.record_after_opening)
 
     # Requests of operators
 

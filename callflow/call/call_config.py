@@ -32,6 +32,8 @@ class CallConfig:
 
     record: bool
     """The call is recorded, in stereo, from its first sound on."""
+    carrier_record: bool
+    """The carrier records the call."""
     record_after_opening: bool
     """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 

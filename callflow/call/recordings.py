@@ -1,35 +1,76 @@
-"""The recordings of one call: a WAV file, and one more for each process that goes on with the call."""
+"""The recordings of one call: our own, a WAV file and one more for each process that goes on with the call, and whether
+the carrier records.
+
+Where callers are told that they are recorded, neither begins before they have heard all of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from callflow.journal.notes import Note, Recording, RecordingFailed
-from callflow.media.call_recorder import CallRecorder
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.recording_files import RecordingFiles
+from callflow.call.restore import RestoredCall
+from callflow.contracts import commands
+from callflow.contracts.events import CommandFailed, Event, MediaStarted, RecordRequested
+from callflow.journal.notes import Note
+from callflow.media.relay import Relay
 
 
 class Recordings:
-    """Names the files of one call, and journals the names."""
+    """What is recorded of one call, and by whom."""
 
     def __init__(
         self,
         call: str,
         folder: Path,
-        earlier: Sequence[str],
+        config: CallConfig,
+        relay: Relay,
+        restored: RestoredCall | None,
         *,
+        by_carrier: bool,
+        post: Callable[[Event], object],
         note: Callable[[Note], None],
         clock: Callable[[], float],
     ) -> None:
-        """`earlier`: names of files of earlier processes. `note`: adds a note to the journal. `clock`: the loop's."""
-        self._call, self._folder, self._note, self._clock = call, folder, note, clock
-        self._names = list(earlier)
+        """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
+        `clock`: the loop's."""
+        self._config, self._relay, self._post = config, relay, post
+        earlier = restored.recordings if restored is not None else ()
+        self._files = RecordingFiles(call, folder, earlier, note=note, clock=clock)
+        self._wanted = by_carrier or config.carrier_record
+        self._may_begin = not config.record_after_opening or (restored is not None and restored.opening_in_full)
+        self.by_carrier = restored is not None and restored.carrier_records
+        """The carrier records, or is about to."""
 
-    def begin(self, *, announced: bool) -> CallRecorder:
-        """Begin another file, and return its recorder. `announced`: the caller has heard the announcement."""
-        part = f"-{len(self._names) + 1}" if self._names else ""
-        path = self._folder / f"{self._call}{part}.wav"
-        self._names.append(path.name)
-        recorder = CallRecorder(path, self._clock, lambda reason: self._note(RecordingFailed(reason=reason)))
-        self._note(Recording(file=",".join(self._names), announced=announced))
-        return recorder
+    @property
+    def from_answer(self) -> bool:
+        """Whether the carrier is to record from the answer on."""
+        return self._wanted and not self._config.record_after_opening
+
+    def after(self, step: machine.Step) -> None:
+        """Follow a step of the machine."""
+        for command in step.commands:
+            match command:
+                case commands.Record(on=on):
+                    self.by_carrier = on
+                case commands.Answer(record=True) | commands.Dial(record=True):
+                    self.by_carrier = True
+        if isinstance(step.event, CommandFailed) and step.event.command == commands.Record.name:
+            self.by_carrier = False
+        if isinstance(step.event, MediaStarted) and self._may_begin:
+            self._record()
+
+    def opening_heard(self) -> None:
+        """Begin, because the caller has heard the announcement in full."""
+        self._may_begin = True
+        self._record()
+        if self._wanted and not self.by_carrier:
+            self._post(RecordRequested(on=True, by="settings"))
+
+    def _record(self) -> None:
+        """Begin our own recording, if the settings ask for one and none is running."""
+        if self._config.record and self._relay.recorder is None:
+            self._relay.recorder = self._files.begin(announced=self._config.record_after_opening)

@@ -12,6 +12,7 @@ from callflow.agent.tool_calls import ENDS_CALL
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.mailbox import Mailbox
+from callflow.call.recordings import Recordings
 from callflow.contracts import events
 from callflow.contracts.events import Event
 from callflow.contracts.owners import to_owner
@@ -37,13 +38,14 @@ class Requests:
         config: CallConfig,
         model: Callable[[], machine.Model],
         mailbox: Mailbox,
+        recordings: Recordings,
         *,
         post: Callable[[Event], object],
         note: Callable[[Note], object],
         redact: Callable[[str], str],
     ) -> None:
         """`model`: returns the machine's memory of the call. `redact`: removes private data from a text."""
-        self._config, self._model, self._mailbox = config, model, mailbox
+        self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
         self._post, self._note, self._redact = post, note, redact
 
     def of_tools(self, *, can_transfer: bool) -> dict[str, Callable[..., Any]]:
@@ -76,6 +78,15 @@ class Requests:
                 ring_seconds=int(self._config.transfer_ring_seconds), takes_back=self._config.transfer_take_back,
             )
         )  # fmt: skip
+        return True
+
+    def record(self, *, on: bool, by: str) -> bool:
+        """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
+        answered yet, or is over."""
+        if self._model().state in (machine.RINGING, machine.HANGUP):
+            return False
+        if self._recordings.by_carrier != on and not self._mailbox.has(events.RecordRequested):
+            self._post(events.RecordRequested(on=on, by=by))
         return True
 
     def _transfer_by_agent(self, target: str, summary: str) -> bool:

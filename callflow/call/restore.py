@@ -66,6 +66,8 @@ class RestoredCall:
     """From the answer to the agent's first audio, in ms; None: there was none."""
     interruptions: int = 0
     recordings: list[str] = field(default_factory=list)
+    carrier_records: bool = False
+    """The carrier records, as far as it was told to."""
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     order: OutboundOrder | None = None
@@ -145,6 +147,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
+        case {"event": "command_failed", "command": commands.Record.name}:
+            call.carrier_records = False
         case {"event": "command_done" | "command_failed", "command": "hangup" | "reject"}:
             call.hangup = None
         case {"event": TransferRequested.name} if entry.taken:
@@ -189,9 +193,15 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
 
 def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Mapping[str, Any]) -> None:
     match command:
+        case {"command": commands.Record.name, "on": bool(on)}:
+            call.carrier_records = on
         case {"command": commands.Answer.name} if not command.get("again"):
+            call.carrier_records = bool(command.get("record"))
             call.streams += 1
             call.answer_command = (entry.step, ordinal)
+        case {"command": commands.Dial.name, "leg": events.CALLER} if entry.step == 1:
+            call.carrier_records = bool(command.get("record"))
+            call.streams += bool(command.get("stream"))
         case {"command": commands.Dial.name, "stream": True}:
             call.streams += 1
         case {"command": commands.StartStream.name}:

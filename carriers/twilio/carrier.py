@@ -30,6 +30,7 @@ from callflow.contracts.carrier import (
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
+    Download,
     Request,
     WebhookReply,
     WebhookRoute,
@@ -48,10 +49,11 @@ from callflow.contracts.events import (
     LegIds,
     WebhookEvent,
 )
+from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import twiml
 from carriers.twilio.diagnostics import checkup
-from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
+from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, record_form, search_params
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
@@ -82,6 +84,8 @@ _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
 """Calls on the one page that is asked for."""
+_NEWEST: Final = "Twilio.CURRENT"
+"""Stands for the recording that runs."""
 _KEY_SECONDS: Final = 15
 """How long a person may take to press a key after they were told who calls."""
 _SPEECH_SECONDS: Final = 0.08
@@ -124,6 +128,8 @@ class TwilioConfig:
     first."""
     from_number: str
     """Our number that outbound calls show, unless a call names another; "": there is none."""
+    recording_hosts: Sequence[str]
+    """Further hosts from which recordings may be loaded: see `Downloads`."""
     seconds: float
     """For one try of one REST command."""
     retries: int
@@ -154,6 +160,8 @@ class Twilio:
             seconds=config.seconds,
             retries=config.retries,
         )
+        hosts = (".twilio.com", ".amazonaws.com", *config.recording_hosts)
+        self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
 
     @property
     def preamble_seconds(self) -> float:
@@ -245,6 +253,8 @@ class Twilio:
                 document = self._blank()
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
+                if isinstance(request.command, commands.Answer) and request.command.record:
+                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence):
                 return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
@@ -291,6 +301,8 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+            case commands.Record(on=on):
+                await self._record(request, on=on)
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -311,6 +323,15 @@ class Twilio:
         answer = await self.api.request("GET", "/Calls.json", params=search_params(request), retries=1)
         sid = dialled_since(_listed(answer, "calls"), request.at)
         return LegIds(control=sid) if sid else None
+
+    async def _record(self, request: CarrierRequest, *, on: bool) -> None:
+        """Begin a recording, or end the one that runs. Vendor: /docs/voice/api/recording."""
+        path = f"/Calls/{quote(request.ids.control, safe='')}/Recordings"
+        if on:  # twice, it would make two
+            form = record_form(request, self._config.address())
+            await self.api.request("POST", f"{path}.json", data=form, repeatable=False)
+        else:
+            await self.api.request("POST", f"{path}/{_NEWEST}.json", data={"Status": "stopped"})
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
@@ -369,6 +390,11 @@ class Twilio:
         found = _listed(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
+    async def recording(self, name: str, byte_range: str = "") -> Download:
+        """Open the sound of a recording. Raises CarrierError. Vendor: /docs/voice/api/recording."""
+        url = f"{self._config.api_base}/2010-04-01/Accounts/{self._config.account_sid}/Recordings/{quote(name)}.mp3"
+        return await self._downloads.open(url, byte_range)
+
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the account, see `carriers.twilio.diagnostics`."""
         config = self._config
@@ -389,6 +415,7 @@ class Twilio:
     async def close(self) -> None:
         """Close the connections to the REST API."""
         await self.api.close()
+        await self._downloads.close()
 
 
 def read_error(response: httpx.Response) -> CarrierError:

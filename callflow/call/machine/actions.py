@@ -25,12 +25,14 @@ from callflow.call.machine.model import (
 from callflow.contracts import commands as do
 from callflow.contracts.events import (
     CallHangup,
+    CallInitiated,
     CommandFailed,
     DialRequested,
     EndRequested,
     GoodbyeRequested,
     HangupRequested,
     NoInput,
+    RecordRequested,
     ToolCalled,
     ToolFinished,
 )
@@ -39,7 +41,7 @@ from callflow.contracts.events import (
 def answer_call(model: Model, step: Step) -> None:
     """Answer the call, and connect the engine while the phone still rings, so that the first word is not late."""
     model.answer_sent = True
-    step.commands.append(do.Answer())
+    step.commands.append(do.Answer(record=isinstance(step.event, CallInitiated) and step.event.record))
     connect_engine(model, step)
     arm(model, step, "ring")
 
@@ -334,6 +336,11 @@ def note_hangup_cause(model: Model, step: Step) -> None:
 def note_failure(model: Model, step: Step) -> None:
     if isinstance(step.event, CommandFailed) and not model.cause:
         model.cause = "already_ended" if step.event.gone else f"{step.event.command}_failed"
+
+
+def record(model: Model, step: Step) -> None:
+    if isinstance(step.event, RecordRequested):
+        step.commands.append(do.Record(on=step.event.on))
 
 
 def reject(model: Model, step: Step) -> None:

@@ -14,6 +14,7 @@ from quart.wrappers.response import DataBody
 
 from callflow.config import session_changes
 from callflow.config.session_changes import Asked
+from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import BadQuery
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
@@ -27,6 +28,7 @@ from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
+from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.events import add_events
@@ -54,6 +56,7 @@ def create_console(
     dialer: Callable[[], Dialer] | None = None,
     for_call: Checked | None = None,
     sender: Sender | None = None,
+    carriers: Mapping[str, Carrier] | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -62,6 +65,7 @@ def create_console(
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set.
+    `carriers`: by name; their recordings are loaded from them.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -92,6 +96,7 @@ def create_console(
         add_dial(app, dialer, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
+    add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
