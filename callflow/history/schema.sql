@@ -132,6 +132,16 @@ CREATE INDEX idx_events_out_state ON events_out (state, next_at);
 
 CREATE INDEX idx_events_out_call ON events_out (call, state, seq);
 
+CREATE TABLE pointed_numbers (
+    carrier VARCHAR(20) NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    "temporary" BOOLEAN NOT NULL,
+    address TEXT NOT NULL,
+    parts TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (carrier, number, "temporary")
+);
+
 CREATE TABLE recordings (
     id INTEGER NOT NULL,
     conversation_id INTEGER NOT NULL,

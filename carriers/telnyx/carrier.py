@@ -47,6 +47,7 @@ from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -133,6 +134,8 @@ class Telnyx:
         self._downloads = Downloads(
             config.api_base, (".telnyx.com", ".amazonaws.com", *config.recording_hosts), seconds=config.seconds
         )
+        paths = [route.path for route in self.routes]
+        self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
     @property
     def from_number(self) -> str:

@@ -51,10 +51,11 @@ from callflow.contracts.events import (
 )
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import twiml
+from carriers.twilio import recordings, twiml
 from carriers.twilio.diagnostics import checkup
-from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, record_form, search_params
+from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
+from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
     ENDED,
@@ -84,8 +85,6 @@ _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
 """Calls on the one page that is asked for."""
-_NEWEST: Final = "Twilio.CURRENT"
-"""Stands for the recording that runs."""
 _KEY_SECONDS: Final = 15
 """How long a person may take to press a key after they were told who calls."""
 _SPEECH_SECONDS: Final = 0.08
@@ -160,8 +159,9 @@ class Twilio:
             seconds=config.seconds,
             retries=config.retries,
         )
-        hosts = (".twilio.com", ".amazonaws.com", *config.recording_hosts)
+        hosts = (*recordings.HOSTS, *config.recording_hosts)
         self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
+        self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
 
     @property
     def preamble_seconds(self) -> float:
@@ -302,7 +302,7 @@ class Twilio:
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
             case commands.Record(on=on):
-                await self._record(request, on=on)
+                await recordings.record(self.api, request, self._config.address(), on=on)
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -323,15 +323,6 @@ class Twilio:
         answer = await self.api.request("GET", "/Calls.json", params=search_params(request), retries=1)
         sid = dialled_since(_listed(answer, "calls"), request.at)
         return LegIds(control=sid) if sid else None
-
-    async def _record(self, request: CarrierRequest, *, on: bool) -> None:
-        """Begin a recording, or end the one that runs. Vendor: /docs/voice/api/recording."""
-        path = f"/Calls/{quote(request.ids.control, safe='')}/Recordings"
-        if on:  # twice, it would make two
-            form = record_form(request, self._config.address())
-            await self.api.request("POST", f"{path}.json", data=form, repeatable=False)
-        else:
-            await self.api.request("POST", f"{path}/{_NEWEST}.json", data={"Status": "stopped"})
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
@@ -392,7 +383,7 @@ class Twilio:
 
     async def recording(self, name: str, byte_range: str = "") -> Download:
         """Open the sound of a recording. Raises CarrierError. Vendor: /docs/voice/api/recording."""
-        url = f"{self._config.api_base}/2010-04-01/Accounts/{self._config.account_sid}/Recordings/{quote(name)}.mp3"
+        url = recordings.sound_of(self._config.api_base, self._config.account_sid, name)
         return await self._downloads.open(url, byte_range)
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:

@@ -15,9 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from callflow.call.machine.actions import (
-    engine_is_lost,
     note_failure,
-    rotate_engine,
     send_hangup,
     start_recovery,
     with_cause,
@@ -26,8 +24,6 @@ from callflow.call.machine.actions import (
 from callflow.call.machine.basics import hang_up_human
 from callflow.call.machine.guards import (
     accepts,
-    engine_expected,
-    engine_is_up,
     human_is_there,
     in_farewell,
     is_cold,
@@ -99,9 +95,6 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
     Row("call_resumed", BRIDGED, RECOVERING, (take_back("left"),), when=(takes_back,)),
     Row("call_resumed", BRIDGED, HANGUP, (with_cause("transferred"), send_hangup)),
     Row("bridged_deadline", BRIDGED, HANGUP, (with_cause("too_long"), send_hangup)),
-    # The agent's own connections, while it does not have the caller.
-    Row("engine_lost", AWAY, None, (engine_is_lost,), when=(engine_expected,)),
-    Row("engine_expiring", AWAY, None, (rotate_engine,), when=(engine_is_up,)),
     # An operator or the server ends the call; the process that had it is gone.
     Row("goodbye_requested", AWAY, HANGUP, (with_requested_cause, send_hangup)),
     Row("call_recovered", BRIDGED, None, (stay_bridged,), when=(human_is_there,)),

@@ -22,6 +22,7 @@ from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -35,6 +36,7 @@ from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
+from callflow.web.console.numbers import add_numbers
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.session import add_session
 from callflow.web.console.transfer import add_transfer
@@ -57,6 +59,8 @@ def create_console(
     for_call: Checked | None = None,
     sender: Sender | None = None,
     carriers: Mapping[str, Carrier] | None = None,
+    number_desk: Callable[[], NumberDesk] | None = None,
+    address: Callable[[], str] = str,
 ) -> Quart:
     """Make the app.
 
@@ -64,8 +68,9 @@ def create_console(
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
-    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set.
-    `carriers`: by name; their recordings are loaded from them.
+    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
+    changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
+    is not known. `carriers`: by name; their recordings are loaded from them.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -95,6 +100,8 @@ def create_console(
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
+    if number_desk is not None:
+        add_numbers(app, number_desk, history, address)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
