@@ -105,8 +105,9 @@ class Call:
         )  # fmt: skip
         self.recordings = Recordings(
             call_id, services.recordings, config, self.relay, restored, by_carrier=order is not None and order.record,
-            post=post, note=to_owner(self.note), clock=self._loop.time,
+            post=post, note=to_owner(self.note), clock=self._loop.time, now=services.now,
         )  # fmt: skip
+        self._log.hides = self.recordings.pause.hides
         self.requests = Requests(
             config, lambda: this.model, self._mailbox, self.recordings, post=post, note=to_owner(self.note),
             redact=services.redact.text,
@@ -411,6 +412,7 @@ class Call:
     async def _release(self) -> None:
         """Release all resources within a second; the engine's session may stay longer for pending transcripts."""
         self._deadlines.close()
+        self.recordings.pause.close()
         self._dtmf.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)

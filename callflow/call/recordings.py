@@ -12,9 +12,10 @@ from pathlib import Path
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.recording_files import RecordingFiles
+from callflow.call.recording_pause import RecordingPause
 from callflow.call.restore import RestoredCall
 from callflow.contracts import commands
-from callflow.contracts.events import CommandFailed, Event, MediaStarted, RecordRequested
+from callflow.contracts.events import CommandFailed, Event, MediaStarted, PauseRequested, RecordRequested
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
 
@@ -34,9 +35,10 @@ class Recordings:
         post: Callable[[Event], object],
         note: Callable[[Note], None],
         clock: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
         """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
-        `clock`: the loop's."""
+        `clock`: the loop's. `now`: returns Unix time, in seconds."""
         self._config, self._relay, self._post = config, relay, post
         earlier = restored.recordings if restored is not None else ()
         self._files = RecordingFiles(call, folder, earlier, note=note, clock=clock)
@@ -44,11 +46,23 @@ class Recordings:
         self._may_begin = not config.record_after_opening or (restored is not None and restored.opening_in_full)
         self.by_carrier = restored is not None and restored.carrier_records
         """The carrier records, or is about to."""
+        since = restored.paused_at if restored is not None else None
+        self.pause = RecordingPause(config.record_pause_seconds, since=since, post=post, now=now)
 
     @property
     def from_answer(self) -> bool:
         """Whether the carrier is to record from the answer on."""
         return self._wanted and not self._config.record_after_opening
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether something records, or may: then the agent can pause it."""
+        return self._config.record or self._wanted or self.by_carrier
+
+    @property
+    def is_any(self) -> bool:
+        """Whether something records now."""
+        return self.by_carrier or self._relay.recorder is not None
 
     def after(self, step: machine.Step) -> None:
         """Follow a step of the machine."""
@@ -58,8 +72,16 @@ class Recordings:
                     self.by_carrier = on
                 case commands.Answer(record=True) | commands.Dial(record=True):
                     self.by_carrier = True
-        if isinstance(step.event, CommandFailed) and step.event.command == commands.Record.name:
-            self.by_carrier = False
+        match step.event:
+            case CommandFailed(command=commands.Record.name):
+                self.by_carrier = False
+            case CommandFailed(command=commands.PauseRecord.name) if self.pause.is_on and self.by_carrier:
+                # what the carrier cannot leave out must not be recorded at all
+                self._post(RecordRequested(on=False, by="a pause that failed"))
+            case PauseRequested(on=on) if step.taken:
+                self.pause.set(on=on)
+                if self._relay.recorder is not None:
+                    self._relay.recorder.pause(on=on)
         if isinstance(step.event, MediaStarted) and self._may_begin:
             self._record()
 
@@ -74,3 +96,4 @@ class Recordings:
         """Begin our own recording, if the settings ask for one and none is running."""
         if self._config.record and self._relay.recorder is None:
             self._relay.recorder = self._files.begin(announced=self._config.record_after_opening)
+            self._relay.recorder.pause(on=self.pause.is_on)

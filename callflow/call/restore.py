@@ -18,7 +18,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands, events
-from callflow.contracts.events import LegIds, TransferRequested
+from callflow.contracts.events import LegIds, PauseRequested, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -66,6 +66,8 @@ class RestoredCall:
     """From the answer to the agent's first audio, in ms; None: there was none."""
     interruptions: int = 0
     recordings: list[str] = field(default_factory=list)
+    paused_at: float | None = None
+    """When the pause of its recordings began, in Unix time (seconds); None: there is none."""
     carrier_records: bool = False
     """The carrier records, as far as it was told to."""
     address: str = ""
@@ -147,6 +149,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
+        case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
+            call.paused_at = (call.paused_at or entry.at) if on else None
         case {"event": "command_failed", "command": commands.Record.name}:
             call.carrier_records = False
         case {"event": "command_done" | "command_failed", "command": "hangup" | "reject"}:

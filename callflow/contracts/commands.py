@@ -71,6 +71,14 @@ class Record(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRecord(CarrierCommand):
+    """Record silence in place of the call for a while, or go on recording."""
+
+    name: ClassVar[str] = "pause_record"
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Brief(CarrierCommand):
     """Tell the person who calls and why, in the carrier's voice, and ask for a key."""
 

@@ -26,7 +26,7 @@ from callflow.contracts.agent_events import (
 from callflow.contracts.event import CALLER, HUMAN, Event, LegIds
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
-from callflow.contracts.recording_events import CarrierRecording, RecordRequested
+from callflow.contracts.recording_events import CarrierRecording, PauseRequested, RecordRequested
 
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "LegIds",
     "MessageLeft",
     "NoInput",
+    "PauseRequested",
     "RecordRequested",
     "ToolCalled",
     "ToolFinished",

@@ -20,6 +20,18 @@ class RecordRequested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested(Event):
+    """Nothing of the call is to be kept for a while, neither sound nor words, or that is over."""
+
+    name: ClassVar[str] = "pause_requested"
+    on: bool = True
+    carrier: bool = False
+    """The carrier records, so it is told."""
+    by: str = ""
+    """As of `GoodbyeRequested`; `agent`, or `deadline`: nobody has ended the pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierRecording(Event):
     """What the carrier says of a recording that it makes or has made. It may come long after the end of the call."""
 

@@ -131,9 +131,8 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
-        self._downloads = Downloads(
-            config.api_base, (".telnyx.com", ".amazonaws.com", *config.recording_hosts), seconds=config.seconds
-        )
+        hosts = (".telnyx.com", ".amazonaws.com", *config.recording_hosts)
+        self._downloads = Downloads(config.api_base, hosts, seconds=config.seconds)
         paths = [route.path for route in self.routes]
         self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
@@ -317,6 +316,8 @@ class Telnyx:
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
             case commands.Record(on=on):
                 return f"record_{'start' if on else 'stop'}", _TWO_CHANNELS if on else {}, False
+            case commands.PauseRecord(on=on):
+                return f"record_{'pause' if on else 'resume'}", {}, False
             case commands.Brief():
                 return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
             case commands.Transfer():

@@ -301,6 +301,8 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+            case commands.PauseRecord(on=on):
+                await recordings.pause(self.api, request, on=on)
             case commands.Record(on=on):
                 await recordings.record(self.api, request, self._config.address(), on=on)
             case _:

@@ -29,6 +29,13 @@ async def record(api: Api, request: CarrierRequest, address: str, *, on: bool) -
         await api.request("POST", f"{path}/{_NEWEST}.json", data={"Status": "stopped"})
 
 
+async def pause(api: Api, request: CarrierRequest, *, on: bool) -> None:
+    """Let the recording that runs have silence from now on, or sound again. Raises CarrierError."""
+    path = f"/Calls/{quote(request.ids.control, safe='')}/Recordings/{_NEWEST}.json"
+    form = {"Status": "paused", "PauseBehavior": "silence"} if on else {"Status": "in-progress"}
+    await api.request("POST", path, data=form)
+
+
 def sound_of(api_base: str, account: str, name: str) -> str:
     """Return the address of a recording's sound; it needs the account's keys."""
     return f"{api_base}/2010-04-01/Accounts/{account}/Recordings/{quote(name, safe='')}.mp3"

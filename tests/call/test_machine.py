@@ -64,6 +64,8 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallInitiated(record=True),
     ev.RecordRequested(on=True),
     ev.RecordRequested(on=False),
+    ev.PauseRequested(on=True, carrier=True),
+    ev.PauseRequested(on=False),
     ev.CarrierRecording(recording="r", state="ready"),
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
@@ -270,7 +272,7 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
     assert set(CARRIER_COMMANDS) == {
-        "answer", "brief", "dial", "hangup", "join", "record", "reject", "speak", "stream", "transfer",
+        "answer", "brief", "dial", "hangup", "join", "pause_record", "record", "reject", "speak", "stream", "transfer",
     }  # fmt: skip
 
 
@@ -646,7 +648,7 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 
 TRYING_AGAIN = (
     ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
-    ev.CallRecovered, ev.RecordRequested,
+    ev.CallRecovered, ev.RecordRequested, ev.PauseRequested,
 )  # fmt: skip
 """News of which a repeat is other news: it failed again, it is silent once more, somebody has looked and wants
 it. The rest is known by its id."""

@@ -52,6 +52,8 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
     ("hangup", commands.Hangup(), {}),
     ("record_start", commands.Record(), {"format": "mp3", "channels": "dual"}),
     ("record_stop", commands.Record(on=False), {}),
+    ("record_pause", commands.PauseRecord(), {}),
+    ("record_resume", commands.PauseRecord(on=False), {}),
     (
         "answer",
         commands.Answer(record=True),

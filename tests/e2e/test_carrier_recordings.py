@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import wave
 from typing import Any
 
 import pytest
 
+from callflow.call.recording_pause import NOT_WRITTEN
+from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e import product as houses
 from tests.e2e.outbound import DIALS, TOKEN, ask, callee, dialled, dialling
@@ -182,6 +185,60 @@ async def test_the_callbacks_come_twice_and_the_recording_is_there_once() -> Non
         await spoken(one)
         await the.quiet()
         await ready(the)
+
+
+_PAUSES = ("record_pause", "record_resume")
+
+
+def states(the: Product) -> list[str]:
+    """What the carrier was told of the pause, in its own words."""
+    if houses.usual == "twilio":
+        told = [one.value("Status") for one in the.twilio.commands]
+        return [
+            {"paused": "pause", "in-progress": "resume"}[each] for each in told if each in ("paused", "in-progress")
+        ]
+    return [one.action.removeprefix("record_") for one in the.telnyx.commands if one.action in _PAUSES]
+
+
+async def test_a_pause_holds_for_the_carrier_for_our_own_recording_and_for_the_words() -> None:
+    realtime = Realtime(script=Script.tone(1.2), pace=Pace.instant())
+    async with product(realtime=realtime, carrier_record=True, record=True, **SETTINGS) as the:
+        one = await talk(the)
+        await until(lambda: [each for each in the.happened("heard") if each["done"]], "the greeting to be heard")
+        path = f"/api/calls/{the.call.id}/recording"
+        assert (await ask(the, "POST", path, {"pause": True})).status_code == 202
+        await until(lambda: the.call.recordings.pause.is_on, "the pause")
+        turns = len(the.happened("turn"))
+        one.phone.say(tone(600))
+        await one.phone.spoken()
+        await until(lambda: len(the.happened("turn")) >= turns + 1, "the words of the pause")
+        assert {each["text"] for each in the.happened("turn")[turns:]} == {NOT_WRITTEN}
+        assert (await ask(the, "POST", path, {"pause": False})).status_code == 202
+        await until(lambda: not the.call.recordings.pause.is_on, "the end of the pause")
+        await until(lambda: len(states(the)) == 2, "the carrier to be told")
+        assert states(the) == ["pause", "resume"]
+        assert [(each["on"], each["by"]) for each in the.happened("pause_requested")] == [
+            (True, "console"), (False, "console"),
+        ]  # fmt: skip
+        await one.call.hang_up()
+        await the.quiet()
+        (file,) = (the.app.history.recordings).iterdir()
+        with wave.open(str(file)) as sound:
+            samples = memoryview(sound.readframes(sound.getnframes())).cast("h")
+        assert max(map(abs, samples[0::2])) < 100, "what the caller said in the pause is in our recording"
+        assert max(map(abs, samples[1::2])) > 1000, "what the agent said before it is not"
+        assert the.carrier.failures == []
+
+
+async def test_nothing_is_paused_where_nothing_records() -> None:
+    async with product(realtime=model(), **SETTINGS) as the:
+        one = await talk(the)
+        answer = await ask(the, "POST", f"/api/calls/{the.call.id}/recording", {"pause": True})
+        assert answer.status_code == 409
+        tools = [each["name"] for each in one.session.config.get("tools", [])]
+        assert "pause_recording" not in tools
+        await one.call.hang_up()
+        await the.quiet()
 
 
 async def test_a_recording_is_linked_to_its_call_after_the_process_was_killed() -> None:

@@ -32,6 +32,7 @@ from callflow.contracts.events import (
     GoodbyeRequested,
     HangupRequested,
     NoInput,
+    PauseRequested,
     RecordRequested,
     ToolCalled,
     ToolFinished,
@@ -341,6 +342,11 @@ def note_failure(model: Model, step: Step) -> None:
 def record(model: Model, step: Step) -> None:
     if isinstance(step.event, RecordRequested):
         step.commands.append(do.Record(on=step.event.on))
+
+
+def pause_record(model: Model, step: Step) -> None:
+    if isinstance(step.event, PauseRequested) and step.event.carrier:
+        step.commands.append(do.PauseRecord(on=step.event.on))
 
 
 def reject(model: Model, step: Step) -> None:

@@ -70,6 +70,7 @@ from callflow.call.machine.actions import (
     no_stream,
     note_failure,
     note_hangup_cause,
+    pause_record,
     prompt,
     reconnect,
     record,
@@ -299,6 +300,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("tool_finished", LIVE, None, (answer_tool,), unless=(agent_silenced,)),
     # The carrier records, or no longer. What it says of that decides nothing.
     Row("record_requested", (*AFTER_ANSWER, *AWAY), None, (record,)),
+    Row("pause_requested", (*AFTER_ANSWER, *AWAY), None, (pause_record,)),
     # The caller is silent, or the time is nearly up.
     Row(
         "no_input",

@@ -44,6 +44,7 @@ _CALL: Final = re.compile(rf"CA[0-9a-f]{{32}}|{_UUID}|v[0-9]+:[A-Za-z0-9_-]{{1,2
 _RANGE: Final = re.compile(r"bytes=[0-9]{0,15}-[0-9]{0,15}")
 _CACHE: Final = "private, max-age=600"
 _EXAMPLE: Final = '{"on": true}'
+_PAUSE_EXAMPLE: Final = '{"pause": true}'
 
 
 def add_carrier_recordings(
@@ -105,8 +106,21 @@ def add_carrier_recordings(
             return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
         by = requester(has_token=has_token)
         if not live.requests.record(on=on, by=by):
-            return error_response(409, "The call is not answered yet, or is over, so nothing of it can be recorded.")
+            return error_response(409, "The call is not answered yet, or is over, or its recording is paused.")
         return json_response({"call": call, "on": on, "by": by}, 202)
+
+    @app.post("/api/calls/<call>/recording")
+    async def pause(call: str) -> Response:
+        """Keep nothing of a live call for a while, neither sound nor words: `{"pause": true}`; then again:
+        `{"pause": false}`."""
+        on = _switch(await json_object(_PAUSE_EXAMPLE), "pause", _PAUSE_EXAMPLE)
+        live = switchboard().live(call)
+        if live is None:
+            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        by = requester(has_token=has_token)
+        if not live.requests.pause(on=on, by=by):
+            return error_response(409, "Nothing of this call is being recorded, so there is nothing to pause.")
+        return json_response({"call": call, "pause": on, "by": by}, 202)
 
 
 def _none(name: str) -> Response:
