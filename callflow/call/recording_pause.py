@@ -12,13 +12,10 @@ from math import inf
 from typing import Any, Final
 
 from callflow.contracts import events
-from callflow.contracts.events import Event, PauseRequested
 from callflow.journal import notes
 from callflow.journal.redaction import Redactor
 
 
-DEADLINE: Final = "deadline"
-"""Who ends a pause that nobody ended."""
 NOT_WRITTEN: Final = "(not written: the recording was paused)"
 _WORDS: Final = frozenset(
     {
@@ -35,11 +32,11 @@ class RecordingPause:
     """The pauses of one call, past and present. Times are Unix time, in seconds."""
 
     def __init__(
-        self, seconds: float, *, since: float | None, post: Callable[[Event], object], now: Callable[[], float]
+        self, seconds: float, *, since: float | None, over: Callable[[], object], now: Callable[[], float]
     ) -> None:
-        """`seconds`: after which a pause ends by itself. `since`: when one began that a process of before has left on;
-        None: it has not."""
-        self._seconds, self._post, self._now = seconds, post, now
+        """`seconds`: after which a pause is `over`, unless it was ended. `since`: when one began that a process of before
+        has left on; None: it has not. `now`: returns Unix time."""
+        self._seconds, self._over, self._now = seconds, over, now
         self._spans: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._items: dict[str, None] = {}
         """The engine's ids of turns and tool calls that had a part in a pause."""
@@ -66,9 +63,6 @@ class RecordingPause:
         self._spans.append((since, inf))
         left = max(since + self._seconds - self._now(), 0.0)
         self._timer = asyncio.get_running_loop().call_later(left, self._over)
-
-    def _over(self) -> None:
-        self._post(PauseRequested(on=False, by=DEADLINE))
 
     def hides(self, told: Mapping[str, Any], at: float) -> bool:
         """Return whether an event or a note has words that were said, at least in part, during a pause. `at`: when it

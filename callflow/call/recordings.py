@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
@@ -16,8 +17,13 @@ from callflow.call.recording_pause import RecordingPause
 from callflow.call.restore import RestoredCall
 from callflow.contracts import commands
 from callflow.contracts.events import CommandFailed, Event, MediaStarted, PauseRequested, RecordRequested
+from callflow.contracts.owners import to_owner
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
+
+
+DEADLINE: Final = "deadline"
+"""Who ends a pause that nobody ended."""
 
 
 class Recordings:
@@ -47,7 +53,7 @@ class Recordings:
         self.by_carrier = restored is not None and restored.carrier_records
         """The carrier records, or is about to."""
         since = restored.paused_at if restored is not None else None
-        self.pause = RecordingPause(config.record_pause_seconds, since=since, post=post, now=now)
+        self.pause = RecordingPause(config.record_pause_seconds, since=since, over=to_owner(self._pause_over), now=now)
 
     @property
     def from_answer(self) -> bool:
@@ -84,6 +90,9 @@ class Recordings:
                     self._relay.recorder.pause(on=on)
         if isinstance(step.event, MediaStarted) and self._may_begin:
             self._record()
+
+    def _pause_over(self) -> None:
+        self._post(PauseRequested(on=False, carrier=self.by_carrier, by=DEADLINE))
 
     def opening_heard(self) -> None:
         """Begin, because the caller has heard the announcement in full."""

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from callflow.call.recording_pause import DEADLINE, NOT_WRITTEN, Blank, RecordingPause
+from callflow.call.recording_pause import NOT_WRITTEN, Blank, RecordingPause
 from callflow.contracts import events
-from callflow.contracts.events import Event
 from callflow.journal import notes
 
 
@@ -26,8 +25,8 @@ def turn(item: str, ago_ms: int = 0) -> dict[str, Any]:
 
 
 async def test_words_of_a_pause_are_hidden_whenever_they_come() -> None:
-    clock, posted = Clock(), list[Event]()
-    pause = RecordingPause(60, since=None, post=posted.append, now=clock)
+    clock, ends = Clock(), list[bool]()
+    pause = RecordingPause(60, since=None, over=lambda: ends.append(True), now=clock)
     assert not pause.hides(turn("before"), 1000)
     pause.set(on=True)
     assert pause.hides(turn("begun before", 5000), 1001)
@@ -41,25 +40,23 @@ async def test_words_of_a_pause_are_hidden_whenever_they_come() -> None:
     assert not pause.hides(turn("after", 2000), 1015)
     assert not pause.hides(notes.to_json(notes.Heard(item="after", so_far="hello")), 1015)
     pause.close()
-    assert posted == []
+    assert ends == []
 
 
 async def test_a_pause_that_nobody_ends_ends_by_itself() -> None:
-    posted: asyncio.Queue[Event] = asyncio.Queue()
-    clock = Clock()
-    pause = RecordingPause(0.01, since=None, post=posted.put_nowait, now=clock)
+    over = asyncio.Event()
+    pause = RecordingPause(0.01, since=None, over=over.set, now=Clock())
     pause.set(on=True)
-    assert await asyncio.wait_for(posted.get(), 5) == events.PauseRequested(on=False, by=DEADLINE)
+    await asyncio.wait_for(over.wait(), 5)
     pause.close()
 
 
 async def test_a_pause_that_was_left_on_goes_on_for_the_rest_of_its_time() -> None:
-    posted: asyncio.Queue[Event] = asyncio.Queue()
-    clock = Clock()
-    pause = RecordingPause(60, since=900, post=posted.put_nowait, now=clock)
+    over = asyncio.Event()
+    pause = RecordingPause(60, since=900, over=over.set, now=Clock())
     assert pause.is_on
     assert pause.hides(turn("x"), 950)
-    assert isinstance(await asyncio.wait_for(posted.get(), 5), events.PauseRequested), "its time was over long ago"
+    await asyncio.wait_for(over.wait(), 5)  # its time was over long ago
     pause.close()
 
 

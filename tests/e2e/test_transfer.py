@@ -11,9 +11,11 @@ import pytest
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
+from tests.e2e import product as houses
 from tests.e2e.outbound import DIALS, OURS, ask
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST, Talk, noise, talk
+from tests.e2e.test_outbound import ODD
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -172,3 +174,23 @@ async def test_a_person_who_leaves_ends_a_call_that_is_not_taken_back() -> None:
         await the.quiet()
         (ended,) = the.happened("ended")
         assert ended["cause"] == "transferred"
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_callbacks_in_any_order_and_number_make_no_difference(odd: str) -> None:
+    async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6), transfer_accept_seconds=8) as (
+        the,
+        one,
+    ):
+        for name in [name for name in ODD[odd] if hasattr(the.carrier.faults, name)]:
+            setattr(the.carrier.faults, name, ODD[odd][name])
+        await transfer(the)
+        if "lost" in odd and houses.usual == "telnyx":
+            await until(lambda: "could not be reached" in told(the), "the agent to be told", 20)  # no word of an answer
+            return
+        await in_state(the, "bridged")
+        await in_state(the, "streaming")
+        await until(lambda: "is back with you" in told(the), "the agent to be told")
+        assert len([call for call in the.carrier.calls.values() if call.to_number == SALES]) == 1
+        heard = sum(part.ms for part in one.phone.heard)
+        await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 200, "the caller to hear the agent")

@@ -66,6 +66,10 @@ def leave_agent(model: Model, step: Step) -> None:
     model.engine = "none"
 
 
+def join_human(model: Model, step: Step) -> None:
+    step.commands.append(do.Join(leg=HUMAN))
+
+
 def join_legs(model: Model, step: Step) -> None:
     step.commands += (do.Join(leg=HUMAN), do.Join())
     arm(model, step, "join")

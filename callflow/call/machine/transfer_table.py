@@ -48,6 +48,7 @@ from callflow.call.machine.transfer_actions import (
     brief_human,
     dial_human,
     is_joined,
+    join_human,
     join_legs,
     leave_agent,
     signal,
@@ -108,6 +109,9 @@ LEG_TABLE: Final[tuple[Row, ...]] = (
     Row("call_bridged", DIALLING, JOINED, (signal("human_joined"),), when=(is_cold,)),
     Row("dtmf", BRIEFING, JOINING, (signal("human_accepted"),), when=(accepts,)),
     Row("dtmf", BRIEFING, NO_LEG, (hang_up_human, signal("human_refused"))),
+    # The carrier asks once more what to do with the person: an answer of ours has not reached it.
+    Row("call_resumed", BRIEFING, None, (brief_human,)),
+    Row("call_resumed", (JOINING, JOINED), None, (join_human,), when=(is_warm,)),
     Row("dial_failed", DIALLING, NO_LEG, (signal("human_gone"),)),
     Row("brief_failed", BRIEFING, NO_LEG, (hang_up_human, signal("human_gone"))),
     Row("brief_gone", BRIEFING, NO_LEG, (signal("human_gone"),)),
