@@ -32,8 +32,8 @@ FIRST_ANSWER = (1, 0)
 
 
 class CarrierCommands:
-    """Requests and results of one call. The only state kept here is which command answered the call, and that commands of
-    its recording are sent one after another."""
+    """Requests and results of one call. The only state kept here is which command answered the call, and whose
+    turn it is among the commands of its recording."""
 
     def __init__(
         self,

@@ -34,8 +34,8 @@ class RecordingPause:
     def __init__(
         self, seconds: float, *, since: float | None, over: Callable[[], object], now: Callable[[], float]
     ) -> None:
-        """`seconds`: after which a pause is `over`, unless it was ended. `since`: when one began that a process of before
-        has left on; None: it has not. `now`: returns Unix time."""
+        """`seconds`: after which a pause is `over`, unless it was ended. `since`: when one began that a process
+        of before has left on; None: it has not. `now`: returns Unix time."""
         self._seconds, self._over, self._now = seconds, over, now
         self._spans: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._items: dict[str, None] = {}
