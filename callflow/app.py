@@ -177,6 +177,7 @@ class Application:
             dialer=lambda: self.dialer,
             for_call=self._for_call,
             sender=self.sender,
+            carriers={carrier.name: carrier for carrier in self.carriers},
             number_desk=lambda: self.number_desk,
             address=self.address.reached_at,
         )

@@ -51,6 +51,7 @@ def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfi
         connection_id=settings.telnyx_connection_id,
         from_number=settings.telnyx_from_number,
         machine_detection=settings.telnyx_machine_detection,
+        recording_hosts=settings.recording_hosts.split(),
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )
@@ -79,6 +80,7 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         after_text=settings.twilio_after_text,
         resume_seconds=math.ceil(settings.twilio_resume_seconds),
         from_number=settings.twilio_from_number,
+        recording_hosts=settings.recording_hosts.split(),
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )

@@ -27,7 +27,6 @@ from callflow.call.legs import Legs
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
-from callflow.call.recordings import Recordings
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
@@ -97,8 +96,6 @@ class Call:
         )  # fmt: skip
         self._released = False
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
-        earlier = restored.recordings if restored is not None else ()
-        self._recordings = Recordings(call_id, services.recordings, earlier, note=self.note, clock=self._loop.time)
         self._use(self.config)
         if restored is not None:
             self._restore(restored)
@@ -108,9 +105,12 @@ class Call:
         self.config = config
         streams = config.stream_tries if "streams_on_request" in self.carrier.can else 0
         self.model = machine.Model(engine_tries=config.engine_tries, stream_tries=streams)
-        self.relay, self.requests, self.agent, self._local_commands, self._dtmf = make_parts(
-            self, self._services, self._mailbox, self._deadlines, self._tasks, entered=self._entered
-        )
+        parts = make_parts(
+            self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
+            by_carrier=self._order is not None and self._order.record, entered=self._entered,
+        )  # fmt: skip
+        self.relay, self.recordings, self.requests, self.agent, self._local_commands, self._dtmf = parts
+        self._log.hides = self.recordings.pause.hides
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
@@ -162,6 +162,8 @@ class Call:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
+            case events.CallInitiated(direction="incoming", leg=events.CALLER):
+                return replace(event, record=self.recordings.from_answer)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
@@ -216,10 +218,7 @@ class Call:
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
             self.relay.answered()
-        restored = self._handover.restored
-        consented = not self.config.record_after_opening or (restored is not None and restored.opening_in_full)
-        if isinstance(event, events.MediaStarted) and consented:
-            self.record()
+        self.recordings.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
@@ -278,7 +277,8 @@ class Call:
         if looked_up is not None:
             self.note(looked_up)
         if self._order is not None:
-            self.post(self._order.dial_requested(with_stream="dials_with_stream" in self.carrier.can))
+            with_stream = "dials_with_stream" in self.carrier.can
+            self.post(self._order.dial_requested(record=self.recordings.from_answer, with_stream=with_stream))
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""
@@ -314,11 +314,6 @@ class Call:
             # The relay does not report this end: the web server dropped the connection, or our code failed.
             self.post(events.MediaLost(reason=f"the media socket was dropped here: {type(error).__name__}"))
             raise
-
-    def record(self) -> None:
-        """Start recording, if the settings ask for a recording and none is running."""
-        if self.config.record and self.relay.recorder is None:
-            self.relay.recorder = self._recordings.begin(announced=self.config.record_after_opening)
 
     # Requests of operators
 
@@ -412,6 +407,7 @@ class Call:
     async def _release(self) -> None:
         """Release all resources within a second; the engine's session may stay longer for pending transcripts."""
         self._deadlines.close()
+        self.recordings.pause.close()
         self._dtmf.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)

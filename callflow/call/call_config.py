@@ -32,6 +32,10 @@ class CallConfig:
 
     record: bool
     """The call is recorded, in stereo, from its first sound on."""
+    carrier_record: bool
+    """The carrier records the call."""
+    record_pause_seconds: float
+    """After which a pause of the recordings ends by itself."""
     record_after_opening: bool
     """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 

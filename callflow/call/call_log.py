@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
 from callflow.call import machine
+from callflow.call.dtmf import MASK
+from callflow.call.recording_pause import Blank
 from callflow.call.services import CallServices
 from callflow.contracts import commands, events
 from callflow.contracts.events import Event
@@ -33,7 +35,7 @@ _LINES_AT_ONCE: Final = 20
 _SHOWN: Final = (
     "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
     "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
-    "by", "found", "direction", "encoding", "source", "time",
+    "by", "on", "state", "found", "direction", "encoding", "source", "time",
 )  # fmt: skip
 """Fields of events and notes that the log shows: no phone numbers, nothing that was said or typed."""
 _TROUBLE: Final = (
@@ -42,10 +44,11 @@ _TROUBLE: Final = (
 _TOLD: Final = (
     "call_refused", "call_hangup", "not_ours", "call_recovered", "deadline_passed", "media_lost", "engine_ready",
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
-    "recording", "response_failed", "session_changed", "mcp_approval",
+    "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval",
 )  # fmt: skip
 """Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300
+_BLANK: Final = Blank()
 
 
 class CallLog:
@@ -56,6 +59,8 @@ class CallLog:
         self._paces: dict[str, RateLimit] = {}
         self._lines: dict[str, RateLimit] = {}
         self._dropped = 0
+        self.hides: Callable[[Mapping[str, Any], float], bool] = lambda told, at: False
+        """Returns whether no word of an event or a note may be written. The second argument: Unix time, seconds."""
 
     def note(self, note: Note | UnknownNote) -> None:
         """Write a note, which decides nothing.
@@ -93,7 +98,13 @@ class CallLog:
         return JournalEntry(self._call, self.steps, self._services.now(), self._redacted(note))
 
     def _redacted(self, note: Note | UnknownNote) -> dict[str, Any]:
-        return self._services.redact.fields(notes.to_json(note))
+        return self._seen(notes.to_json(note))
+
+    def _seen(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an event or a note as it may be written."""
+        if not self.hides(told, self._services.now()):
+            return self._services.redact.fields(told)
+        return _BLANK.fields({**told, **({"digit": MASK} if "digit" in told else {})})
 
     async def step(self, step: machine.Step) -> tuple[JournalEntry, bool]:
         """Write a step. Returns when the step is committed (True), or after `journal_seconds`; a step that dials waits
@@ -103,7 +114,7 @@ class CallLog:
             self._call,
             self.steps,
             self._services.now(),
-            self._services.redact.fields(events.to_json(step.event)),
+            self._seen(events.to_json(step.event)),
             step.before,
             step.after,
             step.taken,
@@ -127,7 +138,7 @@ class CallLog:
 
     def late(self, event: Event, state: str) -> None:
         """Write an event that came after the end of the call."""
-        told = self._services.redact.fields(events.to_json(event))
+        told = self._seen(events.to_json(event))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("call %s: %s, when it is over", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +17,9 @@ from callflow.call.legs import Legs
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
+from callflow.call.recordings import Recordings
 from callflow.call.requests import Requests
+from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Event, LegIds
@@ -30,6 +33,7 @@ class Parts(NamedTuple):
     """The parts of one call under one config."""
 
     relay: Relay
+    recordings: Recordings
     requests: Requests
     agent: Agent
     local_commands: LocalCommands
@@ -52,7 +56,6 @@ class Owner(Protocol):
     @property
     def note(self) -> Callable[[Note | UnknownNote], None]: ...
     def post(self, event: Event) -> None: ...
-    def record(self) -> None: ...
 
 
 def make_parts(
@@ -61,18 +64,26 @@ def make_parts(
     mailbox: Mailbox,
     deadlines: Deadlines,
     tasks: OwnedTasks,
+    restored: RestoredCall | None,
     *,
+    by_carrier: bool,
     entered: Callable[[str], None],
 ) -> Parts:
     """Make the parts under the config that the call has now. They do not keep the call alive: see
-    `contracts/owners.py`. `entered`: takes the digits of an entry on the caller's keypad."""
+    `contracts/owners.py`. `restored`: see `Call`. `by_carrier`: the carrier was asked to record with the
+    dial. `entered`: takes the digits of an entry on the caller's keypad."""
     this, post, config = weakref.proxy(call), to_owner(call.post), call.config
     relay = Relay(
         call=call.id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=call.note,
     )  # fmt: skip
+    recordings = Recordings(
+        call.id, services.recordings, config, relay, restored, by_carrier=by_carrier, post=post,
+        note=to_owner(call.note), clock=asyncio.get_running_loop().time, now=services.now,
+    )  # fmt: skip
     requests = Requests(
-        config, lambda: this.model, mailbox, post=post, note=to_owner(call.note), redact=services.redact.text
-    )
+        config, lambda: this.model, mailbox, recordings, post=post, note=to_owner(call.note),
+        redact=services.redact.text,
+    )  # fmt: skip
     acts: Mapping[str, Callable[..., Any]] = requests.of_tools(can_transfer="transfers" in call.carrier.can)
     tool_calls = PendingToolCalls(
         services.make_toolbox(Caller(call.id, call.from_number, call.to_number), acts), post=post,
@@ -82,7 +93,7 @@ def make_parts(
         call=call.id, config=config.agent, relay=relay, tool_calls=tool_calls, post=post, note=call.note,
         own=tasks.start_session,
     )  # fmt: skip
-    agent.greeting_heard = to_owner(call.record)
+    agent.greeting_heard = to_owner(recordings.opening_heard)
     local_commands = LocalCommands(
         agent, relay, deadlines, seconds=config.deadline_seconds,
         preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note,
@@ -92,4 +103,4 @@ def make_parts(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
         entered=to_owner(entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
     )  # fmt: skip
-    return Parts(relay, requests, agent, local_commands, dtmf)
+    return Parts(relay, recordings, requests, agent, local_commands, dtmf)

@@ -7,6 +7,7 @@ when they are used up is decided in the machine's table (`answer_failed`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
@@ -31,7 +32,8 @@ FIRST_ANSWER = (1, 0)
 
 
 class CarrierCommands:
-    """Requests and results of one call. The only state kept here is which command answered the call."""
+    """Requests and results of one call. The only state kept here is which command answered the call, and whose
+    turn it is among the commands of its recording."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class CarrierCommands:
         self._legs = legs
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
+        self._recording = asyncio.Lock()
         self.answered_by = FIRST_ANSWER
         """Step and ordinal of the answer command: a repeated answer command has the same id."""
 
@@ -118,12 +121,19 @@ class CarrierCommands:
             self._run_after_call(dialled.dial(request))
         elif isinstance(request.command, (commands.Hangup, commands.Reject)):
             self._run_after_call(self._hang_up(request, dialled, self._post))
+        elif isinstance(request.command, (commands.Record, commands.PauseRecord)):
+            self._own(self._in_turn(request, self._post), request.command.name)
         else:
             self._own(self._execute(request, self._post), request.command.name)
 
     def close(self) -> None:
         """Let go of the call. Results of requests that are under way are still reported to it, others are not."""
         self._post = _nobody
+
+    async def _in_turn(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
+        """Send a command of the recording when those before it are done: the end of a pause must not overtake it."""
+        async with self._recording:
+            await self._execute(request, post)
 
     async def _hang_up(
         self, request: CarrierRequest, dialled: OutboundLeg | None, post: Callable[[Event], None]

@@ -35,15 +35,15 @@ class OutboundOrder:
     """The fingerprint as it was written down, of a call that is restored."""
     config: CallConfig | None = field(default=None, compare=False, repr=False)
 
-    def dial_requested(self, *, with_stream: bool) -> DialRequested:
-        """Return the first event of the call, which needs its config. `with_stream`: the carrier opens the stream with
-        the dial."""
+    def dial_requested(self, *, record: bool, with_stream: bool) -> DialRequested:
+        """Return the first event of the call, which needs its config. `record`: the carrier records from the answer on.
+        `with_stream`: it opens the stream with the dial."""
         return DialRequested(
             from_number=self.from_number,
             to_number=self.to_number,
             streams="with_dial" if with_stream else "on_answer",
             ring_seconds=self.ring_seconds,
-            record=self.record,
+            record=record,
             machines=self.config.machines if self.config is not None else "",
             by=self.by,
         )

@@ -1,35 +1,108 @@
-"""The recordings of one call: a WAV file, and one more for each process that goes on with the call."""
+"""The recordings of one call: our own, a WAV file and one more for each process that goes on with the call, and whether
+the carrier records.
+
+Where callers are told that they are recorded, neither begins before they have heard all of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from callflow.journal.notes import Note, Recording, RecordingFailed
-from callflow.media.call_recorder import CallRecorder
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.recording_files import RecordingFiles
+from callflow.call.recording_pause import RecordingPause
+from callflow.call.restore import RestoredCall
+from callflow.contracts import commands
+from callflow.contracts.events import CommandFailed, Event, MediaStarted, PauseRequested, RecordRequested
+from callflow.contracts.owners import to_owner
+from callflow.journal.notes import Note
+from callflow.media.relay import Relay
+
+
+DEADLINE: Final = "deadline"
+"""Who ends a pause that nobody ended."""
 
 
 class Recordings:
-    """Names the files of one call, and journals the names."""
+    """What is recorded of one call, and by whom."""
 
     def __init__(
         self,
         call: str,
         folder: Path,
-        earlier: Sequence[str],
+        config: CallConfig,
+        relay: Relay,
+        restored: RestoredCall | None,
         *,
+        by_carrier: bool,
+        post: Callable[[Event], object],
         note: Callable[[Note], None],
         clock: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
-        """`earlier`: names of files of earlier processes. `note`: adds a note to the journal. `clock`: the loop's."""
-        self._call, self._folder, self._note, self._clock = call, folder, note, clock
-        self._names = list(earlier)
+        """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
+        `clock`: the loop's. `now`: returns Unix time, in seconds."""
+        self._config, self._relay, self._post = config, relay, post
+        earlier = restored.recordings if restored is not None else ()
+        self._files = RecordingFiles(call, folder, earlier, note=note, clock=clock)
+        self._wanted = by_carrier or config.carrier_record
+        self._may_begin = not config.record_after_opening or (restored is not None and restored.opening_in_full)
+        self.by_carrier = restored is not None and restored.carrier_records
+        """The carrier records, or is about to."""
+        since = restored.paused_at if restored is not None else None
+        self.pause = RecordingPause(config.record_pause_seconds, since=since, over=to_owner(self._pause_over), now=now)
 
-    def begin(self, *, announced: bool) -> CallRecorder:
-        """Begin another file, and return its recorder. `announced`: the caller has heard the announcement."""
-        part = f"-{len(self._names) + 1}" if self._names else ""
-        path = self._folder / f"{self._call}{part}.wav"
-        self._names.append(path.name)
-        recorder = CallRecorder(path, self._clock, lambda reason: self._note(RecordingFailed(reason=reason)))
-        self._note(Recording(file=",".join(self._names), announced=announced))
-        return recorder
+    @property
+    def from_answer(self) -> bool:
+        """Whether the carrier is to record from the answer on."""
+        return self._wanted and not self._config.record_after_opening
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether something records, or may: then the agent can pause it."""
+        return self._config.record or self._wanted or self.by_carrier
+
+    @property
+    def is_any(self) -> bool:
+        """Whether something records now."""
+        return self.by_carrier or self._relay.recorder is not None
+
+    def after(self, step: machine.Step) -> None:
+        """Follow a step of the machine."""
+        for command in step.commands:
+            match command:
+                case commands.Record(on=on):
+                    self.by_carrier = on
+                case commands.Answer(record=True) | commands.Dial(record=True):
+                    self.by_carrier = True
+        match step.event:
+            case CommandFailed(command=commands.Record.name):
+                self.by_carrier = False
+            case CommandFailed(command=commands.PauseRecord.name) if self.pause.is_on and self.by_carrier:
+                # what the carrier cannot leave out must not be recorded at all
+                self._post(RecordRequested(on=False, by="a pause that failed"))
+            case PauseRequested(on=on) if step.taken:
+                self.pause.set(on=on)
+                if self._relay.recorder is not None:
+                    self._relay.recorder.pause(on=on)
+        if isinstance(step.event, MediaStarted) and self._may_begin:
+            self._record()
+
+    def _pause_over(self) -> None:
+        self._post(PauseRequested(on=False, carrier=self.by_carrier, by=DEADLINE))
+
+    def opening_heard(self) -> None:
+        """Begin, because the caller has heard the announcement in full."""
+        self._may_begin = True
+        self._record()
+        if self._wanted and not self.by_carrier:
+            self._post(RecordRequested(on=True, by="settings"))
+
+    def _record(self) -> None:
+        """Begin our own recording, if the settings ask for one and none is running."""
+        if self._config.record and self._relay.recorder is None:
+            self._relay.recorder = self._files.begin(announced=self._config.record_after_opening)
+            self._relay.recorder.pause(on=self.pause.is_on)

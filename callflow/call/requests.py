@@ -12,6 +12,7 @@ from callflow.agent.tool_calls import ENDS_CALL
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.mailbox import Mailbox
+from callflow.call.recordings import Recordings
 from callflow.contracts import events
 from callflow.contracts.events import Event
 from callflow.contracts.owners import to_owner
@@ -24,6 +25,9 @@ OPERATOR: Final = "operator"
 """The cause of a call ended by an operator."""
 TRANSFERS_CALL: Final = "transfer_call"
 """The name of the agent's tool that connects the caller with a person."""
+PAUSES: Final = "pause_recording"
+RESUMES: Final = "resume_recording"
+"""The names of the agent's tools that keep a card number out of the recording."""
 MOST_SUMMARY: Final = 1000
 """Characters that a person is told of a call."""
 _MOST_REASON: Final = 200
@@ -37,18 +41,21 @@ class Requests:
         config: CallConfig,
         model: Callable[[], machine.Model],
         mailbox: Mailbox,
+        recordings: Recordings,
         *,
         post: Callable[[Event], object],
         note: Callable[[Note], object],
         redact: Callable[[str], str],
     ) -> None:
         """`model`: returns the machine's memory of the call. `redact`: removes private data from a text."""
-        self._config, self._model, self._mailbox = config, model, mailbox
+        self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
         self._post, self._note, self._redact = post, note, redact
 
     def of_tools(self, *, can_transfer: bool) -> dict[str, Callable[..., Any]]:
         """Return what the agent's built-in tools do, by their names. `can_transfer`: the carrier can."""
         acts: dict[str, Callable[..., Any]] = {ENDS_CALL: to_owner(self._end_by_agent)}
+        if self._recordings.is_offered:
+            acts[PAUSES], acts[RESUMES] = to_owner(self._pause_by_agent), to_owner(self._resume_by_agent)
         if self._config.transfer_targets and can_transfer:
             names = list(self._config.transfer_targets)
             acts[TRANSFERS_CALL] = TransferAction(names, to_owner(self._transfer_by_agent))
@@ -77,6 +84,30 @@ class Requests:
             )
         )  # fmt: skip
         return True
+
+    def record(self, *, on: bool, by: str) -> bool:
+        """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
+        answered yet, is over, or its recording is paused."""
+        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and self._recordings.pause.is_on):
+            return False
+        if self._recordings.by_carrier != on and not self._mailbox.has(events.RecordRequested):
+            self._post(events.RecordRequested(on=on, by=by))
+        return True
+
+    def pause(self, *, on: bool, by: str) -> bool:
+        """Keep nothing of the call for a while, neither sound nor words, or again. Returns False if that is not
+        possible now: nothing records, or the call is not answered yet or over."""
+        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and not self._recordings.is_any):
+            return False
+        if self._recordings.pause.is_on != on and not self._mailbox.has(events.PauseRequested):
+            self._post(events.PauseRequested(on=on, carrier=self._recordings.by_carrier, by=by))
+        return True
+
+    def _pause_by_agent(self) -> bool:
+        return self.pause(on=True, by="agent")
+
+    def _resume_by_agent(self) -> bool:
+        return self.pause(on=False, by="agent")
 
     def _transfer_by_agent(self, target: str, summary: str) -> bool:
         number = self._config.transfer_targets.get(" ".join(target.split()).casefold(), "")

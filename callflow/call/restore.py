@@ -19,7 +19,7 @@ from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
-from callflow.contracts.events import LegIds, TransferRequested
+from callflow.contracts.events import LegIds, PauseRequested, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -67,6 +67,10 @@ class RestoredCall:
     """From the answer to the agent's first audio, in ms; None: there was none."""
     interruptions: int = 0
     recordings: list[str] = field(default_factory=list)
+    paused_at: float | None = None
+    """When the pause of its recordings began, in Unix time (seconds); None: there is none."""
+    carrier_records: bool = False
+    """The carrier records, as far as it was told to."""
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     looked_up: LookedUp | None = None
@@ -148,6 +152,10 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
+        case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
+            call.paused_at = (call.paused_at or entry.at) if on else None
+        case {"event": "command_failed", "command": commands.Record.name}:
+            call.carrier_records = False
         case {"event": "command_done" | "command_failed", "command": "hangup" | "reject"}:
             call.hangup = None
         case {"event": TransferRequested.name} if entry.taken:
@@ -194,9 +202,15 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
 
 def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Mapping[str, Any]) -> None:
     match command:
+        case {"command": commands.Record.name, "on": bool(on)}:
+            call.carrier_records = on
         case {"command": commands.Answer.name} if not command.get("again"):
+            call.carrier_records = bool(command.get("record"))
             call.streams += 1
             call.answer_command = (entry.step, ordinal)
+        case {"command": commands.Dial.name, "leg": events.CALLER} if entry.step == 1:
+            call.carrier_records = bool(command.get("record"))
+            call.streams += bool(command.get("stream"))
         case {"command": commands.Dial.name, "stream": True}:
             call.streams += 1
         case {"command": commands.StartStream.name}:

@@ -124,6 +124,12 @@ class CallSettings(OriginSettings):
 
     record: bool = False
     """Make a stereo recording of each call in the data folder: left the caller, right what the caller heard."""
+    carrier_record: bool = False
+    """The carrier records each call, both sides apart, from the answer on; `record_announcement` comes first here,
+    too. The carrier keeps the recording, and may charge for it."""
+    record_pause_seconds: Seconds = 120
+    """The longest pause of recording and transcript, such as while a card number is said. Then they go on by
+    themselves."""
     record_announcement: str = ""
     """A sentence that is said before anything else; nothing is recorded until all of it was heard. Empty: the caller is
     not told, which the law may not allow."""

@@ -236,6 +236,9 @@ class Settings(call_settings.CallSettings):
     """How often our calls are compared with those that the carriers have. 0: never."""
     command_seconds: call_settings.Seconds = 3
     """For one try of one command to a carrier."""
+    recording_hosts: Annotated[str, AfterValidator(validators.hosts)] = ""
+    """Further hosts from which recordings of carriers may be loaded, separated by spaces: `files.example.org`, or
+    `.example.org` for all below it. The carriers' own, and Amazon's store, are known."""
     journal_seconds: call_settings.Seconds = 0.25
     """How long a call waits for one journal entry to reach the disk. Then it goes on, and says so."""
     engine_spare: Annotated[int, Field(ge=0, le=20)] = 0

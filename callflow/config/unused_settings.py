@@ -36,7 +36,11 @@ _CONDUCT: Final = (
         "transcription_model is empty, so that nothing is written down",
     ),
     _Rule(("greeting_protected",), lambda s: not s.greeting, "there is no greeting"),
-    _Rule(("record_announcement",), lambda s: not s.record, "record is false"),
+    _Rule(
+        ("record_announcement",),
+        lambda s: not (s.record or s.carrier_record),
+        "nothing is recorded",
+    ),
     _Rule(("prompt_version",), lambda s: not s.prompt_id, "there is no prompt_id"),
     _Rule(("no_input_asks",), lambda s: not s.no_input_seconds, "no_input_seconds is 0"),
     _Rule(

@@ -316,6 +316,14 @@ def host(given: str) -> str:
     return given
 
 
+def hosts(given: str) -> str:
+    """Return names of hosts in lower case, separated by single spaces; a name may begin with a dot."""
+    names = given.lower().split()
+    if not all(re.fullmatch(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?", name) for name in names):
+        raise ValueError('must be names of hosts, separated by spaces, such as "files.example.org .example.com"')
+    return " ".join(names)
+
+
 def media_signature(value: object) -> object:
     """Return `warn` or `require`; earlier versions had true and false for them."""
     spelled = str(value).strip().lower()

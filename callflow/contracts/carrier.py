@@ -85,6 +85,28 @@ class WebhookReply:
     rest: tuple[CarrierRequest, ...] = ()
 
 
+class Pieces(Protocol):
+    """The bytes of a file, as they come."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the pieces. Raises CarrierError when no further one comes."""
+
+    async def aclose(self) -> None:
+        """Let go of the file, whether or not it was read to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file at a carrier, of which nothing was read yet. Close its `pieces`."""
+
+    status: int
+    """200, 206 for a part of it, or 416."""
+    headers: Mapping[str, str]
+    """By lower-case name: content-length, content-range and accept-ranges, as far as they are given."""
+    pieces: Pieces
+    content_type: str = "audio/mpeg"
+
+
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
     "transfers", "sends_digits",
@@ -157,6 +179,10 @@ class Carrier(Protocol):
     async def number_id(self, number: str) -> str:
         """Ask for the carrier's own id of one of our numbers, given in international form; "": the carrier has no such
         number. Raises CarrierError."""
+
+    async def recording(self, name: str, byte_range: str = "") -> Download:
+        """Open the sound of a recording, by the carrier's id of it. `byte_range`: as in the header Range; "": all of
+        it. Raises CarrierError; `gone`: there is no such recording, or not yet."""
 
     def media_protocol(self) -> MediaProtocol: ...
 

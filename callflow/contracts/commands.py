@@ -40,6 +40,8 @@ class Answer(CarrierCommand):
     name: ClassVar[str] = "answer"
     again: bool = False
     """A process that is gone may have sent it before: send it again under the same id."""
+    record: bool = False
+    """The carrier records the call, from the answer on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,22 @@ class Dial(CarrierCommand):
     machines: Literal["", "hang_up", "message"] = ""
     """Whether the carrier listens for answering machines, and what is done about one: hang up, or leave a message. The
     carrier then says when the message may begin. "": it does not listen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(CarrierCommand):
+    """Record the call from now on, both sides apart, or end that recording."""
+
+    name: ClassVar[str] = "record"
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRecord(CarrierCommand):
+    """Record silence in place of the call for a while, or go on recording."""
+
+    name: ClassVar[str] = "pause_record"
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

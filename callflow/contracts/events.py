@@ -26,6 +26,7 @@ from callflow.contracts.agent_events import (
 from callflow.contracts.event import CALLER, HUMAN, Event, LegIds
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
+from callflow.contracts.recording_events import CarrierRecording, PauseRequested, RecordRequested
 
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "HUMAN",
     "AgentHeard",
     "AnsweredBy",
+    "CarrierRecording",
     "DialRequested",
     "EndRequested",
     "EngineExpiring",
@@ -44,6 +46,8 @@ __all__ = [
     "LegIds",
     "MessageLeft",
     "NoInput",
+    "PauseRequested",
+    "RecordRequested",
     "ToolCalled",
     "ToolFinished",
 ]
@@ -77,6 +81,8 @@ class CallInitiated(Event):
     direction: Literal["incoming", "outgoing"] = "incoming"
     from_number: str = ""
     to_number: str = ""
+    record: bool = False
+    """The carrier is to record the call, from the answer on. The settings say so, and no carrier."""
 
 
 REFUSED: Final = "refused"

@@ -20,9 +20,9 @@ from urllib.parse import quote
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from callflow.contracts import events, hangup_causes
+from callflow.contracts import commands, events, hangup_causes
 from callflow.history.projection import clean, json_of
-from callflow.history.tables import conversations, iso, items
+from callflow.history.tables import conversations, iso, items, recordings
 from callflow.history.tables import events_out as table
 from callflow.history.views import heard_of
 from callflow.journal import notes
@@ -49,6 +49,7 @@ DELIVERED: Final = "delivered"
 DEAD: Final = "dead"
 
 _RINGING, _HANGUP = "ringing", "hangup"
+_NOT_BEGUN: Final = "carrier's command"
 _MOST_WORDS: Final = 100_000
 """Characters of a transcript in an event; receivers commonly take 256 kB. All of it is behind the link."""
 
@@ -85,6 +86,10 @@ class EventMaker:
             self._recording_failed(connection, entry, self._redact(entry.event.get("reason", "")))
         elif entry.name == notes.Ended.kind:
             self._ended(connection, entry)
+        if entry.name == events.CarrierRecording.name:
+            self._carrier_recorded(connection, entry)
+        elif entry.name == events.CommandFailed.name and entry.event.get("command") == commands.Record.name:
+            self._carrier_failed(connection, entry, _NOT_BEGUN, "")
         if entry.name == events.ToolFinished.name and entry.event.get("ok") is False:
             self._tool_failed(connection, entry)
 
@@ -105,6 +110,24 @@ class EventMaker:
     def _recording_failed(self, connection: Connection, entry: JournalEntry, reason: str) -> None:
         self._add(connection, entry, RECORDING_FAILED, key=f"{entry.step} {round(entry.at * 1000)}", reason=reason)
 
+    def _carrier_recorded(self, connection: Connection, entry: JournalEntry) -> None:
+        told, name = entry.event, str(entry.event.get("recording", ""))
+        if told.get("state") == "ready":
+            link = f"/api/recordings/{quote(name, safe='')}/audio"
+            self._add(
+                connection, entry, RECORDING_READY,
+                key=f"carrier {name}", source="carrier", recording=[link], recording_id=name,
+                channels=told.get("channels") or None, duration_seconds=told.get("seconds"),
+            )  # fmt: skip
+        elif told.get("state") == "failed":
+            self._carrier_failed(connection, entry, f"carrier {name}", name)
+
+    def _carrier_failed(self, connection: Connection, entry: JournalEntry, key: str, name: str) -> None:
+        reason = self._redact(entry.event.get("reason", ""))
+        self._add(
+            connection, entry, RECORDING_FAILED, key=key, source="carrier", recording_id=name, reason=reason
+        )  # fmt: skip
+
     def _ended(self, connection: Connection, entry: JournalEntry) -> None:
         row = self._conversation(connection, entry.call)
         if row is None:
@@ -122,7 +145,7 @@ class EventMaker:
             transcript=f"/api/conversations/stream/{quote(row['stream_sid'], safe='')}",
             **words,
         )  # fmt: skip
-        if row["recording"] and not self._recording_has_failed(connection, entry.call):
+        if row["recording"] and not self._own_has_failed(connection, row):
             self._recorded(connection, entry, row["recording"].split(","))
 
     def _recorded(self, connection: Connection, entry: JournalEntry, files: Sequence[str]) -> None:
@@ -134,9 +157,15 @@ class EventMaker:
         else:
             self._recording_failed(connection, entry, "the file is not there")
 
-    def _recording_has_failed(self, connection: Connection, call: str) -> bool:
-        failed = select(table.c.seq).where(table.c.call == call, table.c.type == RECORDING_FAILED).limit(1)
-        return connection.execute(failed).first() is not None
+    def _own_has_failed(self, connection: Connection, row: Mapping[str, Any]) -> bool:
+        """Whether our own recording has failed; the carrier's may have failed, too."""
+        of_it = recordings.c.conversation_id == row["id"]
+        keys = [
+            f"carrier {name}" for name in connection.execute(select(recordings.c.recording_id).where(of_it)).scalars()
+        ]
+        theirs = [event_id(row["call_id"], RECORDING_FAILED, key) for key in (*keys, _NOT_BEGUN)]
+        failed = select(table.c.seq).where(table.c.call == row["call_id"], table.c.type == RECORDING_FAILED)
+        return connection.execute(failed.where(table.c.id.not_in(theirs)).limit(1)).first() is not None
 
     def _transcript(self, connection: Connection, conversation: int) -> list[dict[str, Any]]:
         """Return what was said, in order; of a turn that was cut, what the caller heard of it."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from callflow.contracts import events
 from callflow.contracts.printable import whole
+from callflow.history import recording_rows
 from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
@@ -84,6 +85,7 @@ class Projection:
         )
         self._stream = _insert_of(insert, streams, "stream_sid", "started_at")
         self._transition = _insert_of(insert, transitions, "at", "event", "before", "after")
+        self._recording = recording_rows.upsert(insert)
         self._find_words = find_words(self._is_sqlite, "call_id = :call")
         self._changed: dict[str, None] = {}
         self._worded: dict[str, None] = {}
@@ -107,7 +109,7 @@ class Projection:
         if not isinstance(entry.event.get("event", ""), str):
             raise ValueError("the name of an event or note is text")
         on_event, on_note = _EVENTS.get(entry.name), _NOTES.get(entry.name)
-        if on_event is not None and (entry.taken or not entry.is_step):
+        if on_event is not None and (entry.taken or not entry.is_step or entry.name in _ALWAYS):
             on_event(self, connection, entry, entry.event)
         elif on_note is not None and not entry.is_step:
             note = entry.note
@@ -322,6 +324,17 @@ class Projection:
     def _recorded(self, connection: Connection, entry: JournalEntry, note: notes.Recording) -> None:
         connection.execute(_RECORDING, {"call": entry.call, "file": clean(note.file)})
 
+    def _carrier_recorded(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
+        began = event.get("began") or entry.at
+        connection.execute(
+            self._recording,
+            {
+                "call": entry.call, "recording_id": clean(event.get("recording", "")), "state": event["state"],
+                "channels": event.get("channels") or None, "seconds": event.get("seconds"),
+                "reason": clean(event.get("reason") or None), "created_at": iso(began),
+            },
+        )  # fmt: skip
+
 
 _EVENTS: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Mapping[str, Any]], None]]] = {
     events.CallHangup.name: Projection._hung_up,
@@ -329,7 +342,10 @@ _EVENTS: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Mapping
     events.MediaLost.name: Projection._stream_ended,
     events.ToolCalled.name: Projection._tool_called,
     events.ToolFinished.name: Projection._tool_finished,
+    events.CarrierRecording.name: Projection._carrier_recorded,
 }
+_ALWAYS: Final = frozenset({events.CarrierRecording.name})
+"""Events that are facts for people although the machine does nothing about them, also when the call is over."""
 _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], None]]] = {
     notes.Began.kind: Projection._began,
     notes.Ended.kind: Projection._ended,

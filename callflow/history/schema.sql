@@ -142,4 +142,23 @@ CREATE TABLE pointed_numbers (
     PRIMARY KEY (carrier, number, "temporary")
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0006');
+CREATE TABLE recordings (
+    id INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    carrier TEXT NOT NULL,
+    recording_id TEXT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    channels INTEGER,
+    seconds DOUBLE,
+    reason TEXT,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (conversation_id, recording_id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_recordings_recording_id ON recordings (recording_id);
+
+CREATE INDEX idx_recordings_created_at ON recordings (created_at);
+
+INSERT INTO alembic_version (version_num) VALUES ('0007');

@@ -28,6 +28,7 @@ from callflow.history.tables import (
     find_words,
     iso,
     items,
+    recordings,
     steps,
     streams,
     transitions,
@@ -116,12 +117,12 @@ class Store:
         return await self._dicts(wanted.order_by(*order))
 
     async def details(self, conversation: int) -> dict[str, Any]:
-        """The streams and the transitions of a conversation."""
-        found = {}
-        for name, table in (("streams", streams), ("transitions", transitions)):
+        """The streams, the transitions and the carrier's recordings of a conversation."""
+        found: dict[str, Any] = {}
+        for table in (streams, transitions, recordings):
             shown = [column for column in table.c if column.name not in ("id", "conversation_id")]
             wanted = select(*shown).where(table.c.conversation_id == conversation).order_by(table.c.id)
-            found[name] = await self._dicts(wanted)
+            found[table.name] = await self._dicts(wanted)
 
         def rename() -> None:
             for moved in found["transitions"]:

@@ -142,6 +142,25 @@ transitions: Final = Table(
     Index("idx_transitions_conversation_id", "conversation_id"),
 )
 
+recordings: Final = Table(
+    "recordings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("recording_id", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("channels", Integer),
+    Column("seconds", Double),
+    Column("reason", Text),
+    Column("created_at", Text, nullable=False),
+    UniqueConstraint("conversation_id", "recording_id"),
+    Index("idx_recordings_recording_id", "recording_id"),
+    Index("idx_recordings_created_at", "created_at"),
+)
+"""The recordings that the carrier has made of a call. `recording_id` is the carrier's, "" where it names none. `state`:
+`running`, `ready` or `failed`, and why is the `reason`. Our own are files, named in `conversations.recording`."""
+
 kept_settings: Final = Table(
     "kept_settings",
     metadata,

@@ -52,6 +52,10 @@ class Tape:
         self._caller.append((self._next, audio))
         self._next += len(audio)
 
+    def skip(self, audio: bytes, now: float) -> None:
+        """Leave silence in place of the caller's next frame, which arrived at `now`."""
+        self.caller(bytes([ULAW_SILENCE]) * len(audio), now)
+
     def agent(self, audio: bytes, at: float) -> None:
         """Add audio that the caller hears from `at` on."""
         self._agent.append((self._at(at), audio))
@@ -112,6 +116,7 @@ class CallRecorder:
         self.path, self._clock, self._failed = path, clock, failed
         self._tape: Tape | None = Tape(clock())
         self._samples = 0
+        self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
         self._writing: asyncio.Task[None] | None = None
@@ -119,12 +124,19 @@ class CallRecorder:
     def caller(self, audio: bytes) -> None:
         """Record a frame of the caller, which arrived now."""
         if self._tape is not None:
-            self._tape.caller(audio, self._clock())
+            (self._tape.skip if self._is_paused else self._tape.caller)(audio, self._clock())
 
     def agent(self, audio: bytes, at: float) -> None:
         """Record audio that the caller hears from `at` on."""
-        if self._tape is not None:
+        if self._tape is not None and not self._is_paused:
             self._tape.agent(audio, at)
+
+    def pause(self, *, on: bool) -> None:
+        """Record silence from now on, or sound again. What the caller would have heard after the beginning of a pause
+        is left out, too."""
+        if on and not self._is_paused and self._tape is not None:
+            self._tape.cut(self._clock())
+        self._is_paused = on
 
     def cut(self, at: float) -> None:
         """Remove the agent's audio after `at`, because it was interrupted."""

@@ -114,7 +114,7 @@ def call_config(
     """
     engine = realtime_config(settings)
     prepare(engine)
-    announced = settings.record_announcement if settings.record else ""
+    announced = settings.record_announcement if settings.record or settings.carrier_record else ""
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"
     agent = from_settings(

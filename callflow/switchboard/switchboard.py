@@ -28,7 +28,16 @@ from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
 from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
-from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, Event, LegIds, WebhookEvent
+from callflow.contracts.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    CallResumed,
+    CarrierRecording,
+    Event,
+    LegIds,
+    WebhookEvent,
+)
 from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
@@ -231,7 +240,7 @@ class Switchboard:
         ended_here = self._ended_dials.get((call, webhook_event.leg))
         if isinstance(webhook_event.event, CallHangup) or ended_here is not None:
             self._add_tombstone(webhook_event, call)
-        if isinstance(webhook_event.event, CallHangup):
+        if isinstance(webhook_event.event, (CallHangup, CarrierRecording)):  # the latter tells of no leg
             return
         if ended_here is None:
             self.on_lost_leg(carrier, ActiveCall(ids, call))

@@ -94,6 +94,30 @@ def transfer_call(act: Callable[..., Any]) -> Callable[..., Any]:
     return transfer_call
 
 
+def pause_recording(act: Callable[[], Any]) -> Callable[..., Any]:
+    """Make the tool that pauses recording and transcript. `act()` requests that, and returns whether it is possible."""
+
+    def pause_recording() -> dict[str, Any]:
+        """Pause the recording of this call, before the caller says or types a card number or anything else that must
+        not be recorded. Call resume_recording when that is over.
+        """
+        if not act():
+            return {"error": "Nothing is being recorded now."}
+        return {"ok": True, "note": "The recording is paused. Ask for the number now, and do not repeat it."}
+
+    return pause_recording
+
+
+def resume_recording(act: Callable[[], Any]) -> Callable[..., Any]:
+    """Make the tool that ends such a pause. `act()` requests that, and returns whether it is possible."""
+
+    def resume_recording() -> dict[str, Any]:
+        """Record the call again, after pause_recording."""
+        return {"ok": True} if act() else {"error": "That is not possible now."}
+
+    return resume_recording
+
+
 def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
     """Make the tool that sends keypad tones. `act(digits)` requests that."""
 
@@ -110,9 +134,15 @@ def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 _GET_CURRENT_TIME: Final = from_function(get_current_time)
+_MAKERS: Final[dict[str, Callable[..., Callable[..., Any]]]] = {
+    "end_call": end_call,
+    "transfer_call": transfer_call,
+    "send_dtmf": send_dtmf,
+    "pause_recording": pause_recording,
+    "resume_recording": resume_recording,
+}
 _OF_THIS_CALL: Final = {
-    name: (make, replace(from_function(make(print)), on_loop=True))
-    for name, make in {"end_call": end_call, "transfer_call": transfer_call, "send_dtmf": send_dtmf}.items()
+    name: (make, replace(from_function(make(print)), on_loop=True)) for name, make in _MAKERS.items()
 }
 """Read once; each call gets a copy with its own action."""
 

@@ -14,13 +14,11 @@ Facts from Telnyx's documentation (developers.telnyx.com: Voice API webhooks, Ca
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -34,6 +32,7 @@ from callflow.contracts.carrier import (
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
+    Download,
     Request,
     WebhookReply,
     WebhookRoute,
@@ -41,10 +40,12 @@ from callflow.contracts.carrier import (
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
+from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.telnyx import signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
+from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.webhooks import IDS, READERS, text
@@ -65,9 +66,12 @@ _MOST_ACTIVE: Final = 250
 """Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
-_MOST_STATE: Final = 64
-"""Characters of a `client_state` of ours: a UUID and the name of a leg in base64 have fewer."""
 _SUCCESS: Final = b'{"success":true}'
+_FORMS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+"""The formats of recordings."""
+_TWO_CHANNELS: Final = {"format": "mp3", "channels": "dual"}
+_FROM_ANSWER: Final = {"record": "record-from-answer", "record_channels": "dual", "record_format": "mp3"}
+"""The parameters of an answer or a dial that let Telnyx record, both sides apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,8 @@ class TelnyxConfig:
     """Our number that outbound calls show, unless a call names another; "": there is none."""
     machine_detection: Literal["premium", "standard"]
     """How answering machines are detected, where a call asks for it. Only `premium` knows a fax and a silent line."""
+    recording_hosts: Sequence[str]
+    """Further hosts from which recordings may be loaded: see `Downloads`."""
     seconds: float
     """For one try of one REST command."""
     retries: int
@@ -125,6 +131,8 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
+        hosts = (".telnyx.com", ".amazonaws.com", *config.recording_hosts)
+        self._downloads = Downloads(config.api_base, hosts, seconds=config.seconds)
         paths = [route.path for route in self.routes]
         self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
@@ -161,7 +169,7 @@ class Telnyx:
         for name in IDS:
             if not isinstance(payload.get(name), (str, NoneType)):
                 raise Malformed(f"{kind[:80]} with a {name} that is no text")
-        ids = _ids(payload)
+        ids = ids_of(payload)
         read = READERS.get(kind)
         if read is None:
             if kind not in self._unknown and len(self._unknown) < 1000:
@@ -174,7 +182,7 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
-        call, leg = _call_of(payload.get("client_state"))
+        call, leg = call_of(payload.get("client_state"))
         return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
     def verify_stream(self, request: Request) -> str:
@@ -202,7 +210,7 @@ class Telnyx:
             await self._join(request)
             return
         action, body, last_word = self._say(request)
-        body = {"command_id": request.id, "client_state": _state(request), **body}
+        body = {"command_id": request.id, "client_state": state(request), **body}
         path = f"/calls/{quote(request.ids.control, safe='')}/actions"
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
@@ -232,7 +240,7 @@ class Telnyx:
             raise CarrierError("TELNYX_CONNECTION_ID is not set: it names the Voice API application that dials")
         body = {
             "command_id": request.id,
-            "client_state": _state(request),
+            "client_state": state(request),
             "connection_id": self._config.connection_id,
             "to": request.to_number,
             "from": request.from_number,
@@ -247,12 +255,12 @@ class Telnyx:
                 "send_silence_when_idle": True,
             }
         if command.record:
-            body |= {"record": "record-from-answer", "record_channels": "dual", "record_format": "mp3"}
+            body |= _FROM_ANSWER
         if command.machines:
             body["answering_machine_detection"] = listening(self._config.machine_detection, command.machines)
         answer = await self.api.request("POST", "/calls", repeatable="answered", json=body)
         call = answer.get("data") if isinstance(answer, dict) else None
-        ids = _ids(call) if isinstance(call, dict) else LegIds()
+        ids = ids_of(call) if isinstance(call, dict) else LegIds()
         if not ids.control:
             raise CarrierError("Telnyx's answer to the dial names no call", unknown=True)
         return ids
@@ -272,11 +280,11 @@ class Telnyx:
         if not request.other.control:
             raise CarrierError("Telnyx has not told the person's call_control_id, so nobody can be bridged with them")
         path = f"/calls/{quote(request.ids.control, safe='')}/actions"
-        state = _state(request)
-        await self._stop_stream(path, {"command_id": str(uuid.uuid5(_AGAIN, request.id)), "client_state": state})
+        told = state(request)
+        await self._stop_stream(path, {"command_id": str(uuid.uuid5(_AGAIN, request.id)), "client_state": told})
         body = {
             "command_id": request.id,
-            "client_state": state,
+            "client_state": told,
             "call_control_id": request.other.control,
             "park_after_unbridge": "self",
         }
@@ -293,9 +301,10 @@ class Telnyx:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
         config, command = self._config, request.command
         match command:
-            case commands.Answer():
+            case commands.Answer(record=record):
                 return "answer", {
                     **self._stream(request),
+                    **(_FROM_ANSWER if record else {}),
                     "send_silence_when_idle": True,
                     "webhook_url": self._webhook_url,
                     "webhook_url_method": "POST",
@@ -305,6 +314,10 @@ class Telnyx:
             case commands.Speak():
                 sentence = config.sentences.get(command.sentence, command.sentence)
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
+            case commands.Record(on=on):
+                return f"record_{'start' if on else 'stop'}", _TWO_CHANNELS if on else {}, False
+            case commands.PauseRecord(on=on):
+                return f"record_{'pause' if on else 'resume'}", {}, False
             case commands.Brief():
                 return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
             case commands.Transfer():
@@ -312,7 +325,7 @@ class Telnyx:
                     "to": command.number,
                     "from": request.from_number,
                     "timeout_secs": command.ring_seconds,
-                    "target_leg_client_state": _state(request, events.HUMAN),
+                    "target_leg_client_state": state(request, events.HUMAN),
                     "park_after_unbridge": "self",
                     "webhook_url": self._webhook_url,
                     "webhook_url_method": "POST",
@@ -371,7 +384,7 @@ class Telnyx:
         answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
         calls = answer.get("data") if isinstance(answer, dict) else None
         found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        return [ActiveCall(_ids(call), *_call_of(call.get("client_state"))) for call in found]
+        return [ActiveCall(ids_of(call), *call_of(call.get("client_state"))) for call in found]
 
     async def number_id(self, number: str) -> str:
         """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
@@ -380,6 +393,19 @@ class Telnyx:
         numbers = answer.get("data") if isinstance(answer, dict) else None
         found = [one for one in numbers if isinstance(one, dict)] if isinstance(numbers, list) else []
         return next((text(one, "id", 64) for one in found if one.get("phone_number") == number), "")
+
+    async def recording(self, name: str, byte_range: str = "") -> Download:
+        """Open the sound of a recording. Raises CarrierError.
+
+        Telnyx docs (Recordings): the links to files expire after ten minutes, so each request asks for a fresh one.
+        """
+        answer = await self.api.request("GET", f"/recordings/{quote(name, safe='')}", retries=1)
+        found = answer.get("data") if isinstance(answer, dict) else None
+        links = found.get("download_urls") if isinstance(found, dict) else None
+        for form, kind in _FORMS.items():
+            if isinstance(links, dict) and isinstance(link := links.get(form), str):
+                return replace(await self._downloads.open(link, byte_range), content_type=kind)
+        raise CarrierError("Telnyx has no file of this recording", gone=True)
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the account, see `carriers.telnyx.diagnostics`."""
@@ -399,6 +425,7 @@ class Telnyx:
     async def close(self) -> None:
         """Close the connections to the REST API."""
         await self.api.close()
+        await self._downloads.close()
 
 
 def read_error(response: httpx.Response) -> CarrierError:
@@ -420,30 +447,3 @@ def read_error(response: httpx.Response) -> CarrierError:
         code=code,
         gone=gone,
     )
-
-
-def _ids(fields: Mapping[str, Any]) -> LegIds:
-    return LegIds(text(fields, "call_control_id"), text(fields, "call_leg_id"), text(fields, "call_session_id"))
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _state(request: CarrierRequest, leg: str = "") -> str:
-    """Return the `client_state` that brings our id of the call back with each webhook, and the leg if it is not the
-    caller's. `leg`: of another leg than the request's."""
-    leg = leg or request.command.leg
-    return _base64(request.call if leg == events.CALLER else f"{request.call}:{leg}")
-
-
-def _call_of(client_state: object) -> tuple[str, str]:
-    """Return our id of a call, and the leg, from the state that Telnyx brings back; "" and the caller's: it is not one
-    of ours."""
-    if not isinstance(client_state, str) or len(client_state) > _MOST_STATE:
-        return "", events.CALLER
-    try:
-        call, _, leg = base64.b64decode(client_state, validate=True).decode().partition(":")
-        return str(uuid.UUID(call)), leg or events.CALLER
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        return "", events.CALLER

@@ -6,6 +6,7 @@ Vendor: developers.telnyx.com, Voice API webhooks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from callflow.contracts import events
@@ -74,6 +75,27 @@ def _greeting_over(payload: Mapping[str, Any]) -> Event:
     return events.AnsweredBy(who="machine", ready=heard in _GREETED, heard=heard)
 
 
+def _recorded(payload: Mapping[str, Any]) -> Event:
+    """Read `call.recording.saved`. Its links are left out: they are as good as a password, and expire in 10 minutes."""
+    began, ended = (moment(text(payload, f"recording_{what}_at")) for what in ("started", "ended"))
+    return events.CarrierRecording(
+        recording=text(payload, "recording_id"),
+        state="ready",
+        channels={"single": 1, "dual": 2}.get(text(payload, "channels"), 0),
+        seconds=max(ended - began, 0.0) if began and ended else None,
+        began=began,
+    )
+
+
+def moment(date: str) -> float:
+    """Return an ISO 8601 date as Unix time (seconds); 0: it is none, or has no zone."""
+    try:
+        at = datetime.fromisoformat(date)
+        return at.timestamp() if at.tzinfo is not None else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
 def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
     return lambda payload: events.CarrierNotice(kind=kind)
 
@@ -93,6 +115,10 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "call.machine.premium.detection.ended": _answered_by,
     "call.machine.premium.greeting.ended": _greeting_over,
     "call.speak.ended": lambda payload: events.SpeakEnded(status=text(payload, "status")),
+    "call.recording.saved": _recorded,
+    "call.recording.error": lambda payload: events.CarrierRecording(
+        recording=text(payload, "recording_id"), state="failed", reason=text(payload, "reason")
+    ),
     "call.dtmf.received": lambda payload: events.Dtmf(digit=text(payload, "digit")),
     **{
         kind: _notice(kind)

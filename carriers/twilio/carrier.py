@@ -30,6 +30,7 @@ from callflow.contracts.carrier import (
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
+    Download,
     Request,
     WebhookReply,
     WebhookRoute,
@@ -48,8 +49,9 @@ from callflow.contracts.events import (
     LegIds,
     WebhookEvent,
 )
+from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import twiml
+from carriers.twilio import recordings, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
@@ -125,6 +127,8 @@ class TwilioConfig:
     first."""
     from_number: str
     """Our number that outbound calls show, unless a call names another; "": there is none."""
+    recording_hosts: Sequence[str]
+    """Further hosts from which recordings may be loaded: see `Downloads`."""
     seconds: float
     """For one try of one REST command."""
     retries: int
@@ -155,6 +159,8 @@ class Twilio:
             seconds=config.seconds,
             retries=config.retries,
         )
+        hosts = (*recordings.HOSTS, *config.recording_hosts)
+        self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
         self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
 
     @property
@@ -247,6 +253,8 @@ class Twilio:
                 document = self._blank()
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
+                if isinstance(request.command, commands.Answer) and request.command.record:
+                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence):
                 return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
@@ -293,6 +301,10 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+            case commands.PauseRecord(on=on):
+                await recordings.pause(self.api, request, on=on)
+            case commands.Record(on=on):
+                await recordings.record(self.api, request, self._config.address(), on=on)
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -371,6 +383,11 @@ class Twilio:
         found = _listed(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
+    async def recording(self, name: str, byte_range: str = "") -> Download:
+        """Open the sound of a recording. Raises CarrierError. Vendor: /docs/voice/api/recording."""
+        url = recordings.sound_of(self._config.api_base, self._config.account_sid, name)
+        return await self._downloads.open(url, byte_range)
+
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the account, see `carriers.twilio.diagnostics`."""
         config = self._config
@@ -391,6 +408,7 @@ class Twilio:
     async def close(self) -> None:
         """Close the connections to the REST API."""
         await self.api.close()
+        await self._downloads.close()
 
 
 def read_error(response: httpx.Response) -> CarrierError:

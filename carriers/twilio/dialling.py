@@ -9,14 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Dial
 from callflow.contracts.events import CALLER
-from carriers.twilio.webhooks import DIALLED, FALLBACK, JOINED, MACHINE, RECORDING, STATUS
+from carriers.twilio.webhooks import DIALLED, FALLBACK, JOINED, MACHINE, RECORDING, STATUS, moment
 
 
 _CALL: Final = "call"
@@ -49,13 +48,7 @@ def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str,
         "Timeout": str(command.ring_seconds),
     }
     if command.record:
-        form |= {
-            "Record": "true",
-            "RecordingChannels": "dual",
-            "RecordingStatusCallback": f"{address}{RECORDING}{query}",
-            "RecordingStatusCallbackMethod": "POST",
-            "RecordingStatusCallbackEvent": "in-progress completed absent",
-        }
+        form |= {"Record": "true", **record_form(request, address)}
     if command.machines:
         # AsyncAmd: the document is run at once, and the result comes later; else the callee would hear nothing for
         # seconds. DetectMessageEnd tells of a machine when its greeting is over, Enable as soon as it is recognised.
@@ -66,6 +59,17 @@ def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str,
             "AsyncAmdStatusCallbackMethod": "POST",
         }
     return form
+
+
+def record_form(request: CarrierRequest, address: str) -> dict[str, str]:
+    """Return the parameters that let Twilio record, both sides apart, and tell us of it. `address`: as for
+    `dial_form`. Twilio docs: the usual is one channel, and a callback for `completed` alone."""
+    return {
+        "RecordingChannels": "dual",
+        "RecordingStatusCallback": f"{address}{RECORDING}{leg_query(request)}",
+        "RecordingStatusCallbackMethod": "POST",
+        "RecordingStatusCallbackEvent": "in-progress completed absent",
+    }
 
 
 def search_params(request: CarrierRequest) -> dict[str, str]:
@@ -82,7 +86,7 @@ def dialled_since(calls: Iterable[Mapping[str, Any]], at: float) -> str:
     found = [
         str(call.get("sid") or "")[:64]
         for call in calls
-        if call.get("direction") == "outbound-api" and _time(call.get("date_created")) >= at - _SKEW_SECONDS
+        if call.get("direction") == "outbound-api" and moment(call.get("date_created")) >= at - _SKEW_SECONDS
     ]
     return found[0] if len(found) == 1 else ""
 
@@ -100,11 +104,3 @@ def call_of(query: str) -> tuple[str, str]:
 def joined(query: str) -> bool:
     """Return whether the query of a status callback says that an answered leg hears the caller at once."""
     return JOINED in parse_qs(query)
-
-
-def _time(date: object) -> float:
-    """Return an RFC 2822 date as Unix time; 0: it is none."""
-    try:
-        return parsedate_to_datetime(str(date)).timestamp()
-    except (ValueError, TypeError):
-        return 0.0

@@ -71,6 +71,18 @@ class Document:
             SubElement(self._root, "Pause", length=str(seconds))
         return self
 
+    def record(self, told: str) -> Document:
+        """Record the call from here on, until its end; the next verb follows at once. `told`: the URL that is told of
+        it. Twilio docs (/docs/voice/twiml/recording): it must be absolute."""
+        about = {
+            "channels": "dual",
+            "recordingStatusCallback": told,
+            "recordingStatusCallbackMethod": "POST",
+            "recordingStatusCallbackEvent": "in-progress completed absent",
+        }
+        SubElement(SubElement(self._root, "Start"), "Recording", about)
+        return self
+
     def connect(self, stream: Stream) -> Document:
         """Open a media stream; the next verb follows when it ends."""
         about = {"url": stream.url, "name": stream.name, "statusCallback": stream.status_url}

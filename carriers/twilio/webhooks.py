@@ -6,7 +6,8 @@ Vendor: www.twilio.com/docs/usage/webhooks/voice-webhooks, /docs/voice/twiml/str
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal
 
 from callflow.contracts import events
 from callflow.contracts.events import CallAnswered, CallInitiated, CallResumed, Event
@@ -36,7 +37,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     An empty key: a repetition cannot be recognised. `params`: the form, or the query of a GET.
     """
     status = params.get("CallStatus", "")
-    numbers = {
+    numbers: dict[str, Any] = {
         "from_number": params.get("Caller") or params.get("From") or "",
         "to_number": params.get("Called") or params.get("To") or "",
     }
@@ -44,7 +45,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return _stream_event(params), f"stream:{params.get('StreamSid', '')}:{params.get('StreamEvent', '')}"
     if path == RECORDING:
         kind = params.get("RecordingStatus", "")[:40]
-        return events.CarrierNotice(kind=f"recording {kind}"), f"recording:{params.get('RecordingSid', '')}:{kind}"
+        return _recording_event(kind, params), f"recording:{params.get('RecordingSid', '')}:{kind}"
     if path == MACHINE:
         heard = params.get("AnsweredBy", "")[:40]
         return _answered_by(heard), f"answered-by:{heard}"
@@ -81,6 +82,35 @@ def _answered_by(heard: str) -> Event:
     return events.AnsweredBy(who="fax" if heard == "fax" else "unsure", heard=heard)
 
 
+def _recording_event(kind: str, params: Mapping[str, str]) -> Event:
+    """Read a RecordingStatusCallback. Vendor: /docs/voice/api/recording#recordingstatuscallback."""
+    state = _RECORDING_STATES.get(kind)
+    if state is None:
+        return events.CarrierNotice(kind=f"recording {kind}")
+    code, channels = params.get("ErrorCode", "0"), params.get("RecordingChannels", "")
+    reason = f"the carrier has none of it (error {code})" if code not in ("", "0") else "the carrier has none of it"
+    return events.CarrierRecording(
+        recording=params.get("RecordingSid", "")[:64],
+        state=state,
+        channels=int(channels) if channels in ("1", "2") else 0,
+        seconds=_seconds(params.get("RecordingDuration", "")),
+        began=moment(params.get("RecordingStartTime", "")),
+        reason=reason if state == "failed" else "",
+    )
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdecimal() else None
+
+
+def moment(date: object) -> float:
+    """Return an RFC 2822 date as Unix time (seconds); 0: it is none."""
+    try:
+        return parsedate_to_datetime(str(date)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
 def _stream_event(params: Mapping[str, str]) -> Event:
     match params.get("StreamEvent", ""):
         case "stream-started":
@@ -92,6 +122,9 @@ def _stream_event(params: Mapping[str, str]) -> Event:
     return events.CarrierNotice(kind=f"stream {params.get('StreamEvent', '')[:40]}")
 
 
+_RECORDING_STATES: Final[Mapping[str, Literal["running", "ready", "failed"]]] = {
+    "in-progress": "running", "completed": "ready", "absent": "failed", "failed": "failed",
+}  # fmt: skip
 KEYS: Final = "/twilio/keys"
 """The path that is asked what to do when a person has pressed a key."""
 JOINED: Final = "joined"

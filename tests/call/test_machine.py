@@ -61,6 +61,12 @@ def gone(command: str) -> ev.CommandFailed:
 CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallInitiated(direction="incoming"),
     ev.CallInitiated(direction="outgoing"),
+    ev.CallInitiated(record=True),
+    ev.RecordRequested(on=True),
+    ev.RecordRequested(on=False),
+    ev.PauseRequested(on=True, carrier=True),
+    ev.PauseRequested(on=False),
+    ev.CarrierRecording(recording="r", state="ready"),
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
     ev.CallRefused(reason="refused"),
@@ -268,7 +274,7 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
     assert set(CARRIER_COMMANDS) == {
-        "answer", "brief", "dial", "hangup", "join", "reject", "speak", "stream", "transfer",
+        "answer", "brief", "dial", "hangup", "join", "pause_record", "record", "reject", "speak", "stream", "transfer",
     }  # fmt: skip
 
 
@@ -644,9 +650,10 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 
 TRYING_AGAIN = (
     ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
-    ev.CallRecovered,
+    ev.CallRecovered, ev.RecordRequested, ev.PauseRequested,
 )  # fmt: skip
-"""News of which a repeat is other news: it failed again, it is silent once more. The rest is known by its id."""
+"""News of which a repeat is other news: it failed again, it is silent once more, somebody has looked and wants
+it. The rest is known by its id."""
 
 
 def test_a_repeat_makes_no_further_command_to_anybody() -> None:
@@ -680,7 +687,7 @@ def test_what_is_inert_has_no_consequence_at_all() -> None:
 
 
 def test_news_that_decides_nothing_is_inert_everywhere() -> None:
-    idle = (ev.StreamAnnounced, ev.Dtmf, ev.CarrierNotice, ev.CommandDone)
+    idle = (ev.StreamAnnounced, ev.CarrierRecording, ev.Dtmf, ev.CarrierNotice, ev.CommandDone)
     for edge in graph().edges:
         if edge.event == done(do.Dial.name) or edge.event.leg == ev.HUMAN:
             continue

@@ -50,6 +50,23 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
     ("reject", commands.Reject(cause="busy"), {"cause": "USER_BUSY"}),
     ("reject", commands.Reject(cause="rejected"), {"cause": "CALL_REJECTED"}),
     ("hangup", commands.Hangup(), {}),
+    ("record_start", commands.Record(), {"format": "mp3", "channels": "dual"}),
+    ("record_stop", commands.Record(on=False), {}),
+    ("record_pause", commands.PauseRecord(), {}),
+    ("record_resume", commands.PauseRecord(on=False), {}),
+    (
+        "answer",
+        commands.Answer(record=True),
+        {
+            **STREAM,
+            "send_silence_when_idle": True,
+            "webhook_url": "https://app.test/webhooks",
+            "webhook_url_method": "POST",
+            "record": "record-from-answer",
+            "record_channels": "dual",
+            "record_format": "mp3",
+        },
+    ),
 ]
 IDS = [f"{action}-{number}" for number, (action, _, _) in enumerate(BODIES)]
 LAST_WORDS = [("hangup", commands.Hangup()), ("reject", commands.Reject())]

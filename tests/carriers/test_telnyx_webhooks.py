@@ -255,6 +255,20 @@ MEANINGS: dict[str, tuple[dict[str, Any], events.Event]] = {
     "call.speak.ended": ({"status": "completed"}, events.SpeakEnded(status="completed")),
     "call.dtmf.received": ({"digit": "#"}, events.Dtmf(digit="#")),
     "call.bridged": ({}, events.CallBridged()),
+    "call.recording.saved": (
+        {
+            "recording_id": "r1",
+            "channels": "dual",
+            "recording_urls": {"mp3": "https://s.test/a?X-Amz-Signature=s"},
+            "recording_started_at": "2023-11-14T22:13:20.5Z",
+            "recording_ended_at": "2023-11-14T22:13:33.500000Z",
+        },
+        events.CarrierRecording(recording="r1", state="ready", channels=2, seconds=13.0, began=1_700_000_000.5),
+    ),
+    "call.recording.error": (
+        {"reason": "Internal server error"},
+        events.CarrierRecording(state="failed", reason="Internal server error"),
+    ),
     "call.cost": ({"total_cost": "0.01"}, events.CarrierNotice(kind="call.cost")),
     "of.next.year": ({"new": {"field": []}}, events.CarrierNotice(kind="of.next.year")),
 }

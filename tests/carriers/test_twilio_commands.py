@@ -14,7 +14,7 @@ import respx
 from callflow.contracts import commands
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
-from tests.carriers.twilio_product import ACCOUNT, BASE, SID, STREAM, TOKEN, order, twilio
+from tests.carriers.twilio_product import ACCOUNT, BASE, PUBLIC, SID, STREAM, TOKEN, order, twilio
 
 
 CALL_URL = f"{BASE}/2010-04-01/Accounts/{ACCOUNT}/Calls/{SID}.json"
@@ -192,3 +192,36 @@ async def test_ids_of_a_caller_do_not_leave_their_place_in_the_path() -> None:
         await adapter.look_up("../../Accounts?x=#")
     assert route.calls[0].request.url.raw_path.endswith(b"/Calls/..%2F..%2FAccounts%3Fx%3D%23.json")
     await adapter.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "form"),
+    [
+        (
+            commands.Record(),
+            "",
+            {
+                "RecordingChannels": "dual",
+                "RecordingStatusCallbackMethod": "POST",
+                "RecordingStatusCallbackEvent": "in-progress completed absent",
+            },
+        ),
+        (commands.Record(on=False), "/Twilio.CURRENT", {"Status": "stopped"}),
+        (commands.PauseRecord(), "/Twilio.CURRENT", {"Status": "paused", "PauseBehavior": "silence"}),
+        (commands.PauseRecord(on=False), "/Twilio.CURRENT", {"Status": "in-progress"}),
+    ],
+)
+def test_recording(command: Command, path: str, form: dict[str, str]) -> None:
+    async def main() -> dict[str, list[str]]:
+        adapter = twilio(seconds=1.0)
+        with respx.mock as router:
+            route = router.post(f"{CALL_URL.removesuffix('.json')}/Recordings{path}.json").respond(201, json={})
+            await adapter.execute(order(command))
+        await adapter.close()
+        (call,) = route.calls
+        return parse_qs(call.request.content.decode())
+
+    sent = {name: values[0] for name, values in asyncio.run(main()).items()}
+    told = sent.pop("RecordingStatusCallback", "")
+    assert sent == form
+    assert told.startswith(f"{PUBLIC}/twilio/recording?call=") == (path == "")

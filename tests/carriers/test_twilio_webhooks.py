@@ -18,7 +18,7 @@ from tests.carriers.twilio_product import STREAM as STREAM_URL
 
 
 ADAPTER = twilio()
-NUMBERS = {"from_number": "+15550100001", "to_number": "+15550100002"}
+NUMBERS: dict[str, Any] = {"from_number": "+15550100001", "to_number": "+15550100002"}
 
 
 def event(path: str = "/", **changes: str) -> Event:
@@ -83,10 +83,26 @@ def test_what_is_told_of_a_stream(said: dict[str, str], meant: Event) -> None:
     assert event(STREAM, StreamSid="MZ1", **said) == meant
 
 
-def test_recordings_are_only_recorded() -> None:
-    assert event(RECORDING, RecordingSid="RE1", RecordingStatus="completed") == events.CarrierNotice(
-        kind="recording completed"
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("in-progress", "running"), ("completed", "ready"), ("absent", "failed"), ("failed", "failed")],
+)
+def test_a_recording_has_a_state_and_is_as_long_as_twilio_says(status: str, state: Any) -> None:
+    found = event(
+        RECORDING, RecordingSid="RE1", RecordingStatus=status, RecordingChannels="2", RecordingDuration="13",
+        RecordingStartTime="Tue, 14 Nov 2023 22:13:20 +0000", ErrorCode="0",
+    )  # fmt: skip
+    reason = "the carrier has none of it" if state == "failed" else ""
+    assert found == events.CarrierRecording(
+        recording="RE1", state=state, channels=2, seconds=13.0, began=1_700_000_000.0, reason=reason
     )
+
+
+def test_what_a_recording_does_not_say_is_not_made_up() -> None:
+    found = event(RECORDING, RecordingSid="RE1", RecordingStatus="completed", RecordingDuration="-1")
+    assert found == events.CarrierRecording(recording="RE1", state="ready")
+    other = event(RECORDING, RecordingSid="RE1", RecordingStatus="of next year")
+    assert other == events.CarrierNotice(kind="recording of next year")
 
 
 def test_a_request_without_a_call_is_malformed() -> None:

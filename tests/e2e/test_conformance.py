@@ -74,6 +74,7 @@ CALLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "a model that is lost": (apologised, lambda: talkative(drop_after_s=0.4), {}),
     "a goodbye": (dismissed, talkative, {}),
     "a call found alive": (adopted, talkative, {}),
+    "a call that the carrier records": (dismissed, talkative, {"carrier_record": True}),
     "one call too many": (turned_away, talkative, {"max_concurrent_calls": 1}),
 }
 

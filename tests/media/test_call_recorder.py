@@ -102,3 +102,35 @@ def test_the_file_is_a_stereo_wav(tmp_path: Path) -> None:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (2, 2, 8000, 160)
         samples = file.readframes(160)
     assert samples[:4] == ulaw_to_pcm16(left)[:2] + ulaw_to_pcm16(right)[:2]
+
+
+def test_a_pause_is_silence_on_both_sides_and_what_follows_has_its_place(tmp_path: Path) -> None:
+    now = 0.0
+
+    async def main() -> None:
+        nonlocal now
+        one = call_recorder.CallRecorder(tmp_path / "x.wav", lambda: now, lambda reason: None)
+        for number in range(1, 31):
+            now = number * 0.02
+            if number in (11, 21):
+                one.pause(on=number == 11)
+            one.caller(frame(number))
+            if number == 10:
+                one.agent(frame(77, 100), now)  # 20 ms of it are heard before the pause
+            if number == 15:
+                one.agent(frame(88), now)
+        one.agent(frame(99), now)
+        now = 0.7
+        await one.close()
+
+    asyncio.run(main())
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        stereo = array("h", file.readframes(file.getnframes()))
+
+    def heard(side: int, number: int) -> int:
+        (sample,) = set(array("h", ulaw_to_pcm16(frame(number))))
+        return stereo[side::2].count(sample)
+
+    assert [number for number in range(1, 31) if heard(0, number)] == [*range(1, 11), *range(21, 31)]
+    assert stereo[::2].index(array("h", ulaw_to_pcm16(frame(21)))[0]) == 20 * 160, "it has moved"
+    assert (heard(1, 77), heard(1, 88), heard(1, 99)) == (160, 0, 160)

@@ -26,12 +26,15 @@ from callflow.contracts import commands as do
 from callflow.contracts.events import (
     REFUSED,
     CallHangup,
+    CallInitiated,
     CommandFailed,
     DialRequested,
     EndRequested,
     GoodbyeRequested,
     HangupRequested,
     NoInput,
+    PauseRequested,
+    RecordRequested,
     ToolCalled,
     ToolFinished,
 )
@@ -40,7 +43,7 @@ from callflow.contracts.events import (
 def answer_call(model: Model, step: Step) -> None:
     """Answer the call, and connect the engine while the phone still rings, so that the first word is not late."""
     model.answer_sent = True
-    step.commands.append(do.Answer())
+    step.commands.append(do.Answer(record=isinstance(step.event, CallInitiated) and step.event.record))
     connect_engine(model, step)
     arm(model, step, "ring")
 
@@ -335,6 +338,16 @@ def note_hangup_cause(model: Model, step: Step) -> None:
 def note_failure(model: Model, step: Step) -> None:
     if isinstance(step.event, CommandFailed) and not model.cause:
         model.cause = "already_ended" if step.event.gone else f"{step.event.command}_failed"
+
+
+def record(model: Model, step: Step) -> None:
+    if isinstance(step.event, RecordRequested):
+        step.commands.append(do.Record(on=step.event.on))
+
+
+def pause_record(model: Model, step: Step) -> None:
+    if isinstance(step.event, PauseRequested) and step.event.carrier:
+        step.commands.append(do.PauseRecord(on=step.event.on))
 
 
 def reject(model: Model, step: Step) -> None:

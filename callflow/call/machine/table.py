@@ -70,8 +70,10 @@ from callflow.call.machine.actions import (
     no_stream,
     note_failure,
     note_hangup_cause,
+    pause_record,
     prompt,
     reconnect,
+    record,
     reject,
     repeat_answer,
     reset_tries,
@@ -124,7 +126,7 @@ from callflow.call.machine.model import (
     STREAMING,
 )
 from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, TALKING, Row
-from callflow.call.machine.transfer_table import TRANSFER_TABLE
+from callflow.call.machine.transfer_table import AWAY, TRANSFER_TABLE
 from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
 
 
@@ -296,6 +298,9 @@ TABLE: Final[tuple[Row, ...]] = (
     # Tools: journalled before a tool runs, and before its answer is given.
     Row("tool_called", LIVE, None, (run_tool,), unless=(agent_silenced,)),
     Row("tool_finished", LIVE, None, (answer_tool,), unless=(agent_silenced,)),
+    # The carrier records, or no longer. What it says of that decides nothing.
+    Row("record_requested", (*AFTER_ANSWER, *AWAY), None, (record,)),
+    Row("pause_requested", (*AFTER_ANSWER, *AWAY), None, (pause_record,)),
     # The caller is silent, or the time is nearly up.
     Row(
         "no_input",

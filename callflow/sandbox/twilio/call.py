@@ -245,6 +245,10 @@ class Call(Leg[MediaStream, Faults]):
             self._exchange.pacer.add(self)
             self.send_status("answered")
 
+    def record(self, values: Mapping[str, str]) -> None:
+        """Record from here on, as `<Start><Recording>` asks: with live calls always in two channels."""
+        self.recorder.start({**values, "RecordingChannels": "dual"}, "StartCallRecordingTwiML")
+
     def limit(self, seconds: int) -> None:
         """End it so many seconds after the answer: TimeLimit. A later limit replaces an earlier one."""
         self.time_limit = seconds

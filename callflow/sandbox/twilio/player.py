@@ -50,6 +50,8 @@ class PlayedCall(LegState, Protocol):
 
     async def connect(self, options: StreamOptions, base: str) -> None: ...
 
+    def record(self, values: Mapping[str, str]) -> None: ...
+
     async def dial(self, dial: Dial, base: str) -> dict[str, str] | None: ...
 
     def abandoned(self, dial: Dial, base: str) -> None: ...
@@ -150,6 +152,8 @@ class Player:
                 await self._gather(verb)
             case "Dial":
                 await self._dial(dial_of(verb), base)
+            case "Start":
+                call.record(twiml.recording_of(verb))
             case "Connect":
                 await call.connect(twiml.stream_of(verb), base)
                 if verb.get("action"):

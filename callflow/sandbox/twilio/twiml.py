@@ -26,11 +26,21 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {  # verb -> attributes
     "Hangup": (),
     "Reject": ("reason",),
     "Connect": ("action", "method"),
+    "Start": ("action", "method"),
     "Dial": DIAL,
     "Gather": ("input", "action", "method", "timeout", "finishOnKey", "numDigits", "actionOnEmptyResult", "language"),
 }
+_RECORDING: Final = {
+    "recordingStatusCallback": "RecordingStatusCallback",
+    "recordingStatusCallbackMethod": "RecordingStatusCallbackMethod",
+    "recordingStatusCallbackEvent": "RecordingStatusCallbackEvent",
+    "trim": "Trim",
+    "track": "RecordingTrack",
+    "channels": "RecordingChannels",
+}
+"""The attributes of `<Recording>`, and what the API calls the same."""
 _STREAM: Final = ("url", "name", "track", "statusCallback", "statusCallbackMethod")
-_NOT_EMULATED: Final = ("Record", "Start", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
+_NOT_EMULATED: Final = ("Record", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
 
 
 def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
@@ -67,6 +77,10 @@ def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
                 _check_attributes(inner, VERBS[inner.tag], warn)
         elif verb.tag == "Connect":
             stream_of(verb, warn)
+        elif verb.tag == "Start":
+            recording_of(verb, warn)
+            if number == len(verbs) - 1:
+                warn(TwimlError(12200, "<Start> is the last verb, so the call ends at once"))
         elif len(verb):
             raise TwimlError(12100, f"<{verb[0].tag}> in a <{verb.tag}>")
     return verbs
@@ -95,6 +109,22 @@ def stream_of(connect: Element, warn: Callable[[TwimlError], None] | None = None
     return StreamOptions(
         stream.get("url", ""), stream.get("name", ""), callback, stream.get("statusCallbackMethod", "POST"), parameters
     )
+
+
+def recording_of(start: Element, warn: Callable[[TwimlError], None] | None = None) -> dict[str, str]:
+    """Return what a `<Start>` asks to be recorded, in the API's parameters. Raises TwimlError when it is not that.
+
+    Vendor: https://www.twilio.com/docs/voice/twiml/recording. Its callback must be absolute: 11200.
+    """
+    if len(start) != 1 or start[0].tag != "Recording" or len(start[0]):
+        raise TwimlError(12100, "the sandbox plays <Start> with exactly one empty <Recording>")
+    recording = start[0]
+    if warn is not None:
+        _check_attributes(recording, tuple(_RECORDING), warn)
+    callback = recording.get("recordingStatusCallback", "")
+    if callback and urlsplit(callback).scheme not in ("http", "https"):
+        raise TwimlError(11200, "a recordingStatusCallback must be an absolute URL")
+    return {_RECORDING[name]: value for name, value in recording.attrib.items() if name in _RECORDING}
 
 
 def _check_attributes(element: Element, known: tuple[str, ...], warn: Callable[[TwimlError], None]) -> None:

@@ -14,6 +14,7 @@ from quart.wrappers.response import DataBody
 
 from callflow.config import session_changes
 from callflow.config.session_changes import Asked
+from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import BadQuery
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
@@ -28,6 +29,7 @@ from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
+from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.events import add_events
@@ -56,6 +58,7 @@ def create_console(
     dialer: Callable[[], Dialer] | None = None,
     for_call: Checked | None = None,
     sender: Sender | None = None,
+    carriers: Mapping[str, Carrier] | None = None,
     number_desk: Callable[[], NumberDesk] | None = None,
     address: Callable[[], str] = str,
 ) -> Quart:
@@ -67,7 +70,7 @@ def create_console(
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
-    is not known.
+    is not known. `carriers`: by name; their recordings are loaded from them.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -100,6 +103,7 @@ def create_console(
     if number_desk is not None:
         add_numbers(app, number_desk, history, address)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
+    add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)

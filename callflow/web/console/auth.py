@@ -32,7 +32,7 @@ MOST: Final = (
 )
 COSTLY: Final = (
     re.compile("/api/calls"),
-    re.compile("/api/calls/.+/transfer", re.DOTALL),
+    re.compile("/api/calls/.+/(?:transfer|record)", re.DOTALL),
     re.compile("/api/(?:campaigns|transfers|numbers|provision|realtime-token)(?:/.*)?", re.DOTALL),
 )
 """The paths, without empty parts, where every method but those of `_READING` costs money or changes an account: these

@@ -27,21 +27,27 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         if not history.is_readable:
             return history_not_open()
         part = whole_number("part", 1, 0, 1 << 31)
-        row = await history.store.conversation(call)
-        parts = (row["recording"] or "").split(",") if row is not None else []
-        if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
-            return error_response(404, "There is no such recording.")
-        grows = row["ended_at"] is None or is_live(row["call_id"])
-        try:
-            answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=True)
-        except RequestedRangeNotSatisfiable:
-            size = (history.recordings / parts[part - 1]).stat().st_size
-            sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
-            return error_response(416, sentence, Content_Range=f"bytes */{size}")
-        if answer.status_code == 412:
-            return error_response(412, "The recording is another one than If-Match asks for.")
-        answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
-        return answer
+        return await send_recording(history, call, part, is_live)
+
+
+async def send_recording(history: History, call: str, part: int, is_live: Callable[[str], bool]) -> Response:
+    """Answer a file of ours, or the range of it that is asked for. `part`: from 1. `is_live`: as for
+    `add_recordings`."""
+    row = await history.store.conversation(call)
+    parts = (row["recording"] or "").split(",") if row is not None else []
+    if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
+        return error_response(404, "There is no such recording.")
+    grows = row["ended_at"] is None or is_live(row["call_id"])
+    try:
+        answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=True)
+    except RequestedRangeNotSatisfiable:
+        size = (history.recordings / parts[part - 1]).stat().st_size
+        sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
+        return error_response(416, sentence, Content_Range=f"bytes */{size}")
+    if answer.status_code == 412:
+        return error_response(412, "The recording is another one than If-Match asks for.")
+    answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
+    return answer
 
 
 class RecordingBody(FileBody):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from callflow.call.recordings import Recordings
+from callflow.call.recording_files import RecordingFiles
 from callflow.journal.notes import Note, Recording
 
 
@@ -15,7 +15,7 @@ def begin(folder: Path, earlier: tuple[str, ...]) -> tuple[str, list[Note]]:
 
     async def main() -> str:
         clock = asyncio.get_running_loop().time
-        recorder = Recordings("c1", folder, earlier, note=notes.append, clock=clock).begin(announced=True)
+        recorder = RecordingFiles("c1", folder, earlier, note=notes.append, clock=clock).begin(announced=True)
         await recorder.close()
         return recorder.path.name
 

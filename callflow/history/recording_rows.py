@@ -1,0 +1,127 @@
+"""The recordings on record: those of carriers, which are rows of `recordings`, and our own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, case, func, or_, select
+
+from callflow.history.database import Database
+from callflow.history.tables import conversations, recordings
+
+
+_OWN: Final = re.compile(r"(.+)-([1-9][0-9]{0,3})")
+"""Our id of a recording of our own: that of the call, and which part of it."""
+_HEADER_BYTES, _BYTES_PER_SECOND = 44, 8000 * 4
+_OF_CALL: Final = (
+    conversations.c.call_id,
+    conversations.c.carrier_call_id,
+    conversations.c.carrier.label("of_carrier"),
+)
+
+
+def upsert(insert: Any) -> Any:
+    """Return the statement that writes what is said of a carrier's recording. `insert`: that of the kind of database.
+
+    Callbacks come in any order and more than once: what is ready stays ready, and what failed does not run again.
+    """
+    names = ("recording_id", "state", "channels", "seconds", "reason", "created_at")
+    values = [bindparam(name, type_=recordings.c[name].type) for name in names]
+    row = select(conversations.c.id, func.coalesce(conversations.c.carrier, ""), *values)
+    row = row.where(conversations.c.call_id == bindparam("call"))
+    statement = insert(recordings).from_select(["conversation_id", "carrier", *names], row)
+    new, old = statement.excluded, recordings.c
+    stays = (old.state == "ready") | (new.state == "running")
+    return statement.on_conflict_do_update(
+        index_elements=["conversation_id", "recording_id"],
+        set_={
+            "state": case((stays, old.state), else_=new.state),
+            "channels": func.coalesce(new.channels, old.channels),
+            "seconds": func.coalesce(new.seconds, old.seconds),
+            "reason": case((stays, old.reason), else_=new.reason),
+            "created_at": case((new.created_at < old.created_at, new.created_at), else_=old.created_at),
+        },
+    )
+
+
+async def newest(database: Database, folder: Path, most: int, call: str = "") -> list[dict[str, Any]]:
+    """Return the newest recordings, newest first: those of the carriers and ours, in one shape.
+
+    `folder`: of our own. `call`: our id of a call, or its carrier's; "": of all calls.
+    """
+    table = conversations.c
+    of_call = or_(table.call_id == call, table.carrier_call_id == call) if call else table.id.is_not(None)
+    theirs = select(recordings, *_OF_CALL).join(conversations).where(of_call)
+    theirs = theirs.order_by(recordings.c.created_at.desc(), recordings.c.id.desc()).limit(most)
+    ours = select(*_OF_CALL, table.recording, table.started_at)
+    ours = ours.where(of_call, table.recording.is_not(None), table.call_id.is_not(None))
+    ours = ours.order_by(table.started_at.desc(), table.id.desc()).limit(most)
+
+    def work(connection: Connection) -> list[dict[str, Any]]:
+        found = [_carriers(dict(row)) for row in connection.execute(theirs).mappings()]
+        for row in connection.execute(ours).mappings():
+            found += _own(dict(row), folder)
+        return sorted(found, key=lambda each: str(each["dateCreated"]), reverse=True)[:most]
+
+    return await database.read(work)
+
+
+async def find(database: Database, name: str) -> dict[str, Any] | None:
+    """Return the row of a carrier's recording, by the carrier's id of it."""
+    wanted = select(recordings).where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
+    rows = await database.read(lambda connection: connection.execute(wanted).mappings().all())
+    return dict(rows[0]) if rows else None
+
+
+def own_part(name: str) -> tuple[str, int] | None:
+    """Return the call and the part that our id of a recording of our own names; None: it is no such id."""
+    found = _OWN.fullmatch(name)
+    return (found[1], int(found[2])) if found else None
+
+
+def _carriers(row: Mapping[str, Any]) -> dict[str, Any]:
+    name, is_ready = row["recording_id"], row["state"] == "ready"
+    return {
+        **_of_call(row),
+        "sid": name,
+        "source": "carrier",
+        "dateCreated": row["created_at"],
+        "duration": row["seconds"],
+        "channels": row["channels"],
+        "status": row["state"],
+        "reason": row["reason"],
+        "mediaUrl": f"/api/recordings/{name}/audio" if is_ready and name else None,
+    }
+
+
+def _own(row: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Return the parts of a recording of our own that are there."""
+    found = []
+    for part, file in enumerate(row["recording"].split(","), start=1):
+        try:
+            size = (folder / file).stat().st_size
+        except OSError:
+            continue
+        name = f"{row['call_id']}-{part}"
+        found.append(
+            {
+                **_of_call(row),
+                "sid": name,
+                "source": "callflow",
+                "dateCreated": row["started_at"],
+                "duration": round(max(size - _HEADER_BYTES, 0) / _BYTES_PER_SECOND, 2),
+                "channels": 2,
+                "status": "ready",
+                "reason": None,
+                "mediaUrl": f"/api/recordings/{name}/audio",
+            }
+        )
+    return found
+
+
+def _of_call(row: Mapping[str, Any]) -> dict[str, Any]:
+    call = row["call_id"]
+    return {"callSid": row["carrier_call_id"] or call, "call": call, "carrier": row["of_carrier"] or ""}
