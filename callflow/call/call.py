@@ -110,7 +110,7 @@ class Call:
         )
         acts = self.requests.of_tools(can_transfer="transfers" in carrier.can)
         tool_calls = PendingToolCalls(
-            services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
+            services.make_toolbox(Caller(call_id, from_number, to_number, order is not None), acts), post=post,
             seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
         )  # fmt: skip
         self.agent = Agent(
