@@ -31,8 +31,12 @@ _DAYS_AHEAD: Final = 9
 """Every weekday begins once within so many days, wherever the time zone changes its clocks."""
 _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?-([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?")
 _SEPARATOR: Final = re.compile(r"[,\s]+")
-_UNKNOWN_CAUSES: Final = frozenset({"interrupted", "dial_lost", "not_at_carrier", "not_answered"})
-"""Causes after which a second dial could ring somebody twice for the same attempt."""
+_UNKNOWN_CAUSES: Final = frozenset({
+    "interrupted", "dial_lost", "not_at_carrier", "not_answered",
+    "normal_clearing", "completed", "already_ended",  # somebody hung up who must have picked up while we were away
+})  # fmt: skip
+"""Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
+_MACHINES: Final = frozenset({"machine", "fax"})
 _OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
 Zones = Callable[[str], tzinfo]
 
@@ -98,8 +102,8 @@ class Plan:
 
 def outcome_of(status: str, cause: str) -> str:
     """Return what became of a call that is over. `status`: see `contracts/call_status.py`. `cause`: why it ended."""
-    if cause == "machine":
-        return "machine"
+    if cause in _MACHINES:
+        return cause
     if status != "completed" and cause in _UNKNOWN_CAUSES:
         return UNKNOWN
     if status == "canceled" and cause == "shutdown":  # nobody wanted that end

@@ -101,7 +101,7 @@ def test_zones_that_are_not_known_any_more_are_never_open() -> None:
     ("outcome", "tries", "pause"),
     [
         (ANSWERED, 1, None), (CANCELED, 1, None), (UNKNOWN, 1, None), ("busy", 1, 300.0), ("busy", 2, 300.0),
-        ("busy", 3, None), ("no_answer", 1, 3600.0), ("failed", 1, 900.0), ("machine", 2, 3600.0),
+        ("busy", 3, None), ("fax", 1, None), ("no_answer", 1, 3600.0), ("failed", 1, 900.0), ("machine", 2, 3600.0),
     ],
 )  # fmt: skip
 def test_a_number_is_called_again_after_the_pause_of_its_outcome(outcome: str, tries: int, pause: float | None) -> None:
@@ -114,7 +114,8 @@ def test_a_number_is_called_again_after_the_pause_of_its_outcome(outcome: str, t
         ("completed", "normal_clearing", ANSWERED), ("completed", "interrupted", ANSWERED),
         ("busy", "user_busy", "busy"), ("no-answer", "timeout", "no_answer"), ("canceled", "operator", CANCELED),
         ("canceled", "shutdown", "failed"), ("failed", "dial_failed", "failed"), ("failed", "dial_lost", UNKNOWN),
-        ("failed", "interrupted", UNKNOWN), ("completed", "machine", "machine"),
+        ("failed", "interrupted", UNKNOWN), ("no-answer", "completed", UNKNOWN), ("completed", "machine", "machine"),
+        ("completed", "fax", "fax"),
     ],
 )  # fmt: skip
 def test_outcomes(status: str, cause: str, outcome: str) -> None:
