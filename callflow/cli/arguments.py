@@ -265,7 +265,9 @@ def _dial_list(parser: Parser) -> None:
         help="call the numbers of this CSV file: a heading with number, perhaps timezone, and variables; Ctrl-C pauses"
         " it (default: the one number)",
     )
-    parser.add_argument("--resume", type=word, metavar="ID", help="go on with a list that is paused, and show it")
+    parser.add_argument(
+        "--resume", type=word, metavar="ID", help="go on with a list that is paused, and show it (default: none)"
+    )
     parser.add_argument(
         "--hours", type=text, metavar="FROM-TO", help="when, in the time zone of each number (default: 9-18)"
     )

@@ -1,4 +1,4 @@
-"""A campaign outlives its process: killed again and again, it calls everybody once. Over real processes."""
+"""A campaign outlives its process: killed again and again, it calls nobody twice. Over real processes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def finished(one: Office) -> None:
     await until(lambda: states(one) == {"finished"}, "the campaign to be finished", 60)
 
 
-async def test_killed_again_and_again_it_calls_everybody_once() -> None:
+async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
     async with dialling_office(DIALS_PER_MINUTE=10_000) as one:
         one.carrier.exchange.timing.ring_s = 0.1
         one.carrier.exchange.callee = SHORT
@@ -65,9 +65,12 @@ async def test_killed_again_and_again_it_calls_everybody_once() -> None:
             await one.stop()
             await one.start()
         await finished(one)
-        assert sorted(called(one)) == NUMBERS[:20]
-        outcomes = {row["outcome"] for row in one.rows("SELECT outcome FROM campaign_rows")}
-        assert outcomes <= {"answered", "unknown"}
+        assert len(set(called(one))) == len(called(one))
+        outcomes = {row["number"]: row["outcome"] for row in one.rows("SELECT number, outcome FROM campaign_rows")}
+        assert set(outcomes.values()) <= {"answered", "unknown"}
+        # Of a dial that was on its way when the process was killed nobody knows whether it has arrived.
+        assert all(outcomes[number] == "unknown" for number in set(NUMBERS[:20]) - set(called(one)))
+        assert len(called(one)) > 10
 
 
 async def test_killed_while_it_is_dialled_the_same_call_goes_on() -> None:

@@ -163,8 +163,8 @@ async def test_campaigns_leave_places_for_callers() -> None:
         other = await make(the, *NUMBERS[6:9], attempts=1)
         await until(lambda: len(the.app.switchboard.calls) == 2, "the campaigns' share")
         for number in (1, 2):
-            call = await the.carrier.ring(from_number=f"+1555010090{number}", phone=Phone())
-            await call.wait_streaming()
+            caller = await the.carrier.ring(from_number=f"+1555010090{number}", phone=Phone())
+            await caller.wait_streaming()
         assert len(called(the)) == 2 + 2
         for each in (made, other):
             await ask(the, "POST", f"{each['url']}/cancel")

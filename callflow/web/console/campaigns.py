@@ -23,7 +23,7 @@ from callflow.switchboard.campaigns.campaigns import Campaigns, Wish
 from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import BadList, Row, from_csv, from_json
 from callflow.switchboard.dialer import DialRequest
-from callflow.web.console.dial import IDEMPOTENCY_KEY, Checked
+from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
 from callflow.web.console.history import whole_number
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
@@ -40,8 +40,8 @@ from callflow.web.responses import (
 CSV: Final = "text/csv"
 _EXAMPLE: Final = '{"rows": [{"number": "+15550100001", "timezone": "America/New_York"}]}'
 _PLAN: Final = ("hours", "weekdays", "attempts", "pauses", "calls_per_second", "at_once")
-_TEXTS: Final = ("name", "profile", "from", "carrier", "greeting", "start")
-_FLAGS: Final = ("record", "dry_run")
+_TEXTS: Final = ("name", "profile", "from", "carrier", "greeting", "voicemailMessage", "start")
+_FLAGS: Final = ("record", "machineDetection", "dry_run")
 _IN_QUERY: Final = (*_PLAN, *_TEXTS, *_FLAGS)
 _NAMES: Final = ("rows", "session", *_IN_QUERY)
 _MOST_TEXT: Final = 200
@@ -163,8 +163,7 @@ async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
     plan, start_at = read_plan(given, problems), _start(given.get("start", ""), problems)
     if problems:
         raise BadRequest(400, *problems)
-    if given.get("greeting"):
-        session = {**session, "greeting": given["greeting"]}
+    session = {**session, **{setting: given[name] for name, setting in SETTINGS.items() if name in given}}
     try:
         settings, warnings = await asyncio.to_thread(checked, session) if session else ({}, [])
     except SessionRefused as refusal:
