@@ -168,8 +168,9 @@ async def test_campaigns_leave_places_for_callers() -> None:
         assert len(called(the)) == 2 + 2
         for each in (made, other):
             await ask(the, "POST", f"{each['url']}/cancel")
-        for call in list(the.carrier.calls.values()):
-            await call.hang_up()
+        legs: list[Any] = list(the.carrier.calls.values())
+        for leg in legs:
+            await leg.hang_up()
         await the.quiet()
 
 
