@@ -6,6 +6,7 @@ The rows are checked by threads, a few hundred at a time, and written in small t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections import Counter
@@ -38,6 +39,7 @@ _SOME: Final = 250
 _MOST_SHOWN: Final = 100
 """Skipped rows that the answer to a new list has; the others are read a page at a time."""
 _LISTED: Final = "it is on the do-not-call list"
+_NOT_WRITTEN: Final = "the rows could not be written: send the list again, with a new key"
 _NO_ROOM_SECONDS: Final = 5
 
 
@@ -89,6 +91,7 @@ class Campaigns:
         dial."""
         self._history, self._dialer, self._check, self._wake = history, dialer, check, wake
         self._reading = asyncio.Lock()
+        self._writing: set[asyncio.Task[None]] = set()
 
     # Making
 
@@ -108,8 +111,11 @@ class Campaigns:
             told = _skipped(rows)
             if wish.is_dry:
                 return {"dry_run": True, **wish.plan.told(), **told}, True
-            await self._keep(campaign, wish, carrier, rows)
-            self._wake()
+            # Whoever asked may hang up meanwhile: the rows are written all the same.
+            writing = asyncio.create_task(self._keep(campaign, wish, carrier, rows), name="list of calls")
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
+            await asyncio.shield(writing)
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
 
@@ -145,8 +151,15 @@ class Campaigns:
         }  # fmt: skip
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
-        await self._history.campaigns.add(entry, kept)
-        await self._history.campaigns.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING])
+        store = self._history.campaigns
+        try:
+            await store.add(entry, kept)
+        except Exception:
+            with contextlib.suppress(Exception):  # else the next process does that
+                await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
+            raise
+        await store.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING])
+        self._wake()
 
     # Handling
 
