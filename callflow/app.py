@@ -41,10 +41,13 @@ from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor, is_private
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
+from callflow.switchboard.campaigns.campaigns import Campaigns
+from callflow.switchboard.campaigns.runner import CampaignRunner
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.number_desk import NumberDesk
+from callflow.switchboard.opt_outs import OptOuts
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
@@ -140,11 +143,12 @@ class Application:
         return self.history.journal
 
     def _services(self, switchboard: Switchboard) -> CallServices:
+        opt_outs = OptOuts(self.history)
         return CallServices(
             journal=self.journal,
             live=self.live,
             config=self.configs.config,
-            make_toolbox=lambda caller, acts: CallToolset(self.tools.current(), caller, acts),
+            make_toolbox=lambda caller, acts: CallToolset(self.tools.current(), caller, opt_outs.beside(acts, caller)),
             stream_tokens=stream_tokens(self.settings),
             journal_seconds=self.settings.journal_seconds,
             address=self.address,
@@ -180,6 +184,7 @@ class Application:
             carriers={carrier.name: carrier for carrier in self.carriers},
             number_desk=lambda: self.number_desk,
             address=self.address.reached_at,
+            campaigns=lambda: self.campaigns,
         )
 
     async def _may_dial(self, number: str) -> str:
@@ -229,7 +234,7 @@ class Application:
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
             load=self.overrides.load, prepare=self.configs.prepare, outbound=self.configs.restored,
-            in_charge=self.sender.run if self.sender is not None else None,
+            in_charge=self._work_in_charge,
         )  # fmt: skip
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
@@ -239,12 +244,26 @@ class Application:
             self.carriers, PointedNumbers(self.history.database), self.configs.number,
             may_release=settings.allow_number_release,
         )  # fmt: skip
+        self._campaign_runner = CampaignRunner(
+            self.history, self.switchboard, self.dialer.dial,
+            most_calls=max(int(settings.max_concurrent_calls * settings.campaign_share), 1),
+        )  # fmt: skip
+        self.campaigns = Campaigns(
+            self.history, self.dialer, check=self._dial_rules.check, wake=self._campaign_runner.wake
+        )
         self.account.start(realtime_config(self.effective))
         self.tools.watch()
         if self._tool_process is not None:
             self._tool_process.start()
         self.history.journal.on_entry = self.telemetry.take
         self.telemetry.start(self.switchboard.is_live, self._judge_load, self.history.journal.read)
+
+    async def _work_in_charge(self) -> None:
+        """Do what one process does for all that share the history, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._campaign_runner.run(), name="campaigns")
+            if self.sender is not None:
+                tasks.create_task(self.sender.run(), name="events")
 
     def _make_sender(self) -> Sender | None:
         """Make what sends the events, with an HTTP client that is ready for its first request."""

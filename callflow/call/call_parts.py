@@ -54,6 +54,8 @@ class Owner(Protocol):
     relay: Relay
 
     @property
+    def is_outbound(self) -> bool: ...
+    @property
     def note(self) -> Callable[[Note | UnknownNote], None]: ...
     def post(self, event: Event) -> None: ...
 
@@ -86,7 +88,7 @@ def make_parts(
     )  # fmt: skip
     acts: Mapping[str, Callable[..., Any]] = requests.of_tools(can_transfer="transfers" in call.carrier.can)
     tool_calls = PendingToolCalls(
-        services.make_toolbox(Caller(call.id, call.from_number, call.to_number), acts), post=post,
+        services.make_toolbox(Caller(call.id, call.from_number, call.to_number, call.is_outbound), acts), post=post,
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
     )  # fmt: skip
     agent = Agent(

@@ -228,11 +228,11 @@ def _demo(parser: Parser) -> None:
 
 def _dial(parser: Parser) -> None:
     parser.description = (
-        "Asks the running server to dial. Ctrl-C ends the call with a goodbye, a second one at once. Exit code 0: the"
-        " call was answered; 1: it was not; 2: the words or settings cannot be used, no server is running, or it has"
-        " refused."
+        "Asks the running server to dial a number, or a list of them. Ctrl-C ends the call with a goodbye, a second one"
+        " at once; it pauses a list. Exit code 0: the call was answered, or the list is finished; 1: it was not; 2: the"
+        " words, the list or the settings cannot be used, no server is running, or it has refused."
     )
-    parser.add_argument("number", nargs="+", help="whom to call, in E.164: +15550100001")
+    parser.add_argument("number", nargs="*", help="whom to call, in E.164: +15550100001")
     parser.add_argument(
         "--profile", type=text, metavar="NAME", help="how the agent behaves (default: as our number says)"
     )
@@ -252,7 +252,37 @@ def _dial(parser: Parser) -> None:
         "--key",
         type=text,
         metavar="KEY",
-        help="the same key makes the same call, however often the command is given (default: a new key)",
+        help="the same key makes the same call, or list, however often the command is given (default: a new key)",
+    )
+    _dial_list(parser)
+
+
+def _dial_list(parser: Parser) -> None:
+    parser.add_argument(
+        "--list",
+        type=file,
+        metavar="FILE",
+        help="call the numbers of this CSV file: a heading with number, perhaps timezone, and variables; Ctrl-C pauses"
+        " it (default: the one number)",
+    )
+    parser.add_argument(
+        "--resume", type=word, metavar="ID", help="go on with a list that is paused, and show it (default: none)"
+    )
+    parser.add_argument(
+        "--hours", type=text, metavar="FROM-TO", help="when, in the time zone of each number (default: 9-18)"
+    )
+    parser.add_argument("--weekdays", type=text, metavar="DAYS", help="on which days there (default: mon-fri)")
+    parser.add_argument(
+        "--attempts", type=whole(1, 20), metavar="N", help="how often each number is called at most (default: 3)"
+    )
+    parser.add_argument(
+        "--at-once", type=whole(1, 10_000), metavar="N", help="how many calls at the same time (default: 5)"
+    )
+    parser.add_argument(
+        "--per-second", type=number(0.01, 50), metavar="N", help="how many calls begin in a second (default: 1)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say which rows would be skipped, and why (default: off)"
     )
 
 

@@ -20,8 +20,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from callflow import runtime
+from callflow.cli import dial_list
 from callflow.cli.dial_progress import Progress
 from callflow.cli.operators_port import OperatorsPort, read_settings
+from callflow.cli.patience import AWAY_SECONDS, POLL_SECONDS, patiently
 from callflow.config import profiles
 from callflow.config.phone_numbers import Numbers, is_possible
 from callflow.config.settings import Settings
@@ -32,9 +34,6 @@ from callflow.journal.journal import JournalEntry
 
 _ASK_SECONDS: Final = 20.0
 """For the answer to the dial; the server waits 12 s for the carrier's."""
-_AWAY_SECONDS: Final = 30.0
-"""How long a server that was there may be away, as for a restart."""
-_POLL_SECONDS: Final = 0.4
 _SHARE: Final = 10
 """A journal that takes long to send is asked for less often: this many times as long lies between."""
 _OVERLAP: Final = 200
@@ -55,6 +54,8 @@ T = TypeVar("T")
 def run(arguments: argparse.Namespace) -> int:
     """Dial, and show the call until it is over. Returns the exit code, see above."""
     try:
+        if _is_list(arguments):
+            return dial_list.run(arguments)
         configured = read_settings()
         body = _body(arguments, configured)
         port = OperatorsPort(configured)
@@ -62,6 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _is_list(arguments: argparse.Namespace) -> bool:
+    """Return whether a list is to be called, and not one number. Raises CommandLineError."""
+    if sum((bool(arguments.number), arguments.list is not None, arguments.resume is not None)) != 1:
+        raise CommandLineError("Whom to call? Give one of a number, --list FILE and --resume ID.")
+    if arguments.list is None:
+        for name, option in dial_list.FOR_LISTS.items():
+            if getattr(arguments, name):
+                raise CommandLineError(f"{option} belongs to --list: it says how a list is called.")
+    return not arguments.number
 
 
 def _body(arguments: argparse.Namespace, configured: Settings) -> dict[str, Any]:
@@ -161,7 +173,7 @@ class _Call:
             entries = _entries(told)
             if status < 400:
                 told_at, known = monotonic(), after + len(entries)
-            elif monotonic() - told_at > _AWAY_SECONDS:
+            elif monotonic() - told_at > AWAY_SECONDS:
                 raise ConsoleError(str(told["error"]))
             for at, line in self._progress.feed(entries):
                 print(f"{at:8.2f} s  {printable.line(line)}", flush=True)
@@ -170,7 +182,7 @@ class _Call:
             over_at = over_at or (monotonic() if self._progress.is_over else 0.0)
             if over_at and monotonic() - over_at > _LAST_WORDS_SECONDS:
                 return
-            await self._pause(max(_POLL_SECONDS, _SHARE * (monotonic() - began)))
+            await self._pause(max(POLL_SECONDS, _SHARE * (monotonic() - began)))
 
     async def _end_if_asked(self, call: str) -> None:
         if self._presses <= self._asked:
@@ -183,20 +195,7 @@ class _Call:
 
     async def _patiently(self, ask: Callable[[], Awaitable[tuple[int, dict[str, Any]]]]) -> tuple[int, dict[str, Any]]:
         """Ask until the server answers, which may be away for a moment. Raises ConsoleError."""
-        until = monotonic() + _AWAY_SECONDS
-        is_away = False
-        while True:
-            try:
-                status, told = await ask()
-                if status != 503 or monotonic() > until:
-                    return status, told
-            except ConsoleError as error:
-                if not error.retry or monotonic() > until:
-                    raise
-                if not is_away:
-                    say(f"{error} Waiting {_AWAY_SECONDS:g} s for it.")
-                is_away = True
-            await asyncio.sleep(_POLL_SECONDS)
+        return await patiently(ask, say)
 
     async def _ask(self, *words: Any, **more: Any) -> tuple[int, dict[str, Any]]:
         return await asyncio.to_thread(self._port.ask, *words, **more)

@@ -43,7 +43,7 @@ class OperatorsPort:
         self, method: str, path: str, body: Any = None, *, seconds: float = _SECONDS, **more: str
     ) -> tuple[int, dict[str, Any]]:
         """Return status and object of the answer, which has `seconds` to come. `more`: further headers, with `_` in
-        place of `-`.
+        place of `-`. `body`: bytes are sent as they are, anything else as JSON.
 
         Raises AnswerLost, after which the request may have had an effect; any other ConsoleError: it had none.
         """
@@ -51,10 +51,11 @@ class OperatorsPort:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body)
         connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             status, told = answer.status, json.loads(answer.read(_MOST_BYTES))
         except TimeoutError:

@@ -27,6 +27,8 @@ class Caller:
     call: str
     from_number: str
     to_number: str
+    was_called: bool = False
+    """We have dialled `to_number`."""
 
 
 class ToolAnswer(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import URL
 
+from callflow.history.campaign_store import CampaignStore
 from callflow.history.database import Database
 from callflow.history.do_not_call import DoNotCall
 from callflow.history.event_store import EventStore
@@ -47,6 +48,7 @@ class History:
         self.database = Database(url)
         self.store = Store(self.database, country=country)
         self.do_not_call = DoNotCall(self.database)
+        self.campaigns = CampaignStore(self.database)
         self.events = EventStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
@@ -80,13 +82,16 @@ class History:
         await self.database.close()
 
     async def expire(self, before: float) -> int:
-        """Delete the calls that began before that (Unix time, seconds). Returns how many."""
+        """Delete the calls that began before that (Unix time, seconds), and the campaigns that were over then.
+
+        Returns how many calls."""
         deleted = 0
         while ids := await self.store.older_than(before):
             await self.delete(ids)
             deleted += len(ids)
             await asyncio.sleep(0.05)  # the journal's turn
         await asyncio.to_thread(self._side_file.expire, before)
+        await self.campaigns.expire(before)
         return deleted
 
     async def delete(self, ids: Sequence[int]) -> None:

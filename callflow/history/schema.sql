@@ -161,4 +161,39 @@ CREATE INDEX idx_recordings_recording_id ON recordings (recording_id);
 
 CREATE INDEX idx_recordings_created_at ON recordings (created_at);
 
-INSERT INTO alembic_version (version_num) VALUES ('0007');
+CREATE TABLE campaigns (
+    id VARCHAR(36) NOT NULL,
+    seq BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    asked TEXT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    start_at DOUBLE NOT NULL,
+    finished_at DOUBLE,
+    error TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX idx_campaigns_seq ON campaigns (seq);
+
+CREATE TABLE campaign_rows (
+    campaign VARCHAR(36) NOT NULL,
+    "row" INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    number VARCHAR(16) NOT NULL,
+    zones TEXT NOT NULL,
+    variables TEXT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    tries INTEGER NOT NULL,
+    next_at DOUBLE NOT NULL,
+    changed_at DOUBLE NOT NULL,
+    outcome VARCHAR(20) NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (campaign, "row")
+);
+
+CREATE INDEX idx_campaign_rows_due ON campaign_rows (campaign, state, next_at, "row", zones);
+
+INSERT INTO alembic_version (version_num) VALUES ('0008');

@@ -111,6 +111,10 @@ class Store:
         found = await self._dicts(select(*_LISTED).where(chosen).order_by(table.id.desc()).limit(1))
         return found[0] if found else None
 
+    async def listed_calls(self, calls: Sequence[str]) -> list[dict[str, Any]]:
+        """The conversations of these calls, by our ids of them, as `_LISTED` has them."""
+        return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
+
     async def items(self, conversation: int) -> list[dict[str, Any]]:
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)

@@ -221,6 +221,47 @@ pointed_numbers: Final = Table(
 """Numbers whose calls were brought here, and what their carriers held before (`parts`, JSON), so that it can be undone,
 by any process that shares the database. `at` is Unix time."""
 
+campaigns: Final = Table(
+    "campaigns",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("start_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("error", Text, nullable=False),
+    Index("idx_campaigns_seq", "seq"),
+)
+"""Lists of calls. `state`: `loading` (its rows are being written), `running`, `paused`, `cancelled` or `finished`.
+`asked`: how its rows are called, as JSON. `digest`: of the request that made it. `seq`: microseconds of Unix time when
+it was made. `start_at`, `finished_at`: Unix time, in seconds. `error`: why it was paused by itself; "": it was not."""
+
+campaign_rows: Final = Table(
+    "campaign_rows",
+    metadata,
+    Column("campaign", String(36), primary_key=True),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("line", Integer, nullable=False),
+    Column("number", String(16), nullable=False),
+    Column("zones", Text, nullable=False),
+    Column("variables", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("idx_campaign_rows_due", "campaign", "state", "next_at", "row", "zones"),
+)
+"""Whom a campaign calls. `state`: `waiting` (from `next_at` on), `dialling` (taken; its call is the one whose
+Idempotency-Key is made of campaign, row and `tries`), `done`, `given_up`, `skipped` or `cancelled`. `tries`: calls that
+are over. `outcome`: of the newest of them. `zones`: IANA names, separated by commas. `variables`: a JSON object."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
+from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
@@ -71,6 +73,11 @@ class Dialled:
     """See `CallConfig.left_out`."""
 
 
+def call_of(key: str) -> str:
+    """Return the id of the call that a request with this key makes, or has made."""
+    return str(uuid.uuid5(_DIALS, key))
+
+
 class Dialer:
     """Makes outbound calls of requests."""
 
@@ -92,8 +99,8 @@ class Dialer:
         """Returns why a number is not dialled, in a sentence."""
         self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
         self._loop = asyncio.get_running_loop()
-        self._at_work: dict[str, asyncio.Lock] = {}
-        """A lock for each call id whose request is at work."""
+        self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """A lock for each call id, as long as a request with its key is at work or waits."""
 
     async def dial(self, request: DialRequest) -> Dialled:
         """Make the call, or find the one that an earlier request with this key has made.
@@ -105,9 +112,15 @@ class Dialer:
             return await self._dial(str(uuid.uuid4()), order)
         if len(request.key) > _MOST_KEY or not request.key.isprintable():
             raise DialRefused(400, f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
-        call = str(uuid.uuid5(_DIALS, request.key))
+        call = call_of(request.key)
         async with self._alone(call):
             return await self._earlier(call, order) or await self._dial(call, order)
+
+    async def check(self, request: DialRequest) -> str:
+        """Check everything but the number to be called. Returns the name of the carrier. Raises DialRefused."""
+        carrier, own = self._carrier_and_own(request)
+        await self._config(own, request.profile, request.session, request.variables)
+        return carrier
 
     @asynccontextmanager
     async def _alone(self, call: str) -> AsyncIterator[None]:
@@ -115,31 +128,37 @@ class Dialer:
         if len(self._at_work) >= _MOST_AT_WORK and call not in self._at_work:
             raise DialRefused(503, "Too many calls are being dialled: try again in a moment.", wait=_BUSY_SECONDS)
         lock = self._at_work.setdefault(call, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._at_work.pop(call, None)
+        async with lock:
+            yield
 
     def _order(self, request: DialRequest) -> OutboundOrder:
         """Return the request with everything that it leaves open. Raises DialRefused."""
-        carrier = self._carrier(request.carrier, request.from_number)
-        own = request.from_number or self._carriers[carrier].from_number
-        if not own:
-            name = f"{carrier.upper()}_FROM_NUMBER"
-            raise DialRefused(400, f'No number is known to call from: give it as "from", or set {name}.')
-        for name, number in (("toNumber", request.to_number), ("from", own)):
-            if not _E164.fullmatch(number):
-                raise DialRefused(
-                    400, f"{name} must be a number in E.164: + and country code and number, such as +15550100001."
-                )
+        carrier, own = self._carrier_and_own(request)
+        _check_form("toNumber", request.to_number)
         if own == request.to_number:
             raise DialRefused(400, "toNumber is our own number: nobody else would answer.")
         return OutboundOrder(
             to_number=request.to_number, from_number=own, carrier=carrier, profile=request.profile,
             session=request.session, variables=request.variables, record=request.record, by=request.by,
         )  # fmt: skip
+
+    def _carrier_and_own(self, request: DialRequest) -> tuple[str, str]:
+        """Return the carrier's name, and our number. Raises DialRefused."""
+        carrier = self._carrier(request.carrier, request.from_number)
+        own = request.from_number or self._carriers[carrier].from_number
+        if not own:
+            name = f"{carrier.upper()}_FROM_NUMBER"
+            raise DialRefused(400, f'No number is known to call from: give it as "from", or set {name}.')
+        _check_form("from", own)
+        return carrier, own
+
+    async def _config(
+        self, own: str, profile: str, session: Mapping[str, Any], variables: Mapping[str, str]
+    ) -> CallConfig:
+        try:
+            return await asyncio.to_thread(self._configs.outbound, own, profile, session, variables=variables)
+        except SettingsError as error:
+            raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
 
     def _carrier(self, name: str, own: str) -> str:
         dialling = [each.name for each in self._carriers.values() if "dials" in each.can]
@@ -155,12 +174,7 @@ class Dialer:
         why = await self.may_dial(order.to_number)
         if why:
             raise DialRefused(403, why)
-        try:
-            config = await asyncio.to_thread(
-                self._configs.outbound, order.from_number, order.profile, order.session, variables=order.variables
-            )
-        except SettingsError as error:
-            raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
+        config = await self._config(order.from_number, order.profile, order.session, order.variables)
         if not self._pace.take(self._loop.time()):
             raise DialRefused(429, "More calls are asked for than DIALS_PER_MINUTE allows.", wait=_BUSY_SECONDS)
         order = replace(order, config=config, ring_seconds=int(config.dial_seconds))
@@ -199,3 +213,11 @@ class Dialer:
         if isinstance(began, notes.Began) and began.order != order.fingerprint():
             raise DialRefused(422, _WRONG_KEY)
         return Dialled(call, row["carrier"] or "", row["carrier_call_id"] or "", row["state"] or "", is_new=False)
+
+
+def _check_form(name: str, number: str) -> None:
+    """Raise DialRefused unless a number is in E.164."""
+    if not _E164.fullmatch(number):
+        raise DialRefused(
+            400, f"{name} must be a number in E.164: + and country code and number, such as +15550100001."
+        )

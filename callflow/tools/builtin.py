@@ -133,6 +133,20 @@ def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
     return send_dtmf
 
 
+def opt_out(act: Callable[[], bool]) -> Callable[..., Any]:
+    """Make the tool that puts the person who was called on the do-not-call list. `act()` does that, in a thread, and
+    returns whether it is done."""
+
+    def opt_out() -> dict[str, Any]:
+        """Never call this person again. When they ask not to be called any more, or to be taken off a list. Tell them
+        that it is done only when this has answered so."""
+        if not act():
+            return {"error": "That could not be noted now: say so, and that they can tell a person."}
+        return {"ok": True, "note": "This number is not called any more. Confirm it, and say goodbye."}
+
+    return opt_out
+
+
 _GET_CURRENT_TIME: Final = from_function(get_current_time)
 _MAKERS: Final[dict[str, Callable[..., Callable[..., Any]]]] = {
     "end_call": end_call,
@@ -141,9 +155,10 @@ _MAKERS: Final[dict[str, Callable[..., Callable[..., Any]]]] = {
     "pause_recording": pause_recording,
     "resume_recording": resume_recording,
 }
-_OF_THIS_CALL: Final = {
+_OF_THIS_CALL: Final[dict[str, tuple[Callable[..., Any], Tool]]] = {
     name: (make, replace(from_function(make(print)), on_loop=True)) for name, make in _MAKERS.items()
 }
+_OF_THIS_CALL["opt_out"] = opt_out, from_function(opt_out(lambda: True))  # it waits for the database, in a thread
 """Read once; each call gets a copy with its own action."""
 
 

@@ -176,7 +176,7 @@ async def test_without_an_address_there_is_neither_a_task_nor_a_row(tmp_path: Pa
     async with product(data_dir=str(tmp_path), **FAST) as the:
         await one_call(the)
         assert the.app.sender is None
-        assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "work in charge"] == []
+        assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "events"] == []
         assert "events" not in await ask(the, "GET", "/health")
         await the.app.journal.flushed()
         database = sqlite3.connect(tmp_path / "callflow.db")

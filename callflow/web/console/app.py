@@ -21,6 +21,7 @@ from callflow.history.history import History
 from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
+from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.session_overrides import SessionOverrides
@@ -29,6 +30,7 @@ from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
+from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
@@ -61,6 +63,7 @@ def create_console(
     carriers: Mapping[str, Carrier] | None = None,
     number_desk: Callable[[], NumberDesk] | None = None,
     address: Callable[[], str] = str,
+    campaigns: Callable[[], Campaigns] | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -70,7 +73,8 @@ def create_console(
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
-    is not known. `carriers`: by name; their recordings are loaded from them.
+    is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
+    are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -99,6 +103,8 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
+        if campaigns is not None:
+            add_campaigns(app, campaigns, history, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
     if number_desk is not None:
         add_numbers(app, number_desk, history, address)

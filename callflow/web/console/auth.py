@@ -28,6 +28,7 @@ MOST_BODY: Final = 64 << 10
 MOST: Final = (
     (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
     (re.compile(r"/mcp/?"), 1 << 20),
+    (re.compile(r"/api/campaigns"), 32 << 20),
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
 )
 COSTLY: Final = (

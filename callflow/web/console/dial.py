@@ -18,11 +18,11 @@ from callflow.web.responses import error_response, json_object, json_response, s
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _EXAMPLE: Final = '{"toNumber": "+15550100001"}'
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "greeting": "greeting", "machineDetection": "machine_detection", "voicemailMessage": "voicemail_message",
 }  # fmt: skip
 """Settings for this call alone that have a name in the body; `session` may hold any."""
-_NAMES: Final = ("toNumber", "from", "carrier", "profile", *_SETTINGS, "variables", "record", "session", "ephemeral")
+_NAMES: Final = ("toNumber", "from", "carrier", "profile", *SETTINGS, "variables", "record", "session", "ephemeral")
 _SPELLED: Final = {"to": "toNumber", "fromNumber": "from", "twilioFromNumber": "from"}
 """Names that other systems have for the same."""
 _CREDENTIALS: Final = ("openaiApiKey", "twilioAccountSid", "twilioAuthToken")
@@ -93,7 +93,7 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
         raise BadRequest(400, *problems)
     if not given.get("greeting"):
         given.pop("greeting", None)
-    session = {**session, **{name: given[key] for key, name in _SETTINGS.items() if key in given}}
+    session = {**session, **{name: given[key] for key, name in SETTINGS.items() if key in given}}
     try:
         settings, left_out = await asyncio.to_thread(checked, session) if session else ({}, [])
     except SessionRefused as refusal:

@@ -1,0 +1,241 @@
+"""Campaigns as operators handle them: made of a list of numbers, looked at, paused, resumed and cancelled.
+
+The rows are checked by threads, a few hundred at a time, and written in small transactions. `runner.py` dials them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from callflow.contracts import prompt_variables
+from callflow.contracts.errors import DialRefused
+from callflow.history.campaign_store import (
+    CANCELLED,
+    DIALLING,
+    LOADING,
+    OVER,
+    PAUSED,
+    RUNNING,
+    SKIPPED,
+    WAITING,
+)
+from callflow.history.history import History
+from callflow.history.tables import iso
+from callflow.switchboard.campaigns import zones
+from callflow.switchboard.campaigns.plan import Plan, read_plan
+from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge
+from callflow.switchboard.dialer import Dialer, DialRequest, call_of
+
+
+_CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
+_SOME: Final = 250
+"""Rows that are checked by one trip to a thread."""
+_MOST_SHOWN: Final = 100
+"""Skipped rows that the answer to a new list has; the others are read a page at a time."""
+_LISTED: Final = "it is on the do-not-call list"
+_NOT_WRITTEN: Final = "the rows could not be written: send the list again, with a new key"
+_NO_ROOM_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A list of calls as somebody asks for it."""
+
+    rows: Callable[[], Iterator[Row]]
+    """Reads the list, in a thread. Raises BadList."""
+    plan: Plan
+    call: DialRequest
+    """How each row is called, without its number and its key."""
+    name: str = ""
+    start_at: float = 0.0
+    """Unix time, in seconds; 0: at once."""
+    is_paused: bool = False
+    """It does not begin before it is resumed."""
+    is_dry: bool = False
+    """Nothing is kept and nobody is called: only what would be skipped is told."""
+    key: str = ""
+    """The same key makes the same campaign; "": each request makes one of its own."""
+    digest: str = ""
+    """Of the request's body, to compare requests with one key."""
+
+
+def key_of(campaign: str, row: int, tries: int) -> str:
+    """Return the Idempotency-Key of the next call of a row, after so many calls that are over."""
+    return f"campaign {campaign} row {row} call {tries + 1}"
+
+
+def request_of(asked: Mapping[str, Any], row: Mapping[str, Any]) -> DialRequest:
+    """Return the call of a row. `asked`: the column of its campaign, decoded."""
+    call = asked["call"]
+    variables = prompt_variables.read(json.loads(row["variables"] or "{}")).values
+    return DialRequest(
+        to_number=row["number"], from_number=call["from"], carrier=call["carrier"], profile=call["profile"],
+        session=call["session"], variables=variables, record=call["record"], by=call["by"],
+        key=key_of(row["campaign"], row["row"], row["tries"]),
+    )  # fmt: skip
+
+
+class Campaigns:
+    """All campaigns of the history."""
+
+    def __init__(
+        self, history: History, dialer: Dialer, *, check: Callable[[str], str], wake: Callable[[], object]
+    ) -> None:
+        """`check`: returns why a number may not be dialled, as `DialRules.check`. `wake`: called when a campaign is to
+        dial."""
+        self._history, self._dialer, self._check, self._wake = history, dialer, check, wake
+        self._reading = asyncio.Lock()
+        self._writing: set[asyncio.Task[None]] = set()
+
+    # Making
+
+    async def make(self, wish: Wish) -> tuple[dict[str, Any], bool]:
+        """Make a campaign, or find the one that an earlier request with this key has made. Returns what is told of it,
+        and whether it is new. Raises DialRefused, BadList, and what the database's driver raises."""
+        if self._reading.locked():
+            raise DialRefused(503, "Another list is being read: try again in a moment.", wait=_NO_ROOM_SECONDS)
+        async with self._reading:
+            campaign = str(uuid.uuid5(_CAMPAIGNS, wish.key) if wish.key else uuid.uuid4())
+            if wish.key and (earlier := await self._history.campaigns.find(campaign)) is not None:
+                if earlier["digest"] != wish.digest:
+                    raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
+                return await self.describe(earlier), False
+            carrier = await self._dialer.check(wish.call)
+            rows = await self._judged(wish)
+            told = _skipped(rows)
+            if wish.is_dry:
+                return {"dry_run": True, **wish.plan.told(), **told}, True
+            # Whoever asked may hang up meanwhile: the rows are written all the same.
+            writing = asyncio.create_task(self._keep(campaign, wish, carrier, rows), name="list of calls")
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
+            await asyncio.shield(writing)
+            found = await self._history.campaigns.find(campaign)
+            return {**await self.describe(found or {}), **told}, True
+
+    async def _judged(self, wish: Wish) -> list[Row]:
+        reading, now = await asyncio.to_thread(wish.rows), self._history.now()
+        rows: list[Row] = []
+        seen: set[str] = set()
+        while True:
+            some = await asyncio.to_thread(
+                judge, reading, wish.plan, now, check=self._check, seen=seen, most=min(_SOME, MOST_ROWS + 1 - len(rows))
+            )
+            if not some:
+                break
+            rows += some
+            if len(rows) > MOST_ROWS:
+                raise BadList(f"The list has more than {MOST_ROWS:,} rows: send it in parts.")
+            listed = await self._history.do_not_call.listed([row.number for row in some if not row.reason])
+            for row in some:
+                if row.number in listed and not row.reason:
+                    row.reason = _LISTED
+        if not rows:
+            raise BadList("The list has no rows.")
+        return rows
+
+    async def _keep(self, campaign: str, wish: Wish, carrier: str, rows: list[Row]) -> None:
+        call = {
+            "from": wish.call.from_number, "carrier": carrier, "profile": wish.call.profile,
+            "session": dict(wish.call.session), "record": wish.call.record, "by": wish.call.by,
+        }  # fmt: skip
+        entry = {
+            "id": campaign, "name": wish.name, "digest": wish.digest, "created_by": wish.call.by,
+            "start_at": wish.start_at, "asked": json.dumps({"plan": wish.plan.told(), "call": call}),
+        }  # fmt: skip
+        now = self._history.now()
+        kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
+        store = self._history.campaigns
+        try:
+            await store.add(entry, kept)
+        except Exception:
+            with contextlib.suppress(Exception):  # else the next process does that
+                await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
+            raise
+        await store.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING])
+        self._wake()
+
+    # Handling
+
+    async def change(self, campaign: str, state: str) -> bool:
+        """Pause, resume or cancel a campaign. Returns False if it is over, or still being written."""
+        store = self._history.campaigns
+        now = self._history.now()
+        changed = await store.set_state(campaign, state, of=[RUNNING, PAUSED], now=now)
+        if changed and state == CANCELLED:
+            await store.cancel_rows(campaign, now)
+        self._wake()
+        return changed
+
+    async def describe(self, campaign: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the API tells of a campaign: its plan, and how far it has come."""
+        store = self._history.campaigns
+        counts = await store.counts(campaign["id"])
+        asked = json.loads(campaign["asked"])
+        plan = read_plan(asked["plan"], [])
+        following: float | None = None
+        if campaign["state"] == RUNNING and counts["state"].get(WAITING):
+            waiting, now = await store.waiting(campaign["id"]), self._history.now()
+            following = await asyncio.to_thread(zones.next_open, plan, waiting, max(now, campaign["start_at"]))
+        call = asked["call"]
+        return {
+            "id": campaign["id"],
+            "name": campaign["name"],
+            "state": campaign["state"],
+            "created": campaign["created_at"],
+            "by": campaign["created_by"],
+            "start": iso(campaign["start_at"]) if campaign["start_at"] else None,
+            "finished": iso(campaign["finished_at"]) if campaign["finished_at"] else None,
+            "error": campaign["error"] or None,
+            "carrier": call["carrier"],
+            "profile": call["profile"] or None,
+            **asked["plan"],
+            "rows": sum(counts["state"].values()),
+            "by_state": counts["state"],
+            "by_outcome": counts["outcome"],
+            "skipped": {"rows": counts["state"].get(SKIPPED, 0), "reasons": counts["reason"]},
+            "next": iso(following) if following is not None else None,
+            "url": f"/api/campaigns/{campaign['id']}",
+        }
+
+    def tell_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the API tells of a row."""
+        tries = row["tries"] if row["state"] == DIALLING else row["tries"] - 1
+        return {
+            "row": row["row"], "line": row["line"], "number": row["number"] or None, "state": row["state"],
+            "outcome": row["outcome"] or None, "reason": row["reason"] or None, "calls": row["tries"],
+            "timezones": row["zones"].split(",") if row["zones"] else [],
+            "next": iso(row["next_at"]) if row["state"] == WAITING else None,
+            "call": call_of(key_of(row["campaign"], row["row"], tries)) if tries >= 0 else None,
+            "variables": json.loads(row["variables"]),
+        }  # fmt: skip
+
+    @staticmethod
+    def is_over(campaign: Mapping[str, Any]) -> bool:
+        """Return whether nothing more becomes of a campaign."""
+        return campaign["state"] in OVER
+
+
+def _kept(number: int, row: Row, now: float) -> dict[str, Any]:
+    """Return a row as it stands in its table."""
+    return {
+        "row": number, "line": row.line, "number": row.number, "zones": "" if row.reason else row.zones,
+        "variables": json.dumps(dict(row.variables)), "state": SKIPPED if row.reason else WAITING, "tries": 0,
+        "next_at": now, "changed_at": now, "outcome": "", "reason": row.reason[:300],
+    }  # fmt: skip
+
+
+def _skipped(rows: list[Row]) -> dict[str, Any]:
+    """Return how many of the rows are called, and which are not and why."""
+    left_out = [row for row in rows if row.reason]
+    reasons = Counter(row.reason for row in left_out)
+    shown = [{"line": row.line, "number": row.number or None, "reason": row.reason} for row in left_out[:_MOST_SHOWN]]
+    skipped: dict[str, Any] = {"rows": len(left_out), "reasons": dict(reasons.most_common(20)), "first": shown}
+    return {"rows": len(rows), "called": len(rows) - len(left_out), "skipped": skipped}

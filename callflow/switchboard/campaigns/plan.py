@@ -1,0 +1,195 @@
+"""How a list of calls is worked through: when its numbers may be called, how often and how fast. Pure: time is an
+argument.
+
+Hours and weekdays are those of the number that is called. A number may lie in several time zones: then the hours must
+hold in all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final
+
+
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+ANSWERED: Final = "answered"
+CANCELED: Final = "canceled"
+UNKNOWN: Final = "unknown"
+"""Nobody knows whether the telephone has rung, or was answered."""
+OUTCOMES: Final = ("busy", "no_answer", "failed", "machine", UNKNOWN)
+"""Outcomes of a call after which the number may be called again."""
+PAUSES: Final[Mapping[str, float]] = {"busy": 300.0, "no_answer": 3600.0, "failed": 900.0, "machine": 3600.0}
+"""Seconds until the next attempt, by outcome. After one that is not named here the number is not called again."""
+MOST_ATTEMPTS: Final = 20
+MOST_PAUSE: Final = 30 * 86400.0
+MOST_PER_SECOND: Final = 50.0
+_DAYS_AHEAD: Final = 9
+"""Every weekday begins once within so many days, wherever the time zone changes its clocks."""
+_HOURS: Final = re.compile(r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?-([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?")
+_SEPARATOR: Final = re.compile(r"[,\s]+")
+_UNKNOWN_CAUSES: Final = frozenset({
+    "interrupted", "dial_lost", "not_at_carrier", "not_answered",
+    "normal_clearing", "completed", "already_ended",  # somebody hung up who must have picked up while we were away
+})  # fmt: skip
+"""Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
+_MACHINES: Final = frozenset({"machine", "fax"})
+_OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
+Zones = Callable[[str], tzinfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the rows of one campaign are called."""
+
+    begins: int = 9 * 60
+    ends: int = 18 * 60
+    """The allowed time of the day, in minutes after midnight; `ends` is not allowed any more."""
+    weekdays: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """0: Monday."""
+    attempts: int = 3
+    pauses: Mapping[str, float] = field(default_factory=lambda: dict(PAUSES))
+    per_second: float = 1.0
+    """The most calls that are begun in one second."""
+    at_once: int = 5
+    """The most live calls of this campaign, all on one account of a carrier."""
+
+    def told(self) -> dict[str, Any]:
+        """Return the plan in the words of the API."""
+        return {
+            "hours": f"{_clock(self.begins)}-{_clock(self.ends)}",
+            "weekdays": ",".join(WEEKDAYS[day] for day in self.weekdays),
+            "attempts": self.attempts,
+            "pauses": {outcome: self.pauses.get(outcome) for outcome in OUTCOMES},
+            "calls_per_second": self.per_second,
+            "at_once": self.at_once,
+        }
+
+    def is_open(self, now: float, zones: Sequence[tzinfo]) -> bool:
+        """Return whether a number in one of these zones may be called now (Unix time, seconds)."""
+        return all(self._holds(datetime.fromtimestamp(now, zone)) for zone in zones)
+
+    def _holds(self, local: datetime) -> bool:
+        return local.weekday() in self.weekdays and self.begins <= local.hour * 60 + local.minute < self.ends
+
+    def next_open(self, after: float, zones: Sequence[tzinfo]) -> float | None:
+        """Return when a number in one of these zones may be called next, in Unix time; None: never in all of them."""
+        if self.is_open(after, zones):
+            return after
+        found = {begin for zone in zones for begin in self._beginnings(after, zone)}
+        return next((begin for begin in sorted(found) if self.is_open(begin, zones)), None)
+
+    def _beginnings(self, after: float, zone: tzinfo) -> Iterable[float]:
+        today = datetime.fromtimestamp(after, zone).date()
+        for ahead in range(_DAYS_AHEAD):
+            day = today + timedelta(days=ahead)
+            local = datetime(day.year, day.month, day.day, self.begins // 60, self.begins % 60, tzinfo=zone)
+            begin = local.astimezone(UTC).timestamp()
+            if begin > after:
+                yield begin
+
+    def after(self, outcome: str, tries: int, now: float) -> float | None:
+        """Return when a number is called again after this outcome of its newest call; None: not any more. `tries`: how
+        many calls there were, this one included."""
+        pause = self.pauses.get(outcome)
+        if outcome in (ANSWERED, CANCELED) or pause is None or tries >= self.attempts:
+            return None
+        return now + pause
+
+
+def outcome_of(status: str, cause: str) -> str:
+    """Return what became of a call that is over. `status`: see `contracts/call_status.py`. `cause`: why it ended."""
+    if cause in _MACHINES:
+        return cause
+    if status != "completed" and cause in _UNKNOWN_CAUSES:
+        return UNKNOWN
+    if status == "canceled" and cause == "shutdown":  # nobody wanted that end
+        return "failed"
+    return _OUTCOME_OF.get(status, "failed")
+
+
+def read_plan(given: Mapping[str, Any], problems: list[str]) -> Plan:
+    """Read a plan in the words of the API; values may be texts. What is wrong is added to `problems`, a sentence
+    each."""
+    begins, ends = _hours(given.get("hours", "9-18"), problems)
+    return Plan(
+        begins=begins, ends=ends,
+        weekdays=_weekdays(given.get("weekdays", "mon-fri"), problems),
+        attempts=int(_number(given, "attempts", 3, 1, MOST_ATTEMPTS, problems, whole=True)),
+        pauses=_pauses(given.get("pauses", {}), problems),
+        per_second=_number(given, "calls_per_second", 1.0, 0.01, MOST_PER_SECOND, problems),
+        at_once=int(_number(given, "at_once", 5, 1, 10_000, problems, whole=True)),
+    )  # fmt: skip
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _hours(given: object, problems: list[str]) -> tuple[int, int]:
+    found = _HOURS.fullmatch(str(given).replace(" ", ""))
+    if found is not None:
+        begins, ends = (int(found[place]) * 60 + int(found[place + 1] or 0) for place in (1, 3))
+        if begins < ends <= 24 * 60:
+            return begins, ends
+    problems.append('hours must be a time of the day from and to, such as "9-18" or "09:30-17:00", and not overnight.')
+    return 0, 0
+
+
+def _weekdays(given: object, problems: list[str]) -> tuple[int, ...]:
+    parts = given if isinstance(given, list) else _SEPARATOR.split(str(given).strip())
+    days: set[int] = set()
+    try:
+        for part in parts:
+            first, _, last = str(part).lower().partition("-")
+            begin, end = (WEEKDAYS.index(name[:3]) for name in (first, last or first))
+            days |= {(begin + more) % 7 for more in range((end - begin) % 7 + 1)}
+    except ValueError:
+        days = set()
+    if not days:
+        problems.append('weekdays must be days such as "mon-fri" or "mon,wed,sat".')
+    return tuple(sorted(days))
+
+
+def _pauses(given: object, problems: list[str]) -> dict[str, float]:
+    found: dict[str, Any] = {}
+    if isinstance(given, str):
+        found = {name: value for name, _, value in (part.partition(":") for part in _SEPARATOR.split(given) if part)}
+    elif isinstance(given, Mapping):
+        found = dict(given)
+    pauses: dict[str, float] = dict(PAUSES)
+    for name, value in found.items():
+        if value is None or value == "never":
+            pauses.pop(name, None)
+        elif (seconds := _float(value)) is not None and 0 <= seconds <= MOST_PAUSE:
+            pauses[name] = seconds
+        else:
+            problems.append("pauses must hold seconds by outcome, of 30 days at most; null or never: not again.")
+            break
+    if not isinstance(given, (str, Mapping)) or not pauses.keys() | found.keys() <= set(OUTCOMES):
+        problems.append(f'pauses must be seconds by outcome, which are {", ".join(OUTCOMES)}: {{"busy": 300}}.')
+    return pauses
+
+
+def _number(
+    given: Mapping[str, Any], name: str, usual: float, least: float, most: float, problems: list[str],
+    *, whole: bool = False,
+) -> float:  # fmt: skip
+    value = _float(given.get(name, usual))
+    if value is None or not least <= value <= most or (whole and value != int(value)):
+        problems.append(f"{name} must be a {'whole ' if whole else ''}number from {least:g} to {most:g}.")
+        return usual
+    return value
+
+
+def _float(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None

@@ -1,0 +1,302 @@
+"""Dials the rows of the campaigns that run, in the process that looks after the calls of the history.
+
+A row is taken in the database before it is dialled, and its call has an Idempotency-Key made of campaign, row and
+attempt. So whatever is killed between the two: the journal says whether there was such a call, and nobody is dialled
+twice. Live calls are counted where they are, in the switchboard, and never in a counter of our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from callflow.contracts.errors import CarrierError, DialRefused
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.call_list import of_row
+from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
+from callflow.history.history import History
+from callflow.switchboard.campaigns import zones
+from callflow.switchboard.campaigns.campaigns import key_of, request_of
+from callflow.switchboard.campaigns.plan import ANSWERED, UNKNOWN, Plan, outcome_of, read_plan
+from callflow.switchboard.dialer import Dialled, DialRequest, call_of
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.25
+"""Interval of the looks while calls are made."""
+_QUIET_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 5.0
+"""Without a campaign that runs: an operator's command may be in another process."""
+_TROUBLE_SECONDS: Final = 2.0
+_REST_SECONDS: Final = 30.0
+"""How long a campaign is left alone, at the longest, in which no row is due."""
+_DIAL_SECONDS: Final = 60.0
+_LOST_SECONDS: Final = 60.0
+"""After this time a call that is not on record was never made."""
+_NO_END_SECONDS: Final = 900.0
+"""After this time the end of a call that is not live any more is not waited for: its last words take seconds."""
+_BUSY_SECONDS: Final = 5.0
+_SOME: Final = 200
+
+
+@dataclass(slots=True, eq=False)
+class _Taken:
+    """A row that was taken, and its call."""
+
+    row: Mapping[str, Any]
+    call: str
+    was_dialled: bool = False
+    """The dialler has made the call."""
+    task: asyncio.Task[None] | None = None
+    verdict: Callable[[float], Awaitable[object]] | None = None
+    """Writes down that there is no call, given the time."""
+    gone_at: float | None = None
+    """Since when it is not live any more, on the loop's clock."""
+
+
+class _Job:
+    """A campaign that runs."""
+
+    def __init__(self, campaign: Mapping[str, Any], groups: list[str]) -> None:
+        """`groups`: the different texts of zones of its rows."""
+        self.asked = json.loads(campaign["asked"])
+        self.plan: Plan = read_plan(self.asked["plan"], [])
+        self.groups = groups
+        self.next_dial = 0.0
+        """On the loop's clock."""
+        self.rests_until = 0.0
+
+    def moments(self, now: float, most: int) -> list[float]:
+        """Return when calls may begin until the next look, at most so many, on the loop's clock."""
+        found: list[float] = []
+        at = max(now, self.next_dial)
+        while len(found) < most and at < now + _LOOK_SECONDS:
+            found.append(at)
+            at += 1 / self.plan.per_second
+        return found
+
+
+class CampaignRunner:
+    """`run` is its whole life."""
+
+    def __init__(
+        self,
+        history: History,
+        switchboard: Switchboard,
+        dial: Callable[[DialRequest], Awaitable[Dialled]],
+        *,
+        most_calls: int,
+    ) -> None:
+        """`dial`: as `Dialer.dial`. `most_calls`: of all campaigns at once, so that callers find a place."""
+        self._history, self._switchboard, self._dial, self._most = history, switchboard, dial, most_calls
+        self._store = history.campaigns
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._taken: dict[str, _Taken] = {}
+        """By call."""
+        self._jobs: dict[str, _Job] = {}
+        self._turn = 0
+        self._troubles = RepeatedWarnings(log, logging.ERROR)
+
+    def wake(self) -> None:
+        """Look at the campaigns now."""
+        for job in self._jobs.values():
+            job.rests_until = 0.0
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Dial until cancelled."""
+        has_begun = False
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    if not has_begun:
+                        await self._begin()
+                        has_begun = True
+                    pause = await self._look()
+                except Exception as error:
+                    what = self._history.database.trouble(error)
+                    self._troubles.say("look", "campaigns stand still for a moment: %s", what, exc_info=error)
+                    pause = _TROUBLE_SECONDS
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            tasks = [taken.task for taken in self._taken.values() if taken.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        """Account for the rows that the process before this one had taken: a row whose call is not on record was not
+        dialled, and waits again."""
+        now = self._history.now()
+        if broken := await self._store.break_off_loading(now):
+            log.warning("%d lists of calls were being written when the server was stopped, and are cancelled", broken)
+        rows = {call_of(key_of(row["campaign"], row["row"], row["tries"])): row for row in await self._store.dialling()}
+        names = list(rows)
+        for begin in range(0, len(names), _SOME):
+            some = names[begin : begin + _SOME]
+            known = {row["call_id"] for row in await self._history.store.listed_calls(some)}
+            for call in some:
+                if call in known or self._switchboard.is_live(call):
+                    self._taken[call] = _Taken(rows[call], call, was_dialled=True)
+                else:
+                    await self._store.put_back(rows[call], now, now)
+        if rows:
+            log.warning("campaigns go on: %d rows were at work, %d of them with a call", len(rows), len(self._taken))
+
+    async def _look(self) -> float:
+        """Settle what is over, and dial what is due. Returns the seconds until the next look."""
+        await self._settle()
+        now = self._history.now()
+        running = await self._store.running(now)
+        self._jobs = {one["id"]: self._jobs[one["id"]] for one in running if one["id"] in self._jobs}
+        if not self._switchboard.is_accepting or not running:
+            return _LOOK_SECONDS if self._taken else _IDLE_SECONDS
+        self._turn += 1
+        first = self._turn % len(running)  # of several campaigns each is the first to find room in its turn
+        for campaign in running[first:] + running[:first]:
+            await self._work_on(campaign)
+        return _LOOK_SECONDS if self._taken else _QUIET_SECONDS
+
+    async def _work_on(self, campaign: Mapping[str, Any]) -> None:
+        name = campaign["id"]
+        job = self._jobs.get(name)
+        if job is None:
+            job = self._jobs[name] = _Job(campaign, await self._store.zones(name))
+        clock, now = self._loop.time(), self._history.now()
+        if clock < job.rests_until:
+            return
+        ours, all_ = self._live_calls(name)
+        moments = job.moments(clock, min(job.plan.at_once - ours, self._most - all_))
+        if not moments:
+            return
+        open_ = await asyncio.to_thread(zones.open_now, job.plan, job.groups, now)
+        rows = await self._store.take(name, now, open_, len(moments)) if open_ else []
+        for row, at in zip(rows, moments, strict=False):
+            self._begin_call(job, row, at)
+        if not rows and not any(taken.row["campaign"] == name for taken in self._taken.values()):
+            await self._rest(name, job, now)
+
+    async def _rest(self, name: str, job: _Job, now: float) -> None:
+        """Leave a campaign alone until its next row is due, or finish it if there is none."""
+        waiting = await self._store.waiting(name)
+        if not waiting:
+            if await self._store.set_state(name, FINISHED, of=[RUNNING], now=now):
+                log.info("campaign %s is finished", name)
+            return
+        following = await asyncio.to_thread(zones.next_open, job.plan, waiting, now)
+        seconds = _REST_SECONDS if following is None else min(following - now, _REST_SECONDS)
+        job.rests_until = self._loop.time() + max(seconds, 0.0)
+
+    def _live_calls(self, name: str) -> tuple[int, int]:
+        """Return how many calls of a campaign, and of all campaigns, are live or about to be dialled."""
+        live = [
+            taken for call, taken in self._taken.items()
+            if self._switchboard.is_live(call) or (taken.task is not None and not taken.task.done())
+        ]  # fmt: skip
+        return sum(taken.row["campaign"] == name for taken in live), len(live)
+
+    # One row
+
+    def _begin_call(self, job: _Job, row: Mapping[str, Any], at: float) -> None:
+        job.next_dial = at + 1 / job.plan.per_second
+        request = request_of(job.asked, row)
+        taken = _Taken(row, call_of(request.key))
+        self._taken[taken.call] = taken
+        taken.task = asyncio.create_task(self._call(job, taken, request, at), name=f"campaign call {taken.call}")
+
+    async def _call(self, job: _Job, taken: _Taken, request: DialRequest, at: float) -> None:
+        """Dial a row. Whatever happens here, the row stays taken until `_settle` writes down what became of it."""
+        row = taken.row
+        await asyncio.sleep(max(at - self._loop.time(), 0.0))
+        try:
+            async with asyncio.timeout(_DIAL_SECONDS):
+                await self._dial(request)
+            taken.was_dialled = True
+        except CarrierError:
+            taken.was_dialled = True  # the call is on record, with its end
+        except DialRefused as refused:
+            self._refused(job, taken, refused)
+        except Exception as error:
+            # What became of it is found out on record: whether there is such a call, or not.
+            log.error("campaign %s, row %d: its call failed: %s", row["campaign"], row["row"], type(error).__name__)
+
+    def _refused(self, job: _Job, taken: _Taken, refused: DialRefused) -> None:
+        row, why = taken.row, " ".join(refused.reasons)
+        match refused.status:
+            case 422:  # made before, under other settings
+                taken.was_dialled = True
+            case 403:
+                taken.verdict = lambda now: self._store.skip(row, now, why)
+            case 429 | 503:
+                wait = refused.wait or _BUSY_SECONDS
+                job.rests_until = self._loop.time() + wait
+                taken.verdict = lambda now: self._store.put_back(row, now, now, why)
+            case _:
+                taken.verdict = lambda now: self._pause(row, now, why)
+
+    async def _pause(self, row: Mapping[str, Any], now: float, why: str) -> None:
+        """Pause a campaign that cannot go on as it was asked for."""
+        if await self._store.set_state(row["campaign"], PAUSED, of=[RUNNING], error=why):
+            log.error("campaign %s is paused: %s", row["campaign"], why)
+        await self._store.put_back(row, now, now, why)
+
+    async def _settle(self) -> None:
+        """Write down what became of the calls that are over."""
+        over = []
+        for taken in list(self._taken.values()):
+            if taken.task is not None and not taken.task.done():
+                continue
+            if taken.verdict is not None:
+                await taken.verdict(self._history.now())
+                self._drop(taken)
+            elif not self._switchboard.is_live(taken.call):
+                over.append(taken)
+        for begin in range(0, len(over), _SOME):
+            some = over[begin : begin + _SOME]
+            found = {row["call_id"]: row for row in await self._history.store.listed_calls([one.call for one in some])}
+            for taken in some:
+                await self._settle_one(taken, found.get(taken.call))
+
+    async def _settle_one(self, taken: _Taken, found: Mapping[str, Any] | None) -> None:
+        clock, now = self._loop.time(), self._history.now()
+        taken.gone_at = clock if taken.gone_at is None else taken.gone_at
+        gone = clock - taken.gone_at
+        if found is not None and found["ended_at"]:
+            listed = of_row(found)
+            outcome = outcome_of(str(listed.told()["status"]), listed.cause)
+        elif found is None and not taken.was_dialled:
+            if gone >= _LOST_SECONDS:
+                await self._store.put_back(taken.row, now, now, "its call was not made")
+                self._drop(taken)
+            return
+        elif gone >= (_LOST_SECONDS if found is None else _NO_END_SECONDS):
+            outcome = UNKNOWN  # deleted from the history, or its end was lost
+        else:
+            return
+        plan = await self._plan(taken.row["campaign"])
+        tries = taken.row["tries"] + 1
+        following = plan.after(outcome, tries, now)
+        await self._store.settle(taken.row, now, outcome, following, ok=outcome == ANSWERED)
+        self._drop(taken)
+
+    def _drop(self, taken: _Taken) -> None:
+        del self._taken[taken.call]
+
+    async def _plan(self, campaign: str) -> Plan:
+        job = self._jobs.get(campaign)
+        if job is not None:
+            return job.plan
+        found = await self._store.find(campaign)
+        return read_plan(json.loads(found["asked"])["plan"], []) if found is not None else Plan()

@@ -1,0 +1,123 @@
+"""A campaign outlives its process: killed again and again, it calls nobody twice. Over real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from typing import Any
+
+import httpx
+import pytest
+
+from callflow.sandbox.common.callee import Callee
+from tests.e2e.campaigns import ALWAYS, NUMBERS, SHORT, rows
+from tests.e2e.outbound import TOKEN
+from tests.e2e.product import until
+from tests.e2e.test_outbound_survival import dialling_office, dials, fault
+from tests.e2e.test_survival import Office
+
+
+CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
+
+
+async def ask(one: Office, method: str, path: str, body: Any = None) -> Any:
+    assert one.process is not None
+    url = f"http://127.0.0.1:{await one.process.console_port()}{path}"
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        answer = await client.request(method, url, json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code < 300, answer.text
+    return answer.json()
+
+
+async def make(one: Office, *numbers: str, **more: Any) -> str:
+    body = {"rows": rows(*numbers), **ALWAYS, "attempts": 1, "at_once": 3, **more}
+    return str((await ask(one, "POST", "/api/campaigns", body))["url"])
+
+
+def states(one: Office) -> set[str]:
+    return {row["state"] for row in one.rows("SELECT state FROM campaigns")}
+
+
+def called(one: Office) -> list[str]:
+    return [call.to_number for call in one.carrier.calls.values()]
+
+
+async def finished(one: Office) -> None:
+    await until(lambda: states(one) == {"finished"}, "the campaign to be finished", 60)
+
+
+async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
+    async with dialling_office(DIALS_PER_MINUTE=10_000) as one:
+        one.carrier.exchange.timing.ring_s = 0.1
+        one.carrier.exchange.callee = SHORT
+        await make(one, *NUMBERS[:20])
+        chance = random.Random(7)
+        for _ in range(4):
+            before = len(called(one))
+
+            def goes_on(before: int = before) -> bool:
+                return len(called(one)) > before or states(one) == {"finished"}
+
+            await until(goes_on, "another call", 30)
+            await asyncio.sleep(chance.uniform(0.0, 0.4))  # the moment of the kill
+            await one.stop()
+            await one.start()
+        await finished(one)
+        assert len(set(called(one))) == len(called(one))
+        outcomes = {row["number"]: row["outcome"] for row in one.rows("SELECT number, outcome FROM campaign_rows")}
+        assert set(outcomes.values()) <= {"answered", "unknown"}
+        # Of a dial that was on its way when the process was killed nobody knows whether it has arrived.
+        assert all(outcomes[number] == "unknown" for number in set(NUMBERS[:20]) - set(called(one)))
+        assert len(called(one)) > 10
+
+
+async def test_killed_while_it_is_dialled_the_same_call_goes_on() -> None:
+    async with dialling_office() as one:
+        one.carrier.exchange.callee = Callee("answers", ring_s=60)
+        one.carrier.faults.api.append(fault(slow_s=30))
+        await make(one, NUMBERS[0])
+        await until(lambda: one.carrier.calls, "the leg")
+        await one.stop()
+        await one.start()
+        await until(
+            lambda: "campaigns go on: 1 rows were at work, 1 of them with a call" in one.said(), "it to go on", 20
+        )
+        (call,) = one.carrier.calls.values()
+        call.pick_up()
+        await call.wait_streaming(15)
+        await call.hang_up()
+        await finished(one)
+        assert dials(one) == 1
+        assert [row["outcome"] for row in one.rows("SELECT outcome FROM campaign_rows")] == ["answered"]
+
+
+async def test_a_row_that_was_taken_and_not_dialled_is_called_after_a_restart() -> None:
+    """As after a kill between the two: its state says that it is being dialled, and there is no such call."""
+    async with dialling_office() as one:
+        one.carrier.exchange.timing.ring_s = 0.1
+        one.carrier.exchange.callee = SHORT
+        path = await make(one, *NUMBERS[:2], start="paused")
+        await one.stop()
+        database = sqlite3.connect(one.folder / "callflow.db")
+        with database:
+            database.execute("UPDATE campaign_rows SET state = 'dialling' WHERE row = 1")
+        database.close()
+        await one.start()
+        await until(lambda: "1 rows were at work, 0 of them with a call" in one.said(), "the row to be put back", 20)
+        assert dials(one) == 0
+        await ask(one, "POST", f"{path}/resume")
+        await finished(one)
+        assert sorted(called(one)) == NUMBERS[:2]
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_paused_campaign_stays_paused() -> None:
+    async with dialling_office() as one:
+        await make(one, *NUMBERS[:2], start="paused")
+        await one.stop()
+        await one.start()
+        told = (await ask(one, "GET", "/api/campaigns"))[0]
+        assert (told["state"], told["by_state"]) == ("paused", {"waiting": 2})
+        assert dials(one) == 0

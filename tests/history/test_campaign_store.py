@@ -1,0 +1,149 @@
+"""Campaigns and their rows, in both databases: what is taken, by whom, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.history.campaign_store import CANCELLED, FINISHED, LOADING, PAUSED, RUNNING, CampaignStore
+from callflow.history.database import Database, url_of
+from tests.history import new_database
+
+
+NOW = 1_764_000_000.0
+
+
+@contextlib.asynccontextmanager
+async def stores(url: str, count: int = 1) -> AsyncIterator[list[CampaignStore]]:
+    """Several processes' views of one database."""
+    if url.startswith("sqlite:///"):
+        await new_database.put_into(Path(url.removeprefix("sqlite:///")).parent)
+    databases = [Database(url_of(url, "data")) for _ in range(count)]
+    await databases[0].migrate()
+    try:
+        yield [CampaignStore(database) for database in databases]
+    finally:
+        for database in databases:
+            await database.close()
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "row": number, "line": number + 1, "number": f"+155501{number:05}", "zones": "UTC", "variables": "{}",
+        "state": "waiting", "tries": 0, "next_at": NOW, "changed_at": NOW, "outcome": "", "reason": "", **more,
+    }  # fmt: skip
+
+
+async def campaign(store: CampaignStore, name: str = "c1", rows: int = 3, state: str = RUNNING, **more: Any) -> None:
+    entry = {"id": name, "name": "", "asked": "{}", "digest": "", "created_by": "operator", "start_at": 0.0, **more}
+    await store.add(entry, [row(number) for number in range(1, rows + 1)])
+    if state != LOADING:
+        assert await store.set_state(name, state, of=[LOADING], now=NOW)
+
+
+async def test_many_processes_share_the_rows_and_none_is_taken_twice(database_url: str) -> None:
+    async with stores(database_url, 4) as several:
+        await campaign(several[0], rows=120)
+
+        async def work(store: CampaignStore) -> list[int]:
+            found = []
+            while taken := await store.take("c1", NOW, ["UTC"], 3):
+                found += [each["row"] for each in taken]
+            return found
+
+        shares = await asyncio.gather(*map(work, several))
+        assert sorted(each for share in shares for each in share) == list(range(1, 121))
+        assert len(await several[0].dialling()) == 120
+
+
+async def test_only_rows_that_are_due_in_zones_that_are_open_are_taken_the_first_first(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        entry = {"id": "c1", "name": "", "asked": "{}", "digest": "", "created_by": "x", "start_at": 0.0}
+        rows = [
+            row(1, zones="Asia/Tokyo"), row(2, next_at=NOW + 1), row(3, next_at=NOW - 5), row(4, state="done"), row(5),
+        ]  # fmt: skip
+        await store.add(entry, rows)
+        assert await store.take("c1", NOW, ["UTC"], 9) == []
+        await store.set_state("c1", RUNNING, of=[LOADING])
+        assert [each["row"] for each in await store.take("c1", NOW, ["UTC"], 1)] == [3]
+        assert [each["row"] for each in await store.take("c1", NOW, ["UTC"], 9)] == [5]
+        assert await store.take("c1", NOW, ["UTC"], 9) == []
+        assert sorted(await store.waiting("c1")) == [("Asia/Tokyo", NOW), ("UTC", NOW + 1)]
+        assert sorted(await store.zones("c1")) == ["Asia/Tokyo", "UTC"]
+
+
+@pytest.mark.parametrize("state", [PAUSED, CANCELLED, LOADING])
+async def test_of_a_campaign_that_does_not_run_nothing_is_taken(database_url: str, state: str) -> None:
+    async with stores(database_url) as [store]:
+        await campaign(store, state=state)
+        assert await store.take("c1", NOW, ["UTC"], 9) == []
+        assert await store.running(NOW) == []
+
+
+async def test_what_becomes_of_a_row(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        await campaign(store, rows=5)
+        again, given_up, done, back, skipped = sorted(
+            await store.take("c1", NOW, ["UTC"], 9), key=lambda one: one["row"]
+        )
+        assert await store.settle(again, NOW, "busy", NOW + 60, ok=False) == "waiting"
+        assert await store.settle(given_up, NOW, "busy", None, ok=False) == "given_up"
+        assert await store.settle(done, NOW, "answered", None, ok=True) == "done"
+        await store.put_back(back, NOW, NOW)
+        await store.skip(skipped, NOW, "it is on the do-not-call list")
+        counts = await store.counts("c1")
+        assert counts["state"] == {"waiting": 2, "given_up": 1, "done": 1, "skipped": 1}
+        assert counts["outcome"] == {"busy": 2, "answered": 1}
+        assert counts["reason"] == {"it is on the do-not-call list": 1}
+        assert [(each["row"], each["tries"]) for each in await store.take("c1", NOW, ["UTC"], 9)] == [(4, 0)]
+        assert [(each["row"], each["tries"]) for each in await store.take("c1", NOW + 60, ["UTC"], 9)] == [(1, 1)]
+        # A note that comes late, of a row that is settled already.
+        await store.settle(done, NOW, "busy", NOW, ok=False)
+        assert (await store.counts("c1"))["state"]["done"] == 1
+
+
+async def test_a_campaign_that_is_cancelled_never_dials_again(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        await campaign(store, rows=450)
+        (taken,) = await store.take("c1", NOW, ["UTC"], 1)
+        assert await store.set_state("c1", CANCELLED, of=[RUNNING, PAUSED], now=NOW)
+        await store.cancel_rows("c1", NOW)
+        await store.settle(taken, NOW, "busy", NOW, ok=False)
+        assert (await store.counts("c1"))["state"] == {"cancelled": 450}
+        assert not await store.set_state("c1", RUNNING, of=[RUNNING, PAUSED])
+
+
+async def test_campaigns_are_listed_and_expire_when_they_are_over(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        for name in ("c1", "c2", "c3"):
+            await campaign(store, name, rows=250)
+        assert [one["id"] for one in await store.page(limit=2)] == ["c3", "c2"]
+        last = (await store.page(limit=2))[-1]["seq"]
+        assert [one["id"] for one in await store.page(limit=2, before=last)] == ["c1"]
+        await store.set_state("c1", FINISHED, of=[RUNNING], now=NOW)
+        assert await store.expire(NOW) == 0
+        assert await store.expire(NOW + 1) == 1
+        assert await store.find("c1") is None
+        assert await store.rows("c1", limit=9) == []
+        assert len(await store.rows("c2", limit=9, after=2, state="waiting")) == 9
+
+
+async def test_a_list_that_was_being_written_when_the_process_ended_is_cancelled(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        await campaign(store, state=LOADING)
+        await campaign(store, "c2")
+        assert await store.break_off_loading(NOW) == 1
+        broken = await store.find("c1") or {}
+        assert (broken["state"], "send the list again" in broken["error"]) == (CANCELLED, True)
+
+
+async def test_a_campaign_begins_when_it_is_to(database_url: str) -> None:
+    async with stores(database_url) as [store]:
+        await campaign(store, start_at=NOW + 10)
+        assert await store.running(NOW) == []
+        assert [one["id"] for one in await store.running(NOW + 10)] == ["c1"]

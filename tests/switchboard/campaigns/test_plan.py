@@ -1,0 +1,161 @@
+"""When a number may be called, in every zone in which it may lie, and how often."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from callflow.switchboard.campaigns import zones
+from callflow.switchboard.campaigns.plan import ANSWERED, CANCELED, PAUSES, UNKNOWN, Plan, outcome_of, read_plan
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+USUAL: dict[str, Any] = {**PAUSES, "unknown": None}
+OFFICE = Plan(begins=9 * 60, ends=18 * 60)
+
+
+@pytest.mark.parametrize(
+    ("now", "names", "is_open"),
+    [
+        ("2026-11-27T08:59:59+01:00", "Europe/Berlin", False),  # a Friday
+        ("2026-11-27T09:00:00+01:00", "Europe/Berlin", True),
+        ("2026-11-27T17:59:59+01:00", "Europe/Berlin", True),
+        ("2026-11-27T18:00:00+01:00", "Europe/Berlin", False),
+        ("2026-11-28T12:00:00+01:00", "Europe/Berlin", False),  # a Saturday
+        # The weekday is that of the number: Friday in Los Angeles is Saturday in Sydney.
+        ("2026-11-27T17:00:00-08:00", "America/Los_Angeles", True),
+        ("2026-11-27T17:00:00-08:00", "Australia/Sydney", False),
+        ("2026-11-27T09:30:00-05:00", "America/New_York", True),
+        ("2026-11-27T09:30:00-05:00", "America/Chicago,America/New_York", False),
+        ("2026-11-27T10:00:00-05:00", "America/Chicago,America/New_York", True),
+        ("2026-11-27T17:30:00-06:00", "America/Chicago,America/New_York", False),
+        # Clocks change: 9:00 is another moment on the Monday after than on the Friday before.
+        ("2026-03-06T14:00:00+00:00", "America/New_York", True),
+        ("2026-03-09T13:00:00+00:00", "America/New_York", True),
+        ("2026-03-06T13:00:00+00:00", "America/New_York", False),
+        ("2026-10-23T07:00:00+00:00", "Europe/Berlin", True),
+        ("2026-10-26T07:00:00+00:00", "Europe/Berlin", False),
+        ("2026-10-26T08:00:00+00:00", "Europe/Berlin", True),
+        ("2026-11-27T09:00:00+05:45", "Asia/Kathmandu", True),
+        ("2026-11-27T08:59:00+05:45", "Asia/Kathmandu", False),
+    ],
+)
+def test_the_hours_are_those_of_the_number(now: str, names: str, is_open: bool) -> None:
+    assert OFFICE.is_open(at(now), zones.read(names)) is is_open
+    assert (zones.open_now(OFFICE, [names], at(now)) == [names]) is is_open
+
+
+@pytest.mark.parametrize(
+    ("after", "names", "following"),
+    [
+        ("2026-11-27T12:00:00+01:00", "Europe/Berlin", "2026-11-27T12:00:00+01:00"),
+        ("2026-11-27T06:00:00+01:00", "Europe/Berlin", "2026-11-27T09:00:00+01:00"),
+        ("2026-11-27T18:00:00+01:00", "Europe/Berlin", "2026-11-30T09:00:00+01:00"),
+        ("2026-03-06T18:00:00-05:00", "America/New_York", "2026-03-09T09:00:00-04:00"),
+        ("2026-11-27T06:00:00-05:00", "America/Los_Angeles,America/New_York", "2026-11-27T09:00:00-08:00"),
+        ("2026-11-27T06:00:00-05:00", "America/New_York,Asia/Tokyo", None),
+    ],
+)
+def test_the_next_moment_is_the_first_at_which_the_hours_hold_in_all_zones(
+    after: str, names: str, following: str | None
+) -> None:
+    found = OFFICE.next_open(at(after), zones.read(names))
+    assert found == (at(following) if following else None)
+
+
+@pytest.mark.parametrize(("name", "begin"), [("Europe/Berlin", "2026-03-22"), ("America/New_York", "2026-10-25")])
+def test_wherever_the_clocks_change_the_hours_hold(name: str, begin: str) -> None:
+    """Each quarter of an hour of two weeks, in zones that change their clocks within them."""
+    plan, zone = Plan(begins=0, ends=3 * 60, weekdays=tuple(range(7))), ZoneInfo(name)
+    for quarter in range(14 * 96):
+        now = at(f"{begin}T00:00:00+00:00") + quarter * 900
+        assert plan.is_open(now, [zone]) is (datetime.fromtimestamp(now, zone).hour < 3)
+        following = plan.next_open(now, [zone])
+        assert following is not None
+        assert plan.is_open(following, [zone])
+        assert following - now <= 26 * 3600
+
+
+def test_zones_of_numbers() -> None:
+    assert zones.zones_of("+4930901820") == "Europe/Berlin"
+    assert zones.zones_of("+12125550100") == "America/New_York"
+    assert len(zones.zones_of("+61491570006").split(",")) > 1  # a mobile, which may be anywhere
+    assert zones.zones_of("+15550100007") == ""
+    for nothing in ("", "Mars/Olympus", "../etc/passwd", "America", "/etc/localtime", "x" * 300, "a\x00b"):
+        assert zones.zone(nothing) is None
+
+
+def test_zones_that_are_not_known_any_more_are_never_open() -> None:
+    assert zones.open_now(Plan(0, 1440, tuple(range(7))), ["Mars/Olympus", "UTC"], 0.0) == ["UTC"]
+    assert zones.next_open(OFFICE, [("Mars/Olympus", 0.0)], 0.0) is None
+    assert zones.next_open(OFFICE, [("UTC", at("2026-11-27T12:00+00:00")), ("UTC", 0.0)], 0.0) == 9 * 3600
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tries", "pause"),
+    [
+        (ANSWERED, 1, None), (CANCELED, 1, None), (UNKNOWN, 1, None), ("busy", 1, 300.0), ("busy", 2, 300.0),
+        ("busy", 3, None), ("fax", 1, None), ("no_answer", 1, 3600.0), ("failed", 1, 900.0), ("machine", 2, 3600.0),
+    ],
+)  # fmt: skip
+def test_a_number_is_called_again_after_the_pause_of_its_outcome(outcome: str, tries: int, pause: float | None) -> None:
+    assert Plan().after(outcome, tries, 1000.0) == (None if pause is None else 1000.0 + pause)
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "outcome"),
+    [
+        ("completed", "normal_clearing", ANSWERED), ("completed", "interrupted", ANSWERED),
+        ("busy", "user_busy", "busy"), ("no-answer", "timeout", "no_answer"), ("canceled", "operator", CANCELED),
+        ("canceled", "shutdown", "failed"), ("failed", "dial_failed", "failed"), ("failed", "dial_lost", UNKNOWN),
+        ("failed", "interrupted", UNKNOWN), ("no-answer", "completed", UNKNOWN), ("completed", "machine", "machine"),
+        ("completed", "fax", "fax"),
+    ],
+)  # fmt: skip
+def test_outcomes(status: str, cause: str, outcome: str) -> None:
+    assert outcome_of(status, cause) == outcome
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, {"hours": "09:00-18:00", "weekdays": "mon,tue,wed,thu,fri", "attempts": 3, "pauses": USUAL}),
+        ({"hours": "9-18"}, {"hours": "09:00-18:00"}),
+        ({"hours": "08:30 - 24"}, {"hours": "08:30-24:00"}),
+        ({"weekdays": "sat-mon"}, {"weekdays": "mon,sat,sun"}),
+        ({"weekdays": ["Monday", "wed"]}, {"weekdays": "mon,wed"}),
+        ({"attempts": "2", "at_once": "7", "calls_per_second": "0.5"}, {"attempts": 2, "at_once": 7}),
+        ({"pauses": {"busy": 1, "failed": None}}, {"pauses": {**USUAL, "busy": 1, "failed": None}}),
+        ({"pauses": "busy:1, failed:never"}, {"pauses": {**USUAL, "busy": 1, "failed": None}}),
+    ],
+)
+def test_a_plan_is_read_and_told(given: dict[str, Any], told: dict[str, Any]) -> None:
+    problems: list[str] = []
+    plan = read_plan(given, problems)
+    assert problems == []
+    assert {name: plan.told()[name] for name in told} == told
+    assert read_plan(plan.told(), problems) == plan
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"hours": "18-9"}, {"hours": "9"}, {"hours": "9-25"}, {"hours": "24-24"}, {"hours": 9}, {"weekdays": "fry"},
+        {"weekdays": ""}, {"weekdays": 1}, {"attempts": 0}, {"attempts": 1.5}, {"attempts": True}, {"attempts": "many"},
+        {"at_once": 0}, {"calls_per_second": 0}, {"calls_per_second": "nan"}, {"calls_per_second": 1e9},
+        {"pauses": 7}, {"pauses": {"busy": -1}}, {"pauses": {"answered": 1}}, {"pauses": {"busy": "soon"}},
+        {"pauses": "busy"},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_named(given: dict[str, Any]) -> None:
+    problems: list[str] = []
+    read_plan(given, problems)
+    assert len(problems) == 1
+    assert problems[0].startswith(next(iter(given)))
