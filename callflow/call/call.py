@@ -11,14 +11,14 @@ import asyncio
 import logging
 import weakref
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_log import CallLog
-from callflow.call.call_notes import began_note, describe, ended_note
+from callflow.call.call_notes import began_note, ended_note
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
@@ -48,6 +48,8 @@ from callflow.media.relay import Relay
 
 log = logging.getLogger(__name__)
 
+_GO_ON: Final = ("warning", "call", "hold")
+"""Deadlines that another process began, and that go on here."""
 _LAST_RESORT: Final = 1000
 """Ordinal of a hang-up that comes from no transition: no step has so many commands."""
 
@@ -74,8 +76,7 @@ class Call:
         self._order = order
         configured = order.config if order is not None else None
         self.config = configured or services.config(to_number, restored.overrides if restored is not None else None)
-        streams = self.config.stream_tries if "streams_on_request" in carrier.can else 0
-        self.model = machine.Model(engine_tries=self.config.engine_tries, stream_tries=streams)
+        self.model = machine.Model(**self.config.machine_config(carrier.can))
         self.began = services.now()
         self._services = services
         self._loop = asyncio.get_running_loop()
@@ -95,10 +96,6 @@ class Call:
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
         self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
         self.legs.known(ids, events.CALLER)
-        self._carrier_commands = CarrierCommands(
-            call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
-            run_after_call=services.run_after_call, legs=self.legs,
-        )  # fmt: skip
         self._released = False
         earlier = restored.recordings if restored is not None else ()
         self._recordings = Recordings(call_id, services.recordings, earlier, note=self.note, clock=self._loop.time)
@@ -106,9 +103,14 @@ class Call:
             call=call_id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=self.note,
         )  # fmt: skip
         self.requests = Requests(
-            config, lambda: this.model, self._mailbox, post=post, note=to_owner(self.note), redact=services.redact.text
-        )
-        acts = self.requests.of_tools(can_transfer="transfers" in carrier.can)
+            config, lambda: this.model, self._mailbox, post=post, note=to_owner(self.note), redact=services.redact.text,
+            can=carrier.can, gates=self.relay.gates, opening=lambda: this.agent.protected_greeting.is_open,
+        )  # fmt: skip
+        self._carrier_commands = CarrierCommands(
+            call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
+            run_after_call=services.run_after_call, legs=self.legs, words=self.requests.line.words,
+        )  # fmt: skip
+        acts = self.requests.of_tools(outbound=order is not None)
         tool_calls = PendingToolCalls(
             services.make_toolbox(Caller(call_id, from_number, to_number), acts), post=post,
             seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
@@ -118,9 +120,9 @@ class Call:
             own=self._tasks.start_session,
         )  # fmt: skip
         self._local_commands = LocalCommands(
-            self.agent, self.relay, self._deadlines, seconds=config.deadline_seconds,
+            self.agent, self.relay, self._deadlines, config=config, legs=self.legs, now=services.now,
             preamble_seconds=carrier.preamble_seconds, own=self._tasks.start, note=self.note,
-            legs=self.legs, now=services.now,
+            words=self.requests.line.words,
         )  # fmt: skip
         self.agent.greeting_heard = to_owner(self.record)
         self._dtmf = DtmfCollector(
@@ -137,7 +139,8 @@ class Call:
         if old.transfer is not None:
             self.legs.restore(old.transfer, old.human, old.joined_at)
         now = self._services.now()
-        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
+        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in _GO_ON})
+        self._local_commands.line.restore(old.muted)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
@@ -180,6 +183,8 @@ class Call:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
+            case events.ToolCalled():
+                return self.requests.line.without_digits(event)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
@@ -403,10 +408,6 @@ class Call:
         if event.leg == events.CALLER and isinstance(event, names):
             self.from_number = self.from_number or self._services.number(event.from_number)
             self.to_number = self.to_number or self._services.number(event.to_number)
-
-    def describe(self) -> dict[str, Any]:
-        """Return a live call for operators: see `call_notes.describe`."""
-        return describe(self)
 
     # The end
 

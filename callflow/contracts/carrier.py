@@ -86,7 +86,7 @@ class WebhookReply:
 
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
-    "transfers", "sends_digits",
+    "transfers", "sends_digits", "speaks_beside_stream", "suppresses_noise",
 ]  # fmt: skip
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""

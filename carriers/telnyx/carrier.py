@@ -106,9 +106,10 @@ class Telnyx:
     """Telnyx as a `callflow.contracts.carrier.Carrier`."""
 
     name = "telnyx"
-    can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers"}
-    )
+    can: frozenset[CarrierCan] = frozenset((
+        "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "sends_digits",
+        "speaks_beside_stream", "suppresses_noise",
+    ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
 
@@ -234,8 +235,7 @@ class Telnyx:
             "to": request.to_number,
             "from": request.from_number,
             "timeout_secs": command.ring_seconds,
-            "webhook_url": self._webhook_url,
-            "webhook_url_method": "POST",
+            **self._webhook,
         }
         if command.stream:
             body |= {
@@ -294,15 +294,14 @@ class Telnyx:
                 return "answer", {
                     **self._stream(request),
                     "send_silence_when_idle": True,
-                    "webhook_url": self._webhook_url,
-                    "webhook_url_method": "POST",
+                    **self._webhook,
                 }, False  # fmt: skip
             case commands.StartStream():
                 return "streaming_start", {**self._stream(request), "stream_auth_token": request.stream_secret}, False
             case commands.Speak():
                 sentence = config.sentences.get(command.sentence, command.sentence)
                 return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
-            case commands.Brief():
+            case commands.Brief() | commands.Announce():
                 return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
             case commands.Transfer():
                 return "transfer", {
@@ -311,9 +310,12 @@ class Telnyx:
                     "timeout_secs": command.ring_seconds,
                     "target_leg_client_state": _state(request, events.HUMAN),
                     "park_after_unbridge": "self",
-                    "webhook_url": self._webhook_url,
-                    "webhook_url_method": "POST",
+                    **self._webhook,
                 }, False  # fmt: skip
+            case commands.SendDtmf():
+                return "send_dtmf", {"digits": request.text}, False
+            case commands.SuppressNoise():
+                return "suppression_start", {"direction": "inbound"}, False
             case commands.Reject():
                 return "reject", {"cause": "USER_BUSY" if command.cause == "busy" else "CALL_REJECTED"}, True
             case commands.Hangup():
@@ -321,8 +323,8 @@ class Telnyx:
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
 
     @property
-    def _webhook_url(self) -> str:
-        return f"{self._config.address()}{self.routes[0].path}"
+    def _webhook(self) -> dict[str, str]:
+        return {"webhook_url": f"{self._config.address()}{self.routes[0].path}", "webhook_url_method": "POST"}
 
     def _stream(self, request: CarrierRequest) -> dict[str, Any]:
         """Return the parameters of a media stream, all of them: the defaults are unusable (mp3, the leg's codec, the
