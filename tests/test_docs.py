@@ -163,6 +163,8 @@ FOR_OPERATORS = pytest.mark.parametrize("text", [README, OPERATIONS], ids=["READ
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
 _OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID", "SIGTERM", "SIGINT"}
 _NO_SETTINGS = {
+    "on_hold",
+    "send_dtmf",
     "carrier_lag_ms",
     "network_ms",
     "next_probe_in",

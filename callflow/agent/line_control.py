@@ -31,7 +31,7 @@ class LineControl:
 
     def hold(self) -> None:
         """Silence the agent, which does not hear the caller any more, and play music."""
-        self._agent.hush()
+        self._silence()
         self._relay.gates.hold(True)
         names = {"music": (HOLD_MUSIC,), "clip": _SPOKEN, "silence": ()}[self._hold_music]
         clip = self._relay.clips.clip(*names)
@@ -49,7 +49,7 @@ class LineControl:
     def mute(self, party: Literal["caller", "agent"], on: bool) -> None:
         """Mute a party, or end that. An agent that is muted is cut off like one that is interrupted."""
         if party == "agent" and on:
-            self._agent.hush()
+            self._silence()
         self._relay.gates.mute(party, on)
         self._changed()
 
@@ -62,6 +62,13 @@ class LineControl:
         """Play the tones of these keys, behind what the agent is saying."""
         self._relay.sounds.play_keys(digits, secret=secret)
         self._agent.changed()
+
+    def _silence(self) -> None:
+        """Cut the agent off, and stop its responses: nothing that the engine would hear tells it to."""
+        self._agent.hush()
+        if self._agent.engine_stops_itself:
+            for response in self._agent.turns.taking.responses:
+                self._agent.cancel(response)
 
     def _changed(self) -> None:
         self._agent.no_input.pause(not self._relay.gates.is_open)

@@ -18,9 +18,9 @@ from callflow.agent.prompts import typed
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_log import CallLog
-from callflow.call.call_notes import began_note, ended_note
+from callflow.call.call_notes import began_note, describe, ended_note
 from callflow.call.carrier_commands import CarrierCommands
-from callflow.call.deadlines import Deadlines
+from callflow.call.deadlines import GO_ON, Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.legs import Legs
@@ -48,8 +48,6 @@ from callflow.media.relay import Relay
 
 log = logging.getLogger(__name__)
 
-_GO_ON: Final = ("warning", "call", "hold")
-"""Deadlines that another process began, and that go on here."""
 _LAST_RESORT: Final = 1000
 """Ordinal of a hang-up that comes from no transition: no step has so many commands."""
 
@@ -139,7 +137,7 @@ class Call:
         if old.transfer is not None:
             self.legs.restore(old.transfer, old.human, old.joined_at)
         now = self._services.now()
-        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in _GO_ON})
+        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in GO_ON})
         self._local_commands.line.restore(old.muted)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
@@ -408,6 +406,8 @@ class Call:
         if event.leg == events.CALLER and isinstance(event, names):
             self.from_number = self.from_number or self._services.number(event.from_number)
             self.to_number = self.to_number or self._services.number(event.to_number)
+
+    describe = describe
 
     # The end
 

@@ -172,7 +172,7 @@ class CallSettings(OriginSettings):
     """Digits go to the agent, and are written neither to the history nor to a log. The same holds for digits that are
     sent, whose tones are not recorded here either."""
     dtmf_tool: Annotated[Literal["never", "outbound", "always"], Lower] = "outbound"
-    """In which calls the agent has the tool `send_dtmf`, which presses keys for a machine at the other end."""
+    """In which calls the agent has a tool that presses keys, for a machine at the other end."""
 
     # When the model or the stream fails
 

@@ -13,7 +13,6 @@ import pytest
 
 from callflow.call import machine, mailbox
 from callflow.call.call import Call
-from callflow.call.call_notes import describe
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.contracts import events
@@ -66,7 +65,7 @@ def test_a_call_that_rings_is_answered_and_its_numbers_are_known() -> None:
             await until(the.carrier.names)
             assert the.carrier.names() == ["answer"]
             assert the.carrier.executed[0].stream_url.startswith("wss://phone.example/media-stream/")
-            told = describe(the.call)
+            told = the.call.describe()
             assert (told["from"], told["to"], told["state"]) == ("+15550100001", "+15550100002", the.call.model.state)
             assert the.happened()[:2] == ["began", "call_initiated"]
 

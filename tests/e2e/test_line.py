@@ -11,10 +11,10 @@ import pytest
 
 from callflow.media import clips
 from callflow.sandbox.common.phone import tone
-from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Script, Turn
 from tests.e2e.outbound import DIALS, ask
 from tests.e2e.product import Product, product, until
-from tests.e2e.talk import FAST, Talk, talk
+from tests.e2e.talk import FAST, Talk, noise, saying, talk
 from tests.media.goertzel import keys_in
 
 
@@ -242,6 +242,77 @@ async def test_requests_that_cannot_be_are_refused_with_a_sentence() -> None:
         await do(the, "say", {"text": "x"}, status=409)
         await do(the, "dtmf", {"digits": "1"}, status=409)
         await do(the, "transfer", {"to": "+15550100010"}, status=409)
+
+
+async def test_keys_are_sent_to_their_end_although_the_other_end_speaks(carrier: str) -> None:
+    if carrier == "telnyx":
+        pytest.skip("Telnyx sends the keys itself")
+    async with line() as (the, one):
+        since, before = monotonic(), noticed(the)
+        one.phone.say(tone(300, 300.0))
+        await until(lambda: noticed(the) > before, "the model to hear the other end")
+        await do(the, "dtmf", {"digits": "0123456789"})
+        one.phone.say(tone(900, 300.0))
+        await until(lambda: keys_in(heard(one, since)) == "0123456789", "the tones to be heard")
+        await the.until(lambda: not the.call.relay.sounds._digits, "nothing to be left of them")
+
+
+@pytest.mark.parametrize("secret", [False, True])
+async def test_the_agent_presses_keys_with_its_tool(secret: bool) -> None:
+    turn = Turn((Call("send_dtmf", {"digits": "47 11#"}, "c"),))
+    async with product(
+        realtime=Realtime(script=Script.of(turn), pace=Pace.instant()),
+        **{**OURS, "dtmf_tool": "always", "dtmf_sensitive": secret},
+    ) as the:
+        since = monotonic()
+        one = await talk(the)
+        await until(lambda: "c" in one.session.tool_outputs, "the tool to answer")
+        assert '"ok":true' in str(one.session.tool_outputs["c"]).replace(" ", "")
+        if the.carrier.__class__.__name__ == "Telnyx":
+            await until(lambda: one.call.digits_sent == ["4711#"], "the keys to arrive")
+        else:
+            await until(lambda: keys_in(heard(one, since)) == "4711#", "the tones to be heard")
+        (event,) = the.happened("dtmf_requested")
+        assert (event["digits"], event["by"]) == ("•••••" if secret else "4711#", "agent")
+        (called,) = the.happened("tool_called")
+        assert ("47 11" in called["arguments"]) is not secret
+        await one.call.hang_up()
+        await the.quiet()
+
+
+async def test_agents_of_calls_that_come_in_have_no_such_tool_by_default() -> None:
+    async with line() as (_, one):
+        assert "send_dtmf" not in str([event.event for event in one.session.received])
+
+
+@pytest.mark.parametrize("what", ["hold", "mute"])
+async def test_what_the_agent_was_saying_is_cut_where_the_caller_stopped_hearing_it(what: str) -> None:
+    realtime = Realtime(script=Script.of(saying(noise(4000, 3))), pace=Pace.instant())
+    async with product(realtime=realtime, **OURS) as the:
+        one = await talk(the)
+        await one.phone.hears(0.5)
+        await do(the, what, {"party": "agent"} if what == "mute" else {})
+        await until(lambda: the.happened("interrupted"), "the agent to be cut off")
+        (told,) = the.happened("interrupted")
+        (said,) = told["cuts"]
+        assert not told["by_caller"]
+        assert 300 < said["heard_ms"] < 2500
+        assert one.truncates() == {said["item"]: [said["heard_ms"]]}
+        await one.call.hang_up()
+        await the.quiet()
+
+
+async def test_while_the_model_is_away_the_carrier_says_the_words_if_it_can() -> None:
+    async with line(engine_tries=3, engine_seconds=6, filler_seconds=5) as (the, one):
+        the.realtime.faults.hang_next = 1
+        the.realtime.sessions[-1].drop()
+        await until(lambda: the.call.model.state == "recovering", "the loss to be noticed")
+        if the.carrier.__class__.__name__ == "Telnyx":
+            await do(the, "say", {"text": "We are back in a moment."})
+            await until(lambda: "We are back in a moment." in one.call.spoken, "the carrier to say it")
+        else:
+            told = await do(the, "say", {"text": "We are back in a moment."}, status=409)
+            assert "no voice beside the media stream" in str(told)
 
 
 async def test_noise_is_suppressed_where_the_carrier_can() -> None:

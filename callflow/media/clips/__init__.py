@@ -1,5 +1,5 @@
 """Short spoken sentences that come with the product: raw µ-law, one folder per language, texts in `clips.toml`. Beside
-them is the tune of hold, which is the same in all languages (scripts/hold-music makes it)."""
+them is the tune of hold, which is the same in all languages (scripts/music makes it)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 from quart import Quart, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from callflow.call.call_notes import describe
 from callflow.contracts.errors import BadQuery
 from callflow.contracts.printable import quoted
 from callflow.contracts.repeated_warnings import RepeatedWarnings
@@ -61,7 +60,7 @@ def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: H
             rows = await history.store.find(Query(limit=100))
             written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
-        return {"live": [describe(call) for call in switchboard().calls], "recorded": names}
+        return {"live": [call.describe() for call in switchboard().calls], "recorded": names}
 
 
 class _Lists:
@@ -105,7 +104,7 @@ class _Lists:
         return None
 
     def _live(self) -> list[ListedCall]:
-        return [call for each in self._switchboard().calls if (call := of_live(describe(each))) is not None]
+        return [call for each in self._switchboard().calls if (call := of_live(each.describe())) is not None]
 
     def _is_readable(self) -> bool:
         return self._history.is_readable and not self._history.journal.trouble
