@@ -36,7 +36,7 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli.serve import serve
 
         asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
-        return serve(asked, check=chosen.check)
+        return serve(asked, check=chosen.check, point=chosen.point or "", yes=chosen.yes)
     if chosen.command == "sandbox":
         from callflow.cli import sandbox
 
@@ -50,6 +50,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import doctor
 
         return runtime.run_interruptible(doctor.diagnose())
+    if chosen.command == "numbers":
+        from callflow.cli import numbers
+
+        return runtime.run_interruptible(numbers.run_numbers(chosen))
     if chosen.command == "bench":
         from callflow.cli.bench import relay
 

@@ -34,6 +34,7 @@ from callflow.history.delivery.sender import AT_ONCE, Sender
 from callflow.history.events_out import EventMaker
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
@@ -42,6 +43,7 @@ from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
@@ -172,6 +174,8 @@ class Application:
             dialer=lambda: self.dialer,
             for_call=self._for_call,
             sender=self.sender,
+            number_desk=lambda: self.number_desk,
+            address=self.address.reached_at,
         )
 
     async def _may_dial(self, number: str) -> str:
@@ -225,6 +229,10 @@ class Application:
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
             may_dial=self._may_dial, per_minute=settings.dials_per_minute,
+        )  # fmt: skip
+        self.number_desk = NumberDesk(
+            self.carriers, PointedNumbers(self.history.database), self.configs.number,
+            may_release=settings.allow_number_release,
         )  # fmt: skip
         self.account.start(realtime_config(self.effective))
         self.tools.watch()

@@ -394,10 +394,10 @@ class Agent:
         self.changed()
 
     def hush(self) -> None:
-        """Stop speaking, because the caller talks with a person now."""
+        """Stop speaking and hearing, because the caller talks with a person now."""
         self.turns.hush()
+        self.sessions.leave()
         self.no_input.stop()
-        self.changed()
 
     def update(self, changes: Mapping[str, Any]) -> list[str]:
         """Change this and later sessions. Returns a line for each change left out: setting and reason."""

@@ -132,6 +132,16 @@ class EngineSessions:
         self.engine = self._open(self.number)
         self._send_context(self.engine)
 
+    def leave(self) -> None:
+        """Close the present session; the next one begins with what is known by then."""
+        engine, next_session = self.engine, self._next_session
+        self.engine = self._next_session = None
+        self.is_ready = False
+        self._timers.stop(_CHANGE)
+        self.forget_audio()
+        self._drop(engine)
+        self._drop(next_session)
+
     def connect_anew(self) -> None:
         """Open a session that hears nothing of what was said before, and is not replaced before its time."""
         next_session, self._next_session = self._next_session, None

@@ -187,6 +187,7 @@ class TurnManager:
             self._cut(self._relay.interrupt(self._clock()), by_caller=False)
         self.drop_responses()
         self.no_answer_due()
+        self.engine_away()
 
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""

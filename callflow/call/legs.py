@@ -19,7 +19,8 @@ from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CALLER, HUMAN, Event, LegIds, TransferRequested
 
 
-_NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
+NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
+"""Why nothing was dialled, if the journal could not take it."""
 _TOLD: Final = {
     "rings": (
         "{target} is being rung for the caller. Tell the caller in one short sentence that you are trying to reach "
@@ -122,8 +123,8 @@ class Legs:
         """Refuse to dial what is not in the journal: a restart would not know of it, and might dial again."""
         outbound = self.dialled(leg)
         if outbound is not None:
-            outbound.failed(CarrierError(_NOT_WRITTEN))
-        self._post(events.CommandFailed(leg=leg, command=commands.Dial.name, reason=_NOT_WRITTEN))
+            outbound.failed(CarrierError(NOT_WRITTEN))
+        self._post(events.CommandFailed(leg=leg, command=commands.Dial.name, reason=NOT_WRITTEN))
 
     def ids(self, command: Command, caller: LegIds) -> tuple[LegIds, LegIds]:
         """Return the ids of the command's leg, and of the other one. `caller`: those of the caller's leg."""

@@ -23,6 +23,8 @@ SCENARIOS: Final = {
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",
     "outbound": "the line makes the calls: a person answers, then a number is busy",
+    "voicemail": "the line calls, and an answering machine answers",
+    "transfer": "the caller is connected with a person, and comes back",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
@@ -153,6 +155,7 @@ def make_parser() -> Parser:
     )
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
+    _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
@@ -169,6 +172,14 @@ def _serve(parser: Parser) -> None:
         "--public",
         action="store_true",
         help="let carriers reach this machine through a tunnel (default: PUBLIC, else off)",
+    )
+    parser.add_argument(
+        "--point", metavar="NUMBER", help="let the calls of this number come here until the stop (default: none)"
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="with --point, also where that moves other numbers, or takes it out of a trunk (default: off)",
     )
     parser.add_argument(
         "--check", action="store_true", help="show every setting and where it came from, and stop (default: off)"
@@ -275,6 +286,28 @@ def _calls(parser: Parser) -> None:
         metavar="goodbye|now",
         help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
     )
+
+
+def _numbers(parser: Parser) -> None:
+    parser.description = (
+        "Without a command it lists them. Exit code 0: it is done; 1: it is not; 2: the words or the settings cannot be"
+        " used."
+    )
+    acts = parser.add_subparsers(dest="act", metavar="list|point|undo|release", parser_class=Parser)
+    acts.add_parser("list", help="list the numbers of all accounts, and where their calls go")
+    for name, about in (
+        ("point", "let the calls of a number come to this server"),
+        ("undo", "put back where a number led before"),
+        ("release", "give a number back to its carrier, for ever; needs ALLOW_NUMBER_RELEASE=true"),
+    ):
+        act = acts.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        act.add_argument("number", help="such as +15550100002", metavar="NUMBER")
+        act.add_argument("--carrier", choices=CARRIERS, help="whose number it is (default: of whichever has it)")
+        if name == "release":
+            act.add_argument("--confirm", metavar="NUMBER", help="the number once more (default: it is asked for)")
+        else:
+            what = "all that it does besides" if name == "point" else "also what somebody else has changed meanwhile"
+            act.add_argument("--yes", action="store_true", help=f"do not ask, and do {what} (default: off)")
 
 
 def _replay(parser: Parser) -> None:

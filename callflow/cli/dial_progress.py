@@ -28,6 +28,13 @@ _IN_TIMELINE: Final = (
 """Notes that are told in the words of `journal/timeline.py`."""
 
 
+_HEARS: Final = {
+    "human": "a person", "machine": "an answering machine", "fax": "a fax machine",
+    "unsure": "somebody, and is not sure who",
+}  # fmt: skip
+"""Who has answered, by `AnsweredBy.who`."""
+
+
 class Progress:
     """Follows the journal of one outbound call. Entries may be fed again; each is told once."""
 
@@ -40,6 +47,7 @@ class Progress:
         self._began = self._answered = self._over = 0.0
         """Unix time, seconds."""
         self._cause = self._source = self._carrier = ""
+        self._heard: set[str] = set()
         self._rings = False
         self._seen: set[tuple[float, int, str]] = set()
 
@@ -87,6 +95,10 @@ class Progress:
                 found += self._ringing()
             case events.CarrierNotice.name:
                 found += self._ringing() if event.get("kind") == _STATUS else []
+            case events.AnsweredBy.name:
+                found += self._answered_by(str(event.get("who", "")), ready=bool(event.get("ready")))
+            case events.MessageLeft.name:
+                found.append("the message was played to its end")
             case events.ToolCalled.name:
                 found.append(f"agent: calls {event.get('tool')}({event.get('arguments', '')})")
             case events.ToolFinished.name:
@@ -108,6 +120,11 @@ class Progress:
             self.is_over, self._over = True, entry.at
             found.append("the call is over")
         return found
+
+    def _answered_by(self, who: str, *, ready: bool) -> list[str]:
+        told = [f"the carrier hears {_HEARS.get(who, who)}"] if who not in self._heard else []
+        self._heard.add(who)
+        return [*told, "the machine records now"] if ready else told
 
     def _ringing(self) -> list[str]:
         if self._rings or self.is_answered:

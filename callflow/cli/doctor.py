@@ -197,6 +197,19 @@ async def _from_outside(settings: Settings, carriers: Sequence[Carrier]) -> Asyn
         await world.close()
 
 
+async def address_of(settings: Settings) -> str:
+    """Return our public address: that of the settings, or what the server that runs here takes for it; "": it is not
+    known."""
+    if settings.public_base_url:
+        return settings.public_base_url
+    world = World("")
+    try:
+        told = await _told(world, await _running(world, settings))
+    finally:
+        await world.close()
+    return "" if is_loopback(urlsplit(told).hostname or "") else told
+
+
 async def _running(world: World, settings: Settings) -> str:
     """Where the server is on this machine; "": it does not run here."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -16,7 +16,7 @@ from callflow.config.display import secrets_of
 from callflow.config.loader import load
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
-from callflow.contracts.errors import SettingsError, TunnelError
+from callflow.contracts.errors import NumberRefused, SettingsError, TunnelError
 from callflow.runtime import bind, load_httpx, log_to_stderr, run
 
 
@@ -26,21 +26,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("callflow")
 
 
-def serve(overrides: Mapping[str, object], *, check: bool = False) -> int:
-    """Serve until a signal, or only check. `overrides`: settings of the command line; None: not given. Returns the exit
-    code."""
+def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = "", yes: bool = False) -> int:
+    """Serve until a signal, or only check. `overrides`: settings of the command line; None: not given. `point`, `yes`:
+    see `callflow.cli.pointing`. Returns the exit code."""
     told: tuple[str, ...] = ()
     try:
         settings = load(overrides)
         told = settings.warnings
         problems = check_serve(settings)
+        if point and not (settings.public or settings.public_base_url):
+            problems.append("--point needs an address that carriers reach: add --public, or set PUBLIC_BASE_URL")
         if check:
             settings, of_kept = _with_kept(settings)
             told = (*told, *of_kept)
             _show(settings)
         if problems:
             return refuse([*told, *_of_profiles(settings), *problems])
-        return _check(settings, told) if check else _run(settings)
+        return _check(settings, told) if check else _run(settings, point, yes)
     except SettingsError as error:
         return refuse([*told, *error.warnings, *error.problems])
 
@@ -101,7 +103,7 @@ def _check(settings: Settings, told: Sequence[str]) -> int:
     return 0
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, point: str, yes: bool) -> int:
     try:
         # Tried first: importing the rest takes a second.
         bind(settings.host, settings.port).close()
@@ -111,26 +113,27 @@ def _run(settings: Settings) -> int:
     # What a start makes stays. Without collections it takes a fifth less; `GarbageCollection.begin` enables them.
     gc.disable()
     try:
-        return _load_and_run(settings)
+        return _load_and_run(settings, point, yes)
     finally:
         gc.enable()
 
 
-def _load_and_run(settings: Settings) -> int:
+def _load_and_run(settings: Settings, point: str, yes: bool) -> int:
     load_httpx()
     from callflow import app
     from callflow.contracts.log_format import FORM, Formatter
 
     log_to_stderr(settings.log_level, Formatter(FORM, app.for_the_log(settings)))
     try:
-        return run(_serve_until_signal(settings))
-    except (OSError, *app.CANNOT_START) as error:
+        return run(_serve_until_signal(settings, point, yes))
+    except (OSError, NumberRefused, *app.CANNOT_START) as error:
         return _cannot_start(settings, error)
 
 
-async def _serve_until_signal(settings: Settings) -> int:
+async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once."""
     from callflow.app import Application
+    from callflow.cli.pointing import TemporaryPointing, left_over
     from callflow.cli.tunnel import choose
     from callflow.switchboard.garbage import GarbageCollection
 
@@ -140,8 +143,11 @@ async def _serve_until_signal(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signals.put_nowait, None)
     tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
-    async with Application(settings, tunnel) as application:
-        _report(application)
+    async with (
+        Application(settings, tunnel) as application,
+        TemporaryPointing(application, point, yes=yes) as pointing,
+    ):
+        _report(application, await left_over(application))
         switchboard = application.switchboard
         garbage = GarbageCollection(lambda: len(switchboard.calls) + switchboard.unwritten)
         switchboard.on_call_gone = garbage.call_gone
@@ -149,6 +155,7 @@ async def _serve_until_signal(settings: Settings) -> int:
         try:
             await signals.get()
             log.info("draining: no new calls, %d live", len(application.switchboard.calls))
+            pointing.put_back()
             draining = asyncio.create_task(application.leave())
             again = asyncio.create_task(signals.get())
             await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +167,7 @@ async def _serve_until_signal(settings: Settings) -> int:
     return 0
 
 
-def _report(application: Application) -> None:
+def _report(application: Application, more: Sequence[str]) -> None:
     from callflow.cli.plain_table import show
     from callflow.cli.startup_report import start_table, webhooks
 
@@ -170,7 +177,7 @@ def _report(application: Application) -> None:
         public=application.public_at,
         console=application.console_at,
         address=known,
-        warnings=[*application.settings.warnings, *application.warnings],
+        warnings=[*application.settings.warnings, *application.warnings, *more],
     )
     with contextlib.suppress(BrokenPipeError):  # the reader of this table is gone; callers are not
         show(table)

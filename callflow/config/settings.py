@@ -145,6 +145,8 @@ class Settings(call_settings.CallSettings):
     """Calls of one caller's number within an hour, since the server's start. 0: no limit."""
     dials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     """Outbound calls that may be asked for within a minute; more are refused, and may be asked for again later."""
+    allow_number_release: bool = False
+    """Let numbers be given back to their carrier (`numbers release`, `DELETE /api/numbers/…`): nothing undoes that."""
     allow_unsigned_webhooks: bool = False
     """Accept webhooks without a signature. For development only: anyone who finds the address can fake calls."""
 

@@ -21,6 +21,8 @@ _CANCELED: Final = frozenset({
     "originator_cancel", "canceled",  # by whoever dialled
     "operator", "agent", "shutdown",  # we no longer wanted it
 })  # fmt: skip
+_ANSWERED: Final = frozenset({"machine", "fax"})
+"""The carrier may tell who has answered before it tells of the answer."""
 _HUNG_UP: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 """Hung up in the ordinary way: before an answer, by whoever the direction says."""
 
@@ -38,7 +40,7 @@ def call_status(
         if was_answered or state != "ringing":
             return "in-progress"
         return "ringing" if is_at_carrier or direction == "inbound" else "queued"
-    if was_answered:
+    if was_answered or cause in _ANSWERED:
         return "completed"
     if cause in _HUNG_UP:  # whoever rang gave up; or whoever was rung, and that is no answer
         return "canceled" if direction == "inbound" else "no-answer"

@@ -10,6 +10,7 @@ from callflow.contracts.commands import Command
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
+from callflow.contracts.numbers import NumberAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,10 @@ class Carrier(Protocol):
     @property
     def from_number(self) -> str:
         """Our number that outbound calls show, in E.164, unless a call names another; "": there is none."""
+
+    @property
+    def numbers(self) -> NumberAccount:
+        """The numbers of the account: list them, and change where their calls go."""
 
     @property
     def preamble_seconds(self) -> float:

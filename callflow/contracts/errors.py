@@ -5,7 +5,8 @@ here, so that whoever catches one finds all that there is beside it.
 
     CallflowError
     ├── of whoever sent us something: Malformed, Forged, Refused, OutOfBounds, RequestRefused, BadRequest,
-    │                                 AccessRefused, BadQuery, SessionRefused
+    │                                 AccessRefused, DialRefused, NumberRefused, BadQuery,
+    │                                 SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
     ├── of the engine: EngineError (HandshakeError)
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned)
@@ -101,6 +102,16 @@ class DialRefused(CallflowError):
         self.status, self.reasons = status, reasons
         self.wait = wait
         """Seconds after which it may be asked for again; 0: asking again will not help."""
+
+
+class NumberRefused(CallflowError):
+    """A number that is not changed: the HTTP status, and a sentence for each reason."""
+
+    whose = "sender"
+
+    def __init__(self, status: int, *reasons: str) -> None:
+        super().__init__(" ".join(reasons))
+        self.status, self.reasons = status, reasons
 
 
 class BadQuery(CallflowError, ValueError):

@@ -132,4 +132,14 @@ CREATE INDEX idx_events_out_state ON events_out (state, next_at);
 
 CREATE INDEX idx_events_out_call ON events_out (call, state, seq);
 
-INSERT INTO alembic_version (version_num) VALUES ('0005');
+CREATE TABLE pointed_numbers (
+    carrier VARCHAR(20) NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    "temporary" BOOLEAN NOT NULL,
+    address TEXT NOT NULL,
+    parts TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (carrier, number, "temporary")
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0006');

@@ -189,6 +189,19 @@ events_out: Final = Table(
 `body`: the JSON that is sent; "" once it is delivered. Times are Unix time, in seconds: `at` of the event, `since` when
 it was first to be sent, `next_at` of the next try, `settled_at` when it was delivered or given up."""
 
+pointed_numbers: Final = Table(
+    "pointed_numbers",
+    metadata,
+    Column("carrier", String(20), primary_key=True),
+    Column("number", String(32), primary_key=True),
+    Column("temporary", Boolean, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""Numbers whose calls were brought here, and what their carriers held before (`parts`, JSON), so that it can be undone,
+by any process that shares the database. `at` is Unix time."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

@@ -222,7 +222,7 @@ class CarrierLag:
 
     def _in_advance(self, now: float) -> float:
         """Return what the carrier has probably fallen behind since the last mark that showed it."""
-        played = now - self._idle - self._fell_at
+        played = max(now - self._idle - self._fell_at, 0.0)  # after a pause it may have fallen behind just now
         unseen = self._usual_delay + _CLOSE_SECONDS
         return min(self._growth * (played + self._usual_delay), _IN_ADVANCE * self._usual_fall, unseen / 2)
 

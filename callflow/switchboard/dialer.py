@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
@@ -164,6 +165,12 @@ class Dialer:
         leg = opened.legs.caller
         ids = await leg.wait(_ANSWER_SECONDS) if leg is not None else None
         if ids is None and leg is not None and leg.is_settled:
+            if leg.error is not None and str(leg.error) == NOT_WRITTEN:
+                raise DialRefused(
+                    503,
+                    "The call was not dialled, because it could not be written down: ask again, with a new key.",
+                    wait=1,
+                )
             raise leg.error or CarrierError("the carrier did not dial")
         return Dialled(call, order.carrier, ids.control if ids is not None else "", opened.model.state, is_new=True)
 

@@ -46,6 +46,7 @@ from carriers.telnyx import signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -125,6 +126,8 @@ class Telnyx:
             seconds=config.seconds,
             retries=config.retries,
         )
+        paths = [route.path for route in self.routes]
+        self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
 
     @property
     def from_number(self) -> str:
@@ -176,10 +179,7 @@ class Telnyx:
         return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
     def verify_stream(self, request: Request) -> str:
-        """Return "": Telnyx does not sign the handshake of a media socket.
-
-        The token in its path protects it, and the secret in its first frame.
-        """
+        """Return "": the handshake is not signed. The path's token protects it, and the secret in its first frame."""
         return ""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
@@ -189,11 +189,8 @@ class Telnyx:
     # Commands
 
     async def execute(self, request: CarrierRequest) -> None:
-        """Send one command. Raises CarrierError.
-
-        A command that ends a call succeeds, too, when the call is over already. Vendor: developers.telnyx.com,
-        Call Control commands.
-        """
+        """Send one command; one that ends a call succeeds, too, when the call is over already. Raises CarrierError.
+        Vendor: developers.telnyx.com, Call Control commands."""
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         if isinstance(request.command, commands.Join):
@@ -299,10 +296,9 @@ class Telnyx:
             case commands.StartStream():
                 return "streaming_start", {**self._stream(request), "stream_auth_token": request.stream_secret}, False
             case commands.Speak():
-                sentence = config.sentences.get(command.sentence, command.sentence)
-                return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
+                return "speak", self._speech(config.sentences.get(command.sentence, command.sentence)), False
             case commands.Brief() | commands.Announce():
-                return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
+                return "speak", self._speech(request.text), False
             case commands.Transfer():
                 return "transfer", {
                     "to": command.number,
@@ -321,6 +317,9 @@ class Telnyx:
             case commands.Hangup():
                 return "hangup", {}, True
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
+
+    def _speech(self, text: str) -> dict[str, str]:
+        return {"payload": text, "voice": self._config.voice, "language": self._config.language}
 
     @property
     def _webhook(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ async def checkup(
     if outside.answers:
         yield await unsigned(outside, ABOUT, paths[0], b"{}", "application/json", _SIGNED)
     applications = [one for one in _data(answer) if isinstance(one, dict)]
-    found = _ours(applications, outside.address, connection_id)
+    found = find_application(applications, outside.address, connection_id)
     if isinstance(found, Finding):
         yield found
         return
@@ -62,7 +62,10 @@ def _data(answer: Any) -> Sequence[Any]:
     return data if isinstance(data, list) else []
 
 
-def _ours(applications: Sequence[Mapping[str, Any]], address: str, connection_id: str) -> Mapping[str, Any] | Finding:
+def find_application(
+    applications: Sequence[Mapping[str, Any]], address: str, connection_id: str
+) -> Mapping[str, Any] | Finding:
+    """Return our application among all of the account; a finding where it cannot be told. `connection_id`: as above."""
     about = f"{ABOUT} application"
     if connection_id:
         for one in applications:

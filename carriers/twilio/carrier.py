@@ -53,6 +53,7 @@ from carriers.twilio import twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
+from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
     ENDED,
@@ -154,6 +155,7 @@ class Twilio:
             seconds=config.seconds,
             retries=config.retries,
         )
+        self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
 
     @property
     def preamble_seconds(self) -> float:

@@ -142,7 +142,8 @@ def of_the_person(event: Event) -> Event:
 PERSONS_EVENTS: tuple[Event, ...] = tuple(
     of_the_person(event)
     for event in (
-        ev.CallInitiated(direction="outgoing"), ev.CallAnswered(), ev.CallBridged(), ev.CallHangup(cause="user_busy"),
+        ev.CallInitiated(direction="outgoing"), ev.CallAnswered(), ev.CallResumed(), ev.CallBridged(),
+        ev.CallHangup(cause="user_busy"),
         ev.Dtmf(digit="1"), ev.Dtmf(digit="2"), ev.SpeakEnded(), ev.MediaStarted(), ev.EngineLost(),
         *(say(command) for command in ("dial", "brief", "join", "hangup") for say in (done, failed, gone)),
     )

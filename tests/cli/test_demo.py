@@ -38,7 +38,7 @@ from tests.e2e.product import run
 
 
 ROOT = Path(__file__).parents[2]
-SAMPLE: Final = {"telnyx": ["tools", "silence", "outbound"], "twilio": ["engine-drop", "outbound"]}
+SAMPLE: Final = {"telnyx": ["tools", "silence", "outbound", "voicemail"], "twilio": ["engine-drop", "outbound"]}
 STORY_LINE: Final = re.compile(r" *\d+\.\d\d s  (agent|caller|callee|line|interrupted) ")
 
 

@@ -133,3 +133,23 @@ def test_every_cause_makes_a_sentence(cause: str) -> None:
     progress = Progress()
     progress.feed([*DIALLED, note(101.0, "ended", cause=cause)])
     assert progress.outcome().startswith("It was not answered, after 1 s: ")
+
+
+def test_who_has_answered_is_told_once() -> None:
+    machine = {"who": "machine", "then": "message"}
+    call = [
+        *DIALLED,
+        step(105.0, "call_answered", "ringing", "streaming"),
+        step(108.0, "answered_by", "streaming", "streaming", ready=False, **machine),
+        step(115.0, "answered_by", "streaming", "streaming", ready=True, **machine),
+        step(121.0, "message_left", "streaming", "hangup"),
+        note(121.1, "ended", version=2, cause="machine"),
+    ]
+    progress = Progress()
+    assert [line for _, line in progress.feed(call)][4:] == [
+        "the carrier hears an answering machine",
+        "the machine records now",
+        "the message was played to its end",
+        "the call is over",
+    ]
+    assert progress.outcome() == "It was answered, and took 16 s: an answering machine had answered."

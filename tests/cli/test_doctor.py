@@ -164,11 +164,15 @@ def elsewhere(telnyx: Telnyx, twilio: Twilio) -> None:
     telnyx.webhook_url = "https://old.example/webhooks"
 
 
+def without_numbers(telnyx: Telnyx, twilio: Twilio) -> None:
+    telnyx.exchange.account.numbers.clear()
+
+
 AT_CARRIERS: dict[str, tuple[Callable[[Telnyx, Twilio], None], str, str]] = {
     "webhooks to another server": (elsewhere, "sends its webhooks to https://old.example", "set its webhook URL to"),
     "webhooks of version 1": (telnyx_set(webhook_api_version="1"), "version 1", "to 2"),
     "an application that is off": (telnyx_set(active=False), "not active", "activate it"),
-    "no number": (telnyx_set(numbers=[]), "no number leads to the application", "assign a number"),
+    "no number": (without_numbers, "no number leads to the application", "assign a number"),
     "a voice URL elsewhere": (twilio_set(voice_url="https://old.example/"), "none of 1 leads to", "A call comes in"),
     "a voice URL without a door": (
         twilio_set(voice_url="http://127.0.0.1:{port}/voice.php"),

@@ -42,6 +42,7 @@ def test_a_live_call(state: str, direction: Direction, is_at_carrier: bool, stat
         ("operator", "canceled", "canceled"), ("shutdown", "canceled", "canceled"), ("agent", "canceled", "canceled"),
         ("normal_clearing", "canceled", "no-answer"), ("completed", "canceled", "no-answer"),
         ("already_ended", "canceled", "no-answer"),
+        ("machine", "completed", "completed"), ("fax", "completed", "completed"),
         ("not_found", "failed", "failed"), ("failed", "failed", "failed"), ("dial_failed", "failed", "failed"),
         ("dial_lost", "failed", "failed"), ("answer_failed", "failed", "failed"), ("our_fault", "failed", "failed"),
         ("not_answered", "failed", "failed"), ("engine_lost", "failed", "failed"), ("interrupted", "failed", "failed"),

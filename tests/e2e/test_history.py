@@ -18,7 +18,6 @@ import pytest
 
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
-from callflow.sandbox.telnyx import resources
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.product import Product, product, run, until
 from tests.e2e.talk import noise, talk
@@ -79,7 +78,7 @@ def number_id(the: Product) -> str:
     """The carrier's own id of the number that is called."""
     if isinstance(the.carrier, Twilio):
         return the.carrier.exchange.numbers["+15550100002"].sid
-    return str(resources.numbers(the.telnyx.exchange, {"filter[phone_number]": ["+15550100002"]})[0]["id"])
+    return the.telnyx.number("+15550100002").id
 
 
 def plain(value: Any) -> Any:

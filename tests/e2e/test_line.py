@@ -261,11 +261,13 @@ async def test_keys_are_sent_to_their_end_although_the_other_end_speaks(carrier:
 async def test_the_agent_presses_keys_with_its_tool(secret: bool) -> None:
     turn = Turn((Call("send_dtmf", {"digits": "47 11#"}, "c"),))
     async with product(
-        realtime=Realtime(script=Script.of(turn), pace=Pace.instant()),
+        realtime=Realtime(script=Script.of(saying(noise(300, 5)), turn), pace=Pace.instant()),
         **{**OURS, "dtmf_tool": "always", "dtmf_sensitive": secret},
     ) as the:
-        since = monotonic()
         one = await talk(the)
+        await one.phone.hears(0.2)
+        since = monotonic()
+        one.phone.say(SPEECH)
         await until(lambda: "c" in one.session.tool_outputs, "the tool to answer")
         assert '"ok":true' in str(one.session.tool_outputs["c"]).replace(" ", "")
         if the.carrier.__class__.__name__ == "Telnyx":

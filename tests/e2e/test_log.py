@@ -11,7 +11,7 @@ from unittest import mock
 import httpx
 import pytest
 
-import carriers.twilio
+import carriers.twilio.carrier
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Faults as ModelFaults

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +177,60 @@ async def test_what_makes_no_sense_is_refused_with_a_reason(body: dict[str, Any]
         assert words in " ".join(answer.json().get("problems", [answer.json()["error"]]))
         assert dials(the) == []
         assert the.app.journal.calls() == []
+
+
+async def test_what_cannot_be_written_down_is_not_dialled() -> None:
+    """A restart would not know of it, and might dial again."""
+    async with dialling() as the:
+        held = sqlite3.connect(Path(the.app.settings.data_dir) / "callflow.db", isolation_level=None)
+        held.execute("BEGIN EXCLUSIVE")
+        try:
+            answer = await dial(the)
+        finally:
+            held.execute("ROLLBACK")
+            held.close()
+        assert answer.status_code == 503, answer.text
+        assert "written down" in answer.json()["error"]
+        await the.quiet(10)
+        assert (dials(the), the.actions("hangup")) == ([], [])
+
+
+CALLBACKS = (
+    "call.initiated", "call.answered", "call.hangup", "streaming.started", "streaming.stopped",
+    "voice", "status", "stream", "status:initiated", "status:ringing", "status:answered", "status:completed",
+)  # fmt: skip
+ODD: dict[str, dict[str, Any]] = {
+    "each twice": {"webhook_duplicates": dict.fromkeys(CALLBACKS, 1)},
+    "each again under another id": {
+        "webhook_new_ids": dict.fromkeys(CALLBACKS, 1),
+        "webhook_new_tokens": dict.fromkeys(CALLBACKS, 1),
+    },
+    "the first ones late": {
+        "webhook_delay_s": {
+            "call.initiated": 1.0,
+            "status:initiated": 1.0,
+            "status:ringing": 1.2,
+            "status:answered": 1.0,
+        }
+    },
+    "those about ringing and answer lost": {
+        "webhook_drop": ["call.initiated", "call.answered", "status:initiated", "status:ringing", "status:answered"]
+    },
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_callbacks_in_any_order_and_number_give_one_conversation(odd: str) -> None:
+    async with dialling() as the:
+        known = {name for name in ODD[odd] if hasattr(the.carrier.faults, name)}
+        for name in known:
+            setattr(the.carrier.faults, name, ODD[odd][name])
+        await dialled(the)
+        call = the.carrier_call()
+        await call.wait_streaming()
+        await call.phone.hears(0.3)
+        await call.hang_up()
+        await the.quiet(10)
+        assert (len(the.carrier.calls), len(dials(the)), len(the.realtime.sessions)) == (1, 1, 1)
+        greeted = [one for one in the.realtime.sessions[0].received if one.event["type"] == "response.create"]
+        assert len(greeted) == 1

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from callflow.sandbox.common.callee import Callee
-from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
+from tests.e2e import product as houses
 from tests.e2e.outbound import DIALS, OURS, ask
 from tests.e2e.product import Product, product, until
-from tests.e2e.talk import FAST, Talk, talk
+from tests.e2e.talk import FAST, Talk, noise, talk
+from tests.e2e.test_outbound import ODD
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -24,9 +27,11 @@ TRANSFERS: dict[str, Any] = {
 
 
 @contextlib.asynccontextmanager
-async def switchboard(person: Callee, **settings: Any) -> AsyncIterator[tuple[Product, Talk]]:
+async def switchboard(
+    person: Callee, *, realtime: Realtime | None = None, **settings: Any
+) -> AsyncIterator[tuple[Product, Talk]]:
     """A caller who talks with the agent, and a person in sales."""
-    realtime = Realtime(script=Script.tone(0.4), pace=Pace.instant())
+    realtime = realtime or Realtime(script=Script.tone(0.4), pace=Pace.instant())
     async with product(realtime=realtime, **{**TRANSFERS, **settings}) as the:
         the.carrier.exchange.callees[SALES] = person
         if the.carrier.exchange.__class__.__module__.endswith("twilio.exchange"):
@@ -114,6 +119,34 @@ async def test_nobody_takes_the_call_and_the_agent_says_so(person: Callee, words
         assert all("transferring" not in move for move in the.timeline())
 
 
+async def test_the_agent_connects_the_caller_by_its_tool() -> None:
+    wish = Turn(
+        (Say("One moment.", noise(300, 5)), Call("transfer_call", {"destination": "sales", "summary": "A boat."}))
+    )
+    script = Script.of(Turn.say("Good day.", noise(300, 1)), wish, otherwise=Turn.say("Yes.", noise(300, 2)))
+    realtime = Realtime(script=script, pace=Pace.instant())
+    async with switchboard(ACCEPTS, realtime=realtime) as (the, one):
+        (offered,) = [each for each in one.session.config["tools"] if each.get("name") == "transfer_call"]
+        assert offered["parameters"]["properties"]["destination"]["enum"] == ["sales"]
+        one.phone.say(tone(400))
+        await in_state(the, "bridged")
+        assert any("A boat." in text for text in persons_leg(the).spoken)
+        assert the.happened("transfer_requested")[0]["by"] == "agent"
+        await one.call.hang_up()
+
+
+async def test_nobody_is_connected_who_is_not_known_or_must_not_be_dialled() -> None:
+    async with switchboard(ACCEPTS) as (the, _):
+        for to, status in (("nobody", 400), ("+911", 403), ("+49112", 403), ("", 400)):
+            answer = await ask(the, "POST", f"/api/calls/{the.call.id}/transfer", {"to": to})
+            assert answer.status_code == status, answer.text
+        assert (await ask(the, "POST", "/api/calls/nobody/transfer", {"to": "sales"})).status_code == 404
+        assert persons_leg(the) is None
+        await transfer(the)
+        again = await ask(the, "POST", f"/api/calls/{the.call.id}/transfer", {"to": "sales"})
+        assert again.status_code == 409, again.text
+
+
 async def test_the_caller_hangs_up_while_the_person_is_rung() -> None:
     async with switchboard(Callee(ring_s=30)) as (the, one):
         await transfer(the)
@@ -141,3 +174,23 @@ async def test_a_person_who_leaves_ends_a_call_that_is_not_taken_back() -> None:
         await the.quiet()
         (ended,) = the.happened("ended")
         assert ended["cause"] == "transferred"
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_callbacks_in_any_order_and_number_make_no_difference(odd: str) -> None:
+    async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6), transfer_accept_seconds=8) as (
+        the,
+        one,
+    ):
+        for name in [name for name in ODD[odd] if hasattr(the.carrier.faults, name)]:
+            setattr(the.carrier.faults, name, ODD[odd][name])
+        await transfer(the)
+        if "lost" in odd and houses.usual == "telnyx":
+            await until(lambda: "could not be reached" in told(the), "the agent to be told", 20)  # no word of an answer
+            return
+        await in_state(the, "bridged")
+        await in_state(the, "streaming")
+        await until(lambda: "is back with you" in told(the), "the agent to be told")
+        assert len([call for call in the.carrier.calls.values() if call.to_number == SALES]) == 1
+        heard = sum(part.ms for part in one.phone.heard)
+        await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 200, "the caller to hear the agent")

@@ -201,3 +201,13 @@ def test_what_is_queued_when_the_line_is_cut_is_never_heard() -> None:
     phone.disconnect(begin + 0.4)
     assert phone.heard_ms == 400
     assert [(segment.at, segment.ms) for segment in phone.heard] == [(begin, 400)]
+
+
+def test_what_was_heard_before_a_gap_comes_first() -> None:
+    phone = Phone()
+    first, second = tone(40, 300), tone(40, 900)
+    line = phone.line()
+    line.play(first, 10.0)
+    line.play(second, 12.0)
+    assert phone.heard_between(9.0, 15.0) == first + second
+    assert phone.heard_between(11.0, 15.0) == second

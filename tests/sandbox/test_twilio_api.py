@@ -127,7 +127,7 @@ async def test_numbers_are_shown_and_set() -> None:
         changed = await the.rest("POST", path, data={"StatusCallback": "", "VoiceUrl": f"{PUBLIC}/other"})
         assert changed.json()["status_callback"] == ""
         assert number.voice_url == f"{PUBLIC}/other"
-        assert (await the.rest("GET", "/IncomingPhoneNumbers.json?PhoneNumber=%2B1")).json()[
+        assert (await the.rest("GET", "/IncomingPhoneNumbers.json?PhoneNumber=%2B49")).json()[
             "incoming_phone_numbers"
         ] == []
 

@@ -55,15 +55,19 @@ def signal(name: str) -> Action:
 
 
 def leave_agent(model: Model, step: Step) -> None:
-    """Silence the agent, whose stream ends. Its time limit is not counted while the caller talks with a person."""
+    """Silence the agent: its stream and its session end. Its time limit is not counted while the caller talks with a
+    person."""
     step.commands.append(do.HushAgent())
     model.media = "lost"
     model.greeted = True  # whoever comes back from a person is not greeted
     model.tries = model.stream_restarts = 0
     for deadline in ("transfer", "warning", "call", "grace", "restream", "last_words", "engine", "backoff"):
         disarm(model, step, deadline)
-    if model.engine == "connecting":
-        model.engine = "lost"
+    model.engine = "none"
+
+
+def join_human(model: Model, step: Step) -> None:
+    step.commands.append(do.Join(leg=HUMAN))
 
 
 def join_legs(model: Model, step: Step) -> None:
@@ -81,7 +85,6 @@ def is_joined(model: Model, step: Step) -> None:
 
 def stay_bridged(model: Model, step: Step) -> None:
     """The caller and the person have gone on talking without the process that is gone."""
-    model.engine = "lost"
     for deadline in ("transfer", "join"):
         disarm(model, step, deadline)
     arm(model, step, "bridged")
@@ -106,7 +109,7 @@ def take_back(outcome: str) -> Action:
         model.back, model.media = True, "lost"
         model.tries = model.stream_restarts = 0
         restream(model, step)
-        if model.engine not in ("ready", "connecting"):
+        if model.engine != "connecting":
             connect_engine(model, step)
 
     back.__name__ = f"take_back_{outcome}"

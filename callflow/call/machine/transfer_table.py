@@ -15,9 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from callflow.call.machine.actions import (
-    engine_is_lost,
     note_failure,
-    rotate_engine,
     send_hangup,
     start_recovery,
     with_cause,
@@ -26,8 +24,6 @@ from callflow.call.machine.actions import (
 from callflow.call.machine.basics import hang_up_human
 from callflow.call.machine.guards import (
     accepts,
-    engine_expected,
-    engine_is_up,
     human_is_there,
     in_farewell,
     is_cold,
@@ -53,6 +49,7 @@ from callflow.call.machine.transfer_actions import (
     brief_human,
     dial_human,
     is_joined,
+    join_human,
     join_legs,
     leave_agent,
     signal,
@@ -107,9 +104,6 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
     Row("call_resumed", BRIDGED, RECOVERING, (take_back("left"),), when=(takes_back,)),
     Row("call_resumed", BRIDGED, HANGUP, (with_cause("transferred"), send_hangup)),
     Row("bridged_deadline", BRIDGED, HANGUP, (with_cause("too_long"), send_hangup)),
-    # The agent's own connections, while it does not have the caller.
-    Row("engine_lost", AWAY, None, (engine_is_lost,), when=(engine_expected,)),
-    Row("engine_expiring", AWAY, None, (rotate_engine,), when=(engine_is_up,)),
     # An operator or the server ends the call; the process that had it is gone.
     Row("goodbye_requested", AWAY, HANGUP, (with_requested_cause, send_hangup)),
     Row("call_recovered", BRIDGED, None, (stay_bridged,), when=(human_is_there,)),
@@ -123,6 +117,9 @@ LEG_TABLE: Final[tuple[Row, ...]] = (
     Row("call_bridged", DIALLING, JOINED, (signal("human_joined"),), when=(is_cold,)),
     Row("dtmf", BRIEFING, JOINING, (signal("human_accepted"),), when=(accepts,)),
     Row("dtmf", BRIEFING, NO_LEG, (hang_up_human, signal("human_refused"))),
+    # The carrier asks once more what to do with the person: an answer of ours has not reached it.
+    Row("call_resumed", BRIEFING, None, (brief_human,)),
+    Row("call_resumed", (JOINING, JOINED), None, (join_human,), when=(is_warm,)),
     Row("dial_failed", DIALLING, NO_LEG, (signal("human_gone"),)),
     Row("brief_failed", BRIEFING, NO_LEG, (hang_up_human, signal("human_gone"))),
     Row("brief_gone", BRIEFING, NO_LEG, (signal("human_gone"),)),

@@ -11,6 +11,7 @@ from callflow.cli.demo.story import Story
 from callflow.contracts import events
 from callflow.journal import notes
 from callflow.sandbox import telnyx, twilio, voices
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime.script import Call as ToolCall
 from callflow.sandbox.openai_realtime.script import Say, Turn
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
@@ -27,23 +28,28 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "console_token": TOKEN,
 }
 _RING_SECONDS: Final = 2.0
-_OPENING: Final = "agent/calling"
+OPENING: Final = "agent/calling"
 _DIALS: Final = ("dial", "create")
 """What the carriers call the request that dials."""
 
 
 async def begin(story: Story) -> telnyx.Call | twilio.Call:
     """Let the server dial the phone of the story, and return the leg that rings there. Raises TimeoutError."""
+    return await dial(story, Callee())
+
+
+async def dial(story: Story, callee: Callee, **body: Any) -> telnyx.Call | twilio.Call:
+    """Do the same; `callee`: who answers. `body`: more of the request, as of `POST /api/calls`."""
     exchange = story.carrier.exchange
     if isinstance(story.carrier, twilio.Twilio):
         story.carrier.exchange.number(OURS)  # the account has it
     exchange.phones[THEIRS] = story.phone
-    exchange.timing.ring_s, exchange.callee = _RING_SECONDS, "answers"
-    story.stage.act(Turn.voice(_OPENING), caller="")
-    story.opening = _OPENING
+    exchange.timing.ring_s, exchange.callee = _RING_SECONDS, callee
+    story.stage.act(Turn.voice(OPENING), caller="")
+    story.opening = OPENING
     calls: Mapping[str, Any] = story.carrier.calls
     before = len(calls)
-    await _ask(story, "POST", "/api/calls", {"toNumber": THEIRS, "greeting": voices.TEXTS[_OPENING]})
+    await _ask(story, "POST", "/api/calls", {"toNumber": THEIRS, "greeting": voices.TEXTS[OPENING], **body})
     await story.until(lambda: len(calls) > before, "the dial")
     leg: telnyx.Call | twilio.Call = list(calls.values())[-1]
     return leg

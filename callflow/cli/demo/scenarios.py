@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from callflow.cli.arguments import SCENARIOS as STORIES
-from callflow.cli.demo import outbound
+from callflow.cli.demo import outbound, transfer, voicemail
 from callflow.cli.demo.story import Begin, Story
 from callflow.journal import notes
 from callflow.sandbox import voices
@@ -205,7 +205,9 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "rotation": Scenario(STORIES["rotation"], rotation, {"session_seconds": 6.0}),
     "silence": Scenario(STORIES["silence"], silence, {"no_input_seconds": 1.5}),
     "dtmf": Scenario(STORIES["dtmf"], dtmf, {"dtmf_sensitive": True}),
+    "voicemail": Scenario(STORIES["voicemail"], voicemail.play, outbound.SETTINGS, begin=voicemail.begin, who="callee"),
     "outbound": Scenario(STORIES["outbound"], outbound.play, outbound.SETTINGS, begin=outbound.begin, who="callee"),
+    "transfer": Scenario(STORIES["transfer"], transfer.play, transfer.SETTINGS),
 }
 
 

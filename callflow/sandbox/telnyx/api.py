@@ -39,7 +39,8 @@ class Command:
     method: str
     path: str
     action: str
-    """"answer", "hangup", …, "dial", or "get" for the queries."""
+    """"answer", "hangup", …, "dial"; "get" for the queries; "patch" and "delete" for what is changed of the
+    account."""
     call_control_id: str | None
     body: Any
     """Parsed JSON; the raw bytes when it is not JSON."""
@@ -100,11 +101,8 @@ class Api:
                 return self._dial(_json(command))
             case "GET", ["calls", control_id]:
                 return {"data": resources.call_status(self._find(control_id))}
-            case "GET", ["call_control_applications", *rest] if rest in ([], [CONNECTION_ID]):
-                found = resources.application(self.exchange)
-                return {"data": found} if rest else resources.page([found])
-            case "GET", ["phone_numbers"]:
-                return resources.page(resources.numbers(self.exchange, parse_qs(request.query)))
+            case method, [("call_control_applications" | "phone_numbers"), *_]:
+                return self.exchange.account.handle(method, parts, request.query, lambda: _json(command))
             case "GET", ["recordings"]:
                 return recordings.page(self.exchange, request.query)
             case "GET", ["recordings", name]:
@@ -332,6 +330,8 @@ def _command_of(request: Request, parts: list[str]) -> Command:
         control_id = parts[1] if len(parts) > 1 else None
         if request.method != "GET":
             action = parts[3] if len(parts) > 3 else DIAL
+    elif request.method in ("PATCH", "DELETE"):
+        action = request.method.lower()
     try:
         body = msgspec.json.decode(request.body) if request.body else {}
     except msgspec.DecodeError:

@@ -12,8 +12,9 @@ from callflow.sandbox.common.control_api import ControlRoutes
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.telnyx.api import Api, Command
 from callflow.sandbox.telnyx.call import Call
-from callflow.sandbox.telnyx.exchange import Application, Exchange
+from callflow.sandbox.telnyx.exchange import Exchange
 from callflow.sandbox.telnyx.faults import Faults, Timing
+from callflow.sandbox.telnyx.numbers import Application, Number
 from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp
 
 
@@ -110,8 +111,18 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
         call = Call(
             self.exchange, from_number=from_number, to_number=to_number, phone=phone, codec=codec, faults=faults
         )
+        application = self.exchange.account.application_of(to_number)
+        if application is None:
+            call.note("the number leads to no active application: nobody is told of the call")
+            return call
+        if application is not self.exchange.application:
+            call.webhook_url = application.webhook_event_url
         call.initiated(payload)
         return call
+
+    def number(self, phone_number: str = "+15550100002", **about: Any) -> Number:
+        """Return a number of the account, which may be changed before it is called. `about`: of one that is new."""
+        return self.exchange.account.number(phone_number, **about)
 
     async def send_webhook(
         self,

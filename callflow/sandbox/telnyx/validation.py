@@ -32,7 +32,15 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 def check(command: str, body: Mapping[str, Any]) -> None:
     """Check a request body. Raises ApiError (422) for the first thing that the command does not allow."""
-    specs = COMMANDS[command]
+    check_fields(command, COMMANDS[command], body)
+    _check_detection(body.get("answering_machine_detection_config") or {})
+    for name in ("webhook_url_method", "webhook_urls_method"):
+        if body.get(name) == "GET":
+            raise ApiError(422, "10015", "Bad Request", "The sandbox delivers webhooks by POST only.", f"/{name}")
+
+
+def check_fields(about: str, specs: Mapping[str, str], body: Mapping[str, Any]) -> None:
+    """Check a body against a parameter table. Raises ApiError (422)."""
     for name, spec in specs.items():
         if spec.startswith("!") and body.get(name) in (None, ""):
             detail = f"The '{name}' parameter is required and cannot be blank."
@@ -42,14 +50,10 @@ def check(command: str, body: Mapping[str, Any]) -> None:
         raise ApiError(422, "10015", "Bad Request", detail, "/media_name")
     for name, value in body.items():
         if name not in specs:
-            detail = f"'{name}' is not a parameter of {command} (the sandbox refuses what Telnyx would ignore)."
+            detail = f"'{name}' is not a parameter of {about} (the sandbox refuses what Telnyx would ignore)."
             raise ApiError(422, "10015", "Bad Request", detail, f"/{name}")
         if value is not None:
             _check_value(name, specs[name].removeprefix("!"), value)
-    _check_detection(body.get("answering_machine_detection_config") or {})
-    for name in ("webhook_url_method", "webhook_urls_method"):
-        if body.get(name) == "GET":
-            raise ApiError(422, "10015", "Bad Request", "The sandbox delivers webhooks by POST only.", f"/{name}")
 
 
 def _check_detection(config: Mapping[str, Any]) -> None:

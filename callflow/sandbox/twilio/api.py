@@ -13,17 +13,16 @@ from urllib.parse import unquote
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.twilio import resources
+from callflow.sandbox.twilio import numbers, resources
 from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.errors import ApiError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
 from callflow.sandbox.twilio.faults import ApiFault
 from callflow.sandbox.twilio.listing import found
 from callflow.sandbox.twilio.outbound import OutboundCalls
-from callflow.sandbox.twilio.parameters import NUMBER
 from callflow.sandbox.twilio.recordings import Recordings
 from callflow.sandbox.twilio.resources import ROOT
-from callflow.sandbox.twilio.validation import Form, check_create, check_names, check_update, form_of
+from callflow.sandbox.twilio.validation import Form, check_create, check_update, form_of
 
 
 @dataclass(slots=True)
@@ -179,10 +178,7 @@ class Api:
         return 200, resources.account(self.exchange)
 
     def _numbers(self, command: Command) -> tuple[int, Any]:
-        wanted = command.value("PhoneNumber")
-        numbers = [one for one in self.exchange.numbers.values() if wanted in ("", one.phone_number)]
-        items = [resources.number(one, self.exchange) for one in numbers]
-        return 200, resources.page("incoming_phone_numbers", items, command.form, command.path)
+        return 200, numbers.listed(self.exchange, command.form, command.path)
 
     def _number(self, command: Command) -> tuple[int, Any]:
         sid = command.path.rpartition("/")[2].removesuffix(".json")
@@ -190,9 +186,10 @@ class Api:
         if number is None:
             raise _missing(command)
         if command.method == "POST":
-            check_names(command.form, NUMBER)
-            for name, value in command.form:
-                setattr(number, NUMBER[name], value)
+            numbers.change(self.exchange, number, command.form)
+        elif command.method == "DELETE":
+            del self.exchange.numbers[number.phone_number]
+            return 204, None
         return 200, resources.number(number, self.exchange)
 
     _effects: ClassVar[dict[str, Callable[[Api, Command], tuple[int, Any]]]] = {
@@ -243,7 +240,7 @@ def _action(method: str, parts: list[str]) -> str:
             return "recording"
         case "GET", ["IncomingPhoneNumbers"]:
             return "numbers"
-        case (("GET" | "POST"), ["IncomingPhoneNumbers", _]):
+        case (("GET" | "POST" | "DELETE"), ["IncomingPhoneNumbers", _]):
             return "number"
     return ""
 

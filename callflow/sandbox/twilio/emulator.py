@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from callflow.sandbox.common import emulator
 from callflow.sandbox.common.control_api import ControlRoutes
 from callflow.sandbox.common.phone import Phone
+from callflow.sandbox.twilio import numbers
 from callflow.sandbox.twilio.api import Api, Command
 from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.conference import Conference
@@ -126,6 +127,10 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         """Return a number of the account, which may be changed before it is called."""
         return self.exchange.number(phone_number)
 
+    def add_application(self, voice_url: str) -> str:
+        """Make a TwiML app with this VoiceUrl, which a number may name, and return its SID."""
+        return numbers.add_application(self.exchange, voice_url)
+
     async def ring(
         self,
         *,
@@ -137,16 +142,17 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
     ) -> Call:
         """Begin an incoming call: the number's VoiceUrl is requested. `params` replace those of all its requests."""
         number = self.exchange.number(to_number)
+        used = numbers.serving(self.exchange, number)
         call = Call(
             self.exchange,
-            number,
+            used or number,
             from_number=from_number,
             to_number=to_number,
             phone=phone,
             faults=faults,
             params=params,
         )
-        if number.trunk_sid or number.voice_application_sid:
+        if used is None:
             call.note("the number's trunk or application overrides its VoiceUrl: nothing is requested")
         else:
             call.ring()

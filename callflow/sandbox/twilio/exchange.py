@@ -78,6 +78,8 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         self.account = Account()
         self.numbers: dict[str, Number] = {}
         """By E.164 number."""
+        self.trunks: set[str] = set()
+        """SIDs."""
         self.default_number = Number("")
         """The settings of a number that is used for the first time."""
         self.webhooks = Webhooks(self.tasks, Signer(auth_token), timing, self.changed, server)

@@ -21,6 +21,7 @@ from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -36,6 +37,7 @@ from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
+from callflow.web.console.numbers import add_numbers
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
@@ -58,6 +60,8 @@ def create_console(
     dialer: Callable[[], Dialer] | None = None,
     for_call: Checked | None = None,
     sender: Sender | None = None,
+    number_desk: Callable[[], NumberDesk] | None = None,
+    address: Callable[[], str] = str,
 ) -> Quart:
     """Make the app.
 
@@ -65,7 +69,9 @@ def create_console(
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
     `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
-    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set.
+    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
+    changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
+    is not known.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -97,6 +103,8 @@ def create_console(
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
+    if number_desk is not None:
+        add_numbers(app, number_desk, history, address)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))

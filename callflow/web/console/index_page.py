@@ -21,6 +21,7 @@ _LINKS: Final = (
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/numbers", "the numbers of your accounts, and where their calls go"),
     ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
@@ -34,6 +35,9 @@ _OTHERS: Final = (
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
     ("DELETE /api/session", "goes back to the settings of the files"),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
+    ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
+    ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),
+    ("DELETE /api/numbers/NUMBER", 'gives it back to the carrier: {"confirm": "+15550100002"}'),
     ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
     (
         "POST /api/do-not-call",

@@ -29,6 +29,12 @@ class PublicAddress:
         """The configured address, or the tunnel's; "": there is neither."""
         return self._configured or self.tunnel
 
+    def reached_at(self) -> str:
+        """Return the address if carriers reach us there; "": none is known but one of this machine only. One that is
+        configured is taken as it is."""
+        found = self()
+        return self.known or ("" if is_loopback(urlsplit(found).hostname or "") else found)
+
     def of(self, host: str, forwarded_proto: str) -> str:
         """Return the address to which a request was sent. The request's headers count only if no address is known: in
         development, behind a tunnel whose address is not in PUBLIC_BASE_URL."""
