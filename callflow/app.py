@@ -296,16 +296,8 @@ class Application:
 
     def _judge_load(self, lag: float, used: float, now: float) -> None:
         self._interpreter_watch.sample(lag, used, now)
-        if not self._load.sample(lag, used, now):
-            return
-        if self._load.is_overloaded:
-            log.warning(
-                "NEW CALLS HEAR BUSY, beyond %d live: the event loop was %.0f ms late, twice in a row; the setting "
-                "admission_lag_ms is %g", self.settings.admission_min_calls, self._load.p99_ms,
-                self.settings.admission_lag_ms,
-            )  # fmt: skip
-        else:
-            log.warning("new calls are taken again: the event loop was %.0f ms late at most", self._load.p99_ms)
+        if self._load.sample(lag, used, now):
+            log.warning("%s", self._load.said())
 
     async def leave(self) -> None:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an

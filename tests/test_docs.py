@@ -173,6 +173,8 @@ _NO_SETTINGS = {
     "given_up",
     "no_answer",
     "opt_out",
+    "on_hold",
+    "send_dtmf",
     "carrier_lag_ms",
     "network_ms",
     "next_probe_in",

@@ -33,6 +33,10 @@ class DeadAirListener(Protocol):
         """Whether the sentence being played cannot be interrupted."""
 
     @property
+    def is_agent_shut(self) -> bool:
+        """Whether the caller hears nothing of the agent now, so that no answer is missing."""
+
+    @property
     def is_caller_speaking(self) -> bool:
         """Whether the engine hears the caller speak."""
 
@@ -164,7 +168,7 @@ class DeadAir:
         if what == "end":
             if listener.is_caller_speaking:
                 listener.missed_end(self._clock() - detector.end_ms / 1000)
-        elif not self._timer.is_answer_due and not listener.is_caller_speaking:
+        elif not (self._timer.is_answer_due or listener.is_caller_speaking or listener.is_agent_shut):
             since = self._clock() - detector.pause_ms / 1000
             listener.missed_turn(since)
             self.answer_due(since=since, within=_DOUBT_SECONDS)

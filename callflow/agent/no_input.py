@@ -38,10 +38,17 @@ class NoInputTimer:
         self._timers = timers or Timers()
         self._asked = self._asked_before = 0
         self._wordless = 0
+        self._paused = False
+
+    def pause(self, on: bool) -> None:
+        """Count nothing while somebody is muted or on hold: a silence then says nothing of the caller."""
+        self._paused = on
+        if on:
+            self.close()
 
     def count_silence(self) -> None:
         """Start counting the caller's silence, unless the timer runs already."""
-        if self._seconds > 0 and not self._timers.is_running(_SILENCE):
+        if not self._paused and self._seconds > 0 and not self._timers.is_running(_SILENCE):
             self._timers.start(_SILENCE, self._seconds, self._is_silent)
 
     def stop(self) -> None:
@@ -51,7 +58,7 @@ class NoInputTimer:
     def noise_began(self) -> None:
         """Note that the engine hears the caller."""
         self.noise_ended(spoken=False)
-        if self._hold_seconds > 0:
+        if self._hold_seconds > 0 and not self._paused:
             self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
 
     def noise_ended(self, *, spoken: bool = True) -> None:
@@ -84,6 +91,8 @@ class NoInputTimer:
         self._ask("noise")
 
     def _ask(self, why: str) -> None:
+        if self._paused:
+            return
         self._asked += 1
         self._asked_before = self._asked
         self._tell(NoInput(time=self._asked, last=self._asked > self._asks, why=why))

@@ -74,6 +74,8 @@ class Prompter:
                 self._resume()
             case "back":
                 self.say(prompt(Prompt.BACK))
+            case "held":
+                self.say(prompt(Prompt.HELD))
             case "no_input":
                 self.say(prompt(Prompt.NO_INPUT, time=time))
             case "no_input_goodbye":
@@ -86,6 +88,11 @@ class Prompter:
     def say(self, instructions: str) -> None:
         """Ask the engine to speak, if there is a session; this begins the agent's turn."""
         if self._sessions.request_response(instructions):
+            self._turns.expect_speech()
+
+    def say_exactly(self, text: str) -> None:
+        """Let the agent say a text of an operator, word for word, also if the caller speaks before it begins."""
+        if self._sessions.request_response(prompt(Prompt.SAY, text=text), lasting=True):
             self._turns.expect_speech()
 
     def _resume(self) -> None:

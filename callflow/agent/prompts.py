@@ -25,6 +25,11 @@ class Prompt(Enum):
         "The caller is back with you. Do not greet again. Say in one short sentence that you are there again, and ask "
         "what else you can do."
     )
+    HELD = (
+        "The caller was on hold, heard neither you nor anybody else, and is back with you. Do not greet again. Say in "
+        "one short sentence that you are there again, and go on where you were."
+    )
+    SAY = "Say exactly this to the caller, word for word, and nothing else. Call no tool: “{text}”"
     CARRY_ON = (
         "What interrupted you was only a noise. The caller has heard you up to: “{heard}”. Go on from exactly there, "
         "without repeating it and without mentioning the noise."

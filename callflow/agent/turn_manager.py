@@ -85,8 +85,7 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
         carrier."""
         self._noticed: float | None = None
-        self.is_hushed = False
-        """See `hush_for_good`."""
+        self._hushed_for_good = False
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
         relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
@@ -107,6 +106,11 @@ class TurnManager:
     def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
         return self.dead_air.is_answer_due
+
+    @property
+    def is_hushed(self) -> bool:
+        """Whether the agent is not to be heard: for good, while it is muted, or while the caller is on hold."""
+        return self._hushed_for_good or self._relay.gates.agent_is_shut
 
     @property
     def hears_speech(self) -> bool:
@@ -132,7 +136,7 @@ class TurnManager:
         `since`: when the caller's last word ended, on the loop's clock; None: now. `reply` False: the engine waits
         first, for a tool for example.
         """
-        if self.taking.may_expect_agent(silenced=self._relay.is_silenced):
+        if self.taking.may_expect_agent(silenced=self._relay.is_silenced or self._relay.gates.agent_is_shut):
             self.dead_air.answer_due(since=since, reply=reply)
 
     def no_answer_due(self) -> None:
@@ -194,7 +198,7 @@ class TurnManager:
 
     def hush_for_good(self) -> None:
         """Stop the agent; from now on no clip fills a silence, and the other side cannot take the turn."""
-        self.taking.protected = self.is_hushed = True
+        self.taking.protected = self._hushed_for_good = True
         self._timers.stop("interruption")
         self.hush()
 
@@ -222,7 +226,8 @@ class TurnManager:
         """Handle the beginning of a response."""
         self.dead_air.begins()
         self.interruption.response_began()
-        if not self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself):
+        plays = self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself)
+        if not plays or self._relay.gates.agent_is_shut:
             self._relay.playout.discard_response(response)
             self._agent.cancel(response)
 
@@ -371,6 +376,11 @@ class TurnManager:
     def is_protected(self) -> bool:
         """Whether the sentence being played cannot be interrupted."""
         return self.taking.protected
+
+    @property
+    def is_agent_shut(self) -> bool:
+        """Whether the caller hears nothing of the agent now, so that no answer is missing."""
+        return self._relay.gates.agent_is_shut
 
     @property
     def is_caller_speaking(self) -> bool:

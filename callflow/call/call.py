@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from callflow.agent.prompts import typed
 from callflow.call import machine
@@ -20,7 +20,7 @@ from callflow.call.call_notes import began_note, describe, ended_note
 from callflow.call.call_parts import make_parts
 from callflow.call.caller_lookup import asked, lookup_note, question, refusal
 from callflow.call.carrier_commands import CarrierCommands
-from callflow.call.deadlines import Deadlines
+from callflow.call.deadlines import GO_ON, Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.legs import Legs
@@ -90,10 +90,6 @@ class Call:
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
         self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
         self.legs.known(ids, events.CALLER)
-        self._carrier_commands = CarrierCommands(
-            call_id, carrier, self._streams, post=self.post, own=self._tasks.start,
-            run_after_call=services.run_after_call, legs=self.legs,
-        )  # fmt: skip
         self._released = False
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)
@@ -103,14 +99,17 @@ class Call:
     def _use(self, config: CallConfig) -> None:
         """Make the parts that the config decides. Only before the call's first step."""
         self.config = config
-        streams = config.stream_tries if "streams_on_request" in self.carrier.can else 0
-        self.model = machine.Model(engine_tries=config.engine_tries, stream_tries=streams)
+        self.model = machine.Model(**config.machine_config(self.carrier.can))
         parts = make_parts(
             self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
             by_carrier=self._order is not None and self._order.record, entered=self._entered,
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent, self._local_commands, self._dtmf = parts
         self._log.hides = self.recordings.pause.hides
+        self._carrier_commands = CarrierCommands(
+            self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start,
+            run_after_call=self._services.run_after_call, legs=self.legs, words=self.requests.line.words,
+        )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
@@ -119,7 +118,8 @@ class Call:
         if old.transfer is not None:
             self.legs.restore(old.transfer, old.human, old.joined_at)
         now = self._services.now()
-        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in ("warning", "call")})
+        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in GO_ON})
+        self._local_commands.line.restore(old.muted)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
@@ -164,6 +164,8 @@ class Call:
                 return self._streams.failed(event)
             case events.CallInitiated(direction="incoming", leg=events.CALLER):
                 return replace(event, record=self.recordings.from_answer)
+            case events.ToolCalled():
+                return self.requests.line.without_digits(event)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
         return event
@@ -398,9 +400,7 @@ class Call:
             self.from_number = self.from_number or self._services.number(event.from_number)
             self.to_number = self.to_number or self._services.number(event.to_number)
 
-    def describe(self) -> dict[str, Any]:
-        """Return a live call for operators: see `call_notes.describe`."""
-        return describe(self)
+    describe = describe
 
     # The end
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from callflow.agent.agent_config import AgentConfig
+from callflow.contracts.carrier import CarrierCan
 from callflow.media.clips import Clip
 from callflow.media.media_config import MediaConfig
 
@@ -65,6 +66,13 @@ class CallConfig:
     tool_filler_after_ms: int
     """Milliseconds after which the agent says that it is still busy with a tool."""
 
+    hold_music: Literal["music", "clip", "silence"]
+    """What a caller on hold hears."""
+    noise_suppression: Literal["off", "inbound"]
+    """inbound: the carrier takes noise out of the caller's audio, if it can."""
+    dtmf_tool: Literal["never", "outbound", "always"]
+    """In which calls the agent has the tool that presses keys."""
+
     dtmf_pause_seconds: float
     """Seconds after the last digit, before the digits go to the agent."""
     dtmf_end: str
@@ -76,3 +84,11 @@ class CallConfig:
     def machines(self) -> Literal["", "hang_up", "message"]:
         """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
         return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"
+
+    def machine_config(self, can: frozenset[CarrierCan]) -> dict[str, int]:
+        """Return the arguments of the call's `machine.Model`. `can`: the carrier's capabilities."""
+        return {
+            "engine_tries": self.engine_tries,
+            "stream_tries": self.stream_tries if "streams_on_request" in can else 0,
+            "suppress_noise": self.noise_suppression == "inbound" and "suppresses_noise" in can,
+        }

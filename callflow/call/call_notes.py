@@ -9,6 +9,7 @@ from callflow.agent.agent import Agent
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
+from callflow.call.requests import Requests
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import LegIds
 from callflow.journal import notes
@@ -29,6 +30,7 @@ class Call(Protocol):
     model: machine.Model
     agent: Agent
     relay: Relay
+    requests: Requests
 
     @property
     def direction(self) -> str: ...
@@ -49,6 +51,7 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         kept=dict(call.config.overrides or {}),
         engine_tries=call.model.engine_tries,
         stream_tries=call.model.stream_tries,
+        suppress_noise=call.model.suppress_noise,
         address=address,
     )
 
@@ -61,8 +64,8 @@ def ended_note(call: Call, *, until: float | None, notes_dropped: int) -> Note |
 
 
 def describe(call: Call) -> dict[str, Any]:
-    """Return a live call for operators: ids, carrier, direction, state, state of the conversation, both numbers,
-    beginning (Unix time, seconds) and cause ("" until the call ends)."""
+    """Return a live call for operators: ids, carrier, direction, state, state of the conversation, whether the caller
+    is on hold, who is muted, both numbers, beginning (Unix time, seconds) and cause ("" until the call ends)."""
     return {
         "id": call.id,
         "carrier": call.carrier.name,
@@ -70,6 +73,8 @@ def describe(call: Call) -> dict[str, Any]:
         "direction": call.direction,
         "state": call.model.state,
         "conversation": call.agent.conversation.state,
+        "on_hold": call.requests.line.is_on_hold,
+        "muted": call.requests.line.muted,
         "from": call.from_number,
         "to": call.to_number,
         "began": call.began,

@@ -52,6 +52,7 @@ class Owner(Protocol):
     model: machine.Model
     legs: Legs
     relay: Relay
+    agent: Agent
 
     @property
     def is_outbound(self) -> bool: ...
@@ -84,9 +85,10 @@ def make_parts(
     )  # fmt: skip
     requests = Requests(
         config, lambda: this.model, mailbox, recordings, post=post, note=to_owner(call.note),
-        redact=services.redact.text,
+        redact=services.redact.text, can=call.carrier.can, gates=relay.gates,
+        opening=lambda: this.agent.protected_greeting.is_open,
     )  # fmt: skip
-    acts: Mapping[str, Callable[..., Any]] = requests.of_tools(can_transfer="transfers" in call.carrier.can)
+    acts: Mapping[str, Callable[..., Any]] = requests.of_tools(outbound=call.is_outbound)
     tool_calls = PendingToolCalls(
         services.make_toolbox(Caller(call.id, call.from_number, call.to_number, call.is_outbound), acts), post=post,
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
@@ -97,9 +99,8 @@ def make_parts(
     )  # fmt: skip
     agent.greeting_heard = to_owner(recordings.opening_heard)
     local_commands = LocalCommands(
-        agent, relay, deadlines, seconds=config.deadline_seconds,
-        preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note,
-        legs=call.legs, now=services.now,
+        agent, relay, deadlines, config=config, legs=call.legs, now=services.now,
+        preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note, words=requests.line.words,
     )  # fmt: skip
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from callflow.call.legs import Legs
+from callflow.call.line_requests import Words
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
@@ -45,10 +46,11 @@ class CarrierCommands:
         own: Callable[[Coroutine[Any, Any, None], str], None],
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
         legs: Legs,
+        words: Words,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
         must finish even when the call is over. `legs`: those of the call."""
-        self._legs = legs
+        self._legs, self._words = legs, words
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self._recording = asyncio.Lock()
@@ -73,7 +75,11 @@ class CarrierCommands:
         stream again.
         """
         own, other = self._legs.ids(command, ids)
-        text = self._legs.briefing(briefing, from_number, to_number) if isinstance(command, commands.Brief) else ""
+        text = ""
+        if isinstance(command, commands.Brief):
+            text = self._legs.briefing(briefing, from_number, to_number)
+        elif isinstance(command, (commands.Announce, commands.SendDtmf)):
+            text = self._words.take(command.id)
         from_number, to_number = self._legs.numbers(command, from_number, to_number)
         url = secret = name = ""
         place = (step, ordinal)

@@ -10,6 +10,8 @@ from callflow.contracts.events import DeadlinePassed, Event
 from callflow.timers import Timers
 
 
+GO_ON: Final = ("warning", "call", "hold")
+"""Deadlines that another process began, and that go on in the process that takes a call over."""
 _LEAST_SHARE: Final = 0.25
 """Share of a shared time: with less time left, no further attempt begins."""
 _FORGOTTEN: Final = 2.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from callflow.agent.agent import Agent
+from callflow.agent.line_control import LineControl
+from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
 from callflow.call.legs import Legs, asks_agent_to_speak
+from callflow.call.line_requests import Words
 from callflow.contracts import commands
 from callflow.contracts.commands import Command
 from callflow.journal import notes
@@ -24,18 +27,20 @@ class LocalCommands:
         relay: Relay,
         deadlines: Deadlines,
         *,
-        seconds: Mapping[str, float],
+        config: CallConfig,
+        words: Words,
         preamble_seconds: float,
         own: Callable[[Coroutine[Any, Any, None], str], object],
         note: Callable[[Note], None],
         legs: Legs,
         now: Callable[[], float],
     ) -> None:
-        """`seconds`: of each deadline, by name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`: takes tasks
-        that end with the call. `now`: returns Unix time, in seconds."""
+        """`words`: texts and digits that commands name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`:
+        takes tasks that end with the call. `now`: returns Unix time, in seconds."""
         self._legs, self._now = legs, now
         self._agent, self._relay, self._deadlines = agent, relay, deadlines
-        self._seconds, self._preamble_seconds = seconds, preamble_seconds
+        self._config, self._words, self._preamble_seconds = config, words, preamble_seconds
+        self.line = LineControl(agent, relay, hold_music=config.hold_music)
         self._own, self._note = own, note
 
     def do(self, command: Command) -> None:
@@ -43,7 +48,7 @@ class LocalCommands:
         match command:
             case commands.Arm(deadline=name):
                 preamble = self._preamble_seconds if name in ("ring", "stream") else 0.0
-                self._deadlines.arm(name, self._seconds[name] + preamble, shared=name == "engine")
+                self._deadlines.arm(name, self._config.deadline_seconds[name] + preamble, shared=name == "engine")
             case commands.Disarm(deadline=name):
                 self._deadlines.disarm(name)
             case commands.ConnectEngine(message=True):
@@ -70,6 +75,16 @@ class LocalCommands:
                     self._agent.changed()
             case commands.HushAgent():
                 self._agent.hush()
+            case commands.Hold():
+                self.line.hold()
+            case commands.Unhold():
+                self.line.unhold()
+            case commands.Mute(party=party, on=on):
+                self.line.mute(party, on)
+            case commands.Say(id=name):
+                self.line.say(self._words.take(name))
+            case commands.PlayDtmf(id=name):
+                self.line.press(self._words.take(name), secret=self._config.dtmf_sensitive)
             case commands.PlayClip(clip=clip):
                 self._note(notes.Clip(clip=clip))
                 self._relay.play_clip(clip)

@@ -85,7 +85,8 @@ def _model(entries: Sequence[JournalEntry]) -> machine.Model:
     if not isinstance(began, notes.Began):
         raise ValueError("the note of its beginning makes no sense")
     tries = {"engine_tries": began.engine_tries, "stream_tries": began.stream_tries}
-    return machine.Model(**{name: int(count) for name, count in tries.items() if count is not None})
+    tried = {name: int(count) for name, count in tries.items() if count is not None}
+    return machine.Model(**tried, suppress_noise=began.suppress_noise)
 
 
 def _take(model: machine.Model, entry: JournalEntry) -> Divergence | None:

@@ -1,4 +1,5 @@
 """What operators and the agent's own tools may request of a call: to end it, and to connect the caller with a person.
+`line_requests.py` has what they may do with its line.
 
 A request becomes an event in the call's mailbox; the machine decides what follows.
 """
@@ -11,14 +12,17 @@ from typing import Any, Final, Literal
 from callflow.agent.tool_calls import ENDS_CALL
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
+from callflow.call.line_requests import SENDS_KEYS, LineRequests
 from callflow.call.mailbox import Mailbox
 from callflow.call.recordings import Recordings
 from callflow.contracts import events
+from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event
 from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import TransferAction
 from callflow.journal import notes
 from callflow.journal.notes import Note
+from callflow.media.audio_gates import AudioGates
 
 
 OPERATOR: Final = "operator"
@@ -46,17 +50,24 @@ class Requests:
         post: Callable[[Event], object],
         note: Callable[[Note], object],
         redact: Callable[[str], str],
+        can: frozenset[CarrierCan],
+        gates: AudioGates,
+        opening: Callable[[], bool],
     ) -> None:
-        """`model`: returns the machine's memory of the call. `redact`: removes private data from a text."""
+        """`model`: returns the machine's memory of the call. `redact`: removes private data from a text. `can`: the
+        carrier's capabilities. The rest: see `LineRequests`."""
         self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
-        self._post, self._note, self._redact = post, note, redact
+        self._post, self._note, self._redact, self._can = post, note, redact, can
+        self.line = LineRequests(config, model, can=can, gates=gates, opening=opening, post=post)
 
-    def of_tools(self, *, can_transfer: bool) -> dict[str, Callable[..., Any]]:
-        """Return what the agent's built-in tools do, by their names. `can_transfer`: the carrier can."""
+    def of_tools(self, *, outbound: bool) -> dict[str, Callable[..., Any]]:
+        """Return what the agent's built-in tools do, by their names. `outbound`: we dialled the call."""
         acts: dict[str, Callable[..., Any]] = {ENDS_CALL: to_owner(self._end_by_agent)}
         if self._recordings.is_offered:
             acts[PAUSES], acts[RESUMES] = to_owner(self._pause_by_agent), to_owner(self._resume_by_agent)
-        if self._config.transfer_targets and can_transfer:
+        if self._config.dtmf_tool == "always" or (self._config.dtmf_tool == "outbound" and outbound):
+            acts[SENDS_KEYS] = to_owner(self.line.press_by_agent)
+        if self._config.transfer_targets and "transfers" in self._can:
             names = list(self._config.transfer_targets)
             acts[TRANSFERS_CALL] = TransferAction(names, to_owner(self._transfer_by_agent))
         return acts
@@ -72,9 +83,9 @@ class Requests:
         self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold"] = "warm"
     ) -> bool:
         """Connect the caller with a person. Returns False if that is not possible now: the agent does not have the
-        caller, or a transfer is under way. `target`: the person's name. `number`: in E.164."""
+        caller, they are on hold, or a transfer is under way. `target`: the person's name. `number`: in E.164."""
         model = self._model()
-        busy = model.farewell or model.transfer or self._mailbox.has(events.TransferRequested)
+        busy = model.farewell or model.transfer or self.line.is_on_hold or self._mailbox.has(events.TransferRequested)
         if model.state != machine.STREAMING or busy:
             return False
         self._post(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
@@ -19,7 +19,7 @@ from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
-from callflow.contracts.events import LegIds, PauseRequested, TransferRequested
+from callflow.contracts.events import LegIds, MuteRequested, PauseRequested, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -83,6 +83,8 @@ class RestoredCall:
     """The carrier's ids of the person's leg."""
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
+    muted: set[Literal["caller", "agent"]] = field(default_factory=set)
+    """Who is muted."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -162,6 +164,8 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
             requested = events.from_json(dict(entry.event))
             assert isinstance(requested, TransferRequested)
             call.transfer, call.human = requested, LegIds()
+        case {"event": MuteRequested.name, "party": "caller" | "agent" as party, "on": on} if entry.taken:
+            (call.muted.add if on else call.muted.discard)(party)
         case {"event": "tool_called", "id": name} if entry.taken:
             call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:

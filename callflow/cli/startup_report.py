@@ -46,6 +46,7 @@ def start_table(
             ("public address", addresses.shown(address) or "not set"),
             ("Telnyx", _telnyx(settings)),
             ("Twilio", _twilio(settings)),
+            *_noise(settings),
         ]),
         Section([
             ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
@@ -135,6 +136,14 @@ def _twilio(settings: Settings) -> str:
     if not settings.twilio_on:
         return "off"
     return "on" if not settings.allow_unsigned_webhooks else "on, but unsigned webhooks are taken"
+
+
+def _noise(settings: Settings) -> list[tuple[str, str]]:
+    """Who takes the noise out of the caller's audio before it gets here, if that is asked for."""
+    if settings.noise_suppression == "off":
+        return []
+    on = ["Telnyx takes it out of the caller's audio"] * settings.telnyx_on
+    return [("noise", "; ".join(on + ["Twilio has no noise suppression"] * settings.twilio_on) or "no carrier is on")]
 
 
 def _address(host: str, port: int) -> str:

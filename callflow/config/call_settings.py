@@ -175,7 +175,10 @@ class CallSettings(OriginSettings):
     dtmf_end: Annotated[str, AfterValidator(validators.key)] = "#"
     """The key that ends an entry at once. Empty: none does."""
     dtmf_sensitive: bool = False
-    """Digits go to the agent, and are written neither to the history nor to a log."""
+    """Digits go to the agent, and are written neither to the history nor to a log. The same holds for digits that are
+    sent, whose tones are not recorded here either."""
+    dtmf_tool: Annotated[Literal["never", "outbound", "always"], Lower] = "outbound"
+    """In which calls the agent has a tool that presses keys, for a machine at the other end."""
 
     # When the model or the stream fails
 
@@ -201,6 +204,13 @@ class CallSettings(OriginSettings):
     reply_seconds: Seconds = 8
     """From the model's turn to speak until its first word. After it the session counts as lost, and another is
     opened."""
+
+    # Hold
+
+    hold_music: Annotated[Literal["music", "clip", "silence"], Lower] = "music"
+    """What a caller on hold hears: a soft tune, the clip "one moment, please" from time to time, or nothing."""
+    max_hold_seconds: Seconds = 300
+    """The longest that a caller is on hold. Then the agent has them back, and says so."""
 
     # Persons to whom a call may be transferred
 
@@ -250,6 +260,9 @@ class CallSettings(OriginSettings):
 
     # Audio
 
+    noise_suppression: Annotated[Literal["off", "inbound"], Lower] = "off"
+    """`inbound`: the carrier takes noise out of the caller's audio before it gets here. Telnyx can, Twilio cannot. See
+    also `noise_reduction`, the model's own filter."""
     carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
     """Speech that the carrier holds ahead of its playing. Up to this much is still heard after the caller interrupts,
     unless the carrier clears it; too little makes gaps."""

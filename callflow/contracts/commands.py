@@ -134,6 +134,72 @@ class Speak(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announce(CarrierCommand):
+    """Let the carrier's text-to-speech say an operator's text, beside the media stream."""
+
+    name: ClassVar[str] = "announce"
+    id: str = ""
+    """Names the text, which is not written down here: as of `events.SayRequested`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDtmf(CarrierCommand):
+    """Let the carrier send keys of the telephone to the other end."""
+
+    name: ClassVar[str] = "send_dtmf"
+    id: str = ""
+    """Names the digits, which may be secret: as of `events.DtmfRequested`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressNoise(CarrierCommand):
+    """Let the carrier take the noise out of the caller's audio, from now on."""
+
+    name: ClassVar[str] = "suppress_noise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(LocalCommand):
+    """Play music to the caller; the agent is silent and does not hear them."""
+
+    name: ClassVar[str] = "hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unhold(LocalCommand):
+    """Stop the music; the agent has the caller again."""
+
+    name: ClassVar[str] = "unhold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute(LocalCommand):
+    """Mute one party for the other, or end that."""
+
+    name: ClassVar[str] = "mute"
+    party: Literal["caller", "agent"] = "caller"
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say(LocalCommand):
+    """Let the agent say an operator's text, word for word."""
+
+    name: ClassVar[str] = "say"
+    id: str = ""
+    """As of `Announce`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayDtmf(LocalCommand):
+    """Play the tones of keys of the telephone."""
+
+    name: ClassVar[str] = "play_dtmf"
+    id: str = ""
+    """As of `SendDtmf`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectEngine(LocalCommand):
     """Open a session of the engine."""
 
@@ -168,7 +234,7 @@ class Prompt(LocalCommand):
     """Let the agent say something that neither side has asked for."""
 
     name: ClassVar[str] = "prompt"
-    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume", "back"] = "resume"
+    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume", "back", "held"] = "resume"
     time: int = 1
 
 

@@ -2,7 +2,7 @@
 
 An event is a fact. It holds no time and no id of ours; `trigger` is its name in the machine's table. Every event names
 its leg: only the caller's leg drives a call. `event.py` has the base class; `outbound_events.py` has what only calls
-have that we dial.
+have that we dial; `line_events.py` has what operators and tools do with the line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from callflow.contracts.agent_events import (
     ToolFinished,
 )
 from callflow.contracts.event import CALLER, HUMAN, Event, LegIds
+from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteRequested, ResumeRequested, SayRequested
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
 from callflow.contracts.recording_events import CarrierRecording, PauseRequested, RecordRequested
@@ -36,6 +37,7 @@ __all__ = [
     "AnsweredBy",
     "CarrierRecording",
     "DialRequested",
+    "DtmfRequested",
     "EndRequested",
     "EngineExpiring",
     "EngineLost",
@@ -43,11 +45,15 @@ __all__ = [
     "Event",
     "GoodbyeHeard",
     "GoodbyeInterrupted",
+    "HoldRequested",
     "LegIds",
     "MessageLeft",
+    "MuteRequested",
     "NoInput",
     "PauseRequested",
     "RecordRequested",
+    "ResumeRequested",
+    "SayRequested",
     "ToolCalled",
     "ToolFinished",
 ]

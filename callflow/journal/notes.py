@@ -65,6 +65,8 @@ class Began(Note):
     engine_tries: int | None = field(default=None, metadata=OPTIONAL)
     stream_tries: int | None = field(default=None, metadata=OPTIONAL)
     """How many new sessions, and new streams, are worth trying. None: as many as the machine's model has by default."""
+    suppress_noise: bool = field(default=False, metadata=OPTIONAL)
+    """The carrier is asked to take noise out of the caller's audio."""
     address: str = ""
     """Our public address as the carrier knew it, http or https, without a path."""
     session_settings: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})

@@ -34,18 +34,19 @@ class ClipPlayer:
     def put_last(self, clip: Clip, name: str) -> None:
         """Queue the clip that ends the call; `ended_by` recognises it by `name`."""
         self._last = name
-        self._put(clip, name)
+        self._put(clip.audio, name)
 
-    def put_filler(self, clip: Clip) -> None:
-        """Queue a clip that fills a silence, behind the audio queued so far."""
+    def put_next(self, name: str, audio: bytes) -> str:
+        """Queue a clip or another sound behind the audio queued so far; the call goes on. Returns its item."""
         self._fillers += 1
-        self._put(clip, f"{clip.name}:{self._fillers}")
+        return self._put(audio, f"{name}:{self._fillers}")
 
     def ended_by(self, item: str) -> str:
         """Return the name of the clip that ends the call if `item` is that clip; else ""."""
         return self._last if self._last and item == f"{_PREFIX}{self._last}" else ""
 
-    def _put(self, clip: Clip, item: str) -> None:
+    def _put(self, audio: bytes, item: str) -> str:
         key = SpeechSegmentId(_PREFIX + item, session=0)
-        self._playout.add(key, _PREFIX, clip.audio)
+        self._playout.add(key, _PREFIX, audio)
         self._playout.finish(key)
+        return key.item

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -21,10 +22,12 @@ from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media import g711
+from callflow.media.audio_gates import AudioGates, silence
 from callflow.media.call_recorder import CallRecorder
 from callflow.media.clip_player import ClipPlayer, is_clip
 from callflow.media.clips import Clip
 from callflow.media.frame_batcher import FrameBatcher
+from callflow.media.line_sounds import LineSounds
 from callflow.media.media_config import MediaConfig
 from callflow.media.media_stream import MediaStream
 from callflow.media.playout import Playout, Send
@@ -113,6 +116,9 @@ class Relay:
         self._clock = self._loop.time
         self.playout = Playout(lead_ms=config.carrier_lead_ms, mark_every_ms=config.mark_every_ms)
         self.clips = ClipPlayer(clips, self.playout)
+        self.gates = AudioGates()
+        this: Relay = weakref.proxy(self)  # for its part: see `contracts/owners.py`
+        self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
         self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self._pass_on))
@@ -183,6 +189,7 @@ class Relay:
         """Close the media socket and the recording; no audio is played any more."""
         self._silence()
         self.silence_filler.stop()
+        self.sounds.close()
         if self.frame_batcher is not None:
             self.frame_batcher.flush()
         self._timers.stop("clip")
@@ -198,6 +205,8 @@ class Relay:
     def append(self, payload: str, audio: bytes) -> None:
         """Pass on one frame of the caller: base64 of µ-law, and the same audio decoded. Called 50 times a second."""
         self.silence_filler.frame()
+        if self.gates.caller_is_shut:
+            payload, audio = silence(len(audio))
         self._pass_on(payload, audio)
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
@@ -265,6 +274,8 @@ class Relay:
                     self.listener.heard(key, ms)
             elif name := self.clips.ended_by(key.item):
                 self._clip_played(name)
+            else:
+                self.sounds.heard(key.item)
         self.check_played_out()
 
     def check_played_out(self) -> None:
@@ -279,7 +290,7 @@ class Relay:
     def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
         """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if the audio is dropped, because its
         response or item was interrupted."""
-        if self.is_silenced or not self.playout.add(key, response, audio):
+        if self.is_silenced or self.gates.agent_is_shut or not self.playout.add(key, response, audio):
             return False
         self._unplayed = True
         return True
@@ -314,6 +325,8 @@ class Relay:
             self._stream.clear()
         self._stop_pacer()
         self._heard_out.stop()
+        if not self.is_silenced:
+            self.sounds.cut(cuts)
         return [cut for cut in cuts if not is_clip(cut.key.item)]
 
     def watch_caller(self) -> None:
@@ -342,15 +355,25 @@ class Relay:
 
     def interject(self, name: str, *otherwise: str) -> bool:
         """Play a clip behind the queued audio; the call continues. The clip is the first of these names that exists.
-        Returns False if none exists, or if the caller could not hear a clip."""
+        Returns False if none exists, or if the caller could not hear a clip, or is to hear nothing of the agent."""
         clip = self.clips.clip(name, *otherwise)
-        if clip is None or self.is_silenced or not self.is_flowing:
+        if clip is None or self.gates.agent_is_shut or not self.put_sound(clip.name, clip.audio):
             return False
-        self.clips.put_filler(clip)
-        self._unplayed = True
         self.pump()
         self._note(notes.Filler(clip=clip.name))
         return True
+
+    def put_sound(self, name: str, audio: bytes) -> str:
+        """Queue a sound of ours behind the queued audio; `pump` sends it. Returns the item under which it is played;
+        "": it is not, because the caller could not hear it."""
+        if self.is_silenced or not self.is_flowing:
+            return ""
+        self._unplayed = True
+        return self.clips.put_next(name, audio)
+
+    def queued_seconds(self) -> float:
+        """Return how much audio waits to be sent."""
+        return self.playout.waiting_ms / 1000
 
     def _silence(self) -> None:
         self.is_silenced = True
@@ -381,7 +404,8 @@ class Relay:
                 stream.send_audio(out.audio)
                 sent = True
                 if self.recorder is not None:
-                    self.recorder.agent(out.audio, self.playout.ends_at(now) - len(out.audio) / _BYTES_PER_SECOND)
+                    audio = self.sounds.recorded(self.playout.sending.item, out.audio)
+                    self.recorder.agent(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
             else:
                 stream.send_mark(out.name)
         if sent and self.listener is not None:

@@ -66,6 +66,7 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
         "transfer": settings.transfer_ring_seconds + settings.transfer_accept_seconds,
         "join": settings.join_seconds,
         "bridged": settings.max_bridged_seconds,
+        "hold": settings.max_hold_seconds,
         "ring": settings.ring_seconds,
         "stream": settings.stream_seconds,
         "restream": settings.restream_seconds,

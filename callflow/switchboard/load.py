@@ -49,3 +49,13 @@ class LoadGuard:
         if not self.is_overloaded or live <= self._min_calls:
             return ""
         return f"the event loop is {self.p99_ms:.0f} ms late (p99), more than {self._lag_ms:g} ms"
+
+    def said(self) -> str:
+        """Return what the log is told when `is_overloaded` has changed."""
+        late = f"the event loop was {self.p99_ms:.0f} ms late"
+        if not self.is_overloaded:
+            return f"new calls are taken again: {late} at most"
+        return (
+            f"NEW CALLS HEAR BUSY, beyond {self._min_calls} live: {late}, twice in a row; the setting admission_lag_ms "
+            f"is {self._lag_ms:g}"
+        )

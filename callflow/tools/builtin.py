@@ -119,16 +119,17 @@ def resume_recording(act: Callable[[], Any]) -> Callable[..., Any]:
 
 
 def send_dtmf(act: Callable[[str], Any]) -> Callable[..., Any]:
-    """Make the tool that sends keypad tones. `act(digits)` requests that."""
+    """Make the tool that presses keys. `act(digits)` requests that, and returns why it is not possible; "": it is."""
 
     def send_dtmf(digits: str) -> dict[str, Any]:
-        """Press keys of the telephone keypad, for a machine at the other end.
+        """Press keys of the telephone keypad, for a machine at the other end, such as a menu that asks for a number.
 
         Args:
-            digits: 0 to 9, * and #, in this order
+            digits: the keys in order: 0 to 9, * and #; w waits for half a second, W for a second
         """
-        act(digits)
-        return {"ok": True}
+        if why := act(digits):
+            return {"error": why}
+        return {"ok": True, "note": "The keys are being sent. Say nothing until the other end goes on."}
 
     return send_dtmf
 

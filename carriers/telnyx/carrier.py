@@ -113,9 +113,10 @@ class Telnyx:
     """Telnyx as a `callflow.contracts.carrier.Carrier`."""
 
     name = "telnyx"
-    can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers"}
-    )
+    can: frozenset[CarrierCan] = frozenset((
+        "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "sends_digits",
+        "speaks_beside_stream", "suppresses_noise",
+    ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
 
@@ -186,10 +187,7 @@ class Telnyx:
         return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
     def verify_stream(self, request: Request) -> str:
-        """Return "": Telnyx does not sign the handshake of a media socket.
-
-        The token in its path protects it, and the secret in its first frame.
-        """
+        """Return "": the handshake is not signed. The path's token protects it, and the secret in its first frame."""
         return ""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
@@ -199,11 +197,8 @@ class Telnyx:
     # Commands
 
     async def execute(self, request: CarrierRequest) -> None:
-        """Send one command. Raises CarrierError.
-
-        A command that ends a call succeeds, too, when the call is over already. Vendor: developers.telnyx.com,
-        Call Control commands.
-        """
+        """Send one command; one that ends a call succeeds, too, when the call is over already. Raises CarrierError.
+        Vendor: developers.telnyx.com, Call Control commands."""
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         if isinstance(request.command, commands.Join):
@@ -245,8 +240,7 @@ class Telnyx:
             "to": request.to_number,
             "from": request.from_number,
             "timeout_secs": command.ring_seconds,
-            "webhook_url": self._webhook_url,
-            "webhook_url_method": "POST",
+            **self._webhook,
         }
         if command.stream:
             body |= {
@@ -306,20 +300,18 @@ class Telnyx:
                     **self._stream(request),
                     **(_FROM_ANSWER if record else {}),
                     "send_silence_when_idle": True,
-                    "webhook_url": self._webhook_url,
-                    "webhook_url_method": "POST",
+                    **self._webhook,
                 }, False  # fmt: skip
             case commands.StartStream():
                 return "streaming_start", {**self._stream(request), "stream_auth_token": request.stream_secret}, False
             case commands.Speak():
-                sentence = config.sentences.get(command.sentence, command.sentence)
-                return "speak", {"payload": sentence, "voice": config.voice, "language": config.language}, False
+                return "speak", self._speech(config.sentences.get(command.sentence, command.sentence)), False
             case commands.Record(on=on):
                 return f"record_{'start' if on else 'stop'}", _TWO_CHANNELS if on else {}, False
             case commands.PauseRecord(on=on):
                 return f"record_{'pause' if on else 'resume'}", {}, False
-            case commands.Brief():
-                return "speak", {"payload": request.text, "voice": config.voice, "language": config.language}, False
+            case commands.Brief() | commands.Announce():
+                return "speak", self._speech(request.text), False
             case commands.Transfer():
                 return "transfer", {
                     "to": command.number,
@@ -327,18 +319,24 @@ class Telnyx:
                     "timeout_secs": command.ring_seconds,
                     "target_leg_client_state": state(request, events.HUMAN),
                     "park_after_unbridge": "self",
-                    "webhook_url": self._webhook_url,
-                    "webhook_url_method": "POST",
+                    **self._webhook,
                 }, False  # fmt: skip
+            case commands.SendDtmf():
+                return "send_dtmf", {"digits": request.text}, False
+            case commands.SuppressNoise():
+                return "suppression_start", {"direction": "inbound"}, False
             case commands.Reject():
                 return "reject", {"cause": "USER_BUSY" if command.cause == "busy" else "CALL_REJECTED"}, True
             case commands.Hangup():
                 return "hangup", {}, True
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
 
+    def _speech(self, text: str) -> dict[str, str]:
+        return {"payload": text, "voice": self._config.voice, "language": self._config.language}
+
     @property
-    def _webhook_url(self) -> str:
-        return f"{self._config.address()}{self.routes[0].path}"
+    def _webhook(self) -> dict[str, str]:
+        return {"webhook_url": f"{self._config.address()}{self.routes[0].path}", "webhook_url_method": "POST"}
 
     def _stream(self, request: CarrierRequest) -> dict[str, Any]:
         """Return the parameters of a media stream, all of them: the defaults are unusable (mp3, the leg's codec, the

@@ -11,6 +11,7 @@ import pytest
 
 from callflow.call.carrier_commands import CarrierCommands, command_id
 from callflow.call.legs import Legs
+from callflow.call.line_requests import Words
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import commands, events
@@ -57,6 +58,7 @@ class Scene:
             own=self.own,
             run_after_call=self.run_after_call,
             legs=Legs(cast(Carrier, self.carrier), dials=False, post=self.posted.append, named=lambda ids, leg: None),
+            words=Words(),
         )
 
     def own(self, work: Coroutine[Any, Any, None], name: str) -> None:

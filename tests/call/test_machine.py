@@ -120,6 +120,14 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.GoodbyeRequested(),
     ev.GoodbyeRequested(reason="busy"),
     ev.HangupRequested(),
+    ev.HoldRequested(by="operator"),
+    ev.ResumeRequested(by="operator"),
+    ev.MuteRequested(),
+    ev.MuteRequested(party="agent", on=False),
+    ev.SayRequested(id="1", text="a text"),
+    ev.SayRequested(id="1", text="a text", otherwise="carrier"),
+    ev.DtmfRequested(id="2", digits="12#"),
+    ev.DtmfRequested(id="2", digits="12#", way="carrier"),
     ev.CallRecovered(found="ringing"),
     ev.CallRecovered(found="answered"),
     ev.CallRecovered(found="asking"),
@@ -274,7 +282,8 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
     assert set(CARRIER_COMMANDS) == {
-        "answer", "brief", "dial", "hangup", "join", "pause_record", "record", "reject", "speak", "stream", "transfer",
+        "announce", "answer", "brief", "dial", "hangup", "join", "pause_record", "record", "reject", "send_dtmf",
+        "speak", "stream", "suppress_noise", "transfer",
     }  # fmt: skip
 
 
@@ -650,10 +659,10 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 
 TRYING_AGAIN = (
     ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
-    ev.CallRecovered, ev.RecordRequested, ev.PauseRequested,
+    ev.CallRecovered, ev.RecordRequested, ev.PauseRequested, ev.MuteRequested, ev.SayRequested, ev.DtmfRequested,
 )  # fmt: skip
 """News of which a repeat is other news: it failed again, it is silent once more, somebody has looked and wants
-it. The rest is known by its id."""
+it, another text is to be said. The rest is known by its id."""
 
 
 def test_a_repeat_makes_no_further_command_to_anybody() -> None:

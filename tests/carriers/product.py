@@ -55,5 +55,5 @@ def request(body: bytes, headers: dict[str, str] | None = None) -> Request:
 def order(command: Command, control: str = CONTROL) -> CarrierRequest:
     ids = LegIds(control, "leg-1", "session-1")
     return CarrierRequest(
-        command, COMMAND, CALL, ids, stream_url="wss://app.test/media-stream/TOKEN", stream_secret="SECRET"
+        command, COMMAND, CALL, ids, text="12w#", stream_url="wss://app.test/media-stream/TOKEN", stream_secret="SECRET"
     )

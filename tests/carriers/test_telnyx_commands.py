@@ -67,6 +67,9 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
             "record_format": "mp3",
         },
     ),
+    ("send_dtmf", commands.SendDtmf(id="1"), {"digits": "12w#"}),
+    ("speak", commands.Announce(id="2"), {"payload": "12w#", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US"}),
+    ("suppression_start", commands.SuppressNoise(), {"direction": "inbound"}),
 ]
 IDS = [f"{action}-{number}" for number, (action, _, _) in enumerate(BODIES)]
 LAST_WORDS = [("hangup", commands.Hangup()), ("reject", commands.Reject())]

@@ -118,3 +118,16 @@ def test_each_carrier_that_is_on_is_told_its_own_address() -> None:
     ]
     assert webhooks(Settings(), "https://x.example") == []
     assert row(printed(both), "Twilio") == "on"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Telnyx takes it out"),
+        ({"twilio_account_sid": "AC1", "twilio_auth_token": SecretStr("x")}, "Twilio has no noise suppression"),
+    ],
+)
+def test_who_takes_noise_out_of_the_callers_audio_is_said(changes: dict[str, object], words: str) -> None:
+    assert "noise  " not in printed(READY)
+    text = printed(READY.model_copy(update={"noise_suppression": "inbound", **changes}), width=160)
+    assert words in row(text, "noise")

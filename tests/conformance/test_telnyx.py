@@ -102,6 +102,8 @@ def test_every_documented_error_is_read() -> None:
 
 ACTED_UPON = {
     "call.bridged": events.CallBridged,
+    "call.recording.saved": events.CarrierRecording,
+    "call.recording.error": events.CarrierRecording,
     "call.initiated": events.CallInitiated,
     "call.answered": events.CallAnswered,
     "call.hangup": events.CallHangup,

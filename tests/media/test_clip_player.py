@@ -28,7 +28,7 @@ def test_clips_are_played_behind_the_engines_speech_in_order() -> None:
     player = ClipPlayer(CLIPS, playout)
     playout.add(SpeechSegmentId("item"), "response", bytes([9]) * 160)
     playout.finish(SpeechSegmentId("item"))
-    player.put_filler(CLIPS["one-moment"])
+    player.put_next("one-moment", CLIPS["one-moment"].audio)
     player.put_last(CLIPS["sorry"], "sorry")
     assert played(playout) == bytes([9]) * 160 + bytes([2]) * 160 + bytes([1]) * 160
 
@@ -36,8 +36,8 @@ def test_clips_are_played_behind_the_engines_speech_in_order() -> None:
 def test_a_filler_may_be_played_again_and_never_ends_the_call() -> None:
     playout = make_playout()
     player = ClipPlayer(CLIPS, playout)
-    player.put_filler(CLIPS["sorry"])
-    player.put_filler(CLIPS["sorry"])
+    player.put_next("sorry", CLIPS["sorry"].audio)
+    player.put_next("sorry", CLIPS["sorry"].audio)
     assert len(played(playout)) == 320
     player.put_last(CLIPS["sorry"], "sorry")
     assert player.ended_by("clip:sorry:1") == ""

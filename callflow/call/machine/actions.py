@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from callflow.call.machine.basics import Action, abandon_transfer, arm, connect_engine, disarm, transfer_over
+from callflow.call.machine.basics import (
+    Action,
+    abandon_transfer,
+    arm,
+    connect_engine,
+    disarm,
+    end_hold,
+    transfer_over,
+)
 from callflow.call.machine.model import (
     ANSWERED,
     BRIDGED,
@@ -121,6 +129,9 @@ def stream_is_up(model: Model, step: Step) -> None:
     disarm(model, step, "grace")
     if not model.armed & {"warning", "call"} and not model.farewell:
         _start_clock(model, step)
+    if model.suppress_noise:
+        model.suppress_noise = False
+        step.commands.append(do.SuppressNoise())
 
 
 def stream_is_gone(model: Model, step: Step) -> None:
@@ -187,7 +198,7 @@ def reset_tries(model: Model, step: Step) -> None:
 
 def resume_conversation(model: Model, step: Step) -> None:
     """Ask the engine to continue the conversation, or to greet if the caller has not been greeted."""
-    if model.farewell:
+    if model.farewell or "hold" in model.armed:
         return
     if model.back:
         model.back = False
@@ -257,6 +268,7 @@ def farewell_with(sentence: str, cause: str = "") -> Action:
 
 def start_farewell(model: Model, step: Step) -> None:
     abandon_transfer(model, step)
+    end_hold(model, step)
     if model.media == "open":
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
@@ -283,10 +295,12 @@ def start_recovery(model: Model, step: Step) -> None:
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "bridged"):
+        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "bridged", "hold"):
             disarm(model, step, deadline)
         elif deadline in model.armed:
             arm(model, step, deadline)
+    if "hold" in model.armed:
+        step.commands.append(do.Hold())
     if model.human != NO_LEG and step.before not in (TRANSFERRING, BRIDGED):
         transfer_over(model, step, "interrupted")
     if model.farewell and model.farewell not in TO_MACHINE:

@@ -59,3 +59,10 @@ def abandon_transfer(model: Model, step: Step) -> None:
     model.transfer, model.takes_back, model.back = "", False, False
     for deadline in ("transfer", "join", "bridged"):
         disarm(model, step, deadline)
+
+
+def end_hold(model: Model, step: Step) -> None:
+    """Take the caller off hold, if they are, because something else follows."""
+    if "hold" in model.armed:
+        disarm(model, step, "hold")
+        step.commands.append(do.Unhold())

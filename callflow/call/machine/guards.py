@@ -22,9 +22,11 @@ from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
     Dtmf,
+    DtmfRequested,
     EngineLost,
     GoodbyeRequested,
     NoInput,
+    SayRequested,
     TransferRequested,
 )
 
@@ -91,6 +93,21 @@ def accepts(model: Model, step: Step) -> bool:
 def human_is_there(model: Model, step: Step) -> bool:
     """The person is still on the line, as the carrier says."""
     return isinstance(step.event, CallRecovered) and step.event.human == "answered"
+
+
+def is_on_hold(model: Model, step: Step) -> bool:
+    """The caller is on hold: its deadline is running."""
+    return "hold" in model.armed
+
+
+def carrier_can_say(model: Model, step: Step) -> bool:
+    """The carrier's voice can say the text beside the media stream."""
+    return isinstance(step.event, SayRequested) and step.event.otherwise == "carrier"
+
+
+def carrier_sends_keys(model: Model, step: Step) -> bool:
+    """The carrier sends the keys by a command."""
+    return isinstance(step.event, DtmfRequested) and step.event.way == "carrier"
 
 
 def is_adopted(model: Model, step: Step) -> bool:

@@ -19,7 +19,7 @@ LEG_STATES: Final = (NO_LEG, DIALLING, BRIEFING, JOINING, JOINED)
 """The states of the leg of the person to whom a call is transferred."""
 DEADLINES: Final = (
     "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell", "last_words",
-    "warning", "call", "transfer", "join", "bridged",
+    "warning", "call", "transfer", "join", "bridged", "hold",
 )  # fmt: skip
 """Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""
@@ -65,17 +65,20 @@ class Model:
         "state",
         "stream_restarts",
         "stream_tries",
+        "suppress_noise",
         "takes_back",
         "transfer",
         "tries",
     )
 
-    def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3) -> None:
+    def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3, suppress_noise: int = False) -> None:
         self.state: str = RINGING
         self.engine_tries, self.stream_tries = engine_tries, stream_tries
         """How many sessions, and streams, may be tried after a loss."""
         self.tries = self.stream_restarts = 0
         """Sessions, and streams, tried since the caller last heard a whole answer."""
+        self.suppress_noise = bool(suppress_noise)
+        """The carrier is to be asked to take noise out of the caller's audio."""
         self.answer_sent = False
         """We have sent the answer command or dialled, or adopted the call: never answer again."""
         self.adopted = False
@@ -99,6 +102,7 @@ class Model:
         self.back = False
         """The caller comes back from a person, and the agent has not spoken since."""
         self.armed: frozenset[str] = frozenset()
+        """The deadlines that are running. While that of `hold` is, the caller is on hold."""
         self.cause = ""
         """Why the call ends or ended, in one word."""
 

@@ -107,6 +107,7 @@ from callflow.call.machine.guards import (
     is_adopted,
     is_dialled,
     is_gone,
+    is_on_hold,
     is_refused_for_room,
     may_reconnect,
     may_restream,
@@ -118,6 +119,7 @@ from callflow.call.machine.guards import (
     stream_requested,
     streams_on_answer,
 )
+from callflow.call.machine.line_table import LINE_TABLE
 from callflow.call.machine.model import (
     ANSWERED,
     HANGUP,
@@ -308,16 +310,16 @@ TABLE: Final[tuple[Row, ...]] = (
         None,
         (with_cause("no_input"), prompt("no_input_goodbye"), await_goodbye),
         when=(asked_enough, engine_is_up),
-        unless=(in_farewell,),
+        unless=(in_farewell, is_on_hold),
     ),
-    Row("no_input", STREAMING, None, (prompt("no_input"),), when=(engine_is_up,), unless=(in_farewell,)),
+    Row("no_input", STREAMING, None, (prompt("no_input"),), when=(engine_is_up,), unless=(in_farewell, is_on_hold)),
     Row(
         "warning_deadline",
         STREAMING,
         None,
         (prompt("time_warning"), start_last_minute),
         when=(engine_is_up,),
-        unless=(in_farewell,),
+        unless=(in_farewell, is_on_hold),
     ),
     Row("warning_deadline", AFTER_ANSWER, None, (start_last_minute,)),
     # The agent ends the call: the caller must hear its last words, and may interrupt them.
@@ -327,7 +329,7 @@ TABLE: Final[tuple[Row, ...]] = (
         None,
         (with_requested_cause, await_goodbye),
         when=(engine_is_up,),
-        unless=(in_farewell,),
+        unless=(in_farewell, is_on_hold),
     ),
     Row("end_requested", AFTER_ANSWER, None, (with_requested_cause, farewell_with(GOODBYE)), unless=(in_farewell,)),
     Row("goodbye_heard", STREAMING, HANGUP, (send_hangup,), when=(agent_says_goodbye,)),
@@ -375,4 +377,5 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("speak_gone", LIVE, HANGUP, (note_failure,)),
     Row("call_hangup", LIVE, HANGUP, (note_hangup_cause,)),
     *TRANSFER_TABLE,
+    *LINE_TABLE,
 )

@@ -27,6 +27,7 @@ from callflow.call.machine.guards import (
     human_is_there,
     in_farewell,
     is_cold,
+    is_on_hold,
     is_transferred,
     is_warm,
     takes_back,
@@ -65,14 +66,21 @@ AWAY: Final = (TRANSFERRING, BRIDGED)
 
 TRANSFER_TABLE: Final[tuple[Row, ...]] = (
     # A transfer is requested: the person is rung, by us (warm) or by the carrier (cold).
-    Row("transfer_requested", STREAMING, None, (dial_human,), when=(is_warm,), unless=(in_farewell, is_transferred)),
+    Row(
+        "transfer_requested",
+        STREAMING,
+        None,
+        (dial_human,),
+        when=(is_warm,),
+        unless=(in_farewell, is_transferred, is_on_hold),
+    ),
     Row(
         "transfer_requested",
         STREAMING,
         TRANSFERRING,
         (transfer_now,),
         when=(is_cold,),
-        unless=(in_farewell, is_transferred),
+        unless=(in_farewell, is_transferred, is_on_hold),
     ),
     # It comes to nothing while the agent has the caller.
     Row("human_refused", WITH_AGENT, None, (transfer_failed("refused"),)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from callflow.call.machine.basics import Action, abandon_transfer, arm, connect_engine, disarm
+from callflow.call.machine.basics import Action, abandon_transfer, arm, connect_engine, disarm, end_hold
 from callflow.call.machine.model import AWAITS_BEEP, DEADLINES, MESSAGE, MESSAGE_DUE, STREAMING, TO_MACHINE, Model, Step
 from callflow.contracts import commands as do
 
@@ -17,6 +17,7 @@ def await_beep(model: Model, step: Step) -> None:
 
 def _prepare_message(model: Model, step: Step) -> None:
     abandon_transfer(model, step)
+    end_hold(model, step)
     model.cause, model.farewell = "machine", AWAITS_BEEP
     for deadline in DEADLINES:
         if deadline not in ("dial", "ring", "stream"):

@@ -34,12 +34,16 @@ from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
+from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
+from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
+from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.recordings import RecordingResponse, add_recordings
+from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
@@ -101,6 +105,8 @@ def create_console(
     add_index(app)
     add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
+    for add in (add_hold, add_mute, add_say, add_dtmf):
+        add(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token))
         if campaigns is not None:

@@ -87,6 +87,8 @@ ROUTES = (
 COSTS = [path.replace("<path:", "<").replace("<", "").replace(">", "") for path in ROUTES]
 FREE = {
     ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("POST", "/api/calls/<call>/session"),
+    ("POST", "/api/calls/<call>/hold"), ("POST", "/api/calls/<call>/resume"), ("POST", "/api/calls/<call>/mute"),
+    ("POST", "/api/calls/<call>/say"), ("POST", "/api/calls/<call>/dtmf"), ("POST", "/api/calls/<call>/recording"),
     ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
     ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
     ("POST", "/api/events/dead/<name>/again"),

@@ -1,0 +1,75 @@
+"""Carries out what operators and tools do with a call's line: hold, mute, words and keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Literal
+
+from callflow.agent.agent import Agent
+from callflow.media.clips import HOLD_MUSIC
+from callflow.media.relay import Relay
+
+
+HoldMusic = Literal["music", "clip", "silence"]
+_SPOKEN = ("still-here", "one-moment")
+"""Clips for hold with `clip`: the first that exists."""
+
+
+class LineControl:
+    """The line of one call."""
+
+    def __init__(self, agent: Agent, relay: Relay, *, hold_music: HoldMusic) -> None:
+        self._agent, self._relay, self._hold_music = agent, relay, hold_music
+        self._clock = asyncio.get_running_loop().time
+
+    def restore(self, muted: Iterable[Literal["caller", "agent"]]) -> None:
+        """Mute whom the previous process had muted."""
+        for party in muted:
+            self._relay.gates.mute(party, True)
+        self._agent.no_input.pause(not self._relay.gates.is_open)
+
+    def hold(self) -> None:
+        """Silence the agent, which does not hear the caller any more, and play music."""
+        self._silence()
+        self._relay.gates.hold(True)
+        names = {"music": (HOLD_MUSIC,), "clip": _SPOKEN, "silence": ()}[self._hold_music]
+        clip = self._relay.clips.clip(*names)
+        if clip is not None:
+            self._relay.sounds.play_music(clip.audio, spoken=bool(clip.text))
+        self._changed()
+
+    def unhold(self) -> None:
+        """Stop the music; the agent hears the caller again."""
+        self._relay.sounds.stop_music()
+        self._relay.gates.hold(False)
+        self._relay.interrupt(self._clock())
+        self._changed()
+
+    def mute(self, party: Literal["caller", "agent"], on: bool) -> None:
+        """Mute a party, or end that. An agent that is muted is cut off like one that is interrupted."""
+        if party == "agent" and on:
+            self._silence()
+        self._relay.gates.mute(party, on)
+        self._changed()
+
+    def say(self, text: str) -> None:
+        """Let the agent say this, word for word."""
+        self._agent.prompter.say_exactly(text)
+        self._agent.changed()
+
+    def press(self, digits: str, *, secret: bool) -> None:
+        """Play the tones of these keys, behind what the agent is saying."""
+        self._relay.sounds.play_keys(digits, secret=secret)
+        self._agent.changed()
+
+    def _silence(self) -> None:
+        """Cut the agent off, and stop its responses: nothing that the engine would hear tells it to."""
+        self._agent.turns.hush()
+        if self._agent.engine_stops_itself:
+            for response in self._agent.turns.taking.responses:
+                self._agent.cancel(response)
+
+    def _changed(self) -> None:
+        self._agent.no_input.pause(not self._relay.gates.is_open)
+        self._agent.changed()

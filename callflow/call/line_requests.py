@@ -1,0 +1,171 @@
+"""What operators and the agent's tools may do with a call's line: hold, mute, words and keys.
+
+A request becomes an event in the call's mailbox, which says who asked; the machine decides. Each method returns "" if
+the event was posted, or a sentence that says why not.
+
+Words and keys may be secret, so events and commands only name them: `Words` has them, in memory, until they are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
+
+from callflow.call import machine
+from callflow.call.call_config import CallConfig
+from callflow.call.dtmf import KEYS, MASK
+from callflow.contracts import events
+from callflow.contracts.carrier import CarrierCan
+from callflow.contracts.events import Event
+from callflow.media.audio_gates import AudioGates
+
+
+SENDS_KEYS: Final = "send_dtmf"
+"""The name of the agent's tool that presses keys."""
+MOST_DIGITS: Final = 32
+"""Keys and waits of one request: as many as Twilio takes with a dial, which is the lowest limit of a carrier."""
+MOST_TEXT: Final = 1000
+"""Characters that are said on one request."""
+WAITS: Final = "wW"
+_MOST_KEPT: Final = 16
+
+NO_CALLER: Final = "The agent does not have the caller now: wait until they talk again, and try again then."
+ON_HOLD: Final = "The caller is on hold: resume first."
+NOT_ON_HOLD: Final = "The caller is not on hold."
+OPENING: Final = "The caller is still hearing the sentence that opens the call, which must not be cut: wait for it."
+MUTED: Final = "The agent is muted, so the caller would not hear it: end that first."
+NO_VOICE: Final = "The model is away, and this carrier has no voice beside the media stream: try again in a moment."
+NO_KEYS: Final = (
+    f"digits must be 1 to {MOST_DIGITS} of 0-9, A-D, *, # and the waits w (half a second) and W (a second)."
+)
+
+
+class Words:
+    """The texts and digits of requests that are not carried out yet, by id."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+        self._number = 0
+
+    def keep(self, text: str) -> str:
+        """Keep a text, and return its id. Beyond 16 of them the oldest is forgotten: its request was refused."""
+        self._number += 1
+        self._kept[str(self._number)] = text
+        if len(self._kept) > _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return str(self._number)
+
+    def take(self, name: str) -> str:
+        """Return a text, once; "": there is none."""
+        return self._kept.pop(name, "")
+
+
+class LineRequests:
+    """The requests about one call's line."""
+
+    def __init__(
+        self,
+        config: CallConfig,
+        model: Callable[[], machine.Model],
+        *,
+        can: frozenset[CarrierCan],
+        gates: AudioGates,
+        opening: Callable[[], bool],
+        post: Callable[[Event], object],
+    ) -> None:
+        """`model`: returns the machine's memory of the call. `can`: the carrier's capabilities. `opening`: returns
+        whether the caller is still to hear the protected sentence."""
+        self._config, self._model, self._can = config, model, can
+        self.words = Words()
+        """What commands name."""
+        self._gates, self._opening, self._post = gates, opening, post
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Whether the caller is on hold."""
+        return "hold" in self._model().armed
+
+    @property
+    def muted(self) -> list[str]:
+        """Who is muted: caller, agent."""
+        return self._gates.muted
+
+    def hold(self, by: str) -> str:
+        """Put the caller on hold; nothing changes if they are already. `by`: see
+        `callflow.web.console.requested_by`."""
+        model = self._model()
+        if self.is_on_hold:
+            return ""
+        if model.state != machine.STREAMING or (model.engine, model.media) != ("ready", "open") or model.farewell:
+            return NO_CALLER
+        if model.transfer:
+            return "A transfer of this call is under way."
+        if self._opening():
+            return OPENING
+        self._post(events.HoldRequested(by=by))
+        return ""
+
+    def resume(self, by: str) -> str:
+        """Take the caller off hold."""
+        if not self.is_on_hold:
+            return NOT_ON_HOLD
+        self._post(events.ResumeRequested(by=by))
+        return ""
+
+    def mute(self, party: Literal["caller", "agent"], on: bool, by: str) -> str:
+        """Mute a party, or end that."""
+        if not self._has_caller():
+            return NO_CALLER
+        if on and self._opening():
+            return OPENING
+        self._post(events.MuteRequested(party=party, on=on, by=by))
+        return ""
+
+    def say(self, text: str, by: str) -> str:
+        """Say a text to the caller, word for word: by the agent, or by the carrier's voice while the agent is away."""
+        otherwise: Literal["", "carrier"] = "carrier" if "speaks_beside_stream" in self._can else ""
+        model = self._model()
+        if not self._has_caller() or model.media != "open":
+            return NO_CALLER
+        if self.is_on_hold:
+            return ON_HOLD
+        if "agent" in self.muted:
+            return MUTED
+        if not otherwise and (model.engine, model.state) != ("ready", machine.STREAMING):
+            return NO_VOICE
+        self._post(events.SayRequested(id=self.words.keep(text), text=text, otherwise=otherwise, by=by))
+        return ""
+
+    def press(self, digits: str, by: str) -> str:
+        """Press keys, for the other end to hear."""
+        if not are_digits(digits):
+            return NO_KEYS
+        if not self._has_caller() or self._model().media != "open":
+            return NO_CALLER
+        if self.is_on_hold:
+            return ON_HOLD
+        shown = MASK * len(digits) if self._config.dtmf_sensitive else digits
+        way: Literal["carrier", "tones"] = "carrier" if "sends_digits" in self._can else "tones"
+        self._post(events.DtmfRequested(id=self.words.keep(digits), digits=shown, way=way, by=by))
+        return ""
+
+    def press_by_agent(self, digits: str) -> str:
+        """Press keys for the agent's tool."""
+        return self.press("".join(digits.split()), by="agent")
+
+    def without_digits(self, called: events.ToolCalled) -> events.ToolCalled:
+        """Return a tool call without the digits that the tool presses, if these must not be written down."""
+        if called.tool != SENDS_KEYS or not self._config.dtmf_sensitive:
+            return called
+        return replace(called, arguments=json.dumps({"digits": MASK}))
+
+    def _has_caller(self) -> bool:
+        model = self._model()
+        return model.state in (machine.STREAMING, machine.RECOVERING) and not model.farewell
+
+
+def are_digits(digits: str) -> bool:
+    """Return whether these are keys and waits that can be sent in one request."""
+    return 0 < len(digits) <= MOST_DIGITS and all(digit in KEYS or digit in WAITS for digit in digits)

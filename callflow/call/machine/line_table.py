@@ -1,0 +1,114 @@
+"""The rows of what operators and tools do with the line: hold, mute, words and keys.
+
+A caller is on hold while the deadline `hold` is armed: no state of its own, so that engine and stream may be lost and
+come back meanwhile as ever, and hold is never without an end. After its deadline the agent has the caller back. The
+agent is not prompted during it, and a last sentence, a hang-up or a transfer that fails ends it like any conversation.
+What is muted decides nothing, so the machine does not remember it: `media/audio_gates.py` does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from callflow.call.machine.actions import note_failure
+from callflow.call.machine.basics import arm, disarm
+from callflow.call.machine.guards import (
+    carrier_can_say,
+    carrier_sends_keys,
+    engine_is_up,
+    in_farewell,
+    is_on_hold,
+    is_transferred,
+    media_is_open,
+)
+from callflow.call.machine.model import (
+    HANGUP,
+    STREAMING,
+    Model,
+    Step,
+)
+from callflow.call.machine.row import FLOWING, LIVE, Row
+from callflow.contracts import commands as do
+from callflow.contracts.events import DtmfRequested, MuteRequested, SayRequested
+
+
+def hold(model: Model, step: Step) -> None:
+    step.commands.append(do.Hold())
+    arm(model, step, "hold")
+
+
+def unhold(model: Model, step: Step) -> None:
+    """Give the caller back to the agent, which says so if it can be heard; else it resumes when it can."""
+    disarm(model, step, "hold")
+    step.commands.append(do.Unhold())
+    if step.before == STREAMING and model.engine == "ready" and model.media == "open":
+        step.commands.append(do.Prompt(about="held"))
+
+
+def mute(model: Model, step: Step) -> None:
+    if isinstance(step.event, MuteRequested):
+        step.commands.append(do.Mute(party=step.event.party, on=step.event.on))
+
+
+def say(model: Model, step: Step) -> None:
+    if isinstance(step.event, SayRequested):
+        step.commands.append(do.Say(id=step.event.id))
+
+
+def announce(model: Model, step: Step) -> None:
+    if isinstance(step.event, SayRequested):
+        step.commands.append(do.Announce(id=step.event.id))
+
+
+def send_dtmf(model: Model, step: Step) -> None:
+    if isinstance(step.event, DtmfRequested):
+        step.commands.append(do.SendDtmf(id=step.event.id))
+
+
+def play_dtmf(model: Model, step: Step) -> None:
+    if isinstance(step.event, DtmfRequested):
+        step.commands.append(do.PlayDtmf(id=step.event.id))
+
+
+LINE_TABLE: Final[tuple[Row, ...]] = (
+    Row(
+        "hold_requested",
+        STREAMING,
+        None,
+        (hold,),
+        when=(engine_is_up, media_is_open),
+        unless=(in_farewell, is_transferred, is_on_hold),
+    ),
+    Row("resume_requested", FLOWING, None, (unhold,), when=(is_on_hold,)),
+    Row("hold_deadline", FLOWING, None, (unhold,)),
+    Row("mute_requested", FLOWING, None, (mute,), unless=(in_farewell,)),
+    # The agent's own voice says it; the carrier's while the agent is away.
+    Row(
+        "say_requested",
+        STREAMING,
+        None,
+        (say,),
+        when=(engine_is_up, media_is_open),
+        unless=(in_farewell, is_on_hold),
+    ),
+    Row(
+        "say_requested",
+        FLOWING,
+        None,
+        (announce,),
+        when=(media_is_open, carrier_can_say),
+        unless=(in_farewell, is_on_hold),
+    ),
+    Row(
+        "dtmf_requested",
+        FLOWING,
+        None,
+        (send_dtmf,),
+        when=(media_is_open, carrier_sends_keys),
+        unless=(in_farewell, is_on_hold),
+    ),
+    Row("dtmf_requested", FLOWING, None, (play_dtmf,), when=(media_is_open,), unless=(in_farewell, is_on_hold)),
+    Row("announce_gone", LIVE, HANGUP, (note_failure,)),
+    Row("send_dtmf_gone", LIVE, HANGUP, (note_failure,)),
+    Row("suppress_noise_gone", LIVE, HANGUP, (note_failure,)),
+)

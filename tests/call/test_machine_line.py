@@ -1,0 +1,81 @@
+"""Hold, mute, words and keys in the machine: what holds in every state that can be reached."""
+
+from __future__ import annotations
+
+from callflow.call import machine
+from callflow.call.machine import RECOVERING, STREAMING, Model, take
+from callflow.contracts import commands as do
+from callflow.contracts import events as ev
+from tests.call.test_machine import follow, graph, passed
+
+
+def held(node: object) -> bool:
+    return "hold" in node.model.armed  # type: ignore[attr-defined]
+
+
+def test_a_caller_is_on_hold_only_while_the_agent_would_have_them() -> None:
+    nodes = [node for node in graph().nodes if held(node)]
+    assert nodes
+    for node in nodes:
+        assert node.model.state in (STREAMING, RECOVERING), node
+        assert not node.model.farewell, node
+        assert not node.model.transfer, node
+        assert node.model.greeted, node
+
+
+def test_hold_and_its_end_are_told_to_the_line_in_turns() -> None:
+    for edge in graph().edges:
+        names = [name for name in edge.names if name in (do.Hold.name, do.Unhold.name)]
+        before, after = held(edge.source), held(edge.target)
+        if machine.is_over(edge.target.model):
+            assert do.Hold.name not in names, edge
+        elif isinstance(edge.event, ev.CallRecovered) and before and edge.step.taken:
+            assert names == [do.Hold.name], edge
+            assert after, edge
+        else:
+            wanted = {(False, True): [do.Hold.name], (True, False): [do.Unhold.name]}.get((before, after), [])
+            assert names == wanted, edge
+
+
+def test_nobody_speaks_to_a_caller_on_hold() -> None:
+    for edge in graph().edges:
+        if held(edge.source) and held(edge.target):
+            spoken = {do.Prompt.name, do.Greet.name, do.Say.name, do.Announce.name, do.PlayDtmf.name, do.SendDtmf.name}
+            assert not spoken & set(edge.names), edge
+
+
+def test_hold_ends_when_it_is_asked_for_and_by_its_deadline_with_the_same_words() -> None:
+    for node in graph().nodes:
+        if held(node):
+            asked, late = follow(node, ev.ResumeRequested()), follow(node, passed("hold"))
+            assert not held(asked.target), asked
+            assert asked.target.model.key() == late.target.model.key()
+            said = [command for command in late.step.commands if isinstance(command, do.Prompt)]
+            can_speak = (node.model.state, node.model.engine, node.model.media) == (STREAMING, "ready", "open")
+            assert said == ([do.Prompt(about="held")] if can_speak else []), late
+
+
+def test_words_and_keys_go_the_way_that_the_request_names() -> None:
+    talking = Model()
+    for event in (ev.CallInitiated(), ev.CallAnswered(), ev.EngineReady(), ev.MediaStarted()):
+        take(talking, event)
+    assert take(talking.copy(), ev.SayRequested(id="7")).commands == [do.Say(id="7")]
+    assert take(talking.copy(), ev.DtmfRequested(id="8")).commands == [do.PlayDtmf(id="8")]
+    assert take(talking.copy(), ev.DtmfRequested(id="8", way="carrier")).commands == [do.SendDtmf(id="8")]
+    assert take(talking.copy(), ev.MuteRequested(party="agent")).commands == [do.Mute(party="agent", on=True)]
+    take(talking, ev.EngineLost())
+    assert talking.state == RECOVERING
+    assert take(talking.copy(), ev.SayRequested(id="7")).commands == []
+    assert take(talking.copy(), ev.SayRequested(id="7", otherwise="carrier")).commands == [do.Announce(id="7")]
+
+
+def test_noise_is_suppressed_once_when_the_caller_is_heard_and_only_if_wanted() -> None:
+    for wanted in (False, True):
+        model = Model(suppress_noise=wanted)
+        given = []
+        for event in (
+            ev.CallInitiated(), ev.CallAnswered(), ev.EngineReady(), ev.MediaStarted(), ev.MediaLost(),
+            passed("grace"), ev.MediaStarted(),
+        ):  # fmt: skip
+            given += [command.name for command in take(model, event).commands]
+        assert given.count(do.SuppressNoise.name) == wanted
