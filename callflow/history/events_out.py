@@ -39,9 +39,9 @@ RECORDING_FAILED: Final = "recording.failed"
 TOOL_FAILED: Final = "tool.failed"
 TRANSFER_ENDED: Final = "transfer.ended"
 CAMPAIGN_ROW_DONE: Final = "campaign.row_done"
-TYPES: Final = (STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED)
+TYPES: Final = (STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED, TRANSFER_ENDED)
 """Every type that is made."""
-RESERVED: Final = (TRANSFER_ENDED, CAMPAIGN_ROW_DONE)
+RESERVED: Final = (CAMPAIGN_ROW_DONE,)
 """Types that are not made yet, and that will mean this."""
 
 WAITING: Final = "waiting"
@@ -49,6 +49,10 @@ DELIVERED: Final = "delivered"
 DEAD: Final = "dead"
 
 _RINGING, _HANGUP = "ringing", "hangup"
+_BRIDGED: Final = "bridged"
+_AWAY: Final = ("transferring", _BRIDGED)
+_UNDER_WAY: Final = "rings"
+"""The outcome of a transfer that has begun."""
 _NOT_BEGUN: Final = "carrier's command"
 _MOST_WORDS: Final = 100_000
 """Characters of a transcript in an event; receivers commonly take 256 kB. All of it is behind the link."""
@@ -80,6 +84,7 @@ class EventMaker:
         if entry.is_step:
             if entry.before == _RINGING and entry.after not in (_RINGING, _HANGUP):
                 self._add(connection, entry, ANSWERED)
+            self._transfer_ended(connection, entry)
         elif entry.name == notes.Began.kind:
             self._add(connection, entry, STARTED)
         elif entry.name == notes.RecordingFailed.kind:
@@ -106,6 +111,16 @@ class EventMaker:
         if self._words:
             told["output"] = self._redact(entry.event.get("output", ""))
         self._add(connection, entry, TOOL_FAILED, key=str(ran), **told)
+
+    def _transfer_ended(self, connection: Connection, entry: JournalEntry) -> None:
+        """The outcome is the machine's (`commands.TellTransfer`), or that the call has ended meanwhile."""
+        told = [each.get("outcome") for each in entry.commands if each.get("command") == commands.TellTransfer.name]
+        outcome = next((one for one in told if one != _UNDER_WAY), None)
+        if outcome is None and entry.before in _AWAY and entry.after == _HANGUP:
+            outcome = "call_ended"
+        if outcome:
+            connected = entry.before == _BRIDGED
+            self._add(connection, entry, TRANSFER_ENDED, key=str(entry.step), outcome=outcome, connected=connected)
 
     def _recording_failed(self, connection: Connection, entry: JournalEntry, reason: str) -> None:
         self._add(connection, entry, RECORDING_FAILED, key=f"{entry.step} {round(entry.at * 1000)}", reason=reason)

@@ -82,6 +82,28 @@ async def house(url: str, folder: Path, **options: Any) -> AsyncIterator[House]:
         await the.database.close()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "outcomes", "told"),
+    [
+        ("streaming", "streaming", ["rings"], None),
+        ("streaming", "streaming", ["refused"], ("refused", False)),
+        ("transferring", "recovering", ["not_joined"], ("not_joined", False)),
+        ("bridged", "recovering", ["left"], ("left", True)),
+        ("bridged", "hangup", [], ("call_ended", True)),
+        ("streaming", "hangup", [], None),
+    ],
+)
+async def test_how_a_transfer_ended_is_told(
+    database_url: str, before: str, after: str, outcomes: list[str], told: tuple[str, bool] | None, tmp_path: Path
+) -> None:
+    async with house(database_url, tmp_path) as the:
+        the.began()
+        commands = [{"command": "tell_transfer", "leg": "caller", "outcome": one} for one in outcomes]
+        the.journal.note(JournalEntry(CALL, 3, AT, {"event": "call_hangup"}, before, after, True, commands))
+        found = [body for body in await the.bodies() if body["type"] == "transfer.ended"]
+        assert [(body["outcome"], body["connected"]) for body in found] == ([told] if told else [])
+
+
 async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: str, tmp_path: Path) -> None:
     async with house(database_url, tmp_path) as the:
         the.began(profile="sales")
