@@ -26,13 +26,20 @@ def _descendants(base: type[Any]) -> set[type[Any]]:
     return found
 
 
+_TIMES = st.floats(allow_nan=False, allow_infinity=False)
+"""Times and lengths, which readers of webhooks make from dates and digits only: never NaN, which equals nothing."""
+_BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {float: _TIMES, float | None: st.none() | _TIMES}
+
+
 def _any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
     """Instances with every field drawn from its type, and often left empty."""
     hints = typing.get_type_hints(kind)
     fields = {}
     for field in dataclasses.fields(kind):
-        strategy: st.SearchStrategy[Any] = st.from_type(hints[field.name])
-        fields[field.name] = st.just("") | strategy if hints[field.name] is str else strategy
+        strategy: st.SearchStrategy[Any] = (
+            _BY_TYPE[hint] if (hint := hints[field.name]) in _BY_TYPE else st.from_type(hint)
+        )
+        fields[field.name] = st.just("") | strategy if hint is str else strategy
     return st.builds(kind, **fields)
 
 
