@@ -27,7 +27,7 @@ PACKAGES = (
     "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
     "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
     "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "standardwebhooks", "tenacity",
-    "transitions", "websockets",
+    "transitions", "tzdata", "websockets",
 )  # fmt: skip
 """The modules of the packages in pyproject.toml."""
 INTERRUPTED = 130

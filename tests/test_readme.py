@@ -151,7 +151,7 @@ async def test_a_call_is_made_as_it_is_shown(tmp_path: Path) -> None:
     async with serving(telnyx, realtime, DATA_DIR=tmp_path / "data", **env) as server:
         port = await server.console_port()
         variables = {"CONSOLE_PORT": port, "CONSOLE_TOKEN": TOKEN}
-        for number, command in enumerate((shown("sh", "server.py dial"), shown("sh", "order-4711")), 1):
+        for number, command in enumerate((shown("sh", "server.py dial +"), shown("sh", "order-4711")), 1):
             is_curl = command.startswith("curl")
             told = asyncio.create_task(
                 shell(filled_in(command, **{":6001": f":{port}"} if is_curl else {}), tmp_path, **variables)

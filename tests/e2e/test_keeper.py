@@ -88,8 +88,8 @@ async def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
         carrier = mock.Mock(call_status=mock.AsyncMock(side_effect=answers))
         call: Any = SimpleNamespace(
             id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
-            began=time.time() - age, take_back=mock.Mock(),
+            began=time.time() - age, awaits_leg=False, take_back=mock.Mock(),
         )  # fmt: skip
         await the.app.recovery._ask_about(call)
-        call.take_back.assert_called_once_with(found)
+        call.take_back.assert_called_once_with(found, "")
         assert carrier.call_status.await_count == len(answers)

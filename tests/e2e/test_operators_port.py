@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from callflow.cli.operators_port import OperatorsPort
 from callflow.config.settings import Settings
-from callflow.contracts.errors import JournalFileError
+from callflow.contracts.errors import ConsoleError
 from callflow.journal.redaction import Redactor
 from callflow.web.console import auth
 from callflow.web.console.app import create_console
@@ -261,7 +261,7 @@ async def test_what_costs_money_is_refused_before_its_body_is_read(monkeypatch: 
 async def test_a_command_says_which_token_is_missing_where() -> None:
     async def refusal(it: Port, token: str) -> str:
         asking = OperatorsPort(Settings(console_port=it.port, console_token=SecretStr(token)))
-        with pytest.raises(JournalFileError) as refused:
+        with pytest.raises(ConsoleError) as refused:
             await asyncio.to_thread(asking.ask, "POST", "/api/calls", {})
         return str(refused.value)
 
