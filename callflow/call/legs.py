@@ -37,8 +37,9 @@ _TOLD: Final = {
         "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. You did "
         "not hear what was said."
     ),
+    "call_ended": "",
 }
-"""What the agent is told, by the outcome of `commands.TellTransfer`."""
+"""What the agent is told, by the outcome of `commands.TellTransfer`; "": nothing."""
 
 
 @dataclass(slots=True)

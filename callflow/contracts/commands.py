@@ -263,7 +263,7 @@ class AwaitGoodbye(LocalCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellTransfer(LocalCommand):
-    """Tell the agent how the transfer stands, or how it ended."""
+    """Tell how the transfer stands, or how it ended: the agent, and whoever takes events out."""
 
     name: ClassVar[str] = "tell_transfer"
     outcome: str = ""

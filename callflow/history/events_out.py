@@ -50,7 +50,6 @@ DEAD: Final = "dead"
 
 _RINGING, _HANGUP = "ringing", "hangup"
 _BRIDGED: Final = "bridged"
-_AWAY: Final = ("transferring", _BRIDGED)
 _UNDER_WAY: Final = "rings"
 """The outcome of a transfer that has begun."""
 _NOT_BEGUN: Final = "carrier's command"
@@ -113,14 +112,12 @@ class EventMaker:
         self._add(connection, entry, TOOL_FAILED, key=str(ran), **told)
 
     def _transfer_ended(self, connection: Connection, entry: JournalEntry) -> None:
-        """The outcome is the machine's (`commands.TellTransfer`), or that the call has ended meanwhile."""
+        """The machine says when a transfer ends, and how (`commands.TellTransfer`)."""
         told = [each.get("outcome") for each in entry.commands if each.get("command") == commands.TellTransfer.name]
-        outcome = next((one for one in told if one != _UNDER_WAY), None)
-        if outcome is None and entry.before in _AWAY and entry.after == _HANGUP:
-            outcome = "call_ended"
-        if outcome:
-            connected = entry.before == _BRIDGED
-            self._add(connection, entry, TRANSFER_ENDED, key=str(entry.step), outcome=outcome, connected=connected)
+        for outcome in told:
+            if outcome != _UNDER_WAY:
+                connected = entry.before == _BRIDGED
+                self._add(connection, entry, TRANSFER_ENDED, key=str(entry.step), outcome=outcome, connected=connected)
 
     def _recording_failed(self, connection: Connection, entry: JournalEntry, reason: str) -> None:
         self._add(connection, entry, RECORDING_FAILED, key=f"{entry.step} {round(entry.at * 1000)}", reason=reason)

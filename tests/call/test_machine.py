@@ -679,6 +679,17 @@ def test_a_carriers_command_is_never_given_twice_but_the_last_sentence_after_a_c
         assert len({leg for leg, _ in given}) == len(given), edge
 
 
+def test_every_transfer_that_begins_is_told_to_end_once() -> None:
+    """Also if the caller hangs up while the person is rung, or a last sentence ends the call."""
+    ended = set()
+    for edge in graph().edges:
+        told = [c.outcome for c in edge.step.commands if isinstance(c, do.TellTransfer) and c.outcome != "rings"]
+        was_under_way, is_under_way = bool(edge.source.model.transfer), bool(edge.target.model.transfer)
+        assert len(told) == (was_under_way and not is_under_way), edge
+        ended |= {(edge.step.before, outcome) for outcome in told}
+    assert {(state, "call_ended") for state in ("streaming", "recovering", "transferring", "bridged")} < ended
+
+
 def test_another_legs_events_change_nothing() -> None:
     for node in graph().nodes:
         before = node.model.key()

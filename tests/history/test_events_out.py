@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.engine import Engine
 
+from callflow.call import machine
+from callflow.contracts import commands, events
 from callflow.history import events_out
 from callflow.history.database import Database, url_of
 from callflow.history.event_store import EventStore
@@ -82,26 +84,40 @@ async def house(url: str, folder: Path, **options: Any) -> AsyncIterator[House]:
         await the.database.close()
 
 
+_PERSON_ACCEPTS = (
+    events.CallAnswered(leg=events.HUMAN),
+    events.Dtmf(leg=events.HUMAN, digit="1"),
+    events.CallBridged(leg=events.HUMAN),
+)
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "outcomes", "told"),
+    ("then", "outcome", "connected"),
     [
-        ("streaming", "streaming", ["rings"], None),
-        ("streaming", "streaming", ["refused"], ("refused", False)),
-        ("transferring", "recovering", ["not_joined"], ("not_joined", False)),
-        ("bridged", "recovering", ["left"], ("left", True)),
-        ("bridged", "hangup", [], ("call_ended", True)),
-        ("streaming", "hangup", [], None),
+        ((), None, False),
+        ((events.CallHangup(leg=events.HUMAN),), "not_reached", False),
+        ((events.CallAnswered(leg=events.HUMAN), events.Dtmf(leg=events.HUMAN, digit="2")), "refused", False),
+        ((events.CallHangup(),), "call_ended", False),
+        ((*_PERSON_ACCEPTS, events.CallHangup(leg=events.HUMAN)), "left", True),
+        ((*_PERSON_ACCEPTS, events.CallHangup()), "call_ended", True),
     ],
+    ids=["it rings", "nobody answers", "refused", "the caller gives up", "the person leaves", "the caller leaves"],
 )
 async def test_how_a_transfer_ended_is_told(
-    database_url: str, before: str, after: str, outcomes: list[str], told: tuple[str, bool] | None, tmp_path: Path
+    database_url: str, then: tuple[events.Event, ...], outcome: str | None, connected: bool, tmp_path: Path
 ) -> None:
+    model = machine.Model()
+    model.state, model.engine, model.media, model.answer_sent = "streaming", "ready", "open", True
     async with house(database_url, tmp_path) as the:
         the.began()
-        commands = [{"command": "tell_transfer", "leg": "caller", "outcome": one} for one in outcomes]
-        the.journal.note(JournalEntry(CALL, 3, AT, {"event": "call_hangup"}, before, after, True, commands))
+        for number, happened in enumerate((events.TransferRequested(number="+15550100010"), *then), start=3):
+            step = machine.take(model, happened)
+            told = [commands.to_json(command) for command in step.commands]
+            record = events.to_json(happened)
+            the.journal.note(JournalEntry(CALL, number, AT, record, step.before, step.after, step.taken, told))
         found = [body for body in await the.bodies() if body["type"] == "transfer.ended"]
-        assert [(body["outcome"], body["connected"]) for body in found] == ([told] if told else [])
+        expected = [(outcome, connected)] if outcome else []
+        assert [(body["outcome"], body["connected"]) for body in found] == expected
 
 
 async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: str, tmp_path: Path) -> None:

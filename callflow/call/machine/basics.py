@@ -48,17 +48,19 @@ def drop_human(model: Model, step: Step) -> None:
 
 
 def transfer_over(model: Model, step: Step, outcome: str) -> None:
-    """End a transfer, and tell the agent how it ended."""
-    abandon_transfer(model, step)
-    step.commands.append(do.TellTransfer(outcome=outcome))
-
-
-def abandon_transfer(model: Model, step: Step) -> None:
-    """End a transfer: the person's leg is hung up, if there is one."""
+    """End a transfer, and tell how it ended: the person's leg is hung up, if there is one."""
     drop_human(model, step)
     model.transfer, model.takes_back, model.back = "", False, False
     for deadline in ("transfer", "join", "bridged"):
         disarm(model, step, deadline)
+    step.commands.append(do.TellTransfer(outcome=outcome))
+
+
+def abandon_transfer(model: Model, step: Step) -> None:
+    """End the transfer that is under way, if one is, because the call ends."""
+    model.back = False
+    if model.transfer:
+        transfer_over(model, step, "call_ended")
 
 
 def end_hold(model: Model, step: Step) -> None:
