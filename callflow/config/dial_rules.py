@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from callflow.contracts.e164 import is_e164
+
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
 
 
-_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
 _SEPARATOR: Final = re.compile(r"[,\s]+")
 _EXAMPLE: Final = "+15550100001"
@@ -144,7 +145,7 @@ def _longest(of: Sequence[str], number: str) -> str:
 
 def _read(number: str) -> tuple[str, Any]:
     """Return what is wrong with a number, and the number as `phonenumbers` reads it, if nothing is."""
-    if not _E164.fullmatch(number):
+    if not is_e164(number):
         return _FORM, None
     import phonenumbers
 

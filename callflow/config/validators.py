@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from callflow.config import dial_rules, redact_patterns
 from callflow.contracts import addresses
+from callflow.contracts.e164 import is_e164
 
 
 UNREADABLE: Final = (
@@ -57,7 +58,7 @@ def secrets(value: SecretStr) -> SecretStr:
 
 def e164(value: str) -> str:
     """Check a telephone number in the international form."""
-    if value and not re.fullmatch(r"\+[1-9][0-9]{1,14}", value):
+    if value and not is_e164(value):
         raise ValueError("must be a telephone number with + and country code, such as +15550100002")
     return value
 

@@ -7,7 +7,6 @@ key, and nothing is dialled before the journal has the call.
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.printable import quoted
 from callflow.contracts.rate_limit import RateLimit
@@ -31,7 +31,6 @@ from callflow.switchboard.switchboard import Switchboard
 _DIALS: Final = uuid.UUID("0d1b6c5e-55a9-5b0c-8f7e-4be2a3f0c9d1")
 _ANSWER_SECONDS: Final = 12.0
 """How long a request waits for the carrier's answer to the dial; the call goes on without it."""
-_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _MOST_KEY: Final = 255
 _MOST_AT_WORK: Final = 1000
 """Requests with a key at the same time."""
@@ -91,12 +90,12 @@ class Dialer:
         may_dial: Callable[[str], Awaitable[str]],
         per_minute: int,
     ) -> None:
-        """`carriers`: by name. `may_dial`: returns why a number is not dialled,
-        in a sentence; "": it may be. `per_minute`: how many calls may be asked for."""
+        """`carriers`: by name. `may_dial`: returns why a number is not dialled, in a sentence; "": it may be.
+        `per_minute`: how many calls may be asked for."""
         self._switchboard, self._history, self._configs = switchboard, history, configs
         self._carriers = carriers
         self.may_dial = may_dial
-        """Returns why a number is not dialled, in a sentence."""
+        """As it was given."""
         self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
         self._loop = asyncio.get_running_loop()
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -217,7 +216,7 @@ class Dialer:
 
 def _check_form(name: str, number: str) -> None:
     """Raise DialRefused unless a number is in E.164."""
-    if not _E164.fullmatch(number):
+    if not is_e164(number):
         raise DialRefused(
             400, f"{name} must be a number in E.164: + and country code and number, such as +15550100001."
         )

@@ -470,7 +470,7 @@ async def test_30_calls_leave_no_task_and_no_call_object_behind() -> None:
         await the.until(lambda: len(tasks()) <= len(before), f"no more tasks than {before}", 2)
         board = the.app.switchboard
         assert (board.calls, board._legs) == ([], {})
-        assert not board._drain._tasks | board._drain._after_call
+        await the.until(lambda: not board._drain._tasks | board._drain._after_call, "the drain to let go of them")
 
         # On a busy machine their last tasks may still be letting go of them. To look takes long, and they need the
         # loop meanwhile.

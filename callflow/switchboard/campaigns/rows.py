@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from callflow.contracts.e164 import is_e164
 from callflow.contracts.printable import line as printable
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan
@@ -28,7 +29,6 @@ _NUMBER: Final = frozenset({"number", "phone", "phonenumber", "telephone", "tel"
 _TIMEZONE: Final = frozenset({"timezone", "tz"})
 _BETWEEN: Final = re.compile(r"[\s().\-/\u2010-\u2015]")
 """What people write between digits."""
-_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _REST_ROWS: Final = 20
 _REST_SECONDS: Final = 0.0005
 """A thread that reads a list leaves the interpreter to the audio in between."""
@@ -153,7 +153,7 @@ def judge(
     found: list[Row] = []
     for row in rows:
         row.reason = row.reason or _reason(row, plan, now, check, seen)
-        if not _E164.fullmatch(row.number):
+        if not is_e164(row.number):
             row.number = ""
         found.append(row)
         if len(found) >= most:

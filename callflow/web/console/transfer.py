@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
 from quart import Quart, Response
 
 from callflow.call.requests import MOST_SUMMARY
+from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.switchboard.switchboard import Switchboard
@@ -19,7 +19,6 @@ from callflow.web.responses import error_response, json_object, json_response, s
 _EXAMPLE: Final = '{"to": "sales"}'
 _NAMES: Final = ("to", "mode", "summary")
 _MODES: Final = ("warm", "cold")
-_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
 def add_transfer(
@@ -39,7 +38,7 @@ def add_transfer(
         if "transfers" not in live.carrier.can:
             return error_response(409, f"Calls of {live.carrier.name} cannot be transferred.")
         name = " ".join(to.split()).casefold()
-        number = live.config.transfer_targets.get(name, to if _E164.fullmatch(to) else "")
+        number = live.config.transfer_targets.get(name, to if is_e164(to) else "")
         if not number:
             known = ", ".join(live.config.transfer_targets) or "none (TRANSFER_TARGETS)"
             return error_response(400, f"to must be a number in E.164, or a name that is known: {known}.")
