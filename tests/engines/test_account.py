@@ -302,7 +302,8 @@ async def test_a_call_that_is_being_talked_with_waits_where_one_that_arrives_is_
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_whoever_waits_is_told_when_a_probe_gets_through_and_asks_once() -> None:
+async def test_whoever_waits_is_told_when_a_probe_gets_through_and_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "PATIENCE", 3.0)  # 40 handshakes at once may take longer than a tenth of a second
     async with office(refuse_next=-1, refuse_status=429) as one:
         waiting = [asyncio.create_task(one.open(f"call {number}")) for number in range(40)]
         await one.until(lambda: one.state != "closed", "the breaker to open")
