@@ -25,7 +25,8 @@ from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts import remote_tools
-from callflow.contracts.errors import DatabaseError, DialRefused, SettingsError, ToolsError, TunnelError
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.errors import DatabaseError, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
@@ -39,10 +40,13 @@ from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor, is_private
+from callflow.switchboard.budget.make import make_budget, price_warnings
+from callflow.switchboard.budget.prices import PriceLookups
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
+from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
@@ -75,9 +79,6 @@ _OPEN_SECONDS: Final = 1.5
 """How long the start waits for the history; calls are answered meanwhile."""
 _PROBLEMS_SECONDS: Final = 1.0
 _NOBODY: Final = Caller("", "", "")
-_NOT_TO_BE_CALLED: Final = (
-    "This number is on the do-not-call list, so it is not dialled: DELETE /api/do-not-call/NUMBER takes it off."
-)
 
 
 class Application:
@@ -118,7 +119,7 @@ class Application:
         return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
 
     def _of_settings(self) -> list[str]:
-        found = self.configs.warnings
+        found = [*self.configs.warnings, *price_warnings(self.configs.rules.profiles.all())]
         names = [one.get("name") for one in self.tool_definitions]
         for profile, chosen in self.configs.rules.profiles.all().items():
             about = remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
@@ -181,20 +182,12 @@ class Application:
             dialer=lambda: self.dialer,
             for_call=self._for_call,
             sender=self.sender,
-            carriers={carrier.name: carrier for carrier in self.carriers},
+            carriers=self._by_name(),
             number_desk=lambda: self.number_desk,
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
+            spending=lambda: self.budget.describe(self.configs.rules.configs),
         )
-
-    async def _may_dial(self, number: str) -> str:
-        """Return why this number is not dialled, in a sentence; "": it may be. Raises DialRefused while that is not
-        known, and what the database's driver raises."""
-        if why := await self._dial_rules.acheck(number):
-            return why
-        if not self.history.is_readable:
-            raise DialRefused(503, "The history is not open, so who must not be called is not known.", wait=1)
-        return "" if await self.history.do_not_call.find(number) is None else _NOT_TO_BE_CALLED
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
@@ -230,6 +223,9 @@ class Application:
             farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
         )
+        self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
+        self.switchboard.keep_to(self.budget)
+        self._budget_watch = asyncio.create_task(self.budget.run(), name="budget")
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
@@ -237,8 +233,8 @@ class Application:
             in_charge=self._work_in_charge,
         )  # fmt: skip
         self.dialer = Dialer(
-            self.switchboard, self.history, self.configs, {carrier.name: carrier for carrier in self.carriers},
-            may_dial=self._may_dial, per_minute=settings.dials_per_minute,
+            self.switchboard, self.history, self.configs, self._by_name(),
+            may_dial=DialPermission(self._dial_rules, self.history).check, per_minute=settings.dials_per_minute,
         )  # fmt: skip
         self.number_desk = NumberDesk(
             self.carriers, PointedNumbers(self.history.database), self.configs.number,
@@ -262,8 +258,12 @@ class Application:
         """Do what one process does for all that share the history, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._campaign_runner.run(), name="campaigns")
+            tasks.create_task(PriceLookups(self.history, self._by_name()).run(), name="prices")
             if self.sender is not None:
                 tasks.create_task(self.sender.run(), name="events")
+
+    def _by_name(self) -> dict[str, Carrier]:
+        return {carrier.name: carrier for carrier in self.carriers}
 
     def _make_sender(self) -> Sender | None:
         """Make what sends the events, with an HTTP client that is ready for its first request."""
@@ -313,6 +313,7 @@ class Application:
         self.tools.close()
         if self._tool_process is not None:
             self._tool_process.close()
+        self._budget_watch.cancel()
         await self.switchboard.stop()
         await self.telemetry.close()
         await self.account.close()

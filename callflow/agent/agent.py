@@ -262,7 +262,7 @@ class Agent:
         """Handle the transcript of a caller's turn; the transcript may be empty."""
         words = any(map(str.isalnum, text))
         verdict = self.turns.dead_air.detector.verdict
-        self.no_input.heard_words(words or verdict == "speech")
+        self.no_input.heard_text(text, sounds_like_speech=verdict == "speech")
         evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self.goodbye.is_awaited)
         cut = self.turns.interruption.was_false(item, evidence)
         if cut is not None:

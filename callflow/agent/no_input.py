@@ -1,7 +1,7 @@
 """Counts the caller's silence. The agent asks a few times whether the caller is there, then says goodbye.
 
-Counting starts when the caller's turn starts. An unbroken noise (hold music, an open microphone) and sounds without a
-word count as silence, too. The call's machine decides what follows each `NoInput` event.
+Counting starts when the caller's turn starts. An unbroken noise (hold music, an open microphone), sounds without a word
+and a recording that plays again and again count as silence, too. The call's machine decides what follows each `NoInput` event.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from callflow.agent.repeated_speech import RepeatedSpeech
 from callflow.contracts.events import NoInput
 from callflow.timers import Timers
 
@@ -38,6 +39,7 @@ class NoInputTimer:
         self._timers = timers or Timers()
         self._asked = self._asked_before = 0
         self._wordless = 0
+        self._repeated = RepeatedSpeech()
         self._paused = False
 
     def pause(self, on: bool) -> None:
@@ -65,6 +67,12 @@ class NoInputTimer:
         """Note that the caller has paused. The sound counts as speech (`spoken`) until a transcript shows otherwise."""
         if self._timers.stop(_NOISE) and spoken:
             self._asked_before, self._asked = self._asked, 0
+
+    def heard_text(self, text: str, *, sounds_like_speech: bool) -> None:
+        """Take the transcript of the caller's last sounds; it may be empty. A recording that plays over and over is
+        nobody who speaks with the agent."""
+        is_recording = self._repeated.hears(text)
+        self.heard_words((any(map(str.isalnum, text)) or sounds_like_speech) and not is_recording)
 
     def heard_words(self, any_words: bool) -> None:
         """Note whether the caller's last sounds had words in them."""

@@ -395,8 +395,7 @@ class Call:
             self._services.leg_known(self.id, ids, leg)
 
     def _note_numbers(self, event: Event) -> None:
-        names = (events.CallInitiated, events.CallRefused, events.CallAnswered, events.CallResumed)
-        if event.leg == events.CALLER and isinstance(event, names):
+        if event.leg == events.CALLER and isinstance(event, events.WITH_NUMBERS):
             self.from_number = self.from_number or self._services.number(event.from_number)
             self.to_number = self.to_number or self._services.number(event.to_number)
 

@@ -40,6 +40,12 @@ class CallConfig:
     record_after_opening: bool
     """The recording begins once the caller has heard the protected greeting, which announces the recording, in full."""
 
+    profile_daily_minutes: float
+    profile_daily_usd: float
+    """What the calls of this profile may take in a day; 0: no limit."""
+    over_budget: Literal["sentence", "busy"]
+    """What a caller hears past that."""
+
     briefing_text: str
     """What a person hears before a transferred call is theirs, with `{caller}` and `{summary}`."""
     transfer_targets: Mapping[str, str]

@@ -42,7 +42,8 @@ _TROUBLE: Final = (
     "engine_lost", "engine_unable", "media_refused", "stream_failed", "speak_failed", "recording_failed",
 )  # fmt: skip
 _TOLD: Final = (
-    "call_refused", "call_hangup", "not_ours", "call_recovered", "deadline_passed", "media_lost", "engine_ready",
+    "call_refused", "call_turned_away", "budget_reached", "call_hangup", "not_ours", "call_recovered",
+    "deadline_passed", "media_lost", "engine_ready",
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval",
 )  # fmt: skip

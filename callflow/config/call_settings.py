@@ -147,6 +147,17 @@ class CallSettings(OriginSettings):
     max_call_warning_seconds: Off = 30
     """How long before that end the agent says that the time is nearly up. 0: it does not."""
 
+    # What a day's calls may take
+
+    profile_daily_minutes: Off = 0
+    """The same as `max_daily_minutes`, for the calls of one profile; those of numbers without a profile count together.
+    0: no limit."""
+    profile_daily_usd: Off = 0
+    """The same as `max_daily_usd`, for the calls of one profile. 0: no limit."""
+    over_budget: Annotated[Literal["sentence", "busy"], Lower] = "sentence"
+    """What a caller hears whose call is past one of these limits: a sentence that it is not possible at the moment, or
+    that the line is busy."""
+
     # Answering machines
 
     machine_detection: bool = False

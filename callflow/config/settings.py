@@ -152,6 +152,14 @@ class Settings(call_settings.CallSettings):
     """The same for one caller's number. 0: no limit. Callers who withhold their number are never counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Calls of one caller's number within an hour, since the server's start. 0: no limit."""
+    max_daily_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """Minutes that all calls of a day may take together, counted from the answer. Past it new callers hear
+    `over_budget`, nothing is dialled, and calls in progress are told, and end with a goodbye. 0: no limit."""
+    max_daily_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """The same in US dollars: what the model costs by its price list, and what the carrier says that it takes. A model
+    without a known price counts with the dearest minute that is known. 0: no limit."""
+    budget_zone: Annotated[str, AfterValidator(validators.zone)] = "UTC"
+    """The time zone in which days are counted, such as `Europe/Berlin`."""
     dials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     """Outbound calls that may be asked for within a minute; more are refused, and may be asked for again later."""
     allow_number_release: bool = False
@@ -206,6 +214,10 @@ class Settings(call_settings.CallSettings):
     busy_text: call_settings.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."
     """Spoken by the carrier to a caller for whom there is no line, if the call was answered already; others get the
     busy tone."""
+    unavailable_text: call_settings.Text = (
+        "I am sorry, we cannot take your call at the moment. Please call again later. Goodbye."
+    )
+    """Spoken by the carrier to a caller past one of the limits of a day (`max_daily_minutes`), without a stream."""
     carrier_voice: call_settings.Text = "AWS.Polly.Joanna-Neural"
     """The carrier's voice for these sentences."""
     carrier_language: Annotated[call_settings.Text, AfterValidator(validators.language)] = "en-US"

@@ -13,6 +13,7 @@ import keyword
 import re
 from typing import Any, Final, get_args
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import BeforeValidator, SecretStr
@@ -60,6 +61,15 @@ def e164(value: str) -> str:
     """Check a telephone number in the international form."""
     if value and not is_e164(value):
         raise ValueError("must be a telephone number with + and country code, such as +15550100002")
+    return value
+
+
+def zone(value: str) -> str:
+    """Check the name of a time zone. Reads files."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be the name of a time zone, such as Europe/Berlin or UTC") from None
     return value
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from callflow.contracts.commands import Command
+from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
@@ -109,10 +110,17 @@ class Download:
 
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
-    "transfers", "sends_digits", "speaks_beside_stream", "suppresses_noise",
+    "transfers", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
 ]  # fmt: skip
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""
+
+
+class TellsPrice(Protocol):
+    """What a carrier can do beside that "tells_price"."""
+
+    async def call_cost(self, ids: LegIds) -> CarrierCost | None:
+        """Ask what an ended call has cost; None: that is not known yet. Raises CarrierError."""
 
 
 class Carrier(Protocol):

@@ -23,6 +23,7 @@ from callflow.contracts.agent_events import (
     ToolCalled,
     ToolFinished,
 )
+from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.event import CALLER, HUMAN, Event, LegIds
 from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteRequested, ResumeRequested, SayRequested
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
@@ -35,6 +36,7 @@ __all__ = [
     "HUMAN",
     "AgentHeard",
     "AnsweredBy",
+    "CarrierCost",
     "CarrierRecording",
     "DialRequested",
     "DtmfRequested",
@@ -108,6 +110,19 @@ class CallRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallTurnedAway(Event):
+    """A call has arrived that nobody will talk with: it is answered, hears a sentence, and ends. In the journal this
+    stands in place of its `CallInitiated`."""
+
+    name: ClassVar[str] = "call_turned_away"
+    reason: str = field(default="budget", metadata=PRIVATE)
+    why: str = ""
+    """As of `CallRefused`."""
+    from_number: str = ""
+    to_number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswered(Event):
     """The carrier reports that the leg was answered."""
 
@@ -123,6 +138,10 @@ class CallResumed(Event):
     name: ClassVar[str] = "call_resumed"
     from_number: str = ""
     to_number: str = ""
+
+
+WITH_NUMBERS: Final = (CallInitiated, CallRefused, CallTurnedAway, CallAnswered, CallResumed)
+"""Events that may tell both numbers of the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +204,7 @@ class Dtmf(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierNotice(Event):
-    """Anything else that the carrier reports (recordings, costs, new types of event): noted in the journal."""
+    """Anything else that the carrier reports (new types of event): noted in the journal."""
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
@@ -319,6 +338,16 @@ class GoodbyeRequested(Event):
     """A sentence that explains the reason, if there is more to say."""
     by: str = ""
     """Who asked for it: `console`, `operator`, `command line`, `drain`; "": it follows from the rules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetReached(Event):
+    """The calls of today have taken what they may: the caller is told that the call has to end soon. What ends it is a
+    `GoodbyeRequested` that follows."""
+
+    name: ClassVar[str] = "budget_reached"
+    why: str = ""
+    """As of `CallRefused`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

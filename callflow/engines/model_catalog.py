@@ -17,6 +17,10 @@ from typing import Any, Final
 _KINDS: Final = ("audio", "text", "image")
 _SNAPSHOT: Final = re.compile(r"(.+)-20\d{2}-\d{2}-\d{2}")
 """The name of a dated snapshot: its model, then the day."""
+_TOKENS_IN: Final = 600
+_TOKENS_OUT: Final = 1200
+"""Audio tokens of a minute: one for each 100 ms of the caller, one for each 50 ms of the model (vendor: Managing
+costs)."""
 _ABOUT_PRICES: Final = ("since", "source")
 """Fields of a row of prices other than prices."""
 
@@ -114,6 +118,17 @@ def cost(model: str, used: Mapping[str, float], day: date | None = None) -> floa
             return None
         total += count * price[name] / 1e6
     return total
+
+
+def dearest_minute(day: date) -> float:
+    """Return what a minute costs in which both sides speak all the time, in US dollars, with the dearest model whose
+    price is known. What is said before, and comes in again with each answer, is not in it."""
+    each = [
+        price.get("audio_in", 0.0) * _TOKENS_IN + price.get("audio_out", 0.0) * _TOKENS_OUT
+        for model in _known()
+        if (price := prices(model, day)) is not None
+    ]
+    return max(each, default=0.0) / 1e6
 
 
 def _part(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:

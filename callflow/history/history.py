@@ -22,6 +22,7 @@ from callflow.history.events_out import EventMaker
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.retention import Retention
 from callflow.history.side_file import NAME, SideFile
+from callflow.history.spending import SpendingStore
 from callflow.history.store import Store, remove_files
 
 
@@ -50,6 +51,7 @@ class History:
         self.do_not_call = DoNotCall(self.database)
         self.campaigns = CampaignStore(self.database)
         self.events = EventStore(self.database)
+        self.spending = SpendingStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings

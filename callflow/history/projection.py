@@ -12,31 +12,21 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Table,
-    bindparam,
-    case,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import Connection, bindparam, case, select
 
 from callflow.contracts import events
 from callflow.contracts.printable import whole
+from callflow.history import conversation_rows as rows
 from callflow.history import recording_rows
-from callflow.history.tables import MESSAGES, conversations, find_words, iso, items, streams, transitions
+from callflow.history.tables import conversations, find_words, iso, items, steps, streams, transitions
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import UnknownNote
 from callflow.journal.timeline import broke_in
 
 
-_CALL: Final = conversations.c.call_id == bindparam("call")
-_OURS: Final = select(conversations.c.id).where(_CALL).scalar_subquery()
-_STOPPED: Final = "incomplete"
-"""The status of an item that was cut off: the model's own word."""
+_RINGING: Final = "ringing"
+_OVER: Final = "hangup"
 
 
 def words_of(content: str) -> str:
@@ -83,8 +73,8 @@ class Projection:
             "function_output",
             keep_stopped=False,
         )
-        self._stream = _insert_of(insert, streams, "stream_sid", "started_at")
-        self._transition = _insert_of(insert, transitions, "at", "event", "before", "after")
+        self._stream = rows.insert_of(insert, streams, "stream_sid", "started_at")
+        self._transition = rows.insert_of(insert, transitions, "at", "event", "before", "after")
         self._recording = recording_rows.upsert(insert)
         self._find_words = find_words(self._is_sqlite, "call_id = :call")
         self._changed: dict[str, None] = {}
@@ -92,10 +82,10 @@ class Projection:
 
     def _upsert(self, insert: Any, *fields: str, keep_stopped: bool) -> Any:
         names = ("item_id", "item_type", "status", "timestamp", "created_at", *fields)
-        statement = _insert_of(insert, items, *names)
+        statement = rows.insert_of(insert, items, *names)
         status: Any = statement.excluded.status
         if keep_stopped:
-            status = case((items.c.status == _STOPPED, items.c.status), else_=status)
+            status = case((items.c.status == rows.STOPPED, items.c.status), else_=status)
         return statement.on_conflict_do_update(
             index_elements=["conversation_id", "item_id"],
             set_={"status": status, **{name: getattr(statement.excluded, name) for name in fields}},
@@ -120,7 +110,7 @@ class Projection:
     def finish(self, connection: Connection) -> None:
         """Update the counts and the search words once for each conversation that changed in this transaction."""
         for call in self._changed:
-            connection.execute(_COUNT, {"call": call})
+            connection.execute(rows.COUNT, {"call": call})
         for call in self._worded:
             for statement in self._find_words:
                 connection.execute(statement, {"call": call})
@@ -161,7 +151,9 @@ class Projection:
         )
 
     def _move(self, connection: Connection, entry: JournalEntry) -> None:
-        connection.execute(_STATE, {"call": entry.call, "new_state": entry.after})
+        connection.execute(rows.STATE, {"call": entry.call, "new_state": entry.after})
+        if entry.before == _RINGING and entry.after not in (_RINGING, _OVER):
+            connection.execute(rows.ANSWERED, {"call": entry.call, "answered": iso(entry.at)})
         connection.execute(
             self._transition,
             {
@@ -175,40 +167,42 @@ class Projection:
 
     def _ended(self, connection: Connection, entry: JournalEntry, note: notes.Ended) -> None:
         until = entry.at if note.until is None else note.until
-        began = connection.execute(select(conversations.c.started_at).where(_CALL), {"call": entry.call}).scalar()
+        of_call = select(conversations.c.started_at, conversations.c.answered_at).where(rows.CALL)
+        began, answered = connection.execute(of_call, {"call": entry.call}).first() or (None, None)
         connection.execute(
-            _END,
+            rows.END,
             {
                 "call": entry.call,
                 "ended": iso(until),
-                "seconds": _seconds_between(began, until),
+                "seconds": _whole_seconds(began, until),
+                "answered_seconds": _seconds(answered, until),
                 "cause": clean(note.cause or None),
             },
         )
-        connection.execute(_STOP_ITEMS, {"call": entry.call})
-        connection.execute(_STOP_STREAM, {"call": entry.call, "ended": iso(until), "why": "the call is over"})
+        connection.execute(rows.STOP_ITEMS, {"call": entry.call})
+        connection.execute(rows.STOP_STREAM, {"call": entry.call, "ended": iso(until), "why": "the call is over"})
         self._changed[entry.call] = self._worded[entry.call] = None
 
     def _number_id(self, connection: Connection, entry: JournalEntry, note: notes.NumberId) -> None:
-        connection.execute(_NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
+        connection.execute(rows.NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
 
     def _ids(self, connection: Connection, entry: JournalEntry, note: notes.Ids) -> None:
         names = {"control": note.control, "leg": note.leg, "session": note.session}
-        connection.execute(_IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
+        connection.execute(rows.IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
 
     def _hung_up(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(_SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
+        connection.execute(rows.SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
 
     def _stream_began(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")
         if not name:
             return
         connection.execute(self._stream, {"call": entry.call, "stream_sid": name, "started_at": iso(entry.at)})
-        connection.execute(_NAME, {"call": entry.call, "name": name})
+        connection.execute(rows.NAME, {"call": entry.call, "name": name})
 
     def _stream_ended(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         why = clean(event.get("reason", ""))
-        connection.execute(_STOP_STREAM, {"call": entry.call, "ended": iso(entry.at), "why": why})
+        connection.execute(rows.STOP_STREAM, {"call": entry.call, "ended": iso(entry.at), "why": why})
 
     def _say(
         self,
@@ -235,12 +229,12 @@ class Projection:
     def _turn(self, connection: Connection, entry: JournalEntry, note: notes.Turn) -> None:
         if note.text.strip():
             role = {"caller": "user", "agent": "assistant"}.get(note.who, "system")
-            status = "completed" if note.whole else _STOPPED
+            status = "completed" if note.whole else rows.STOPPED
             self._say(connection, entry, note.item, role, note.text, status, ago_ms=note.ago_ms)
 
     def _not_transcribed(self, connection: Connection, entry: JournalEntry, note: notes.NotTranscribed) -> None:
         words = f"(not transcribed: {note.reason})"
-        self._say(connection, entry, note.item, "user", words, _STOPPED, ago_ms=note.ago_ms)
+        self._say(connection, entry, note.item, "user", words, rows.STOPPED, ago_ms=note.ago_ms)
 
     def _told(self, connection: Connection, entry: JournalEntry, note: notes.Told) -> None:
         """Write a fact that the model was given, such as digits from the keypad."""
@@ -254,7 +248,7 @@ class Projection:
         elif not note.done:
             return  # the tables get the final position only; positions in between are in the journal
         connection.execute(
-            _HEARD,
+            rows.HEARD,
             {
                 "call": entry.call,
                 "item": clean(note.item),
@@ -265,13 +259,13 @@ class Projection:
 
     def _interrupted(self, connection: Connection, entry: JournalEntry, note: notes.Interrupted | notes.CutOff) -> None:
         if broke_in(note):
-            connection.execute(_INTERRUPTED, {"call": entry.call})
+            connection.execute(rows.INTERRUPTED, {"call": entry.call})
         for cut in note.cuts:
             words = f"{cut.heard_text} {cut.unheard_text}".strip()
             if words:
-                self._say(connection, entry, cut.item, "assistant", words, _STOPPED)
+                self._say(connection, entry, cut.item, "assistant", words, rows.STOPPED)
             connection.execute(
-                _CUT,
+                rows.CUT,
                 {
                     "call": entry.call, "item": clean(cut.item), "heard": cut.heard_ms, "of": cut.received_ms,
                     "words": clean(cut.heard_text),
@@ -279,18 +273,18 @@ class Projection:
             )  # fmt: skip
 
     def _first_word(self, connection: Connection, entry: JournalEntry, note: notes.FirstWord) -> None:
-        connection.execute(_FIRST_WORD, {"call": entry.call, "first_word": note.ms})
+        connection.execute(rows.FIRST_WORD, {"call": entry.call, "first_word": note.ms})
 
     def _latency(self, connection: Connection, entry: JournalEntry, note: notes.Latency) -> None:
         parts = {name: value for name, value in notes.to_json(note).items() if name not in ("event", "item")}
-        connection.execute(_LATENCY, {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)})
+        connection.execute(rows.LATENCY, {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)})
 
     def _tool_called(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         self._do_tool(connection, entry, event, "function_call", "assistant", "running", event.get("arguments", ""))
 
     def _tool_finished(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         asked = select(items.c.function_params).where(
-            items.c.conversation_id == _OURS, items.c.item_id == bindparam("item")
+            items.c.conversation_id == rows.OURS, items.c.item_id == bindparam("item")
         )
         arguments = connection.execute(asked, {"call": entry.call, "item": clean(event["id"])}).scalar() or ""
         for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
@@ -319,10 +313,22 @@ class Projection:
         )  # fmt: skip
 
     def _usage(self, connection: Connection, entry: JournalEntry, note: notes.Usage) -> None:
-        connection.execute(_USAGE, {"call": entry.call, "used": json_of(note.total), "cost": note.usd})
+        connection.execute(rows.USAGE, {"call": entry.call, "used": json_of(note.total), "cost": note.usd})
 
     def _recorded(self, connection: Connection, entry: JournalEntry, note: notes.Recording) -> None:
-        connection.execute(_RECORDING, {"call": entry.call, "file": clean(note.file)})
+        connection.execute(rows.RECORDING, {"call": entry.call, "file": clean(note.file)})
+
+    def _carrier_cost(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
+        """Add up what the legs of a call have cost. What is told twice of a leg counts once."""
+        of_legs = {str(event.get("of")): event}
+        told = select(steps.c.event).where(steps.c.call == entry.call, steps.c.event.like("%carrier_cost%"))
+        for row in connection.execute(told):
+            earlier = msgspec.json.decode(row.event)
+            if earlier.get("event") == events.CarrierCost.name:
+                of_legs.setdefault(str(earlier.get("of")), earlier)
+        # Another currency is in the journal only: dollars are not made of it here.
+        usd = sum(float(one["amount"]) for one in of_legs.values() if one.get("currency") == "USD")
+        connection.execute(rows.CARRIER_COST, {"call": entry.call, "cost": usd})
 
     def _carrier_recorded(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         began = event.get("began") or entry.at
@@ -343,8 +349,9 @@ _EVENTS: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Mapping
     events.ToolCalled.name: Projection._tool_called,
     events.ToolFinished.name: Projection._tool_finished,
     events.CarrierRecording.name: Projection._carrier_recorded,
+    events.CarrierCost.name: Projection._carrier_cost,
 }
-_ALWAYS: Final = frozenset({events.CarrierRecording.name})
+_ALWAYS: Final = frozenset({events.CarrierRecording.name, events.CarrierCost.name})
 """Events that are facts for people although the machine does nothing about them, also when the call is over."""
 _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], None]]] = {
     notes.Began.kind: Projection._began,
@@ -364,70 +371,10 @@ _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], No
 }
 
 
-def _insert_of(insert: Any, table: Table, *names: str) -> Any:
-    """INSERT … SELECT the conversation's id and these parameters: nothing where there is no such conversation."""
-    row: list[ColumnElement[Any]] = [conversations.c.id, *(bindparam(name, type_=table.c[name].type) for name in names)]
-    return insert(table).from_select(["conversation_id", *names], select(*row).where(_CALL))
+def _seconds(since: str | None, at: float) -> float | None:
+    return None if since is None else max(round(at - datetime.fromisoformat(since).timestamp(), 3), 0.0)
 
 
-def _seconds_between(began: str | None, at: float) -> int | None:
-    return None if began is None else max(int(at - datetime.fromisoformat(began).timestamp() + 0.0005), 0)
-
-
-_ITEM: Final = (items.c.conversation_id == _OURS) & (items.c.item_id == bindparam("item"))
-_STATE: Final = update(conversations).where(_CALL).values(state=bindparam("new_state"))
-_SOURCE: Final = update(conversations).where(_CALL).values(hangup_source=bindparam("source"))
-_NUMBER_ID: Final = (
-    update(conversations)
-    .where(_CALL, conversations.c.phone_number_sid.is_(None))
-    .values(phone_number_sid=bindparam("number"))
-)
-_IDS: Final = (
-    update(conversations)
-    .where(_CALL)
-    .values(
-        carrier_call_id=bindparam("control"),
-        carrier_leg_id=bindparam("leg"),
-        carrier_session_id=bindparam("session"),
-    )
-)
-_NAME: Final = (
-    update(conversations)
-    .where(_CALL, conversations.c.stream_sid == bindparam("call"))
-    .where(~select(literal(1)).where(conversations.alias("other").c.stream_sid == bindparam("name")).exists())
-    .values(stream_sid=bindparam("name"))
-)
-_STOP_STREAM: Final = (
-    update(streams)
-    .where(streams.c.conversation_id == _OURS, streams.c.ended_at.is_(None))
-    .values(ended_at=bindparam("ended"), reason=bindparam("why"))
-)
-_END: Final = (
-    update(conversations)
-    .where(_CALL, conversations.c.ended_at.is_(None))
-    .values(
-        ended_at=bindparam("ended"),
-        duration_seconds=bindparam("seconds"),
-        hangup_cause=bindparam("cause"),
-        state="hangup",
-    )
-)
-_STOP_ITEMS: Final = (
-    update(items)
-    .where(items.c.conversation_id == _OURS, items.c.status.in_(("in_progress", "running")))
-    .values(status=_STOPPED)
-)
-_FIRST_WORD: Final = (
-    update(conversations)
-    .where(_CALL, conversations.c.first_word_ms.is_(None))
-    .values(first_word_ms=bindparam("first_word"))
-)
-_INTERRUPTED: Final = update(conversations).where(_CALL).values(interruptions=conversations.c.interruptions + 1)
-_HEARD: Final = update(items).where(_ITEM).values(heard_ms=bindparam("heard"), of_ms=bindparam("of"))
-_CUT: Final = (
-    update(items).where(_ITEM).values(heard_ms=bindparam("heard"), of_ms=bindparam("of"), heard_text=bindparam("words"))
-)
-_LATENCY: Final = update(items).where(_ITEM).values(latency=bindparam("parts"))
-_USAGE: Final = update(conversations).where(_CALL).values(usage=bindparam("used"), cost_usd=bindparam("cost"))
-_RECORDING: Final = update(conversations).where(_CALL).values(recording=bindparam("file"))
-_COUNT: Final = update(conversations).where(_CALL).values(message_count=MESSAGES)
+def _whole_seconds(since: str | None, at: float) -> int | None:
+    seconds = _seconds(since, at)
+    return None if seconds is None else int(seconds + 0.0005)

@@ -15,7 +15,7 @@ CREATE TABLE conversations (
     ended_at TEXT,
     duration_seconds INTEGER,
     message_count INTEGER DEFAULT 0,
-    created_at TEXT DEFAULT CURRENT_TIMESTAMP, call_id VARCHAR(36), carrier TEXT, carrier_call_id TEXT, carrier_leg_id TEXT, carrier_session_id TEXT, direction TEXT, profile TEXT, state TEXT, hangup_cause TEXT, hangup_source TEXT, interruptions INTEGER, first_word_ms INTEGER, usage TEXT, cost_usd DOUBLE, recording TEXT,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP, call_id VARCHAR(36), carrier TEXT, carrier_call_id TEXT, carrier_leg_id TEXT, carrier_session_id TEXT, direction TEXT, profile TEXT, state TEXT, hangup_cause TEXT, hangup_source TEXT, interruptions INTEGER, first_word_ms INTEGER, usage TEXT, cost_usd DOUBLE, recording TEXT, answered_at TEXT, answered_seconds DOUBLE, carrier_usd DOUBLE,
     UNIQUE (stream_sid)
 );
 
@@ -196,4 +196,4 @@ CREATE TABLE campaign_rows (
 
 CREATE INDEX idx_campaign_rows_due ON campaign_rows (campaign, state, next_at, "row", zones);
 
-INSERT INTO alembic_version (version_num) VALUES ('0008');
+INSERT INTO alembic_version (version_num) VALUES ('0009');

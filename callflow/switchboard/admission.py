@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Final
+from typing import Final, Protocol
 
 from callflow.call.call import Call
+from callflow.call.call_config import CallConfig
 from callflow.contracts.errors import Overloaded
-from callflow.contracts.events import CallInitiated, CallRefused, Event, GoodbyeRequested
+from callflow.contracts.events import CallInitiated, CallRefused, CallTurnedAway, Event, GoodbyeRequested
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 
@@ -20,12 +21,24 @@ _NO_ROOM: Final = {
 """Why no call is dialled, by the reason for which a caller would be refused."""
 
 
+class BudgetRules(Protocol):
+    """What admission asks of a budget."""
+
+    def refusal(self, config: CallConfig) -> tuple[str, str]:
+        """Return the reason for which no call of this config begins now, and a sentence; ("", ""): none."""
+
+    def ended(self, call: Call) -> None:
+        """Take the figures of a call that is over."""
+
+
 class Admission:
-    """Decides about new calls: none while the server drains, at most `max_calls` at once, and each caller within its
-    limits."""
+    """Decides about new calls: none while the server drains, at most `max_calls` at once, each caller within its
+    limits, and all within the budget of the day."""
 
     def __init__(self, max_calls: int, callers: CallerLimits, load: LoadGuard, counts: Counter[str]) -> None:
         """`counts`: the counter for `calls` and `refused`."""
+        self.budget: BudgetRules | None = None
+        """What the calls of a day may take; None: as much as they like."""
         self._load = load
         self._max_calls, self._callers, self._counts = max_calls, callers, counts
         self._loop = asyncio.get_running_loop()
@@ -39,7 +52,8 @@ class Admission:
     def admit(self, call: Call, event: Event, live: int) -> Event:
         """Decide about a new call, and return the call's first event. `live`: the live calls, this call included.
 
-        A refused call that rings begins with `CallRefused`. A refused call that is answered already gets a goodbye.
+        A refused call that rings begins with `CallRefused`, or with `CallTurnedAway` if it is to hear a sentence. A
+        refused call that is answered already gets a goodbye.
         """
         self._counts["calls"] += 1
         reason, why = self._refusal(call, live)
@@ -47,13 +61,17 @@ class Admission:
             return event
         self._counts["refused"] += 1
         if isinstance(event, CallInitiated):
-            return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
+            hears_sentence = reason == "budget" and call.config.over_budget == "sentence"
+            kind = CallTurnedAway if hears_sentence else CallRefused
+            return kind(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why))
         return event
 
-    def admit_dial(self, live: int) -> None:
+    def admit_dial(self, live: int, config: CallConfig | None) -> None:
         """Decide about a call that is to be dialled. `live`: the live calls, this call included. Raises Overloaded."""
         reason, why = self._no_room(live)
+        if not reason and self.budget is not None and config is not None:
+            reason, why = self.budget.refusal(config)
         if reason:
             self._counts["refused_dials"] += 1
             raise Overloaded(why or _NO_ROOM[reason])
@@ -67,11 +85,15 @@ class Admission:
     def ended(self, call: Call) -> None:
         """Stop counting the call among its caller's live calls."""
         self._callers.over(call.id)
+        if self.budget is not None:
+            self.budget.ended(call)
 
     def _refusal(self, call: Call, live: int) -> tuple[str, str]:
         """Return the reason of a refusal, and a sentence that explains it, if one is needed. ("", ""): the call is
         accepted."""
         reason, why = self._no_room(live)
+        if not reason and self.budget is not None:
+            reason, why = self.budget.refusal(call.config)
         if reason:
             return reason, why
         return self._callers.take(call.id, call.from_number, self._loop.time())

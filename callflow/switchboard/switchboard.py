@@ -42,7 +42,7 @@ from callflow.contracts.log_format import CALL
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
-from callflow.switchboard.admission import Admission
+from callflow.switchboard.admission import Admission, BudgetRules
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
@@ -120,6 +120,10 @@ class Switchboard:
         self._services = make_services(self)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
+
+    def keep_to(self, budget: BudgetRules) -> None:
+        """Take calls within this budget only."""
+        self._admission.budget = budget
 
     @property
     def calls(self) -> list[Call]:
@@ -274,7 +278,7 @@ class Switchboard:
         live = self._calls.get(call)
         if live is not None:
             return live
-        self._admission.admit_dial(len(self._calls) + 1)
+        self._admission.admit_dial(len(self._calls) + 1, order.config)
         opened = Call(
             call, carrier, LegIds(), self._services,
             from_number=order.from_number, to_number=order.to_number, order=order,

@@ -37,6 +37,9 @@ _MISSED_DEADLINES: Final = {
     "stream": "stream_timeout", "restream": "stream_timeout", "grace": "stream_lost", "ring": "answer_timeout",
 }  # fmt: skip
 """Deadlines that pass through a fault of the carrier's, and its class."""
+_TURNED_AWAY: Final = ("call_refused", "call_turned_away")
+_ANSWERED_REFUSALS: Final = frozenset(REFUSALS) - {"budget"}
+"""Reasons of a goodbye to a call that was answered before it could be refused. A budget ends calls that were taken."""
 _STREAM_ERRORS: Final = {"stream_failed": "stream_failed", "media_refused": "stream_refused"}
 _MEDIA: Final = (
     "frames_in", "bytes_out", "late_frames", "reordered_frames", "malformed_frames", "made_up_silence_ms", "late_bytes",
@@ -176,7 +179,7 @@ class CallMetrics:
             self._count("callflow_carrier_errors_total", _STREAM_ERRORS[name])
         elif name == "deadline_passed" and entry.taken:
             self._deadline_passed(event.get("deadline"))
-        elif name == "call_refused" or (name == "goodbye_requested" and event.get("reason") in REFUSALS):
+        elif name in _TURNED_AWAY or (name == "goodbye_requested" and event.get("reason") in _ANSWERED_REFUSALS):
             self._count("callflow_calls_rejected_total", str(event.get("reason")))
         elif name == "call_recovered" and entry.before != _RINGING:  # what it has heard before is not known here
             tally.heard_agent = True

@@ -5,6 +5,7 @@ Vendor: developers.telnyx.com, Voice API webhooks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -87,6 +88,26 @@ def _recorded(payload: Mapping[str, Any]) -> Event:
     )
 
 
+def _cost(payload: Mapping[str, Any]) -> Event:
+    """Read `call.cost`, which is sent if the application's `call_cost_in_webhooks` is on. An amount that is missing is
+    not known, which is not 0."""
+    parts = payload.get("cost_parts")
+    first = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], Mapping) else {}
+    amount, seconds = payload.get("total_cost"), payload.get("billed_duration_secs")
+    try:
+        cost = float(amount) if isinstance(amount, (str, int, float)) and not isinstance(amount, bool) else -1.0
+    except ValueError:
+        cost = -1.0
+    if text(payload, "status") == "error" or not 0 <= cost < math.inf:
+        return events.CarrierNotice(kind="call.cost")
+    return events.CarrierCost(
+        of=text(payload, "call_leg_id"),
+        amount=cost,
+        currency=text(first, "currency", 3).upper() or "USD",
+        seconds=float(seconds) if isinstance(seconds, int) and not isinstance(seconds, bool) else None,
+    )
+
+
 def moment(date: str) -> float:
     """Return an ISO 8601 date as Unix time (seconds); 0: it is none, or has no zone."""
     try:
@@ -119,6 +140,7 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "call.recording.error": lambda payload: events.CarrierRecording(
         recording=text(payload, "recording_id"), state="failed", reason=text(payload, "reason")
     ),
+    "call.cost": _cost,
     "call.dtmf.received": lambda payload: events.Dtmf(digit=text(payload, "digit")),
     **{
         kind: _notice(kind)

@@ -35,6 +35,7 @@ from callflow.contracts.carrier import (
     WebhookReply,
     WebhookRoute,
 )
+from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import (
@@ -44,6 +45,7 @@ from callflow.contracts.events import (
     CallInitiated,
     CallRefused,
     CallResumed,
+    CallTurnedAway,
     Dtmf,
     Event,
     LegIds,
@@ -51,7 +53,7 @@ from callflow.contracts.events import (
 )
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import recordings, twiml
+from carriers.twilio import prices, recordings, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
@@ -79,7 +81,7 @@ log = logging.getLogger(__name__)
 _BOTH: Final = ("GET", "POST")
 _GONE: Final = frozenset({"20404", "21220"})
 """Error codes: there is no such call, or it is not in progress."""
-_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused)
+_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused, CallTurnedAway)
 """Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
@@ -140,7 +142,7 @@ class Twilio:
 
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers"}
+        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "tells_price"}
     )
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
@@ -363,6 +365,9 @@ class Twilio:
                 return "gone"
             raise
         return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
+
+    async def call_cost(self, ids: LegIds) -> CarrierCost | None:
+        return prices.cost_of(await self.look_up(ids.control))
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the account's calls in progress (at most 250). Raises CarrierError.

@@ -99,6 +99,33 @@ def test_many_sounds_without_a_word_are_no_input() -> None:
     ]  # fmt: skip
 
 
+def test_an_announcement_that_plays_over_and_over_ends_the_call() -> None:
+    one, _, told = silence()
+    texts = ("Your call is important to us, please hold.", "All our agents are busy. Thank you for your patience!")
+    for number in range(22):
+        one.noise_began()
+        one.noise_ended()
+        one.heard_text(texts[number % 2].upper() if number % 4 < 2 else texts[number % 2], sounds_like_speech=True)
+        if told and told[-1].last:
+            break
+    assert [(event.time, event.last, event.why) for event in told] == [
+        (1, False, "wordless"), (2, False, "wordless"), (3, True, "wordless"),
+    ]  # fmt: skip
+
+
+def test_whoever_says_something_else_in_between_is_a_person() -> None:
+    one, _, told = silence()
+    for number in range(30):
+        one.noise_began()
+        one.noise_ended()
+        one.heard_text(
+            "I want to speak with somebody else." if number % 3 else f"No, {number}.", sounds_like_speech=True
+        )
+    for short in range(9):
+        one.heard_text("Yes, please." if short else "Hello?", sounds_like_speech=True)
+    assert told == []
+
+
 def test_hold_music_ends_the_call_too() -> None:
     one, clock, told = silence()
     one.noise_began()

@@ -67,9 +67,12 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.PauseRequested(on=True, carrier=True),
     ev.PauseRequested(on=False),
     ev.CarrierRecording(recording="r", state="ready"),
+    ev.CarrierCost(of="leg", amount=0.01),
     ev.CallRefused(reason="busy"),
     ev.CallRefused(reason="draining"),
     ev.CallRefused(reason="refused"),
+    ev.CallTurnedAway(),
+    ev.BudgetReached(),
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
     ev.CommandFailed(command="dial", effect="unknown"),
@@ -660,6 +663,7 @@ def test_there_is_a_way_to_hangup_from_everywhere_and_the_carriers_word_is_one()
 TRYING_AGAIN = (
     ev.EngineLost, ev.DeadlinePassed, ev.NoInput, ev.ToolCalled, ev.ToolFinished, ev.EngineExpiring, ev.CallResumed,
     ev.CallRecovered, ev.RecordRequested, ev.PauseRequested, ev.MuteRequested, ev.SayRequested, ev.DtmfRequested,
+    ev.BudgetReached,
 )  # fmt: skip
 """News of which a repeat is other news: it failed again, it is silent once more, somebody has looked and wants
 it, another text is to be said. The rest is known by its id."""

@@ -269,7 +269,15 @@ MEANINGS: dict[str, tuple[dict[str, Any], events.Event]] = {
         {"reason": "Internal server error"},
         events.CarrierRecording(state="failed", reason="Internal server error"),
     ),
-    "call.cost": ({"total_cost": "0.01"}, events.CarrierNotice(kind="call.cost")),
+    "call.cost": (
+        {
+            "total_cost": "0.01400",
+            "billed_duration_secs": 120,
+            "status": "success",
+            "cost_parts": [{"call_part": "sip-trunking", "cost": "0.01400", "currency": "usd", "rate": "0.007"}],
+        },
+        events.CarrierCost(of="leg", amount=0.014, currency="USD", seconds=120.0),
+    ),
     "of.next.year": ({"new": {"field": []}}, events.CarrierNotice(kind="of.next.year")),
 }
 

@@ -35,6 +35,7 @@ SHORT: Final[dict[str, Any]] = {
     "apology_text": "Sorry.",
     "goodbye_text": "Goodbye.",
     "busy_text": "Busy.",
+    "unavailable_text": "Not now.",
 }
 CLIPS: Final = {
     name: Clip(name, f"The {name} clip.", tone(ms, hz))
@@ -43,6 +44,7 @@ CLIPS: Final = {
         ("goodbye", 200, 900.0),
         ("one-moment", 100, 1100.0),
         ("busy", 200, 1300.0),
+        ("unavailable", 200, 1500.0),
     )
 }
 

@@ -50,7 +50,8 @@ def test_admission_is_what_refuses() -> None:
     import inspect
 
     from callflow.switchboard import limits
+    from callflow.switchboard.budget import budget
     from callflow.telemetry.metrics import REFUSALS
 
-    text = inspect.getsource(Admission) + inspect.getsource(limits)
+    text = inspect.getsource(Admission) + inspect.getsource(limits) + inspect.getsource(budget)
     assert [name for name in REFUSALS if name != OTHER and f'"{name}"' not in text] == []

@@ -35,6 +35,7 @@ from callflow.contracts.events import (
     REFUSED,
     CallHangup,
     CallInitiated,
+    CallTurnedAway,
     CommandFailed,
     DialRequested,
     EndRequested,
@@ -53,6 +54,15 @@ def answer_call(model: Model, step: Step) -> None:
     model.answer_sent = True
     step.commands.append(do.Answer(record=isinstance(step.event, CallInitiated) and step.event.record))
     connect_engine(model, step)
+    arm(model, step, "ring")
+
+
+def answer_only(model: Model, step: Step) -> None:
+    """Answer a call that only hears a sentence, without an engine."""
+    model.answer_sent = True
+    if isinstance(step.event, CallTurnedAway):
+        model.cause = step.event.reason
+    step.commands.append(do.Answer())
     arm(model, step, "ring")
 
 

@@ -49,6 +49,7 @@ from typing import Final
 from callflow.call.machine.actions import (
     adopt_call,
     answer_call,
+    answer_only,
     answer_tool,
     ask_for_stream,
     await_carriers_question,
@@ -135,12 +136,14 @@ from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
 SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
+UNAVAILABLE: Final = "unavailable"
 
 TABLE: Final[tuple[Row, ...]] = (
     *VOICEMAIL_TABLE,  # before the rows that keep a conversation going
     # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
+    Row("call_turned_away", RINGING, None, (answer_only, farewell_with(UNAVAILABLE)), when=(not_answered,)),
     Row("not_ours", LIVE, HANGUP, (with_cause("not_ours"),), when=(is_adopted,)),
     # An outbound call. It rings until somebody answers, the carrier says how it failed, or its time is up.
     Row("dial_requested", RINGING, None, (dial_call,), when=(not_answered,)),
@@ -322,6 +325,14 @@ TABLE: Final[tuple[Row, ...]] = (
         unless=(in_farewell, is_on_hold),
     ),
     Row("warning_deadline", AFTER_ANSWER, None, (start_last_minute,)),
+    Row(
+        "budget_reached",
+        STREAMING,
+        None,
+        (prompt("time_warning"),),
+        when=(engine_is_up,),
+        unless=(in_farewell, is_on_hold),
+    ),
     # The agent ends the call: the caller must hear its last words, and may interrupt them.
     Row(
         "end_requested",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any, Generic, Protocol, TypeVar
 
 from callflow.sandbox.common.callee import Callee
@@ -48,6 +49,8 @@ class Exchange(Generic[CallT, FaultsT]):
         """Telephones that can be dialled, by number; any other number gets a new one."""
         self.recordings: dict[str, Recording] = {}
         """By id, in the order in which they began."""
+        self.usd_per_minute = 0.0
+        """What each begun minute of an answered call costs; 0: nothing is told of it."""
         self.root = ""
         """The URL of the emulator without a path, as soon as it listens."""
         self.callees: dict[str, Callee] = {}
@@ -64,6 +67,10 @@ class Exchange(Generic[CallT, FaultsT]):
     @callee.setter
     def callee(self, what: Callee | str) -> None:
         self._callee = Callee.of(what)
+
+    def price_of(self, seconds: float) -> str:
+        """Return what an answered call of this length costs, in US dollars; "": nothing is told of it."""
+        return f"{max(ceil(seconds / 60), 1) * self.usd_per_minute:.5f}" if self.usd_per_minute else ""
 
     def callee_of(self, number: str) -> Callee:
         """Return what the phone of a number does when it is dialled."""

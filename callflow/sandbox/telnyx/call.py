@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Mapping
+from math import ceil
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -235,6 +236,33 @@ class Call(Leg[MediaStream, Faults]):
             outbound = {"packet_count": str(heard), "skip_packet_count": "0"}
             fields["call_quality_stats"] = {"inbound": {**inbound, **packets}, "outbound": outbound}
         self.emit("call.hangup", fields)
+        if self._exchange.application.more.get("call_cost_in_webhooks"):
+            await self._send_cost()
+
+    async def _send_cost(self) -> None:
+        if self.answered_at is None or self.ended_at is None:
+            return
+        total = self._exchange.price_of(self.ended_at - self.answered_at)
+        if not total:
+            return
+        await asyncio.sleep(self._exchange.timing.cost_s)
+        billed = max(ceil((self.ended_at - self.answered_at) / 60), 1) * 60
+        part = {
+            "billed_duration_secs": billed,
+            "call_part": "call-control",
+            "cost": total,
+            "currency": "USD",
+            "rate": f"{self._exchange.usd_per_minute:.5f}",
+        }
+        fields = {
+            "billed_duration_secs": billed,
+            "billing_group_id": None,
+            "cost_parts": [part],
+            "occurred_at": timestamp(),
+            "status": "success",
+            "total_cost": total,
+        }
+        self.emit("call.cost", fields, numbers=False)
 
     # Two legs
 

@@ -70,6 +70,8 @@ class Timing:
     """Telnyx docs: the links to a recording are valid for 10 minutes."""
     hangup_webhook_s: float = 0.02
     """From streaming.stopped to call.hangup."""
+    cost_s: float = 0.02
+    """From call.hangup to call.cost."""
     speak_s_per_char: float = 0.06
     """Speech of `speak`: 0.06 s per character is an unhurried voice."""
     playback_s: float = 0.5

@@ -69,6 +69,8 @@ class Timing:
     """From the answer to what answering machine detection says. On real calls it takes about 4 s."""
     amd_silence_s: float = 0.2
     """The silence after which a greeting without a beep has ended."""
+    price_s: float = 0.1
+    """From the end of a call until its price is known; on real calls some minutes."""
     recording_s: float = 0.05
     """From the end of a recording to its file."""
     list_lags_s: float = 0.0

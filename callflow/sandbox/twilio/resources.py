@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import format_datetime
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -47,7 +48,7 @@ def call(shown: Call, exchange: Exchange[Call]) -> dict[str, Any]:
         "group_sid": None,
         "parent_call_sid": shown.parent.sid if shown.parent is not None else None,
         "phone_number_sid": shown.number.sid,
-        "price": None,
+        "price": _price(shown, exchange),
         "price_unit": "USD",
         "queue_time": str(shown.queue_ms),
         "start_time": _date(shown.started),
@@ -105,6 +106,16 @@ def recording(shown: Recording, exchange: Exchange[Call]) -> dict[str, Any]:
         "subresource_uris": {},
         "uri": f"{uri}.json",
     }
+
+
+def _price(shown: Call, exchange: Exchange[Call]) -> str | None:
+    """Return the price, which is negative, and there some time after the end of an answered call."""
+    if shown.ended_at is None or monotonic() < shown.ended_at + shown.timing.price_s:
+        return None
+    if shown.answered_at is None:
+        return None
+    price = exchange.price_of(shown.duration)
+    return f"-{price}" if price else None
 
 
 def page(name: str, items: list[dict[str, Any]], form: Form, path: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
+from callflow.web.console.budget import Spending, add_budget
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
@@ -68,6 +69,7 @@ def create_console(
     number_desk: Callable[[], NumberDesk] | None = None,
     address: Callable[[], str] = str,
     campaigns: Callable[[], Campaigns] | None = None,
+    spending: Spending | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -78,7 +80,7 @@ def create_console(
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
-    are none.
+    are none. `spending`: returns what the calls of today took; None: that is not counted.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -119,6 +121,8 @@ def create_console(
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
+    if spending is not None:
+        add_budget(app, spending)
     add_events(app, history, sender)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 

@@ -1,0 +1,92 @@
+"""What calls have taken, by day: minutes of those that were answered, and what engine and carrier have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Float, case, func, select
+
+from callflow.history.database import Database
+from callflow.history.tables import conversations, iso
+
+
+_of = conversations.c
+_SECONDS: Final = func.coalesce(_of.answered_seconds, 0.0)
+_UNPRICED: Final = case((_of.usage.is_not(None) & _of.cost_usd.is_(None), _SECONDS), else_=0.0)
+_SUMS: Final[tuple[ColumnElement[Any], ...]] = (
+    func.count().label("calls"),
+    func.sum(_SECONDS, type_=Float).label("seconds"),
+    func.sum(func.coalesce(_of.cost_usd, 0.0), type_=Float).label("engine_usd"),
+    func.sum(func.coalesce(_of.carrier_usd, 0.0), type_=Float).label("carrier_usd"),
+    func.sum(_UNPRICED, type_=Float).label("unpriced_seconds"),
+)
+
+
+class Sums(NamedTuple):
+    """What the ended calls of one profile, or of one caller, have taken."""
+
+    name: str
+    calls: int
+    seconds: float
+    engine_usd: float
+    carrier_usd: float
+    unpriced_seconds: float
+
+
+class Unpriced(NamedTuple):
+    """An ended call whose cost at the carrier is not known."""
+
+    call: str
+    carrier: str
+    carrier_call_id: str
+
+
+class SpendingStore:
+    """The sums on record. Every method raises what the driver raises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_profiles(self, begins: float, ends: float, lately: Sequence[str]) -> tuple[list[Sums], set[str]]:
+        """Return what the ended calls took that began in this time (Unix time, seconds), by profile ("": none), and
+        which of the calls `lately` are among them."""
+        ended = _within(begins, ends)
+        profile = func.coalesce(_of.profile, "")
+        sums = select(profile, *_SUMS).where(*ended).group_by(profile)
+
+        def work(connection: Connection) -> tuple[list[Sums], set[str]]:
+            # First which, then how much: what ends in between counts twice for a moment, and not less than once.
+            there: set[str] = set()
+            for begin in range(0, len(lately), 500):
+                some = select(_of.call_id).where(*ended, _of.call_id.in_(lately[begin : begin + 500]))
+                there |= set(connection.execute(some).scalars())
+            return [Sums(*row) for row in connection.execute(sums)], there
+
+        return await self._database.read(work)
+
+    async def of_callers(self, begins: float, ends: float, most: int) -> list[Sums]:
+        """Return what the ended calls took by the number of the other side, the dearest first."""
+        caller = func.coalesce(_of.caller_number, "")
+        sums = select(caller, *_SUMS).where(*_within(begins, ends)).group_by(caller)
+        cost = func.sum(func.coalesce(_of.cost_usd, 0.0) + func.coalesce(_of.carrier_usd, 0.0))
+        sums = sums.order_by(cost.desc(), func.sum(_SECONDS).desc(), caller).limit(most)
+        return await self._database.read(lambda connection: [Sums(*row) for row in connection.execute(sums)])
+
+    async def without_price(self, carriers: Sequence[str], since: float, most: int) -> list[Unpriced]:
+        """Return the newest ended calls, begun since then, of which these carriers have told no cost."""
+        wanted = (
+            select(_of.call_id, _of.carrier, _of.carrier_call_id)
+            .where(
+                _of.started_at >= iso(since), _of.ended_at.is_not(None), _of.answered_at.is_not(None),
+                _of.carrier.in_(list(carriers)), _of.carrier_usd.is_(None),
+                _of.call_id.is_not(None), _of.carrier_call_id.is_not(None),
+            )
+            .order_by(_of.id.desc())
+            .limit(most)
+        )  # fmt: skip
+        return await self._database.read(lambda connection: [Unpriced(*row) for row in connection.execute(wanted)])
+
+
+def _within(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
+    return _of.started_at >= iso(begins), _of.started_at < iso(ends), _of.ended_at.is_not(None)

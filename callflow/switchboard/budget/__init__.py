@@ -1,0 +1,1 @@
+"""What the calls of a day may take: minutes and dollars, by profile and in all."""

@@ -1,0 +1,241 @@
+"""Watches what the calls of today take, refuses calls past a ceiling, and ends those in progress with a goodbye.
+
+Calls that have ended are summed up by the database; calls in progress are looked at themselves, so there is no counter
+that could leak. Between the end of a call and its row in the database its figures are kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from callflow.call.call import Call
+from callflow.call.call_config import CallConfig
+from callflow.contracts.errors import DatabaseError
+from callflow.contracts.events import BudgetReached, GoodbyeRequested
+from callflow.history.history import History
+from callflow.history.spending import Sums
+from callflow.switchboard.budget.spent import WARN_SHARE, Ceilings, Day, Spent, day_of
+
+
+log = logging.getLogger(__name__)
+
+REASON: Final = "budget"
+_LOOK_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 15.0
+_MOST_LATELY: Final = 50_000
+"""Ended calls that are kept here while the database cannot be read."""
+_MOST_CALLERS: Final = 20
+_WITH_AGENT: Final = ("answered", "streaming", "recovering")
+"""States in which a call is ended for its cost. A caller who talks with a person is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    began: float
+    profile: str
+    spent: Spent
+
+
+class Budget:
+    """The budget of one server. It lives on the loop that serves the calls."""
+
+    def __init__(
+        self,
+        history: History,
+        calls: Callable[[], Sequence[Call]],
+        *,
+        ceilings: Ceilings,
+        zone: ZoneInfo,
+        dearest_minute: float,
+    ) -> None:
+        """`calls`: returns the live calls. `ceilings`: of all calls together; those of a profile stand in the config of
+        its calls. `zone`: in which days are counted. `dearest_minute`: US dollars, see `Spent.usd`."""
+        self._history, self._calls = history, calls
+        self._ceilings, self._zone, self._dearest = ceilings, zone, dearest_minute
+        self._loop = asyncio.get_running_loop()
+        self._day = day_of(history.now(), zone)
+        self._written: dict[str, Spent] = {}
+        """What the ended calls of today took, by profile, as the database says."""
+        self._lately: dict[str, _Ended] = {}
+        """Calls that have ended here and are not in `_written` yet, by id, oldest first."""
+        self._warned: set[str] = set()
+        self._told: set[str] = set()
+        """Calls that are being ended."""
+        self.is_known = False
+        """Whether the database has told what was spent before."""
+
+    # What calls may do
+
+    def refusal(self, config: CallConfig) -> tuple[str, str]:
+        """Return the reason for which no call of this config begins now, and a sentence about it; ("", ""): none."""
+        why = self._over(config, self._spent())
+        return (REASON, why) if why else ("", "")
+
+    def ended(self, call: Call) -> None:
+        """Take the figures of a call that is over."""
+        self._told.discard(call.id)
+        self._lately[call.id] = _Ended(call.began, call.config.profile, self._of(call))
+        while len(self._lately) > _MOST_LATELY:
+            del self._lately[next(iter(self._lately))]
+
+    # Its work
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        read_at = self._loop.time()
+        while True:
+            try:
+                if self._loop.time() >= read_at:
+                    read_at = self._loop.time() + (_READ_SECONDS if await self._read() else _LOOK_SECONDS)
+                self.look()
+            except Exception:
+                log.exception("what calls have cost cannot be counted for a moment")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Warn and end the calls that are past a ceiling."""
+        if self._history.now() >= self._day.ends:
+            self._next_day()
+        spent = self._spent()
+        for call in self._calls():
+            if call.id in self._told or call.model.state not in _WITH_AGENT or call.model.farewell:
+                continue
+            if why := self._over(call.config, spent):
+                self._end(call, why)
+        self._warn(spent)
+
+    def _end(self, call: Call, why: str) -> None:
+        self._told.add(call.id)
+        seconds = call.config.deadline_seconds["call"]
+        call.post(BudgetReached(why=why))
+        self._loop.call_later(seconds, self._say_goodbye, call, why)
+
+    def _say_goodbye(self, call: Call, why: str) -> None:
+        if call.model.state in _WITH_AGENT:
+            call.post(GoodbyeRequested(reason=REASON, why=why))
+        else:
+            self._told.discard(call.id)  # a person has the caller now
+
+    def _warn(self, spent: Mapping[str, Spent]) -> None:
+        """Say once a day that little is left."""
+        every = [("", self._ceilings, _sum(spent))]
+        every += [(name or "(none)", of, spent.get(name, Spent())) for name, of in self._of_profiles().items()]
+        for name, ceilings, used in every:
+            if name not in self._warned and ceilings.share(used, self._dearest) >= WARN_SHARE:
+                self._warned.add(name)
+                whose = f"the calls of profile {name}" if name else "all calls"
+                log.warning("%s have used %s of today", whose, ceilings.said(used, self._dearest))
+
+    async def _read(self) -> bool:
+        """Ask the database what ended calls took. Returns False while it cannot be asked."""
+        if not self._history.is_readable or self._history.journal.trouble:
+            return False
+        day = self._day
+        try:
+            sums, there = await self._history.spending.of_profiles(day.begins, day.ends, list(self._lately))
+        except (SQLAlchemyError, DatabaseError, OSError) as error:
+            log.warning("what calls have cost today cannot be read: %s", type(error).__name__)
+            return False
+        if day != self._day:
+            return False
+        self._written = {one.name: spent_of(one) for one in sums}
+        self._lately = {call: ended for call, ended in self._lately.items() if call not in there}
+        self.is_known = True
+        return True
+
+    def _next_day(self) -> None:
+        self._day = day_of(self._history.now(), self._zone)
+        self._written, self._warned = {}, set()
+
+    # What was spent
+
+    def _of(self, call: Call) -> Spent:
+        answered = call.relay.answered_at
+        minutes = 0.0 if answered is None else max(self._loop.time() - answered, 0.0) / 60
+        usd = call.agent.usage.usd
+        return Spent(1, minutes, usd or 0.0, 0.0, minutes if usd is None else 0.0)
+
+    def _spent(self) -> dict[str, Spent]:
+        """Return what the calls of today took so far, those in progress included, by profile."""
+        found = dict(self._written)
+        live = [(call.began, call.config.profile, self._of(call)) for call in self._calls()]
+        for began, profile, spent in (*live, *((one.began, one.profile, one.spent) for one in self._lately.values())):
+            if self._day.begins <= began < self._day.ends:
+                found[profile] = found.get(profile, Spent()) + spent
+        return found
+
+    def _over(self, config: CallConfig, spent: Mapping[str, Spent]) -> str:
+        """Return which ceiling a call of this config is past, as a clause; "": none."""
+        of_profile = Ceilings(config.profile_daily_minutes, config.profile_daily_usd)
+        total, own = _sum(spent), spent.get(config.profile, Spent())
+        if self._ceilings.share(total, self._dearest) >= 1:
+            return f"all calls of {self._day.date} have used {self._ceilings.said(total, self._dearest)}"
+        if of_profile.share(own, self._dearest) >= 1:
+            name = f"profile {config.profile}" if config.profile else "numbers without a profile"
+            return f"the calls of {name} have used {of_profile.said(own, self._dearest)} of {self._day.date}"
+        return ""
+
+    def _of_profiles(self) -> dict[str, Ceilings]:
+        """Return the ceilings of the profiles of live calls: those that can be reached."""
+        configs = [call.config for call in self._calls()]
+        return {one.profile: Ceilings(one.profile_daily_minutes, one.profile_daily_usd) for one in configs}
+
+    # What operators see
+
+    async def describe(self, configs: Mapping[str, CallConfig]) -> dict[str, Any]:
+        """Return what the calls of today took: in all, by profile, by caller, by live call. `configs`: by profile."""
+        spent = self._spent()
+        profiles = []
+        for name in sorted({*spent, *configs}):
+            config = configs.get(name)
+            of = Ceilings(config.profile_daily_minutes, config.profile_daily_usd) if config else Ceilings()
+            profiles.append({"profile": name, **self._told_of(spent.get(name, Spent()), of)})
+        return {
+            "day": self._day.date,
+            "zone": str(self._zone),
+            "known": self.is_known,
+            "all": self._told_of(_sum(spent), self._ceilings),
+            "profiles": profiles,
+            "callers": await self._callers(self._day),
+            "live": [
+                {"id": call.id, "profile": call.config.profile, **self._told_of(self._of(call), Ceilings())}
+                for call in self._calls()
+            ],
+        }
+
+    async def _callers(self, day: Day) -> list[dict[str, Any]]:
+        """Return the callers whose ended calls cost most."""
+        if not self._history.is_readable or self._history.journal.trouble:
+            return []
+        found = await self._history.spending.of_callers(day.begins, day.ends, _MOST_CALLERS)
+        return [{"caller": one.name or None, **self._told_of(spent_of(one), Ceilings())} for one in found]
+
+    def _told_of(self, spent: Spent, ceilings: Ceilings) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "calls": spent.calls,
+            "minutes": round(spent.minutes, 2),
+            "usd": round(spent.usd(self._dearest), 4),
+            "engineUsd": round(spent.engine_usd, 4),
+            "carrierUsd": round(spent.carrier_usd, 4),
+            "unpricedMinutes": round(spent.unpriced_minutes, 2),
+        }
+        if ceilings.any:
+            told["ceilings"] = {"minutes": ceilings.minutes or None, "usd": ceilings.usd or None}
+            told["used"] = round(ceilings.share(spent, self._dearest), 4)
+        return told
+
+
+def spent_of(sums: Sums) -> Spent:
+    """Return what is on record as `Spent`."""
+    return Spent(sums.calls, sums.seconds / 60, sums.engine_usd, sums.carrier_usd, sums.unpriced_seconds / 60)
+
+
+def _sum(spent: Mapping[str, Spent]) -> Spent:
+    return sum(spent.values(), Spent())

@@ -1,0 +1,108 @@
+"""What a day's calls may take: past it nobody gets in, and whoever is in is told, and ends with a goodbye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.switchboard.budget.prices import PriceLookups
+from tests.e2e import product as houses
+from tests.e2e.outbound import DIALS, ask, dial
+from tests.e2e.product import Product, product
+from tests.e2e.talk import FAST, talk
+
+
+CARRIERS = ("telnyx", "twilio")
+SETTINGS: dict[str, Any] = {**FAST, **DIALS, "max_call_warning_seconds": 1.0}
+SALES = "+15550100003"
+A_MINUTE: dict[str, Any] = {"max_daily_minutes": 0.05}
+
+
+def model() -> Realtime:
+    return Realtime(script=Script.tone(0.4), pace=Pace.instant())
+
+
+async def told(the: Product) -> dict[str, Any]:
+    await the.app.journal.flushed()
+    answer = await ask(the, "GET", "/api/budget")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def used_up(the: Product) -> None:
+    """Have one call that is ended for what it has used."""
+    one = await talk(the)
+    await the.until(lambda: the.happened("budget_reached"), "the caller to be told")
+    assert one.call.state != "ended"
+    await one.call.wait_ended()
+    await the.quiet()
+
+
+async def test_a_call_in_progress_is_told_and_ends_with_a_goodbye_and_nobody_else_gets_in() -> None:
+    async with product(realtime=model(), **A_MINUTE, **SETTINGS) as the:
+        await used_up(the)
+        (goodbye,) = the.happened("goodbye_requested")
+        assert goodbye["reason"] == "budget"
+        assert "of 0.05 minutes" in goodbye["why"]
+        assert [one["clip"] for one in the.happened("clip")] == ["goodbye"]
+        (prompt,) = [one for one in the.realtime.sessions[0].received if "has to end in" in str(one.event)]
+        assert prompt.event["type"] == "response.create"
+        sessions = len(the.realtime.sessions)
+
+        second = await the.carrier.ring()
+        await second.wait_ended()
+        await the.quiet()
+        (away,) = the.happened("call_turned_away")
+        assert away["reason"] == "budget"
+        assert [one["clip"] for one in the.happened("clip")][1:] == ["unavailable"] or second.spoken
+        assert len(the.realtime.sessions) == sessions, "a model was paid for a call that is turned away"
+
+        refused = await dial(the)
+        assert refused.status_code == 503
+        assert "of 0.05 minutes" in refused.json()["error"]
+        today = await told(the)
+        assert today["all"]["used"] >= 1
+        assert today["known"]
+        assert today["all"]["calls"] >= 1
+
+
+async def test_a_profile_has_limits_of_its_own_and_the_busy_tone_if_it_wants() -> None:
+    sales = {"numbers": [SALES], "profile_daily_minutes": 0.001, "over_budget": "busy"}
+    async with product(realtime=model(), profiles={"sales": sales}, **SETTINGS) as the:
+        if houses.usual == "twilio":
+            the.twilio.exchange.number(SALES)
+        other = await the.carrier.ring()
+        first = await the.carrier.ring(to_number=SALES)
+        await first.wait_ended()
+        await the.until(lambda: len(the.app.switchboard.calls) == 1, "the first call to be let go")
+        second = await the.carrier.ring(to_number=SALES)
+        await second.wait_ended()
+        await the.until(lambda: the.happened("call_refused"), "the refusal")
+        (refused,) = the.happened("call_refused")
+        assert refused["reason"] == "budget"
+        assert "profile sales" in refused["why"]
+        assert other.state != "ended", "a call of another profile suffered"
+        await other.hang_up()
+        await the.quiet()
+
+
+async def test_what_the_carrier_takes_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PriceLookups.__init__, "__kwdefaults__", {"first_seconds": 0.2})
+    async with product(realtime=model(), **SETTINGS) as the:
+        the.carrier.exchange.usd_per_minute = 0.25
+        if houses.usual == "telnyx":
+            the.telnyx.exchange.application.more["call_cost_in_webhooks"] = True
+        one = await talk(the)
+        await the.until(lambda: the.happened("usage"), "the model to say what it has used")
+        await one.call.hang_up()
+        await the.quiet()
+        await the.until(lambda: the.happened("carrier_cost"), "the carrier's price")
+        await the.app.journal.flushed()
+        await the.app.budget._read()
+        today = await told(the)
+        assert today["all"]["carrierUsd"] == 0.25
+        assert today["all"]["engineUsd"] > 0
+        assert [caller["carrierUsd"] for caller in today["callers"]] == [0.25]

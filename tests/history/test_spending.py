@@ -1,0 +1,88 @@
+"""What calls took, as the database sums it up: by day, by profile, by caller, whatever order the costs come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from callflow.contracts import events
+from callflow.history.spending import SpendingStore
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
+from tests.history.test_events_out import AT, House, house
+
+
+DAY = (AT - 3600, AT + 3600)
+
+
+def call(
+    the: House, name: str, *, profile: str = "", seconds: float = 60.0, usd: float | None = 0.5, at: float = AT
+) -> None:
+    """A call of this length, of which the model has cost so much. None: its price is not known."""
+    began = notes.Began(
+        carrier="twilio", control=f"CA-{name}", from_number="+15550100001", to_number="+15550100002", profile=profile
+    )
+    the.note(began, call=name, at=at)
+    the.journal.note(JournalEntry(name, 1, at + 5, {"event": "call_answered"}, "ringing", "answered", True, []))
+    total = {"models": {"m": {"audio_in": 3}}, "usd": usd}
+    the.note(notes.Usage(model="m", used={"audio_in": 3}, total=total, usd=usd), call=name, step=1, at=at + 6)
+    the.journal.note(JournalEntry(name, 2, at + 5 + seconds, {"event": "call_hangup"}, "answered", "hangup", True, []))
+    the.note(notes.Ended(cause="completed", until=at + 5 + seconds), call=name, step=2, at=at + 9 + seconds)
+
+
+def cost(the: House, name: str, **more: object) -> None:
+    event = events.to_json(events.CarrierCost(**{"of": f"CA-{name}", "amount": 0.02, **more}))  # type: ignore[arg-type]
+    the.journal.note(JournalEntry(name, 0, AT + 900, event))
+
+
+async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with house(database_url, tmp_path) as the:
+        call(the, "a", profile="sales", seconds=90)
+        call(the, "b", profile="sales", seconds=30, usd=None)
+        call(the, "c")
+        call(the, "yesterday", at=AT - 7200)
+        the.note(notes.Began(carrier="twilio", control="CA-d"), call="rings", at=AT)
+        cost(the, "a")
+        await the.journal.flushed()
+        store = SpendingStore(the.database)
+        sums, there = await store.of_profiles(*DAY, ["a", "c", "rings", "nobody's"])
+        assert {one.name: tuple(one[1:]) for one in sums} == {
+            "sales": (2, pytest.approx(120.0), pytest.approx(0.5), pytest.approx(0.02), pytest.approx(30.0)),
+            "": (1, pytest.approx(60.0), pytest.approx(0.5), 0.0, 0.0),
+        }
+        assert there == {"a", "c"}
+
+
+async def test_what_legs_cost_is_added_up_and_a_repeat_is_not(database_url: str, tmp_path: Path) -> None:
+    async with house(database_url, tmp_path) as the:
+        call(the, "a")
+        for more in (
+            {},
+            {"of": "leg 2", "amount": 0.03},
+            {},
+            {"of": "leg 2", "amount": 0.03},
+            {"of": "x", "currency": "EUR"},
+        ):
+            cost(the, "a", **more)
+        await the.journal.flushed()
+        ((name, *_, carrier, _),) = (await SpendingStore(the.database).of_profiles(*DAY, []))[0]
+        assert (name, carrier) == ("", pytest.approx(0.05))
+
+
+async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with house(database_url, tmp_path) as the:
+        for name in ("a", "b", "c"):
+            call(the, name)
+        cost(the, "b")
+        await the.journal.flushed()
+        store = SpendingStore(the.database)
+        (one,) = await store.of_callers(*DAY, 5)
+        assert (one.name, one.calls, one.carrier_usd) == ("+15550100001", 3, pytest.approx(0.02))
+        found = await store.without_price(["twilio"], AT - 60, 10)
+        assert [(each.call, each.carrier_call_id) for each in found] == [("c", "CA-c"), ("a", "CA-a")]
+        assert await store.without_price(["telnyx"], AT - 60, 10) == []
