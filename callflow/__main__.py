@@ -62,6 +62,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import dial
 
         return dial.run(chosen)
+    if chosen.command == "budget":
+        from callflow.cli import budget
+
+        return budget.run(chosen)
     if chosen.command == "calls" and chosen.hangup is not None:
         from callflow.cli import hangup
 

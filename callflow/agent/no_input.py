@@ -1,7 +1,8 @@
 """Counts the caller's silence. The agent asks a few times whether the caller is there, then says goodbye.
 
 Counting starts when the caller's turn starts. An unbroken noise (hold music, an open microphone), sounds without a word
-and a recording that plays again and again count as silence, too. The call's machine decides what follows each `NoInput` event.
+and a recording that plays again and again count as silence, too. The call's machine decides what follows each `NoInput`
+event.
 """
 
 from __future__ import annotations

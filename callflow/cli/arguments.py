@@ -6,13 +6,11 @@ Nothing here loads a part of the program, so that `--help` and a mistyped word a
 from __future__ import annotations
 
 import argparse
-import difflib
-import re
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from callflow.cli.option_types import PORT, file, may_be_shown, number, text, web_url, whole, word
-from callflow.contracts import secret_text
+from callflow.cli.option_types import PORT, file, number, text, web_url, whole, word
+from callflow.cli.parser import Parser, check_words
 
 
 SCENARIOS: Final = {
@@ -25,61 +23,13 @@ SCENARIOS: Final = {
     "outbound": "the line makes the calls: a person answers, then a number is busy",
     "voicemail": "the line calls, and an answering machine answers",
     "transfer": "the caller is connected with a person, and comes back",
+    "budget": "the calls of a day have used what they may",
 }
 """The stories of `demo --scenario`, and what each is about."""
 CARRIERS: Final = ("telnyx", "twilio")
 SANDBOX_PORTS: Final = {"telnyx": 6100, "twilio": 6200, "realtime": 6300}
 """Of each emulator, so that all of them can run side by side, next to the server."""
 SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
-_HELP: Final = ("-h", "--help")
-_WORD: Final = re.compile(r"[^\s'\",()]+")
-_MOST_WORD: Final = 24
-"""Characters of a mistyped word that is repeated."""
-_MOST_TOLD: Final = 400
-"""Characters of what is wrong, which may repeat what was typed."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse's, which says in one line what is wrong and what was probably meant."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", _Formatter)
-        options.setdefault("allow_abbrev", False)
-        super().__init__(*args, **options)
-
-    def error(self, message: str) -> NoReturn:
-        message = message.removeprefix("argument ").replace(": must be", " must be")
-        message = message.replace("\n", "\\n")
-        if (
-            "invalid choice" in message or "unrecognized" in message
-        ):  # argparse's own words, which repeat what it was given
-            message = _WORD.sub(lambda word: "…" if secret_text.may_be_secret(word[0]) else word[0], message)
-        if len(message) > _MOST_TOLD:
-            message = f"{message[:_MOST_TOLD]} …"
-        stop = "" if message.endswith("?") else "."
-        self.exit(2, f"{self.prog}: {message}{stop} `python {self.prog} --help` shows what there is.\n")
-
-    def commands(self) -> dict[str, Parser]:
-        """The parser of each command behind this one."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                return dict(action.choices)
-        return {}
-
-    def options(self) -> list[str]:
-        return [option for action in self._actions for option in action.option_strings]
-
-    def takes_value(self, option: str) -> bool:
-        return any(option in action.option_strings and action.nargs is None for action in self._actions)
-
-
-class _Formatter(argparse.HelpFormatter):
-    """Every option tells its default, unless its help does so in words of its own."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
-        silent = action.default in (None, "", False, argparse.SUPPRESS) or "default" in text
-        return text if silent or not action.option_strings else f"{text} (default: %(default)s)"
 
 
 class _Version(argparse.Action):
@@ -99,46 +49,8 @@ class _Version(argparse.Action):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Exits with 0 after help, with 2 and one line after a word that cannot be used."""
     parser = make_parser()
-    _check(parser, list(words))
+    check_words(parser, list(words))
     return parser.parse_args(words)
-
-
-def _check(parser: Parser, words: list[str]) -> None:
-    """argparse takes the value behind an unknown option for a command, and says that instead."""
-    while words:
-        word = words.pop(0)
-        name, _, given = word.partition("=")
-        if name in _HELP or word == "--":
-            return
-        if word.startswith("-") and word != "-" and not _is_number(word):
-            if name not in parser.options():
-                parser.error(_unknown("option", name, parser.options()))
-            if not given and parser.takes_value(name):
-                words[:1] = []
-        elif commands := parser.commands():
-            if word not in commands:
-                parser.error(_unknown("command", word, commands))
-            parser = commands[word]
-
-
-def _unknown(kind: str, word: str, names: Sequence[str] | dict[str, Parser]) -> str:
-    meant = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
-    if word in ("help", "version"):
-        meant = [f"--{word}"]
-    shown = f'"{word}"' if meant or may_be_shown(word, _MOST_WORD) else "like that"
-    return f"there is no {kind} {shown}" + (f": did you mean {meant[0]}?" if meant else f"; there is {_listed(names)}")
-
-
-def _listed(names: Sequence[str] | dict[str, Parser]) -> str:
-    return ", ".join(name for name in names if name != "-h")
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def make_parser() -> Parser:
@@ -155,6 +67,7 @@ def make_parser() -> Parser:
     )
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
+    _budget(commands.add_parser("budget", help="what the calls of today took, and what they may take"))
     _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
@@ -316,6 +229,11 @@ def _calls(parser: Parser) -> None:
         metavar="goodbye|now",
         help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
     )
+
+
+def _budget(parser: Parser) -> None:
+    parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _numbers(parser: Parser) -> None:

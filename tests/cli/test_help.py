@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from callflow.cli.arguments import Parser, make_parser, parse
+from callflow.cli.arguments import make_parser, parse
+from callflow.cli.parser import Parser
 
 
 def parsers(parser: Parser, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parser]]:

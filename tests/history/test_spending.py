@@ -49,10 +49,8 @@ async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
         await the.journal.flushed()
         store = SpendingStore(the.database)
         sums, there = await store.of_profiles(*DAY, ["a", "c", "rings", "nobody's"])
-        assert {one.name: tuple(one[1:]) for one in sums} == {
-            "sales": (2, pytest.approx(120.0), pytest.approx(0.5), pytest.approx(0.02), pytest.approx(30.0)),
-            "": (1, pytest.approx(60.0), pytest.approx(0.5), 0.0, 0.0),
-        }
+        found = {one.name: [round(figure, 3) for figure in one[1:]] for one in sums}
+        assert found == {"sales": [2, 120.0, 0.5, 0.02, 30.0], "": [1, 60.0, 0.5, 0.0, 0.0]}
         assert there == {"a", "c"}
 
 
@@ -69,7 +67,8 @@ async def test_what_legs_cost_is_added_up_and_a_repeat_is_not(database_url: str,
             cost(the, "a", **more)
         await the.journal.flushed()
         ((name, *_, carrier, _),) = (await SpendingStore(the.database).of_profiles(*DAY, []))[0]
-        assert (name, carrier) == ("", pytest.approx(0.05))
+        assert name == ""
+        assert carrier == pytest.approx(0.05)
 
 
 async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
@@ -82,7 +81,8 @@ async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
         await the.journal.flushed()
         store = SpendingStore(the.database)
         (one,) = await store.of_callers(*DAY, 5)
-        assert (one.name, one.calls, one.carrier_usd) == ("+15550100001", 3, pytest.approx(0.02))
+        assert (one.name, one.calls) == ("+15550100001", 3)
+        assert one.carrier_usd == pytest.approx(0.02)
         found = await store.without_price(["twilio"], AT - 60, 10)
         assert [(each.call, each.carrier_call_id) for each in found] == [("c", "CA-c"), ("a", "CA-a")]
         assert await store.without_price(["telnyx"], AT - 60, 10) == []

@@ -21,6 +21,7 @@ _LINKS: Final = (
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/budget", "what the calls of today took, and what they may take"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
     ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
     ("/tools", "what the agent can do, as the model is told"),
