@@ -163,6 +163,7 @@ FOR_OPERATORS = pytest.mark.parametrize("text", [README, OPERATIONS], ids=["READ
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
 _OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID", "SIGTERM", "SIGINT"}
 _NO_SETTINGS = {
+    "call_cost_in_webhooks",
     "call_ended",
     "not_joined",
     "not_reached",

@@ -233,7 +233,7 @@ def _calls(parser: Parser) -> None:
 
 def _budget(parser: Parser) -> None:
     parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
 
 
 def _numbers(parser: Parser) -> None:
