@@ -275,7 +275,7 @@ class Application:
         signer = Signer(self.settings.events_secret.get_secret_value())
         receiver = Receiver(self.settings.events_url, signer, at_once=AT_ONCE)
         made = Sender(self.history.events, receiver, now=self.history.now)
-        self.history.journal.on_events = made.wake
+        self.history.journal.on_events = self.history.campaigns.on_events = made.wake
         return made
 
     def _set_up_traces(self) -> None:

@@ -18,6 +18,7 @@ from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.dial_keys import call_of
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.printable import quoted
@@ -28,7 +29,6 @@ from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.switchboard import Switchboard
 
 
-_DIALS: Final = uuid.UUID("0d1b6c5e-55a9-5b0c-8f7e-4be2a3f0c9d1")
 _ANSWER_SECONDS: Final = 12.0
 """How long a request waits for the carrier's answer to the dial; the call goes on without it."""
 _MOST_KEY: Final = 255
@@ -70,11 +70,6 @@ class Dialled:
     is_new: bool
     left_out: tuple[str, ...] = ()
     """See `CallConfig.left_out`."""
-
-
-def call_of(key: str) -> str:
-    """Return the id of the call that a request with this key makes, or has made."""
-    return str(uuid.uuid5(_DIALS, key))
 
 
 class Dialer:
