@@ -19,7 +19,7 @@ from quart import Quart
 from callflow import runtime
 from callflow.call.services import CallServices
 from callflow.call.stream_tokens import StreamTokens
-from callflow.config import display, paths, session_changes, session_overrides
+from callflow.config import client_keys, display, paths, session_changes, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
@@ -185,6 +185,7 @@ class Application:
             number_desk=lambda: self.number_desk,
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
+            client_keys=client_keys.in_force(self.settings),
         )
 
     async def _may_dial(self, number: str) -> str:
