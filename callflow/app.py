@@ -19,7 +19,7 @@ from quart import Quart
 from callflow import runtime
 from callflow.call.services import CallServices
 from callflow.call.stream_tokens import StreamTokens
-from callflow.config import display, paths, session_changes, session_overrides
+from callflow.config import client_keys, display, paths, session_changes, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
@@ -187,6 +187,7 @@ class Application:
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
             spending=lambda: self.budget.describe(self.configs.rules.configs),
+            client_keys=client_keys.in_force(self.settings),
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -275,7 +276,7 @@ class Application:
         signer = Signer(self.settings.events_secret.get_secret_value())
         receiver = Receiver(self.settings.events_url, signer, at_once=AT_ONCE)
         made = Sender(self.history.events, receiver, now=self.history.now)
-        self.history.journal.on_events = made.wake
+        self.history.journal.on_events = self.history.campaigns.on_events = made.wake
         return made
 
     def _set_up_traces(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from callflow.cli.plain_table import Section
+from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
 from callflow.config.display import masked
 from callflow.config.paths import tools_file
@@ -116,6 +117,8 @@ def to_do(settings: Settings, address: str) -> list[str]:
         lines.append("PUBLIC_BASE_URL is an address of this machine only: carriers cannot reach it.")
     elif address.startswith("http://"):
         lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
+    if client_keys.in_force(settings):
+        lines.append("ALLOW_CLIENT_CREDS is on: POST /api/calls takes keys of whoever asks. For development only.")
     if settings.allow_unsigned_webhooks:
         lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
     return lines

@@ -129,7 +129,6 @@ _FOLLOWS: Final = "the address follows from PUBLIC_BASE_URL"
 _OWN_STATUS: Final = "each call names Callflow's own status callback"
 _PAGES: Final = "there are no pages of another server; the address is PUBLIC_BASE_URL"
 _RECORD: Final = "calls are kept in DATABASE_URL"
-_KEYS: Final = "keys are never taken from a request"
 _OF_KEY: Final = "an OpenAI key belongs to one project; use that project's OPENAI_API_KEY"
 _NOT_USED: Final[dict[str, str]] = {  # by name: why it is not used
     "REALTIME_INPUT_AUDIO_RATE": "a telephone line has 8000 Hz, and the interface takes no other rate for it",
@@ -157,8 +156,7 @@ _NOT_USED: Final[dict[str, str]] = {  # by name: why it is not used
     "TWILIO_STREAM_STATUS_CALLBACK_METHOD": "a stream's end is told on the stream itself",
     "NEXT_PUBLIC_WEBSOCKET_URL": _PAGES,
     "NEXT_PUBLIC_WEBSOCKET_SERVER_URL": _PAGES,
-    "ALLOW_CLIENT_CREDS": _KEYS,
-    "NEXT_PUBLIC_ALLOW_CLIENT_CREDS": _KEYS,
+    "NEXT_PUBLIC_ALLOW_CLIENT_CREDS": _PAGES,
     "WS_HEARTBEAT_INTERVAL_MS": "connections are watched without it",
     "REDIS_URL": _RECORD,
     "KV_URL": _RECORD,

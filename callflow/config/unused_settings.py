@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
 
@@ -101,6 +102,9 @@ def lines(settings: Settings) -> list[str]:
         say("there is no EVENTS_URL", *([] if settings.lookup_url else ["events_secret"]), "events_words")
     if not settings.caller_lookup:
         say("there is no CALLER_LOOKUP", "caller_lookup_seconds")
+    if far := client_keys.elsewhere(settings):
+        names = " and ".join(name.upper() for name in far)
+        say(f"{names} {'is' if len(far) == 1 else 'are'} not on this machine", "allow_client_creds")
     if not settings.public:
         say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
     model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]

@@ -1,5 +1,7 @@
 """Campaigns and their rows in the database. Every method raises what the driver raises.
 
+Where events are sent, the one that tells the end of a row is written in the transaction that ends it.
+
 A row is taken by one statement, which no other process can take it by: PostgreSQL skips rows that are locked, SQLite
 lets one writer in at a time. Nothing here waits long, because the journal writes to the same database.
 """
@@ -7,13 +9,15 @@ lets one writer in at a time. Nothing here waits long, because the journal write
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Update, delete, func, insert, select, update
 
 from callflow.history.database import Database
+from callflow.history.events_out import EventMaker
 from callflow.history.tables import campaign_rows, campaigns, iso
 
 
@@ -29,6 +33,8 @@ DIALLING: Final = "dialling"
 DONE: Final = "done"
 GIVEN_UP: Final = "given_up"
 SKIPPED: Final = "skipped"
+_ENDS: Final = (DONE, GIVEN_UP, SKIPPED, CANCELLED)
+"""States of a row that it does not leave any more."""
 
 _MANY: Final = 200
 """Rows that are written in one transaction, so that the journal never waits long for its turn."""
@@ -40,13 +46,19 @@ _PAUSE: Final = 0.002
 _MOST_REASONS: Final = 20
 _MOST_REASON: Final = 300
 _table, _row = campaigns.c, campaign_rows.c
+_Found = TypeVar("_Found")
 
 
 class CampaignStore:
     """Campaigns are dicts of the columns of their table, and so are rows."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, make_events: Callable[[str], EventMaker] | None = None) -> None:
+        """`make_events`: makes what writes the events, given the kind of database; None: there are none."""
         self._database = database
+        kind = "sqlite" if database.is_sqlite else "postgresql"
+        self._events = make_events(kind) if make_events is not None else None
+        self.on_events: Callable[[], None] = lambda: None
+        """Told when events were written."""
 
     # Campaigns
 
@@ -60,8 +72,15 @@ class CampaignStore:
         await self._change(insert(campaigns).values(entry))
         for begin in range(0, len(rows), _MANY):
             some = [{"campaign": campaign["id"], **row} for row in rows[begin : begin + _MANY]]
-            await self._change(insert(campaign_rows), some)
+            await self._add_rows(some, now)
             await asyncio.sleep(_PAUSE)
+
+    async def _add_rows(self, rows: Sequence[Mapping[str, Any]], now: float) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(insert(campaign_rows), rows)
+            self._tell_ends(connection, rows, now)
+
+        await self._write(work)
 
     async def find(self, campaign: str) -> dict[str, Any] | None:
         """Return a campaign."""
@@ -92,7 +111,8 @@ class CampaignStore:
         """Take all rows that wait out of a campaign."""
         some = select(_row.row).where(_row.campaign == campaign, _row.state == WAITING).limit(_MANY_CHANGES)
         change = update(campaign_rows).where(_row.campaign == campaign, _row.row.in_(some), _row.state == WAITING)
-        await self._change_all(change.values(state=CANCELLED, changed_at=now))
+        change = change.values(state=CANCELLED, changed_at=now)
+        await self._repeat(lambda connection: self._end_rows(connection, change, now))
 
     async def break_off_loading(self, now: float) -> int:
         """Cancel the campaigns whose rows were being written when the process before ended. Returns how many."""
@@ -106,7 +126,8 @@ class CampaignStore:
         ids = [row["id"] for row in await self._dicts(old)]
         for campaign in ids:
             some = select(_row.row).where(_row.campaign == campaign).limit(_MANY_CHANGES)
-            await self._change_all(delete(campaign_rows).where(_row.campaign == campaign, _row.row.in_(some)))
+            gone = delete(campaign_rows).where(_row.campaign == campaign, _row.row.in_(some))
+            await self._repeat(partial(_changed, change=gone))
             await self._change(delete(campaigns).where(_table.id == campaign))
         return len(ids)
 
@@ -197,19 +218,42 @@ class CampaignStore:
         def work(connection: Connection) -> None:
             if values["state"] == WAITING and connection.execute(over).first() is not None:
                 values["state"] = CANCELLED
-            connection.execute(update(campaign_rows).where(*ours).values(**values))
+            self._end_rows(connection, update(campaign_rows).where(*ours).values(**values), values["changed_at"])
 
-        await self._database.write(work)
+        await self._write(work)
 
-    async def _change_all(self, change: Any) -> None:
-        """Repeat a change of some rows until none is left."""
+    def _end_rows(self, connection: Connection, change: Update, now: float) -> int:
+        """Change rows, and write the events of those that have come to their end. Returns how many were changed."""
+        if self._events is None:
+            return _changed(connection, change)
+        rows = [dict(row._mapping) for row in connection.execute(change.returning(campaign_rows))]
+        self._tell_ends(connection, rows, now)
+        return len(rows)
+
+    def _tell_ends(self, connection: Connection, rows: Sequence[Mapping[str, Any]], now: float) -> None:
+        if self._events is not None:
+            self._events.rows_done(connection, [row for row in rows if row["state"] in _ENDS], now)
+
+    async def _write(self, work: Callable[[Connection], _Found]) -> _Found:
+        found = await self._database.write(work)
+        if self._events is not None and self._events.taken():
+            self.on_events()
+        return found
+
+    async def _repeat(self, work: Callable[[Connection], int]) -> None:
+        """Repeat a change of some rows, which returns how many it has changed, until none is left."""
         for _ in range(_MOST_CHANGES):
-            if not await self._change(change):
+            if not await self._write(work):
                 return
             await asyncio.sleep(_PAUSE)
 
     async def _change(self, change: Any, values: Sequence[Mapping[str, Any]] = ()) -> int:
-        return await self._database.write(lambda connection: int(connection.execute(change, values or None).rowcount))
+        return await self._database.write(lambda connection: _changed(connection, change, values))
 
     async def _dicts(self, wanted: Select[Any]) -> list[dict[str, Any]]:
         return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
+
+
+def _changed(connection: Connection, change: Any, values: Sequence[Mapping[str, Any]] = ()) -> int:
+    """Return how many rows a change has changed."""
+    return int(connection.execute(change, values or None).rowcount)

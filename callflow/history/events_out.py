@@ -1,8 +1,9 @@
-"""Makes the events that are sent to EVENTS_URL, from the journal entries that cause them.
+"""Makes the events that are sent to EVENTS_URL, from the journal entries that cause them, and from rows of campaigns
+that are done with.
 
 An event is a row of the table `events_out`, written in the transaction of its journal entry, after the tables that
-people read: neither is there without the other. Its id follows from the call and from what happened, so that an entry
-that is written twice makes one event. `history/delivery/` sends them.
+people read, or in that of the row's end: neither is there without the other. Its id follows from the call and from what
+happened, so that what is written twice makes one event. `history/delivery/` sends them.
 
 They hold ids, numbers, causes and figures; words that were said, typed or handed to a tool only if that is asked for.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +23,9 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.contracts import commands, events, hangup_causes
+from callflow.contracts.dial_keys import call_of, key_of
 from callflow.history.projection import clean, json_of
-from callflow.history.tables import conversations, iso, items, recordings
+from callflow.history.tables import campaigns, conversations, iso, items, recordings
 from callflow.history.tables import events_out as table
 from callflow.history.views import heard_of
 from callflow.journal import notes
@@ -39,10 +42,10 @@ RECORDING_FAILED: Final = "recording.failed"
 TOOL_FAILED: Final = "tool.failed"
 TRANSFER_ENDED: Final = "transfer.ended"
 CAMPAIGN_ROW_DONE: Final = "campaign.row_done"
-TYPES: Final = (STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED, TRANSFER_ENDED)
+TYPES: Final = (
+    STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED, TRANSFER_ENDED, CAMPAIGN_ROW_DONE,
+)  # fmt: skip
 """Every type that is made."""
-RESERVED: Final = (CAMPAIGN_ROW_DONE,)
-"""Types that are not made yet, and that will mean this."""
 
 WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
@@ -96,6 +99,46 @@ class EventMaker:
             self._carrier_failed(connection, entry, _NOT_BEGUN, "")
         if entry.name == events.ToolFinished.name and entry.event.get("ok") is False:
             self._tool_failed(connection, entry)
+
+    def rows_done(self, connection: Connection, rows: Sequence[Mapping[str, Any]], now: float) -> None:
+        """Write an event for each of these rows of one campaign, which have come to their end. Raises what the driver
+        raises."""
+        if not rows:
+            return
+        asked = connection.execute(select(campaigns.c.asked).where(campaigns.c.id == rows[0]["campaign"])).scalar()
+        order = json.loads(asked or "{}").get("call", {})
+        names = {row["row"]: _call_of_row(row) for row in rows}
+        wanted = select(conversations).where(conversations.c.call_id.in_(names.values()))
+        calls = {found["call_id"]: dict(found) for found in connection.execute(wanted).mappings()}
+        values = []
+        for row in rows:
+            name = names[row["row"]]
+            call = calls.get(name, {})
+            event = event_id(row["campaign"], CAMPAIGN_ROW_DONE, str(row["row"]))
+            body = {
+                "id": event,
+                "type": CAMPAIGN_ROW_DONE,
+                "created_at": iso(now),
+                "call": name if row["tries"] else "",
+                "carrier": call.get("carrier") or order.get("carrier", ""),
+                "carrier_call": call.get("carrier_call_id") or "",
+                "direction": "outbound",
+                "from": call.get("phone_number") or order.get("from", ""),
+                "to": row["number"],
+                "profile": call.get("profile") or order.get("profile", ""),
+                "campaign": row["campaign"],
+                "row": row["row"],
+                "line": row["line"],
+                "state": row["state"],
+                "outcome": row["outcome"],
+                "cause": call.get("hangup_cause") or "",
+                "cause_text": hangup_causes.ended(call) if call else "",
+                "reason": self._redact(row["reason"]),
+                "attempts": row["tries"],
+            }
+            values.append(_values(event, name, CAMPAIGN_ROW_DONE, now, body))
+        connection.execute(self._insert, values)
+        self._made += len(values)
 
     def taken(self) -> int:
         """Return how many events were made since the last time, and count anew."""
@@ -230,14 +273,22 @@ class EventMaker:
             "profile": row["profile"] or "",
             **more,
         }
-        added = connection.execute(
-            self._insert,
-            {
-                "id": name, "call": entry.call, "type": kind, "at": entry.at, "body": json_of(body), "state": WAITING,
-                "tries": 0, "since": entry.at, "next_at": entry.at,
-            },
-        )  # fmt: skip
+        added = connection.execute(self._insert, _values(name, entry.call, kind, entry.at, body))
         self._made += max(added.rowcount, 0)
+
+
+def _values(name: str, call: str, kind: str, at: float, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new row of the table. `call`: in whose order it is sent."""
+    return {
+        "id": name, "call": call, "type": kind, "at": at, "body": json_of(body), "state": WAITING, "tries": 0,
+        "since": at, "next_at": at,
+    }  # fmt: skip
+
+
+def _call_of_row(row: Mapping[str, Any]) -> str:
+    """Return the id of the newest call of a row of a campaign; of a row that was not called, that of the call it would
+    have had, which stands for the order of its events alone."""
+    return call_of(key_of(row["campaign"], row["row"], max(row["tries"] - 1, 0)))
 
 
 def event_id(call: str, kind: str, key: str = "") -> str:

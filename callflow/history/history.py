@@ -49,7 +49,7 @@ class History:
         self.database = Database(url)
         self.store = Store(self.database, country=country)
         self.do_not_call = DoNotCall(self.database)
-        self.campaigns = CampaignStore(self.database)
+        self.campaigns = CampaignStore(self.database, make_events=make_events)
         self.events = EventStore(self.database)
         self.spending = SpendingStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)

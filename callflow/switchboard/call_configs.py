@@ -106,6 +106,15 @@ def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
     return replace(config, agent=replace(config.agent, make_engine=make, greeting=greeting.text), left_out=left_out)
 
 
+def with_key(config: CallConfig, api_key: str) -> CallConfig:
+    """Return the config with another key of the engine. The account of that key is that call's alone, so that what the
+    vendor says of it means nothing for other calls."""
+    make = config.agent.make_engine
+    if isinstance(make, _MakeEngine):
+        make = _MakeEngine(replace(make.config, api_key=api_key), Account())
+    return replace(config, agent=replace(config.agent, make_engine=make))
+
+
 def call_config(
     settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
 ) -> CallConfig:

@@ -18,17 +18,17 @@ from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.dial_keys import call_of
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.printable import quoted
 from callflow.contracts.rate_limit import RateLimit
 from callflow.history.history import History
 from callflow.journal import notes
-from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.call_configs import CallConfigs, with_key
 from callflow.switchboard.switchboard import Switchboard
 
 
-_DIALS: Final = uuid.UUID("0d1b6c5e-55a9-5b0c-8f7e-4be2a3f0c9d1")
 _ANSWER_SECONDS: Final = 12.0
 """How long a request waits for the carrier's answer to the dial; the call goes on without it."""
 _MOST_KEY: Final = 255
@@ -56,6 +56,9 @@ class DialRequest:
     key: str = ""
     """"": every request makes a call of its own."""
     by: str = ""
+    api_key: str = field(default="", repr=False)
+    """The key of the engine for this call alone; "": that of the settings. It is written down nowhere: a process that
+    goes on with the call has that of the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,6 @@ class Dialled:
     is_new: bool
     left_out: tuple[str, ...] = ()
     """See `CallConfig.left_out`."""
-
-
-def call_of(key: str) -> str:
-    """Return the id of the call that a request with this key makes, or has made."""
-    return str(uuid.uuid5(_DIALS, key))
 
 
 class Dialer:
@@ -108,12 +106,12 @@ class Dialer:
         """
         order = self._order(request)
         if not request.key:
-            return await self._dial(str(uuid.uuid4()), order)
+            return await self._dial(str(uuid.uuid4()), order, request.api_key)
         if len(request.key) > _MOST_KEY or not request.key.isprintable():
             raise DialRefused(400, f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
         call = call_of(request.key)
         async with self._alone(call):
-            return await self._earlier(call, order) or await self._dial(call, order)
+            return await self._earlier(call, order) or await self._dial(call, order, request.api_key)
 
     async def check(self, request: DialRequest) -> str:
         """Check everything but the number to be called. Returns the name of the carrier. Raises DialRefused."""
@@ -169,11 +167,13 @@ class Dialer:
             raise DialRefused(400, f"carrier must be {' or '.join(dialling)}, not {quoted(name)}.")
         return name
 
-    async def _dial(self, call: str, order: OutboundOrder) -> Dialled:
+    async def _dial(self, call: str, order: OutboundOrder, api_key: str = "") -> Dialled:
         why = await self.may_dial(order.to_number)
         if why:
             raise DialRefused(403, why)
         config = await self._config(order.from_number, order.profile, order.session, order.variables)
+        if api_key:
+            config = with_key(config, api_key)
         if not self._pace.take(self._loop.time()):
             raise DialRefused(429, "More calls are asked for than DIALS_PER_MINUTE allows.", wait=_BUSY_SECONDS)
         order = replace(order, config=config, ring_seconds=int(config.dial_seconds))

@@ -11,11 +11,14 @@ import httpx
 import pytest
 
 from callflow.sandbox.common.callee import Callee
+from tests.e2e import product as houses
 from tests.e2e.campaigns import ALWAYS, NUMBERS, SHORT, rows
 from tests.e2e.outbound import TOKEN
 from tests.e2e.product import until
 from tests.e2e.test_outbound_survival import dialling_office, dials, fault
 from tests.e2e.test_survival import Office
+from tests.history import postgres
+from tests.history.delivery.receiver import SECRET, EventReceiver, receiver
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -44,12 +47,22 @@ def called(one: Office) -> list[str]:
     return [call.to_number for call in one.carrier.calls.values()]
 
 
+def ends_of_rows(there: EventReceiver) -> dict[str, dict[str, Any]]:
+    """What was told of the ends of rows, by the id of the event; no row has two ids."""
+    found = {one.id: one.payload for one in there.taken if one.payload["type"] == "campaign.row_done"}
+    assert len({each["row"] for each in found.values()}) == len(found)
+    return found
+
+
 async def finished(one: Office) -> None:
     await until(lambda: states(one) == {"finished"}, "the campaign to be finished", 60)
 
 
 async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
-    async with dialling_office(DIALS_PER_MINUTE=10_000) as one:
+    async with (
+        receiver() as there,
+        dialling_office(DIALS_PER_MINUTE=10_000, EVENTS_URL=there.url, EVENTS_SECRET=SECRET) as one,
+    ):
         one.carrier.exchange.timing.ring_s = 0.1
         one.carrier.exchange.callee = SHORT
         await make(one, *NUMBERS[:20])
@@ -71,6 +84,40 @@ async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
         # Of a dial that was on its way when the process was killed nobody knows whether it has arrived.
         assert all(outcomes[number] == "unknown" for number in set(NUMBERS[:20]) - set(called(one)))
         assert len(called(one)) > 10
+        await until(lambda: len(ends_of_rows(there)) >= 20, "the end of each row", 20)
+        ends = ends_of_rows(there)
+        assert {each["to"]: each["outcome"] for each in ends.values()} == outcomes
+        assert all(each["attempts"] == 1 and each["cause"] for each in ends.values())
+        for each in ends.values():
+            assert there.types(each["call"])[-2:] == ["call.ended", "campaign.row_done"]
+
+
+async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
+    name = f"campaign_{houses.usual}"
+    postgres.create(postgresql, name)
+    async with (
+        receiver() as there,
+        dialling_office(
+            DIALS_PER_MINUTE=10_000, EVENTS_URL=there.url, EVENTS_SECRET=SECRET,
+            DATABASE_URL=postgresql.format(name=name),
+        ) as one,
+    ):  # fmt: skip
+        one.carrier.exchange.timing.ring_s = 0.1
+        one.carrier.exchange.callee = SHORT
+        one.carrier.exchange.callees[NUMBERS[1]] = Callee("busy")
+        path = await make(one, *NUMBERS[:12], attempts=2)
+        await until(lambda: len(called(one)) > 3, "some calls", 30)
+        await one.stop()
+        await one.start()
+        await until(lambda: len(called(one)) > 5, "other calls", 30)
+        assert (await ask(one, "POST", f"{path}/pause"))["state"] == "paused"
+        assert (await ask(one, "POST", f"{path}/resume"))["state"] == "running"
+        await until(lambda: len(ends_of_rows(there)) == 12, "the end of each row", 40)
+        told = await ask(one, "GET", path)
+        assert told["by_outcome"].get("busy") == 1, told
+        others = [number for number in called(one) if number != NUMBERS[1]]
+        assert len(set(others)) == len(others)
+        assert called(one).count(NUMBERS[1]) == 2
 
 
 async def test_killed_while_it_is_dialled_the_same_call_goes_on() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
 from callflow.history.campaign_store import CANCELLED, FINISHED, LOADING, PAUSED, RUNNING, CampaignStore
 from callflow.history.database import Database, url_of
+from callflow.history.events_out import EventMaker
+from callflow.history.tables import events_out
+from callflow.journal.redaction import Redactor
 from tests.history import new_database
 
 
@@ -19,14 +25,14 @@ NOW = 1_764_000_000.0
 
 
 @contextlib.asynccontextmanager
-async def stores(url: str, count: int = 1) -> AsyncIterator[list[CampaignStore]]:
+async def stores(url: str, count: int = 1, **options: Any) -> AsyncIterator[list[CampaignStore]]:
     """Several processes' views of one database."""
     if url.startswith("sqlite:///"):
         await new_database.put_into(Path(url.removeprefix("sqlite:///")).parent)
     databases = [Database(url_of(url, "data")) for _ in range(count)]
     await databases[0].migrate()
     try:
-        yield [CampaignStore(database) for database in databases]
+        yield [CampaignStore(database, **options) for database in databases]
     finally:
         for database in databases:
             await database.close()
@@ -37,6 +43,16 @@ def row(number: int, **more: Any) -> dict[str, Any]:
         "row": number, "line": number + 1, "number": f"+155501{number:05}", "zones": "UTC", "variables": "{}",
         "state": "waiting", "tries": 0, "next_at": NOW, "changed_at": NOW, "outcome": "", "reason": "", **more,
     }  # fmt: skip
+
+
+async def bodies(store: CampaignStore) -> list[dict[str, Any]]:
+    """The events that were written."""
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        wanted = select(events_out.c.body).order_by(events_out.c.seq)
+        return [json.loads(body) for body in connection.execute(wanted).scalars()]
+
+    return await store._database.read(read)
 
 
 async def campaign(store: CampaignStore, name: str = "c1", rows: int = 3, state: str = RUNNING, **more: Any) -> None:
@@ -105,6 +121,42 @@ async def test_what_becomes_of_a_row(database_url: str) -> None:
         # A note that comes late, of a row that is settled already.
         await store.settle(done, NOW, "busy", NOW, ok=False)
         assert (await store.counts("c1"))["state"]["done"] == 1
+
+
+async def test_the_end_of_a_row_is_told_once_and_in_the_transaction_that_ends_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    make = partial(EventMaker, redact=Redactor().data, recordings=tmp_path)
+    async with stores(database_url, make_events=make) as [store]:
+        told: list[bool] = []
+        store.on_events = lambda: told.append(True)
+        asked = json.dumps({"plan": {}, "call": {"from": "+15550100002", "carrier": "telnyx", "profile": "sales"}})
+        entry = {"id": "c1", "name": "", "digest": "", "created_by": "x", "start_at": 0.0, "asked": asked}
+        left_out = row(1, state="skipped", reason="it is on the do-not-call list")
+        await store.add(entry, [left_out, *(row(number) for number in range(2, 6))])
+        assert len(told) == 1
+        await store.set_state("c1", RUNNING, of=[LOADING])
+        again, done = sorted(await store.take("c1", NOW, ["UTC"], 2), key=lambda one: one["row"])
+        await store.settle(again, NOW, "busy", NOW + 60, ok=False)
+        for _ in range(2):
+            await store.settle(done, NOW, "answered", None, ok=True)
+        assert [body["row"] for body in await bodies(store)] == [1, 3]
+        (taken,) = await store.take("c1", NOW, ["UTC"], 1)
+        await store.set_state("c1", CANCELLED, of=[RUNNING], now=NOW)
+        await store.cancel_rows("c1", NOW)
+        await store.put_back(taken, NOW, NOW)
+        found = {body["row"]: body for body in await bodies(store)}
+        assert len(found) == len(await bodies(store)) == 5
+        assert {number: body["state"] for number, body in found.items()} == {
+            1: "skipped", 2: "cancelled", 3: "done", 4: "cancelled", 5: "cancelled",
+        }  # fmt: skip
+        assert (found[1]["reason"], found[1]["call"]) == ("it is on the do-not-call list", "")
+        shown = {name: found[3][name] for name in ("from", "to", "carrier", "profile", "outcome", "attempts", "line")}
+        assert shown == {
+            "from": "+15550100002", "to": "+15550100003", "carrier": "telnyx", "profile": "sales",
+            "outcome": "answered", "attempts": 1, "line": 4,
+        }  # fmt: skip
+        assert found[3]["call"]
 
 
 async def test_a_campaign_that_is_cancelled_never_dials_again(database_url: str) -> None:

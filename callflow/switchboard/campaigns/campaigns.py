@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from callflow.contracts import prompt_variables
+from callflow.contracts.dial_keys import call_of, key_of
 from callflow.contracts.errors import DialRefused
 from callflow.history.campaign_store import (
     CANCELLED,
@@ -31,7 +32,7 @@ from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
 from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge
-from callflow.switchboard.dialer import Dialer, DialRequest, call_of
+from callflow.switchboard.dialer import Dialer, DialRequest
 
 
 _CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
@@ -64,11 +65,6 @@ class Wish:
     """The same key makes the same campaign; "": each request makes one of its own."""
     digest: str = ""
     """Of the request's body, to compare requests with one key."""
-
-
-def key_of(campaign: str, row: int, tries: int) -> str:
-    """Return the Idempotency-Key of the next call of a row, after so many calls that are over."""
-    return f"campaign {campaign} row {row} call {tries + 1}"
 
 
 def request_of(asked: Mapping[str, Any], row: Mapping[str, Any]) -> DialRequest:

@@ -14,15 +14,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from callflow.contracts.dial_keys import call_of, key_of
 from callflow.contracts.errors import CarrierError, DialRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
 from callflow.history.history import History
 from callflow.switchboard.campaigns import zones
-from callflow.switchboard.campaigns.campaigns import key_of, request_of
+from callflow.switchboard.campaigns.campaigns import request_of
 from callflow.switchboard.campaigns.plan import ANSWERED, UNKNOWN, Plan, outcome_of, read_plan
-from callflow.switchboard.dialer import Dialled, DialRequest, call_of
+from callflow.switchboard.dialer import Dialled, DialRequest
 from callflow.switchboard.switchboard import Switchboard
 
 

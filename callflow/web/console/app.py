@@ -70,6 +70,7 @@ def create_console(
     address: Callable[[], str] = str,
     campaigns: Callable[[], Campaigns] | None = None,
     spending: Spending | None = None,
+    client_keys: bool = False,
 ) -> Quart:
     """Make the app.
 
@@ -80,7 +81,8 @@ def create_console(
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
-    are none. `spending`: returns what the calls of today took; None: that is not counted.
+    are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
+    for a call may bring a key of its own.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -110,7 +112,7 @@ def create_console(
     for add in (add_hold, add_mute, add_say, add_dtmf):
         add(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
-        add_dial(app, dialer, for_call, has_token=bool(token))
+        add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)
         if campaigns is not None:
             add_campaigns(app, campaigns, history, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))

@@ -12,6 +12,7 @@ from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.web.console.client_keys import NAMES, read_key
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, suggestion
 
@@ -25,7 +26,6 @@ SETTINGS: Final = {
 _NAMES: Final = ("toNumber", "from", "carrier", "profile", *SETTINGS, "variables", "record", "session", "ephemeral")
 _SPELLED: Final = {"to": "toNumber", "fromNumber": "from", "twilioFromNumber": "from"}
 """Names that other systems have for the same."""
-_CREDENTIALS: Final = ("openaiApiKey", "twilioAccountSid", "twilioAuthToken")
 _IN_EPHEMERAL: Final = {
     "expires_after": "a call needs no client secret that expires",
     "server": "the session of a call has no server of its own",
@@ -37,14 +37,14 @@ Checked = Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[str]]]
 """Reads a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
 
 
-def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_token: bool) -> None:
-    """Add the route to the app. `has_token`: operators need CONSOLE_TOKEN."""
+def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_token: bool, client_keys: bool) -> None:
+    """Add the route to the app. `has_token`: operators need CONSOLE_TOKEN. `client_keys`: requests may bring a key."""
 
     @app.post("/api/calls")
     async def dial() -> Response:
         """Dial a number: `{"toNumber": "+15550100001"}`. With the header Idempotency-Key, a request that is repeated
         makes no second call."""
-        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token)
+        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token, client_keys=client_keys)
         try:
             dialled = await dialer().dial(wish)
         except DialRefused as refused:
@@ -67,10 +67,13 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         return json_response(told, 201 if dialled.is_new and dialled.carrier_id else 202 if dialled.is_new else 200)
 
 
-async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -> tuple[DialRequest, list[str]]:
+async def _wish(
+    body: Mapping[str, Any], checked: Checked, *, has_token: bool, client_keys: bool
+) -> tuple[DialRequest, list[str]]:
     """Read the body. Raises BadRequest."""
     problems: list[str] = []
-    warnings = [f"{name} is not used: the keys of the server are" for name in _CREDENTIALS if name in body]
+    warnings: list[str] = []
+    api_key = read_key(body, client_keys, problems, warnings)
     given: dict[str, Any] = {}
     for name, value in body.items():
         known = _SPELLED.get(name, name)
@@ -78,7 +81,7 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
             problems.append(f"{name} and {known} are one thing: give it once.")
         elif known in _NAMES:
             given[known] = value
-        elif name not in _CREDENTIALS:
+        elif name not in NAMES:
             problems.append(f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}")
     if "toNumber" not in given:
         problems.append(f"toNumber is missing: whom to call, such as {_EXAMPLE}.")
@@ -108,6 +111,7 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
         record=given.get("record", False),
         key=request.headers.get(IDEMPOTENCY_KEY, ""),
         by=requester(has_token=has_token),
+        api_key=api_key,
     ), [*warnings, *left_out]
 
 
