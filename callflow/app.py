@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,7 +18,6 @@ from quart import Quart
 
 from callflow import runtime
 from callflow.call.services import CallServices
-from callflow.call.stream_tokens import StreamTokens
 from callflow.config import client_keys, display, paths, session_changes, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
@@ -39,13 +38,14 @@ from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
-from callflow.journal.redaction import Redactor, is_private
+from callflow.journal.redaction import is_private
 from callflow.switchboard.budget.make import make_budget, price_warnings
 from callflow.switchboard.budget.prices import PriceLookups
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
+from callflow.switchboard.data_folder import stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.limits import CallerLimits
@@ -53,6 +53,7 @@ from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.opt_outs import OptOuts
 from callflow.switchboard.recovery import Recovery
+from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -396,26 +397,6 @@ class Application:
             log.info("what the last calls have met cannot be told: %s", type(error).__name__)
             return told
         return [*told, *(f"{one.about}: {one.what}; {one.remedy}." for one in problems)]
-
-
-def redactor(settings: Settings) -> Redactor:
-    """Make the redactor, which removes private data from texts."""
-    patterns = [line for line in settings.redact_patterns.splitlines() if line.strip()]
-    return Redactor(patterns, cards=settings.redact_cards)
-
-
-def for_the_log(settings: Settings) -> Callable[[str], str]:
-    """Return a function that removes secrets and private data from a text for the log."""
-    secrets, redact = display.secrets_of(settings), redactor(settings)
-    return lambda text: redact.text(secrets.lines(text))
-
-
-def stream_tokens(settings: Settings) -> StreamTokens:
-    """Read or make the key of the stream tokens. Raises SettingsError if the data folder cannot be used."""
-    try:
-        return StreamTokens.in_folder(Path(settings.data_dir))
-    except OSError as error:
-        raise SettingsError([paths.cannot_use(settings, error)]) from None
 
 
 def create_app(settings: Settings, *, console: bool = False) -> Quart:

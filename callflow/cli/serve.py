@@ -120,13 +120,14 @@ def _run(settings: Settings, point: str, yes: bool) -> int:
 
 def _load_and_run(settings: Settings, point: str, yes: bool) -> int:
     load_httpx()
-    from callflow import app
+    from callflow.app import CANNOT_START
     from callflow.contracts.log_format import FORM, Formatter
+    from callflow.switchboard import redactors
 
-    log_to_stderr(settings.log_level, Formatter(FORM, app.for_the_log(settings)))
+    log_to_stderr(settings.log_level, Formatter(FORM, redactors.for_the_log(settings)))
     try:
         return run(_serve_until_signal(settings, point, yes))
-    except (OSError, NumberRefused, *app.CANNOT_START) as error:
+    except (OSError, NumberRefused, *CANNOT_START) as error:
         return _cannot_start(settings, error)
 
 

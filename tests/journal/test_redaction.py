@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from callflow.app import redactor
 from callflow.config.loader import load
 from callflow.contracts.errors import SettingsError
 from callflow.journal.redaction import CARD, REMOVED, Redactor
+from callflow.switchboard.redactors import redactor
 
 
 VISA, AMEX = "4111111111111111", "378282246310005"
