@@ -18,6 +18,7 @@ from tests.history.delivery.receiver import SECRET
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 CALLER, SALES = "+15550100077", "+15550100003"
 INSTRUCTIONS = "You talk with {{name}}. {{nothing}}Be brief."
 SET: dict[str, Any] = {

@@ -17,6 +17,7 @@ from tests.e2e.talk import noise
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 DO_NOT_CALL = "/api/do-not-call"
 
 

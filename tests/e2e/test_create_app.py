@@ -23,6 +23,7 @@ from tests.e2e.product import Exchange, exchange
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 TOKEN: Final = "a-token-of-24-characters"
 BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
 

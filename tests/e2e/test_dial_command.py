@@ -26,6 +26,7 @@ from tests.ports import free_port
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 LINE: Final = re.compile(r" *\d+\.\d\d s  (.*)\n")
 
 

@@ -22,6 +22,7 @@ from tests.history.delivery.receiver import SECRET, EventReceiver, receiver
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 OURS, THEIRS = "+15550100002", "+15550100077"
 
 

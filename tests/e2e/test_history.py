@@ -25,6 +25,7 @@ from tests.history.test_database import EARLIER
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TOOLS = '''
 def opening(day: str) -> str:

@@ -20,6 +20,7 @@ from tests.e2e.talk import FAST, noise, saying, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 PARTS: Final = ("detection", "engine", "own", "carrier")
 _FRAMES: Final = "callflow_frames_in_total"
 Series = tuple[str, frozenset[tuple[str, str]]]

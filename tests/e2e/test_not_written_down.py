@@ -25,6 +25,7 @@ from tests.e2e.talk import FAST, goodbye, noise, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 
 def deaf_scribe() -> Realtime:

@@ -13,6 +13,7 @@ from tests.e2e.test_outbound_survival import KEY, dialling_office, leg
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 INSTRUCTIONS = "You call {{name}} about order {{order}}. {{nothing}}Be brief."
 GREETING = "Greet {{name}}."
 

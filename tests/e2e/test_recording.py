@@ -18,6 +18,7 @@ from tests.e2e.talk import clock, noise, talk
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 MODEL: dict[str, Any] = {"vad_silence_ms": 200, "no_input_seconds": 0}
 
 
