@@ -24,6 +24,7 @@ from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.number_desk import NumberDesk
+from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -42,6 +43,7 @@ from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
@@ -68,6 +70,7 @@ def create_console(
     number_desk: Callable[[], NumberDesk] | None = None,
     address: Callable[[], str] = str,
     campaigns: Callable[[], Campaigns] | None = None,
+    profiles: ProfileDesk | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -78,7 +81,7 @@ def create_console(
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
-    are none.
+    are none. `profiles`: changes those of the database; None: there are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -119,6 +122,8 @@ def create_console(
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
+    if profiles is not None:
+        add_profiles(app, history, profiles, has_token=bool(token))
     add_events(app, history, sender)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 
