@@ -30,10 +30,11 @@ from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
-from callflow.history.delivery.sender import AT_ONCE, Sender
+from callflow.history.delivery.setup import make_sender
 from callflow.history.events_out import EventMaker
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.kept_profiles import ProfileStore
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
@@ -52,6 +53,7 @@ from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.opt_outs import OptOuts
+from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
@@ -110,7 +112,13 @@ class Application:
         self._listeners: list[Listener] = []
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
-        self._set_up_traces()
+        if settings.otel_exporter_otlp_endpoint:
+            self._start_warnings += self.telemetry.trace_to(
+                settings.otel_exporter_otlp_endpoint,
+                settings.otel_exporter_otlp_headers.get_secret_value(),
+                settings.otel_service_name,
+                is_private=is_private,
+            )
 
     # Its parts
 
@@ -189,6 +197,7 @@ class Application:
             campaigns=lambda: self.campaigns,
             spending=lambda: self.budget.describe(self.configs.rules.configs),
             client_keys=client_keys.in_force(self.settings),
+            profiles=self.profiles,
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -213,7 +222,7 @@ class Application:
             country=country(settings),
             make_events=make_events if settings.events_url else None,
         )
-        self.sender = self._make_sender()
+        self.sender = make_sender(settings, self.history)
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
@@ -229,10 +238,11 @@ class Application:
         self.switchboard.keep_to(self.budget)
         self._budget_watch = asyncio.create_task(self.budget.run(), name="budget")
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
+        self.profiles = ProfileDesk(self.configs, ProfileStore(self.history.database), self._of_settings)
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
-            load=self.overrides.load, prepare=self.configs.prepare, outbound=self.configs.restored,
-            in_charge=self._work_in_charge,
+            load=self._load_kept, prepare=self.profiles.prepare, outbound=self.configs.restored,
+            follow=partial(self.profiles.follow, self._load_kept), in_charge=self._work_in_charge,
         )  # fmt: skip
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, self._by_name(),
@@ -256,6 +266,11 @@ class Application:
         self.history.journal.on_entry = self.telemetry.take
         self.telemetry.start(self.switchboard.is_live, self._judge_load, self.history.journal.read)
 
+    async def _load_kept(self) -> None:
+        """Read what the database keeps of the settings. Raises the driver's exceptions."""
+        await self.profiles.load()
+        await self.overrides.load()
+
     async def _work_in_charge(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -266,35 +281,6 @@ class Application:
 
     def _by_name(self) -> dict[str, Carrier]:
         return {carrier.name: carrier for carrier in self.carriers}
-
-    def _make_sender(self) -> Sender | None:
-        """Make what sends the events, with an HTTP client that is ready for its first request."""
-        if not self.settings.events_url:
-            return None
-        from callflow.history.delivery.receiver import Receiver
-        from callflow.history.delivery.signature import Signer
-
-        signer = Signer(self.settings.events_secret.get_secret_value())
-        receiver = Receiver(self.settings.events_url, signer, at_once=AT_ONCE)
-        made = Sender(self.history.events, receiver, now=self.history.now)
-        self.history.journal.on_events = self.history.campaigns.on_events = made.wake
-        return made
-
-    def _set_up_traces(self) -> None:
-        settings = self.settings
-        if not settings.otel_exporter_otlp_endpoint:
-            return
-        from callflow.telemetry import traces
-
-        try:
-            self.telemetry.traces = traces.Traces(
-                settings.otel_exporter_otlp_endpoint,
-                settings.otel_exporter_otlp_headers.get_secret_value(),
-                settings.otel_service_name,
-                is_private=is_private,
-            )
-        except ImportError:
-            self._start_warnings.append(traces.MISSING)
 
     def _judge_load(self, lag: float, used: float, now: float) -> None:
         self._interpreter_watch.sample(lag, used, now)

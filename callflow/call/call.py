@@ -69,7 +69,7 @@ class Call:
         self.from_number, self.to_number = from_number, to_number
         self._order = order
         configured = order.config if order is not None else None
-        before = (restored.overrides, restored.looked_up) if restored is not None else (None, None)
+        before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
         self.config = configured or services.config(to_number, *before)
         self.began = services.now()
         self._services = services

@@ -27,6 +27,8 @@ class CallConfig:
     """Seconds, by the names in `callflow.call.machine.DEADLINES`."""
     profile: str
     """The profile of the dialled number; "": the number has none."""
+    profile_version: int
+    """Which version of it the database has; 0: it is none of the database."""
     overrides: Mapping[str, Any]
     """Settings that operators had changed when the call began, by name. They hold for the whole call, even if another
     process continues it."""

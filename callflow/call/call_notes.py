@@ -45,6 +45,7 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         to_number=call.to_number,
         direction=call.direction,
         profile=call.config.profile,
+        profile_version=call.config.profile_version,
         session_settings=dict(order.session) if order is not None else {},
         variables=dict(order.variables) if order is not None else {},
         order=order.fingerprint() if order is not None else "",

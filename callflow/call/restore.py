@@ -56,6 +56,8 @@ class RestoredCall:
     """Tool calls without a known result: their `tool_called` events, by id."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when the call began."""
+    profile: tuple[str, int] = ("", 0)
+    """The profile under which the call began, and its version in the database; 0: the database had none."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that were changed in mid-call."""
     usage: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +122,8 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     done = replay(entries, lenient=True)
     call = RestoredCall(
         first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
-        overrides=began.kept, address=began.address, order=_order(began),
+        overrides=began.kept, profile=(began.profile, began.profile_version), address=began.address,
+        order=_order(began),
     )  # fmt: skip
     talk = _Talk()
     for entry in entries:

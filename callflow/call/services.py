@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from callflow.call.call_config import CallConfig
 from callflow.call.stream_tokens import StreamTokens
-from callflow.contracts.caller_lookup import CallerLookup, LookedUp
+from callflow.contracts.caller_lookup import CallerLookup
 from callflow.contracts.events import LegIds
 from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
@@ -23,9 +23,10 @@ class CallServices:
 
     journal: Journal
     live: LiveFeed
-    config: Callable[[str, Mapping[str, Any] | None, LookedUp | None], CallConfig]
+    config: Callable[..., CallConfig]
     """Returns the config of a call to this number. The second argument: settings that operators had changed when the
-    call began, by name; None: the present changes. The third: what the caller lookup told; None: it was not asked."""
+    call began, by name; None: the present changes. The third: what the caller lookup told; None: it was not asked. The
+    fourth, for a restored call: the profile under which it began, and its version in the database."""
     make_toolbox: MakeToolbox
     stream_tokens: StreamTokens
     journal_seconds: float

@@ -1,36 +1,52 @@
 """The settings of one call: those of the files, then the profile of the number that was dialled, then changes for this
-call alone. All are checked before a call begins, never during one."""
+call alone. All are checked before a call begins, never during one.
+
+A profile stands in settings.toml or in the database, and the database's wins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from callflow.config import display, phone_numbers, suggestions, unused_settings
 from callflow.config.call_settings import CallSettings
+from callflow.config.kept_profiles import NUMBERS as _NUMBERS
+from callflow.config.kept_profiles import KeptProfile, label_of
 from callflow.config.settings import ALIASES, Settings, problem_of, suggestion
 from callflow.contracts.errors import SettingsError
 
 
-_NUMBERS: Final = "numbers"
-
-
 class Profiles:
-    """The profiles of settings.toml, each with its settings, found by telephone number."""
+    """All profiles, each with its settings, found by telephone number."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError, with a line for each problem, when a profile cannot be used."""
+    def __init__(self, settings: Settings, kept: Iterable[KeptProfile] = ()) -> None:
+        """`kept`: those of the database; of two that have one number the first has it.
+
+        Raises SettingsError, with a line for each problem, when a profile of settings.toml cannot be used.
+        """
         self._settings = settings
         self._by_number: dict[str, tuple[str, Settings]] = {}
+        self._by_name: dict[str, Settings] = {}
         self.warnings: list[str] = []
+        self.kept: dict[str, KeptProfile] = {}
+        """Those of the database that hold, by name."""
+        self.refused: dict[str, list[str]] = {}
+        """A line for each problem of a profile of the database that cannot be used, by its name."""
+        self.claims: dict[str, list[str]] = {}
+        """A line for each number of a profile of the database that belongs to another profile, too, by its name."""
+        self.in_file: dict[str, dict[str, Any]] = {}
+        """What the profiles of settings.toml say, by name and setting, with their `numbers`."""
         problems: list[str] = []
         self.numbers = phone_numbers.Numbers(country(settings))
         """Brings numbers into the form in which they are compared."""
         if not phone_numbers.is_country(self.numbers.country):
             where = settings.origin("default_country")
             problems.append(f"DEFAULT_COUNTRY ({where}): no country has the code {self.numbers.country}")
+        for one in kept:
+            self._take(one)
         for name, table in settings.profiles.items():
             self._read(name, table, problems)
         if problems:
@@ -52,11 +68,42 @@ class Profiles:
 
     def all(self) -> dict[str, Settings]:
         """Return the settings of each profile by its name; "": those of all other numbers."""
-        return {"": self._settings} | dict(self._by_number.values())
+        return {"": self._settings, **self._by_name}
 
     def name_for(self, to_number: str) -> str:
         """Return the name of the number's profile; "": it has none."""
         return self._by_number.get(self.numbers.normal(to_number), ("", self._settings))[0]
+
+    def numbers_of(self, name: str) -> list[str]:
+        """Return the numbers that lead to a profile, in the form in which they are compared."""
+        return [number for number, (owner, _) in self._by_number.items() if owner == name]
+
+    def _take(self, one: KeptProfile) -> None:
+        """Take a profile of the database. What cannot be used of it stops nothing, but is told."""
+        label = label_of(one.name)
+        lines: list[str] = []
+        settings = _with(self._settings, dict(one.values), label, lines)
+        lines += [
+            f"{label}: {display.text(each)} is no number" for each in one.numbers if not self.numbers.normal(each)
+        ]
+        self.warnings += [*one.problems, *lines]
+        if lines or not one.numbers:
+            self.refused[one.name] = lines or [f"{label}: it has no numbers"]
+            self.warnings.append(f"{label} is not used")
+            return
+        self.kept[one.name] = one
+        self._by_name[one.name] = settings
+        self.warnings += [f"{label}: {line}" for line in unused_settings.of_conduct(settings, one.values, str)]
+        for number in one.numbers:
+            self.warnings += self._about(label, number)
+            owner = self._by_number.setdefault(self.numbers.normal(number), (one.name, settings))[0]
+            if owner != one.name:
+                self._claim(one.name, label, number, owner)
+
+    def _claim(self, name: str, label: str, number: str, owner: str) -> None:
+        line = f"{label}: {number} belongs to profile {owner} already"
+        self.claims.setdefault(name, []).append(line)
+        self.warnings.append(line)
 
     def _read(self, name: str, table: object, problems: list[str]) -> None:
         label = f"settings.toml, profile {display.key(name)[1:-1]}"
@@ -75,10 +122,20 @@ class Profiles:
             self.warnings.append(f"{label}: unknown key {display.key(key)}{hint}")
             del wanted[key]
         settings = _with(self._settings, wanted, label, problems)
+        numbers = self._listed(label, table.get(_NUMBERS), problems)
+        self.in_file[name] = {_NUMBERS: numbers, **wanted}
+        if name in self.kept:
+            self.warnings.append(f"{label} is not used, because the database has a profile of that name, which wins")
+            return
+        self._by_name[name] = settings
         self.warnings += [f"{label}: {line}" for line in unused_settings.of_conduct(settings, wanted)]
-        for number in self._listed(label, table.get(_NUMBERS), problems):
+        for number in numbers:
+            self.warnings += self._about(label, number)
             plain = self.numbers.normal(number)
             owner = self._by_number.get(plain, (name, settings))[0]
+            if owner in self.kept:
+                self._claim(owner, label_of(owner), number, name)
+                continue
             if owner != name:
                 problems.append(f"{label}: {number} belongs to profile {owner} already")
             self._by_number[plain] = (name, settings)
@@ -94,10 +151,7 @@ class Profiles:
         if invalid:
             problems.append(f"{label}: numbers must list the numbers that it is for, each in quotes, {example}")
             return []
-        found = [str(each) for each in listed]
-        for number in found:
-            self.warnings += self._about(label, number)
-        return found
+        return [str(each) for each in listed]
 
     def _about(self, label: str, number: str) -> list[str]:
         """Return a warning for a number that no call will match, or that may not be the one that was meant."""

@@ -48,6 +48,24 @@ def wanted(body: Mapping[str, Any], settings: Settings, overrides: Mapping[str, 
     values = {name: value for name, value in asked.values.items() if value is not None}
     gone = [name for name, value in asked.values.items() if value is None]
     _instructions(asked, values, gone, overrides, problems)
+    return _taken(asked, values, gone, problems, settings)
+
+
+def wanted_of_profile(body: Mapping[str, Any], settings: Settings) -> Wanted:
+    """Check the settings that are asked for a profile, in the forms of `wanted`. Raises SessionRefused."""
+    asked = session_names.named(body)
+    problems = [*asked.problems]
+    values = {name: value for name, value in asked.values.items() if value is not None}
+    if isinstance(values.get("instructions"), str) and not values["instructions"].strip():
+        problems.append(f"{asked.paths['instructions']} must not be empty: null takes them back")
+    gone = [name for name, value in asked.values.items() if value is None]
+    return _taken(asked, values, gone, problems, settings)
+
+
+def _taken(
+    asked: session_names.Named, values: dict[str, Any], gone: list[str], problems: list[str], settings: Settings
+) -> Wanted:
+    """Check the values. Raises SessionRefused with these problems and those of the values."""
     taken: dict[str, Any] = {}
     told: list[str] = []
     try:

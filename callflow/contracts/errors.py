@@ -114,6 +114,16 @@ class NumberRefused(CallflowError):
         self.status, self.reasons = status, reasons
 
 
+class ProfileRefused(CallflowError):
+    """A change of a profile that is not made: the HTTP status, and a sentence for each reason."""
+
+    whose = "sender"
+
+    def __init__(self, status: int, *reasons: str) -> None:
+        super().__init__(" ".join(reasons))
+        self.status, self.reasons = status, reasons
+
+
 class BadQuery(CallflowError, ValueError):
     """A search that makes no sense; the message says what would."""
 

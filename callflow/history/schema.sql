@@ -196,4 +196,15 @@ CREATE TABLE campaign_rows (
 
 CREATE INDEX idx_campaign_rows_due ON campaign_rows (campaign, state, next_at, "row", zones);
 
-INSERT INTO alembic_version (version_num) VALUES ('0009');
+CREATE TABLE profile_versions (
+    seq INTEGER NOT NULL,
+    profile VARCHAR(64) NOT NULL,
+    version INTEGER NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    settings TEXT,
+    PRIMARY KEY (seq),
+    UNIQUE (profile, version)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0010');

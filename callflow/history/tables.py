@@ -173,7 +173,22 @@ kept_settings: Final = Table(
     Column("changed_at", Text, nullable=False),
 )
 """What operators have changed for coming calls: a row for each setting, so that of two changes at once neither is lost.
-The value is JSON."""
+The value is JSON. `profile`: `default` for all numbers, or a profile of the database, whose telephone numbers are the
+row `numbers`."""
+
+profile_versions: Final = Table(
+    "profile_versions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("profile", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("settings", Text),
+    UniqueConstraint("profile", "version"),
+)
+"""Every version of each profile of the database, as it was after a change, in the order of `seq`. `settings`: its rows
+of `kept_settings` as one JSON object; NULL: it was deleted."""
 
 do_not_call: Final = Table(
     "do_not_call",

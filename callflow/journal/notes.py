@@ -49,7 +49,7 @@ class Began(Note):
     """Before a call's first step: its carrier, its ids, its numbers, and what its machine was set up with."""
 
     kind: ClassVar[str] = "began"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     carrier: str = ""
     control: str = ""
     leg: str = ""
@@ -60,6 +60,8 @@ class Began(Note):
     to_number: str = field(default="", metadata={"key": "to"})
     direction: str = "inbound"
     profile: str = ""
+    profile_version: int = field(default=0, metadata=OPTIONAL)
+    """Which version of it the database had; 0: the database had none."""
     kept: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
     """Settings that operators had changed for coming calls, by name."""
     engine_tries: int | None = field(default=None, metadata=OPTIONAL)

@@ -6,9 +6,10 @@ This is the only file that maps settings to the configs of call, agent, media an
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +21,7 @@ from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
 from callflow.config import session_overrides, transfer_targets
 from callflow.config.fields import from_settings
+from callflow.config.kept_profiles import KeptProfile, label_of
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts import printable, prompt_variables
@@ -42,8 +44,10 @@ _DIAL_GRACE_SECONDS: Final = 15
 """How long after the end of its ringing the carrier may tell of it, before the call is given up."""
 _SEMANTIC_MS: Final = 9000
 """A model with semantic turn detection may wait for eight seconds before it ends the caller's turn."""
-_MOST_EARLIER: Final = 8
-"""The most earlier sets of changes whose configs are kept, for restored calls that began under them."""
+_MOST_EARLIER: Final = 32
+"""The most earlier rules that are kept, for restored calls that began under them."""
+Began = tuple[str, int]
+"""The profile under which a call began, and its version in the database; 0: the database had no such profile."""
 
 
 def realtime_config(settings: Settings) -> RealtimeConfig:
@@ -116,9 +120,13 @@ def with_key(config: CallConfig, api_key: str) -> CallConfig:
 
 
 def call_config(
-    settings: Settings, account: Account, profile: str = "", overrides: Mapping[str, Any] | None = None
+    settings: Settings,
+    account: Account,
+    profile: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    version: int = 0,
 ) -> CallConfig:
-    """Return the config of a call under the settings of its number. `overrides`: see `CallConfig`.
+    """Return the config of a call under the settings of its number. `overrides`, `version`: see `CallConfig`.
 
     Raises SettingsError if there are no clips in the language of the settings.
     """
@@ -144,6 +152,7 @@ def call_config(
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
         profile=profile,
+        profile_version=version,
         left_out=(),
         overrides=overrides or {},
         record_after_opening=bool(announced),
@@ -162,7 +171,7 @@ def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
 
 @dataclass(frozen=True)
 class Rules:
-    """The configs of calls under one set of changes by operators."""
+    """The configs of calls under one set of changes by operators, and with these profiles of the database."""
 
     overrides: Mapping[str, Any]
     """The changes by setting, checked against the settings: see `callflow.config.session_overrides`."""
@@ -170,6 +179,8 @@ class Rules:
     profiles: Profiles
     configs: Mapping[str, CallConfig]
     """By profile; "": for numbers without a profile."""
+    kept: Sequence[KeptProfile] = ()
+    """All profiles of the database, also those that cannot be used."""
 
 
 class CallConfigs:
@@ -183,47 +194,91 @@ class CallConfigs:
         SettingsError."""
         self.settings = settings
         self._account = account
-        self.rules = self.rules_under({})
+        self.rules = self.rules_under({}, ())
+        self.changing = asyncio.Lock()
+        """Held by whoever makes new rules of the present ones."""
         self._earlier: FIFOCache[str, Rules] = FIFOCache(maxsize=_MOST_EARLIER)
 
-    def rules_under(self, overrides: Mapping[str, Any]) -> Rules:
-        """Make the configs under these changes (values by setting). Reads files. Raises SettingsError."""
-        settings = session_overrides.effective(self.settings, overrides)
-        profiles = Profiles(settings)
-        configs = {name: call_config(chosen, self._account, name, overrides) for name, chosen in profiles.all().items()}
-        return Rules(overrides, settings, profiles, configs)
+    def rules_under(self, overrides: Mapping[str, Any], kept: Sequence[KeptProfile] | None = None) -> Rules:
+        """Make the configs under these changes (values by setting). Reads files. Raises SettingsError.
 
-    def prepare(self, overrides: Mapping[str, Any]) -> None:
-        """Make the configs for a call that began under these changes and is being restored. Reads files."""
-        key = json.dumps(overrides, sort_keys=True)
-        if overrides == self.rules.overrides or key in self._earlier:
+        `kept`: the profiles of the database; None: the present ones. One that cannot be used is left out, and
+        `Profiles.refused` says why.
+        """
+        if kept is None:
+            kept = self.rules.kept
+        settings = session_overrides.effective(self.settings, overrides)
+        left_out: dict[str, list[str]] = {}
+        while True:
+            profiles = Profiles(settings, [one for one in kept if one.name not in left_out])
+            configs, refused = self._configs(profiles, overrides)
+            if not refused:
+                break
+            left_out |= refused
+        profiles.refused |= left_out
+        profiles.warnings += [line for lines in left_out.values() for line in lines]
+        return Rules(overrides, settings, profiles, configs, kept)
+
+    def _configs(
+        self, profiles: Profiles, overrides: Mapping[str, Any]
+    ) -> tuple[dict[str, CallConfig], dict[str, list[str]]]:
+        """Return the configs, and what is wrong with profiles of the database, by name."""
+        configs: dict[str, CallConfig] = {}
+        refused: dict[str, list[str]] = {}
+        for name, chosen in profiles.all().items():
+            kept = profiles.kept.get(name)
+            try:
+                configs[name] = call_config(chosen, self._account, name, overrides, kept.version if kept else 0)
+            except SettingsError as error:
+                if kept is None:
+                    raise
+                refused[name] = [*error.problems, f"{label_of(name)} is not used"]
+        return configs, refused
+
+    def prepare(self, overrides: Mapping[str, Any], began: Began = ("", 0), kept: KeptProfile | None = None) -> None:
+        """Make the configs for a call that began under these changes and is being restored. Reads files.
+
+        `began`: its profile. `kept`: that profile in the version under which the call began; None: the database has
+        none, or has it no more.
+        """
+        key = _key(overrides, began)
+        if self._are_present(overrides, began) or key in self._earlier:
+            return
+        if began[1] and kept is None:
+            log.error("%s: version %d is not there any more, and a call goes on under the present one", *_told(began))
             return
         usable, _ = session_overrides.decode(
             {name: json.dumps(value) for name, value in overrides.items()}, self.settings
         )
         try:
-            rules = self.rules_under(usable)
+            rules = self.rules_under(usable, [kept] if kept is not None else [])
         except SettingsError as error:
             log.error("what was kept when a call began cannot be used any more: %s", error)
             rules = self.rules
         self._earlier[key] = rules
 
     def config(
-        self, to_number: str, overrides: Mapping[str, Any] | None = None, looked_up: LookedUp | None = None
+        self,
+        to_number: str,
+        overrides: Mapping[str, Any] | None = None,
+        looked_up: LookedUp | None = None,
+        began: Began | None = None,
     ) -> CallConfig:
         """Return the config of a call to this number. Reads nothing.
 
         `overrides`: the operators' changes under which the call began, if `prepare` has made their configs; None: the
         present changes. `looked_up`: what the caller lookup told; None: it was not asked. A profile that is not there
-        is ignored.
+        is ignored. `began`: the profile under which a restored call began; None: it begins now.
         """
-        rules = self._rules_of(overrides)
+        rules = self._rules_of(overrides, began)
         config = rules.configs[rules.profiles.name_for(to_number)]
+        if began is not None and began[1]:
+            config = rules.configs.get(began[0], config)
         if looked_up is None:
             return config
-        return filled(
-            rules.configs.get(looked_up.profile, config) if looked_up.profile else config, looked_up.variables
-        )
+        if looked_up.profile and not (began and began[1]):
+            config = rules.configs.get(looked_up.profile, config)
+        return filled(config, looked_up.variables)
 
     def outbound(
         self,
@@ -232,37 +287,49 @@ class CallConfigs:
         session: Mapping[str, Any],
         overrides: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
+        began: Began | None = None,
     ) -> CallConfig:
         """Return the config of an outbound call. Reads files, unless the call has no settings of its own.
 
-        `profile`: its name; "": that of our number. `session`: settings for this call alone, by name. `overrides`: as
-        for `config`. `variables`: for instructions and greeting. Raises SettingsError if there is no
+        `profile`: its name; "": that of our number. `session`: settings for this call alone, by name. `overrides`,
+        `began`: as for `config`. `variables`: for instructions and greeting. Raises SettingsError if there is no
         such profile, or if the settings cannot be used.
         """
-        rules = self._rules_of(overrides)
+        rules = self._rules_of(overrides, began)
         name = profile or rules.profiles.name_for(from_number)
         if name not in rules.configs:
-            known = ", ".join(sorted(filter(None, rules.configs))) or "none: they stand in settings.toml"
+            known = ", ".join(sorted(filter(None, rules.configs))) or "none: PUT /api/profiles/NAME makes one"
             raise SettingsError([f'there is no profile "{printable.line(name)[:60]}"; there is {known}'])
         config = rules.configs[name]
         if session:
             settings = rules.profiles.all()[name].model_copy(update=dict(session))
-            config = call_config(settings, self._account, name, rules.overrides)
+            config = call_config(settings, self._account, name, rules.overrides, config.profile_version)
         return filled(config, variables or {})
 
-    def restored(self, order: OutboundOrder, overrides: Mapping[str, Any]) -> OutboundOrder:
-        """Return the order of a restored call with its config. Reads files. `overrides`: those under which it began."""
+    def restored(self, order: OutboundOrder, overrides: Mapping[str, Any], began: Began = ("", 0)) -> OutboundOrder:
+        """Return the order of a restored call with its config. Reads files. `overrides`, `began`: those under which it
+        began."""
         try:
-            config = self.outbound(order.from_number, order.profile, order.session, overrides, order.variables)
+            config = self.outbound(order.from_number, order.profile, order.session, overrides, order.variables, began)
         except SettingsError as error:
             log.error("an outbound call goes on without settings of its own: %s", error)
-            config = self.outbound(order.from_number, "", {}, overrides, order.variables)
+            config = self.outbound(order.from_number, "", {}, overrides, order.variables, began)
         return replace(order, config=config)
 
-    def _rules_of(self, overrides: Mapping[str, Any] | None) -> Rules:
-        if overrides is None or overrides == self.rules.overrides:
+    def _are_present(self, overrides: Mapping[str, Any], began: Began) -> bool:
+        """Return whether a call under the present rules has the config of one that began under these."""
+        if overrides != self.rules.overrides:
+            return False
+        name, version = began
+        if not version:
+            return not self.rules.kept
+        kept = self.rules.profiles.kept.get(name)
+        return kept is not None and kept.version == version
+
+    def _rules_of(self, overrides: Mapping[str, Any] | None, began: Began | None) -> Rules:
+        if overrides is None or self._are_present(overrides, began or ("", 0)):
             return self.rules
-        return self._earlier.get(json.dumps(overrides, sort_keys=True), self.rules)
+        return self._earlier.get(_key(overrides, began or ("", 0)), self.rules)
 
     def number(self, given: str) -> str:
         """Return a telephone number as `+` and digits; other text unchanged."""
@@ -279,3 +346,13 @@ class CallConfigs:
                 about += [warning] if (warning := model_catalog.shutdown_warning(model, today)) else []
             found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
         return found
+
+
+def _key(overrides: Mapping[str, Any], began: Began) -> str:
+    """Return the key of earlier rules. Without a profile of the database it does not matter which one it is."""
+    name, version = began
+    return json.dumps([overrides, name if version else "", version], sort_keys=True)
+
+
+def _told(began: Began) -> tuple[str, int]:
+    return label_of(began[0]), began[1]

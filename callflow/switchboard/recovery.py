@@ -24,6 +24,7 @@ from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.switchboard.call_configs import Began
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
@@ -44,6 +45,10 @@ _QUESTIONS: Final = 20
 """The most simultaneous requests to carriers."""
 _YOUNG_SECONDS: Final = 10.0
 """A call younger than this may not be in its carrier's list yet."""
+
+
+async def _nothing(*_: object) -> None:
+    pass
 
 
 class Recovery:
@@ -70,19 +75,21 @@ class Recovery:
         learn: Callable[[str], None] = lambda address: None,
         *,
         load: Callable[[], Awaitable[None]] | None = None,
-        prepare: Callable[[Mapping[str, Any]], None] = lambda overrides: None,
-        outbound: Callable[[OutboundOrder, Mapping[str, Any]], OutboundOrder] = lambda order, overrides: order,
+        prepare: Callable[[Mapping[str, Any], Began], Awaitable[None]] = _nothing,
+        outbound: Callable[[OutboundOrder, Mapping[str, Any], Began], OutboundOrder] = lambda order, _, __: order,
+        follow: Callable[[], Coroutine[Any, Any, None]] | None = None,
         in_charge: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Start opening the history and restoring its unfinished calls. Returns at once.
 
         `learn`: receives our public address, as the previous process knew it. `load`: reads the operators' changes of
-        settings from the database. `prepare`: receives the operators' changes under which a restored call began.
-        `outbound`: makes the config of an outbound call that is restored, on a thread. `in_charge`: work of the one
+        settings from the database. `prepare`: receives the operators' changes and the profile under which a restored
+        call began. `outbound`: makes the config of an outbound call that is restored, on a thread. `follow`: reads
+        again what other processes change of the settings, until cancelled. `in_charge`: work of the one
         process that owns the history; it begins when that is this one, and is cancelled at the end.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
-        self._outbound, self._in_charge = outbound, in_charge
+        self._outbound, self._in_charge, self._follow = outbound, in_charge, follow
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
             self._history, switchboard, self._carriers, self._questions, self._bring_back, self._ask_about
@@ -148,6 +155,8 @@ class Recovery:
     async def _run(self) -> None:
         await self._history.open()
         await self._try_to_load()
+        if self._follow is not None:
+            self._tasks.append(asyncio.create_task(self._follow(), name="changes of others"))
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
         back = await self._try_to_bring_back()
@@ -242,9 +251,9 @@ class Recovery:
             ended = notes.Ended(cause="interrupted", until=at)
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
             return None
-        await asyncio.to_thread(self._prepare, old.overrides)
+        await self._prepare(old.overrides, old.profile)
         if old.order is not None:
-            old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides)
+            old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides, old.profile)
         self._history.journal.seed(entries)
         began = notes.Began(
             carrier=old.carrier, from_number=old.from_number, to_number=old.to_number, number=old.ids.number,

@@ -29,15 +29,16 @@ class SessionOverrides:
     def __init__(self, configs: CallConfigs, store: StoredOverrides, told: Callable[[], list[str]]) -> None:
         """`told`: returns a warning line for each present setting that has no effect."""
         self._configs, self._store, self._told = configs, store, told
-        self._one_at_a_time = asyncio.Lock()
         self.is_known = False
         """The database has been read."""
+        self._rows: dict[str, str] = {}
+        """As the database has them."""
         self._problems: list[str] = []
         self._secrets = display.secrets_of(configs.settings)
 
     async def load(self) -> None:
         """Read the database. Raises the driver's exceptions."""
-        async with self._one_at_a_time:
+        async with self._configs.changing:
             before = self._configs.rules.overrides
             await self._adopt(await self._store.read())
         if (overrides := self._configs.rules.overrides) and overrides != before:
@@ -48,7 +49,7 @@ class SessionOverrides:
 
         Returns the result of `describe`. Raises SessionRefused or the driver's exceptions; then nothing has changed.
         """
-        async with self._one_at_a_time:
+        async with self._configs.changing:
             now = self._configs.rules.overrides
             asked = await asyncio.to_thread(session_overrides.wanted, body, self._configs.settings, now)
             await self._try(asked, now)
@@ -61,7 +62,7 @@ class SessionOverrides:
 
     async def forget(self) -> dict[str, Any]:
         """Return to the settings of the files. Raises the driver's exceptions."""
-        async with self._one_at_a_time:
+        async with self._configs.changing:
             await self._store.clear()
             await self._adopt({})
         return await self.describe()
@@ -112,9 +113,10 @@ class SessionOverrides:
             raise SessionRefused([f"{_in_words_of(asked, line).rstrip('.')}." for line in error.problems]) from None
 
     async def _adopt(self, rows: Mapping[str, str]) -> None:
-        rules, self._problems = await asyncio.to_thread(self._read, rows)
-        self._configs.rules = rules
-        self.is_known = True
+        if rows != self._rows:
+            rules, self._problems = await asyncio.to_thread(self._read, rows)
+            self._configs.rules = rules
+        self._rows, self.is_known = dict(rows), True
 
     def _read(self, rows: Mapping[str, str]) -> tuple[Rules, list[str]]:
         overrides, problems = session_overrides.decode(rows, self._configs.settings)

@@ -24,6 +24,7 @@ from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.number_desk import NumberDesk
+from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
@@ -43,6 +44,7 @@ from callflow.web.console.index_page import add_index
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
@@ -71,6 +73,7 @@ def create_console(
     campaigns: Callable[[], Campaigns] | None = None,
     spending: Spending | None = None,
     client_keys: bool = False,
+    profiles: ProfileDesk | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -82,7 +85,7 @@ def create_console(
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
-    for a call may bring a key of its own.
+    for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -125,6 +128,8 @@ def create_console(
     add_session(app, history, overrides)
     if spending is not None:
         add_budget(app, spending)
+    if profiles is not None:
+        add_profiles(app, history, profiles, has_token=bool(token))
     add_events(app, history, sender)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 

@@ -30,11 +30,12 @@ MOST: Final = (
     (re.compile(r"/mcp/?"), 1 << 20),
     (re.compile(r"/api/campaigns"), 32 << 20),
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
+    (re.compile(r"/api/profiles/[^/]*"), 512 << 10),
 )
 COSTLY: Final = (
     re.compile("/api/calls"),
     re.compile("/api/calls/.+/(?:transfer|record)", re.DOTALL),
-    re.compile("/api/(?:campaigns|transfers|numbers|provision|realtime-token)(?:/.*)?", re.DOTALL),
+    re.compile("/api/(?:campaigns|transfers|numbers|profiles|provision|realtime-token)(?:/.*)?", re.DOTALL),
 )
 """The paths, without empty parts, where every method but those of `_READING` costs money or changes an account: these
 need CONSOLE_TOKEN, on loopback as well, where any program of the machine can ask."""

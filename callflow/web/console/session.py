@@ -17,16 +17,23 @@ from callflow.web.responses import history_not_open, json_object, json_response
 _EXAMPLE: Final = '{"voice": "cedar"}'
 
 
+class ToItsEnd:
+    """Finishes a change even if its client closes the connection, so that database and server agree."""
+
+    def __init__(self) -> None:
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return what it returns."""
+        task = asyncio.create_task(work, name="change of settings")
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+
 def add_session(app: Quart, history: History, overrides: SessionOverrides) -> None:
     """Add the routes to the app."""
-    changes: set[asyncio.Task[Any]] = set()
-
-    async def to_its_end(work: Coroutine[Any, Any, Any]) -> Any:
-        """Finish a change even if its client closes the connection, so that database and server agree."""
-        task = asyncio.create_task(work, name="session overrides")
-        changes.add(task)
-        task.add_done_callback(changes.discard)
-        return await asyncio.shield(task)
+    to_its_end = ToItsEnd()
 
     @app.get("/api/session")
     async def session() -> Response:

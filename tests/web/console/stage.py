@@ -17,6 +17,7 @@ from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
+from callflow.history.kept_profiles import ProfileStore
 from callflow.history.session_overrides import StoredOverrides
 from callflow.history.tables import conversations
 from callflow.journal.journal import JournalEntry
@@ -24,6 +25,7 @@ from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.app import create_console
@@ -66,11 +68,13 @@ class FakeCall:
 
 
 class Stage:
-    def __init__(self, history: History, *, token: str = "") -> None:
+    def __init__(self, history: History, *, token: str = "", settings: Settings | None = None) -> None:
         self.history = history
         self.calls: dict[str, FakeCall] = {}
         self.headers = {"authorization": f"Bearer {token}"} if token else {}
-        configs = CallConfigs(Settings(), Account())
+        configs = CallConfigs(settings or Settings(), Account())
+        self.configs = configs
+        self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -80,6 +84,7 @@ class Stage:
             token=token,
             tools=lambda: [{"name": "end_call"}],
             engine=lambda: {"ok": True},
+            profiles=self.profiles,
         )
 
     @property
@@ -120,12 +125,14 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, *, opened: bool = True, token: str = "") -> AsyncIterator[Stage]:
-    history = History(url_of("", str(folder)), recordings=folder / "recordings", retention_days=0, country="")
+async def stage(
+    folder: Path, *, opened: bool = True, token: str = "", settings: Settings | None = None, url: str = ""
+) -> AsyncIterator[Stage]:
+    history = History(url_of(url, str(folder)), recordings=folder / "recordings", retention_days=0, country="")
     if opened:
         await history.open()
     try:
-        yield Stage(history, token=token)
+        yield Stage(history, token=token, settings=settings)
     finally:
         await history.journal.close()
         await history.close()

@@ -1,0 +1,111 @@
+"""The routes for profiles on the operators' listener: look at them, change one, and go back to an earlier version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from quart import Quart, Response
+
+from callflow.config.kept_profiles import VERSION
+from callflow.contracts.errors import BadRequest, ProfileRefused
+from callflow.contracts.printable import quoted
+from callflow.history.history import History
+from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.web.console.requested_by import requester
+from callflow.web.console.session import ToItsEnd
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_object,
+    json_response,
+    large_json_response,
+    suggestion,
+)
+
+
+_EXAMPLE: Final = '{"numbers": ["+15550100002"], "voice": "cedar"}'
+_SEEN: Final = '{"version": 3}'
+_MOST_VERSION: Final = (1 << 31) - 1
+
+
+def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: bool) -> None:
+    """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
+    to_its_end = ToItsEnd()
+
+    @app.get("/api/profiles")
+    async def list_profiles() -> Response:
+        """List the profiles of settings.toml and of the database, which wins where both have one."""
+        told = await desk.listed()
+        return await large_json_response(lambda: told)
+
+    @app.get("/api/profiles/<name>")
+    async def profile(name: str) -> Response:
+        """Answer the settings of calls under a profile, each with its origin."""
+        return json_response(await desk.describe(name))
+
+    @app.put("/api/profiles/<name>")
+    async def put_profile(name: str) -> Response:
+        """Make a profile, or put another one in its place."""
+        return await change(name, whole=True)
+
+    @app.patch("/api/profiles/<name>")
+    async def change_profile(name: str) -> Response:
+        """Change some settings of a profile; null leaves one to the others again."""
+        return await change(name, whole=False)
+
+    async def change(name: str, *, whole: bool) -> Response:
+        body = await json_object(_EXAMPLE)
+        if not history.is_readable:
+            return history_not_open()
+        return json_response(await to_its_end(desk.put(name, body, by=requester(has_token=has_token), whole=whole)))
+
+    @app.delete("/api/profiles/<name>")
+    async def delete_profile(name: str) -> Response:
+        """Delete a profile of the database. One of the same name in settings.toml holds again."""
+        seen = _seen(await json_object(_SEEN, may_be_empty=True))
+        if not history.is_readable:
+            return history_not_open()
+        await to_its_end(desk.delete(name, by=requester(has_token=has_token), seen=seen))
+        return json_response({"success": True})
+
+    @app.get("/api/profiles/<name>/versions")
+    async def versions(name: str) -> Response:
+        """List the versions of a profile, the newest first: when, by whom, and what was changed."""
+        if not history.is_readable:
+            return history_not_open()
+        return json_response(await desk.versions(name))
+
+    @app.get("/api/profiles/<name>/versions/<int:version>")
+    async def one_version(name: str, version: int) -> Response:
+        """Answer one version of a profile."""
+        if not history.is_readable:
+            return history_not_open()
+        return json_response(await desk.version(name, min(version, _MOST_VERSION)))
+
+    @app.post("/api/profiles/<name>/versions/<int:version>/restore")
+    async def restore(name: str, version: int) -> Response:
+        """Go back to an earlier version, which becomes the newest."""
+        seen = _seen(await json_object(_SEEN, may_be_empty=True))
+        if not history.is_readable:
+            return history_not_open()
+        by = requester(has_token=has_token)
+        return json_response(await to_its_end(desk.restore(name, min(version, _MOST_VERSION), by=by, seen=seen)))
+
+    @app.errorhandler(ProfileRefused)
+    async def refused(error: ProfileRefused) -> Response:
+        several = f"{len(error.reasons)} things keep this profile from being changed."
+        return error_response(error.status, error.reasons[0] if len(error.reasons) == 1 else several, error.reasons)
+
+
+def _seen(body: Mapping[str, Any]) -> int | None:
+    """Return the version that whoever asks has seen; None: they do not say. Raises BadRequest."""
+    problems = [
+        f"There is no {quoted(name)} in this body{suggestion(name, (VERSION,))}" for name in body if name != VERSION
+    ]
+    seen = body.get(VERSION)
+    if seen is not None and (not isinstance(seen, int) or isinstance(seen, bool) or seen < 0):
+        problems.append(f"version must be the number of the version that you have seen: {_SEEN}.")
+    if problems:
+        raise BadRequest(400, *problems)
+    return seen
