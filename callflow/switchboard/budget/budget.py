@@ -205,7 +205,12 @@ class Budget:
             "profiles": profiles,
             "callers": await self._callers(self._day),
             "live": [
-                {"id": call.id, "profile": call.config.profile, **self._told_of(self._of(call), Ceilings())}
+                {
+                    "id": call.id,
+                    "profile": call.config.profile,
+                    "caller": (call.to_number if call.is_outbound else call.from_number) or None,
+                    **self._told_of(self._of(call), Ceilings()),
+                }
                 for call in self._calls()
             ],
         }
