@@ -223,6 +223,15 @@ class CallSettings(OriginSettings):
     """What a person hears, in the carrier's voice, before a transferred call is theirs: `{caller}` is the caller's
     number, `{summary}` what the agent says of the call."""
 
+    # When this line cannot serve a caller
+
+    fallback_number: Annotated[str, AfterValidator(validators.dialled_number)] = ""
+    """With whom a caller is connected for whom there is no session of the model or no stream of audio, in the form
+    `+15550100010`. They hear a sentence first. Empty: with nobody; they hear an apology. See also `failover_url`."""
+    fallback_text: Annotated[str, Field(max_length=1000)] = ""
+    """What such a caller hears, in the carrier's voice. Empty: a recorded sentence where a stream is open, otherwise
+    `one_moment_text` before the connection and `apology_text` without one."""
+
     # Deadlines
 
     ring_seconds: Seconds = 20
