@@ -90,6 +90,7 @@ def sentences(settings: Settings) -> Mapping[str, str]:
     """Return the text of each sentence that a carrier may be told to speak, by its name in the `Speak` command."""
     return {
         "sorry": settings.apology_text,
+        "one-moment": settings.one_moment_text,
         "goodbye": settings.goodbye_text,
         "busy": settings.busy_text,
         "unavailable": settings.unavailable_text,

@@ -189,6 +189,11 @@ class TurnManager:
         self.no_answer_due()
         self.engine_away()
 
+    def leave(self) -> None:
+        """Do the same, and let no clip fill the silence: somebody else speaks with the caller now."""
+        self.hush()
+        self.engine_back()
+
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""
         for response in self.taking.responses:

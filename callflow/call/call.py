@@ -99,7 +99,7 @@ class Call:
     def _use(self, config: CallConfig) -> None:
         """Make the parts that the config decides. Only before the call's first step."""
         self.config = config
-        self.model = machine.Model(**config.machine_config(self.carrier.can))
+        self.model = machine.Model(**config.machine_config(self.carrier.can, called=self._called))
         parts = make_parts(
             self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
             by_carrier=self._order is not None and self._order.record, entered=self._entered,
@@ -110,6 +110,10 @@ class Call:
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start,
             run_after_call=self._services.run_after_call, legs=self.legs, words=self.requests.line.words,
         )  # fmt: skip
+
+    @property
+    def _called(self) -> str | None:
+        return self.to_number if self._order is None else None
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
@@ -233,7 +237,7 @@ class Call:
         """Make the request for a command of the newest step, or of an earlier `step`."""
         return self._carrier_commands.request(
             command, self._log.steps if step is None else step, ordinal, ids=self.ids, at=self.began,
-            from_number=self.from_number, to_number=self.to_number, briefing=self.config.briefing_text,
+            from_number=self.from_number, to_number=self.to_number, config=self.config,
         )  # fmt: skip
 
     # Outbound calls

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from callflow.agent.agent_config import AgentConfig
+from callflow.call.machine import Fallback
 from callflow.contracts.carrier import CarrierCan
 from callflow.media.clips import Clip
 from callflow.media.media_config import MediaConfig
@@ -45,7 +46,7 @@ class CallConfig:
     profile_daily_minutes: float
     profile_daily_usd: float
     """What the calls of this profile may take in a day; 0: no limit."""
-    over_budget: Literal["sentence", "busy"]
+    over_budget: Literal["sentence", "busy", "fallback"]
     """What a caller hears past that."""
 
     briefing_text: str
@@ -55,6 +56,10 @@ class CallConfig:
     transfer_ring_seconds: float
     transfer_take_back: bool
     """The agent takes the caller back when the person hangs up."""
+    fallback_number: str
+    """With whom a caller is connected whom this line cannot serve, in E.164; "": with nobody."""
+    fallback_text: str
+    """What such a caller hears, in the carrier's voice; "": a recorded sentence."""
     dial_seconds: float
     """How long an outbound call may ring."""
     machine_detection: bool
@@ -93,9 +98,14 @@ class CallConfig:
         """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
         return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"
 
-    def machine_config(self, can: frozenset[CarrierCan]) -> dict[str, int]:
-        """Return the arguments of the call's `machine.Model`. `can`: the carrier's capabilities."""
+    def machine_config(self, can: frozenset[CarrierCan], *, called: str | None) -> dict[str, Any]:
+        """Return the arguments of the call's `machine.Model`. `can`: the carrier's capabilities. `called`: the number
+        that was called, which no caller is sent back to; None: we dial."""
+        number = self.fallback_number if "transfers" in can and self.fallback_number != called else ""
+        spoken = bool(self.fallback_text.strip())
+        chosen = Fallback(number, int(self.transfer_ring_seconds), spoken) if number or spoken else None
         return {
+            "fallback": chosen if called is not None else None,
             "engine_tries": self.engine_tries,
             "stream_tries": self.stream_tries if "streams_on_request" in can else 0,
             "suppress_noise": self.noise_suppression == "inbound" and "suppresses_noise" in can,

@@ -38,6 +38,7 @@ class Call(Protocol):
 
 def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
     """Return the note that has everything that a restore from the journal needs. `address`: our public address."""
+    fallback = call.model.fallback or machine.Fallback(ring_seconds=0)
     return notes.Began(
         carrier=call.carrier.name,
         **asdict(call.ids),
@@ -53,6 +54,9 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         engine_tries=call.model.engine_tries,
         stream_tries=call.model.stream_tries,
         suppress_noise=call.model.suppress_noise,
+        fallback_number=fallback.number,
+        fallback_seconds=fallback.ring_seconds,
+        fallback_spoken=fallback.spoken,
         address=address,
     )
 

@@ -14,8 +14,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from callflow.call.call_config import CallConfig
 from callflow.call.legs import Legs
 from callflow.call.line_requests import Words
+from callflow.call.machine import FALLBACK
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
@@ -67,7 +69,7 @@ class CarrierCommands:
         from_number: str = "",
         to_number: str = "",
         at: float = 0.0,
-        briefing: str = "",
+        config: CallConfig,
     ) -> CarrierRequest:
         """Make the request for the `ordinal`-th command of a step, from 0.
 
@@ -77,7 +79,9 @@ class CarrierCommands:
         own, other = self._legs.ids(command, ids)
         text = ""
         if isinstance(command, commands.Brief):
-            text = self._legs.briefing(briefing, from_number, to_number)
+            text = self._legs.briefing(config.briefing_text, from_number, to_number)
+        elif isinstance(command, commands.Speak) and command.sentence == FALLBACK:
+            text = config.fallback_text
         elif isinstance(command, (commands.Announce, commands.SendDtmf)):
             text = self._words.take(command.id)
         from_number, to_number = self._legs.numbers(command, from_number, to_number)

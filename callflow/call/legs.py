@@ -21,6 +21,8 @@ from callflow.contracts.events import CALLER, HUMAN, Event, LegIds, TransferRequ
 
 NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
 """Why nothing was dialled, if the journal could not take it."""
+BY_MACHINE: Final = "fallback"
+"""Who has requested a transfer to the fallback number, in the words of `TransferRequested.by`."""
 _TOLD: Final = {
     "rings": (
         "{target} is being rung for the caller. Tell the caller in one short sentence that you are trying to reach "
@@ -57,6 +59,8 @@ class Transfer:
         """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
         if outcome == "rings" and self.requested.by == "agent":
             return ""  # the answer of the agent's tool has said so
+        if self.requested.by == BY_MACHINE and outcome != "interrupted":
+            return ""  # there is no agent any more
         target = self.requested.target or "the person"
         seconds = max(now - self.joined_at, 0.0) if self.joined_at is not None else 0.0
         text = _TOLD[outcome].format(target=target, length=_length(seconds))
@@ -88,6 +92,9 @@ class Legs:
         """Follow a step of the machine. `now`: Unix time, seconds."""
         if isinstance(step.event, TransferRequested) and step.taken:
             self.transfer = Transfer(step.event, self._outbound(HUMAN))
+        for command in step.commands:
+            if isinstance(command, commands.Transfer) and command.fallback:
+                self.transfer = Transfer(by_machine(command.number, command.ring_seconds), self._outbound(HUMAN))
         if step.after == machine.BRIDGED != step.before and self.transfer is not None:
             self.transfer.joined_at = now
 
@@ -149,6 +156,13 @@ class Legs:
         summary = self.transfer.requested.summary.strip() if self.transfer is not None else ""
         spoken = " ".join(caller.removeprefix("+")) if caller.startswith("+") else "a number that is not known"
         return text.replace("{caller}", spoken).replace("{summary}", summary)
+
+
+def by_machine(number: str, ring_seconds: int) -> TransferRequested:
+    """Return the request that stands for the fallback, which nobody has requested."""
+    return TransferRequested(
+        mode="cold", number=number, ring_seconds=ring_seconds, takes_back=False, by=BY_MACHINE,
+    )  # fmt: skip
 
 
 def asks_agent_to_speak(outcome: str) -> bool:

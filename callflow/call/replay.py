@@ -86,7 +86,9 @@ def _model(entries: Sequence[JournalEntry]) -> machine.Model:
         raise ValueError("the note of its beginning makes no sense")
     tries = {"engine_tries": began.engine_tries, "stream_tries": began.stream_tries}
     tried = {name: int(count) for name, count in tries.items() if count is not None}
-    return machine.Model(**tried, suppress_noise=began.suppress_noise)
+    chosen = machine.Fallback(began.fallback_number, began.fallback_seconds, began.fallback_spoken)
+    fallback = chosen if chosen.number or chosen.spoken else None
+    return machine.Model(**tried, suppress_noise=began.suppress_noise, fallback=fallback)
 
 
 def _take(model: machine.Model, entry: JournalEntry) -> Divergence | None:

@@ -15,6 +15,7 @@ from callflow.agent.conversation import Turn
 from callflow.agent.prompts import tool_answered, tool_unknown, typed
 from callflow.call import machine
 from callflow.call.dtmf import MASK
+from callflow.call.legs import by_machine
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.contracts import commands, events
@@ -222,6 +223,8 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
             call.streams += 1
         case {"command": commands.StartStream.name}:
             call.streams += 1
+        case {"command": commands.Transfer.name, "fallback": True, "number": str(number), "ring_seconds": int(seconds)}:
+            call.transfer, call.human = by_machine(number, seconds), LegIds()
         case {"command": commands.Hangup.name | commands.Reject.name}:
             call.hangup = (entry.step, ordinal)
         case {"command": commands.Arm.name, "deadline": str(name)}:

@@ -154,9 +154,9 @@ class CallSettings(OriginSettings):
     0: no limit."""
     profile_daily_usd: Off = 0
     """The same as `max_daily_usd`, for the calls of one profile. 0: no limit."""
-    over_budget: Annotated[Literal["sentence", "busy"], Lower] = "sentence"
-    """What a caller hears whose call is past one of these limits: a sentence that it is not possible at the moment, or
-    that the line is busy."""
+    over_budget: Annotated[Literal["sentence", "busy", "fallback"], Lower] = "sentence"
+    """What becomes of a caller whose call is past one of these limits: they hear a sentence that it is not possible at
+    the moment, or that the line is busy, or are connected with `fallback_number`."""
 
     # Answering machines
 
@@ -233,6 +233,15 @@ class CallSettings(OriginSettings):
     briefing_text: Text = "A call for you from {caller}. {summary} Press 1 to take it, or any other key to refuse."
     """What a person hears, in the carrier's voice, before a transferred call is theirs: `{caller}` is the caller's
     number, `{summary}` what the agent says of the call."""
+
+    # When this line cannot serve a caller
+
+    fallback_number: Annotated[str, AfterValidator(validators.dialled_number)] = ""
+    """With whom a caller is connected for whom there is no session of the model or no stream of audio, in the form
+    `+15550100010`. They hear a sentence first. Empty: with nobody; they hear an apology. See also `failover_url`."""
+    fallback_text: Annotated[str, Field(max_length=1000)] = ""
+    """What such a caller hears, in the carrier's voice. Empty: a recorded sentence where a stream is open, otherwise
+    `one_moment_text` before the connection and `apology_text` without one."""
 
     # Deadlines
 

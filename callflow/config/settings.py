@@ -96,6 +96,9 @@ class Settings(call_settings.CallSettings):
     public_base_url: Annotated[str, AfterValidator(validators.public_url)] = ""
     """Where carriers reach this server: scheme and host, such as `https://calls.example.org`. Empty: the tunnel, or the
     address of the newest verified webhook."""
+    failover_url: Annotated[str, AfterValidator(validators.failover_url)] = ""
+    """Where carriers ask when this server does not answer, once `python server.py provision` has told them: a second
+    Callflow as scheme and host, or the whole address of a TwiML document, which only Twilio can use. Empty: nowhere."""
     host: Host = "127.0.0.1"
     """The address on which carriers are served; `0.0.0.0` to be reached from other machines."""
     port: Port = 6000
@@ -212,6 +215,8 @@ class Settings(call_settings.CallSettings):
 
     apology_text: call_settings.Text = "I am sorry, something went wrong on our side. Please call again in a moment."
     """Spoken by the carrier when something failed, before it hangs up."""
+    one_moment_text: call_settings.Text = "One moment, please. I am connecting you."
+    """Spoken by the carrier before a caller is connected with `fallback_number`."""
     goodbye_text: call_settings.Text = "Thank you for calling. Goodbye."
     """Spoken by the carrier at the end of a call that cannot end with the agent's own goodbye."""
     busy_text: call_settings.Text = "I am sorry, all our lines are busy. Please call again in a few minutes."

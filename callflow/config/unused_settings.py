@@ -42,6 +42,11 @@ _CONDUCT: Final = (
         lambda s: not (s.record or s.carrier_record),
         "nothing is recorded",
     ),
+    _Rule(
+        ("over_budget",),
+        lambda s: s.over_budget == "fallback" and not s.fallback_number,
+        "there is no fallback_number, so that callers hear a sentence",
+    ),
     _Rule(("prompt_version",), lambda s: not s.prompt_id, "there is no prompt_id"),
     _Rule(("no_input_asks",), lambda s: not s.no_input_seconds, "no_input_seconds is 0"),
     _Rule(

@@ -73,6 +73,13 @@ def zone(value: str) -> str:
     return value
 
 
+def dialled_number(value: str) -> str:
+    """Check a number that callers are connected with: one of a subscriber, as for every number that is dialled."""
+    if e164(value) and (problem := dial_rules.number_problem(value)):
+        raise ValueError(f"is no number to be dialled: {problem}")
+    return value
+
+
 def openai_key(value: SecretStr) -> SecretStr:
     """Check a key of OpenAI: it must not look like another vendor's."""
     return _other_than(secret(value), "the key of an OpenAI account")
@@ -209,6 +216,16 @@ def public_url(text: str) -> str:
     if url.path.strip("/") or url.query or "@" in url.netloc:
         raise ValueError("must be scheme and host only, such as https://phone.example.org")
     return f"{url.scheme}://{url.netloc}"
+
+
+def failover_url(text: str) -> str:
+    """Return the address of a second server without a slash at its end, or that of a document as it is; "": none."""
+    if not text:
+        return text
+    url = _url(text, "https", "http")
+    if "@" in url.netloc or url.fragment:
+        raise ValueError("must have neither a password nor a #fragment, such as https://backup.example.org")
+    return text if url.path.strip("/") or url.query else f"{url.scheme}://{url.netloc}"
 
 
 def idle_timeout(value: int) -> int:

@@ -99,6 +99,8 @@ class Transfer(CarrierCommand):
     name: ClassVar[str] = "transfer"
     number: str = ""
     ring_seconds: int = 30
+    fallback: bool = False
+    """The machine itself connects the caller, because this line cannot serve them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,8 @@ class Speak(CarrierCommand):
 
     name: ClassVar[str] = "speak"
     sentence: str = "sorry"
+    goes_on: bool = False
+    """The call goes on afterwards: whoever is on the line is connected with somebody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

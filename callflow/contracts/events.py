@@ -118,6 +118,8 @@ class CallTurnedAway(Event):
     reason: str = field(default="budget", metadata=PRIVATE)
     why: str = ""
     """As of `CallRefused`."""
+    fall_back: bool = False
+    """As of `GoodbyeRequested`."""
     from_number: str = ""
     to_number: str = ""
 
@@ -336,6 +338,9 @@ class GoodbyeRequested(Event):
     reason: str = field(default="shutdown", metadata=PRIVATE)
     why: str = ""
     """A sentence that explains the reason, if there is more to say."""
+    fall_back: bool = False
+    """The caller is not sent away: they are connected with the fallback number, or hear the sentence that is set up in
+    its place. Without either, it is a goodbye."""
     by: str = ""
     """Who asked for it: `console`, `operator`, `command line`, `drain`; "": it follows from the rules."""
 

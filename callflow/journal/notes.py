@@ -69,6 +69,10 @@ class Began(Note):
     """How many new sessions, and new streams, are worth trying. None: as many as the machine's model has by default."""
     suppress_noise: bool = field(default=False, metadata=OPTIONAL)
     """The carrier is asked to take noise out of the caller's audio."""
+    fallback_number: str = field(default="", metadata=OPTIONAL)
+    fallback_seconds: int = field(default=0, metadata=OPTIONAL)
+    fallback_spoken: bool = field(default=False, metadata=OPTIONAL)
+    """What is done for a caller whom this line cannot serve: `call.machine.Fallback`."""
     address: str = ""
     """Our public address as the carrier knew it, http or https, without a path."""
     session_settings: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})

@@ -61,9 +61,12 @@ class Admission:
             return event
         self._counts["refused"] += 1
         if isinstance(event, CallInitiated):
-            hears_sentence = reason == "budget" and call.config.over_budget == "sentence"
-            kind = CallTurnedAway if hears_sentence else CallRefused
-            return kind(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
+            if reason == "budget" and call.config.over_budget != "busy":
+                return CallTurnedAway(
+                    reason=reason, why=why, from_number=event.from_number, to_number=event.to_number,
+                    fall_back=call.config.over_budget == "fallback",
+                )  # fmt: skip
+            return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why))
         return event
 

@@ -20,6 +20,7 @@ from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
 from callflow.config import session_overrides, transfer_targets
+from callflow.config.dial_rules import DialRules
 from callflow.config.fields import from_settings
 from callflow.config.kept_profiles import KeptProfile, label_of
 from callflow.config.profiles import Profiles
@@ -130,6 +131,7 @@ def call_config(
 
     Raises SettingsError if there are no clips in the language of the settings.
     """
+    _check_fallback(settings, profile)
     engine = realtime_config(settings)
     prepare(engine)
     announced = settings.record_announcement if settings.record or settings.carrier_record else ""
@@ -158,6 +160,17 @@ def call_config(
         record_after_opening=bool(announced),
         transfer_targets=transfer_targets.read(settings.transfer_targets),
     )
+
+
+def _check_fallback(settings: Settings, profile: str) -> None:
+    number = settings.fallback_number
+    if not number:
+        return
+    where = f"settings.toml, profile {profile}" if profile else settings.origin("fallback_number")
+    if number in (settings.telnyx_from_number, settings.twilio_from_number):
+        raise SettingsError([f"FALLBACK_NUMBER ({where}): it is this line itself, so callers would come back here"])
+    if why := DialRules.of(settings).check(number):
+        raise SettingsError([f"FALLBACK_NUMBER ({where}): {why}"])
 
 
 def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:

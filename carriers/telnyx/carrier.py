@@ -305,7 +305,7 @@ class Telnyx:
             case commands.StartStream():
                 return "streaming_start", {**self._stream(request), "stream_auth_token": request.stream_secret}, False
             case commands.Speak():
-                return "speak", self._speech(config.sentences.get(command.sentence, command.sentence)), False
+                return "speak", self._speech(config.sentences.get(command.sentence, request.text)), False
             case commands.Record(on=on):
                 return f"record_{'start' if on else 'stop'}", _TWO_CHANNELS if on else {}, False
             case commands.PauseRecord(on=on):

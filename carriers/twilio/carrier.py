@@ -49,13 +49,14 @@ from callflow.contracts.events import (
     Dtmf,
     Event,
     LegIds,
+    SpeakEnded,
     WebhookEvent,
 )
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import prices, recordings, twiml
 from carriers.twilio.diagnostics import checkup
-from carriers.twilio.dialling import call_of, dial_form, dialled_since, joined, leg_query, search_params
+from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
@@ -81,7 +82,7 @@ log = logging.getLogger(__name__)
 _BOTH: Final = ("GET", "POST")
 _GONE: Final = frozenset({"20404", "21220"})
 """Error codes: there is no such call, or it is not in progress."""
-_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused, CallTurnedAway)
+_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused, CallTurnedAway, SpeakEnded)
 """Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
@@ -212,8 +213,9 @@ class Twilio:
         path = request.path
         token = request.headers.get("i-twilio-idempotency-token", "")[:100]
         call, leg = call_of(request.query)
-        if joined(request.query):
-            params[JOINED] = "1"
+        for mark in (JOINED, twiml.SAID):
+            if is_marked(request.query, mark):
+                params[mark] = "1"
         event, key = read_event(path, params)
         if path in VOICE and isinstance(event, CallInitiated):
             token = ""  # a call is answered once, with the same document however often Twilio asks
@@ -258,8 +260,9 @@ class Twilio:
                 if isinstance(request.command, commands.Answer) and request.command.record:
                     document.record(f"{config.address()}{RECORDING}{leg_query(request)}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
-            case commands.Speak(sentence=sentence):
-                return self._blank().say(config.sentences.get(sentence, sentence)).say(config.after_text).hang_up()
+            case commands.Speak(sentence=sentence, goes_on=goes_on):
+                document = self._blank().say(config.sentences.get(sentence, request.text))
+                return document.come_back(0, said=True) if goes_on else document.say(config.after_text).hang_up()
             case commands.Reject(cause=cause):
                 return self._blank().reject(cause)
             case commands.Hangup(quiet=quiet):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Dial
 from callflow.contracts.events import CALLER
-from carriers.twilio.webhooks import DIALLED, FALLBACK, JOINED, MACHINE, RECORDING, STATUS, moment
+from carriers.twilio.webhooks import DIALLED, FALLBACK, MACHINE, RECORDING, STATUS, moment
 
 
 _CALL: Final = "call"
@@ -101,6 +101,6 @@ def call_of(query: str) -> tuple[str, str]:
         return "", CALLER
 
 
-def joined(query: str) -> bool:
-    """Return whether the query of a status callback says that an answered leg hears the caller at once."""
-    return JOINED in parse_qs(query)
+def is_marked(query: str, mark: str) -> bool:
+    """Return whether the query of a webhook holds one of our marks: `JOINED`, `SAID`."""
+    return mark in parse_qs(query)

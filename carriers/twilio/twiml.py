@@ -16,6 +16,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 RESUME: Final = "/twilio/resume"
+SAID: Final = "said"
+"""The parameter in its query that says: a sentence is over."""
 _PATIENCE: Final = "#rc=5&rp=all&ct=2000&rt=4000"
 """When Twilio tries the redirect again, all within 15 s. The fragment is not sent and not signed. Twilio docs:
 /docs/usage/webhooks/webhooks-connection-overrides."""
@@ -91,10 +93,12 @@ class Document:
             SubElement(element, "Parameter", name=name, value=_clean(value)[:_MOST_VALUE])
         return self
 
-    def come_back(self, seconds: int) -> Document:
-        """Let the caller wait, in whole seconds, and then Twilio ask us what to do."""
+    def come_back(self, seconds: int, *, said: bool = False) -> Document:
+        """Let the caller wait, in whole seconds, and then Twilio ask us what to do. `said`: because the sentence before
+        is over."""
         self.pause(seconds)
-        SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{_PATIENCE}"
+        mark = f"?{SAID}=1" if said else ""
+        SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{mark}{_PATIENCE}"
         return self
 
     def ask(self, text: str, answer_to: str, seconds: int) -> Document:

@@ -64,6 +64,8 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     if path == KEYS:
         digit = params.get("Digits", "")[:1]
         return events.Dtmf(digit=digit, source="asked"), f"keys:{digit}"
+    if path == RESUME and params.get(twiml.SAID):
+        return events.SpeakEnded(), "said"
     if path in VOICE and status in UNANSWERED:
         return CallInitiated(direction="incoming", **numbers), "voice"
     if path in VOICE:

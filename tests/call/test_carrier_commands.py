@@ -14,15 +14,19 @@ from callflow.call.legs import Legs
 from callflow.call.line_requests import Words
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
+from callflow.config.settings import Settings
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
+from callflow.engines.openai_realtime.account import Account
+from callflow.switchboard.call_configs import call_config
 
 
 CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
 IDS = LegIds("control", "leg")
+CONFIG = call_config(Settings(), Account())
 
 
 class FakeCarrier:
@@ -71,7 +75,7 @@ class Scene:
 
     def request(self, command: Command, step: int = 3, ordinal: int = 0) -> CarrierRequest:
         return self.commands.request(
-            command, step, ordinal, ids=IDS, from_number="+15550100001", to_number="+15550100002"
+            command, step, ordinal, ids=IDS, from_number="+15550100001", to_number="+15550100002", config=CONFIG
         )
 
     async def sent(self, command: Command) -> list[Event]:

@@ -26,6 +26,7 @@ from callflow.call.machine import (
     STATES,
     STREAMING,
     TABLE,
+    Fallback,
     Model,
     Row,
     Step,
@@ -72,6 +73,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallRefused(reason="draining"),
     ev.CallRefused(reason="refused"),
     ev.CallTurnedAway(),
+    ev.CallTurnedAway(fall_back=True),
     ev.BudgetReached(),
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
@@ -122,6 +124,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.NoInput(time=3, last=True),
     ev.GoodbyeRequested(),
     ev.GoodbyeRequested(reason="busy"),
+    ev.GoodbyeRequested(reason="budget", fall_back=True),
     ev.HangupRequested(),
     ev.HoldRequested(by="operator"),
     ev.ResumeRequested(by="operator"),
@@ -162,6 +165,20 @@ PERSONS_EVENTS: tuple[Event, ...] = tuple(
 EVENTS = (*CALLERS_EVENTS, *map(of_another_leg, CALLERS_EVENTS), *PERSONS_EVENTS)
 TRIES, STREAMS = 2, 2
 """New sessions and streams that the explored calls may try: enough for every row to be of use."""
+FALLBACK = Fallback("+15550100010", 20)
+"""What the calls have that are explored by `test_machine_fallback.py`."""
+_BESIDE = (
+    ev.DialRequested, ev.AnsweredBy, ev.MessageLeft, ev.HoldRequested, ev.ResumeRequested, ev.MuteRequested,
+    ev.SayRequested, ev.DtmfRequested, ev.RecordRequested, ev.PauseRequested, ev.CarrierRecording, ev.ToolCalled,
+    ev.ToolFinished, ev.StreamAnnounced, ev.CarrierNotice,
+)  # fmt: skip
+_SENT = {"answer", "speak", "stream", "transfer", "join", "hangup"}
+INBOUND = tuple(
+    event
+    for event in (*CALLERS_EVENTS, *PERSONS_EVENTS)
+    if not isinstance(event, _BESIDE) and getattr(event, "command", "speak") in _SENT
+)
+"""What may happen to a call that comes in, without what is done beside it."""
 
 
 # --- The exploration
@@ -222,14 +239,19 @@ class Graph:
 
 
 @cache
-def graph(tries: int = TRIES, streams: int = STREAMS) -> Graph:
-    start = Node(Model(engine_tries=tries, stream_tries=streams), 0, False, ())
+def graph(
+    tries: int = TRIES,
+    streams: int = STREAMS,
+    fallback: Fallback | None = None,
+    events: tuple[Event, ...] = (*CALLERS_EVENTS, *PERSONS_EVENTS),
+) -> Graph:
+    start = Node(Model(engine_tries=tries, stream_tries=streams, fallback=fallback), 0, False, ())
     nodes = {start.key(): start}
     edges = []
     waiting = deque([start])
     while waiting:
         node = waiting.popleft()
-        for event in (*CALLERS_EVENTS, *PERSONS_EVENTS):
+        for event in events:
             edge = follow(node, event)
             edges.append(edge)
             if edge.target.key() not in nodes:
@@ -350,7 +372,11 @@ def test_the_machine_does_what_the_table_says_and_every_row_is_of_use() -> None:
         after = next((each.dest for each in rows if each is not None and each.dest), edge.source.model.state)
         assert edge.step.after == edge.target.model.state == after, edge
         used |= {id(each) for each in rows}
-    used |= {id(row_for(edge.source.model, edge.event)) for edge in graph(0, 0).edges}
+    for edge in (*graph(0, 0).edges, *graph(0, 0, FALLBACK, INBOUND).edges):
+        row = row_for(edge.source.model, edge.event)
+        if row is not None and edge.event.leg == ev.HUMAN:
+            used |= {id(each) for each in rows_of_signals(edge.source.model, edge.event, row)}
+        used.add(id(row))
     every = (*TABLE, *machine.LEG_TABLE)
     assert [(row.trigger, row.source, row.when) for row in every if id(row) not in used] == []
 

@@ -79,7 +79,8 @@ ANOTHER: dict[str, Any] = {
     "telnyx_public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "telnyx_api_base": "https://a.example/v2",
     "twilio_account_sid": "AC" + "1" * 32, "twilio_api_key": "SK" + "1" * 32, "twilio_api_base": "https://a.example",
     "openai_realtime_url": "wss://a.example", "telnyx_from_number": "+15550100002",
-    "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010",
+    "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
+    "failover_url": "https://backup.example",
 }  # fmt: skip
 BASE: dict[str, Any] = {"record": True, "greeting": "Hello."}
 """So that what depends on these makes a difference."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.switchboard.budget.prices import PriceLookups
 from tests.e2e import product as houses
-from tests.e2e.outbound import DIALS, ask, dial
+from tests.e2e.outbound import DIALS, OURS, ask, dial
 from tests.e2e.product import Product, product
 from tests.e2e.talk import FAST, talk
 
@@ -17,6 +18,7 @@ from tests.e2e.talk import FAST, talk
 CARRIERS = ("telnyx", "twilio")
 SETTINGS: dict[str, Any] = {**FAST, **DIALS, "max_call_warning_seconds": 1.0}
 SALES = "+15550100003"
+PERSON = "+15550100010"
 A_MINUTE: dict[str, Any] = {"max_daily_minutes": 0.05}
 
 
@@ -106,3 +108,21 @@ async def test_what_the_carrier_takes_is_counted(monkeypatch: pytest.MonkeyPatch
         assert today["all"]["carrierUsd"] == 0.25
         assert today["all"]["engineUsd"] > 0
         assert [caller["carrierUsd"] for caller in today["callers"]] == [0.25]
+
+
+async def test_whoever_gets_no_agent_any_more_may_get_a_person() -> None:
+    fallback: dict[str, Any] = {"fallback_number": PERSON, "over_budget": "fallback", "transfer_ring_seconds": 5}
+    async with product(realtime=model(), max_daily_minutes=0.001, **fallback, **SETTINGS) as the:
+        the.carrier.exchange.callees[PERSON] = Callee(ring_s=0.1, hangs_up_after_s=1)
+        if houses.usual == "twilio":
+            the.twilio.exchange.number(OURS)
+        for number in range(1, 3):  # the one that was talking, and the one who rings when all has been used
+            sessions = len(the.realtime.sessions)
+            call = await the.carrier.ring()
+            await the.until(lambda: the.app.switchboard.calls, "the call")
+            await the.until(lambda: the.call.model.state == "bridged", "the caller to talk with a person", 15)
+            await call.wait_ended()
+            await the.quiet()
+            assert len(the.realtime.sessions) - sessions == (number == 1), "a model was paid for"
+        (away,) = the.happened("call_turned_away")
+        assert away["fall_back"]

@@ -6,6 +6,7 @@ from callflow.call.machine.model import (
     BRIDGED,
     CLIP,
     DEADLINES,
+    FALLBACK,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_NONE,
@@ -21,6 +22,7 @@ from callflow.call.machine.model import (
     STREAMING,
     TO_MACHINE,
     TRANSFERRING,
+    Fallback,
     Model,
     Step,
     is_over,
@@ -32,8 +34,8 @@ from callflow.call.machine.transfer_table import LEG_TABLE
 
 
 __all__ = [
-    "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FAREWELL_BY_AGENT", "FAREWELL_BY_AGENT_FINAL",
-    "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE", "NO_LEG", "RECOVERING",
-    "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING", "TRIGGERS",
-    "Model", "Row", "Step", "is_over", "take",
+    "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FALLBACK", "FAREWELL_BY_AGENT",
+    "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE",
+    "NO_LEG", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING",
+    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip

@@ -13,17 +13,21 @@ from callflow.call.machine.basics import (
     end_hold,
     transfer_over,
 )
+from callflow.call.machine.guards import falls_back
 from callflow.call.machine.model import (
     ANSWERED,
     BRIDGED,
     CLIP,
     DEADLINES,
+    FALLBACK,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_NONE,
     FAREWELL_PENDING,
     NO_LEG,
+    ONE_MOMENT,
     RINGING,
+    SORRY,
     SPEAKING,
     TO_MACHINE,
     TRANSFERRING,
@@ -276,9 +280,27 @@ def farewell_with(sentence: str, cause: str = "") -> Action:
     return say
 
 
+def fall_back(cause: str = "") -> Action:
+    """Make the action for a caller whom this line cannot serve, for whatever reason: they hear a sentence, and are then
+    connected with the fallback number, if there is one."""
+
+    def say(model: Model, step: Step) -> None:
+        chosen = model.fallback
+        model.sentence = SORRY if chosen is None else FALLBACK if chosen.spoken else ONE_MOMENT
+        model.cause = cause or model.cause
+        start_farewell(model, step)
+
+    say.__name__ = f"fall_back_{cause}" if cause else "fall_back"
+    say.__doc__ = "fall back: a sentence, and the fallback number"
+    return say
+
+
 def start_farewell(model: Model, step: Step) -> None:
     abandon_transfer(model, step)
     end_hold(model, step)
+    if model.media == "open" and model.sentence == FALLBACK:  # there is no clip of it
+        model.media = "lost"
+        step.commands.append(do.HushAgent())
     if model.media == "open":
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))
@@ -287,7 +309,7 @@ def start_farewell(model: Model, step: Step) -> None:
         return  # the call is not answered yet: the ring deadline keeps running
     else:
         model.farewell = SPEAKING
-        step.commands.append(do.Speak(sentence=model.sentence))
+        step.commands.append(do.Speak(sentence=model.sentence, goes_on=falls_back(model, step)))
     model.tries = model.stream_restarts = 0  # no session and no stream is tried from here on
     _only_farewell_deadline(model, step)
 

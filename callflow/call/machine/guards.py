@@ -8,10 +8,12 @@ from typing import Final
 from callflow.call.machine.model import (
     AWAITS_BEEP,
     CLIP,
+    FALLBACK,
     FAREWELL_BY_AGENT,
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_PENDING,
     MESSAGE,
+    ONE_MOMENT,
     RINGING,
     SPEAKING,
     TO_MACHINE,
@@ -21,6 +23,7 @@ from callflow.call.machine.model import (
 from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
+    CallTurnedAway,
     Dtmf,
     DtmfRequested,
     EngineLost,
@@ -73,7 +76,30 @@ def is_warm(model: Model, step: Step) -> bool:
 
 def is_cold(model: Model, step: Step) -> bool:
     """A cold transfer is requested, or under way."""
-    return step.event.mode == "cold" if isinstance(step.event, TransferRequested) else model.transfer == "cold"
+    if isinstance(step.event, TransferRequested):
+        return step.event.mode == "cold"
+    return model.transfer in ("cold", "fallback")
+
+
+def is_fallback(model: Model, step: Step) -> bool:
+    """The caller is being connected with the fallback number, or talks with whoever has answered there."""
+    return model.transfer == "fallback"
+
+
+def has_fallback(model: Model, step: Step) -> bool:
+    """More than an apology is set up for a caller whom this line cannot serve, and has not been tried."""
+    return model.fallback is not None
+
+
+def wants_fallback(model: Model, step: Step) -> bool:
+    """The caller is not to be sent away, but to the fallback number, if there is one."""
+    asked = isinstance(step.event, (GoodbyeRequested, CallTurnedAway)) and step.event.fall_back
+    return model.fallback is not None and asked
+
+
+def falls_back(model: Model, step: Step) -> bool:
+    """The sentence that is being said is followed by the connection with the fallback number."""
+    return model.fallback is not None and bool(model.fallback.number) and model.sentence in (ONE_MOMENT, FALLBACK)
 
 
 def is_transferred(model: Model, step: Step) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from callflow.contracts import commands as do
 from callflow.contracts.events import (
@@ -17,6 +17,10 @@ STATES: Final = (RINGING, ANSWERED, STREAMING, RECOVERING, TRANSFERRING, BRIDGED
 NO_LEG, DIALLING, BRIEFING, JOINING, JOINED = "none", "dialling", "briefing", "joining", "joined"
 LEG_STATES: Final = (NO_LEG, DIALLING, BRIEFING, JOINING, JOINED)
 """The states of the leg of the person to whom a call is transferred."""
+SORRY: Final = "sorry"
+ONE_MOMENT: Final = "one-moment"
+FALLBACK: Final = "fallback"
+"""Names of sentences that end the agent's part of a call; the last one is the setting `fallback_text`."""
 DEADLINES: Final = (
     "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell", "last_words",
     "warning", "call", "transfer", "join", "bridged", "hold",
@@ -45,6 +49,17 @@ MESSAGE: Final = "message"
 TO_MACHINE: Final = (AWAITS_BEEP, MESSAGE_DUE, MESSAGE)
 
 
+class Fallback(NamedTuple):
+    """What is done for a caller whom this line cannot serve."""
+
+    number: str = ""
+    """They are connected with it, in E.164; "": with nobody."""
+    ring_seconds: int = 30
+    """How long it is rung."""
+    spoken: bool = False
+    """The carrier's voice says the sentence of the settings; otherwise there is a clip."""
+
+
 class Model:
     """The machine's memory of one call: its state and more. Small, slotted, and comparable by `key`."""
 
@@ -57,6 +72,7 @@ class Model:
         "dialled",
         "engine",
         "engine_tries",
+        "fallback",
         "farewell",
         "greeted",
         "human",
@@ -71,8 +87,17 @@ class Model:
         "tries",
     )
 
-    def __init__(self, *, engine_tries: int = 3, stream_tries: int = 3, suppress_noise: int = False) -> None:
+    def __init__(
+        self,
+        *,
+        engine_tries: int = 3,
+        stream_tries: int = 3,
+        suppress_noise: int = False,
+        fallback: Fallback | None = None,
+    ) -> None:
         self.state: str = RINGING
+        self.fallback = fallback
+        """None: nothing but an apology, because nothing else is set up, or it has been tried."""
         self.engine_tries, self.stream_tries = engine_tries, stream_tries
         """How many sessions, and streams, may be tried after a loss."""
         self.tries = self.stream_restarts = 0
@@ -96,7 +121,8 @@ class Model:
         self.human = NO_LEG
         """The leg of the person to whom the call is transferred: one of `LEG_STATES`."""
         self.transfer = ""
-        """warm or cold, while a transfer is under way or the caller talks with the person; else ""."""
+        """warm, cold or fallback (a cold one by the machine itself), while a transfer is under way or the caller talks
+        with the person; else ""."""
         self.takes_back = False
         """The agent takes the caller back when the person hangs up."""
         self.back = False

@@ -64,6 +64,7 @@ from callflow.call.machine.actions import (
     dial_call,
     engine_is_lost,
     engine_is_ready,
+    fall_back,
     farewell_with,
     greet_once,
     leg_is_there,
@@ -93,6 +94,7 @@ from callflow.call.machine.actions import (
     with_requested_cause,
 )
 from callflow.call.machine.basics import restream
+from callflow.call.machine.fallback_table import FALLBACK_TABLE
 from callflow.call.machine.guards import (
     agent_says_goodbye,
     agent_silenced,
@@ -104,6 +106,7 @@ from callflow.call.machine.guards import (
     engine_awaited,
     engine_expected,
     engine_is_up,
+    has_fallback,
     in_farewell,
     is_adopted,
     is_dialled,
@@ -133,13 +136,13 @@ from callflow.call.machine.transfer_table import AWAY, TRANSFER_TABLE
 from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
 
 
-SORRY: Final = "sorry"
 GOODBYE: Final = "goodbye"
 BUSY: Final = "busy"
 UNAVAILABLE: Final = "unavailable"
 
 TABLE: Final[tuple[Row, ...]] = (
     *VOICEMAIL_TABLE,  # before the rows that keep a conversation going
+    *FALLBACK_TABLE,  # before those that end a call, or give the caller back to the agent
     # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
     Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
@@ -176,14 +179,14 @@ TABLE: Final[tuple[Row, ...]] = (
         HANGUP,
         (with_cause("stream_lost"), send_hangup),
         when=(media_is_lost, never_restreams),
-        unless=(in_farewell,),
+        unless=(in_farewell, has_fallback),
     ),
     Row("grace_deadline", FLOWING, RECOVERING, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
     Row(
         "grace_deadline",
         AFTER_ANSWER,
         None,
-        (farewell_with(SORRY, "stream_lost"),),
+        (fall_back("stream_lost"),),
         when=(media_is_lost,),
         unless=(in_farewell,),
     ),
@@ -206,7 +209,7 @@ TABLE: Final[tuple[Row, ...]] = (
         "call_resumed",
         FLOWING,
         None,
-        (no_stream, farewell_with(SORRY, "stream_lost")),
+        (no_stream, fall_back("stream_lost")),
         unless=(in_farewell, stream_requested),
     ),
     # The previous process is gone: this process takes the call back, or finds that the call is over.
@@ -229,18 +232,18 @@ TABLE: Final[tuple[Row, ...]] = (
         "stream_failed",
         (RINGING, ANSWERED),
         ANSWERED,
-        (farewell_with(SORRY, "stream_failed"),),
+        (fall_back("stream_failed"),),
         unless=(not_answered, in_farewell),
     ),
     Row("stream_failed", RINGING, ANSWERED, (start_farewell,), unless=(not_answered,)),
     Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(in_farewell,)),
-    Row("stream_deadline", ANSWERED, None, (farewell_with(SORRY, "stream_timeout"),), unless=(in_farewell,)),
+    Row("stream_deadline", ANSWERED, None, (fall_back("stream_timeout"),), unless=(in_farewell,)),
     Row("restream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
     Row(
         "restream_deadline",
         RECOVERING,
         None,
-        (farewell_with(SORRY, "stream_lost"),),
+        (fall_back("stream_lost"),),
         when=(media_is_lost,),
         unless=(in_farewell,),
     ),
@@ -248,7 +251,7 @@ TABLE: Final[tuple[Row, ...]] = (
         "media_refused",
         (RINGING, *AFTER_ANSWER),
         ANSWERED,
-        (close_media, farewell_with(SORRY, "codec_refused")),
+        (close_media, fall_back("codec_refused")),
         unless=(not_answered, in_farewell),
     ),
     Row("media_refused", RINGING, ANSWERED, (close_media, start_farewell), unless=(not_answered,)),
@@ -284,7 +287,7 @@ TABLE: Final[tuple[Row, ...]] = (
         "engine_lost",
         TALKING,
         None,
-        (engine_is_lost, farewell_with(SORRY, "engine_lost")),
+        (engine_is_lost, fall_back("engine_lost")),
         when=(engine_expected,),
         unless=(in_farewell,),
     ),
@@ -294,7 +297,7 @@ TABLE: Final[tuple[Row, ...]] = (
         "engine_deadline",
         TALKING,
         None,
-        (engine_is_lost, farewell_with(SORRY, "engine_timeout")),
+        (engine_is_lost, fall_back("engine_timeout")),
         when=(engine_awaited,),
         unless=(in_farewell,),
     ),

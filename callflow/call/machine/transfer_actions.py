@@ -106,7 +106,7 @@ def take_back(outcome: str) -> Action:
 
     def back(model: Model, step: Step) -> None:
         transfer_over(model, step, outcome)
-        model.back, model.media = True, "lost"
+        model.back, model.media, model.cause = True, "lost", ""
         model.tries = model.stream_restarts = 0
         restream(model, step)
         if model.engine != "connecting":

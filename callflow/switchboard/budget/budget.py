@@ -119,7 +119,8 @@ class Budget:
 
     def _say_goodbye(self, call: Call, why: str) -> None:
         if call.model.state in _WITH_AGENT:
-            call.post(GoodbyeRequested(reason=REASON, why=why))
+            falls_back = call.config.over_budget == "fallback"
+            call.post(GoodbyeRequested(reason=REASON, why=why, fall_back=falls_back))
         else:
             self._told.discard(call.id)  # a person has the caller now
 
