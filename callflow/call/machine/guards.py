@@ -76,6 +76,11 @@ def is_cold(model: Model, step: Step) -> bool:
     return step.event.mode == "cold" if isinstance(step.event, TransferRequested) else model.transfer == "cold"
 
 
+def is_refer(model: Model, step: Step) -> bool:
+    """A transfer by REFER is requested, or under way."""
+    return step.event.mode == "refer" if isinstance(step.event, TransferRequested) else model.transfer == "refer"
+
+
 def is_transferred(model: Model, step: Step) -> bool:
     """A transfer is under way, or the caller talks with a person."""
     return bool(model.transfer)

@@ -96,7 +96,7 @@ class Model:
         self.human = NO_LEG
         """The leg of the person to whom the call is transferred: one of `LEG_STATES`."""
         self.transfer = ""
-        """warm or cold, while a transfer is under way or the caller talks with the person; else ""."""
+        """warm, cold or refer, while a transfer is under way or the caller talks with the person; else ""."""
         self.takes_back = False
         """The agent takes the caller back when the person hangs up."""
         self.back = False
