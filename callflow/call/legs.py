@@ -39,6 +39,7 @@ _TOLD: Final = {
         "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. You did "
         "not hear what was said."
     ),
+    "referred": "",
     "call_ended": "",
 }
 """What the agent is told, by the outcome of `commands.TellTransfer`; "": nothing."""
@@ -88,10 +89,16 @@ class Legs:
     def _outbound(self, leg: str) -> OutboundLeg:
         return OutboundLeg(self._carrier, leg, self._post, lambda ids: self._named(ids, leg))
 
+    def _transfer(self, requested: TransferRequested) -> Transfer:
+        leg = self._outbound(HUMAN)
+        if requested.mode == "refer":
+            leg.failed(CarrierError("the caller's own telephone system dials, and not we"))
+        return Transfer(requested, leg)
+
     def after(self, step: machine.Step, now: float) -> None:
         """Follow a step of the machine. `now`: Unix time, seconds."""
         if isinstance(step.event, TransferRequested) and step.taken:
-            self.transfer = Transfer(step.event, self._outbound(HUMAN))
+            self.transfer = self._transfer(step.event)
         for command in step.commands:
             if isinstance(command, commands.Transfer) and command.fallback:
                 self.transfer = Transfer(by_machine(command.number, command.ring_seconds), self._outbound(HUMAN))
@@ -100,7 +107,8 @@ class Legs:
 
     def restore(self, requested: TransferRequested, human: LegIds, joined_at: float | None) -> None:
         """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
-        self.transfer = Transfer(requested, self._outbound(HUMAN), joined_at=joined_at)
+        self.transfer = self._transfer(requested)
+        self.transfer.joined_at = joined_at
         self.known(human, HUMAN)
 
     def known(self, ids: LegIds, leg: str) -> None:

@@ -19,6 +19,7 @@ from callflow.contracts import events
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event
 from callflow.contracts.owners import to_owner
+from callflow.contracts.sip_addresses import SIP
 from callflow.contracts.tools import TransferAction
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -80,10 +81,11 @@ class Requests:
             self._post(kind(reason=OPERATOR, by=by))
 
     def transfer(
-        self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold"] = "warm"
+        self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold", "refer"] = "warm"
     ) -> bool:
         """Connect the caller with a person. Returns False if that is not possible now: the agent does not have the
-        caller, they are on hold, or a transfer is under way. `target`: the person's name. `number`: in E.164."""
+        caller, they are on hold, or a transfer is under way. `target`: the person's name. `number`: in
+        E.164, or with `refer` a SIP address."""
         model = self._model()
         busy = model.farewell or model.transfer or self.line.is_on_hold or self._mailbox.has(events.TransferRequested)
         if model.state != machine.STREAMING or busy:
@@ -120,9 +122,12 @@ class Requests:
     def _resume_by_agent(self) -> bool:
         return self.pause(on=False, by="agent")
 
-    def _transfer_by_agent(self, target: str, summary: str) -> bool:
+    def _transfer_by_agent(self, target: str, summary: str) -> str:
+        """Returns how; "": that is not possible."""
         number = self._config.transfer_targets.get(" ".join(target.split()).casefold(), "")
-        return bool(number) and self.transfer(target, number, by="agent", summary=summary)
+        mode: Literal["warm", "refer"] = "refer" if number.startswith(SIP) else "warm"
+        possible = bool(number) and self.transfer(target, number, by="agent", summary=summary, mode=mode)
+        return mode if possible else ""
 
     def _end_by_agent(self, reason: str = "") -> None:
         self._note(notes.EndCall(reason=self._redact(reason)[:_MOST_REASON]))

@@ -227,7 +227,8 @@ class CallSettings(OriginSettings):
 
     transfer_targets: Annotated[str, AfterValidator(checked_targets)] = ""
     """To whom the agent and operators may transfer a call: names with numbers, such as
-    `sales = +15550100010, front desk = +15550100011`. Empty: to nobody by name, and the agent has no such tool."""
+    `sales = +15550100010, desk = sip:desk@pbx.example.com`. To a SIP address the caller's own telephone system is
+    referred, which needs a caller who came over SIP. Empty: to nobody by name, and the agent has no such tool."""
     transfer_take_back: bool = True
     """The agent takes the caller back when the person hangs up. Otherwise the call ends then."""
     briefing_text: Text = "A call for you from {caller}. {summary} Press 1 to take it, or any other key to refuse."

@@ -110,7 +110,7 @@ class Download:
 
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
-    "transfers", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
+    "transfers", "refers", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
 ]  # fmt: skip
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""

@@ -104,6 +104,16 @@ class Transfer(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refer(CarrierCommand):
+    """Let the caller's own telephone system call somebody else in our place (SIP REFER, RFC 3515). Only a leg that came
+    over SIP can do that."""
+
+    name: ClassVar[str] = "refer"
+    address: str = ""
+    """`sip:…`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(CarrierCommand):
     """Refuse a call that rings."""
 

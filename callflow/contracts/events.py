@@ -220,15 +220,16 @@ class TransferRequested(Event):
     """The caller is to be connected with a person.
 
     warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
-    accepts. cold: the carrier rings the person for the caller.
+    accepts. cold: the carrier rings the person for the caller. refer: the caller's own telephone system does, and we
+    are out of the call.
     """
 
     name: ClassVar[str] = "transfer_requested"
-    mode: Literal["warm", "cold"] = "warm"
+    mode: Literal["warm", "cold", "refer"] = "warm"
     target: str = ""
     """The name of the person or desk."""
     number: str = ""
-    """Their telephone number, in E.164."""
+    """Their telephone number, in E.164; with `refer` their SIP address."""
     summary: str = field(default="", metadata=PRIVATE)
     """What the person is told before they accept."""
     ring_seconds: int = 30
@@ -243,6 +244,22 @@ class CallBridged(Event):
     """The carrier reports that this leg and another one hear each other."""
 
     name: ClassVar[str] = "call_bridged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReferred(Event):
+    """The carrier reports what has become of a REFER: the caller's telephone system has begun to call the other
+    address, is connected with it (and done with us), or has not reached it."""
+
+    name: ClassVar[str] = "call_referred"
+    state: Literal["started", "completed", "failed"] = "started"
+    code: str = ""
+    """The SIP status that was heard of the new call, or of the REFER itself."""
+
+    @property
+    def trigger(self) -> str:
+        """Its name in the machine's table."""
+        return f"call_refer_{self.state}"
 
 
 # What the media stream says

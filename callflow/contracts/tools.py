@@ -53,13 +53,13 @@ class TransferAction:
     """What the agent's tool `transfer_call` does to its call."""
 
     def __init__(self, targets: Sequence[str], act: Callable[[str, str], object]) -> None:
-        """`targets`: the names of those to whom the call may go. `act(target, summary)`: requests it; returns whether
-        that is possible now."""
+        """`targets`: the names of those to whom the call may go. `act(target, summary)`: requests it; returns how
+        (`warm`, or `refer`: nobody is rung by us), "": it is not possible now."""
         self.targets = tuple(targets)
         self._act = act
 
-    def __call__(self, target: str, summary: str) -> bool:
-        return bool(self._act(target, summary))
+    def __call__(self, target: str, summary: str) -> str:
+        return str(self._act(target, summary) or "")
 
 
 MakeToolbox = Callable[[Caller, Mapping[str, Callable[..., Any]]], Toolbox]

@@ -55,6 +55,7 @@ _RINGING, _HANGUP = "ringing", "hangup"
 _BRIDGED: Final = "bridged"
 _UNDER_WAY: Final = "rings"
 """The outcome of a transfer that has begun."""
+_REFERRED: Final = "referred"
 _NOT_BEGUN: Final = "carrier's command"
 _MOST_WORDS: Final = 100_000
 """Characters of a transcript in an event; receivers commonly take 256 kB. All of it is behind the link."""
@@ -159,7 +160,7 @@ class EventMaker:
         told = [each.get("outcome") for each in entry.commands if each.get("command") == commands.TellTransfer.name]
         for outcome in told:
             if outcome != _UNDER_WAY:
-                connected = entry.before == _BRIDGED
+                connected = entry.before == _BRIDGED or outcome == _REFERRED
                 self._add(connection, entry, TRANSFER_ENDED, key=str(entry.step), outcome=outcome, connected=connected)
 
     def _recording_failed(self, connection: Connection, entry: JournalEntry, reason: str) -> None:

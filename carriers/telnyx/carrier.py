@@ -23,7 +23,6 @@ from types import NoneType
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from callflow.contracts import commands, events
@@ -45,6 +44,7 @@ from carriers.common.http_client import Api
 from carriers.telnyx import signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
+from carriers.telnyx.errors import read_error
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
@@ -53,8 +53,6 @@ from carriers.telnyx.webhooks import IDS, READERS, text
 
 log = logging.getLogger(__name__)
 
-_ENDED: Final = "90018"
-"""The call has ended."""
 _STREAMING: Final = "90045"
 """The answer to `streaming_start` when Telnyx still counts a media stream of this call."""
 _NOT_STREAMING: Final = "90048"
@@ -114,8 +112,8 @@ class Telnyx:
 
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset((
-        "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "sends_digits",
-        "speaks_beside_stream", "suppresses_noise",
+        "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "refers",
+        "sends_digits", "speaks_beside_stream", "suppresses_noise",
     ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
@@ -321,6 +319,8 @@ class Telnyx:
                     "park_after_unbridge": "self",
                     **self._webhook,
                 }, False  # fmt: skip
+            case commands.Refer(address=address):
+                return "refer", {"sip_address": address}, False
             case commands.SendDtmf():
                 return "send_dtmf", {"digits": request.text}, False
             case commands.SuppressNoise():
@@ -424,24 +424,3 @@ class Telnyx:
         """Close the connections to the REST API."""
         await self.api.close()
         await self._downloads.close()
-
-
-def read_error(response: httpx.Response) -> CarrierError:
-    """Turn an error answer into a CarrierError: `{"errors": [{"code": "90018", "title": …, "detail": …}]}`.
-
-    Vendor: developers.telnyx.com/development/api-fundamentals/api-errors.
-    """
-    code = title = ""
-    try:
-        errors = response.json().get("errors") or [{}]
-        code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
-        pass  # not Telnyx's own answer, but a proxy's: only the status is known
-    status = response.status_code
-    gone = status == 404 or (status == 422 and code == _ENDED)
-    return CarrierError(
-        f"Telnyx refused the command: HTTP {status}{f' / {code} {title}' if code else ''}",
-        status=status,
-        code=code,
-        gone=gone,
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from callflow.contracts import events
 from callflow.contracts.events import Event
@@ -117,6 +117,10 @@ def moment(date: str) -> float:
         return 0.0
 
 
+def _referred(state: Literal["started", "completed", "failed"]) -> Callable[[Mapping[str, Any]], Event]:
+    return lambda payload: events.CallReferred(state=state, code=text(payload, "sip_notify_response", 3))
+
+
 def _notice(kind: str) -> Callable[[Mapping[str, Any]], Event]:
     return lambda payload: events.CarrierNotice(kind=kind)
 
@@ -128,6 +132,9 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     ),
     "call.hangup": _hangup,
     "call.bridged": lambda payload: events.CallBridged(),
+    "call.refer.started": _referred("started"),
+    "call.refer.completed": _referred("completed"),
+    "call.refer.failed": _referred("failed"),
     "streaming.started": lambda payload: events.StreamAnnounced(what="started"),
     "streaming.stopped": lambda payload: events.StreamAnnounced(what="stopped"),
     "streaming.failed": _stream_failed,

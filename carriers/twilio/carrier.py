@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-import httpx
-
 from callflow.contracts import commands
 from callflow.contracts.carrier import (
     ActiveCall,
@@ -43,6 +41,7 @@ from callflow.contracts.events import (
     HUMAN,
     CallAnswered,
     CallInitiated,
+    CallReferred,
     CallRefused,
     CallResumed,
     CallTurnedAway,
@@ -52,11 +51,13 @@ from callflow.contracts.events import (
     SpeakEnded,
     WebhookEvent,
 )
+from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import prices, recordings, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
+from carriers.twilio.errors import read_error
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
@@ -67,6 +68,7 @@ from carriers.twilio.webhooks import (
     KEYS,
     MACHINE,
     RECORDING,
+    REFER,
     RESUME,
     STATUS,
     STREAM,
@@ -80,9 +82,9 @@ from carriers.twilio.webhooks import (
 log = logging.getLogger(__name__)
 
 _BOTH: Final = ("GET", "POST")
-_GONE: Final = frozenset({"20404", "21220"})
-"""Error codes: there is no such call, or it is not in progress."""
-_ASKS: Final = (CallInitiated, CallAnswered, CallResumed, CallRefused, CallTurnedAway, SpeakEnded)
+_ASKS: Final = (
+    CallInitiated, CallAnswered, CallResumed, CallRefused, CallTurnedAway, CallReferred, SpeakEnded,
+)  # fmt: skip
 """Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
@@ -143,11 +145,21 @@ class Twilio:
 
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "tells_price"}
+        (
+            "speaks",
+            "clears",
+            "marks",
+            "streams_on_request",
+            "answers_in_reply",
+            "dials",
+            "transfers",
+            "refers",
+            "tells_price",
+        )
     )
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
-        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS)),
+        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS, REFER)),
     )
 
     def __init__(self, config: TwilioConfig) -> None:
@@ -283,6 +295,8 @@ class Twilio:
                     then=f"{config.address()}{RESUME}",
                     answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
                 )
+            case commands.Refer(address=address):
+                return self._blank().refer(address, then=f"{config.address()}{REFER}").come_back(0)
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -299,7 +313,10 @@ class Twilio:
         match request.command:
             case commands.Answer():
                 return  # no REST command answers a call: the document does, when Twilio asks again in a second
-            case commands.StartStream() | commands.Join() | commands.Transfer():
+            case commands.Refer() if not request.from_number.startswith(SIP):
+                # Twilio ends the document with an error (13801), and perhaps the call with it.
+                raise CarrierError("the caller did not come over SIP, and Twilio refers no other calls")
+            case commands.StartStream() | commands.Join() | commands.Transfer() | commands.Refer():
                 # Executed twice, it would end the stream that it has just opened.
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak() | commands.Brief():
@@ -417,26 +434,6 @@ class Twilio:
         """Close the connections to the REST API."""
         await self.api.close()
         await self._downloads.close()
-
-
-def read_error(response: httpx.Response) -> CarrierError:
-    """Turn an error answer into a CarrierError: `{"code": 20404, "message": …, "status": 404}`; a 5xx may be HTML.
-
-    Vendor: www.twilio.com/docs/errors.
-    """
-    code = message = ""
-    try:
-        error = response.json()
-        code, message = str(error.get("code") or ""), str(error.get("message") or "")
-    except (ValueError, AttributeError, RecursionError):
-        pass  # not Twilio's own answer, but a proxy's: only the status is known
-    status = response.status_code
-    return CarrierError(
-        f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",
-        status=status,
-        code=code,
-        gone=status == 404 or code in _GONE,
-    )
 
 
 def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:

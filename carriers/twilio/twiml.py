@@ -123,6 +123,12 @@ class Document:
         SubElement(SubElement(self._root, "Dial", about), "Number", told).text = number
         return self
 
+    def refer(self, address: str, *, then: str) -> Document:
+        """Refer the caller's telephone system to a SIP address. `then`: the URL that is asked what to do afterwards,
+        and told what has become of it. Twilio docs: /docs/voice/twiml/refer."""
+        SubElement(SubElement(self._root, "Refer", action=then, method="POST"), "Sip").text = address
+        return self
+
     def hang_up(self) -> Document:
         """End the call."""
         SubElement(self._root, "Hangup")

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from callflow.contracts import events
-from callflow.contracts.events import CallAnswered, CallInitiated, CallResumed, Event
+from callflow.contracts.events import CallAnswered, CallInitiated, CallReferred, CallResumed, Event
 from carriers.twilio import twiml
 
 
@@ -49,6 +49,8 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     if path == MACHINE:
         heard = params.get("AnsweredBy", "")[:40]
         return _answered_by(heard), f"answered-by:{heard}"
+    if path == REFER and (referred := _referred(params, status)) is not None:
+        return referred, f"refer:{referred.state}"
     if status in ENDED:
         ended = events.CallHangup(
             cause=status.replace("-", "_"),
@@ -71,6 +73,17 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     if path in VOICE:
         return CallAnswered(**numbers), ""
     return CallResumed(**numbers), ""
+
+
+def _referred(params: Mapping[str, str], status: str) -> CallReferred | None:
+    """Read the request to the `action` of a `<Refer>`, unless the call is over for another reason. Of a new call that
+    nobody has told Twilio about it is not known whether there is one, and the caller is still ours. Vendor:
+    /docs/voice/twiml/refer."""
+    became, code = params.get("ReferCallStatus", ""), params.get("NotifySipResponseCode", "")
+    code = (code or params.get("ReferSipResponseCode", ""))[:3]
+    if became in ("in-progress", "completed"):
+        return CallReferred(state="completed", code=code)
+    return None if status in ENDED else CallReferred(state="failed", code=code)
 
 
 def _answered_by(heard: str) -> Event:
@@ -127,6 +140,8 @@ def _stream_event(params: Mapping[str, str]) -> Event:
 _RECORDING_STATES: Final[Mapping[str, Literal["running", "ready", "failed"]]] = {
     "in-progress": "running", "completed": "ready", "absent": "failed", "failed": "failed",
 }  # fmt: skip
+REFER: Final = "/twilio/refer"
+"""The path that is told what has become of a `<Refer>`, and asked what to do then."""
 KEYS: Final = "/twilio/keys"
 """The path that is asked what to do when a person has pressed a key."""
 JOINED: Final = "joined"

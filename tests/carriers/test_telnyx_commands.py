@@ -17,7 +17,7 @@ from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
 from carriers.common import http_client
-from carriers.telnyx.carrier import read_error
+from carriers.telnyx.errors import read_error
 from tests.carriers.product import BASE, CALL, COMMAND, CONTROL, ESCAPED, order, telnyx
 
 
@@ -69,6 +69,7 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
     ),
     ("send_dtmf", commands.SendDtmf(id="1"), {"digits": "12w#"}),
     ("speak", commands.Announce(id="2"), {"payload": "12w#", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US"}),
+    ("refer", commands.Refer(address="sip:desk@pbx.example"), {"sip_address": "sip:desk@pbx.example"}),
     ("suppression_start", commands.SuppressNoise(), {"direction": "inbound"}),
 ]
 IDS = [f"{action}-{number}" for number, (action, _, _) in enumerate(BODIES)]

@@ -255,6 +255,9 @@ MEANINGS: dict[str, tuple[dict[str, Any], events.Event]] = {
     "call.speak.ended": ({"status": "completed"}, events.SpeakEnded(status="completed")),
     "call.dtmf.received": ({"digit": "#"}, events.Dtmf(digit="#")),
     "call.bridged": ({}, events.CallBridged()),
+    "call.refer.started": ({"sip_notify_response": 100}, events.CallReferred(state="started", code="100")),
+    "call.refer.completed": ({"sip_notify_response": 200}, events.CallReferred(state="completed", code="200")),
+    "call.refer.failed": ({"sip_notify_response": 603}, events.CallReferred(state="failed", code="603")),
     "call.recording.saved": (
         {
             "recording_id": "r1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -71,6 +72,26 @@ def test_another_stream() -> None:
     assert set(form) == {"Twiml"}
     assert f'<Stream url="{STREAM}"' in form["Twiml"]
     assert form["Twiml"].endswith("</Redirect></Response>")
+
+
+def test_a_caller_who_came_over_sip_is_referred_and_nobody_else_is() -> None:
+    desk = "sip:desk@pbx.example?X-A=1&X-B=2"
+
+    async def main(caller: str) -> str:
+        adapter = twilio()
+        with respx.mock as router:
+            route = router.post(CALL_URL).mock(return_value=FINE)
+            try:
+                await adapter.execute(replace(order(commands.Refer(address=desk)), from_number=caller))
+            finally:
+                await adapter.close()
+            return str(parse_qs(route.calls[0].request.content.decode())["Twiml"][0])
+
+    sent = asyncio.run(main("sip:ann@pbx.example"))
+    written = desk.replace("&", "&amp;")
+    assert f'<Refer action="{PUBLIC}/twilio/refer" method="POST"><Sip>{written}</Sip></Refer>' in sent
+    with pytest.raises(CarrierError, match="did not come over SIP"):
+        asyncio.run(main("+15550100001"))
 
 
 def test_the_last_sentence() -> None:

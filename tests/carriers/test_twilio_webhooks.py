@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callflow.contracts import commands, events
 from callflow.contracts.errors import Malformed
 from callflow.contracts.events import CALLER, Event, LegIds
-from carriers.twilio.webhooks import FALLBACK, MACHINE, RECORDING, RESUME, STATUS, STREAM, VOICE
+from carriers.twilio.webhooks import FALLBACK, MACHINE, RECORDING, REFER, RESUME, STATUS, STREAM, VOICE
 from tests.carriers.twilio_product import INCOMING, PUBLIC, SID, order, request, twilio
 from tests.carriers.twilio_product import STREAM as STREAM_URL
 
@@ -81,6 +81,35 @@ def test_how_a_call_comes_along_is_only_recorded(status: str) -> None:
 )
 def test_what_is_told_of_a_stream(said: dict[str, str], meant: Event) -> None:
     assert event(STREAM, StreamSid="MZ1", **said) == meant
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            {"ReferCallStatus": "in-progress", "ReferSipResponseCode": "202", "NotifySipResponseCode": "200"},
+            events.CallReferred(state="completed", code="200"),
+        ),
+        (
+            {"ReferCallStatus": "busy", "ReferSipResponseCode": "202", "NotifySipResponseCode": "486"},
+            events.CallReferred(state="failed", code="486"),
+        ),
+        (
+            {"ReferCallStatus": "failed", "ReferSipResponseCode": "405"},
+            events.CallReferred(state="failed", code="405"),
+        ),
+        ({"ReferSipResponseCode": "202"}, events.CallReferred(state="failed", code="202")),
+    ],
+)
+def test_what_has_become_of_a_refer(said: dict[str, str], meant: Event) -> None:
+    assert event(REFER, CallStatus="in-progress", **said) == meant
+
+
+def test_a_caller_who_hangs_up_during_a_refer_is_gone() -> None:
+    gone = event(REFER, CallStatus="completed", ReferCallStatus="canceled", ReferSipResponseCode="202")
+    assert isinstance(gone, events.CallHangup)
+    over = event(REFER, CallStatus="completed", ReferCallStatus="in-progress", NotifySipResponseCode="200")
+    assert over == events.CallReferred(state="completed", code="200")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import respx
 
 from callflow.contracts import events
 from callflow.contracts.errors import Malformed
-from carriers.telnyx.carrier import read_error
+from carriers.telnyx.errors import read_error
 from carriers.telnyx.media import TelnyxMediaProtocol
 from tests.carriers.product import BASE, order, request, telnyx
 from tests.carriers.test_dialling import order as dial_order
@@ -102,6 +102,7 @@ def test_every_documented_error_is_read() -> None:
 
 ACTED_UPON = {
     "call.bridged": events.CallBridged,
+    **dict.fromkeys(("call.refer.started", "call.refer.completed", "call.refer.failed"), events.CallReferred),
     "call.recording.saved": events.CarrierRecording,
     "call.recording.error": events.CarrierRecording,
     "call.initiated": events.CallInitiated,

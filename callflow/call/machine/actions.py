@@ -24,7 +24,6 @@ from callflow.call.machine.model import (
     FAREWELL_BY_AGENT_FINAL,
     FAREWELL_NONE,
     FAREWELL_PENDING,
-    NO_LEG,
     ONE_MOMENT,
     RINGING,
     SORRY,
@@ -333,7 +332,7 @@ def start_recovery(model: Model, step: Step) -> None:
             arm(model, step, deadline)
     if "hold" in model.armed:
         step.commands.append(do.Hold())
-    if model.human != NO_LEG and step.before not in (TRANSFERRING, BRIDGED):
+    if model.transfer and step.before not in (TRANSFERRING, BRIDGED):
         transfer_over(model, step, "interrupted")
     if model.farewell and model.farewell not in TO_MACHINE:
         model.engine = "lost"

@@ -102,6 +102,11 @@ def falls_back(model: Model, step: Step) -> bool:
     return model.fallback is not None and bool(model.fallback.number) and model.sentence in (ONE_MOMENT, FALLBACK)
 
 
+def is_refer(model: Model, step: Step) -> bool:
+    """A transfer by REFER is requested, or under way."""
+    return step.event.mode == "refer" if isinstance(step.event, TransferRequested) else model.transfer == "refer"
+
+
 def is_transferred(model: Model, step: Step) -> bool:
     """A transfer is under way, or the caller talks with a person."""
     return bool(model.transfer)

@@ -121,8 +121,8 @@ class Model:
         self.human = NO_LEG
         """The leg of the person to whom the call is transferred: one of `LEG_STATES`."""
         self.transfer = ""
-        """warm, cold or fallback (a cold one by the machine itself), while a transfer is under way or the caller talks
-        with the person; else ""."""
+        """warm, cold, refer or fallback (a cold one by the machine itself), while a transfer is under way or the caller
+        talks with the person; else ""."""
         self.takes_back = False
         """The agent takes the caller back when the person hangs up."""
         self.back = False

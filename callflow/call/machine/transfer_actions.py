@@ -36,6 +36,25 @@ def transfer_now(model: Model, step: Step) -> None:
         arm(model, step, "transfer")
 
 
+def refer(model: Model, step: Step) -> None:
+    """Ask the carrier to refer the caller. The agent keeps them until the carrier has taken the command."""
+    if isinstance(step.event, TransferRequested):
+        model.transfer = step.event.mode
+        step.commands.append(do.Refer(address=step.event.number))
+        arm(model, step, "transfer")
+
+
+def await_referral(model: Model, step: Step) -> None:
+    """The carrier has taken the command: it may have ended the stream for it."""
+    leave_agent(model, step)
+    arm(model, step, "transfer")
+
+
+def is_referred(model: Model, step: Step) -> None:
+    """The caller is connected elsewhere, and our leg is of no use any more (RFC 5589: who has referred hangs up)."""
+    transfer_over(model, step, "referred")
+
+
 def _begin_transfer(model: Model, event: TransferRequested) -> None:
     model.transfer, model.takes_back, model.human = event.mode, event.takes_back, DIALLING
 

@@ -7,7 +7,8 @@ a trigger (`signal`), within the same step.
 A warm transfer leaves the caller with the agent until the person accepts; `transferring` is the short time in which the
 two are joined, or in which the carrier rings the person for the caller (cold). In `bridged` the caller talks with the
 person, and the agent is silent. Every state has a deadline, and what does not come about gives the caller back to the
-agent: nobody is left on hold.
+agent: nobody is left on hold. A REFER has no leg of ours beside the caller's: the caller's own telephone system calls
+the other address, and our leg ends when it is connected there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from callflow.call.machine.guards import (
     in_farewell,
     is_cold,
     is_on_hold,
+    is_refer,
     is_transferred,
     is_warm,
     takes_back,
@@ -46,12 +48,15 @@ from callflow.call.machine.model import (
 )
 from callflow.call.machine.row import Row
 from callflow.call.machine.transfer_actions import (
+    await_referral,
     brief_human,
     dial_human,
     is_joined,
+    is_referred,
     join_human,
     join_legs,
     leave_agent,
+    refer,
     signal,
     stay_bridged,
     take_back,
@@ -82,6 +87,28 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
         when=(is_cold,),
         unless=(in_farewell, is_transferred, is_on_hold),
     ),
+    # The caller's own telephone system is asked to call somebody else in our place. Whether it has is told by the
+    # carrier, perhaps before it has answered the command.
+    Row(
+        "transfer_requested",
+        STREAMING,
+        None,
+        (refer,),
+        when=(is_refer,),
+        unless=(in_farewell, is_transferred, is_on_hold),
+    ),
+    Row("refer_done", WITH_AGENT, TRANSFERRING, (await_referral,), when=(is_refer,)),
+    Row("refer_failed", WITH_AGENT, None, (transfer_failed("not_reached"),), when=(is_refer,)),
+    Row("refer_gone", WITH_AGENT, HANGUP, (note_failure,), when=(is_refer,)),
+    Row(
+        "call_refer_completed",
+        (*WITH_AGENT, TRANSFERRING),
+        HANGUP,
+        (with_cause("transferred"), is_referred, send_hangup),
+        when=(is_refer,),
+    ),
+    Row("call_refer_failed", WITH_AGENT, RECOVERING, (leave_agent, take_back("not_reached")), when=(is_refer,)),
+    Row("call_refer_failed", TRANSFERRING, RECOVERING, (take_back("not_reached"),), when=(is_refer,)),
     # It comes to nothing while the agent has the caller.
     Row("human_refused", WITH_AGENT, None, (transfer_failed("refused"),)),
     Row("human_gone", WITH_AGENT, None, (transfer_failed("not_reached"),)),

@@ -81,6 +81,9 @@ class CarrierFaults:
     join_loses_leg: bool = False
     """Joining this leg with another one is accepted, and the other one ends at that moment."""
 
+    refer_refused: int | None = None
+    """The caller's telephone system refuses a REFER with this SIP status, such as 405."""
+
     # The media stream
     link_ms: float = 0.0
     """Delay of the media socket in each direction, in ms."""

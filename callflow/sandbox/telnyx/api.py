@@ -20,6 +20,7 @@ from callflow.sandbox.telnyx.faults import ApiFault, Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
 from callflow.sandbox.telnyx.outbound import OutboundCalls, after_unbridge
 from callflow.sandbox.telnyx.parameters import BEFORE_ANSWER, COMMANDS, DIAL, PUT_COMMANDS
+from callflow.sandbox.telnyx.refer import refer
 from callflow.sandbox.telnyx.validation import check
 
 
@@ -226,6 +227,9 @@ class Api:
     def _transfer(self, call: Call, body: dict[str, Any]) -> None:
         self._outbound.transfer(call, body)
 
+    def _refer(self, call: Call, body: dict[str, Any]) -> None:
+        refer(self.exchange, call, body)
+
     def _bridge(self, call: Call, body: dict[str, Any]) -> None:
         if body.get("queue") or body.get("video_room_id"):
             detail = "call_control_id can't be used together with queue or video_room_id (which are not emulated)."
@@ -270,6 +274,7 @@ class Api:
         "record_stop": _record_stop,
         "transfer": _transfer,
         "bridge": _bridge,
+        "refer": _refer,
     }
 
     def _dial(self, body: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from websockets.exceptions import WebSocketException
 from callflow.media.g711 import FRAME_MS
 from callflow.sandbox.common.leg import Leg
 from callflow.sandbox.common.phone import MUSIC_HZ, Phone, tone
+from callflow.sandbox.common.referral import is_sip
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
 from callflow.sandbox.telnyx.faults import Faults
 from callflow.sandbox.telnyx.frames import StreamOptions
@@ -137,7 +138,7 @@ class Call(Leg[MediaStream, Faults]):
             "call_control_id": self.control_id,
             "call_leg_id": self.leg_id,
             "call_session_id": self.session_id,
-            "calling_party_type": "pstn",
+            "calling_party_type": "sip" if is_sip(self.from_number) else "pstn",
             "client_state": self.client_state,
             "connection_id": CONNECTION_ID,
         }

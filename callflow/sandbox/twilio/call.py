@@ -21,6 +21,7 @@ from callflow.sandbox.twilio.frames import StreamOptions
 from callflow.sandbox.twilio.media import MediaStream
 from callflow.sandbox.twilio.player import Player
 from callflow.sandbox.twilio.recorder import Recorder
+from callflow.sandbox.twilio.refer_verb import refer
 from callflow.sandbox.twilio.speak import Announcer
 
 
@@ -188,6 +189,10 @@ class Call(Leg[MediaStream, Faults]):
         while not self.digits.empty():
             self.digits.get_nowait()  # keys that were pressed meanwhile are not for a later <Gather>
         return told
+
+    async def refer(self, address: str) -> dict[str, str]:
+        """Run a `<Refer>` and return what its `action` is told. Raises TwimlError."""
+        return await refer(self, address, self._exchange.callee_of(address))
 
     def abandoned(self, dial: Dial, base: str) -> None:
         """Request the `action` of a `<Dial>` during which the caller has hung up, if the faults say so."""

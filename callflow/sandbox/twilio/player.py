@@ -14,6 +14,7 @@ from callflow.sandbox.twilio.dial_verb import Dial, dial_of
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.faults import Timing
 from callflow.sandbox.twilio.frames import StreamOptions
+from callflow.sandbox.twilio.refer_verb import address_of
 from callflow.sandbox.twilio.speak import Announcer
 
 
@@ -53,6 +54,8 @@ class PlayedCall(LegState, Protocol):
     def record(self, values: Mapping[str, str]) -> None: ...
 
     async def dial(self, dial: Dial, base: str) -> dict[str, str] | None: ...
+
+    async def refer(self, address: str) -> dict[str, str]: ...
 
     def abandoned(self, dial: Dial, base: str) -> None: ...
 
@@ -152,6 +155,10 @@ class Player:
                 await self._gather(verb)
             case "Dial":
                 await self._dial(dial_of(verb), base)
+            case "Refer":
+                told = await self._call.refer(address_of(verb))
+                if verb.get("action"):
+                    raise _Redirect(verb.get("action", ""), verb.get("method", "POST"), told)
             case "Start":
                 call.record(twiml.recording_of(verb))
             case "Connect":

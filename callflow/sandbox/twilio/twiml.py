@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 from callflow.sandbox.twilio.dial_verb import DIAL, dial_of
 from callflow.sandbox.twilio.errors import TwimlError
 from callflow.sandbox.twilio.frames import StreamOptions
+from callflow.sandbox.twilio.refer_verb import REFER, address_of
 
 
 MAX_BYTES: Final = 64 * 1024
@@ -28,6 +29,7 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {  # verb -> attributes
     "Connect": ("action", "method"),
     "Start": ("action", "method"),
     "Dial": DIAL,
+    "Refer": REFER,
     "Gather": ("input", "action", "method", "timeout", "finishOnKey", "numDigits", "actionOnEmptyResult", "language"),
 }
 _RECORDING: Final = {
@@ -40,7 +42,7 @@ _RECORDING: Final = {
 }
 """The attributes of `<Recording>`, and what the API calls the same."""
 _STREAM: Final = ("url", "name", "track", "statusCallback", "statusCallbackMethod")
-_NOT_EMULATED: Final = ("Record", "Stop", "Enqueue", "Refer", "Leave", "Echo", "Pay", "Queue")
+_NOT_EMULATED: Final = ("Record", "Stop", "Enqueue", "Leave", "Echo", "Pay", "Queue")
 
 
 def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
@@ -68,6 +70,9 @@ def parse(text: str, warn: Callable[[TwimlError], None]) -> list[Element]:
             raise TwimlError(12100, "<Reject> must be the first verb")
         if verb.tag == "Dial":
             dial_of(verb, warn)
+            continue
+        if verb.tag == "Refer":
+            address_of(verb, warn)
             continue
         _check_attributes(verb, VERBS[verb.tag], warn)
         if verb.tag == "Gather":

@@ -11,6 +11,7 @@ from callflow.call.requests import MOST_SUMMARY
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
+from callflow.contracts.sip_addresses import SIP
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, suggestion
@@ -18,7 +19,11 @@ from callflow.web.responses import error_response, json_object, json_response, s
 
 _EXAMPLE: Final = '{"to": "sales"}'
 _NAMES: Final = ("to", "mode", "summary")
-_MODES: Final = ("warm", "cold")
+_MODES: Final[tuple[Literal["warm", "cold", "refer"], ...]] = ("warm", "cold", "refer")
+_OTHERWISE: Final = (
+    "To a SIP address the caller is referred, and to a number they are transferred: leave mode out, or give "
+    '"refer" with the one, and "warm" or "cold" with the other.'
+)
 
 
 def add_transfer(
@@ -30,19 +35,24 @@ def add_transfer(
     @app.post("/api/calls/<call>/transfer")
     async def transfer(call: str) -> Response:
         """Connect the caller of a live call with a person: `{"to": "sales"}`, or a number. `{"mode": "warm"}`: the
-        person is told who calls and accepts; `cold`: they are connected at once. `summary`: what the person is told."""
+        person is told who calls and accepts; `cold`: they are connected at once. `summary`: what the person is told.
+        To a SIP address, which needs a name, the caller's own telephone system is referred."""
         to, mode, summary = _asked(await json_object(_EXAMPLE))
         live = switchboard().live(call)
         if live is None:
             return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
-        if "transfers" not in live.carrier.can:
-            return error_response(409, f"Calls of {live.carrier.name} cannot be transferred.")
         name = " ".join(to.split()).casefold()
         number = live.config.transfer_targets.get(name, to if is_e164(to) else "")
         if not number:
             known = ", ".join(live.config.transfer_targets) or "none (TRANSFER_TARGETS)"
             return error_response(400, f"to must be a number in E.164, or a name that is known: {known}.")
-        if why := await may_dial(number):
+        by_refer = number.startswith(SIP)
+        if ("refers" if by_refer else "transfers") not in live.carrier.can:
+            return error_response(409, f"Calls of {live.carrier.name} cannot be transferred so.")
+        if mode is not None and by_refer is not (mode == "refer"):
+            return error_response(400, _OTHERWISE)
+        mode = mode or ("refer" if by_refer else "warm")
+        if not by_refer and (why := await may_dial(number)):
             return error_response(403, why)
         target = name if number != to else "the person"
         if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):
@@ -50,18 +60,19 @@ def add_transfer(
         return json_response({"call": call, "to": target, "mode": mode}, 202)
 
 
-def _asked(body: Mapping[str, Any]) -> tuple[str, Literal["warm", "cold"], str]:
+def _asked(body: Mapping[str, Any]) -> tuple[str, Literal["warm", "cold", "refer"] | None, str]:
     """Read the body: whom, how, and what they are told. Raises BadRequest."""
     problems = [
         f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}" for name in body if name not in _NAMES
     ]
-    to, mode, summary = body.get("to"), body.get("mode", "warm"), body.get("summary", "")
+    to, mode, summary = body.get("to"), body.get("mode"), body.get("summary", "")
     if not isinstance(to, str) or not to.strip():
         problems.append(f"to is missing: whom to connect the caller with, such as {_EXAMPLE}.")
-    if mode not in _MODES:
-        problems.append('mode must be "warm" or "cold".')
+    if mode is not None and mode not in _MODES:
+        problems.append('mode must be "warm", "cold" or "refer".')
     if not isinstance(summary, str) or len(summary) > MOST_SUMMARY:
         problems.append(f"summary must be a text of {MOST_SUMMARY} characters at most.")
     if problems:
         raise BadRequest(400, *problems)
-    return str(to).strip(), "cold" if mode == "cold" else "warm", str(summary)
+    chosen: Literal["warm", "cold", "refer"] | None = next((one for one in _MODES if one == mode), None)
+    return str(to).strip(), chosen, str(summary)

@@ -1,0 +1,33 @@
+"""Read what Twilio says when it refuses a command."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+
+from callflow.contracts.errors import CarrierError
+
+
+_GONE: Final = frozenset({"20404", "21220"})
+"""Error codes: there is no such call, or it is not in progress."""
+
+
+def read_error(response: httpx.Response) -> CarrierError:
+    """Turn an error answer into a CarrierError: `{"code": 20404, "message": …, "status": 404}`; a 5xx may be HTML.
+
+    Vendor: www.twilio.com/docs/errors.
+    """
+    code = message = ""
+    try:
+        error = response.json()
+        code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    except (ValueError, AttributeError, RecursionError):
+        pass  # not Twilio's own answer, but a proxy's: only the status is known
+    status = response.status_code
+    return CarrierError(
+        f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",
+        status=status,
+        code=code,
+        gone=status == 404 or code in _GONE,
+    )
