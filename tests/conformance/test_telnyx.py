@@ -103,6 +103,7 @@ def test_every_documented_error_is_read() -> None:
 ACTED_UPON = {
     "call.bridged": events.CallBridged,
     **dict.fromkeys(("call.refer.started", "call.refer.completed", "call.refer.failed"), events.CallReferred),
+    "call.cost": events.CarrierCost,
     "call.recording.saved": events.CarrierRecording,
     "call.recording.error": events.CarrierRecording,
     "call.initiated": events.CallInitiated,

@@ -75,7 +75,8 @@ async def _there_is_no_model_from_the_start() -> None:
         call = await the.carrier.ring()
         await until(lambda: persons_leg(the), "the person's phone to ring", 15)
         await until(lambda: the.call.model.state == "bridged", "the caller to talk with the person", 15)
-        assert call.spoken == ["A moment."]
+        in_ear = b"".join(segment.audio for segment in call.phone.heard)
+        assert call.spoken == ["A moment."] or ONE_MOMENT in in_ear  # the stream may be there already
         await call.hang_up()
         assert (await ended(the))["cause"] == "engine_lost"
 
