@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
+from callflow.cli import profile_arguments
 from callflow.cli.option_types import PORT, file, may_be_shown, number, text, web_url, whole, word
 from callflow.contracts import secret_text
 
@@ -156,6 +157,7 @@ def make_parser() -> Parser:
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
+    profile_arguments.add(commands.add_parser("profiles", help="the running server's profiles, and their versions"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
