@@ -54,6 +54,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import numbers
 
         return runtime.run_interruptible(numbers.run_numbers(chosen))
+    if chosen.command == "profiles":
+        from callflow.cli import profiles
+
+        return profiles.run(chosen)
     if chosen.command == "bench":
         from callflow.cli.bench import relay
 

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
+from callflow.cli import profile_arguments
 from callflow.cli.option_types import PORT, file, number, text, web_url, whole, word
 from callflow.cli.parser import Parser, check_words
 
@@ -69,6 +70,7 @@ def make_parser() -> Parser:
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _budget(commands.add_parser("budget", help="what the calls of today took, and what they may take"))
     _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
+    profile_arguments.add(commands.add_parser("profiles", help="the running server's profiles, and their versions"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))

@@ -22,6 +22,7 @@ from callflow.runtime import bind, load_httpx, log_to_stderr, run
 
 if TYPE_CHECKING:
     from callflow.app import Application
+    from callflow.config.kept_profiles import KeptProfile
 
 log = logging.getLogger("callflow")
 
@@ -30,6 +31,7 @@ def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = 
     """Serve until a signal, or only check. `overrides`: settings of the command line; None: not given. `point`, `yes`:
     see `callflow.cli.pointing`. Returns the exit code."""
     told: tuple[str, ...] = ()
+    profiles: list[KeptProfile] = []
     try:
         settings = load(overrides)
         told = settings.warnings
@@ -37,24 +39,24 @@ def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = 
         if point and not (settings.public or settings.public_base_url):
             problems.append("--point needs an address that carriers reach: add --public, or set PUBLIC_BASE_URL")
         if check:
-            settings, of_kept = _with_kept(settings)
+            settings, of_kept, profiles = _with_kept(settings)
             told = (*told, *of_kept)
             _show(settings)
         if problems:
-            return refuse([*told, *_of_profiles(settings), *problems])
-        return _check(settings, told) if check else _run(settings, point, yes)
+            return refuse([*told, *_of_profiles(settings, profiles), *problems])
+        return _check(settings, told, profiles) if check else _run(settings, point, yes)
     except SettingsError as error:
         return refuse([*told, *error.warnings, *error.problems])
 
 
-def _of_profiles(settings: Settings) -> list[str]:
+def _of_profiles(settings: Settings, kept: Sequence[KeptProfile]) -> list[str]:
     """Return what is wrong with the profiles, so that all problems are shown at once."""
-    if not settings.profiles:
+    if not settings.profiles and not kept:
         return []
     from callflow.config.profiles import Profiles
 
     try:
-        return Profiles(settings).warnings
+        return Profiles(settings, kept).warnings
     except SettingsError as error:
         return [*error.warnings, *error.problems]
 
@@ -73,32 +75,38 @@ def _show(settings: Settings) -> None:
     Screen().print(check_table(settings))
 
 
-def _with_kept(settings: Settings) -> tuple[Settings, list[str]]:
-    """Return the settings with the changes that operators have stored in the database, and warnings about these."""
-    from callflow.config import session_overrides
+def _with_kept(settings: Settings) -> tuple[Settings, list[str], list[KeptProfile]]:
+    """Return the settings with the changes that operators have stored in the database, warnings about these, and the
+    profiles of the database."""
+    from callflow.config import kept_profiles, session_overrides
+    from callflow.history import kept_profiles as stored_profiles
     from callflow.history.database import DatabaseError, url_of
     from callflow.history.session_overrides import look
 
     try:
-        rows = look(url_of(settings.database_url, settings.data_dir))
+        url = url_of(settings.database_url, settings.data_dir)
+        rows, stored = look(url), stored_profiles.look(url)
     except DatabaseError as error:
-        return settings, [f"What is kept in the database (PATCH /api/session) is not known: {error}"]
+        told = f"What is kept in the database (PATCH /api/session, PUT /api/profiles/NAME) is not known: {error}"
+        return settings, [told], []
     operator_overrides, warnings = session_overrides.decode(rows, settings)
-    return session_overrides.effective(settings, operator_overrides), [
-        *warnings,
-        *session_overrides.overridden(settings, operator_overrides),
+    profiles = [
+        kept_profiles.decode(name, of_it, settings, stored.version(name)) for name, of_it in stored.rows.items()
     ]
+    overridden = session_overrides.overridden(settings, operator_overrides)
+    return session_overrides.effective(settings, operator_overrides), [*warnings, *overridden], profiles
 
 
-def _check(settings: Settings, told: Sequence[str]) -> int:
+def _check(settings: Settings, told: Sequence[str], profiles: Sequence[KeptProfile]) -> int:
     from callflow.app import Application
     from callflow.contracts.errors import ToolsError
 
     try:
-        warnings = Application(settings).warnings
+        application = Application(settings)
+        application.configs.rules = application.configs.rules_under({}, profiles)
     except (OSError, ToolsError) as error:
         return _cannot_start(settings, error)
-    for warning in [*told, *warnings]:
+    for warning in [*told, *application.warnings]:
         print(warning, file=sys.stderr)
     return 0
 
@@ -179,6 +187,7 @@ def _report(application: Application, more: Sequence[str]) -> None:
         console=application.console_at,
         address=known,
         warnings=[*application.settings.warnings, *application.warnings, *more],
+        profiles=application.profiles.summary(),
     )
     with contextlib.suppress(BrokenPipeError):  # the reader of this table is gone; callers are not
         show(table)

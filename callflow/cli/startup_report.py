@@ -30,8 +30,10 @@ def start_table(
     console: tuple[str, int],
     address: str = "",
     warnings: Sequence[str] = (),
+    profiles: str = "",
 ) -> list[Section]:
     """Make the table. `public` and `console`: host and port as bound. `address`: the public URL; "": not known.
+    `profiles`: which there are; "": none.
 
     `warnings` come before what follows from the settings themselves in the rows "to do".
     """
@@ -53,6 +55,7 @@ def start_table(
             ("model", f"{shown['MODEL']}, voice {shown['VOICE']}"),
             ("caller's words", f"written down by {transcription}" if transcription else "not written down"),
             *_operator_overrides(settings),
+            *([("profiles", profiles)] if profiles else []),
         ]),
         Section([
             ("limits", _limits(settings)),

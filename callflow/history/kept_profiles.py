@@ -52,6 +52,10 @@ class StoredProfiles:
     changes: Mapping[str, Change] = field(default_factory=dict)
     """By profile, also of those that were deleted."""
 
+    def version(self, profile: str) -> int:
+        """Return the newest version of a profile; 0: it was never changed."""
+        return self.changes[profile].version if profile in self.changes else 0
+
 
 class ProfileStore:
     """The profiles in one database. Every method raises what the driver raises."""

@@ -207,6 +207,7 @@ class CallConfigs:
         SettingsError."""
         self.settings = settings
         self._account = account
+        self.rules = Rules({}, settings, Profiles(settings), {})
         self.rules = self.rules_under({}, ())
         self.changing = asyncio.Lock()
         """Held by whoever makes new rules of the present ones."""
@@ -220,11 +221,12 @@ class CallConfigs:
         """
         if kept is None:
             kept = self.rules.kept
+        before = self.rules
         settings = session_overrides.effective(self.settings, overrides)
         left_out: dict[str, list[str]] = {}
         while True:
-            profiles = Profiles(settings, [one for one in kept if one.name not in left_out])
-            configs, refused = self._configs(profiles, overrides)
+            profiles = Profiles(settings, [one for one in kept if one.name not in left_out], before.profiles)
+            configs, refused = self._configs(profiles, overrides, before)
             if not refused:
                 break
             left_out |= refused
@@ -233,15 +235,20 @@ class CallConfigs:
         return Rules(overrides, settings, profiles, configs, kept)
 
     def _configs(
-        self, profiles: Profiles, overrides: Mapping[str, Any]
+        self, profiles: Profiles, overrides: Mapping[str, Any], before: Rules
     ) -> tuple[dict[str, CallConfig], dict[str, list[str]]]:
         """Return the configs, and what is wrong with profiles of the database, by name."""
         configs: dict[str, CallConfig] = {}
         refused: dict[str, list[str]] = {}
+        old = before.profiles.all() if before.overrides == overrides else {}
         for name, chosen in profiles.all().items():
             kept = profiles.kept.get(name)
+            version = kept.version if kept is not None else 0
+            if name in before.configs and old.get(name) is chosen and before.configs[name].profile_version == version:
+                configs[name] = before.configs[name]
+                continue
             try:
-                configs[name] = call_config(chosen, self._account, name, overrides, kept.version if kept else 0)
+                configs[name] = call_config(chosen, self._account, name, overrides, version)
             except SettingsError as error:
                 if kept is None:
                     raise

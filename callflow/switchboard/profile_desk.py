@@ -30,6 +30,7 @@ BOTH: Final = "both"
 _LOOK_SECONDS: Final = 2.0
 """How often it is looked whether another process has changed something."""
 _TRIES: Final = 5
+_MOST_NAMED: Final = 8
 _NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 _NOT_KNOWN: Final = "The profiles of the database are not known, because it cannot be read: they do not hold."
 _OTHERS: Final = "Others are changing profiles at the same moment, so nothing was changed: try again."
@@ -91,7 +92,7 @@ class ProfileDesk:
             found = []
             for name, rows in stored.rows.items():
                 is_known = name in known and before.rows.get(name) == rows
-                version = stored.changes[name].version if name in stored.changes else 0
+                version = stored.version(name)
                 one = known[name] if is_known else kept_profiles.decode(name, rows, settings, version)
                 found.append(replace(one, version=version))
             return found
@@ -244,6 +245,13 @@ class ProfileDesk:
             "warnings": [] if self.is_known else [_NOT_KNOWN],
         }
 
+    def summary(self) -> str:
+        """Return which profiles there are, and where, in a line; "": none."""
+        profiles = self._configs.rules.profiles
+        in_file = [name for name in profiles.in_file if name not in profiles.kept]
+        places = ((profiles.kept, "in the database: GET /api/profiles"), (in_file, "in settings.toml"))
+        return "; ".join(f"{_few(sorted(names))} ({where})" for names, where in places if names)
+
     def _head(self, name: str, warnings: Sequence[str]) -> dict[str, Any]:
         change = self._change_of(name)
         labels = tuple(
@@ -327,6 +335,11 @@ def _changed(name: str, present: KeptProfile | None, asked: Asked) -> KeptProfil
     values = {key: value for key, value in before.items() if key not in asked.gone} | asked.values
     numbers = asked.numbers if asked.numbers is not None else present.numbers if present is not None else ()
     return KeptProfile(name, numbers, values)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(display.key(name)[1:-1] for name in names[:_MOST_NAMED]) + more
 
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,9 +82,10 @@ def test_with_a_token_it_must_be_given_and_then_any_host_is_good(value: str, sta
 ROUTES = (
     "/api/calls", "/api/calls/<call>/transfer", "/api/campaigns", "/api/campaigns/<campaign>",
     "/api/campaigns/<campaign>/pause", "/api/transfers", "/api/transfers/<transfer>", "/api/numbers",
-    "/api/numbers/<path:number>", "/api/provision", "/api/realtime-token",
+    "/api/numbers/<path:number>", "/api/provision", "/api/realtime-token", "/api/profiles/<name>",
+    "/api/profiles/<name>/versions/<int:version>/restore",
 )  # fmt: skip
-COSTS = [path.replace("<path:", "<").replace("<", "").replace(">", "") for path in ROUTES]
+COSTS = [path.replace("<path:", "<").replace("<int:", "<").replace("<", "").replace(">", "") for path in ROUTES]
 FREE = {
     ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("POST", "/api/calls/<call>/session"),
     ("POST", "/api/calls/<call>/hold"), ("POST", "/api/calls/<call>/resume"), ("POST", "/api/calls/<call>/mute"),
