@@ -54,6 +54,14 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import numbers
 
         return runtime.run_interruptible(numbers.run_numbers(chosen))
+    if chosen.command == "provision":
+        from callflow.cli import provision
+
+        return runtime.run_interruptible(provision.run_provision(chosen))
+    if chosen.command == "drill":
+        from callflow.cli.drill import drill
+
+        return runtime.run_interruptible(drill.run(chosen))
     if chosen.command == "bench":
         from callflow.cli.bench import relay
 

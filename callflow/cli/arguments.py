@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
+from callflow.cli import account_arguments
+from callflow.cli.account_arguments import CARRIERS
 from callflow.cli.option_types import PORT, file, may_be_shown, number, text, web_url, whole, word
 from callflow.contracts import secret_text
 
@@ -27,7 +29,6 @@ SCENARIOS: Final = {
     "transfer": "the caller is connected with a person, and comes back",
 }
 """The stories of `demo --scenario`, and what each is about."""
-CARRIERS: Final = ("telnyx", "twilio")
 SANDBOX_PORTS: Final = {"telnyx": 6100, "twilio": 6200, "realtime": 6300}
 """Of each emulator, so that all of them can run side by side, next to the server."""
 SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
@@ -155,7 +156,15 @@ def make_parser() -> Parser:
     )
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
-    _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
+    account_arguments.numbers(
+        commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"), Parser
+    )
+    account_arguments.provision(
+        commands.add_parser("provision", help="tell the carriers what to do when this server does not answer")
+    )
+    account_arguments.drill(
+        commands.add_parser("drill", help="break server, model and database in the sandbox: what do callers hear?")
+    )
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
     _bench(commands.add_parser("bench", help="measure latency, loss, CPU and memory over real sockets"))
@@ -316,28 +325,6 @@ def _calls(parser: Parser) -> None:
         metavar="goodbye|now",
         help="end this live call, after a goodbye that the caller hears, or at once (default: off; alone: goodbye)",
     )
-
-
-def _numbers(parser: Parser) -> None:
-    parser.description = (
-        "Without a command it lists them. Exit code 0: it is done; 1: it is not; 2: the words or the settings cannot be"
-        " used."
-    )
-    acts = parser.add_subparsers(dest="act", metavar="list|point|undo|release", parser_class=Parser)
-    acts.add_parser("list", help="list the numbers of all accounts, and where their calls go")
-    for name, about in (
-        ("point", "let the calls of a number come to this server"),
-        ("undo", "put back where a number led before"),
-        ("release", "give a number back to its carrier, for ever; needs ALLOW_NUMBER_RELEASE=true"),
-    ):
-        act = acts.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        act.add_argument("number", help="such as +15550100002", metavar="NUMBER")
-        act.add_argument("--carrier", choices=CARRIERS, help="whose number it is (default: of whichever has it)")
-        if name == "release":
-            act.add_argument("--confirm", metavar="NUMBER", help="the number once more (default: it is asked for)")
-        else:
-            what = "all that it does besides" if name == "point" else "also what somebody else has changed meanwhile"
-            act.add_argument("--yes", action="store_true", help=f"do not ask, and do {what} (default: off)")
 
 
 def _replay(parser: Parser) -> None:

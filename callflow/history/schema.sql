@@ -196,4 +196,14 @@ CREATE TABLE campaign_rows (
 
 CREATE INDEX idx_campaign_rows_due ON campaign_rows (campaign, state, next_at, "row", zones);
 
-INSERT INTO alembic_version (version_num) VALUES ('0008');
+CREATE TABLE provisions (
+    carrier VARCHAR(20) NOT NULL,
+    resource VARCHAR(100) NOT NULL,
+    about TEXT NOT NULL,
+    "before" TEXT NOT NULL,
+    "after" TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (carrier, resource)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0009');

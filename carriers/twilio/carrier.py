@@ -55,6 +55,7 @@ from carriers.common.http_client import Api
 from carriers.twilio import recordings, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
+from carriers.twilio.failover import TwilioFailover
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
@@ -163,6 +164,7 @@ class Twilio:
         hosts = (*recordings.HOSTS, *config.recording_hosts)
         self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
         self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
+        self.failover = TwilioFailover(self.numbers, path=FALLBACK)
 
     @property
     def preamble_seconds(self) -> float:

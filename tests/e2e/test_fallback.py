@@ -30,8 +30,7 @@ def persons_leg(the: Product) -> Any:
 def line(person: Callee, *, dead: bool = False, **settings: Any) -> Any:
     model_faults = ModelFaults(refuse_next=-1, refuse_status=503) if dead else ModelFaults()
     realtime = Realtime(script=Script.tone(0.4), pace=Pace.instant(), faults=model_faults)
-    the = product(realtime=realtime, **{**SETTINGS, **settings})
-    return the
+    return product(realtime=realtime, **{**SETTINGS, **settings})
 
 
 def prepare(the: Product, person: Callee) -> None:

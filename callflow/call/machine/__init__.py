@@ -35,7 +35,7 @@ from callflow.call.machine.transfer_table import LEG_TABLE
 
 __all__ = [
     "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FALLBACK", "FAREWELL_BY_AGENT",
-    "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE", "NO_LEG", "RECOVERING",
-    "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING", "TRIGGERS",
-    "Fallback", "Model", "Row", "Step", "is_over", "take",
+    "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE",
+    "NO_LEG", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING",
+    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_over", "take",
 ]  # fmt: skip
