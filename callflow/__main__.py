@@ -58,6 +58,14 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import profiles
 
         return profiles.run(chosen)
+    if chosen.command == "provision":
+        from callflow.cli import provision
+
+        return runtime.run_interruptible(provision.run_provision(chosen))
+    if chosen.command == "drill":
+        from callflow.cli.drill import drill
+
+        return runtime.run_interruptible(drill.run(chosen))
     if chosen.command == "bench":
         from callflow.cli.bench import relay
 

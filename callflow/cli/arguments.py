@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
-from callflow.cli import profile_arguments
+from callflow.cli import account_arguments, profile_arguments
+from callflow.cli.account_arguments import CARRIERS
 from callflow.cli.option_types import PORT, file, number, text, web_url, whole, word
 from callflow.cli.parser import Parser, check_words
 
@@ -27,7 +28,6 @@ SCENARIOS: Final = {
     "budget": "the calls of a day have used what they may",
 }
 """The stories of `demo --scenario`, and what each is about."""
-CARRIERS: Final = ("telnyx", "twilio")
 SANDBOX_PORTS: Final = {"telnyx": 6100, "twilio": 6200, "realtime": 6300}
 """Of each emulator, so that all of them can run side by side, next to the server."""
 SANDBOX_KEYS: Final = {"telnyx": "KEY_sandbox_telnyx", "realtime": "sk-sandbox"}
@@ -69,7 +69,15 @@ def make_parser() -> Parser:
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _budget(commands.add_parser("budget", help="what the calls of today took, and what they may take"))
-    _numbers(commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"))
+    account_arguments.numbers(
+        commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"), Parser
+    )
+    account_arguments.provision(
+        commands.add_parser("provision", help="tell the carriers what to do when this server does not answer")
+    )
+    account_arguments.drill(
+        commands.add_parser("drill", help="break server, model and database in the sandbox: what do callers hear?")
+    )
     profile_arguments.add(commands.add_parser("profiles", help="the running server's profiles, and their versions"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
@@ -236,28 +244,6 @@ def _calls(parser: Parser) -> None:
 def _budget(parser: Parser) -> None:
     parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
     parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
-
-
-def _numbers(parser: Parser) -> None:
-    parser.description = (
-        "Without a command it lists them. Exit code 0: it is done; 1: it is not; 2: the words or the settings cannot be"
-        " used."
-    )
-    acts = parser.add_subparsers(dest="act", metavar="list|point|undo|release", parser_class=Parser)
-    acts.add_parser("list", help="list the numbers of all accounts, and where their calls go")
-    for name, about in (
-        ("point", "let the calls of a number come to this server"),
-        ("undo", "put back where a number led before"),
-        ("release", "give a number back to its carrier, for ever; needs ALLOW_NUMBER_RELEASE=true"),
-    ):
-        act = acts.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        act.add_argument("number", help="such as +15550100002", metavar="NUMBER")
-        act.add_argument("--carrier", choices=CARRIERS, help="whose number it is (default: of whichever has it)")
-        if name == "release":
-            act.add_argument("--confirm", metavar="NUMBER", help="the number once more (default: it is asked for)")
-        else:
-            what = "all that it does besides" if name == "point" else "also what somebody else has changed meanwhile"
-            act.add_argument("--yes", action="store_true", help=f"do not ask, and do {what} (default: off)")
 
 
 def _replay(parser: Parser) -> None:

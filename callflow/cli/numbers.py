@@ -38,9 +38,9 @@ from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
 
-_WIDTH: Final = 200
+WIDTH: Final = 200
 """Of what goes into a pipe or a file: a line for each number."""
-_NO_ADDRESS: Final = (
+NO_ADDRESS: Final = (
     "The public address is not known: set PUBLIC_BASE_URL, or start the server with --public (and --point NUMBER)."
 )
 
@@ -100,10 +100,10 @@ async def _list(settings: Settings, desk: NumberDesk, _: argparse.Namespace) -> 
         table.add_row(*(Text(printable.line(cell)) for cell in cells))
     if found.numbers:
         is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-        Screen(**({} if is_narrow else {"width": _WIDTH})).print(table)
+        Screen(**({} if is_narrow else {"width": WIDTH})).print(table)
     elif not found.problems:
         print("The accounts have no numbers.")
-    for problem in (*found.problems, *([] if address else [_NO_ADDRESS])):
+    for problem in (*found.problems, *([] if address else [NO_ADDRESS])):
         print(problem, file=sys.stderr)
     return 1 if found.problems else 0
 
@@ -123,12 +123,12 @@ def _notes(one: OwnNumber, kept: Pointed | None) -> str:
 async def _point(settings: Settings, desk: NumberDesk, arguments: argparse.Namespace) -> int:
     address = await doctor.address_of(settings)
     if not address:
-        raise NumberRefused(409, _NO_ADDRESS)
+        raise NumberRefused(409, NO_ADDRESS)
     plan = await desk.plan(arguments.number, address, arguments.carrier or "")
     number = plan.number.number
     print(f"{number} ({plan.number.carrier}) leads to {_leads_to(plan.number)}.")
     _show_plan(plan)
-    if any(part.changes for part in plan.parts) and not _agreed(arguments, "Change this?"):
+    if any(part.changes for part in plan.parts) and not agreed(arguments, "Change this?"):
         return 1
     await desk.point(plan)
     print(f"Its calls come to {addresses.shown(address)}. `python server.py numbers undo {number}` puts it back.")
@@ -146,7 +146,7 @@ def _show_plan(plan: Plan) -> None:
 
 async def _undo(_: Settings, desk: NumberDesk, arguments: argparse.Namespace) -> int:
     number = arguments.number
-    if not _agreed(arguments, f"Put back where {number} led before it was pointed here?"):
+    if not agreed(arguments, f"Put back where {number} led before it was pointed here?"):
         return 1
     for line in await desk.undo(number, arguments.carrier or "", yes=arguments.yes) or ["It leads there already."]:
         print(line)
@@ -167,7 +167,7 @@ async def _release(settings: Settings, desk: NumberDesk, arguments: argparse.Nam
     return 0
 
 
-def _agreed(arguments: argparse.Namespace, question: str) -> bool:
+def agreed(arguments: argparse.Namespace, question: str) -> bool:
     """Ask, unless --yes was said; without a terminal there is nobody to ask."""
     if arguments.yes:
         return True

@@ -10,6 +10,7 @@ from callflow.contracts.commands import Command
 from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
+from callflow.contracts.failover import FailoverAccount
 from callflow.contracts.media import MediaProtocol
 from callflow.contracts.numbers import NumberAccount
 
@@ -140,6 +141,10 @@ class Carrier(Protocol):
     @property
     def numbers(self) -> NumberAccount:
         """The numbers of the account: list them, and change where their calls go."""
+
+    @property
+    def failover(self) -> FailoverAccount:
+        """What the carrier does by itself when this server does not answer."""
 
     @property
     def preamble_seconds(self) -> float:

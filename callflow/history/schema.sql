@@ -207,4 +207,14 @@ CREATE TABLE profile_versions (
     UNIQUE (profile, version)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0010');
+CREATE TABLE provisions (
+    carrier VARCHAR(20) NOT NULL,
+    resource VARCHAR(100) NOT NULL,
+    about TEXT NOT NULL,
+    "before" TEXT NOT NULL,
+    "after" TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (carrier, resource)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0011');

@@ -280,6 +280,19 @@ campaign_rows: Final = Table(
 Idempotency-Key is made of campaign, row and `tries`), `done`, `given_up`, `skipped` or `cancelled`. `tries`: calls that
 are over. `outcome`: of the newest of them. `zones`: IANA names, separated by commas. `variables`: a JSON object."""
 
+provisions: Final = Table(
+    "provisions",
+    metadata,
+    Column("carrier", String(20), primary_key=True),
+    Column("resource", String(100), primary_key=True),
+    Column("about", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""What carriers do when this server does not answer, as it was set from here: fields of a resource, as JSON objects.
+`at`: Unix time, in seconds."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

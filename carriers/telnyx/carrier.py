@@ -45,6 +45,7 @@ from carriers.telnyx import signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
+from carriers.telnyx.failover import TelnyxFailover
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
@@ -134,6 +135,7 @@ class Telnyx:
         self._downloads = Downloads(config.api_base, hosts, seconds=config.seconds)
         paths = [route.path for route in self.routes]
         self.numbers = TelnyxNumbers(self.api, paths=paths, connection_id=config.connection_id)
+        self.failover = TelnyxFailover(self.api, self.numbers, path=paths[0])
 
     @property
     def from_number(self) -> str:

@@ -27,7 +27,7 @@ from carriers.telnyx.webhooks import text
 _PAGE: Final = 250
 _MOST_PAGES: Final = 400
 _MOST_SHOWN: Final = 5
-_LONGEST: Final = 10_000
+LONGEST: Final = 10_000
 """Characters of a value: it is put back as it was, so that nothing of it may be cut off."""
 _PATHS: Final = {"application": "/call_control_applications", "number": "/phone_numbers"}
 
@@ -46,18 +46,18 @@ class TelnyxNumbers:
 
     async def list_numbers(self, address: str) -> list[OwnNumber]:
         """List all numbers. Raises CarrierError."""
-        applications = await self._applications()
+        applications = await self.applications()
         ours = find_application(list(applications.values()), address, self._connection_id)
-        own = "" if isinstance(ours, Finding) else _id(ours)
-        return [self._own(one, applications, own, address) async for one in self._pages("number", {})]
+        own = "" if isinstance(ours, Finding) else id_of(ours)
+        return [self._own(one, applications, own, address) async for one in self.pages("number", {})]
 
     async def plan(self, number: str, address: str) -> Plan | None:
         """Look up what has to be changed so that the calls of a number come to `address`. Raises CarrierError."""
         params = {"filter[phone_number]": number}  # also finds numbers that contain these digits
-        found = [one async for one in self._pages("number", params) if one.get("phone_number") == number]
+        found = [one async for one in self.pages("number", params) if one.get("phone_number") == number]
         if not found:
             return None
-        applications = await self._applications()
+        applications = await self.applications()
         ours = find_application(list(applications.values()), address, self._connection_id)
         if isinstance(ours, Finding):
             raise CarrierError(f"{ours.what}: {ours.remedy}")
@@ -65,31 +65,31 @@ class TelnyxNumbers:
         urls = self._urls(address)
         url = before["webhook_event_url"] if before["webhook_event_url"] in urls else urls[0]
         application = Part(
-            f"application/{_id(ours)}",
+            f"application/{id_of(ours)}",
             before,
             {"webhook_event_url": url, "webhook_api_version": "2", "active": True},
         )
         connection = text(found[0], "connection_id", 64)
-        assignment = Part(f"number/{_id(found[0])}", {"connection_id": connection}, {"connection_id": _id(ours)})
+        assignment = Part(f"number/{id_of(found[0])}", {"connection_id": connection}, {"connection_id": id_of(ours)})
         consequences = await self._others(ours, number) if application.changes else []
         if connection and connection not in applications:
             consequences.append(f"it is taken out of the connection {_named(found[0])}")
-        own = self._own(found[0], applications, _id(ours), address)
+        own = self._own(found[0], applications, id_of(ours), address)
         return Plan(own, address, (application, assignment), tuple(consequences))
 
     async def values(self, part: Part) -> Mapping[str, Value]:
         """Return what the fields of an application or a number hold now. Raises CarrierError."""
-        one = await self._get(part.resource)
+        one = await self.get(part.resource)
         if part.resource.startswith("application/"):
             return _of_application(one)
         return {"connection_id": text(one, "connection_id", 64)}
 
-    async def change(self, resource: str, values: Mapping[str, Value]) -> None:
+    async def change(self, resource: str, values: Mapping[str, Value | None]) -> None:
         """Change an application, or the assignment of a number. Raises CarrierError."""
-        body = dict(values)
+        body: dict[str, Any] = dict(values)
         if resource.startswith("application/"):
-            one = await self._get(resource)
-            required = {name: text(one, name, _LONGEST) for name in ("application_name", "webhook_event_url")}
+            one = await self.get(resource)
+            required = {name: text(one, name, LONGEST) for name in ("application_name", "webhook_event_url")}
             body = {**required, **body}
         await self._api.request("PATCH", _path(resource), json=body)
 
@@ -106,7 +106,7 @@ class TelnyxNumbers:
         overrides: list[str] = []
         leads_to, is_here = "", False
         if application is not None:
-            leads_to = text(application, "webhook_event_url", _LONGEST)
+            leads_to = text(application, "webhook_event_url", LONGEST)
             is_here = leads_to in self._urls(address)
             if not is_here and ours and connection != ours:
                 overrides.append(f"it is assigned to another application, “{text(application, 'application_name')}”")
@@ -121,7 +121,7 @@ class TelnyxNumbers:
             overrides.append(f"it is assigned to the connection {_named(one)}, which is no Voice API application")
         return OwnNumber(
             "telnyx",
-            _id(one),
+            id_of(one),
             text(one, "phone_number", 32),
             text(one, "customer_reference"),
             leads_to,
@@ -131,8 +131,8 @@ class TelnyxNumbers:
 
     async def _others(self, application: Resource, number: str) -> list[str]:
         """Tell which other numbers an application has: their calls move along with its webhook."""
-        params = {"filter[connection_id]": _id(application)}
-        found = [text(one, "phone_number", 32) async for one in self._pages("number", params)]
+        params = {"filter[connection_id]": id_of(application)}
+        found = [text(one, "phone_number", 32) async for one in self.pages("number", params)]
         others = [one for one in found if one and one != number]
         if not others:
             return []
@@ -140,10 +140,18 @@ class TelnyxNumbers:
         what = f"{len(others)} other number{'s' if len(others) > 1 else ''} ({shown})"
         return [f"the application “{text(application, 'application_name')}” also gets the calls of {what}"]
 
-    async def _applications(self) -> dict[str, Resource]:
-        return {_id(one): one async for one in self._pages("application", {})}
+    async def our_application(self, address: str) -> Resource:
+        """Return the application whose webhooks come to `address`, or that is named. Raises CarrierError."""
+        ours = find_application(list((await self.applications()).values()), address, self._connection_id)
+        if isinstance(ours, Finding):
+            raise CarrierError(f"{ours.what}: {ours.remedy}")
+        return ours
 
-    async def _pages(self, kind: str, params: Mapping[str, str]) -> AsyncIterator[Resource]:
+    async def applications(self) -> dict[str, Resource]:
+        """Return the account's Voice API applications by id. Raises CarrierError."""
+        return {id_of(one): one async for one in self.pages("application", {})}
+
+    async def pages(self, kind: str, params: Mapping[str, str]) -> AsyncIterator[Resource]:
         """Yield what a list holds, page by page to its end. Raises CarrierError."""
         for page in range(1, _MOST_PAGES + 1):
             asked = {**params, "page[number]": str(page), "page[size]": str(_PAGE)}
@@ -160,7 +168,8 @@ class TelnyxNumbers:
                 return
         raise CarrierError(f"Telnyx's list has more than {_MOST_PAGES} pages")
 
-    async def _get(self, resource: str) -> Resource:
+    async def get(self, resource: str) -> Resource:
+        """Return an application or a number: `application/17`. Raises CarrierError."""
         answer = await self._api.request("GET", _path(resource), retries=1)
         found = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(found, dict):
@@ -170,13 +179,14 @@ class TelnyxNumbers:
 
 def _of_application(one: Resource) -> dict[str, Value]:
     return {
-        "webhook_event_url": text(one, "webhook_event_url", _LONGEST),
+        "webhook_event_url": text(one, "webhook_event_url", LONGEST),
         "webhook_api_version": text(one, "webhook_api_version") or "1",
         "active": one.get("active") is not False,
     }
 
 
-def _id(one: Resource) -> str:
+def id_of(one: Resource) -> str:
+    """Return a resource's id."""
     return text(one, "id", 64)
 
 

@@ -58,6 +58,7 @@ from carriers.twilio import prices, recordings, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
 from carriers.twilio.errors import read_error
+from carriers.twilio.failover import TwilioFailover
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.numbers import TwilioNumbers
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
@@ -177,6 +178,7 @@ class Twilio:
         hosts = (*recordings.HOSTS, *config.recording_hosts)
         self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
         self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
+        self.failover = TwilioFailover(self.numbers, path=FALLBACK)
 
     @property
     def preamble_seconds(self) -> float:

@@ -46,7 +46,18 @@ class TwilioNumbers:
 
     async def list_numbers(self, address: str) -> list[OwnNumber]:
         """List all numbers. Raises CarrierError."""
-        return [self._own(one, address) async for one in self._pages({})]
+        return [own for own, _ in await self.found(address)]
+
+    async def found(self, address: str) -> list[tuple[OwnNumber, Resource]]:
+        """List all numbers, each with its resource. Raises CarrierError."""
+        return [(self._own(one, address), one) async for one in self._pages({})]
+
+    async def get(self, resource: str) -> Resource:
+        """Return a number's resource: `number/PN0…`. Raises CarrierError."""
+        found = await self._api.request("GET", _path(resource), retries=1)
+        if not isinstance(found, dict):
+            raise CarrierError("Twilio's answer says nothing")
+        return found
 
     async def plan(self, number: str, address: str) -> Plan | None:
         """Look up what has to be changed so that the calls of a number come to `address`. Raises CarrierError."""
@@ -77,10 +88,7 @@ class TwilioNumbers:
 
     async def values(self, part: Part) -> Mapping[str, Value]:
         """Return what the fields of a number hold now. Raises CarrierError."""
-        found = await self._api.request("GET", _path(part.resource), retries=1)
-        if not isinstance(found, dict):
-            raise CarrierError("Twilio's answer says nothing")
-        return dict(_values(found))
+        return dict(_values(await self.get(part.resource)))
 
     async def change(self, resource: str, values: Mapping[str, Value]) -> None:
         """Change a number. Raises CarrierError."""

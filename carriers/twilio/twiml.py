@@ -129,6 +129,12 @@ class Document:
         SubElement(SubElement(self._root, "Refer", action=then, method="POST"), "Sip").text = address
         return self
 
+    def ring(self, number: str) -> Document:
+        """Ring a number for the caller, and connect them; the next verb follows when that is over, or comes to
+        nothing."""
+        SubElement(SubElement(self._root, "Dial"), "Number").text = number
+        return self
+
     def hang_up(self) -> Document:
         """End the call."""
         SubElement(self._root, "Hangup")

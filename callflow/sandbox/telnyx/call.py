@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from time import monotonic
 from typing import Any, Final, Literal
@@ -71,6 +71,9 @@ class Call(Leg[MediaStream, Faults]):
         self.command_ids: dict[str, float] = {}
         """When each command_id was last used."""
         self.webhook_url: str | None = None
+        self.failover_url = exchange.application.webhook_event_failover_url or ""
+        """Where webhooks go that nobody takes at their own URL. That it also stands in for the URL of a command
+        (`webhook_url` of an answer) is not documented (unknown)."""
         self.webhook_urls: dict[str, str] = {}
         """Webhook URLs by event type, which come before `webhook_url`."""
         self.peer: Call | None = None
@@ -132,8 +135,16 @@ class Call(Leg[MediaStream, Faults]):
 
     # Webhooks
 
-    def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None:
-        """Send an event about this leg. `numbers`: with from and to, which some events do not have."""
+    def emit(
+        self,
+        event_type: str,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        numbers: bool = True,
+        undelivered: Callable[[], None] | None = None,
+    ) -> None:
+        """Send an event about this leg. `numbers`: with from and to, which some events do not have. `undelivered`:
+        called when nobody takes it."""
         payload: dict[str, Any] = {
             "call_control_id": self.control_id,
             "call_leg_id": self.leg_id,
@@ -145,15 +156,18 @@ class Call(Leg[MediaStream, Faults]):
         if numbers:
             payload |= {"from": self.from_number, "to": self.to_number}
         url = self.webhook_urls.get(event_type) or self.webhook_url or self._exchange.webhook_url
-        self._exchange.webhooks.emit(event_type, {**payload, **(extra or {})}, url, self.faults)
+        self._exchange.webhooks.emit(
+            event_type, {**payload, **(extra or {})}, url, self.faults, failover=self.failover_url,
+            undelivered=undelivered,
+        )  # fmt: skip
 
     def route_webhooks(self, body: Mapping[str, Any]) -> None:
         """Obey webhook_url and webhook_urls. Telnyx docs: they redirect the later webhooks of the call."""
         self.webhook_url = body.get("webhook_url") or self.webhook_url
         self.webhook_urls |= body.get("webhook_urls") or {}
 
-    def initiated(self, extra: Mapping[str, Any] | None = None) -> None:
-        """Send call.initiated."""
+    def initiated(self, extra: Mapping[str, Any] | None = None, undelivered: Callable[[], None] | None = None) -> None:
+        """Send call.initiated. `undelivered`: as for `emit`."""
         self.note("ringing" if self.direction == "incoming" else "dialling")
         fields = {
             "caller_id_name": self.from_number,
@@ -165,7 +179,7 @@ class Call(Leg[MediaStream, Faults]):
             "state": self.state,
             "to_sip_uri": f"{self.to_number}@192.0.2.20:5060",
         }
-        self.emit("call.initiated", {**fields, **(extra or {})})
+        self.emit("call.initiated", {**fields, **(extra or {})}, undelivered=undelivered)
 
     # States
 

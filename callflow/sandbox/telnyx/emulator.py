@@ -15,6 +15,7 @@ from callflow.sandbox.telnyx.call import Call
 from callflow.sandbox.telnyx.exchange import Exchange
 from callflow.sandbox.telnyx.faults import Faults, Timing
 from callflow.sandbox.telnyx.numbers import Application, Number
+from callflow.sandbox.telnyx.outbound import OutboundCalls
 from callflow.sandbox.telnyx.webhooks import Delivery, envelope, timestamp
 
 
@@ -42,6 +43,7 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
     ) -> None:
         self.api_key = api_key
         self.exchange: Exchange[Call] = Exchange(webhook_url, faults or Faults(), timing or Timing())
+        self._outbound = OutboundCalls(self.exchange)
         self.api = Api(self.exchange, api_key)
         super().__init__(self.exchange, self.api, ControlRoutes(self, Faults), host, port)
 
@@ -112,13 +114,24 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
             self.exchange, from_number=from_number, to_number=to_number, phone=phone, codec=codec, faults=faults
         )
         application = self.exchange.account.application_of(to_number)
+        number = self.exchange.account.numbers.get(to_number)
+        if number is not None and number.forwards("always"):
+            self._outbound.forward(call, number.forwards_to)
+            return call
         if application is None:
             call.note("the number leads to no active application: nobody is told of the call")
             return call
         if application is not self.exchange.application:
             call.webhook_url = application.webhook_event_url
-        call.initiated(payload)
+            call.failover_url = application.webhook_event_failover_url or ""
+        call.initiated(payload, lambda: self._unserved(call, number))
         return call
+
+    def _unserved(self, call: Call, number: Number | None) -> None:
+        """Nobody has taken the webhook of a call that comes in: it is forwarded, if its number says so, else it rings
+        until the caller gives up. What counts as a failure for `on-failure` is not documented (unknown)."""
+        if call.state == "parked" and not call.answering and number is not None and number.forwards("on-failure"):
+            self._outbound.forward(call, number.forwards_to)
 
     def number(self, phone_number: str = "+15550100002", **about: Any) -> Number:
         """Return a number of the account, which may be changed before it is called. `about`: of one that is new."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -34,6 +35,24 @@ _APPLICATION: Final = {
 """PATCH /call_control_applications/{id}: the first two are required, whatever else is changed."""
 _NUMBER: Final = {"connection_id": "string", "customer_reference": "string"}
 """PATCH /phone_numbers/{id}."""
+_VOICE: Final = {
+    "call_forwarding": "object",
+    "call_recording": "object",
+    "caller_id_name_enabled": "boolean",
+    "cnam_listing": "object",
+    "inbound_call_screening": "enum disabled|reject_calls|flag_calls",
+    "media_features": "object",
+    "tech_prefix_enabled": "boolean",
+    "translated_number": "string",
+    "usage_payment_method": "enum pay-per-minute|channel",
+}
+"""PATCH /phone_numbers/{id}/voice."""
+_FORWARDING: Final = {
+    "call_forwarding_enabled": "boolean",
+    "forwarding_type": "enum always|on-failure",
+    "forwards_to": "string",
+}
+_E164: Final = re.compile(r"\+[1-9]\d{5,14}")
 
 
 @dataclass(slots=True)
@@ -111,6 +130,13 @@ class Number:
     """That of a connection that is no Voice API application; "": it is unknown, or an application."""
     customer_reference: str = ""
     deletion_lock_enabled: bool = False
+    forwards_to: str = ""
+    forwarding_type: str | None = None
+    call_forwarding_enabled: bool = True
+
+    def forwards(self, kind: Literal["always", "on-failure"]) -> bool:
+        """Whether its calls are forwarded so."""
+        return self.call_forwarding_enabled and bool(self.forwards_to) and self.forwarding_type == kind
 
 
 class Account:
@@ -154,6 +180,8 @@ class Account:
                 return {"data": self.applications[name].resource()}
             case "GET", ["phone_numbers"]:
                 return _page(self._found(query), query)
+            case (("GET" | "PATCH"), ["phone_numbers", name, "voice"]):
+                return {"data": self._voice(method, name, body)}
             case (("GET" | "PATCH" | "DELETE"), ["phone_numbers", name]):
                 return {"data": self._one(method, name, body)}
         raise _missing(parts)
@@ -180,6 +208,33 @@ class Account:
             del self.numbers[one.phone_number]
             return {**self._resource(one), "status": "deleted"}
         return self._resource(one)
+
+    def _voice(self, method: str, name: str, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        one = next((each for each in self.numbers.values() if each.id == name), None)
+        if one is None:
+            raise _missing(["phone_numbers", name, "voice"])
+        if method == "PATCH":
+            given = body()
+            check_fields("these voice settings", _VOICE, given)
+            forwarding = given.get("call_forwarding") or {}
+            check_fields("call_forwarding", _FORWARDING, forwarding)
+            if (to := forwarding.get("forwards_to")) and not _E164.fullmatch(to):
+                detail = "forwards_to must be in +E.164 format."
+                raise ApiError(422, "10016", "Phone number must be in +E164 format", detail, "/forwards_to")
+            for field_name, value in forwarding.items():
+                setattr(one, field_name, value)
+        return {
+            "record_type": "voice_settings",
+            "id": one.id,
+            "phone_number": one.phone_number,
+            "connection_id": one.connection_id or None,
+            "customer_reference": one.customer_reference or None,
+            "tech_prefix_enabled": False,
+            "translated_number": "",
+            "inbound_call_screening": "disabled",
+            "usage_payment_method": "pay-per-minute",
+            "call_forwarding": {name: held for name in _FORWARDING if (held := getattr(one, name)) is not None},
+        }
 
     def _change(self, one: Number, body: Mapping[str, Any]) -> None:
         check_fields("this number", _NUMBER, body)

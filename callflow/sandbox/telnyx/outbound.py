@@ -76,6 +76,20 @@ class OutboundCalls:
         self._ring(leg, body, leg.answered, one_too_many, call)
         return leg
 
+    def forward(self, call: Call, number: str) -> None:
+        """Connect a call that comes in with the number that its own one forwards to, in the caller's name. When that is
+        busy, or gives no answer, the call ends likewise."""
+        call.note(f"forwarded to {number}")
+        leg = self._leg(call.from_number, number, call, {}, None)
+        call.targets.append(leg)
+        self._ring(leg, {}, leg.answered, False, call)
+        call.chore(self._follow(call, leg), "forwarding")
+
+    async def _follow(self, call: Call, leg: Call) -> None:
+        await self._exchange.changed.until(lambda: leg.ended_at or leg.peer, None, call.story)
+        if leg.peer is None and leg.hangup_cause is not None:
+            call.end(leg.hangup_cause, "callee", by="carrier")
+
     def _leg(self, own: str, other: str, first: Call | None, body: Mapping[str, Any], state: str | None) -> Call:
         leg = Call(
             self._exchange,

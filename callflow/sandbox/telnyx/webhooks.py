@@ -91,25 +91,49 @@ class Webhooks(WebhookSender[Delivery]):
         self._held: list[tuple[str, str, asyncio.Event]] = []
         """Webhooks that wait for another one: leg, the event type waited for, and what releases them."""
 
-    def emit(self, event_type: str, payload: Mapping[str, Any], url: str, faults: Faults) -> None:
-        """Send an event in the background, as the faults allow."""
+    def emit(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        url: str,
+        faults: Faults,
+        *,
+        failover: str = "",
+        undelivered: Callable[[], None] | None = None,
+    ) -> None:
+        """Send an event in the background, as the faults allow. `failover`: the URL that is tried when nobody takes it
+        at the other one. `undelivered`: called when nobody takes it there either."""
         if event_type in faults.webhook_drop or ANY in faults.webhook_drop:
             return
+        targets = (url, failover)
         event_id, at = str(uuid.uuid4()), timestamp()
         copies = [event_id] * (1 + for_event(faults.webhook_duplicates, event_type, 0))
         copies += [str(uuid.uuid4()) for _ in range(for_event(faults.webhook_new_ids, event_type, 0))]
         for each in copies:
-            self.tasks.spawn(self._emit(event_type, payload, each, at, url, faults), f"webhook {event_type}")
+            work = self._emit(event_type, payload, each, at, targets, faults, undelivered)
+            self.tasks.spawn(work, f"webhook {event_type}")
 
     async def _emit(
-        self, event_type: str, payload: Mapping[str, Any], event_id: str, at: str, url: str, faults: Faults
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        event_id: str,
+        at: str,
+        targets: tuple[str, str],
+        faults: Faults,
+        undelivered: Callable[[], None] | None,
     ) -> None:
         leg = str(payload.get("call_leg_id"))
         if (other := faults.webhook_hold.get(event_type)) is not None:
             await self.attempted(leg, other, faults.webhook_hold_limit_s)
         if delay := for_event(faults.webhook_delay_s, event_type, 0.0):
             await asyncio.sleep(delay)
-        await self.deliver(event_type, payload, event_id, url, at=at)
+        url, failover = targets
+        last = await self.deliver(event_type, payload, event_id, url, at=at)
+        if last.will_be_retried and failover:
+            last = await self.deliver(event_type, payload, event_id, failover, at=at)
+        if last.will_be_retried and undelivered is not None:
+            undelivered()
 
     async def attempted(self, leg: str, event_type: str, seconds: float) -> None:
         """Wait until an event of this leg has been sent and answered, or has failed, once; at most so many seconds."""

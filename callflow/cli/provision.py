@@ -1,0 +1,193 @@
+"""`server.py provision`: tells the carriers what to do when this server does not answer.
+
+It speaks with the carriers itself, whether or not a server runs, and asks before it changes anything.
+
+Exit codes: 0, it is done, or there is nothing to do; 1, it is not; 2, the words or the settings cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
+
+from callflow.cli import doctor
+from callflow.cli.numbers import NO_ADDRESS, WIDTH, agreed
+from callflow.cli.serve import refuse
+from callflow.cli.terminal import Screen
+from callflow.config.loader import load
+from callflow.config.settings import Settings
+from callflow.contracts import addresses, printable
+from callflow.contracts.errors import NumberRefused, SettingsError
+from callflow.contracts.failover import Failover, FailoverPlan, Provision
+from callflow.history.database import Database, DatabaseError, url_of
+from callflow.history.provisions import Provisions
+from callflow.switchboard.failover_desk import FailoverDesk, Undo
+from callflow.switchboard.number_desk import shown
+from callflow.web.public.address import PublicAddress
+from carriers.registry import make_carriers
+
+
+_NOTHING_SET: Final = (
+    "Nothing says what a carrier is to do when this server does not answer. Set one of these in settings.toml:\n"
+    '  failover_url = "https://backup.example.org"  # a second Callflow, which the carriers ask then\n'
+    '  fallback_number = "+15550100010"             # whom callers are connected with (Telnyx rings it by itself; for\n'
+    "                                               # Twilio, see `python server.py provision --twiml`)"
+)
+_ANYWAY: Final = "anyway"
+
+
+async def run_provision(arguments: argparse.Namespace) -> int:
+    """Run the command. Returns the exit code."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        return refuse([*error.warnings, *error.problems])
+    if arguments.twiml:
+        return _print_twiml(settings)
+    wanted = [name for name in ("telnyx", "twilio") if getattr(settings, f"{name}_on")]
+    if arguments.carrier:
+        wanted = [name for name in wanted if name == arguments.carrier]
+    if not wanted:
+        whose = f"{arguments.carrier.capitalize()} is not" if arguments.carrier else "No carrier is"
+        return refuse([f"{whose} set up: `python server.py doctor` says what is missing."])
+    if not arguments.undo and not (settings.failover_url or settings.fallback_number):
+        return refuse([_NOTHING_SET])
+    try:
+        async with _open_desk(settings, wanted) as desk:
+            return await (_undo(desk, arguments) if arguments.undo else _provision(settings, desk, arguments))
+    except NumberRefused as refused:
+        for reason in refused.reasons:
+            print(reason, file=sys.stderr)
+        return 1
+    except (DatabaseError, SQLAlchemyError, OSError) as error:
+        said = str(error) if isinstance(error, DatabaseError) else type(error).__name__
+        return refuse([f"What the carriers hold now cannot be kept for an undo: {said}"])
+
+
+@asynccontextmanager
+async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[FailoverDesk]:
+    database = Database(url_of(settings.database_url, settings.data_dir))
+    made = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+    try:
+        if database.server is None:
+            await asyncio.to_thread(Path(settings.data_dir).mkdir, parents=True, exist_ok=True)
+        await database.migrate()
+        yield FailoverDesk([one for one in made if one.name in names], Provisions(database))
+    finally:
+        for carrier in made:
+            await carrier.close()
+        await database.close()
+
+
+async def _provision(settings: Settings, desk: FailoverDesk, arguments: argparse.Namespace) -> int:
+    address = await doctor.address_of(settings)
+    if not address:
+        raise NumberRefused(409, NO_ADDRESS)
+    print("Looking up what the carriers do now …", flush=True)
+    plans = await desk.plan(Failover(address, settings.failover_url, settings.fallback_number))
+    provisions = [one for plan in plans for one in plan.provisions]
+    _show(provisions, plans)
+    todo = [one for one in provisions if one.part.changes]
+    if not todo:
+        print("There is nothing to change." if provisions else "Nothing can be set.")
+        return 0 if provisions else 1
+    if not agreed(arguments, "Change this?"):
+        return 1
+    for number, one in enumerate(todo, start=1):
+        await desk.apply(one)
+        print(f"{number} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)
+    print("Done. `python server.py provision --undo` puts it back, `python server.py drill` shows what callers hear.")
+    return 0
+
+
+def _show(provisions: list[Provision], plans: list[FailoverPlan]) -> None:
+    rows = [
+        (one.carrier, one.about, name, shown(one.part.before.get(name, "")), shown(value))
+        for one in provisions
+        for name, value in one.part.after.items()
+    ]
+    _print_table(("carrier", "what", "field", "now", "then"), [(*row[:4], _then(row[3], row[4])) for row in rows])
+    for note in dict.fromkeys(note for plan in plans for note in plan.notes):
+        print(note)
+
+
+def _then(now: str, then: str) -> str:
+    return "as it is" if now == then else then
+
+
+def _print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    if not rows:
+        return
+    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable.line(cell)) for cell in row))
+    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Screen(**({} if is_narrow else {"width": WIDTH})).print(table)
+
+
+async def _undo(desk: FailoverDesk, arguments: argparse.Namespace) -> int:
+    print("Looking up what the carriers do now …", flush=True)
+    undos = await desk.undos()
+    if not undos:
+        print("There is nothing to put back: nothing was set from here.")
+        return 0
+    rows = [
+        (one.kept.carrier, one.kept.about, name, shown(one.kept.part.after.get(name, "")), shown(value))
+        for one in undos
+        for name, value in one.values.items()
+    ]
+    _print_table(("carrier", "what", "field", "set from here", "before"), rows)
+    if rows and not agreed(arguments, "Put this back?"):
+        return 1
+    left = 0
+    for number, one in enumerate(undos, start=1):
+        about = f"{number} of {len(undos)}: {one.kept.carrier}, {one.kept.about}"
+        if one.foreign and not _typed_anyway(about, one):
+            left += 1
+            continue
+        await desk.undo(one)
+        done = "is not there any more" if one.is_gone else "put back" if one.values else "is as it was already"
+        print(f"{about}: {done}.", flush=True)
+    return 1 if left else 0
+
+
+def _typed_anyway(about: str, one: Undo) -> bool:
+    """Ask about what somebody else has changed meanwhile. Without a terminal it stays as it is."""
+    print(f"{about}: somebody else has changed {', '.join(one.foreign)} since.", file=sys.stderr)
+    if sys.stdin.isatty():
+        print(f"Type {_ANYWAY} to put it back all the same: ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() == _ANYWAY:
+            return True
+    print("It stays as it is.", file=sys.stderr)
+    return False
+
+
+def _print_twiml(settings: Settings) -> int:
+    """Print a document that Twilio can play without a server."""
+    from carriers.twilio.failover import document
+    from carriers.twilio.twiml import Voice
+
+    sentence = settings.fallback_text or (
+        settings.one_moment_text if settings.fallback_number else settings.apology_text
+    )
+    voice = Voice(settings.carrier_voice, settings.carrier_language)
+    print(document(sentence, settings.fallback_number, settings.apology_text, voice))
+    where = addresses.shown(settings.failover_url) if settings.failover_url else "the address that you give it"
+    print(
+        f"Serve this as text/xml by GET from {where}, which must not be on this server, and set FAILOVER_URL to it.",
+        file=sys.stderr,
+    )
+    return 0

@@ -1,0 +1,108 @@
+"""`provision` as a process of its own, against both emulated carriers: what it shows, sets, puts back, and leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio, twiml
+from tests.e2e.process import SERVER, Process, python
+
+
+pytestmark = pytest.mark.process
+HERE = "https://phone.test"
+BACKUP = "https://backup.test"
+PERSON = "+15550100010"
+
+
+class Stage:
+    def __init__(self, folder: Path, telnyx: Telnyx, twilio: Twilio) -> None:
+        self.folder, self.telnyx, self.twilio = folder, telnyx, twilio
+
+    async def run(self, *words: str, ends: int = 0, **env: object) -> Process:
+        keys: dict[str, Any] = {**self.telnyx.settings(), **self.twilio.settings()}
+        given = {name.upper(): value for name, value in keys.items()}
+        given |= {"DATA_DIR": self.folder, "PUBLIC_BASE_URL": HERE, "COMMAND_RETRIES": 0, **env}
+        async with python(SERVER, "provision", *words, env=given) as process:
+            assert await process.ended(30) == ends, process.said()
+            return process
+
+    def held(self) -> tuple[Any, ...]:
+        """What decides it at the carriers."""
+        mine, theirs = self.telnyx.number(), self.twilio.number()
+        return (
+            self.telnyx.account.webhook_event_failover_url, mine.forwards_to, mine.forwards("on-failure"),
+            theirs.voice_fallback_url, theirs.voice_fallback_method,
+        )  # fmt: skip
+
+    def changes(self) -> int:
+        both = [*self.telnyx.commands, *self.twilio.commands]
+        return sum(one.method in ("PATCH", "POST") for one in both)
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    async with Telnyx(webhook_url=f"{HERE}/webhooks") as telnyx, Twilio(HERE, voice="/") as twilio:
+        twilio.number().voice_fallback_url = "https://older.test/fallback"
+        yield Stage(folder, telnyx, twilio)
+
+
+async def test_a_second_server_is_set_once_and_put_back(tmp_path: Path) -> None:
+    async with stage(tmp_path) as the:
+        before = the.held()
+        refused = await the.run(FAILOVER_URL=BACKUP, ends=1)
+        assert "say --yes" in refused.said()
+        assert "https://older.test/fallback" in refused.said()
+        assert (the.held(), the.changes()) == (before, 0)
+        done = await the.run("--yes", FAILOVER_URL=BACKUP, FALLBACK_NUMBER=PERSON)
+        assert done.said().count("set, and read back") == 3
+        assert the.held() == (f"{BACKUP}/webhooks", PERSON, True, f"{BACKUP}/twilio/fallback", "POST")
+        sent = the.changes()
+        again = await the.run("--yes", FAILOVER_URL=BACKUP, FALLBACK_NUMBER=PERSON)
+        assert "nothing to change" in again.said()
+        assert the.changes() == sent
+        # Set anew, and undone: behind all that was set from here.
+        await the.run("--yes", "--carrier", "twilio", FAILOVER_URL="https://third.test")
+        await the.run("--undo", "--yes")
+        after = the.held()
+        assert (after[0] or "", *after[1:]) == (before[0] or "", *before[1:])
+        assert "nothing to put back" in (await the.run("--undo", "--yes")).said().lower()
+
+
+async def test_what_somebody_else_has_changed_stays(tmp_path: Path) -> None:
+    async with stage(tmp_path) as the:
+        await the.run("--yes", FAILOVER_URL=BACKUP)
+        the.twilio.number().voice_fallback_url = "https://theirs.test"
+        told = await the.run("--undo", "--yes", ends=1)
+        assert "somebody else has changed VoiceFallbackUrl" in told.said()
+        assert the.twilio.number().voice_fallback_url == "https://theirs.test"
+        assert not the.telnyx.account.webhook_event_failover_url
+
+
+async def test_a_document_is_for_twilio_and_a_number_for_telnyx(tmp_path: Path) -> None:
+    page = "https://pages.test/down.xml"
+    async with stage(tmp_path) as the:
+        told = await the.run("--yes", FAILOVER_URL=page)
+        assert "Telnyx cannot play a document" in told.said()
+        assert the.held()[3:] == (page, "GET")
+        assert not the.telnyx.account.webhook_event_failover_url
+        the.telnyx.number().forwards_to, the.telnyx.number().forwarding_type = "+15550100099", "always"
+        told = await the.run("--yes", FALLBACK_NUMBER=PERSON, ends=1)
+        assert "is always forwarded to +15550100099" in told.said()
+        assert "provision --twiml" in told.said()
+
+
+async def test_without_a_setting_it_says_which_to_make_and_the_document_can_be_played(tmp_path: Path) -> None:
+    async with stage(tmp_path) as the:
+        told = await the.run(ends=2)
+        assert "failover_url" in told.said()
+        assert "fallback_number" in told.said()
+        printed = await the.run("--twiml", FALLBACK_NUMBER=PERSON)
+        verbs = list(twiml.parse("".join(printed.out), lambda _: None))
+        assert [verb.tag for verb in verbs] == ["Say", "Dial", "Say", "Hangup"]
+        assert the.changes() == 0
