@@ -119,7 +119,7 @@ def test_the_terminal_is_asked(
     with os.fdopen(theirs, "r") as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         os.write(ours, f"{typed}\n".encode())
-        assert numbers._agreed(argparse.Namespace(yes=False), "Change this?") is wanted
+        assert numbers.agreed(argparse.Namespace(yes=False), "Change this?") is wanted
         assert "Change this? [y/N]" in capsys.readouterr().err
     os.close(ours)
 

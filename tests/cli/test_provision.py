@@ -41,7 +41,7 @@ class Stage:
         )  # fmt: skip
 
     def changes(self) -> int:
-        both = [*self.telnyx.commands, *self.twilio.commands]
+        both: list[Any] = [*self.telnyx.commands, *self.twilio.commands]
         return sum(one.method in ("PATCH", "POST") for one in both)
 
 

@@ -98,6 +98,11 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         self.exchange.webhooks.server = url
 
     @property
+    def hosts(self) -> dict[str, str]:
+        """The same for single hosts."""
+        return self.exchange.webhooks.hosts
+
+    @property
     def conferences(self) -> list[Conference]:
         """Every conference, in the order in which they began."""
         return self._second_legs.conferences

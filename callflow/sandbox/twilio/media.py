@@ -59,8 +59,8 @@ class MediaStream(MediaSocket):
         signed = webhooks.signer.sign(url + "/" if faults.media_slash else url)
         headers = {} if faults.unsigned_media else {name.lower(): value for name, value in signed.items()}
         where: dict[str, Any] = {}
-        if webhooks.server:
-            server = urlsplit(webhooks.server)
+        if found := webhooks.server_of(parts.netloc):
+            server = urlsplit(found)
             where = {"host": server.hostname, "port": server.port}
             url = f"ws{url.removeprefix('wss')}"
         try:

@@ -137,13 +137,19 @@ class Webhooks(WebhookSender[Delivery]):
         self.signer = signer
         self.timing = timing
         self.server = server
+        self.hosts: dict[str, str] = {}
+        """Where requests to single hosts are really sent, whatever `server` says."""
+
+    def server_of(self, host: str) -> str:
+        """Return where requests to this host are really sent; "": to where its name leads."""
+        return self.hosts.get(host, self.server)
 
     def _route(self, url: str) -> tuple[str, str]:
         """Where a request to that URL is sent, and its Host header."""
         parts = urlsplit(url)
-        if not self.server:
+        if not (found := self.server_of(parts.netloc)):
             return urlunsplit(parts._replace(fragment="")), parts.netloc
-        server = urlsplit(self.server)
+        server = urlsplit(found)
         routed = parts._replace(scheme=server.scheme, netloc=server.netloc, fragment="")
         return urlunsplit(routed), parts.netloc
 
