@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +15,10 @@ from callflow.contracts.failover import Failover
 from callflow.contracts.numbers import Value
 from carriers.twilio.failover import document
 from carriers.twilio.twiml import Voice
-from tests.carriers import product, test_numbers
+from tests.carriers import product
 from tests.carriers.test_numbers import APPLICATION
 from tests.conformance.schemas import complaints, load, unknown_keys
 from tests.conformance.test_numbers import TELNYX, TWILIO, body_schema
-from tests.in_loop import run
 
 
 FORWARDING: dict[str, Value] = {
@@ -35,7 +35,7 @@ def sent(resource: str, values: Mapping[str, Value]) -> Any:
     with respx.mock(assert_all_called=False) as router:
         router.get(url__startswith=product.BASE).mock(httpx.Response(200, json={"data": APPLICATION}))
         route = router.patch(url__startswith=product.BASE).mock(httpx.Response(200, json={"data": {}}))
-        run(change())
+        asyncio.run(change())
         return json.loads(route.calls[0].request.content)
 
 
@@ -59,10 +59,8 @@ def test_what_changes_at_telnyx_is_as_documented(path: str, resource: str, value
 
 
 def test_what_changes_at_twilio_is_documented() -> None:
-    path, kind = (
-        "/2010-04-01/Accounts/{AccountSid}/IncomingPhoneNumbers/{Sid}.json",
-        "application/x-www-form-urlencoded",
-    )
+    path = "/2010-04-01/Accounts/{AccountSid}/IncomingPhoneNumbers/{Sid}.json"
+    kind = "application/x-www-form-urlencoded"
     known = load(TWILIO)["paths"][path]["post"]["requestBody"]["content"][kind]["schema"]["properties"]
     assert {"VoiceFallbackUrl", "VoiceFallbackMethod"} <= set(known)
 
@@ -78,4 +76,3 @@ def test_the_document_escapes_what_it_is_given() -> None:
     assert "Mind the &lt;gap&gt; &amp; wait." in text
     assert "<Dial><Number>+15550100010</Number></Dial>" in text
     assert "<Dial" not in document("We are out.", "", "Sorry.", Voice("", ""))
-    assert test_numbers.HERE
