@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -116,6 +117,23 @@ async def test_paused_resumed_and_cancelled() -> None:
         told = await progress(the, made)
         assert told["by_state"]["cancelled"] == 8 - len(called(the))
         assert len(set(called(the))) == len(called(the))
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_cancel_is_done_to_its_end_although_whoever_asked_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callflow.history.campaign_store._MANY_CHANGES", 1)
+    monkeypatch.setattr("callflow.history.campaign_store._PAUSE", 0.03)
+    async with dialling() as the:
+        made = await make(the, *NUMBERS, start="paused")
+        asking = asyncio.create_task(ask(the, "POST", f"{made['url']}/cancel"))
+        told = made
+        while told["state"] != "cancelled":
+            told = await progress(the, made)
+        asking.cancel()  # closes the connection
+        assert told["by_state"].get("waiting"), "it was over before anybody could go"
+        async with asyncio.timeout(10):
+            while told["by_state"] != {"cancelled": len(NUMBERS)}:
+                told = await progress(the, made)
 
 
 async def test_a_number_that_is_taken_off_while_the_campaign_runs_is_not_called() -> None:
