@@ -232,6 +232,9 @@ async def test_one_key_makes_one_campaign() -> None:
         ({"rows": ["x"], "profile": "nobody"}, "no profile"), ({"rows": ["x"], "carrier": "nobody"}, "carrier"),
         ({"rows": ["x"], "from": "Bob"}, "E.164"), ({"rows": ["x"], "houres": "9-18"}, "did you mean hours"),
         ({"rows": ["x"], "start": "soon"}, "start must be"), ({"rows": ["x"], "start": "2026-01-31T09:00"}, "zone"),
+        ({"rows": ["x"], "start": "9999-12-31T23:59:59-01:00"}, "start must be"),
+        ({"rows": ["x"], "start": "9999-12-31T12:00Z"}, "start must be"),
+        ({"rows": ["x"], "start": "0001-01-01T00:00+01:00"}, "start must be"),
         ({"rows": ["x"], "session": {"speed": "fast"}}, "speed"), ({"rows": ["x"], "dry_run": "yes"}, "dry_run"),
     ],
 )  # fmt: skip
