@@ -254,6 +254,7 @@ async def test_odd_requests_are_answered() -> None:
         assert (await ask(the, "GET", "/api/campaigns/nobody")).status_code == 404
         assert (await ask(the, "GET", "/api/campaigns/nobody/rows")).status_code == 404
         assert (await ask(the, "POST", "/api/campaigns/nobody/pause")).status_code == 404
-        made = await make(the, NUMBERS[0], start="paused")
+        made = await make(the, NUMBERS[0], start="paused", greeting="Greet {{name}}{{nmae}}.")
+        assert made["warnings"] == ["{{nmae}} is left out: no row has such a variable"]
         assert (await ask(the, "POST", f"{made['url']}/stop")).status_code == 404
         assert (await ask(the, "POST", "/api/campaigns", {"rows": rows(OURS)}, Authorization="")).status_code == 401

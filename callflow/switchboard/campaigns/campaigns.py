@@ -31,7 +31,7 @@ from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
-from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge
+from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
 
 
@@ -104,9 +104,9 @@ class Campaigns:
                 if earlier["digest"] != wish.digest:
                     raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
                 return await self.describe(earlier), False
-            carrier = await self._dialer.check(wish.call)
+            carrier, asked = await self._dialer.check(wish.call)
             rows = await self._judged(wish)
-            told = _skipped(rows)
+            told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if wish.is_dry:
                 return {"dry_run": True, **wish.plan.told(), **told}, True
             await self._to_its_end(self._keep(campaign, wish, carrier, rows))

@@ -77,7 +77,7 @@ def add_campaigns(
             return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
         except BadList as error:
             raise BadRequest(400, str(error)) from None
-        if warnings:
+        if warnings := [*warnings, *told.pop("warnings", ())]:
             told["warnings"] = warnings
         return json_response(told, 201 if is_new and not wish.is_dry else 200)
 
