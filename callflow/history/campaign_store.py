@@ -46,6 +46,8 @@ _PAUSE: Final = 0.002
 _MOST_REASONS: Final = 20
 _MOST_REASON: Final = 300
 _table, _row = campaigns.c, campaign_rows.c
+_waits: Final = select(_row.row).where(_row.campaign == _table.id, _row.state == WAITING).exists()
+"""A campaign has rows that wait."""
 _Found = TypeVar("_Found")
 
 
@@ -113,6 +115,12 @@ class CampaignStore:
         change = update(campaign_rows).where(_row.campaign == campaign, _row.row.in_(some), _row.state == WAITING)
         change = change.values(state=CANCELLED, changed_at=now)
         await self._repeat(lambda connection: self._end_rows(connection, change, now))
+
+    async def finish_cancelling(self, now: float) -> None:
+        """Take the rows that still wait out of the campaigns that are cancelled: whoever cancelled one was stopped."""
+        over = select(_table.id).where(_table.state == CANCELLED)
+        for row in await self._dicts(over.where(_waits)):
+            await self.cancel_rows(row["id"], now)
 
     async def break_off_loading(self, now: float) -> int:
         """Cancel the campaigns whose rows were being written when the process before ended. Returns how many."""

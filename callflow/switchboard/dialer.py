@@ -113,11 +113,12 @@ class Dialer:
         async with self._alone(call):
             return await self._earlier(call, order) or await self._dial(call, order, request.api_key)
 
-    async def check(self, request: DialRequest) -> str:
-        """Check everything but the number to be called. Returns the name of the carrier. Raises DialRefused."""
+    async def check(self, request: DialRequest) -> tuple[str, tuple[str, ...]]:
+        """Check everything but the number to be called. Returns the name of the carrier, and the names of variables
+        that instructions and greeting ask for and the request has not. Raises DialRefused."""
         carrier, own = self._carrier_and_own(request)
-        await self._config(own, request.profile, request.session, request.variables)
-        return carrier
+        config = await self._config(own, request.profile, request.session, request.variables)
+        return carrier, config.left_out
 
     @asynccontextmanager
     async def _alone(self, call: str) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -118,6 +119,23 @@ async def test_paused_resumed_and_cancelled() -> None:
         assert len(set(called(the))) == len(called(the))
 
 
+@pytest.mark.carrier("telnyx")
+async def test_a_cancel_is_done_to_its_end_although_whoever_asked_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callflow.history.campaign_store._MANY_CHANGES", 1)
+    monkeypatch.setattr("callflow.history.campaign_store._PAUSE", 0.03)
+    async with dialling() as the:
+        made = await make(the, *NUMBERS, start="paused")
+        asking = asyncio.create_task(ask(the, "POST", f"{made['url']}/cancel"))
+        told = made
+        while told["state"] != "cancelled":
+            told = await progress(the, made)
+        asking.cancel()  # closes the connection
+        assert told["by_state"].get("waiting"), "it was over before anybody could go"
+        async with asyncio.timeout(10):
+            while told["by_state"] != {"cancelled": len(NUMBERS)}:
+                told = await progress(the, made)
+
+
 async def test_a_number_that_is_taken_off_while_the_campaign_runs_is_not_called() -> None:
     async with dialling() as the:
         the.carrier.exchange.callee = SHORT
@@ -214,6 +232,9 @@ async def test_one_key_makes_one_campaign() -> None:
         ({"rows": ["x"], "profile": "nobody"}, "no profile"), ({"rows": ["x"], "carrier": "nobody"}, "carrier"),
         ({"rows": ["x"], "from": "Bob"}, "E.164"), ({"rows": ["x"], "houres": "9-18"}, "did you mean hours"),
         ({"rows": ["x"], "start": "soon"}, "start must be"), ({"rows": ["x"], "start": "2026-01-31T09:00"}, "zone"),
+        ({"rows": ["x"], "start": "9999-12-31T23:59:59-01:00"}, "start must be"),
+        ({"rows": ["x"], "start": "9999-12-31T12:00Z"}, "start must be"),
+        ({"rows": ["x"], "start": "0001-01-01T00:00+01:00"}, "start must be"),
         ({"rows": ["x"], "session": {"speed": "fast"}}, "speed"), ({"rows": ["x"], "dry_run": "yes"}, "dry_run"),
     ],
 )  # fmt: skip
@@ -233,6 +254,7 @@ async def test_odd_requests_are_answered() -> None:
         assert (await ask(the, "GET", "/api/campaigns/nobody")).status_code == 404
         assert (await ask(the, "GET", "/api/campaigns/nobody/rows")).status_code == 404
         assert (await ask(the, "POST", "/api/campaigns/nobody/pause")).status_code == 404
-        made = await make(the, NUMBERS[0], start="paused")
+        made = await make(the, NUMBERS[0], start="paused", greeting="Greet {{name}}{{nmae}}.")
+        assert made["warnings"] == ["{{nmae}} is left out: no row has such a variable"]
         assert (await ask(the, "POST", f"{made['url']}/stop")).status_code == 404
         assert (await ask(the, "POST", "/api/campaigns", {"rows": rows(OURS)}, Authorization="")).status_code == 401

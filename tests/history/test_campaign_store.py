@@ -170,6 +170,23 @@ async def test_a_campaign_that_is_cancelled_never_dials_again(database_url: str)
         assert not await store.set_state("c1", RUNNING, of=[RUNNING, PAUSED])
 
 
+async def test_what_was_being_cancelled_when_the_process_ended_is_cancelled_to_its_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callflow.history.campaign_store._MANY_CHANGES", 100)
+    async with stores(database_url) as [store]:
+        for name in ("c1", "c2", "c3"):
+            await campaign(store, name, rows=250)
+        await campaign(store, "c4", rows=250, state=LOADING)
+        for name in ("c1", "c2"):
+            assert await store.set_state(name, CANCELLED, of=[RUNNING], now=NOW)
+        await store.break_off_loading(NOW)
+        await store.finish_cancelling(NOW)
+        waiting = {name: (await store.counts(name))["state"] for name in ("c1", "c2", "c3", "c4")}
+        cancelled = {"cancelled": 250}
+        assert waiting == {"c1": cancelled, "c2": cancelled, "c3": {"waiting": 250}, "c4": cancelled}
+
+
 async def test_campaigns_are_listed_and_expire_when_they_are_over(database_url: str) -> None:
     async with stores(database_url) as [store]:
         for name in ("c1", "c2", "c3"):

@@ -10,9 +10,9 @@ import contextlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from callflow.contracts import prompt_variables
 from callflow.contracts.dial_keys import call_of, key_of
@@ -31,7 +31,7 @@ from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
-from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge
+from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
 
 
@@ -43,6 +43,7 @@ _MOST_SHOWN: Final = 100
 _LISTED: Final = "it is on the do-not-call list"
 _NOT_WRITTEN: Final = "the rows could not be written: send the list again, with a new key"
 _NO_ROOM_SECONDS: Final = 5
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Campaigns:
         dial."""
         self._history, self._dialer, self._check, self._wake = history, dialer, check, wake
         self._reading = asyncio.Lock()
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[Any]] = set()
 
     # Making
 
@@ -103,18 +104,21 @@ class Campaigns:
                 if earlier["digest"] != wish.digest:
                     raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
                 return await self.describe(earlier), False
-            carrier = await self._dialer.check(wish.call)
+            carrier, asked = await self._dialer.check(wish.call)
             rows = await self._judged(wish)
-            told = _skipped(rows)
+            told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if wish.is_dry:
                 return {"dry_run": True, **wish.plan.told(), **told}, True
-            # Whoever asked may hang up meanwhile: the rows are written all the same.
-            writing = asyncio.create_task(self._keep(campaign, wish, carrier, rows), name="list of calls")
-            self._writing.add(writing)
-            writing.add_done_callback(self._writing.discard)
-            await asyncio.shield(writing)
+            await self._to_its_end(self._keep(campaign, wish, carrier, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
+        """Do this although whoever asked for it may hang up meanwhile."""
+        writing = asyncio.create_task(work, name="list of calls")
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.shield(writing)
 
     async def _judged(self, wish: Wish) -> list[Row]:
         reading, now = await asyncio.to_thread(wish.rows), self._history.now()
@@ -162,6 +166,9 @@ class Campaigns:
 
     async def change(self, campaign: str, state: str) -> bool:
         """Pause, resume or cancel a campaign. Returns False if it is over, or still being written."""
+        return await self._to_its_end(self._change(campaign, state))
+
+    async def _change(self, campaign: str, state: str) -> bool:
         store = self._history.campaigns
         now = self._history.now()
         changed = await store.set_state(campaign, state, of=[RUNNING, PAUSED], now=now)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from callflow.contracts import prompt_variables
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.printable import line as printable
 from callflow.switchboard.campaigns import zones
@@ -25,6 +28,7 @@ MOST_VALUE: Final = 500
 """Characters of one variable."""
 MOST_VARIABLES: Final = 50
 _MOST_NAME: Final = 64
+_MOST_WARNINGS: Final = 50
 _NUMBER: Final = frozenset({"number", "phone", "phonenumber", "telephone", "tel", "mobile", "to", "tonumber"})
 _TIMEZONE: Final = frozenset({"timezone", "tz"})
 _BETWEEN: Final = re.compile(r"[\s().\-/\u2010-\u2015]")
@@ -180,3 +184,18 @@ def _reason(row: Row, plan: Plan, now: float, check: Callable[[str], str], seen:
         return NEVER
     seen.add(row.number)
     return ""
+
+
+def variable_warnings(asked: Iterable[str], rows: Sequence[Row]) -> list[str]:
+    """Return a line for each variable that is left out of the calls of rows, or of some. `asked`: the names that
+    instructions and greeting ask for."""
+    called = [row.variables for row in rows if not row.reason]
+    given = Counter(name for variables in called for name in variables)
+    found = []
+    for name in asked:
+        if not given[name]:
+            found.append(f"{{{{{name}}}}} is left out: no row has such a variable")
+        elif given[name] < len(called):
+            found.append(f"{{{{{name}}}}} is left out of {len(called) - given[name]} calls: their rows have none")
+    unfit = prompt_variables.read(dict.fromkeys(itertools.islice(given, prompt_variables.MOST_VARIABLES), "")).problems
+    return (found + unfit)[:_MOST_WARNINGS]

@@ -143,6 +143,7 @@ class CampaignRunner:
         now = self._history.now()
         if broken := await self._store.break_off_loading(now):
             log.warning("%d lists of calls were being written when the server was stopped, and are cancelled", broken)
+        await self._store.finish_cancelling(now)
         rows = {call_of(key_of(row["campaign"], row["row"], row["tries"])): row for row in await self._store.dialling()}
         names = list(rows)
         for begin in range(0, len(names), _SOME):

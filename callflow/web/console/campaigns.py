@@ -9,7 +9,7 @@ import asyncio
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -49,6 +49,8 @@ _MOST_KEY: Final = 255
 _MOST_PAGE: Final = 500
 _WAYS: Final = {"pause": PAUSED, "resume": RUNNING, "cancel": CANCELLED}
 _NOT_THERE: Final = "There is no such campaign: GET /api/campaigns lists them."
+_YEARS: Final = (1970, 9000)
+"""Of a start in UTC: other moments cannot be told, or have no next day."""
 _START: Final = 'start must be "now", "paused", or a time with its zone such as 2026-01-31T09:00:00+01:00.'
 
 
@@ -75,7 +77,7 @@ def add_campaigns(
             return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
         except BadList as error:
             raise BadRequest(400, str(error)) from None
-        if warnings:
+        if warnings := [*warnings, *told.pop("warnings", ())]:
             told["warnings"] = warnings
         return json_response(told, 201 if is_new and not wish.is_dry else 200)
 
@@ -205,7 +207,7 @@ def _start(given: str, problems: list[str]) -> float:
         return 0.0
     try:
         at = datetime.fromisoformat(given)
-        if at.tzinfo is None:
+        if at.tzinfo is None or not _YEARS[0] <= at.astimezone(UTC).year <= _YEARS[1]:
             raise ValueError
         return at.timestamp()
     except (ValueError, OverflowError):

@@ -10,7 +10,17 @@ import pytest
 
 from callflow.config.dial_rules import DialRules
 from callflow.switchboard.campaigns.plan import Plan
-from callflow.switchboard.campaigns.rows import DUPLICATE, NEVER, NO_ZONE, BadList, Row, from_csv, from_json, judge
+from callflow.switchboard.campaigns.rows import (
+    DUPLICATE,
+    NEVER,
+    NO_ZONE,
+    BadList,
+    Row,
+    from_csv,
+    from_json,
+    judge,
+    variable_warnings,
+)
 
 
 NOW = datetime.fromisoformat("2026-11-27T12:00:00+00:00").timestamp()
@@ -115,3 +125,13 @@ def test_a_long_list_is_read_as_it_is_asked_for() -> None:
     some = judge(reading, Plan(), NOW, check=lambda number: "", seen=set(), most=250)
     assert len(some) == 250
     assert sum(1 for _ in reading) == 100_000 - 250
+
+
+def test_what_is_left_out_of_what_the_model_is_told_is_named() -> None:
+    with_name, without = {"number": BERLIN, "variables": {"name": "Ann", "x!": "1"}}, {"number": HAMBURG}
+    rows = judged(from_json([with_name, without, {"number": "+1911", "variables": {}}]))
+    assert variable_warnings(("name", "nmae"), rows) == [
+        "{{name}} is left out of 1 calls: their rows have none", "{{nmae}} is left out: no row has such a variable",
+        "x! is no name for a variable: letters, digits, _ . - and blanks",
+    ]  # fmt: skip
+    assert variable_warnings(("name",), judged(from_csv(f"number,name\n{BERLIN},Ann\n".encode()))) == []
