@@ -25,7 +25,7 @@ from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts import remote_tools
-from callflow.contracts.errors import DatabaseError, DialRefused, SettingsError, ToolsError, TunnelError
+from callflow.contracts.errors import DatabaseError, DialRefused, SessionRefused, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
@@ -194,20 +194,24 @@ class Application:
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
             profiles=self.profiles,
+            named_tokens=self.settings.console_tokens.get_secret_value(),
+            business_of=lambda number: self.configs.business_of(number)[0],
         )
 
-    async def _may_dial(self, number: str) -> str:
-        """Return why this number is not dialled, in a sentence; "": it may be. Raises DialRefused while that is not
-        known, and what the database's driver raises."""
+    async def _may_dial(self, number: str, business: str) -> str:
+        """Return why this number is not dialled for a business, in a sentence; "": it may be. Raises DialRefused while
+        that is not known, and what the database's driver raises."""
         if why := await self._dial_rules.acheck(number):
             return why
         if not self.history.is_readable:
             raise DialRefused(503, "The history is not open, so who must not be called is not known.", wait=1)
-        return "" if await self.history.do_not_call.find(number) is None else _NOT_TO_BE_CALLED
+        return "" if await self.history.do_not_call.find(number, business) is None else _NOT_TO_BE_CALLED
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
         asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
+        if "business" in asked.values:
+            raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
         return asked.values, asked.warnings
 
     # Its life

@@ -12,6 +12,7 @@ from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, suggestion
 
@@ -108,6 +109,8 @@ async def _wish(body: Mapping[str, Any], checked: Checked, *, has_token: bool) -
         record=given.get("record", False),
         key=request.headers.get(IDEMPOTENCY_KEY, ""),
         by=requester(has_token=has_token),
+        business=own_business(),
+        keys_of=own_business(),
     ), [*warnings, *left_out]
 
 

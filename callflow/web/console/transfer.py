@@ -22,9 +22,13 @@ _MODES: Final = ("warm", "cold")
 
 
 def add_transfer(
-    app: Quart, switchboard: Callable[[], Switchboard], may_dial: Callable[[str], Awaitable[str]], *, has_token: bool
+    app: Quart,
+    switchboard: Callable[[], Switchboard],
+    may_dial: Callable[[str, str], Awaitable[str]],
+    *,
+    has_token: bool,
 ) -> None:
-    """Add the route to the app. `may_dial`: returns why a number is not dialled, in a sentence; "": it may be.
+    """Add the route to the app. `may_dial`: returns why a number is not dialled for a business; "": it may be.
     `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.post("/api/calls/<call>/transfer")
@@ -42,7 +46,7 @@ def add_transfer(
         if not number:
             known = ", ".join(live.config.transfer_targets) or "none (TRANSFER_TARGETS)"
             return error_response(400, f"to must be a number in E.164, or a name that is known: {known}.")
-        if why := await may_dial(number):
+        if why := await may_dial(number, live.config.business):
             return error_response(403, why)
         target = name if number != to else "the person"
         if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):
