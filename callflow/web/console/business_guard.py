@@ -45,7 +45,6 @@ ROUTES: Final = {
     ("GET", "/api/recordings/<name>/audio"): _RECORDING,
     ("GET", "/api/numbers"): _ITSELF,
     ("POST", "/api/numbers/<number>/point"): _NUMBER,
-    ("POST", "/api/numbers/<number>/undo"): _NUMBER,
     ("GET", "/api/campaigns"): _ITSELF,
     ("POST", "/api/campaigns"): _ITSELF,
     ("GET", "/api/campaigns/<campaign>"): _CAMPAIGN,
