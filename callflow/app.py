@@ -25,7 +25,7 @@ from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts import remote_tools
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.errors import DatabaseError, SettingsError, ToolsError, TunnelError
+from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
@@ -198,11 +198,15 @@ class Application:
             spending=lambda: self.budget.describe(self.configs.rules.configs),
             client_keys=client_keys.in_force(self.settings),
             profiles=self.profiles,
+            named_tokens=self.settings.console_tokens.get_secret_value(),
+            business_of=lambda number: self.configs.business_of(number)[0],
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
         asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
+        if "business" in asked.values:
+            raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
         return asked.values, asked.warnings
 
     # Its life

@@ -86,6 +86,15 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
     )
 
 
+def fallback_document(sentence: str, number: str, sorry: str, *, voice: str = "", language: str = "") -> str:
+    """Return a document that Twilio plays without a server of ours: a sentence, then the number is rung; `sorry` where
+    nobody answers. `number` "": nobody is rung."""
+    from carriers.twilio.failover import document
+    from carriers.twilio.twiml import Voice
+
+    return document(sentence, number, sorry, Voice(voice, language))
+
+
 def sentences(settings: Settings) -> Mapping[str, str]:
     """Return the text of each sentence that a carrier may be told to speak, by its name in the `Speak` command."""
     return {

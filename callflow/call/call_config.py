@@ -30,6 +30,8 @@ class CallConfig:
     """The profile of the dialled number; "": the number has none."""
     profile_version: int
     """Which version of it the database has; 0: it is none of the database."""
+    business: str
+    """Whose call it is; "": nobody's in particular."""
     overrides: Mapping[str, Any]
     """Settings that operators had changed when the call began, by name. They hold for the whole call, even if another
     process continues it."""

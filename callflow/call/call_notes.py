@@ -47,6 +47,7 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         direction=call.direction,
         profile=call.config.profile,
         profile_version=call.config.profile_version,
+        business=call.config.business,
         session_settings=dict(order.session) if order is not None else {},
         variables=dict(order.variables) if order is not None else {},
         order=order.fingerprint() if order is not None else "",
@@ -69,13 +70,15 @@ def ended_note(call: Call, *, until: float | None, notes_dropped: int) -> Note |
 
 
 def describe(call: Call) -> dict[str, Any]:
-    """Return a live call for operators: ids, carrier, direction, state, state of the conversation, whether the caller
-    is on hold, who is muted, both numbers, beginning (Unix time, seconds) and cause ("" until the call ends)."""
+    """Return a live call for operators: ids, carrier, direction, business, state, state of the conversation, whether
+    the caller is on hold, who is muted, both numbers, beginning (Unix time, seconds) and cause ("" until the call
+    ends)."""
     return {
         "id": call.id,
         "carrier": call.carrier.name,
         "carrier_id": call.ids.control,
         "direction": call.direction,
+        "business": call.config.business,
         "state": call.model.state,
         "conversation": call.agent.conversation.state,
         "on_hold": call.requests.line.is_on_hold,

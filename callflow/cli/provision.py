@@ -35,7 +35,7 @@ from callflow.history.provisions import Provisions
 from callflow.switchboard.failover_desk import FailoverDesk, Undo
 from callflow.switchboard.number_desk import shown
 from callflow.web.public.address import PublicAddress
-from carriers.registry import make_carriers
+from carriers.registry import fallback_document, make_carriers
 
 
 _NOTHING_SET: Final = (
@@ -177,14 +177,12 @@ def _typed_anyway(about: str, one: Undo) -> bool:
 
 def _print_twiml(settings: Settings) -> int:
     """Print a document that Twilio can play without a server."""
-    from carriers.twilio.failover import document
-    from carriers.twilio.twiml import Voice
-
     sentence = settings.fallback_text or (
         settings.one_moment_text if settings.fallback_number else settings.apology_text
     )
-    voice = Voice(settings.carrier_voice, settings.carrier_language)
-    print(document(sentence, settings.fallback_number, settings.apology_text, voice))
+    number, sorry = settings.fallback_number, settings.apology_text
+    voice, language = settings.carrier_voice, settings.carrier_language
+    print(fallback_document(sentence, number, sorry, voice=voice, language=language))
     where = addresses.shown(settings.failover_url) if settings.failover_url else "the address that you give it"
     print(
         f"Serve this as text/xml by GET from {where}, which must not be on this server, and set FAILOVER_URL to it.",

@@ -120,6 +120,13 @@ class CallSettings(OriginSettings):
     clip_language: Text = "en"
     """The language of the recorded clips ("one moment, please") that are played while the model is not available."""
 
+    # Whose line it is
+
+    business: Annotated[str, AfterValidator(validators.business)] = ""
+    """Whose calls these are, where one server answers for several businesses: a short name. Calls, their recordings,
+    numbers, lists of calls and opt-outs carry it, and a token of `console_tokens` may be bound to it. Empty: nobody's
+    in particular."""
+
     # Recording
 
     record: bool = False

@@ -35,6 +35,7 @@ _NOT_SENT: Final = {
     "include_segments": "the interface has no such parameter any more",
     "model": "a session keeps the model that it began with",
     "engine_audio": "a session keeps the audio that it began with",
+    "business": "a call keeps the business of its profile",
 }
 
 

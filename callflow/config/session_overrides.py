@@ -19,7 +19,7 @@ from callflow.contracts.realtime_values import UNSENT
 ORIGIN: Final = "kept in the database"
 NEITHER: Final = "Provide either instructions or a prompt reference."
 _STRONGER: Final = ("command line", "environment", ".env")
-_KEEPS: Final = frozenset({*UNSENT, "model", "engine_audio"})
+_KEEPS: Final = frozenset({*UNSENT, "model", "engine_audio", "business"})
 """Settings that a live session does not accept, and that can be kept for coming calls."""
 _MOST_WARNINGS: Final = 50
 

@@ -111,6 +111,11 @@ class Settings(call_settings.CallSettings):
     """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines,
     and for whatever costs money or changes an account."""
 
+    console_tokens: Annotated[SecretStr, AfterValidator(validators.console_tokens)] = SecretStr("")
+    """Further tokens of operators, `name:business:token` each, separated by commas. One of a business (see `business`)
+    sees and changes nothing but what belongs to that business; one without (`name::token`) may do what `console_token`
+    may. Needs `console_token`."""
+
     # Traces
 
     otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(validators.collector)] = ""

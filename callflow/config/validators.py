@@ -28,6 +28,8 @@ UNREADABLE: Final = (
     "cannot be read in one way only: a port must be a number up to 65535, and special characters in user, password or"
     " query must be percent-encoded (%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %20 for a blank)"
 )
+BUSINESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The name of a business, or of a token."""
 TOKEN_CHARACTERS: Final = 16
 """The shortest token that people may choose themselves."""
 
@@ -55,6 +57,32 @@ def secrets(value: SecretStr) -> SecretStr:
     """Check several keys, separated by commas; blanks around them are removed."""
     parts = [part.strip() for part in value.get_secret_value().split(",")]
     return SecretStr(",".join(secret(SecretStr(part)).get_secret_value() for part in parts if part))
+
+
+def business(value: str) -> str:
+    """Check the name of a business."""
+    if value and not BUSINESS.fullmatch(value):
+        raise ValueError("must be a short name of letters, digits and . _ -, 64 at most, such as harbour-taxis")
+    return value
+
+
+def console_tokens(value: SecretStr) -> SecretStr:
+    """Check named tokens of operators: `name:business:token`, separated by commas."""
+    entries = [entry.strip() for entry in value.get_secret_value().split(",") if entry.strip()]
+    names: set[str] = set()
+    tokens: set[str] = set()
+    for entry in entries:
+        name, _, rest = secret(SecretStr(entry)).get_secret_value().partition(":")
+        whose, colon, token = rest.partition(":")
+        if not colon or not BUSINESS.fullmatch(name) or (whose and not BUSINESS.fullmatch(whose)):
+            raise ValueError("must be name:business:token, several separated by commas")
+        if len(token) < TOKEN_CHARACTERS:
+            raise ValueError(f"has a token of fewer than {TOKEN_CHARACTERS} characters")
+        if name in names or token in tokens:
+            raise ValueError("has a name or a token twice")
+        names.add(name)
+        tokens.add(token)
+    return SecretStr(",".join(entries))
 
 
 def e164(value: str) -> str:

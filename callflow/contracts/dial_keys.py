@@ -9,9 +9,10 @@ from typing import Final
 _DIALS: Final = uuid.UUID("0d1b6c5e-55a9-5b0c-8f7e-4be2a3f0c9d1")
 
 
-def call_of(key: str) -> str:
-    """Return the id of the call that a request with this key makes, or has made."""
-    return str(uuid.uuid5(_DIALS, key))
+def call_of(key: str, business: str = "") -> str:
+    """Return the id of the call that a request with this key makes, or has made. `business`: keys of each are its own;
+    "": of those who are bound to none."""
+    return str(uuid.uuid5(_DIALS, f"{business}\n{key}" if business else key))
 
 
 def key_of(campaign: str, row: int, tries: int) -> str:

@@ -29,6 +29,8 @@ class Caller:
     to_number: str
     was_called: bool = False
     """We have dialled `to_number`."""
+    business: str = ""
+    """Whose call it is; "": nobody's in particular."""
 
 
 class ToolAnswer(NamedTuple):

@@ -43,6 +43,8 @@ class ListedCall:
     over: str | None = None
     seconds: int | None = None
     """From the answer to the end."""
+    business: str = ""
+    """Whose call it is; "": nobody's in particular."""
 
     @property
     def sid(self) -> str:
@@ -86,6 +88,7 @@ def of_live(described: Mapping[str, Any]) -> ListedCall | None:
         state=described["state"],
         began=began,
         answered=None if described["state"] == _RINGING else began,
+        business=described["business"],
     )
 
 
@@ -110,6 +113,7 @@ def of_row(row: Mapping[str, Any]) -> ListedCall:
         answered=answered,
         over=over,
         seconds=_seconds(answered, over),
+        business=row["business"] or "",
     )
 
 
@@ -146,7 +150,7 @@ def of_entries(call: str, entries: Sequence[JournalEntry]) -> ListedCall | None:
     return ListedCall(
         id=call, carrier_id=carrier_id, carrier=first.carrier or None, direction=direction,
         caller=first.from_number or None, called=first.to_number or None, state=state, cause=cause, cause_text=text,
-        began=iso(at), answered=answered, over=over, seconds=_seconds(answered, over),
+        began=iso(at), answered=answered, over=over, seconds=_seconds(answered, over), business=first.business,
     )  # fmt: skip
 
 

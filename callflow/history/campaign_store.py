@@ -89,9 +89,11 @@ class CampaignStore:
         found = await self._dicts(select(campaigns).where(_table.id == campaign))
         return found[0] if found else None
 
-    async def page(self, *, limit: int, before: int = 0) -> list[dict[str, Any]]:
-        """Return so many campaigns, the newest first. `before`: the `seq` of the last one of the page before."""
+    async def page(self, *, limit: int, before: int = 0, business: str = "") -> list[dict[str, Any]]:
+        """Return so many campaigns, the newest first. `before`: the `seq` of the last one of the page before.
+        `business`: of this one only; "": of all."""
         wanted = select(campaigns).order_by(_table.seq.desc()).limit(limit)
+        wanted = wanted.where(_table.business == business) if business else wanted
         return await self._dicts(wanted.where(_table.seq < before) if before else wanted)
 
     async def running(self, now: float) -> list[dict[str, Any]]:

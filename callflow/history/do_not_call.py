@@ -77,10 +77,18 @@ class DoNotCall:
 
         return await self._database.write(work)
 
-    async def page(self, *, limit: int, before: int = 0) -> list[dict[str, Any]]:
-        """Return so many entries of all businesses, the newest first. `before`: the id of the last one of the page
-        before; 0: from the beginning."""
+    async def entry(self, number: str, business: str | None = None) -> dict[str, Any] | None:
+        """Return the entry of one business for a number, and of no other; None: that of any business, first of every
+        one."""
+        wanted = select(do_not_call).where(_table.number == number).order_by(_table.business).limit(1)
+        found = await self._rows(wanted if business is None else wanted.where(_table.business == business))
+        return found[0] if found else None
+
+    async def page(self, *, limit: int, before: int = 0, business: str | None = None) -> list[dict[str, Any]]:
+        """Return so many entries, the newest first. `before`: the id of the last one of the page before; 0: from the
+        beginning. `business`: of this one only; None: of all."""
         wanted = select(do_not_call).order_by(_table.id.desc()).limit(limit)
+        wanted = wanted if business is None else wanted.where(_table.business == business)
         return await self._rows(wanted.where(_table.id < before) if before else wanted)
 
     async def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:

@@ -145,6 +145,7 @@ class Projection:
                 "carrier_session_id": clean(note.session),
                 "direction": note.direction,
                 "profile": clean(note.profile or None),
+                "business": clean(note.business or None),
                 "state": "ringing",
                 "interruptions": 0,
             },

@@ -43,6 +43,8 @@ class Query:
     """ISO 8601, inclusive."""
     until: str = ""
     """The same; a date alone includes that day."""
+    business: str = ""
+    """Whose calls."""
     live: bool | None = None
     limit: int = 100
     offset: int = 0
@@ -81,6 +83,8 @@ def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[
         conditions.append(table.phone_number.in_(numbers_like(query.called, country)))
     if query.called_id:
         conditions.append(table.phone_number_sid == query.called_id)
+    if query.business:
+        conditions.append(table.business == query.business)
     if query.since:
         conditions.append(table.started_at >= moment(query.since))
     if query.until:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from callflow.history.database import Database
 from callflow.history.tables import conversations, recordings
@@ -47,13 +47,17 @@ def upsert(insert: Any) -> Any:
     )
 
 
-async def newest(database: Database, folder: Path, most: int, call: str = "") -> list[dict[str, Any]]:
+async def newest(
+    database: Database, folder: Path, most: int, call: str = "", business: str = ""
+) -> list[dict[str, Any]]:
     """Return the newest recordings, newest first: those of the carriers and ours, in one shape.
 
-    `folder`: of our own. `call`: our id of a call, or its carrier's; "": of all calls.
+    `folder`: of our own. `call`: our id of a call, or its carrier's; "": of all calls. `business`: of its calls
+    only; "": of all.
     """
     table = conversations.c
     of_call = or_(table.call_id == call, table.carrier_call_id == call) if call else table.id.is_not(None)
+    of_call = and_(of_call, table.business == business) if business else of_call
     theirs = select(recordings, *_OF_CALL).join(conversations).where(of_call)
     theirs = theirs.order_by(recordings.c.created_at.desc(), recordings.c.id.desc()).limit(most)
     ours = select(*_OF_CALL, table.recording, table.started_at)
@@ -74,6 +78,13 @@ async def find(database: Database, name: str) -> dict[str, Any] | None:
     wanted = select(recordings).where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
     rows = await database.read(lambda connection: connection.execute(wanted).mappings().all())
     return dict(rows[0]) if rows else None
+
+
+async def business_of(database: Database, name: str) -> str | None:
+    """Return whose call a carrier's recording is of; "": nobody's in particular; None: there is no such recording."""
+    wanted = select(func.coalesce(conversations.c.business, "")).join(recordings)
+    wanted = wanted.where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
+    return await database.read(lambda connection: connection.execute(wanted).scalar())
 
 
 def own_part(name: str) -> tuple[str, int] | None:

@@ -15,7 +15,7 @@ CREATE TABLE conversations (
     ended_at TEXT,
     duration_seconds INTEGER,
     message_count INTEGER DEFAULT 0,
-    created_at TEXT DEFAULT CURRENT_TIMESTAMP, call_id VARCHAR(36), carrier TEXT, carrier_call_id TEXT, carrier_leg_id TEXT, carrier_session_id TEXT, direction TEXT, profile TEXT, state TEXT, hangup_cause TEXT, hangup_source TEXT, interruptions INTEGER, first_word_ms INTEGER, usage TEXT, cost_usd DOUBLE, recording TEXT, answered_at TEXT, answered_seconds DOUBLE, carrier_usd DOUBLE,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP, call_id VARCHAR(36), carrier TEXT, carrier_call_id TEXT, carrier_leg_id TEXT, carrier_session_id TEXT, direction TEXT, profile TEXT, state TEXT, hangup_cause TEXT, hangup_source TEXT, interruptions INTEGER, first_word_ms INTEGER, usage TEXT, cost_usd DOUBLE, recording TEXT, answered_at TEXT, answered_seconds DOUBLE, carrier_usd DOUBLE, business TEXT,
     UNIQUE (stream_sid)
 );
 
@@ -172,7 +172,7 @@ CREATE TABLE campaigns (
     created_by TEXT NOT NULL,
     start_at DOUBLE NOT NULL,
     finished_at DOUBLE,
-    error TEXT NOT NULL,
+    error TEXT NOT NULL, business TEXT DEFAULT '' NOT NULL,
     PRIMARY KEY (id)
 );
 

@@ -95,10 +95,11 @@ class Store:
         rows = await self._rows(wanted.order_by(conversations.c.id.desc()).limit(1))
         return dict(rows[0]._mapping) if rows else None
 
-    async def newest_calls(self, most: int) -> list[dict[str, Any]]:
-        """The newest conversations, as `_LISTED` has them."""
+    async def newest_calls(self, most: int, business: str = "") -> list[dict[str, Any]]:
+        """The newest conversations, as `_LISTED` has them. `business`: whose; "": of all."""
         order = (conversations.c.started_at.desc(), conversations.c.id.desc())
-        return await self._dicts(select(*_LISTED).order_by(*order).limit(most))
+        wanted = select(*_LISTED).order_by(*order).limit(most)
+        return await self._dicts(wanted.where(conversations.c.business == business) if business else wanted)
 
     async def listed_call(self, name: str) -> dict[str, Any] | None:
         """The conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED` has
@@ -265,6 +266,7 @@ _LISTED: Final = (
         for name in (
             "stream_sid", "phone_number", "caller_number", "started_at", "ended_at", "duration_seconds", "call_id",
             "carrier", "carrier_call_id", "direction", "state", "hangup_cause", "hangup_source",
+            "business",
         )
     ),
     _moment_of(transitions.c.before == "ringing", transitions.c.after.not_in(("ringing", "hangup"))).label(

@@ -82,6 +82,7 @@ conversations: Final = Table(
     Column("answered_at", Text),
     Column("answered_seconds", Double),
     Column("carrier_usd", Double),
+    Column("business", Text),
     Index("idx_conversations_phone_number", "phone_number"),
     Index("idx_conversations_started_at", text("started_at DESC")),
     Index("idx_conversations_caller_number", "caller_number"),
@@ -253,6 +254,7 @@ campaigns: Final = Table(
     Column("start_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("error", Text, nullable=False),
+    Column("business", Text, nullable=False, server_default=""),
     Index("idx_campaigns_seq", "seq"),
 )
 """Lists of calls. `state`: `loading` (its rows are being written), `running`, `paused`, `cancelled` or `finished`.

@@ -62,6 +62,8 @@ class Began(Note):
     profile: str = ""
     profile_version: int = field(default=0, metadata=OPTIONAL)
     """Which version of it the database had; 0: the database had none."""
+    business: str = field(default="", metadata=OPTIONAL)
+    """Whose call it is."""
     kept: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
     """Settings that operators had changed for coming calls, by name."""
     engine_tries: int | None = field(default=None, metadata=OPTIONAL)

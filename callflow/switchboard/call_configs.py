@@ -351,6 +351,16 @@ class CallConfigs:
             return self.rules
         return self._earlier.get(_key(overrides, began or ("", 0)), self.rules)
 
+    def business_of(self, number: str, profile: str = "") -> tuple[str, str]:
+        """Return whose a number of ours is, and whose a profile is; "": nobody's in particular, or there is no such
+        profile. `profile` "": that of the number."""
+        profiles = self.rules.profiles
+        of_number = profiles.for_call(number).business
+        if not profile:
+            return of_number, of_number
+        settings = profiles.all().get(profile)
+        return of_number, settings.business if settings is not None else ""
+
     def number(self, given: str) -> str:
         """Return a telephone number as `+` and digits; other text unchanged."""
         return self.rules.profiles.numbers.e164_or_same(given)

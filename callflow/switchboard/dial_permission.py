@@ -20,11 +20,11 @@ class DialPermission:
     def __init__(self, rules: DialRules, history: History) -> None:
         self._rules, self._history = rules, history
 
-    async def check(self, number: str) -> str:
-        """Return why this number is not dialled, in a sentence; "": it may be. Raises DialRefused while that is not
-        known, and what the database's driver raises."""
+    async def check(self, number: str, business: str) -> str:
+        """Return why this number is not dialled for a business, in a sentence; "": it may be. Raises DialRefused while
+        that is not known, and what the database's driver raises."""
         if why := await self._rules.acheck(number):
             return why
         if not self._history.is_readable:
             raise DialRefused(503, "The history is not open, so who must not be called is not known.", wait=1)
-        return "" if await self._history.do_not_call.find(number) is None else _NOT_TO_BE_CALLED
+        return "" if await self._history.do_not_call.find(number, business) is None else _NOT_TO_BE_CALLED

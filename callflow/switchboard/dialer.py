@@ -35,6 +35,7 @@ _MOST_KEY: Final = 255
 _MOST_AT_WORK: Final = 1000
 """Requests with a key at the same time."""
 _BUSY_SECONDS: Final = 5
+_NOT_YOURS: Final = "There is no such profile, or no such number of ours to call from."
 _WRONG_KEY: Final = "This Idempotency-Key belongs to another call, which was asked for in other words: use a new key."
 
 
@@ -59,6 +60,10 @@ class DialRequest:
     api_key: str = field(default="", repr=False)
     """The key of the engine for this call alone; "": that of the settings. It is written down nowhere: a process that
     goes on with the call has that of the settings."""
+    business: str = ""
+    """The call must be this one's, and so must be our number; "": whose it is does not matter."""
+    keys_of: str = ""
+    """The business whose keys `key` is one of; "": of those who are bound to none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,10 @@ class Dialer:
         configs: CallConfigs,
         carriers: Mapping[str, Carrier],
         *,
-        may_dial: Callable[[str], Awaitable[str]],
+        may_dial: Callable[[str, str], Awaitable[str]],
         per_minute: int,
     ) -> None:
-        """`carriers`: by name. `may_dial`: returns why a number is not dialled, in a sentence; "": it may be.
+        """`carriers`: by name. `may_dial`: returns why a number is not dialled for a business; "": it may be.
         `per_minute`: how many calls may be asked for."""
         self._switchboard, self._history, self._configs = switchboard, history, configs
         self._carriers = carriers
@@ -106,19 +111,19 @@ class Dialer:
         """
         order = self._order(request)
         if not request.key:
-            return await self._dial(str(uuid.uuid4()), order, request.api_key)
+            return await self._dial(str(uuid.uuid4()), order, request.business, request.api_key)
         if len(request.key) > _MOST_KEY or not request.key.isprintable():
             raise DialRefused(400, f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
-        call = call_of(request.key)
+        call = call_of(request.key, request.keys_of)
         async with self._alone(call):
-            return await self._earlier(call, order) or await self._dial(call, order, request.api_key)
+            return await self._earlier(call, order) or await self._dial(call, order, request.business, request.api_key)
 
-    async def check(self, request: DialRequest) -> tuple[str, tuple[str, ...]]:
-        """Check everything but the number to be called. Returns the name of the carrier, and the names of variables
-        that instructions and greeting ask for and the request has not. Raises DialRefused."""
+    async def check(self, request: DialRequest) -> tuple[str, tuple[str, ...], str]:
+        """Check everything but the number to be called. Returns the name of the carrier, the names of variables that
+        instructions and greeting ask for and the request has not, and whose the calls are. Raises DialRefused."""
         carrier, own = self._carrier_and_own(request)
-        config = await self._config(own, request.profile, request.session, request.variables)
-        return carrier, config.left_out
+        config = await self._config(own, request.profile, request.session, request.variables, request.business)
+        return carrier, config.left_out, config.business
 
     @asynccontextmanager
     async def _alone(self, call: str) -> AsyncIterator[None]:
@@ -151,8 +156,11 @@ class Dialer:
         return carrier, own
 
     async def _config(
-        self, own: str, profile: str, session: Mapping[str, Any], variables: Mapping[str, str]
+        self, own: str, profile: str, session: Mapping[str, Any], variables: Mapping[str, str], business: str
     ) -> CallConfig:
+        """Return the config of a call. Raises DialRefused, also if `business` may not make it."""
+        if business and self._configs.business_of(own, profile) != (business, business):
+            raise DialRefused(404, _NOT_YOURS)
         try:
             return await asyncio.to_thread(self._configs.outbound, own, profile, session, variables=variables)
         except SettingsError as error:
@@ -168,11 +176,11 @@ class Dialer:
             raise DialRefused(400, f"carrier must be {' or '.join(dialling)}, not {quoted(name)}.")
         return name
 
-    async def _dial(self, call: str, order: OutboundOrder, api_key: str = "") -> Dialled:
-        why = await self.may_dial(order.to_number)
+    async def _dial(self, call: str, order: OutboundOrder, business: str, api_key: str = "") -> Dialled:
+        config = await self._config(order.from_number, order.profile, order.session, order.variables, business)
+        why = await self.may_dial(order.to_number, config.business)
         if why:
             raise DialRefused(403, why)
-        config = await self._config(order.from_number, order.profile, order.session, order.variables)
         if api_key:
             config = with_key(config, api_key)
         if not self._pace.take(self._loop.time()):

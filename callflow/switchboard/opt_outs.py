@@ -31,11 +31,12 @@ class OptOuts:
         borrowed the number that is shown."""
         if not caller.was_called:
             return acts
-        return {**acts, "opt_out": partial(self.add, caller.call, caller.to_number)}
+        return {**acts, "opt_out": partial(self.add, caller.call, caller.to_number, caller.business)}
 
-    def add(self, call: str, number: str) -> bool:
-        """Put a number on the list, for every business. Returns whether it is there. For threads: waits at most 5 s."""
-        adding = asyncio.run_coroutine_threadsafe(self._add(number), self._loop)
+    def add(self, call: str, number: str, business: str = "") -> bool:
+        """Put a number on the list, for the business whose call it is; "": for every one. Returns whether it is there.
+        For threads: waits at most 5 s."""
+        adding = asyncio.run_coroutine_threadsafe(self._add(number, business), self._loop)
         try:
             adding.result(_SECONDS)
         except (Exception, concurrent.futures.CancelledError) as error:
@@ -45,8 +46,8 @@ class OptOuts:
         log.info("call %s: a number that ends in %s is on the do-not-call list now", call, number[-2:])
         return True
 
-    async def _add(self, number: str) -> None:
+    async def _add(self, number: str, business: str) -> None:
         if not self._history.is_readable:
             raise ConnectionError
         async with asyncio.timeout(_SECONDS):
-            await self._history.do_not_call.add(number, reason=_REASON, added_by=_BY)
+            await self._history.do_not_call.add(number, reason=_REASON, added_by=_BY, business=business)

@@ -34,6 +34,7 @@ _MOST_NAMED: Final = 8
 _NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 _NOT_KNOWN: Final = "The profiles of the database are not known, because it cannot be read: they do not hold."
 _OTHERS: Final = "Others are changing profiles at the same moment, so nothing was changed: try again."
+_NO_VERSION: Final = "There is no such version of this profile, or it is kept no more."
 _IN_FILE: Final = "This profile stands in settings.toml only, and is deleted there."
 
 
@@ -120,12 +121,15 @@ class ProfileDesk:
 
     # Changes
 
-    async def put(self, name: str, body: Mapping[str, Any], *, by: str, whole: bool) -> dict[str, Any]:
+    async def put(
+        self, name: str, body: Mapping[str, Any], *, by: str, whole: bool, business: str = ""
+    ) -> dict[str, Any]:
         """Change a profile. `body`: its numbers and a session of the Realtime API, or names of settings.
 
         `whole`: it has these settings and no others; otherwise null takes one back, and the first change of a profile
-        that stands in settings.toml begins with what it has there. Returns the result of `describe`. Raises
-        ProfileRefused or the driver's exceptions; then nothing has changed.
+        that stands in settings.toml begins with what it has there. `business`: of whoever asks, which is the profile's
+        and stays so; "": they are bound to none. Returns the result of `describe`. Raises ProfileRefused or the
+        driver's exceptions; then nothing has changed.
         """
         if problem := kept_profiles.name_problem(name):
             raise ProfileRefused(400, problem)
@@ -134,20 +138,26 @@ class ProfileDesk:
         except SessionRefused as refusal:
             raise ProfileRefused(400, *refusal.problems) from None
 
+        if business and asked.values.get("business", business) != business:
+            raise ProfileRefused(400, f"business must be {quoted(business)}.")
+
         def change(present: KeptProfile | None) -> KeptProfile:
-            return _changed(name, None if whole else present, asked)
+            return _changed(name, None if whole else present, asked, business)
 
-        await self._change(name, change, by, asked.version, make=whole)
-        return await self.describe(name, asked.warnings)
+        await self._change(name, change, by, asked.version, make=whole, business=business)
+        return await self.describe(name, asked.warnings, business)
 
-    async def restore(self, name: str, version: int, *, by: str, seen: int | None = None) -> dict[str, Any]:
+    async def restore(
+        self, name: str, version: int, *, by: str, seen: int | None = None, business: str = ""
+    ) -> dict[str, Any]:
         """Make an earlier version the newest. `seen`: the version that whoever asks has seen; None: they do not say.
+        `business`: as for `put`.
 
         Raises ProfileRefused or the driver's exceptions.
         """
         row = await self._store.version(name, version)
-        if row is None:
-            raise ProfileRefused(404, "There is no such version of this profile, or it is kept no more.")
+        if row is None or not self._is_version_of(row, business):
+            raise ProfileRefused(404, _NO_VERSION)
         if row["settings"] is None:
             raise ProfileRefused(
                 409, f"In version {version} the profile was deleted: DELETE /api/profiles/NAME does that."
@@ -156,8 +166,8 @@ class ProfileDesk:
         if old.problems:
             lines = (f"{line[:1].upper()}{line[1:].rstrip('.')}." for line in old.problems)
             raise ProfileRefused(409, "This version cannot be used any more.", *lines)
-        await self._change(name, lambda _: old, by, seen, make=True)
-        return await self.describe(name)
+        await self._change(name, lambda _: old, by, seen, make=True, business=business)
+        return await self.describe(name, business=business)
 
     async def delete(self, name: str, *, by: str, seen: int | None = None) -> None:
         """Keep a profile no more; one of that name in settings.toml holds again. Raises ProfileRefused or the driver's
@@ -172,17 +182,21 @@ class ProfileDesk:
         seen: int | None,
         *,
         make: bool = False,
+        business: str = "",
     ) -> None:
-        """Keep what `change` makes of the present profile. `make`: also if there is none yet."""
+        """Keep what `change` makes of the present profile. `make`: also if there is none yet. `business`: whose the
+        profile and its numbers must be, before and after; "": anybody's."""
         async with self._configs.changing:
             for _ in range(_TRIES):
                 await self._adopt(await self._store.read())
+                if not self._is_of(name, business):
+                    raise ProfileRefused(*self._not_there(name))
                 newest = self._change_of(name).version
                 if seen is not None and seen != newest:
                     raise ProfileRefused(
                         409, f"Version {seen} is not the newest any more, but {newest}: look at it, and ask again."
                     )
-                after = await asyncio.to_thread(self._checked, name, change, make)
+                after = await asyncio.to_thread(self._checked, name, change, make, business)
                 rows = after.encoded() if after is not None else None
                 version = await self._store.put(name, rows, by=by, seen=self._stored.seq)
                 if version is not None:
@@ -190,8 +204,26 @@ class ProfileDesk:
                     return
         raise ProfileRefused(503, _OTHERS)
 
+    def _check_numbers(self, after: KeptProfile, business: str) -> None:
+        """Raise ProfileRefused unless each number belongs to the business already: others are not its to take."""
+        foreign = [each for each in after.numbers if self._configs.business_of(each)[0] != business]
+        if foreign:
+            raise ProfileRefused(400, *(f"{quoted(each)} is no number of this business." for each in foreign[:20]))
+
+    def _is_of(self, name: str, business: str) -> bool:
+        """Return whether there is such a profile of the business; True for those who are bound to none."""
+        if not business:
+            return True
+        is_there = self._present(name) is not None or name in self._configs.rules.profiles.in_file
+        return is_there and self._business(name) == business
+
+    def _is_version_of(self, row: Mapping[str, Any], business: str) -> bool:
+        """Return whether a version was one of the business; of one that says nothing, nobody knows."""
+        whole = json.loads(row["settings"] or "{}")
+        return not business or bool(whole and whole.get("business", self._configs.rules.settings.business) == business)
+
     def _checked(
-        self, name: str, change: Callable[[KeptProfile | None], KeptProfile | None], make: bool
+        self, name: str, change: Callable[[KeptProfile | None], KeptProfile | None], make: bool, business: str
     ) -> KeptProfile | None:
         """Return the profile after the change. Raises ProfileRefused."""
         rules = self._configs.rules
@@ -204,6 +236,8 @@ class ProfileDesk:
             return None
         if not make and present is None and name not in rules.profiles.in_file:
             raise ProfileRefused(*self._not_there(name))
+        if business:
+            self._check_numbers(after, business)
         problems = kept_profiles.bounds(after, others)
         if not problems:
             profiles = self._configs.rules_under(rules.overrides, [*others, after]).profiles
@@ -230,18 +264,19 @@ class ProfileDesk:
 
     # What is told
 
-    async def listed(self) -> dict[str, Any]:
+    async def listed(self, business: str = "") -> dict[str, Any]:
         """Return all profiles, each with its `name`, `origin` (`file`, `database`, `both`: the database's holds),
         `numbers`, `version` (0: never changed here), `changed`, `by` and `warnings`; and `warnings` about no single
-        one."""
-        return await asyncio.to_thread(self._listed)
+        one. `business`: those of this one only; "": all."""
+        return await asyncio.to_thread(self._listed, business)
 
-    def _listed(self) -> dict[str, Any]:
+    def _listed(self, business: str) -> dict[str, Any]:
         profiles = self._configs.rules.profiles
         names = sorted({*profiles.in_file, *(one.name for one in self._configs.rules.kept)})
+        names = [name for name in names if self._is_of(name, business)]
         warnings = self.warnings
         return {
-            "profiles": [self._head(name, warnings) for name in names],
+            "profiles": [self._head(name, warnings, business) for name in names],
             "warnings": [] if self.is_known else [_NOT_KNOWN],
         }
 
@@ -252,13 +287,14 @@ class ProfileDesk:
         places = ((profiles.kept, "in the database: GET /api/profiles"), (in_file, "in settings.toml"))
         return "; ".join(f"{_few(sorted(names))} ({where})" for names, where in places if names)
 
-    def _head(self, name: str, warnings: Sequence[str]) -> dict[str, Any]:
+    def _head(self, name: str, warnings: Sequence[str], business: str) -> dict[str, Any]:
         change = self._change_of(name)
         labels = tuple(
             f"{label}{end}" for label in (label_of(name), f"settings.toml, profile {name}", f"profile {name}")
             for end in (": ", " is not used")
         )  # fmt: skip
         kept, table = self._present(name), self._configs.rules.profiles.in_file.get(name)
+        claims = self._configs.rules.profiles.claims.get(name, ()) if business else ()  # they name others' profiles
         return {
             "name": name,
             "origin": FILE if kept is None else BOTH if table is not None else DATABASE,
@@ -266,27 +302,38 @@ class ProfileDesk:
             "version": change.version,
             "changed": change.at or None,
             "by": change.by or None,
-            "warnings": [line for line in warnings if line.startswith(labels)],
+            "business": self._business(name) or None,
+            "warnings": [line for line in warnings if line.startswith(labels) and line not in claims],
         }
+
+    def _business(self, name: str) -> str:
+        """Return whose calls under a profile are; "": nobody's in particular."""
+        rules, kept = self._configs.rules, self._present(name)
+        found: str = rules.settings.business
+        if kept is not None:
+            found = kept.values.get("business", found)
+        elif name in rules.profiles.in_file:
+            found = rules.profiles.all()[name].business
+        return found
 
     def _present(self, name: str) -> KeptProfile | None:
         return next((one for one in self._configs.rules.kept if one.name == name), None)
 
-    async def describe(self, name: str, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    async def describe(self, name: str, warnings: Sequence[str] = (), business: str = "") -> dict[str, Any]:
         """Return what `listed` tells of a profile, `session` (as in the Realtime API), `settings` (value and origin, by
         name) and `kept` (what the database has). `warnings`: of the change just made. Raises ProfileRefused."""
-        return await asyncio.to_thread(self._described, name, warnings)
+        return await asyncio.to_thread(self._described, name, warnings, business)
 
-    def _described(self, name: str, warnings: Sequence[str]) -> dict[str, Any]:
+    def _described(self, name: str, warnings: Sequence[str], business: str) -> dict[str, Any]:
         rules = self._configs.rules
         kept = self._present(name)
-        if kept is None and name not in rules.profiles.in_file:
+        if (kept is None and name not in rules.profiles.in_file) or not self._is_of(name, business):
             raise ProfileRefused(*self._not_there(name))
         settings = rules.profiles.all().get(name, rules.settings)
         holds = name in rules.profiles.kept
         own = kept.values if holds and kept is not None else rules.profiles.in_file.get(name, {})
         origin = f"profile {name}, kept in the database" if holds else f"settings.toml, profile {name}"
-        head = self._head(name, self.warnings)
+        head = self._head(name, self.warnings, business)
         return {
             **head,
             "session": _each(session_names.session(settings), self._shown),
@@ -301,20 +348,22 @@ class ProfileDesk:
             "warnings": list(dict.fromkeys([*warnings, *head["warnings"]])),
         }
 
-    async def versions(self, name: str) -> dict[str, Any]:
+    async def versions(self, name: str, business: str = "") -> dict[str, Any]:
         """Return the versions of a profile, the newest first: `version`, `changed`, `by`, `gone`, and `changes`, the
         names that differ from the version before. Raises ProfileRefused or the driver's exceptions."""
         rows = await self._store.versions(name)
-        if not rows and name not in self._configs.rules.profiles.in_file:
+        if (not rows and name not in self._configs.rules.profiles.in_file) or not self._is_of(name, business):
             raise ProfileRefused(*self._not_there(name))
-        return {"name": name, "versions": await asyncio.to_thread(_compared, rows)}
+        found = await asyncio.to_thread(_compared, rows)
+        own = [one for one, row in zip(found, rows, strict=True) if self._is_version_of(row, business)]
+        return {"name": name, "versions": own}
 
-    async def version(self, name: str, version: int) -> dict[str, Any]:
+    async def version(self, name: str, version: int, business: str = "") -> dict[str, Any]:
         """Return one version: its entry without `changes`, and its `numbers` and `settings`. Raises ProfileRefused or
         the driver's exceptions."""
         row = await self._store.version(name, version)
-        if row is None:
-            raise ProfileRefused(404, "There is no such version of this profile, or it is kept no more.")
+        if row is None or not self._is_version_of(row, business) or not self._is_of(name, business):
+            raise ProfileRefused(404, _NO_VERSION)
         whole = await asyncio.to_thread(json.loads, row["settings"] or "{}")
         return {
             "name": name, **_entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": _each(whole, self._shown),
@@ -329,12 +378,13 @@ class ProfileDesk:
         return _NOT_SHOWN if isinstance(value, str) and self._secrets.within(value) else value
 
 
-def _changed(name: str, present: KeptProfile | None, asked: Asked) -> KeptProfile:
-    """Return the profile after a change. `present`: what the change begins with; None: with nothing."""
+def _changed(name: str, present: KeptProfile | None, asked: Asked, business: str) -> KeptProfile:
+    """Return the profile after a change. `present`: what the change begins with; None: with nothing. `business`: whose
+    it is all the same; "": whose it says."""
     before = present.values if present is not None else {}
     values = {key: value for key, value in before.items() if key not in asked.gone} | asked.values
     numbers = asked.numbers if asked.numbers is not None else present.numbers if present is not None else ()
-    return KeptProfile(name, numbers, values)
+    return KeptProfile(name, numbers, {**values, "business": business} if business else values)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -99,6 +99,8 @@ def another(name: str, field: FieldInfo) -> Any:
     if kind in (int, float):
         bounds = [each for each in field.metadata if hasattr(each, "le")]
         return now + 1 if not bounds or now + 1 <= bounds[0].le else now / 2
+    if name == "business":
+        return "harbour-taxis"
     if kind is SecretStr:
         return SecretStr("a-key-of-the-tests")
     return f"{now} And more."

@@ -24,7 +24,7 @@ def row(**more: Any) -> dict[str, Any]:
         "stream_sid": "MZ1", "phone_number": OURS, "caller_number": THEIRS, "started_at": AT[0], "ended_at": AT[9],
         "duration_seconds": 9, "call_id": CALL, "carrier": "twilio", "carrier_call_id": SID, "direction": "inbound",
         "state": "hangup", "hangup_cause": "completed", "hangup_source": "caller", "answered_at": AT[2],
-        "hung_up_at": AT[8], **more,
+        "hung_up_at": AT[8], "business": None, **more,
     }  # fmt: skip
 
 
@@ -84,7 +84,8 @@ def test_rows_of_every_kind(about: Mapping[str, Any], told: Mapping[str, Any]) -
 def described(**more: Any) -> dict[str, Any]:
     return {
         "id": CALL, "carrier": "telnyx", "carrier_id": "v3:x", "direction": "inbound", "state": "streaming",
-        "conversation": "listening", "from": THEIRS, "to": OURS, "began": BEGAN, "cause": "", **more,
+        "conversation": "listening", "from": THEIRS, "to": OURS, "began": BEGAN, "cause": "",
+        "business": "", **more,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from callflow.cli.drill.stage import FALLBACK, Outcome, Stage, stage
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Faults as ModelFaults
+from carriers.registry import fallback_document
 
 
 _SECONDS: Final = 25.0
@@ -78,10 +79,7 @@ async def _down_without_a_second_server(carrier: str) -> Outcome:
 
 async def _page(the: Stage) -> str:
     """Host the document that `provision --twiml` prints."""
-    from carriers.twilio.failover import document
-    from carriers.twilio.twiml import Voice
-
-    return await the.page(document("One moment, please. I am connecting you.", FALLBACK, "Sorry.", Voice("", "")))
+    return await the.page(fallback_document("One moment, please. I am connecting you.", FALLBACK, "Sorry."))
 
 
 async def _no_model_before(carrier: str) -> Outcome:

@@ -75,7 +75,7 @@ def request_of(asked: Mapping[str, Any], row: Mapping[str, Any]) -> DialRequest:
     return DialRequest(
         to_number=row["number"], from_number=call["from"], carrier=call["carrier"], profile=call["profile"],
         session=call["session"], variables=variables, record=call["record"], by=call["by"],
-        key=key_of(row["campaign"], row["row"], row["tries"]),
+        key=key_of(row["campaign"], row["row"], row["tries"]), business=call.get("business", ""),
     )  # fmt: skip
 
 
@@ -99,17 +99,18 @@ class Campaigns:
         if self._reading.locked():
             raise DialRefused(503, "Another list is being read: try again in a moment.", wait=_NO_ROOM_SECONDS)
         async with self._reading:
-            campaign = str(uuid.uuid5(_CAMPAIGNS, wish.key) if wish.key else uuid.uuid4())
+            key = f"{wish.call.business}\n{wish.key}" if wish.call.business else wish.key
+            campaign = str(uuid.uuid5(_CAMPAIGNS, key) if wish.key else uuid.uuid4())
             if wish.key and (earlier := await self._history.campaigns.find(campaign)) is not None:
                 if earlier["digest"] != wish.digest:
                     raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
                 return await self.describe(earlier), False
-            carrier, asked = await self._dialer.check(wish.call)
-            rows = await self._judged(wish)
+            carrier, asked, business = await self._dialer.check(wish.call)
+            rows = await self._judged(wish, business)
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if wish.is_dry:
                 return {"dry_run": True, **wish.plan.told(), **told}, True
-            await self._to_its_end(self._keep(campaign, wish, carrier, rows))
+            await self._to_its_end(self._keep(campaign, wish, carrier, business, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
 
@@ -120,7 +121,7 @@ class Campaigns:
         writing.add_done_callback(self._writing.discard)
         return await asyncio.shield(writing)
 
-    async def _judged(self, wish: Wish) -> list[Row]:
+    async def _judged(self, wish: Wish, business: str) -> list[Row]:
         reading, now = await asyncio.to_thread(wish.rows), self._history.now()
         rows: list[Row] = []
         seen: set[str] = set()
@@ -133,7 +134,7 @@ class Campaigns:
             rows += some
             if len(rows) > MOST_ROWS:
                 raise BadList(f"The list has more than {MOST_ROWS:,} rows: send it in parts.")
-            listed = await self._history.do_not_call.listed([row.number for row in some if not row.reason])
+            listed = await self._history.do_not_call.listed([row.number for row in some if not row.reason], business)
             for row in some:
                 if row.number in listed and not row.reason:
                     row.reason = _LISTED
@@ -141,13 +142,14 @@ class Campaigns:
             raise BadList("The list has no rows.")
         return rows
 
-    async def _keep(self, campaign: str, wish: Wish, carrier: str, rows: list[Row]) -> None:
+    async def _keep(self, campaign: str, wish: Wish, carrier: str, business: str, rows: list[Row]) -> None:
         call = {
             "from": wish.call.from_number, "carrier": carrier, "profile": wish.call.profile,
             "session": dict(wish.call.session), "record": wish.call.record, "by": wish.call.by,
+            **({"business": wish.call.business} if wish.call.business else {}),
         }  # fmt: skip
         entry = {
-            "id": campaign, "name": wish.name, "digest": wish.digest, "created_by": wish.call.by,
+            "id": campaign, "name": wish.name, "digest": wish.digest, "created_by": wish.call.by, "business": business,
             "start_at": wish.start_at, "asked": json.dumps({"plan": wish.plan.told(), "call": call}),
         }  # fmt: skip
         now = self._history.now()
@@ -199,6 +201,7 @@ class Campaigns:
             "error": campaign["error"] or None,
             "carrier": call["carrier"],
             "profile": call["profile"] or None,
+            "business": campaign["business"] or None,
             **asked["plan"],
             "rows": sum(counts["state"].values()),
             "by_state": counts["state"],

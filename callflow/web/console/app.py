@@ -28,8 +28,10 @@ from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
+from callflow.web.console import identity
 from callflow.web.console.auth import AccessMiddleware, AccessPolicy
 from callflow.web.console.budget import Spending, add_budget
+from callflow.web.console.business_guard import add_business_guard
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
@@ -74,6 +76,8 @@ def create_console(
     spending: Spending | None = None,
     client_keys: bool = False,
     profiles: ProfileDesk | None = None,
+    named_tokens: str = "",
+    business_of: Callable[[str], str] = lambda number: "",
 ) -> Quart:
     """Make the app.
 
@@ -86,11 +90,13 @@ def create_console(
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
+    `named_tokens`: CONSOLE_TOKENS. `business_of`: returns whose a number of ours is; "": nobody's in particular.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
+    add_business_guard(app, switchboard, history, business_of)  # before everything that looks at a request
     install_error_handlers(app)
 
     @app.after_request
@@ -105,8 +111,9 @@ def create_console(
             raise BadQuery("the history is not open yet: try again in a second")
         return history.store
 
+    named = identity.named_tokens(named_tokens)
     mcp = McpEndpoint(app.asgi_app, store)
-    app.asgi_app = AccessMiddleware(mcp, AccessPolicy(host, token))  # type: ignore[method-assign]
+    app.asgi_app = AccessMiddleware(mcp, AccessPolicy(host, token, named))  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
     add_index(app)
@@ -118,9 +125,9 @@ def create_console(
         add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)
         if campaigns is not None:
             add_campaigns(app, campaigns, history, for_call, has_token=bool(token))
-        add_transfer(app, switchboard, lambda number: dialer().may_dial(number), has_token=bool(token))
+        add_transfer(app, switchboard, lambda *asked: dialer().may_dial(*asked), has_token=bool(token))
     if number_desk is not None:
-        add_numbers(app, number_desk, history, address)
+        add_numbers(app, number_desk, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 from callflow.contracts.errors import AccessRefused
 from callflow.contracts.printable import line
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.web.console.identity import ASKING, NOTHING, Operator
 from callflow.web.responses import error_body
 
 
@@ -70,35 +71,44 @@ class AccessPolicy:
     """Decides who may ask: with a token, clients that know it; without, clients that address this machine by its own
     name, and for nothing that is costly."""
 
-    def __init__(self, host: str, token: str) -> None:
+    def __init__(self, host: str, token: str, named: Sequence[tuple[str, Operator]] = ()) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
-        needed."""
+        needed. `named`: further tokens, which need `token`, and their holders."""
         self._hosts = _LOCAL | {host.lower()}
         self._token = token.encode("utf-8", "surrogateescape")
+        self._named = [(each.encode("utf-8", "surrogateescape"), holder) for each, holder in named if token]
 
-    def check(self, headers: Sequence[tuple[bytes, bytes]], method: str, path: str) -> None:
-        """Check a request without its body. `path`: percent-decoded. Raises AccessRefused."""
+    def check(self, headers: Sequence[tuple[bytes, bytes]], method: str, path: str) -> Operator:
+        """Check a request without its body. `path`: percent-decoded. Returns who asks. Raises AccessRefused."""
         hosts, origins, tokens = (_values(headers, name) for name in (b"host", b"origin", b"authorization"))
         asked = hosts[0].lower() if len(hosts) == 1 else b""
         if not self._token and _name_of(asked) not in self._hosts:
             raise AccessRefused(421, _other_name(hosts))
         if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
             raise AccessRefused(403, "Pages of another origin are not let in: the Origin header names one.")
-        if self._token and (wrong := self._wrong(tokens)):
-            raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", _BEARER)
-        if not self._token and is_costly(method, path):
+        if self._token:
+            return self._holder(tokens)
+        if is_costly(method, path):
             raise _no_token_is_set()
+        return Operator()
 
-    def _wrong(self, tokens: Sequence[bytes]) -> str:
-        """Return the problem with the token; "": the token is right, and given once."""
+    def _holder(self, tokens: Sequence[bytes]) -> Operator:
+        """Return whose the token is. Raises AccessRefused unless it is right, and given once."""
+        wrong = "The token is wrong:"
+        given = _bearer(tokens[0]) if len(tokens) == 1 else b""
         if not tokens:
-            return "A token is needed, and there is no Authorization header:"
-        if len(tokens) > 1:
-            return "A token is needed once, and there are several Authorization headers:"
-        given = _bearer(tokens[0])
-        if not given:
-            return "A token is needed, and the Authorization header does not begin with Bearer:"
-        return "" if hmac.compare_digest(given, self._token) else "The token is wrong:"
+            wrong = "A token is needed, and there is no Authorization header:"
+        elif len(tokens) > 1:
+            wrong = "A token is needed once, and there are several Authorization headers:"
+        elif not given:
+            wrong = "A token is needed, and the Authorization header does not begin with Bearer:"
+        found: Operator | None = None
+        for token, holder in ((self._token, Operator()), *self._named):  # all of them, whichever it is
+            if hmac.compare_digest(given, token):
+                found = holder
+        if found is None:
+            raise AccessRefused(401, f"{wrong} {_GIVE_TOKEN}", _BEARER)
+        return found
 
 
 def _no_token_is_set() -> AccessRefused:
@@ -155,7 +165,9 @@ class AccessMiddleware:
             return
         reading = _Reading(receive)
         try:
-            self._policy.check(scope["headers"], scope["method"], scope["path"])
+            operator = self._policy.check(scope["headers"], scope["method"], scope["path"])
+            if operator.business and not scope["path"].startswith("/api/"):
+                raise AccessRefused(404, NOTHING)  # /mcp and others are no routes of the app
             _check_target(scope)
             body = await reading.body(_most(scope))
         except AccessRefused as refused:
@@ -166,7 +178,11 @@ class AccessMiddleware:
             return
         except ConnectionAbortedError:
             return
-        await self._let_in(scope, reading.replay(body), send)
+        asking = ASKING.set(operator)
+        try:
+            await self._let_in(scope, reading.replay(body), send)
+        finally:
+            ASKING.reset(asking)
 
     async def _let_in(self, scope: Any, receive: Receive, send: Send) -> None:
         began = False

@@ -19,6 +19,7 @@ from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import parameter
+from callflow.web.console.identity import own_business
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 
 
@@ -46,7 +47,7 @@ def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: H
                 + (f", not {quoted(sid)}" if sid else "")
             )
         found = await lists.one(sid)
-        if found is not None:
+        if found is not None and own_business() in ("", found.business):
             return json_response(found.told())
         if not history.is_readable:
             return history_not_open()
@@ -55,12 +56,14 @@ def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: H
     @app.get("/api/calls/live")
     async def live_calls() -> dict[str, Any]:
         """List the live calls, and the ids of the newest calls of the history, newest last."""
-        names = journal.calls()
+        business = own_business()
+        names = journal.calls() if not business else []
         if history.is_readable and not journal.trouble:
-            rows = await history.store.find(Query(limit=100))
+            rows = await history.store.find(Query(limit=100, business=business))
             written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
-        return {"live": [call.describe() for call in switchboard().calls], "recorded": names}
+        live = [call.describe() for call in switchboard().calls]
+        return {"live": [call for call in live if business in ("", call["business"])], "recorded": names}
 
 
 class _Lists:
@@ -72,20 +75,22 @@ class _Lists:
 
     async def newest(self) -> list[ListedCall]:
         """Return the newest calls. While the history cannot be read: the live ones, and those still in memory."""
-        journal = self._history.journal
+        journal, business = self._history.journal, own_business()
         live = self._live()
         # Looked at before the history is read: what is written in between is then in both, and not in neither.
         names, rows = journal.unwritten(), None
         if self._is_readable():
             try:
-                rows = [of_row(row) for row in await self._history.store.newest_calls(MOST_LISTED)]
+                found = await self._history.store.newest_calls(MOST_LISTED, business)
+                rows = [of_row(row) for row in found]
             except (SQLAlchemyError, OSError) as error:
                 self._unreadable.say("", "the list of calls has only those in memory: %s", type(error).__name__)
         if rows is None:
             names = journal.calls()
         known = {call.id for call in (*live, *(rows or ()))}
         unwritten = [await self._in_memory(name) for name in names[-MOST_LISTED:] if name not in known]
-        return newest([*live, *(rows or ()), *filter(None, unwritten)], MOST_LISTED)
+        listed = [*live, *(rows or ()), *filter(None, unwritten)]
+        return newest([call for call in listed if business in ("", call.business)], MOST_LISTED)
 
     async def one(self, name: str) -> ListedCall | None:
         """Find a call by the carrier's id of it, or ours."""

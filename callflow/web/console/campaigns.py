@@ -25,6 +25,7 @@ from callflow.switchboard.campaigns.rows import BadList, Row, from_csv, from_jso
 from callflow.switchboard.dialer import DialRequest
 from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
 from callflow.web.console.history import whole_number
+from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
     error_response,
@@ -86,7 +87,7 @@ def add_campaigns(
     async def list_campaigns() -> Response:
         """List the campaigns, the newest first. `Link: <…>; rel="next"` leads to the next page."""
         limit, before = whole_number("limit", 20, 1, 100), whole_number("before", 0, 0, (1 << 63) - 1)
-        found = await history.campaigns.page(limit=limit, before=before)
+        found = await history.campaigns.page(limit=limit, before=before, business=own_business())
         told = [await campaigns().describe(campaign) for campaign in found]
         response = await large_json_response(lambda: told)
         if len(found) == limit:
@@ -173,7 +174,7 @@ async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
     call = DialRequest(
         to_number="", from_number=given.get("from", ""), carrier=given.get("carrier", ""),
         profile=given.get("profile", ""), session=settings, record=given.get("record", False),
-        by=requester(has_token=has_token),
+        by=requester(has_token=has_token), business=own_business(),
     )  # fmt: skip
     return Wish(
         rows=read, plan=plan, call=call, name=given.get("name", ""), start_at=start_at,

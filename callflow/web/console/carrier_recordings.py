@@ -21,6 +21,7 @@ from callflow.history import recording_rows
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history import parameter
+from callflow.web.console.identity import own_business
 from callflow.web.console.recordings import send_recording
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
@@ -67,7 +68,8 @@ def add_carrier_recordings(
         if not history.is_readable:
             return history_not_open()
         most = _MOST_OF_CALL if call else _MOST
-        return json_response(await recording_rows.newest(history.database, history.recordings, most, call))
+        found = await recording_rows.newest(history.database, history.recordings, most, call, own_business())
+        return json_response(found)
 
     @app.get("/api/recordings/<name>/audio")
     async def audio(name: str) -> Response:

@@ -13,6 +13,7 @@ from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, Ses
 from callflow.contracts.printable import quoted
 from callflow.switchboard.dialer import Dialer, DialRequest
 from callflow.web.console.client_keys import NAMES, read_key
+from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, suggestion
 
@@ -112,6 +113,8 @@ async def _wish(
         key=request.headers.get(IDEMPOTENCY_KEY, ""),
         by=requester(has_token=has_token),
         api_key=api_key,
+        business=own_business(),
+        keys_of=own_business(),
     ), [*warnings, *left_out]
 
 

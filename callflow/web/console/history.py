@@ -30,6 +30,7 @@ from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
 from callflow.history.views import OUTBOUND, UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
+from callflow.web.console.identity import own_business
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -86,7 +87,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
             "before": whole_number("before", 0, 0, _MOST_ROW),
             "offset": whole_number("offset", 0, 0, _MOST_ROW),
         }
-        return Query(**{**asked, "live": live, **page, **fixed})
+        return Query(**{**asked, "live": live, **page, **fixed, "business": own_business()})
 
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)

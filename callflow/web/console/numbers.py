@@ -14,6 +14,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.number_desk import NumberDesk, previous, shown
+from callflow.web.console.identity import own_business
 from callflow.web.responses import error_response, history_not_open, json_object, json_response, suggestion
 
 
@@ -24,8 +25,21 @@ _KINDS: Final[Mapping[str, tuple[type, str]]] = {
 }
 
 
-def add_numbers(app: Quart, desk: Callable[[], NumberDesk], history: History, address: Callable[[], str]) -> None:
-    """Add the routes to the app. `address`: returns our public address; "": it is not known."""
+_SHARED: Final = (
+    "This number cannot be pointed here by itself: others, or what its carrier has set up for it, would change along."
+)
+_ASK_THE_OWNER: Final = "Ask whoever runs this server."
+
+
+def add_numbers(
+    app: Quart,
+    desk: Callable[[], NumberDesk],
+    history: History,
+    address: Callable[[], str],
+    business_of: Callable[[str], str],
+) -> None:
+    """Add the routes to the app. `address`: returns our public address; "": it is not known. `business_of`: returns
+    whose a number is; "": nobody's in particular."""
 
     async def asked(*names: str) -> dict[str, Any]:
         return _checked(await json_object(f'{{"{names[0]}": …}}', may_be_empty=True), names)
@@ -35,7 +49,10 @@ def add_numbers(app: Quart, desk: Callable[[], NumberDesk], history: History, ad
         """List the numbers of all accounts: where their calls go, whether that is here, and what overrides it."""
         known = address()
         found = await desk().listed(known)
-        numbers = [_told(one, kept) for one, kept in found.numbers]
+        business = own_business()
+        numbers = [
+            _told(one, kept, whose) for one, kept in found.numbers if business in ("", whose := business_of(one.number))
+        ]
         return json_response({"address": known, "numbers": numbers, "problems": list(found.problems)})
 
     @app.post("/api/numbers/<number>/point")
@@ -48,6 +65,8 @@ def add_numbers(app: Quart, desk: Callable[[], NumberDesk], history: History, ad
         if not known:
             raise NumberRefused(409, "The public address of this server is not known: set PUBLIC_BASE_URL.")
         plan = await desk().plan(number, known, body.get("carrier", ""))
+        if plan.consequences and own_business():
+            raise NumberRefused(409, _SHARED, _ASK_THE_OWNER)
         if plan.consequences and not body.get("yes"):
             also = (f"Besides, {each}." for each in plan.consequences)
             raise NumberRefused(409, *also, 'Nothing was changed: send {"yes": true} to do it all the same.')
@@ -96,7 +115,7 @@ def _named(plan: Plan) -> dict[str, Any]:
     return {"number": plan.number.number, "carrier": plan.number.carrier, "address": plan.address}
 
 
-def _told(one: OwnNumber, kept: Pointed | None) -> dict[str, Any]:
+def _told(one: OwnNumber, kept: Pointed | None, business: str) -> dict[str, Any]:
     undo = None
     if kept is not None:
         undo = {"at": iso(kept.at), "temporary": kept.temporary, "previous": previous(kept)}
@@ -107,6 +126,7 @@ def _told(one: OwnNumber, kept: Pointed | None) -> dict[str, Any]:
         "name": one.name,
         "leadsTo": addresses.shown(one.leads_to) if "://" in one.leads_to else one.leads_to,
         "here": one.is_here,
+        "business": business or None,
         "overrides": list(one.overrides),
         "lacks": list(one.lacks),
         "undo": undo,

@@ -12,6 +12,7 @@ from callflow.contracts.errors import BadRequest, ProfileRefused
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.console.session import ToItsEnd
 from callflow.web.responses import (
@@ -36,13 +37,13 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
     @app.get("/api/profiles")
     async def list_profiles() -> Response:
         """List the profiles of settings.toml and of the database, which wins where both have one."""
-        told = await desk.listed()
+        told = await desk.listed(own_business())
         return await large_json_response(lambda: told)
 
     @app.get("/api/profiles/<name>")
     async def profile(name: str) -> Response:
         """Answer the settings of calls under a profile, each with its origin."""
-        return json_response(await desk.describe(name))
+        return json_response(await desk.describe(name, business=own_business()))
 
     @app.put("/api/profiles/<name>")
     async def put_profile(name: str) -> Response:
@@ -58,7 +59,8 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         body = await json_object(_EXAMPLE)
         if not history.is_readable:
             return history_not_open()
-        return json_response(await to_its_end(desk.put(name, body, by=requester(has_token=has_token), whole=whole)))
+        by, own = requester(has_token=has_token), own_business()
+        return json_response(await to_its_end(desk.put(name, body, by=by, whole=whole, business=own)))
 
     @app.delete("/api/profiles/<name>")
     async def delete_profile(name: str) -> Response:
@@ -74,14 +76,14 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         """List the versions of a profile, the newest first: when, by whom, and what was changed."""
         if not history.is_readable:
             return history_not_open()
-        return json_response(await desk.versions(name))
+        return json_response(await desk.versions(name, own_business()))
 
     @app.get("/api/profiles/<name>/versions/<int:version>")
     async def one_version(name: str, version: int) -> Response:
         """Answer one version of a profile."""
         if not history.is_readable:
             return history_not_open()
-        return json_response(await desk.version(name, min(version, _MOST_VERSION)))
+        return json_response(await desk.version(name, min(version, _MOST_VERSION), own_business()))
 
     @app.post("/api/profiles/<name>/versions/<int:version>/restore")
     async def restore(name: str, version: int) -> Response:
@@ -89,8 +91,8 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         seen = _seen(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
-        by = requester(has_token=has_token)
-        return json_response(await to_its_end(desk.restore(name, min(version, _MOST_VERSION), by=by, seen=seen)))
+        by, own, number = requester(has_token=has_token), own_business(), min(version, _MOST_VERSION)
+        return json_response(await to_its_end(desk.restore(name, number, by=by, seen=seen, business=own)))
 
     @app.errorhandler(ProfileRefused)
     async def refused(error: ProfileRefused) -> Response:

@@ -6,6 +6,8 @@ from typing import Final
 
 from quart import request
 
+from callflow.web.console.identity import ASKING
+
 
 WAYS: Final = ("goodbye", "now")
 """End after a goodbye, or at once. The first is the default."""
@@ -20,6 +22,8 @@ OPERATOR: Final = "operator"
 
 def requester(*, has_token: bool) -> str:
     """Return who sends the present request, for the journal of the call. `has_token`: operators need CONSOLE_TOKEN."""
+    if name := ASKING.get().name:
+        return f"token {name}"
     if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
         return COMMAND_LINE
     return CONSOLE if has_token else OPERATOR

@@ -27,9 +27,13 @@ _OTHERWISE: Final = (
 
 
 def add_transfer(
-    app: Quart, switchboard: Callable[[], Switchboard], may_dial: Callable[[str], Awaitable[str]], *, has_token: bool
+    app: Quart,
+    switchboard: Callable[[], Switchboard],
+    may_dial: Callable[[str, str], Awaitable[str]],
+    *,
+    has_token: bool,
 ) -> None:
-    """Add the route to the app. `may_dial`: returns why a number is not dialled, in a sentence; "": it may be.
+    """Add the route to the app. `may_dial`: returns why a number is not dialled for a business; "": it may be.
     `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.post("/api/calls/<call>/transfer")
@@ -52,7 +56,7 @@ def add_transfer(
         if mode is not None and by_refer is not (mode == "refer"):
             return error_response(400, _OTHERWISE)
         mode = mode or ("refer" if by_refer else "warm")
-        if not by_refer and (why := await may_dial(number)):
+        if not by_refer and (why := await may_dial(number, live.config.business)):
             return error_response(403, why)
         target = name if number != to else "the person"
         if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):

@@ -41,6 +41,7 @@ class FakeCall:
 
     id: str
     is_over: bool = False
+    business: str = ""
     more: dict[str, Any] = field(default_factory=dict)
     """Of what it tells of itself."""
     hung_up: list[tuple[str, str]] = field(default_factory=list)
@@ -50,13 +51,17 @@ class FakeCall:
         usual = {
             "carrier": "telnyx", "carrier_id": "", "direction": "inbound", "state": "streaming",
             "conversation": "listening", "from": "+15550100001", "to": "+15550100002", "began": 1_700_000_500.0,
-            "cause": "",
+            "cause": "", "business": self.business,
         }  # fmt: skip
         return {"id": self.id, **usual, **self.more}
 
     def hang_up(self, when: str, by: str) -> bool:
         self.hung_up.append((when, by))
         return not self.is_over
+
+    @property
+    def config(self) -> Any:
+        return SimpleNamespace(business=self.business)
 
     @property
     def agent(self) -> Any:
@@ -68,7 +73,9 @@ class FakeCall:
 
 
 class Stage:
-    def __init__(self, history: History, *, token: str = "", settings: Settings | None = None) -> None:
+    def __init__(
+        self, history: History, *, token: str = "", settings: Settings | None = None, named_tokens: str = ""
+    ) -> None:
         self.history = history
         self.calls: dict[str, FakeCall] = {}
         self.headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -85,6 +92,8 @@ class Stage:
             tools=lambda: [{"name": "end_call"}],
             engine=lambda: {"ok": True},
             profiles=self.profiles,
+            named_tokens=named_tokens,
+            business_of=lambda number: configs.business_of(number)[0],
         )
 
     @property
@@ -125,14 +134,12 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(
-    folder: Path, *, opened: bool = True, token: str = "", settings: Settings | None = None, url: str = ""
-) -> AsyncIterator[Stage]:
+async def stage(folder: Path, *, opened: bool = True, url: str = "", **options: Any) -> AsyncIterator[Stage]:
     history = History(url_of(url, str(folder)), recordings=folder / "recordings", retention_days=0, country="")
     if opened:
         await history.open()
     try:
-        yield Stage(history, token=token, settings=settings)
+        yield Stage(history, **options)
     finally:
         await history.journal.close()
         await history.close()

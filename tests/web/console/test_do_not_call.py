@@ -57,7 +57,8 @@ def test_who_asked_is_kept(tmp_path: Path) -> None:
         (b'{"number": "\\ud800"}', "surrogate"), (body(number=NUMBER, reason=1), "reason must be a text"),
         (body(number=NUMBER, reason="x" * 501), "at most 500"),
         (body(number=NUMBER, resaon=""), "did you mean reason?"),
-        (body(number=NUMBER, business="b"), '"business"'),
+        (body(number=NUMBER, business="a b"), "business must be"),
+        (body(number=NUMBER, busines="b"), '"busines"'),
     ],
 )  # fmt: skip
 def test_what_is_no_number_is_refused_in_a_sentence(tmp_path: Path, given: bytes, says: str) -> None:

@@ -23,16 +23,19 @@ CARRIERS = ("telnyx", "twilio")
 HERE = "https://phone.test"
 NUMBER = "+15550100002"
 TOKEN = "a-token-of-the-tests-1234"
+OTHER = "+15550100003"
 PATH = f"/api/numbers/{NUMBER}"
 
 
 class Stage:
+    token = TOKEN
+
     def __init__(self, app: Quart, telnyx: Telnyx, twilio: Twilio) -> None:
         self.app, self.telnyx, self.twilio = app, telnyx, twilio
 
     async def send(self, method: str, path: str, **body: Any) -> Answer:
         text = json.dumps(body).encode() if body else b""
-        headers = {"content_type": "application/json", "authorization": f"Bearer {TOKEN}"}
+        headers = {"content_type": "application/json", "authorization": f"Bearer {self.token}"}
         return await ask(self.app, method, path, body=text, **headers)
 
     def webhook(self, carrier: str) -> str:
@@ -86,6 +89,29 @@ async def test_a_number_is_pointed_here_and_put_back(tmp_path: Path, carrier: st
         assert (await the.send("POST", f"{PATH}/undo")).status == 200
         assert the.webhook(carrier) == before
         assert (await the.send("POST", f"{PATH}/undo")).status == 404
+
+
+async def test_a_token_of_one_business_has_its_own_numbers_only(tmp_path: Path) -> None:
+    token = "the-token-of-the-taxis-5678"
+    named = {"console_tokens": f"desk:taxis:{token},oven:bakery:the-token-of-the-bakery"}
+    async with stage(tmp_path, "telnyx", **named) as the:
+        the.telnyx.number(OTHER)
+        for name, number in (("cabs", NUMBER), ("bread", OTHER)):
+            business = "taxis" if name == "cabs" else "bakery"
+            made = await the.send("PUT", f"/api/profiles/{name}", numbers=[number], business=business)
+            assert made.status == 200, made.json()
+        assert len((await the.send("GET", "/api/numbers")).json()["numbers"]) == 2
+        the.token = token
+        (one,) = (await the.send("GET", "/api/numbers")).json()["numbers"]
+        assert (one["number"], one["business"]) == (NUMBER, "taxis")
+        shared = await the.send("POST", f"{PATH}/point", yes=True)
+        assert (shared.status, OTHER in str(shared.json())) == (409, False)
+        for method, path in (
+            ("POST", f"/api/numbers/{OTHER}/point"), ("POST", f"/api/numbers/{OTHER[1:]}/point"),
+            ("POST", f"{PATH}/undo"), ("DELETE", PATH), ("DELETE", f"/api/numbers/{OTHER}"),
+        ):  # fmt: skip
+            assert (await the.send(method, path, confirm=NUMBER)).status == 404, path
+        assert the.telnyx.webhook_url == "https://old.test/webhooks"
 
 
 async def test_what_it_does_besides_needs_a_yes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Versions of the profiles that the database keeps."""
+"""Versions of the profiles that the database keeps, and whose calls and campaigns are."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("profile", "version"),
         if_not_exists=True,
     )
+    _add("conversations", sa.Column("business", sa.Text))
+    _add("campaigns", sa.Column("business", sa.Text, nullable=False, server_default=""))
+
+
+def _add(table: str, column: sa.Column[str]) -> None:
+    if column.name not in {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}:
+        op.add_column(table, column)
