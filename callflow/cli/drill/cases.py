@@ -81,7 +81,7 @@ async def _page(the: Stage) -> str:
     from carriers.twilio.failover import document
     from carriers.twilio.twiml import Voice
 
-    return await the.page(document("One moment, please. I am connecting you.", FALLBACK, "Sorry.", Voice("", "")))
+    return await the.page(document("One moment, please. I am connecting you.", FALLBACK, "Goodbye.", Voice("", "")))
 
 
 async def _no_model_before(carrier: str) -> Outcome:
