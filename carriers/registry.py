@@ -86,13 +86,13 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
     )
 
 
-def fallback_document(sentence: str, number: str, sorry: str, *, voice: str = "", language: str = "") -> str:
-    """Return a document that Twilio plays without a server of ours: a sentence, then the number is rung; `sorry` where
-    nobody answers. `number` "": nobody is rung."""
+def fallback_document(sentence: str, number: str, goodbye: str, *, voice: str = "", language: str = "") -> str:
+    """Return a document that Twilio plays without a server of ours: a sentence, then the number is rung, and `goodbye`
+    follows when that is over, or has come to nothing. `number` "": nobody is rung."""
     from carriers.twilio.failover import document
     from carriers.twilio.twiml import Voice
 
-    return document(sentence, number, sorry, Voice(voice, language))
+    return document(sentence, number, goodbye, Voice(voice, language))
 
 
 def sentences(settings: Settings) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from callflow.call import machine
-from callflow.call.machine import TABLE, Model, Row, Step
+from callflow.call.machine import TABLE, Fallback, Model, Row, Step
 from callflow.call.machine.guards import Guard
 from callflow.cli.generated_file import bring_up_to_date
 from callflow.contracts import commands, events
@@ -72,8 +72,9 @@ def _commands() -> list[str]:
     """For each row the commands that it gives, clocks left out; in brackets those that it does not always give."""
     taken: list[list[tuple[str, ...]]] = [[] for _ in TABLE]
     every = list(_every_event())
-    start = Model()
-    seen, waiting = {start.key()}, deque([start])
+    of_fallback = [Fallback("+15550100010", spoken=spoken) for spoken in (False, True)]
+    starts = [Model(), *(Model(engine_tries=0, stream_tries=0, fallback=each) for each in of_fallback)]
+    seen, waiting = {start.key() for start in starts}, deque(starts)
     while waiting:
         before = waiting.popleft()
         for event in every:
@@ -117,7 +118,8 @@ def _every_event() -> Iterator[events.Event]:
     yield events.AnsweredBy(who="fax", then="hang_up")
     yield events.AnsweredBy(who="machine", then="hang_up")
     yield from (events.AnsweredBy(who="machine", then="message", ready=ready) for ready in (False, True))
-    for kind in (commands.Answer, commands.StartStream, commands.Speak):
+    yield events.GoodbyeRequested(fall_back=True)
+    for kind in (commands.Answer, commands.StartStream, commands.Speak, commands.Transfer):
         yield from (events.CommandFailed(command=kind.name, gone=gone) for gone in (False, True))
 
 

@@ -180,10 +180,11 @@ def _print_twiml(settings: Settings) -> int:
     sentence = settings.fallback_text or (
         settings.one_moment_text if settings.fallback_number else settings.apology_text
     )
-    number, sorry = settings.fallback_number, settings.apology_text
+    number, goodbye = settings.fallback_number, settings.goodbye_text
     voice, language = settings.carrier_voice, settings.carrier_language
-    print(fallback_document(sentence, number, sorry, voice=voice, language=language))
-    where = addresses.shown(settings.failover_url) if settings.failover_url else "the address that you give it"
+    print(fallback_document(sentence, number, goodbye, voice=voice, language=language))
+    is_page = settings.failover_url and not Failover("", settings.failover_url, "").is_server
+    where = addresses.shown(settings.failover_url) if is_page else "an address of yours"
     print(
         f"Serve this as text/xml by GET from {where}, which must not be on this server, and set FAILOVER_URL to it.",
         file=sys.stderr,

@@ -63,12 +63,12 @@ class TwilioFailover:
         await self._numbers.change(resource, values)
 
 
-def document(text: str, number: str, apology: str, voice: Voice) -> str:
-    """Return a document that says a text and rings a number, and apologises if nobody takes the call. It needs no
-    server, so it may be a file. `number` "": it only says the text."""
+def document(text: str, number: str, goodbye: str, voice: Voice) -> str:
+    """Return a document that says a text and rings a number. It needs no server, so it may be a file. `number` "": it
+    only says the text. `goodbye`: what is said when nobody takes the call, or the person has hung up."""
     made = Document("", voice).say(text)
     if number:
-        made.ring(number).say(apology)
+        made.ring(number).say(goodbye)
     return made.hang_up().text()
 
 

@@ -72,7 +72,7 @@ def test_a_second_server_has_a_path_of_each_carrier_and_a_document_has_its_own()
 
 
 def test_the_document_escapes_what_it_is_given() -> None:
-    text = document("Mind the <gap> & wait.", "+15550100010", "Sorry.", Voice("AWS.Polly.Joanna", "en-US"))
+    text = document("Mind the <gap> & wait.", "+15550100010", "Goodbye.", Voice("AWS.Polly.Joanna", "en-US"))
     assert "Mind the &lt;gap&gt; &amp; wait." in text
     assert "<Dial><Number>+15550100010</Number></Dial>" in text
-    assert "<Dial" not in document("We are out.", "", "Sorry.", Voice("", ""))
+    assert "<Dial" not in document("We are out.", "", "Goodbye.", Voice("", ""))

@@ -79,7 +79,7 @@ async def _down_without_a_second_server(carrier: str) -> Outcome:
 
 async def _page(the: Stage) -> str:
     """Host the document that `provision --twiml` prints."""
-    return await the.page(fallback_document("One moment, please. I am connecting you.", FALLBACK, "Sorry."))
+    return await the.page(fallback_document("One moment, please. I am connecting you.", FALLBACK, "Goodbye."))
 
 
 async def _no_model_before(carrier: str) -> Outcome:
