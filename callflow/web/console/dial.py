@@ -89,7 +89,7 @@ async def _wish(
     problems += [f"{name} must be a text." for name in texts if not isinstance(given.get(name, ""), str)]
     flags = ("record", "machineDetection")
     problems += [f"{name} must be true or false." for name in flags if not isinstance(given.get(name, False), bool)]
-    variables = prompt_variables.read(given.get("variables") or {})
+    variables = prompt_variables.read({} if given.get("variables") is None else given["variables"])
     problems += [f"{problem[:1].upper()}{problem[1:]}." for problem in variables.problems]
     session = _session(given, problems, warnings)
     if problems:
