@@ -105,7 +105,9 @@ def _heading(values: Sequence[str]) -> list[str]:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise BadList(f"The heading has {printable(twice[0])[:60]} twice.")
-    if sum(name not in ("number", "timezone") for name in names) > MOST_VARIABLES or any(len(name) > _MOST_NAME for name in names):
+    if sum(name not in ("number", "timezone") for name in names) > MOST_VARIABLES or any(
+        len(name) > _MOST_NAME for name in names
+    ):
         raise BadList(f"The heading may have {MOST_VARIABLES} variables, of {_MOST_NAME} characters each.")
     return names
 
