@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 import json
 import logging
 from collections import Counter
@@ -130,6 +131,12 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     if near:
         return f": did you mean {near[0]}?"
     return f": there is {', '.join(known)}." if known else ": this path takes none."
+
+
+def unknown_names(body: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return a sentence for each name of a body that is not known, for so many as are looked for in no time."""
+    unknown = itertools.islice((name for name in body if name not in known), _MOST_GUESSES)
+    return [f"There is no {quoted(name)} in this body{suggestion(name, known)}" for name in unknown]
 
 
 def parameter_problems() -> list[str]:

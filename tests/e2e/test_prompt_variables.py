@@ -53,7 +53,7 @@ async def test_without_variables_a_text_is_told_as_it_stands() -> None:
 
 async def test_variables_that_cannot_be_used_are_refused_before_anybody_is_dialled() -> None:
     async with dialling() as the:
-        wrong: tuple[Any, ...] = ("a", {"a": None}, {"a": "x" * 501}, {"a}": "b"}, {"a": {}})
+        wrong: tuple[Any, ...] = ("a", {"a": None}, {"a": "x" * 501}, {"a}": "b"}, {"a": {}}, [], 0, False, "")
         for given in wrong:
             answer = await dial(the, variables=given)
             assert answer.status_code == 400, given

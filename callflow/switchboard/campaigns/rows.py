@@ -33,6 +33,7 @@ _NUMBER: Final = frozenset({"number", "phone", "phonenumber", "telephone", "tel"
 _TIMEZONE: Final = frozenset({"timezone", "tz"})
 _BETWEEN: Final = re.compile(r"[\s().\-/\u2010-\u2015]")
 """What people write between digits."""
+_QUOTED: Final = re.compile(r'"[^"]*"')
 _REST_ROWS: Final = 20
 _REST_SECONDS: Final = 0.0005
 """A thread that reads a list leaves the interpreter to the audio in between."""
@@ -66,7 +67,7 @@ def from_csv(body: bytes) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         at = body.count(b"\n", 0, error.start) + 1
         raise BadList(f"The list is not UTF-8, from line {at} on: save it as UTF-8.") from None
-    first = text.lstrip("\r\n").partition("\n")[0]
+    first = _QUOTED.sub("", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     delimiter = max(",;\t", key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     heading: list[str] | None = None
@@ -104,7 +105,9 @@ def _heading(values: Sequence[str]) -> list[str]:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise BadList(f"The heading has {printable(twice[0])[:60]} twice.")
-    if len(names) > MOST_VARIABLES + 2 or any(len(name) > _MOST_NAME for name in names):
+    if sum(name not in ("number", "timezone") for name in names) > MOST_VARIABLES or any(
+        len(name) > _MOST_NAME for name in names
+    ):
         raise BadList(f"The heading may have {MOST_VARIABLES} variables, of {_MOST_NAME} characters each.")
     return names
 
@@ -125,7 +128,8 @@ def from_json(rows: Sequence[Any]) -> Iterator[Row]:
         if not isinstance(given, Mapping) or not given.keys() <= {"number", "timezone", "variables"}:
             yield Row(line, reason="it is no number, and no object with number, timezone and variables only")
             continue
-        number, timezone, variables = given.get("number"), given.get("timezone") or "", given.get("variables") or {}
+        number, timezone, variables = (given.get(name) for name in ("number", "timezone", "variables"))
+        timezone, variables = "" if timezone is None else timezone, {} if variables is None else variables
         if not isinstance(number, str) or not isinstance(timezone, str) or not isinstance(variables, Mapping):
             yield Row(line, reason="number and timezone must be texts, and variables an object")
             continue

@@ -34,7 +34,7 @@ from callflow.web.responses import (
     json_response,
     large_json_response,
     query_parameters,
-    suggestion,
+    unknown_names,
 )
 
 
@@ -147,9 +147,7 @@ async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
             raise BadRequest(400, f"The query is for a list in {CSV}: put {', '.join(request.args)} into the body.")
         given = await json_object(_EXAMPLE)
         read = functools.partial(from_json, _rows(given, problems))
-    problems += [
-        f"There is no {name[:60]!r} in this body{suggestion(name, _NAMES)}" for name in given if name not in _NAMES
-    ]
+    problems += unknown_names(given, _NAMES)
     for name in _TEXTS:
         if not isinstance(given.get(name, ""), str):
             problems.append(f"{name} must be a text.")

@@ -10,12 +10,11 @@ from quart import Quart, Response, request
 
 from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
-from callflow.contracts.printable import quoted
 from callflow.switchboard.dialer import Dialer, DialRequest
 from callflow.web.console.client_keys import NAMES, read_key
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
-from callflow.web.responses import error_response, json_object, json_response, suggestion
+from callflow.web.responses import error_response, json_object, json_response, unknown_names
 
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -82,15 +81,14 @@ async def _wish(
             problems.append(f"{name} and {known} are one thing: give it once.")
         elif known in _NAMES:
             given[known] = value
-        elif name not in NAMES:
-            problems.append(f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}")
+    problems += unknown_names((name for name in body if name not in _SPELLED and name not in NAMES), _NAMES)
     if "toNumber" not in given:
         problems.append(f"toNumber is missing: whom to call, such as {_EXAMPLE}.")
     texts = ("toNumber", "from", "carrier", "profile", "greeting", "voicemailMessage")
     problems += [f"{name} must be a text." for name in texts if not isinstance(given.get(name, ""), str)]
     flags = ("record", "machineDetection")
     problems += [f"{name} must be true or false." for name in flags if not isinstance(given.get(name, False), bool)]
-    variables = prompt_variables.read(given.get("variables") or {})
+    variables = prompt_variables.read({} if given.get("variables") is None else given["variables"])
     problems += [f"{problem[:1].upper()}{problem[1:]}." for problem in variables.problems]
     session = _session(given, problems, warnings)
     if problems:

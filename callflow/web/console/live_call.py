@@ -11,7 +11,7 @@ from callflow.call.call import Call
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.responses import error_response, json_response, suggestion
+from callflow.web.responses import error_response, json_response, unknown_names
 
 
 def live_call(switchboard: Switchboard, call: str) -> Call:
@@ -24,11 +24,8 @@ def live_call(switchboard: Switchboard, call: str) -> Call:
 
 def only(body: Mapping[str, Any], *names: str) -> None:
     """Check that the body has no other names than these. Raises BadRequest."""
-    problems = [
-        f"There is no {quoted(name)} in this body{suggestion(name, names)}" for name in body if name not in names
-    ]
-    if problems:
-        raise BadRequest(400, *problems[:20])
+    if problems := unknown_names(body, names):
+        raise BadRequest(400, *problems)
 
 
 def taken(why_not: str, call: str, **said: Any) -> Response:

@@ -10,12 +10,11 @@ from quart import Quart, Response
 from callflow.contracts import addresses
 from callflow.contracts.errors import BadRequest, NumberRefused
 from callflow.contracts.numbers import OwnNumber, Plan, Pointed
-from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.number_desk import NumberDesk, previous, shown
 from callflow.web.console.identity import own_business
-from callflow.web.responses import error_response, history_not_open, json_object, json_response, suggestion
+from callflow.web.responses import error_response, history_not_open, json_object, json_response, unknown_names
 
 
 _KINDS: Final[Mapping[str, tuple[type, str]]] = {
@@ -99,9 +98,7 @@ def add_numbers(
 
 def _checked(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return the body. Raises BadRequest for what does not belong into it."""
-    problems = [
-        f"There is no {quoted(name)} in this body{suggestion(name, names)}" for name in body if name not in names
-    ]
+    problems = unknown_names(body, names)
     for name in names:
         kind, told = _KINDS[name]
         if not isinstance(body.get(name, kind()), kind):

@@ -9,7 +9,6 @@ from quart import Quart, Response
 
 from callflow.config.kept_profiles import VERSION
 from callflow.contracts.errors import BadRequest, ProfileRefused
-from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.web.console.identity import own_business
@@ -21,7 +20,7 @@ from callflow.web.responses import (
     json_object,
     json_response,
     large_json_response,
-    suggestion,
+    unknown_names,
 )
 
 
@@ -102,9 +101,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
 
 def _seen(body: Mapping[str, Any]) -> int | None:
     """Return the version that whoever asks has seen; None: they do not say. Raises BadRequest."""
-    problems = [
-        f"There is no {quoted(name)} in this body{suggestion(name, (VERSION,))}" for name in body if name != VERSION
-    ]
+    problems = unknown_names(body, (VERSION,))
     seen = body.get(VERSION)
     if seen is not None and (not isinstance(seen, int) or isinstance(seen, bool) or seen < 0):
         problems.append(f"version must be the number of the version that you have seen: {_SEEN}.")

@@ -14,7 +14,7 @@ from callflow.contracts.printable import quoted
 from callflow.contracts.sip_addresses import SIP
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.requested_by import requester
-from callflow.web.responses import error_response, json_object, json_response, suggestion
+from callflow.web.responses import error_response, json_object, json_response, unknown_names
 
 
 _EXAMPLE: Final = '{"to": "sales"}'
@@ -66,9 +66,7 @@ def add_transfer(
 
 def _asked(body: Mapping[str, Any]) -> tuple[str, Literal["warm", "cold", "refer"] | None, str]:
     """Read the body: whom, how, and what they are told. Raises BadRequest."""
-    problems = [
-        f"There is no {quoted(name)} in this body{suggestion(name, _NAMES)}" for name in body if name not in _NAMES
-    ]
+    problems = unknown_names(body, _NAMES)
     to, mode, summary = body.get("to"), body.get("mode"), body.get("summary", "")
     if not isinstance(to, str) or not to.strip():
         problems.append(f"to is missing: whom to connect the caller with, such as {_EXAMPLE}.")

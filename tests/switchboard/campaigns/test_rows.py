@@ -50,6 +50,12 @@ def test_values_may_hold_delimiters_quotes_and_line_breaks() -> None:
     assert row.line == 3
 
 
+@pytest.mark.parametrize("heading", ['"number","a;b;c"', 'number,"a\n;;;"'])
+def test_the_delimiter_is_what_stands_between_names(heading: str) -> None:
+    (row,) = judged(from_csv(f"{heading}\r{BERLIN},x\r".encode()))
+    assert (row.number, list(row.variables.values())) == (BERLIN, ["x"])
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -83,6 +89,7 @@ def test_duplicates_are_called_once_however_they_are_written() -> None:
         (b"", "empty"), (b"\n\n", "empty"), (b"name,age\nx,1\n", "no column number"), (b"\xff\xfenumber", "line 1"),
         (b"number\n+4930901820\n\xe4", "line 3"), (b"number,name,name\n", "twice"), (b"phone,tel\n", "twice"),
         (b"number," + b",".join(b"a%d" % each for each in range(60)), "variables"),
+        (b"number," + b",".join(b"a%d" % each for each in range(51)), "variables"),
         (b"number," + b"a" * 65, "variables"),
     ],
 )  # fmt: skip
@@ -103,6 +110,8 @@ def test_a_field_that_is_too_long_spoils_its_row_only() -> None:
     [
         (BERLIN, ""), ({"number": BERLIN}, ""), ({"number": BERLIN, "variables": {"name": "Ann"}}, ""),
         (7, "no number"), ({"number": BERLIN, "name": "Ann"}, "only"), ({"number": 7}, "texts"),
+        ({"number": BERLIN, "timezone": 0}, "texts"), ({"number": BERLIN, "variables": []}, "object"),
+        ({"number": BERLIN, "variables": None, "timezone": None}, ""),
         ({"number": BERLIN, "timezone": 1}, "texts"), ({"number": BERLIN, "variables": {"a": 1}}, "texts"),
         ({"number": BERLIN, "variables": {"a": "x" * 501}}, "500"), ({}, "texts"),
         ({"number": BERLIN, "variables": {str(each): "" for each in range(51)}}, "variables"),
