@@ -33,6 +33,7 @@ from callflow.contracts.events import (
     CallHangup,
     CallInitiated,
     CallResumed,
+    CarrierCost,
     CarrierRecording,
     Event,
     LegIds,
@@ -244,7 +245,9 @@ class Switchboard:
         ended_here = self._ended_dials.get((call, webhook_event.leg))
         if isinstance(webhook_event.event, CallHangup) or ended_here is not None:
             self._add_tombstone(webhook_event, call)
-        if isinstance(webhook_event.event, (CallHangup, CarrierRecording)):  # the latter tells of no leg
+        if isinstance(
+            webhook_event.event, (CallHangup, CarrierRecording, CarrierCost)
+        ):  # of a leg that is over, or none
             return
         if ended_here is None:
             self.on_lost_leg(carrier, ActiveCall(ids, call))

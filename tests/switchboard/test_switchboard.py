@@ -136,6 +136,28 @@ def test_which_events_open_a_call_that_nobody_knows(event: Event, opens: bool) -
     play(main)
 
 
+@pytest.mark.parametrize(
+    ("event", "is_lost"),
+    [
+        (events.CallAnswered(), True), (events.CallHangup(), False), (events.CarrierRecording(state="ready"), False),
+        (events.CarrierCost(amount=0.25), False),
+    ],
+)  # fmt: skip
+def test_a_leg_that_was_dialled_before_a_restart_is_looked_for_only_if_it_may_be_there(
+    event: Event, is_lost: bool
+) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            lost: list[str] = []
+            the.board.on_lost_leg = lambda carrier, leg: lost.append(leg.call)
+            signal = WebhookEvent("fake", "d", IDS, event, call="ours")
+            await the.board.dispatch(as_carrier(the.carrier), signal)
+            assert lost == (["ours"] if is_lost else [])
+            assert [one["event"] for one in the.written("ours")] == [event.name]
+
+    play(main)
+
+
 def test_an_event_of_no_call_is_written_down_without_its_secrets() -> None:
     async def main() -> None:
         async with stage() as the:
