@@ -78,6 +78,8 @@ class CarrierCommands:
         text = ""
         if isinstance(command, commands.Brief):
             text = self._legs.briefing(briefing, from_number, to_number)
+        elif isinstance(command, commands.Join):
+            text = self._legs.notice(command)
         elif isinstance(command, (commands.Announce, commands.SendDtmf)):
             text = self._words.take(command.id)
         from_number, to_number = self._legs.numbers(command, from_number, to_number)

@@ -139,9 +139,10 @@ class Twilio:
     """Twilio as a `callflow.contracts.carrier.Carrier`."""
 
     name = "twilio"
-    can: frozenset[CarrierCan] = frozenset(
-        {"speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers"}
-    )
+    can: frozenset[CarrierCan] = frozenset((
+        "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
+        "listens",
+    ))  # fmt: skip
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
         *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS, REFER)),
@@ -267,7 +268,7 @@ class Twilio:
                 answer_to = f"{config.address()}{KEYS}{leg_query(request)}"
                 return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
             case commands.Join():
-                document = self._blank().confer(request.call)
+                document = self._blank().say(request.text).confer(request.call)
                 return document.come_back(0) if request.command.leg == CALLER else document.hang_up()
             case commands.Transfer():
                 query = leg_query(request, HUMAN)
@@ -306,6 +307,8 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+            case commands.Listen():
+                await self._listen(request)
             case commands.PauseRecord(on=on):
                 await recordings.pause(self.api, request, on=on)
             case commands.Record(on=on):
@@ -330,6 +333,19 @@ class Twilio:
         answer = await self.api.request("GET", "/Calls.json", params=search_params(request), retries=1)
         sid = dialled_since(_listed(answer, "calls"), request.at)
         return LegIds(control=sid) if sid else None
+
+    async def _listen(self, request: CarrierRequest) -> None:
+        """Start a stream in one direction, which goes on beside the document. Vendor: /docs/voice/api/stream-resource.
+        Raises CarrierError."""
+        form = {
+            "Url": request.stream_url,
+            "Name": request.stream_name,
+            "Track": "both_tracks",
+            "StatusCallback": f"{self._config.address()}{STREAM}",
+            "StatusCallbackMethod": "POST",
+        }
+        path = f"/Calls/{quote(request.ids.control, safe='')}/Streams.json"
+        await self.api.request("POST", path, repeatable=False, data=form)
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
