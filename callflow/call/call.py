@@ -24,12 +24,13 @@ from callflow.call.deadlines import GO_ON, Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.legs import Legs
+from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
-from callflow.call.stream_lease import StreamLease
+from callflow.call.stream_lease import StreamHolder, StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import CarrierCommand, Command
@@ -99,21 +100,20 @@ class Call:
     def _use(self, config: CallConfig) -> None:
         """Make the parts that the config decides. Only before the call's first step."""
         self.config = config
-        self.model = machine.Model(**config.machine_config(self.carrier.can, called=self._called))
+        self.model = machine.Model(
+            **config.machine_config(self.carrier.can, called=None if self.is_outbound else self.to_number)
+        )
         parts = make_parts(
             self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
             by_carrier=self._order is not None and self._order.record, entered=self._entered,
         )  # fmt: skip
-        self.relay, self.recordings, self.requests, self.agent, self._local_commands, self._dtmf = parts
+        self.relay, self.recordings, self.requests, self.agent = parts[:4]
+        self._local_commands, self._dtmf, self._listening = parts[4:]
         self._log.hides = self.recordings.pause.hides
         self._carrier_commands = CarrierCommands(
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start,
             run_after_call=self._services.run_after_call, legs=self.legs, words=self.requests.line.words,
         )  # fmt: skip
-
-    @property
-    def _called(self) -> str | None:
-        return self.to_number if self._order is None else None
 
     def _restore(self, old: RestoredCall) -> None:
         self.model, self.began = old.model, old.began
@@ -225,6 +225,7 @@ class Call:
         if step.after != machine.RINGING:
             self.relay.answered()
         self.recordings.after(step)
+        self._listening.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
@@ -295,16 +296,17 @@ class Call:
 
     # Media
 
-    def claim_stream(self, ordinal: int) -> None:
+    def claim_stream(self, ordinal: int) -> StreamHolder:
         """Reserve the call's newest media stream for one socket. `ordinal`: the stream that the socket's token names.
-
-        Raises Refused.
-        """
+        Returns what serves the socket. Raises Refused."""
+        if ordinal > FIRST:
+            return self._listening.claim(ordinal)
         if machine.is_over(self.model) or self._handover.awaits_return or self._handover.is_leaving:
             raise Refused("this token is used up")
         if self.model.farewell == machine.SPEAKING or self.model.state in (machine.TRANSFERRING, machine.BRIDGED):
             raise Refused("this stream's time is over")
         self._streams.claim(ordinal, has_socket=self.relay.has_socket)
+        return self
 
     def unclaim_stream(self) -> None:
         """Release the reservation, because the socket was not opened after all."""

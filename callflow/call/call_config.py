@@ -12,6 +12,7 @@ from typing import Any, Literal
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.machine import Fallback
 from callflow.contracts.carrier import CarrierCan
+from callflow.contracts.engine import MakeEngine
 from callflow.media.clips import Clip
 from callflow.media.media_config import MediaConfig
 
@@ -56,6 +57,10 @@ class CallConfig:
     transfer_targets: Mapping[str, str]
     """Telephone numbers by the names under which they may be reached."""
     transfer_ring_seconds: float
+    listen_notice: str
+    """What both sides of a transferred call are told before it is listened to them; "": nobody listens."""
+    make_listener: MakeEngine
+    """Makes a session that writes down what it hears, and says nothing."""
     transfer_take_back: bool
     """The agent takes the caller back when the person hangs up."""
     fallback_number: str

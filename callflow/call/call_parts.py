@@ -14,6 +14,7 @@ from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import DtmfCollector
 from callflow.call.legs import Legs
+from callflow.call.listening import Listening
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
 from callflow.call.owned_tasks import OwnedTasks
@@ -21,6 +22,7 @@ from callflow.call.recordings import Recordings
 from callflow.call.requests import Requests
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
+from callflow.call.stream_lease import StreamLease
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.owners import to_owner
@@ -38,6 +40,7 @@ class Parts(NamedTuple):
     agent: Agent
     local_commands: LocalCommands
     dtmf: DtmfCollector
+    listening: Listening
 
 
 class Owner(Protocol):
@@ -107,4 +110,11 @@ def make_parts(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
         entered=to_owner(entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
     )  # fmt: skip
-    return Parts(relay, recordings, requests, agent, local_commands, dtmf)
+    listening = Listening(
+        call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),
+        make=config.make_listener, media=config.media, ids=lambda: this.ids, is_ours=relay.is_ours,
+        is_paused=lambda: recordings.pause.is_on, learn=lambda text: agent.prompter.learn(text, speak=False),
+        bill=lambda used: this.note(agent.usage.added(used)), note=call.note, own=tasks.start,
+        seconds=config.agent.transcript_seconds,
+    )  # fmt: skip
+    return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening)

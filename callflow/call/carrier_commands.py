@@ -82,6 +82,8 @@ class CarrierCommands:
             text = self._legs.briefing(config.briefing_text, from_number, to_number)
         elif isinstance(command, commands.Speak) and command.sentence == FALLBACK:
             text = config.fallback_text
+        elif isinstance(command, commands.Join):
+            text = self._legs.notice(command)
         elif isinstance(command, (commands.Announce, commands.SendDtmf)):
             text = self._words.take(command.id)
         from_number, to_number = self._legs.numbers(command, from_number, to_number)

@@ -36,13 +36,17 @@ _TOLD: Final = {
         "and go on helping the caller yourself."
     ),
     "left": (
-        "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. You did "
-        "not hear what was said."
+        "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. {heard}"
     ),
     "referred": "",
     "call_ended": "",
 }
 """What the agent is told, by the outcome of `commands.TellTransfer`; "": nothing."""
+_HEARD: Final = {
+    False: "You did not hear what was said.",
+    True: "What you have been told of their words is all that was understood of them. Do not ask for it again.",
+}
+"""What the agent knows of it, by whether somebody has listened."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,8 @@ class Transfer:
     """Of the person's leg."""
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
+    was_listened: bool = False
+    """A session has written down what they said."""
 
     def told(self, outcome: str, now: float) -> str:
         """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
@@ -64,7 +70,7 @@ class Transfer:
             return ""  # there is no agent any more
         target = self.requested.target or "the person"
         seconds = max(now - self.joined_at, 0.0) if self.joined_at is not None else 0.0
-        text = _TOLD[outcome].format(target=target, length=_length(seconds))
+        text = _TOLD[outcome].format(target=target, length=_length(seconds), heard=_HEARD[self.was_listened])
         return text[:1].upper() + text[1:]
 
 
@@ -109,6 +115,7 @@ class Legs:
         """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
         self.transfer = self._transfer(requested)
         self.transfer.joined_at = joined_at
+        self.transfer.was_listened = bool(requested.notice and joined_at)
         self.known(human, HUMAN)
 
     def known(self, ids: LegIds, leg: str) -> None:
@@ -156,6 +163,11 @@ class Legs:
         if not dialled:
             return from_number, to_number
         return (from_number if self.caller is not None else to_number), dialled
+
+    def notice(self, command: Command) -> str:
+        """Return what this end of a transferred call is told when it is joined with the other; "": nothing."""
+        is_join = isinstance(command, commands.Join) and self.transfer is not None
+        return self.transfer.requested.notice if is_join and self.transfer is not None else ""
 
     def briefing(self, text: str, from_number: str, to_number: str) -> str:
         """Return what the person hears before they accept. `text`: with `{caller}` and `{summary}`. `from_number`,

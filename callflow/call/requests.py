@@ -94,6 +94,7 @@ class Requests:
             events.TransferRequested(
                 mode=mode, target=target, number=number, summary=summary[:MOST_SUMMARY], by=by,
                 ring_seconds=int(self._config.transfer_ring_seconds), takes_back=self._config.transfer_take_back,
+                notice=self._config.listen_notice if mode == "warm" and "listens" in self._can else "",
             )
         )  # fmt: skip
         return True

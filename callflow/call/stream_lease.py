@@ -6,16 +6,27 @@ A stream has one socket at a time. An older stream's token is refused as soon as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts.errors import Refused
 from callflow.contracts.events import CarrierNotice, Event, StreamFailed
+from callflow.contracts.media import MediaSocket
 from callflow.contracts.secret_text import Secrets
 
 
 _USES: Final = 2
 """Sockets that may join one stream, one after the other: a carrier that reconnects uses its token again."""
+
+
+class StreamHolder(Protocol):
+    """What has reserved a stream for a socket, and serves it."""
+
+    def unclaim_stream(self) -> None:
+        """Release the reservation, because the socket was not opened after all."""
+
+    async def serve_socket(self, socket: MediaSocket) -> None:
+        """Serve the socket until it closes or is not wanted any more."""
 
 
 class StreamLease:

@@ -242,6 +242,12 @@ class CallSettings(OriginSettings):
     """What a person hears, in the carrier's voice, before a transferred call is theirs: `{caller}` is the caller's
     number, `{summary}` what the agent says of the call."""
 
+    listen_while_bridged: bool = False
+    """While a caller who was transferred with a briefing talks with the person, what both say is written down, so that
+    the agent knows it when it has the caller back. Both are told so before (`listen_notice`)."""
+    listen_notice: Text = "The assistant listens while you talk, and writes down what is said."
+    """What both hear then, in the carrier's voice, as soon as they are connected."""
+
     # When this line cannot serve a caller
 
     fallback_number: Annotated[str, AfterValidator(validators.dialled_number)] = ""

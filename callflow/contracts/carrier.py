@@ -111,7 +111,7 @@ class Download:
 
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
-    "transfers", "refers", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
+    "transfers", "refers", "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
 ]  # fmt: skip
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""

@@ -154,6 +154,15 @@ class Announce(CarrierCommand):
     name: ClassVar[str] = "announce"
     id: str = ""
     """Names the text, which is not written down here: as of `events.SayRequested`."""
+    both: bool = False
+    """The leg that this one is joined with hears it, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen(CarrierCommand):
+    """Send what both ends of this leg say to a media stream of its own, on which nothing is said."""
+
+    name: ClassVar[str] = "listen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,6 +237,9 @@ class TransferRequested(Event):
     """The agent takes the caller back when the person hangs up."""
     by: str = ""
     """As of `GoodbyeRequested`, or `agent`."""
+    notice: str = ""
+    """What both sides are told as soon as they are joined, before it is listened to what they say; "": nobody
+    listens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

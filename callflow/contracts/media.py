@@ -27,6 +27,12 @@ class CallerAudio(NamedTuple):
     payload: str
 
 
+class OtherAudio(NamedTuple):
+    """A frame of the outbound track, of what the caller hears: base64 of codec bytes, untouched."""
+
+    payload: str
+
+
 class MarkReceived(NamedTuple):
     name: str
 
@@ -53,7 +59,15 @@ class IgnoredFrame(NamedTuple):
 
 
 Frame = (
-    StreamConnected | StreamStarted | CallerAudio | MarkReceived | DtmfFrame | StreamStopped | MediaError | IgnoredFrame
+    StreamConnected
+    | StreamStarted
+    | CallerAudio
+    | OtherAudio
+    | MarkReceived
+    | DtmfFrame
+    | StreamStopped
+    | MediaError
+    | IgnoredFrame
 )
 
 

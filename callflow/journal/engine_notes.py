@@ -70,6 +70,16 @@ class SessionChanged(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listening(Note):
+    """Sessions of the engine write down what a transferred caller and a person say, or do so no longer."""
+
+    kind: ClassVar[str] = "listening"
+    state: str = ""
+    """began, ended or failed"""
+    reason: str = field(default="", metadata=PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class McpApproval(Note):
     """The engine asked whether it may use a tool of a remote MCP server."""
 

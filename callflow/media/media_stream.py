@@ -23,6 +23,7 @@ from callflow.contracts.media import (
     MediaError,
     MediaProtocol,
     MediaSocket,
+    OtherAudio,
     StreamConnected,
     StreamStarted,
     StreamStopped,
@@ -192,7 +193,7 @@ class MediaStream:
             self._pass_on(payload)
 
     def _other(self, frame: Frame) -> None:
-        if self._shows and not isinstance(frame, IgnoredFrame):  # ignored frames may be the outbound track, 50 a second
+        if self._shows and not isinstance(frame, (IgnoredFrame, OtherAudio)):  # of an outbound track come 50 a second
             log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
         match frame:
             case MarkReceived(name=name):

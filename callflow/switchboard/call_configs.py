@@ -111,13 +111,23 @@ def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
     return replace(config, agent=replace(config.agent, make_engine=make, greeting=greeting.text), left_out=left_out)
 
 
+def _listener(make: _MakeEngine) -> _MakeEngine:
+    """Make sessions that only transcribe: they answer nothing, and begin with no instructions."""
+    silent = replace(
+        make.config, turn_detection="server_vad", vad_create_response=False, vad_interrupt_response=False,
+        vad_idle_timeout_ms=0, min_interruption_ms=0, instructions="", prompt_id="", tracing="off",
+    )  # fmt: skip
+    return _MakeEngine(silent, make.account)
+
+
 def with_key(config: CallConfig, api_key: str) -> CallConfig:
     """Return the config with another key of the engine. The account of that key is that call's alone, so that what the
     vendor says of it means nothing for other calls."""
     make = config.agent.make_engine
-    if isinstance(make, _MakeEngine):
-        make = _MakeEngine(replace(make.config, api_key=api_key), Account())
-    return replace(config, agent=replace(config.agent, make_engine=make))
+    if not isinstance(make, _MakeEngine):
+        return config
+    make = _MakeEngine(replace(make.config, api_key=api_key), Account())
+    return replace(config, agent=replace(config.agent, make_engine=make), make_listener=_listener(make))
 
 
 def call_config(
@@ -137,6 +147,7 @@ def call_config(
     announced = settings.record_announcement if settings.record or settings.carrier_record else ""
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"
+    listens = settings.listen_while_bridged and settings.transcription_model
     agent = from_settings(
         AgentConfig,
         settings,
@@ -159,6 +170,8 @@ def call_config(
         overrides=overrides or {},
         record_after_opening=bool(announced),
         transfer_targets=transfer_targets.read(settings.transfer_targets),
+        listen_notice=settings.listen_notice.strip() if listens else "",
+        make_listener=_listener(_MakeEngine(engine, account)),
     )
 
 

@@ -24,6 +24,7 @@ from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
+from callflow.call.stream_lease import StreamHolder
 from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
 from callflow.contracts.commands import Hangup
@@ -384,8 +385,9 @@ class Switchboard:
 
     # Media sockets
 
-    def claim(self, token: str, handshake: Request) -> Call:
-        """Reserve the media stream that a token names for one socket, and return the call. Raises Refused or Forged.
+    def claim(self, token: str, handshake: Request) -> StreamHolder:
+        """Reserve the media stream that a token names for one socket, and return what serves it. Raises Refused or
+        Forged.
 
         `handshake`: the request that opens the socket; a carrier may sign it.
         """
@@ -395,14 +397,14 @@ class Switchboard:
         if call is None:
             raise Refused("no live call has this token")
         problem = call.carrier.verify_stream(handshake)
-        call.claim_stream(stream.ordinal)
+        holder = call.claim_stream(stream.ordinal)
         if problem:
             self.counts["odd_media_signatures"] += 1
             call.note(notes.MediaSignature(odd=problem))
             self._signature_warnings.say(
                 call.carrier.name, "call %s: its media socket is let in by its token alone: %s", call.id, problem
             )
-        return call
+        return holder
 
     # Ending all calls: see `Drain`
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from callflow.contracts.errors import Malformed
-from callflow.contracts.media import CallerAudio, IgnoredFrame
+from callflow.contracts.media import CallerAudio, OtherAudio
 
 
 Parsed = TypeVar("Parsed")
@@ -40,15 +40,15 @@ def read(text: str | bytes, decode: Callable[[str], Parsed], otherwise: Callable
         raise Malformed(f"not a media stream's frame: {error}") from None
 
 
-def caller_audio(media: Media) -> CallerAudio | IgnoredFrame:
-    """Return the caller's audio; a frame of an outbound track is ignored, because it holds our own voice.
+def caller_audio(media: Media) -> CallerAudio | OtherAudio:
+    """Return the caller's audio, or that of an outbound track, which holds what the caller hears.
 
     Raises Malformed for a frame of more than 30 s.
     """
     if len(media.payload) > MOST_PAYLOAD:
         raise Malformed("a media frame of more than 30 s")
     if isinstance(media.track, str) and media.track and not media.track.startswith("inbound"):
-        return IgnoredFrame("outbound media")
+        return OtherAudio(media.payload)
     return CallerAudio(number(media.chunk), media.payload)
 
 

@@ -114,7 +114,7 @@ class Telnyx:
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset((
         "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "refers",
-        "sends_digits", "speaks_beside_stream", "suppresses_noise",
+        "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise",
     ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
@@ -310,8 +310,18 @@ class Telnyx:
                 return f"record_{'start' if on else 'stop'}", _TWO_CHANNELS if on else {}, False
             case commands.PauseRecord(on=on):
                 return f"record_{'pause' if on else 'resume'}", {}, False
+            case commands.Announce(both=True):
+                return "speak", {**self._speech(request.text), "target_legs": "both"}, False
             case commands.Brief() | commands.Announce():
                 return "speak", self._speech(request.text), False
+            case commands.Listen():
+                # Without a direction back: with one, no frames of the outbound track have been seen.
+                return "streaming_start", {
+                    "stream_url": request.stream_url,
+                    "stream_track": "both_tracks",
+                    "stream_codec": "PCMU",
+                    "stream_auth_token": request.stream_secret,
+                }, False  # fmt: skip
             case commands.Transfer():
                 return "transfer", {
                     "to": command.number,

@@ -54,7 +54,7 @@ from callflow.contracts.events import (
 from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import prices, recordings, twiml
+from carriers.twilio import prices, recordings, streams, twiml
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
 from carriers.twilio.errors import read_error
@@ -145,19 +145,10 @@ class Twilio:
     """Twilio as a `callflow.contracts.carrier.Carrier`."""
 
     name = "twilio"
-    can: frozenset[CarrierCan] = frozenset(
-        (
-            "speaks",
-            "clears",
-            "marks",
-            "streams_on_request",
-            "answers_in_reply",
-            "dials",
-            "transfers",
-            "refers",
-            "tells_price",
-        )
-    )
+    can: frozenset[CarrierCan] = frozenset((
+        "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
+        "listens", "tells_price",
+    ))  # fmt: skip
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
         *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS, REFER)),
@@ -286,7 +277,7 @@ class Twilio:
                 answer_to = f"{config.address()}{KEYS}{leg_query(request)}"
                 return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
             case commands.Join():
-                document = self._blank().confer(request.call)
+                document = self._blank().say(request.text).confer(request.call)
                 return document.come_back(0) if request.command.leg == CALLER else document.hang_up()
             case commands.Transfer():
                 query = leg_query(request, HUMAN)
@@ -325,6 +316,8 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+            case commands.Listen():
+                await streams.listen(self.api, request, f"{self._config.address()}{STREAM}")
             case commands.PauseRecord(on=on):
                 await recordings.pause(self.api, request, on=on)
             case commands.Record(on=on):

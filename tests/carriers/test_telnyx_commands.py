@@ -69,6 +69,21 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
     ),
     ("send_dtmf", commands.SendDtmf(id="1"), {"digits": "12w#"}),
     ("speak", commands.Announce(id="2"), {"payload": "12w#", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US"}),
+    (
+        "speak",
+        commands.Announce(id="2", both=True),
+        {"payload": "12w#", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US", "target_legs": "both"},
+    ),
+    (
+        "streaming_start",
+        commands.Listen(),
+        {
+            "stream_url": STREAM["stream_url"],
+            "stream_track": "both_tracks",
+            "stream_codec": "PCMU",
+            "stream_auth_token": "SECRET",
+        },
+    ),
     ("refer", commands.Refer(address="sip:desk@pbx.example"), {"sip_address": "sip:desk@pbx.example"}),
     ("suppression_start", commands.SuppressNoise(), {"direction": "inbound"}),
 ]

@@ -13,6 +13,7 @@ import pytest
 import respx
 
 from callflow.contracts import commands
+from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from tests.carriers.twilio_product import ACCOUNT, BASE, PUBLIC, SID, STREAM, TOKEN, order, twilio
@@ -26,14 +27,18 @@ FINE = httpx.Response(200, json={"sid": SID, "status": "in-progress"})
 
 def told(command: Command, *answers: Any, **config: Any) -> tuple[list[dict[str, str]], CarrierError | None]:
     """The forms that were sent, and what became of it."""
+    return told_of(order(command), *answers, **config)
+
+
+def told_of(wanted: CarrierRequest, *answers: Any, **config: Any) -> tuple[list[dict[str, str]], CarrierError | None]:
 
     async def main() -> tuple[list[dict[str, str]], CarrierError | None]:
         adapter = twilio(seconds=1.0, **config)
         failure = None
         with respx.mock as router:
-            route = router.post(CALL_URL).mock(side_effect=list(answers))
+            route = router.post(CALL_URL).mock(side_effect=list(answers or [FINE]))
             try:
-                await adapter.execute(order(command))
+                await adapter.execute(wanted)
             except CarrierError as error:
                 failure = error
             forms = [
@@ -92,6 +97,28 @@ def test_a_caller_who_came_over_sip_is_referred_and_nobody_else_is() -> None:
     assert f'<Refer action="{PUBLIC}/twilio/refer" method="POST"><Sip>{written}</Sip></Refer>' in sent
     with pytest.raises(CarrierError, match="did not come over SIP"):
         asyncio.run(main("+15550100001"))
+
+
+def test_listening_starts_a_stream_of_both_tracks_beside_the_document() -> None:
+    async def main() -> dict[str, list[str]]:
+        adapter = twilio()
+        with respx.mock as router:
+            route = router.post(CALL_URL.replace(".json", "/Streams.json")).respond(201, json={"sid": "MZ1"})
+            await adapter.execute(order(commands.Listen()))
+            await adapter.close()
+            return parse_qs(route.calls[0].request.content.decode())
+
+    assert asyncio.run(main()) == {
+        "Url": [STREAM], "Name": ["stream-1"], "Track": ["both_tracks"],
+        "StatusCallback": [f"{PUBLIC}/twilio/stream"], "StatusCallbackMethod": ["POST"],
+    }  # fmt: skip
+
+
+def test_what_both_are_told_is_said_before_they_are_joined() -> None:
+    join = replace(order(commands.Join()), text="It is written down.")
+    (form,), failure = told_of(join)
+    assert failure is None
+    assert form["Twiml"].index("It is written down.</Say>") < form["Twiml"].index("<Dial><Conference")
 
 
 def test_the_last_sentence() -> None:

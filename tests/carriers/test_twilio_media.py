@@ -15,6 +15,7 @@ from callflow.contracts.media import (
     DtmfFrame,
     IgnoredFrame,
     MarkReceived,
+    OtherAudio,
     StreamConnected,
     StreamStarted,
     StreamStopped,
@@ -55,7 +56,7 @@ def started(account: str = ACCOUNT) -> TwilioMediaProtocol:
         ),
         (
             {"event": "media", "media": {"track": "outbound", "chunk": "7", "payload": "/w=="}},
-            IgnoredFrame("outbound media"),
+            OtherAudio("/w=="),
         ),
         ({"event": "mark", "mark": {"name": "item:1"}}, MarkReceived("item:1")),
         ({"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": "#"}}, DtmfFrame("#")),

@@ -50,6 +50,17 @@ def test_a_form_is_what_twilio_documents(command: Any) -> None:
 
 
 @respx.mock
+def test_a_stream_in_one_direction_is_what_twilio_documents() -> None:
+    route = respx.route(method="POST").respond(201, json={"sid": "MZ1"})
+    asyncio.run(twilio().execute(order(commands.Listen())))
+    given = dict(parse_qsl(route.calls[0].request.content.decode(), keep_blank_values=True))
+    path = PATH.replace("/{Sid}.json", "/{CallSid}/Streams.json")
+    content = load(OPENAPI)["paths"][path]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
+    assert set(given) <= set(content["schema"]["properties"])
+    assert "Url" in content["schema"]["required"]
+
+
+@respx.mock
 def test_a_dial_is_what_twilio_documents() -> None:
     route = respx.post(TWILIO_CALLS).respond(201, json={"sid": "CA1"})
     asyncio.run(twilio().dial(dial_order(record=True, machines="message")))

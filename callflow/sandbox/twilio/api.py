@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from callflow.sandbox.common.http_server import Request, Response, json_response
-from callflow.sandbox.twilio import numbers, resources
+from callflow.sandbox.twilio import numbers, resources, streams
 from callflow.sandbox.twilio.call import Call
 from callflow.sandbox.twilio.errors import ApiError, refusal
 from callflow.sandbox.twilio.exchange import Exchange
@@ -36,8 +36,8 @@ class Command:
     method: str
     path: str
     action: str
-    """"create", "update", "fetch", "list", "numbers", "number", "account", "record", "recordings", "recording",
-    "media", or "" for what does not exist."""
+    """"create", "update", "fetch", "list", "numbers", "number", "account", "record", "stream",
+    "recordings", "recording", "media", or "" for what does not exist."""
     call_sid: str
     """The call that it is about, or ""."""
     form: Form
@@ -162,6 +162,9 @@ class Api:
             return 201, self._recordings.start(call, command.form)
         return 200, self._recordings.update(call, sid, command.form, command.path)
 
+    def _stream(self, command: Command) -> tuple[int, Any]:
+        return 201, streams.start(self._find(command), command.form, self.exchange.account_sid)
+
     def _list_recordings(self, command: Command) -> tuple[int, Any]:
         return 200, self._recordings.page(command.call_sid, command.form, command.path)
 
@@ -201,6 +204,7 @@ class Api:
         "numbers": _numbers,
         "number": _number,
         "record": _record,
+        "stream": _stream,
         "recordings": _list_recordings,
         "recording": _recording,
     }
@@ -230,6 +234,8 @@ def _action(method: str, parts: list[str]) -> str:
             return "update"
         case "GET", ["Calls", _]:
             return "fetch"
+        case "POST", ["Calls", _, "Streams"]:
+            return "stream"
         case _, ["Media"]:
             return "media"
         case ("GET", ["Recordings"]) | ("GET", ["Calls", _, "Recordings"]):

@@ -330,8 +330,17 @@ class Call(Leg[MediaStream, Faults]):
 
     # The stream
 
+    def listen(self, options: StreamOptions) -> str:
+        """Open a stream in one direction, which goes on beside the document, and return its SID."""
+        stream = self._make_stream(options)
+        self.chore(self._run_stream(stream, ""), "one-way stream")
+        return stream.stream_id
+
     async def connect(self, options: StreamOptions, base: str) -> None:
         """Open a media stream and wait, as `<Connect>` does, until it is over for any reason."""
+        await self._run_stream(self._make_stream(options), base)
+
+    def _make_stream(self, options: StreamOptions) -> MediaStream:
         stream = MediaStream(
             options,
             account_sid=self._exchange.account_sid,
@@ -343,6 +352,9 @@ class Call(Leg[MediaStream, Faults]):
             changed=self._exchange.changed,
         )
         self.streams.append(stream)
+        return stream
+
+    async def _run_stream(self, stream: MediaStream, base: str) -> None:
         if self.faults.never_connect:
             self.note("the media socket is never opened (fault)")
             await asyncio.Event().wait()
@@ -369,8 +381,8 @@ class Call(Leg[MediaStream, Faults]):
             self._stream_event(stream, "stream-stopped", "", base)
 
     def stop_stream(self) -> None:
-        """Stop the stream that is open, if there is one."""
-        if (stream := self.stream) is not None:
+        """Stop the stream that is open, if there is one; one in one direction goes on until the call ends."""
+        if (stream := self.stream) is not None and (self.state == "ended" or not stream.options.one_way):
             was_connected = stream.connected
             stream.finish()
             if was_connected:

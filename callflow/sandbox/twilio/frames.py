@@ -16,13 +16,16 @@ _SHAPES: Final[dict[str, dict[str, str]]] = {"media": {"media": "payload"}, "mar
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """The noun `<Stream>` of a `<Connect>`."""
+    """The noun `<Stream>` of a `<Connect>`, or a stream in one direction of the REST API."""
 
     url: str
     name: str = ""
     status_callback: str = ""
     status_method: str = "POST"
     parameters: dict[str, str] = field(default_factory=dict)
+    tracks: tuple[str, ...] = ("inbound",)
+    one_way: bool = False
+    """It goes on beside the document, and nothing can be said on it."""
 
 
 def parse(message: str | bytes, stream_id: str) -> tuple[str, str]:

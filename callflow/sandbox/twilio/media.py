@@ -43,6 +43,8 @@ class MediaStream(MediaSocket):
         self.options = options
         self._ids = {"accountSid": account_sid, "callSid": call_sid}
         self._phone = phone
+        self._skipped = 0
+        """How often 20 ms have passed without a frame."""
         self._own_faults = faults
         self._timing = timing
 
@@ -90,12 +92,13 @@ class MediaStream(MediaSocket):
             {
                 "streamSid": self.stream_id,
                 **ids,
-                "tracks": ["inbound"],
+                "tracks": list(self.options.tracks),
                 "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
                 "customParameters": self.options.parameters,
             }
         )
-        self._phone.attach(f"media {self.stream_id}", self.playout)
+        if not self.options.one_way:
+            self._phone.attach(f"media {self.stream_id}", self.playout)
 
     def stop_fields(self) -> Mapping[str, Any]:
         """Return accountSid and callSid."""
@@ -108,8 +111,13 @@ class MediaStream(MediaSocket):
         if not self.started or self.ended:
             return
         self.apply_faults(at)
+        if "outbound" in self.options.tracks:
+            heard = self._phone.heard_between(at - FRAME_MS / 1000, at)[:FRAME_BYTES]
+            self.send_media("outbound", heard.ljust(FRAME_BYTES, SILENT_FRAME[:1]))
+        if "inbound" not in self.options.tracks:
+            return
         if ulaw is SILENT_FRAME and self._own_faults().skip_silence:
-            self.chunks["outbound"] += 1  # counts the 20 ms that passed without a frame
+            self._skipped += 1
         else:
             self.send_media("inbound", ulaw)
 
@@ -122,7 +130,7 @@ class MediaStream(MediaSocket):
         """Encode a `media` frame."""
         payload = _SILENCE if ulaw is SILENT_FRAME else b64(ulaw)
         # Twilio's example begins at 5 ms.
-        timestamp = 5 + (chunk - 1 + self.chunks["outbound"]) * FRAME_MS
+        timestamp = 5 + (chunk - 1 + self._skipped) * FRAME_MS
         return (
             f'{{"event":"media","sequenceNumber":"{self.sequence}","streamSid":"{self.stream_id}","media":'
             f'{{"track":"{track}","chunk":"{chunk}","timestamp":"{timestamp}","payload":"{payload}"}}}}'
@@ -145,7 +153,10 @@ class MediaStream(MediaSocket):
             self.errors.append((error.code, error.detail))
             self.changed()
             return
-        if event == "mark":
+        if self.options.one_way:
+            self.errors.append((31924, f"a {event} on a stream in one direction"))
+            self.changed()
+        elif event == "mark":
             self.mark(value, at)
         elif event == "clear":
             self.clear(at)

@@ -30,6 +30,13 @@ RECORD: Final = _names(
     " RecordingStatusCallbackEvent Trim"
 )
 """POST /Calls/{sid}/Recordings.json, https://www.twilio.com/docs/voice/api/recording."""
+STREAM: Final = _names("Url Name Track StatusCallback StatusCallbackMethod") | frozenset(
+    f"Parameter{number}.{what}" for number in range(1, 100) for what in ("Name", "Value")
+)
+"""POST /Calls/{sid}/Streams.json, https://www.twilio.com/docs/voice/api/stream-resource."""
+TRACKS: Final = {
+    "inbound_track": ("inbound",), "outbound_track": ("outbound",), "both_tracks": ("inbound", "outbound"),
+}  # fmt: skip
 UPDATE_RECORDING: Final = _names("Status PauseBehavior")
 LIST_RECORDINGS: Final = _names("CallSid PageSize Page PageToken IncludeSoftDeleted")
 CHOICES: Final = {

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from hypercorn.typing import Scope
 
-from callflow.call.call import Call
+from callflow.call.stream_lease import StreamHolder
 from callflow.contracts.errors import Forged, Refused
 from callflow.media.listener import MOST_HEAD, Handshake
 from callflow.media.picows_socket import PicowsSocket, serve
@@ -59,8 +59,8 @@ class MediaEndpoint:
             raise
         await call.serve_socket(wire)
 
-    async def claim(self, scope: Any) -> Call:
-        """Return the call that a media socket belongs to, by its token, and reserve the stream for it.
+    async def claim(self, scope: Any) -> StreamHolder:
+        """Reserve the stream of the call that a media socket belongs to, by its token, and return what serves it.
 
         `scope`: the handshake, as in ASGI. Raises Refused and Forged.
         """

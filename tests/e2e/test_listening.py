@@ -1,0 +1,100 @@
+"""While a transferred caller talks with a person, what both say is written down, once both were told so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from callflow.call.listening import FIRST
+from callflow.contracts.errors import Refused
+from callflow.sandbox.common.callee import Callee
+from callflow.sandbox.common.faults import ApiFault
+from callflow.sandbox.common.phone import tone
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from tests.e2e import product as houses
+from tests.e2e.product import Product, until
+from tests.e2e.test_transfer import in_state, persons_leg, switchboard, told, transfer
+
+
+CARRIERS = ("telnyx", "twilio")
+NOTICE = "It is written down what you say."
+WORDS = "The boat leaves at nine."
+PERSON = Callee(ring_s=0.1, presses="1", hangs_up_after_s=14)
+LISTENS: dict[str, Any] = {"listen_while_bridged": True, "listen_notice": NOTICE, "vad_silence_ms": 200}
+
+
+def model() -> Realtime:
+    script = replace(Script.tone(0.4), heard_otherwise=WORDS)
+    return Realtime(script=script, pace=Pace.instant())
+
+
+def listeners(the: Product) -> list[Any]:
+    """The sessions that answer nothing."""
+    found = []
+    for session in the.realtime.sessions:
+        detection = session.config["audio"]["input"]["turn_detection"]
+        if detection is not None and detection.get("create_response") is False:
+            found.append(session)
+    return found
+
+
+def heard_notice(the: Product, one: Any) -> bool:
+    legs = (one.call, persons_leg(the)) if houses.usual == "twilio" else (one.call,)
+    return all(NOTICE in leg.spoken for leg in legs)
+
+
+async def test_the_agent_knows_what_was_said_when_it_has_the_caller_back() -> None:
+    async with switchboard(PERSON, realtime=model(), **LISTENS) as (the, one):
+        await transfer(the)
+        await in_state(the, "bridged")
+        await until(lambda: len(listeners(the)) == 2, "a session for each side", 12)
+        assert heard_notice(the, one), "nobody is listened to who was not told"
+        (began,) = the.happened("listening")
+        assert began["state"] == "began"
+        one.phone.say(tone(600))
+        await until(lambda: "The caller said to sales while you were not there" in told(the), "the caller's words", 8)
+        persons_leg(the).phone.say(tone(600))
+        await until(lambda: "Sales said to the caller while you were not there" in told(the), "the person's words", 8)
+        assert f"“{WORDS}”" in told(the)
+        for session in listeners(the):
+            assert "response.create" not in [each.event["type"] for each in session.received]
+            assert session.violations == []
+        await in_state(the, "streaming")
+        await until(lambda: "is back with you" in told(the), "the agent to be told")
+        assert "You did not hear" not in told(the)
+        last = the.realtime.sessions[-1]
+        await until(lambda: WORDS in str([each.event for each in last.received]), "the agent's session to know")
+        await until(lambda: all(session.closed for session in listeners(the)), "the sessions to be closed")
+        assert all(stream.errors == [] for stream in one.call.streams)
+        with pytest.raises(Refused):
+            the.call.claim_stream(FIRST + 1)
+        heard = sum(part.ms for part in one.phone.heard)
+        await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 200, "the caller to hear the agent")
+
+
+async def test_nobody_is_listened_to_unless_it_is_asked_for() -> None:
+    person = Callee(ring_s=0.1, presses="1", hangs_up_after_s=4)
+    async with switchboard(person, realtime=model()) as (the, one):
+        await transfer(the)
+        await in_state(the, "bridged")
+        one.phone.say(tone(600))
+        await in_state(the, "streaming")
+        await until(lambda: "You did not hear what was said" in told(the), "the agent to be told")
+        assert the.happened("listening") == []
+        assert listeners(the) == []
+        assert NOTICE not in one.call.spoken
+
+
+async def test_where_no_stream_can_be_opened_nobody_listens_and_the_two_go_on_talking() -> None:
+    async with switchboard(PERSON, realtime=model(), **LISTENS) as (the, one):
+        await transfer(the)
+        await in_state(the, "bridged")
+        action = "stream" if houses.usual == "twilio" else "streaming_start"
+        the.carrier.faults.api.append(ApiFault(action, times=9, status=422))
+        await until(lambda: the.happened("listening"), "a note of it", 12)
+        assert [each["state"] for each in the.happened("listening")] == ["failed"]
+        assert the.call.model.state == "bridged"
+        assert one.call.ended_at is None
+        the.carrier.faults.api.clear()
