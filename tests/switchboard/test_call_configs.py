@@ -9,6 +9,7 @@ import pytest
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
+from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
 from callflow.config.settings import Settings
 from callflow.contracts.caller_lookup import LookedUp
@@ -140,3 +141,55 @@ def instructions(config: CallConfig) -> str:
     made: Any = config.agent.make_engine
     told: str = made.config.instructions
     return told
+
+
+# Profiles of the database
+
+
+def kept(name: str, number: str, version: int, **values: Any) -> KeptProfile:
+    return KeptProfile(name, (number,), values, version)
+
+
+def test_a_call_goes_on_under_the_version_of_its_profile_whatever_the_database_has_now(configs: CallConfigs) -> None:
+    first, second = kept("sales", SALES, 1, engine_tries=7), kept("sales", OTHER, 2, engine_tries=9)
+    configs.rules = configs.rules_under({}, [second])
+    assert (configs.config(OTHER).engine_tries, configs.config(SALES).profile) == (9, "")
+    for began, profile in ((("sales", 1), first), (("sales", 2), second), (("sales", 0), None)):
+        configs.prepare({}, began, profile)
+    restored = {version: configs.config(SALES, {}, None, ("sales", version)) for version in (0, 1, 2)}
+    assert {version: (one.engine_tries, one.profile_version) for version, one in restored.items()} == {
+        0: (1, 0), 1: (7, 1), 2: (9, 2),
+    }  # fmt: skip
+    dialled = configs.outbound(OTHER, "sales", {"speed": 1.2}, {}, {}, ("sales", 1))
+    assert (dialled.engine_tries, dialled.profile_version) == (7, 1)
+    configs.rules = configs.rules_under({}, [])
+    assert configs.config(SALES, {}, None, ("sales", 1)).engine_tries == 7
+    assert configs.config(SALES).engine_tries == 1, "that of the file holds again"
+
+
+def test_a_version_that_is_not_there_any_more_gives_way_to_the_present_one(
+    configs: CallConfigs, caplog: pytest.LogCaptureFixture
+) -> None:
+    configs.rules = configs.rules_under({}, [kept("sales", SALES, 150, engine_tries=9)])
+    configs.prepare({}, ("sales", 3), None)
+    assert configs.config(SALES, {}, None, ("sales", 3)).engine_tries == 9
+    assert "version 3 is not there any more" in caplog.text
+
+
+def test_a_profile_that_cannot_be_used_leaves_the_others_and_that_of_the_file(configs: CallConfigs) -> None:
+    broken, fine = kept("sales", SALES, 1, clip_language="xx"), kept("desk", OTHER, 1, engine_tries=9)
+    rules = configs.rules = configs.rules_under({}, [broken, fine])
+    assert (configs.config(SALES).engine_tries, configs.config(OTHER).engine_tries) == (1, 9)
+    assert any("no clips in that language" in line for line in rules.profiles.refused["sales"])
+    assert any("profile sales of the database is not used" in line for line in configs.warnings)
+
+
+def test_what_operators_change_for_all_numbers_keeps_the_profiles_of_the_database(configs: CallConfigs) -> None:
+    configs.rules = configs.rules_under({}, [kept("desk", OTHER, 1, engine_tries=9)])
+    before = configs.rules.configs["sales"]
+    configs.rules = configs.rules_under({"stream_tries": 2})
+    desk = configs.config(OTHER)
+    assert (desk.engine_tries, desk.stream_tries, desk.overrides) == (9, 2, {"stream_tries": 2})
+    assert configs.config(SALES) is not before
+    same = configs.rules_under({"stream_tries": 2})
+    assert same.configs["desk"] is desk, "what has not changed is not made anew"
