@@ -86,6 +86,16 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
     )
 
 
+def page_without_server(settings: Settings) -> str:
+    """Return a document that Twilio plays when no server answers: a sentence, and whom it rings then."""
+    from carriers.twilio.failover import document
+    from carriers.twilio.twiml import Voice
+
+    usual = settings.one_moment_text if settings.fallback_number else settings.apology_text
+    voice = Voice(settings.carrier_voice, settings.carrier_language)
+    return document(settings.fallback_text or usual, settings.fallback_number, settings.goodbye_text, voice)
+
+
 def sentences(settings: Settings) -> Mapping[str, str]:
     """Return the text of each sentence that a carrier may be told to speak, by its name in the `Speak` command."""
     return {

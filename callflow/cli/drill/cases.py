@@ -71,17 +71,9 @@ async def _down_with_a_second_server(carrier: str) -> Outcome:
 
 async def _down_without_a_second_server(carrier: str) -> Outcome:
     async with stage(carrier) as the:
-        await the.provision(await _page(the) if carrier == "twilio" else "", FALLBACK)
+        await the.provision(await the.page() if carrier == "twilio" else "", FALLBACK)
         await the.ring()
         return await the.outcome(the.hears_person, _SECONDS)
-
-
-async def _page(the: Stage) -> str:
-    """Host the document that `provision --twiml` prints."""
-    from carriers.twilio.failover import document
-    from carriers.twilio.twiml import Voice
-
-    return await the.page(document("One moment, please. I am connecting you.", FALLBACK, "Goodbye.", Voice("", "")))
 
 
 async def _no_model_before(carrier: str) -> Outcome:
