@@ -86,13 +86,14 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
     )
 
 
-def fallback_document(sentence: str, number: str, goodbye: str, *, voice: str = "", language: str = "") -> str:
-    """Return a document that Twilio plays without a server of ours: a sentence, then the number is rung, and `goodbye`
-    follows when that is over, or has come to nothing. `number` "": nobody is rung."""
+def page_without_server(settings: Settings) -> str:
+    """Return a document that Twilio plays when no server answers: a sentence, and whom it rings then."""
     from carriers.twilio.failover import document
     from carriers.twilio.twiml import Voice
 
-    return document(sentence, number, goodbye, Voice(voice, language))
+    usual = settings.one_moment_text if settings.fallback_number else settings.apology_text
+    voice = Voice(settings.carrier_voice, settings.carrier_language)
+    return document(settings.fallback_text or usual, settings.fallback_number, settings.goodbye_text, voice)
 
 
 def sentences(settings: Settings) -> Mapping[str, str]:

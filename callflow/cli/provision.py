@@ -35,7 +35,7 @@ from callflow.history.provisions import Provisions
 from callflow.switchboard.failover_desk import FailoverDesk, Undo
 from callflow.switchboard.number_desk import shown
 from callflow.web.public.address import PublicAddress
-from carriers.registry import fallback_document, make_carriers
+from carriers.registry import make_carriers, page_without_server
 
 
 _NOTHING_SET: Final = (
@@ -177,12 +177,7 @@ def _typed_anyway(about: str, one: Undo) -> bool:
 
 def _print_twiml(settings: Settings) -> int:
     """Print a document that Twilio can play without a server."""
-    sentence = settings.fallback_text or (
-        settings.one_moment_text if settings.fallback_number else settings.apology_text
-    )
-    number, goodbye = settings.fallback_number, settings.goodbye_text
-    voice, language = settings.carrier_voice, settings.carrier_language
-    print(fallback_document(sentence, number, goodbye, voice=voice, language=language))
+    print(page_without_server(settings))
     is_page = settings.failover_url and not Failover("", settings.failover_url, "").is_server
     where = addresses.shown(settings.failover_url) if is_page else "an address of yours"
     print(

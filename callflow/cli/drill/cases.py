@@ -11,7 +11,6 @@ from typing import Final
 from callflow.cli.drill.stage import FALLBACK, Outcome, Stage, stage
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Faults as ModelFaults
-from carriers.registry import fallback_document
 
 
 _SECONDS: Final = 25.0
@@ -72,14 +71,9 @@ async def _down_with_a_second_server(carrier: str) -> Outcome:
 
 async def _down_without_a_second_server(carrier: str) -> Outcome:
     async with stage(carrier) as the:
-        await the.provision(await _page(the) if carrier == "twilio" else "", FALLBACK)
+        await the.provision(await the.page() if carrier == "twilio" else "", FALLBACK)
         await the.ring()
         return await the.outcome(the.hears_person, _SECONDS)
-
-
-async def _page(the: Stage) -> str:
-    """Host the document that `provision --twiml` prints."""
-    return await the.page(fallback_document("One moment, please. I am connecting you.", FALLBACK, "Goodbye."))
 
 
 async def _no_model_before(carrier: str) -> Outcome:

@@ -25,7 +25,7 @@ from callflow.sandbox.openai_realtime import Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from callflow.switchboard.failover_desk import FailoverDesk
-from carriers.registry import make_carriers
+from carriers.registry import make_carriers, page_without_server
 
 
 OURS: Final = "+15550100002"
@@ -87,8 +87,9 @@ class Stage:
         self._open.push_async_callback(made.close)
         return made
 
-    async def page(self, text: str) -> str:
-        """Serve a document from somewhere else, and return its address."""
+    async def page(self) -> str:
+        """Serve the document that `provision --twiml` prints from somewhere else, and return its address."""
+        text = page_without_server(Settings(**self.settings))
 
         async def answer(_: Request) -> Response:
             return Response(200, text.encode(), {"Content-Type": "text/xml"})
