@@ -157,8 +157,15 @@ class Budget:
     # What was spent
 
     def _of(self, call: Call) -> Spent:
-        answered = call.relay.answered_at
-        minutes = 0.0 if answered is None else max(self._loop.time() - answered, 0.0) / 60
+        before, here = call.answered_before, call.relay.answered_at
+        seconds = (
+            self._history.now() - before
+            if before is not None
+            else self._loop.time() - here
+            if here is not None
+            else 0.0
+        )
+        minutes = max(seconds, 0.0) / 60
         usd = call.agent.usage.usd
         return Spent(1, minutes, usd or 0.0, 0.0, minutes if usd is None else 0.0)
 
