@@ -19,7 +19,9 @@ class UsageTotal:
         """US dollars; None: a part of the usage has no known price."""
 
     def restore(self, total: Mapping[str, Any]) -> None:
-        """Continue from the result of `total` in an earlier process."""
+        """Continue from the result of `total` in an earlier process; empty: it has used nothing."""
+        if not total:
+            return
         self.models = {model: dict(used) for model, used in total.get("models", {}).items()}
         self.usd = total.get("usd")
 

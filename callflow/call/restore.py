@@ -84,6 +84,8 @@ class RestoredCall:
     """The last transfer that was requested."""
     human: LegIds = field(default_factory=LegIds)
     """The carrier's ids of the person's leg."""
+    answered_at: float | None = None
+    """When it was answered, in Unix time (seconds)."""
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
@@ -143,6 +145,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
+        if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
+            call.answered_at = call.answered_at or entry.at
         if entry.after == machine.BRIDGED != entry.before:
             call.joined_at = entry.at
         for ordinal, command in enumerate(entry.commands):

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from callflow.agent.usage import UsageTotal
 from callflow.call.dtmf import MASK
 from callflow.call.restore import restore_call
+from callflow.contracts.engine import Usage
 from callflow.journal.journal import BEGAN, JournalEntry
 
 
@@ -51,3 +53,25 @@ def test_the_variables_of_an_outbound_call_are_known_again() -> None:
     assert call is not None
     assert call.order is not None
     assert (call.order.variables, call.order.fingerprint()) == ({"name": "Ada"}, "abc")
+
+
+def test_the_moment_of_the_answer_is_known_again() -> None:
+    began, *_ = recorded()
+    steps = [
+        JournalEntry("call", 1, 3.0, {"event": "call_initiated", "direction": "incoming"}, "ringing", "ringing"),
+        JournalEntry("call", 2, 5.0, {"event": "call_answered"}, "ringing", "answered"),
+        JournalEntry("call", 3, 7.0, {"event": "media_started"}, "answered", "streaming"),
+    ]
+    call = restore_call([began, *steps])
+    assert call is not None
+    assert call.answered_at == 5.0
+    rings = restore_call([began, *steps[:1]])
+    assert rings is not None
+    assert rings.answered_at is None
+
+
+def test_a_call_that_had_used_nothing_goes_on_with_a_known_price() -> None:
+    used = UsageTotal()
+    used.restore({})
+    used.add(Usage(usage={"input": 5}, model="m", usd=0.5))
+    assert used.total() == {"models": {"m": {"input": 5}}, "usd": 0.5}

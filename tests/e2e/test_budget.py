@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
+import httpx
 import pytest
 
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.switchboard.budget.prices import PriceLookups
 from tests.e2e import product as houses
-from tests.e2e.outbound import DIALS, OURS, ask, dial
+from tests.e2e.outbound import DIALS, OURS, TOKEN, ask, dial
 from tests.e2e.product import Product, product
 from tests.e2e.talk import FAST, talk
+from tests.e2e.test_survival import office
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -89,6 +93,31 @@ async def test_a_profile_has_limits_of_its_own_and_the_busy_tone_if_it_wants() -
         assert other.state != "ended", "a call of another profile suffered"
         await other.hang_up()
         await the.quiet()
+
+
+@pytest.mark.carrier("telnyx")
+async def test_what_a_call_took_before_a_restart_counts_after_it() -> None:
+    async with office(MAX_DAILY_MINUTES=9, CONSOLE_TOKEN=TOKEN) as one:
+
+        async def minutes() -> float:
+            assert one.process is not None
+            url = f"http://127.0.0.1:{await one.process.console_port()}/api/budget"
+            async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+                answer = await client.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
+                (call,) = answer.json()["live"]
+                return float(call["minutes"])
+
+        caller = await one.ring()
+        before = 0.0
+        async with asyncio.timeout(20):
+            while before < 0.05:
+                before = await minutes()
+        await one.stop()
+        killed = time.monotonic()
+        await one.start()
+        await caller.hears_again(killed + 0.3)  # what was on its way is over by then
+        assert await minutes() >= before
+        await caller.call.hang_up()
 
 
 async def test_what_the_carrier_takes_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,10 +158,16 @@ class Budget:
     # What was spent
 
     def _of(self, call: Call) -> Spent:
-        answered = call.relay.answered_at
-        minutes = 0.0 if answered is None else max(self._loop.time() - answered, 0.0) / 60
+        minutes = max(self._seconds(call), 0.0) / 60
         usd = call.agent.usage.usd
         return Spent(1, minutes, usd or 0.0, 0.0, minutes if usd is None else 0.0)
+
+    def _seconds(self, call: Call) -> float:
+        """Return how long a call has been answered, an earlier process included."""
+        if call.answered_before is not None:
+            return self._history.now() - call.answered_before
+        here = call.relay.answered_at
+        return 0.0 if here is None else self._loop.time() - here
 
     def _spent(self) -> dict[str, Spent]:
         """Return what the calls of today took so far, those in progress included, by profile."""
