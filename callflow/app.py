@@ -42,7 +42,7 @@ from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
 from callflow.switchboard.budget.make import make_budget, price_warnings
 from callflow.switchboard.budget.prices import PriceLookups
-from callflow.switchboard.call_configs import CallConfigs, realtime_config
+from callflow.switchboard.call_configs import CallConfigs, realtime_config, tool_names
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
@@ -59,7 +59,7 @@ from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
-from callflow.tools.builtin import CallToolset
+from callflow.tools.builtin import BUILT_IN, CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
@@ -134,6 +134,11 @@ class Application:
             about = remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
             if chosen.tool_choice not in ("auto", "none", "required", *names):
                 about.insert(0, f'tool_choice "{chosen.tool_choice}" is not used: there is no tool of that name')
+            about += [
+                f'agent_tools: there is no tool "{name}"'
+                for name in tool_names(chosen.agent_tools)
+                if name not in (*names, *BUILT_IN, *(each.get("server_label") for each in self.tools.current().remote))
+            ]
             found += [f"profile {profile}: {line}" if profile else line for line in about if line not in found]
         return found
 

@@ -73,8 +73,7 @@ class Call:
         before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
         self.config = configured or services.config(to_number, *before)
         self.began = services.now()
-        self.answered_before = restored.answered_at if restored is not None else None
-        """When it was answered in an earlier process, in Unix time (seconds)."""
+        self.answered_before = restored.answered_at if restored is not None else None  # Unix time
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._log = CallLog(call_id, services)

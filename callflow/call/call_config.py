@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.machine import Fallback
+from callflow.config.opening_hours import OpeningHours
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.engine import MakeEngine
 from callflow.media.clips import Clip
@@ -50,7 +51,13 @@ class CallConfig:
     profile_daily_usd: float
     """What the calls of this profile may take in a day; 0: no limit."""
     over_budget: Literal["sentence", "busy", "fallback"]
-    """What a caller hears past that."""
+    """What becomes of a caller past that."""
+    opening: OpeningHours | None
+    """When callers are answered; None: always."""
+    when_closed: Literal["sentence", "busy", "fallback"]
+    """What becomes of a caller at other hours."""
+    allowed_tools: frozenset[str] | None
+    """The tools that the agent has; None: all."""
 
     briefing_text: str
     """What a person hears before a transferred call is theirs, with `{caller}` and `{summary}`."""

@@ -92,7 +92,7 @@ def make_parts(
         opening=lambda: this.agent.protected_greeting.is_open,
     )  # fmt: skip
     acts: Mapping[str, Callable[..., Any]] = requests.of_tools(outbound=call.is_outbound)
-    caller = Caller(call.id, call.from_number, call.to_number, call.is_outbound, config.business)
+    caller = Caller(call.id, call.from_number, call.to_number, call.is_outbound, config.allowed_tools, config.business)
     tool_calls = PendingToolCalls(
         services.make_toolbox(caller, acts), post=post,
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,

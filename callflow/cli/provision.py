@@ -11,10 +11,11 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
@@ -26,6 +27,7 @@ from callflow.cli.numbers import NO_ADDRESS, WIDTH, agreed
 from callflow.cli.serve import refuse
 from callflow.cli.terminal import Screen
 from callflow.config.loader import load
+from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts import addresses, printable
 from callflow.contracts.errors import NumberRefused, SettingsError
@@ -51,6 +53,7 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
     try:
         settings = load()
+        profiles = Profiles(settings)
     except SettingsError as error:
         return refuse([*error.warnings, *error.problems])
     if arguments.twiml:
@@ -61,11 +64,14 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     if not wanted:
         whose = f"{arguments.carrier.capitalize()} is not" if arguments.carrier else "No carrier is"
         return refuse([f"{whose} set up: `python server.py doctor` says what is missing."])
-    if not arguments.undo and not (settings.failover_url or settings.fallback_number):
+    fallbacks = {name: chosen.fallback_number for name, chosen in profiles.all().items()}
+    if not arguments.undo and not (settings.failover_url or any(fallbacks.values())):
         return refuse([_NOTHING_SET])
     try:
         async with _open_desk(settings, wanted) as desk:
-            return await (_undo(desk, arguments) if arguments.undo else _provision(settings, desk, arguments))
+            if arguments.undo:
+                return await _undo(desk, arguments)
+            return await _provision(settings, desk, arguments, lambda own: fallbacks[profiles.name_for(own)])
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -90,12 +96,17 @@ async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[Fail
         await database.close()
 
 
-async def _provision(settings: Settings, desk: FailoverDesk, arguments: argparse.Namespace) -> int:
+async def _provision(
+    settings: Settings, desk: FailoverDesk, arguments: argparse.Namespace, number: Callable[[str], str]
+) -> int:
+    """`number`: returns whom to ring in place of one of our numbers."""
     address = await doctor.address_of(settings)
     if not address:
         raise NumberRefused(409, NO_ADDRESS)
+    if urlsplit(settings.failover_url).netloc == urlsplit(address).netloc:
+        raise NumberRefused(409, "FAILOVER_URL leads to this server itself, which does not answer when it is down.")
     print("Looking up what the carriers do now …", flush=True)
-    plans = await desk.plan(Failover(address, settings.failover_url, settings.fallback_number))
+    plans = await desk.plan(Failover(address, settings.failover_url, number))
     provisions = [one for plan in plans for one in plan.provisions]
     _show(provisions, plans)
     todo = [one for one in provisions if one.part.changes]
@@ -104,9 +115,9 @@ async def _provision(settings: Settings, desk: FailoverDesk, arguments: argparse
         return 0 if provisions else 1
     if not agreed(arguments, "Change this?"):
         return 1
-    for number, one in enumerate(todo, start=1):
+    for place, one in enumerate(todo, start=1):
         await desk.apply(one)
-        print(f"{number} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)
+        print(f"{place} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)
     print("Done. `python server.py provision --undo` puts it back, `python server.py drill` shows what callers hear.")
     return 0
 
@@ -178,7 +189,7 @@ def _typed_anyway(about: str, one: Undo) -> bool:
 def _print_twiml(settings: Settings) -> int:
     """Print a document that Twilio can play without a server."""
     print(page_without_server(settings))
-    is_page = settings.failover_url and not Failover("", settings.failover_url, "").is_server
+    is_page = settings.failover_url and not Failover("", settings.failover_url).is_server
     where = addresses.shown(settings.failover_url) if is_page else "an address of yours"
     print(
         f"Serve this as text/xml by GET from {where}, which must not be on this server, and set FAILOVER_URL to it.",

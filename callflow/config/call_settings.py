@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from callflow.config import validators
+from callflow.config import opening_hours, validators
 from callflow.config.origins import OriginSettings
 from callflow.config.transfer_targets import checked as checked_targets
 
@@ -181,6 +181,9 @@ class CallSettings(OriginSettings):
 
     # Tools and keys
 
+    agent_tools: str = ""
+    """Names of the tools that the agent has, separated by commas; of an MCP server its label. `end_call` is always
+    among them. Empty: all that there are."""
     tool_timeout_seconds: Seconds = 10
     """How long a tool may take."""
     tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
@@ -247,6 +250,16 @@ class CallSettings(OriginSettings):
     the agent knows it when it has the caller back. Both are told so before (`listen_notice`)."""
     listen_notice: Text = "The assistant listens while you talk, and writes down what is said."
     """What both hear then, in the carrier's voice, as soon as they are connected."""
+
+    # When the line is open
+
+    hours: Annotated[str, AfterValidator(opening_hours.checked)] = ""
+    """When callers are answered, such as `mon-fri 9-18, sat 10-14:30`; `22-6` goes over midnight. Calls that have begun
+    go on. Empty: always."""
+    hours_zone: Annotated[str, AfterValidator(validators.zone)] = "UTC"
+    """The time zone of these hours, such as `Europe/Berlin`."""
+    when_closed: Annotated[Literal["sentence", "busy", "fallback"], Lower] = "sentence"
+    """What becomes of a caller at other hours: as with `over_budget`."""
 
     # When this line cannot serve a caller
 

@@ -53,6 +53,12 @@ _CONDUCT: Final = (
         "transcription_model is empty, so that nothing is written down",
     ),
     _Rule(("listen_notice",), lambda s: not s.listen_while_bridged, "listen_while_bridged is false"),
+    _Rule(("hours_zone", "when_closed"), lambda s: not s.hours, "hours is empty, so that the line is always open"),
+    _Rule(
+        ("when_closed",),
+        lambda s: bool(s.hours) and s.when_closed == "fallback" and not s.fallback_number,
+        "there is no fallback_number, so that callers hear a sentence",
+    ),
     _Rule(("prompt_version",), lambda s: not s.prompt_id, "there is no prompt_id"),
     _Rule(("no_input_asks",), lambda s: not s.no_input_seconds, "no_input_seconds is 0"),
     _Rule(

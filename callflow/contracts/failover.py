@@ -3,12 +3,16 @@ rings. Both are fields of resources at the carrier; what they held before is kep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from callflow.contracts.numbers import Part, Value
+
+
+def _nobody(own: str) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,8 @@ class Failover:
     """Our public address (`https://host`), by which our resources are known; "": not known."""
     url: str
     """A second server (scheme and host), or a document; "": neither."""
-    number: str
-    """Whom to ring, in E.164; "": nobody."""
+    number: Callable[[str], str] = _nobody
+    """Returns whom to ring in place of one of our numbers, both in E.164; "": nobody."""
 
     @property
     def is_server(self) -> bool:

@@ -30,6 +30,7 @@ _CAUSES: Final = {
     "caller_busy": "this caller had as many calls at once as they may (MAX_CALLS_PER_CALLER)",
     "caller_limit": "this caller had as many calls within an hour as they may (MAX_CALLS_PER_CALLER_HOUR)",
     "budget": "the calls of that day had taken what they may (GET /api/budget)",
+    "closed": "the line was not open at that hour (hours)",
     "refused": "the caller lookup refused it (CALLER_LOOKUP)",
     "draining": "the server was being stopped, and took no new calls",
     "interrupted": "the server died, and the call was over when it came back",

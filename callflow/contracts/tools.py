@@ -29,6 +29,8 @@ class Caller:
     to_number: str
     was_called: bool = False
     """We have dialled `to_number`."""
+    allowed: frozenset[str] | None = None
+    """The names of the tools that the agent has in this call; None: all."""
     business: str = ""
     """Whose call it is; "": nobody's in particular."""
 

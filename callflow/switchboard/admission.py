@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from callflow.call.call import Call
@@ -35,8 +37,16 @@ class Admission:
     """Decides about new calls: none while the server drains, at most `max_calls` at once, each caller within its
     limits, and all within the budget of the day."""
 
-    def __init__(self, max_calls: int, callers: CallerLimits, load: LoadGuard, counts: Counter[str]) -> None:
-        """`counts`: the counter for `calls` and `refused`."""
+    def __init__(
+        self,
+        max_calls: int,
+        callers: CallerLimits,
+        load: LoadGuard,
+        counts: Counter[str],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`counts`: the counter for `calls` and `refused`. `now`: returns Unix time, in seconds."""
+        self._now = now
         self.budget: BudgetRules | None = None
         """What the calls of a day may take; None: as much as they like."""
         self._load = load
@@ -61,10 +71,11 @@ class Admission:
             return event
         self._counts["refused"] += 1
         if isinstance(event, CallInitiated):
-            if reason == "budget" and call.config.over_budget != "busy":
+            way = {"budget": call.config.over_budget, "closed": call.config.when_closed}.get(reason, "busy")
+            if way != "busy":
                 return CallTurnedAway(
                     reason=reason, why=why, from_number=event.from_number, to_number=event.to_number,
-                    fall_back=call.config.over_budget == "fallback",
+                    fall_back=way == "fallback",
                 )  # fmt: skip
             return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why))
@@ -95,6 +106,9 @@ class Admission:
         """Return the reason of a refusal, and a sentence that explains it, if one is needed. ("", ""): the call is
         accepted."""
         reason, why = self._no_room(live)
+        opening = call.config.opening
+        if not reason and opening is not None and not opening.is_open(self._now()):
+            reason, why = "closed", f"the line is open {opening.text} ({opening.zone})"
         if not reason and self.budget is not None:
             reason, why = self.budget.refusal(call.config)
         if reason:

@@ -19,7 +19,7 @@ from cachetools import FIFOCache
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
-from callflow.config import session_overrides, transfer_targets
+from callflow.config import opening_hours, session_overrides, transfer_targets
 from callflow.config.dial_rules import DialRules
 from callflow.config.fields import from_settings
 from callflow.config.kept_profiles import KeptProfile, label_of
@@ -169,6 +169,8 @@ def call_config(
         left_out=(),
         overrides=overrides or {},
         record_after_opening=bool(announced),
+        opening=opening_hours.read(settings.hours, settings.hours_zone),
+        allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),
         listen_notice=settings.listen_notice.strip() if listens else "",
         make_listener=_listener(_MakeEngine(engine, account)),
@@ -184,6 +186,11 @@ def _check_fallback(settings: Settings, profile: str) -> None:
         raise SettingsError([f"FALLBACK_NUMBER ({where}): it is this line itself, so callers would come back here"])
     if why := DialRules.of(settings).check(number):
         raise SettingsError([f"FALLBACK_NUMBER ({where}): {why}"])
+
+
+def tool_names(text: str) -> list[str]:
+    """Return the names in the setting `agent_tools`."""
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:

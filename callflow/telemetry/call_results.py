@@ -23,7 +23,7 @@ _RESULTS: Final = {
         "unspecified", COMMAND_FAILED, OTHER,
     ),
     "engine": ("engine_lost", "engine_timeout"),
-    "ours": ("busy", "budget", "draining", "shutdown", "interrupted", "our_fault"),
+    "ours": ("busy", "budget", "closed", "draining", "shutdown", "interrupted", "our_fault"),
 }  # fmt: skip
 _RESULT_OF: Final = {cause: result for result, causes in _RESULTS.items() for cause in causes}
 

@@ -17,9 +17,10 @@ class CallToolset:
 
     def __init__(self, tools: Tools, caller: Caller, call_actions: Mapping[str, Callable[..., Any]]) -> None:
         """`call_actions`: what the agent may do to its own call, by the name of the built-in tool."""
-        self._tools = tools.plus(_built_in(call_actions))
+        self._tools = tools.plus(_built_in(call_actions)).only(caller.allowed)
         self._caller = caller
-        can = frozenset((name, getattr(action, "targets", ())) for name, action in call_actions.items())
+        targets = ((name, getattr(action, "targets", ())) for name, action in call_actions.items())
+        can = frozenset((*targets, caller.allowed))
         if can not in tools.offered:
             tools.offered[can] = tuple(self._tools.definitions)
         self._definitions = tools.offered[can]
@@ -164,6 +165,10 @@ _OF_THIS_CALL: Final[dict[str, tuple[Callable[..., Any], Tool]]] = {
 }
 _OF_THIS_CALL["opt_out"] = opt_out, from_function(opt_out(lambda: True))  # it waits for the database, in a thread
 """Read once; each call gets a copy with its own action."""
+
+
+BUILT_IN: Final = frozenset({"get_current_time", *_OF_THIS_CALL})
+"""The names of all of them; which ones a call has depends on the call."""
 
 
 def _built_in(call_actions: Mapping[str, Callable[..., Any]]) -> list[Tool]:

@@ -22,7 +22,7 @@ import inspect
 import logging
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, overload
@@ -42,6 +42,8 @@ from callflow.tools.schema import CONTEXT, describe
 log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+END_CALL: Final = "end_call"
+"""The agent has this tool in every call."""
 HOOK: Final = "caller lookup"
 """The name of the function that CALLER_LOOKUP names, where it runs: no tool can have it."""
 MARK: Final = "__callflow_tool__"
@@ -225,6 +227,13 @@ class Tools:
     def plus(self, more: Iterable[Tool]) -> Tools:
         """Return these tools and more; one with a name that exists already is left out."""
         return Tools({tool.name: tool for tool in more} | dict(self.local), self.remote)
+
+    def only(self, names: Collection[str] | None) -> Tools:
+        """Return those with these names, MCP servers by their labels, and `end_call`; None: all."""
+        if names is None:
+            return self
+        local = {name: tool for name, tool in self.local.items() if name in names or name == END_CALL}
+        return Tools(local, [each for each in self.remote if each.get("server_label") in names])
 
     async def run(
         self, name: str, arguments: str, context: ToolContext, *, seconds: float, hook: bool = False

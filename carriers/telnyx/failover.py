@@ -42,26 +42,24 @@ class TelnyxFailover:
         if wanted.is_server:
             part = Part(f"application/{id_of(ours)}", _of_application(ours), {_FAILOVER: f"{wanted.url}{self._path}"})
             provisions.append(Provision("telnyx", f"application “{text(ours, 'application_name')}”", part))
-        elif wanted.url and not wanted.number:
+        elif wanted.url:
             notes.append(_NO_DOCUMENT)
-        if wanted.number:
-            params = {"filter[connection_id]": id_of(ours)}
-            async for one in self._numbers.pages("number", params):
-                number = text(one, "phone_number", 32)
-                before = await self._forwarding(id_of(one))
-                after: dict[str, Value] = {
-                    "forwards_to": wanted.number,
-                    "forwarding_type": "on-failure",
-                    "call_forwarding_enabled": True,
-                }
-                if number == wanted.number:
-                    notes.append(f"{number} is FALLBACK_NUMBER itself, so it is not forwarded.")
-                elif before["forwarding_type"] == "always" and before["call_forwarding_enabled"]:
-                    notes.append(f"{number} is always forwarded to {before['forwards_to']}, so it is left alone.")
-                else:
-                    provisions.append(
-                        Provision("telnyx", f"number {number}", Part(f"voice/{id_of(one)}", before, after))
-                    )
+        params = {"filter[connection_id]": id_of(ours)}
+        async for one in self._numbers.pages("number", params):
+            number = text(one, "phone_number", 32)
+            if not (to := wanted.number(number)):
+                continue
+            before = await self._forwarding(id_of(one))
+            after: dict[str, Value] = {
+                "forwards_to": to, "forwarding_type": "on-failure", "call_forwarding_enabled": True,
+            }  # fmt: skip
+            if number == to:
+                notes.append(f"{number} is FALLBACK_NUMBER itself, so it is not forwarded.")
+            elif before["forwarding_type"] == "always" and before["call_forwarding_enabled"]:
+                notes.append(f"{number} is always forwarded to {before['forwards_to']}, so it is left alone.")
+            else:
+                part = Part(f"voice/{id_of(one)}", before, after)
+                provisions.append(Provision("telnyx", f"number {number}", part))
         return FailoverPlan(tuple(provisions), tuple(notes))
 
     async def values(self, part: Part) -> Mapping[str, Value]:

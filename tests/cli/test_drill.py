@@ -8,7 +8,7 @@ import pytest
 
 from callflow.cli.drill.drill import _is_well
 from callflow.cli.drill.hearing import AGENT, PERSON, RINGS, Sound, longest_silence
-from callflow.cli.drill.stage import Outcome
+from callflow.cli.drill.stage import Outcome, stage
 from tests.e2e.process import SERVER, python
 
 
@@ -25,6 +25,16 @@ async def test_no_caller_is_left_in_silence(carrier: str) -> None:
         assert served["the database", "during the call"] == AGENT
         said = {sound["what"] for case in cases if case["broken"] == "the model" for sound in case["heard"]}
         assert any("One moment, please." in what for what in said)
+
+
+@pytest.mark.process
+async def test_a_carrier_that_was_told_nothing_leaves_the_caller_alone() -> None:
+    async with stage("twilio") as the:
+        await the.ring()
+        outcome = await the.outcome(the.hears_person, 15)
+        assert outcome.problem == "the call has ended"
+        assert "An application error has occurred" in outcome.served
+        assert not _is_well(outcome)
 
 
 def test_silence_is_what_nobody_fills() -> None:

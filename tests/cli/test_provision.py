@@ -24,11 +24,12 @@ class Stage:
     def __init__(self, folder: Path, telnyx: Telnyx, twilio: Twilio) -> None:
         self.folder, self.telnyx, self.twilio = folder, telnyx, twilio
 
-    async def run(self, *words: str, ends: int = 0, **env: object) -> Process:
+    async def run(self, *words: str, ends: int = 0, toml: str = "", **env: object) -> Process:
         keys: dict[str, Any] = {**self.telnyx.settings(), **self.twilio.settings()}
         given = {name.upper(): value for name, value in keys.items()}
         given |= {"DATA_DIR": self.folder, "PUBLIC_BASE_URL": HERE, "COMMAND_RETRIES": 0, **env}
-        async with python(SERVER, "provision", *words, env=given) as process:
+        files = {"settings.toml": toml}
+        async with python(SERVER, "provision", *words, env=given, files=files) as process:
             assert await process.ended(30) == ends, process.said()
             return process
 
@@ -95,6 +96,16 @@ async def test_a_document_is_for_twilio_and_a_number_for_telnyx(tmp_path: Path) 
         told = await the.run("--yes", FALLBACK_NUMBER=PERSON, ends=1)
         assert "is always forwarded to +15550100099" in told.said()
         assert "provision --twiml" in told.said()
+
+
+async def test_each_number_is_forwarded_as_its_profile_says_and_no_server_stands_in_for_itself(tmp_path: Path) -> None:
+    profile = '[profiles.sales]\nnumbers = ["+15550100003"]\nfallback_number = "+15550100020"\n'
+    async with stage(tmp_path) as the:
+        other = the.telnyx.number("+15550100003")
+        await the.run("--yes", "--carrier", "telnyx", toml=profile, FALLBACK_NUMBER=PERSON)
+        assert (the.telnyx.number().forwards_to, other.forwards_to) == (PERSON, "+15550100020")
+        told = await the.run("--yes", FAILOVER_URL=HERE, ends=1)
+        assert "leads to this server itself" in told.said()
 
 
 async def test_without_a_setting_it_says_which_to_make_and_the_document_can_be_played(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ ANOTHER: dict[str, Any] = {
     "twilio_account_sid": "AC" + "1" * 32, "twilio_api_key": "SK" + "1" * 32, "twilio_api_base": "https://a.example",
     "openai_realtime_url": "wss://a.example", "telnyx_from_number": "+15550100002",
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
-    "failover_url": "https://backup.example",
+    "failover_url": "https://backup.example", "hours": "10-12", "hours_zone": "Europe/Berlin",
 }  # fmt: skip
-BASE: dict[str, Any] = {"record": True, "greeting": "Hello."}
+BASE: dict[str, Any] = {"record": True, "greeting": "Hello.", "hours": "9-18"}
 """So that what depends on these makes a difference."""
 
 
@@ -111,7 +111,7 @@ def plain(config: Any) -> dict[str, Any]:
     return {
         one.name: plain(value) if dataclasses.is_dataclass(value) else value
         for one in dataclasses.fields(config)
-        if one.name not in ("make_engine", "address", "clips")
+        if one.name not in ("make_engine", "make_listener", "address", "clips")
         for value in [getattr(config, one.name)]
     }
 

@@ -66,9 +66,9 @@ def test_what_changes_at_twilio_is_documented() -> None:
 
 
 def test_a_second_server_has_a_path_of_each_carrier_and_a_document_has_its_own() -> None:
-    assert Failover("", "https://backup.test", "").is_server
-    assert not Failover("", "https://pages.test/down.xml", "").is_server
-    assert not Failover("", "", "").is_server
+    assert Failover("", "https://backup.test").is_server
+    assert not Failover("", "https://pages.test/down.xml").is_server
+    assert not Failover("", "").is_server
 
 
 def test_the_document_escapes_what_it_is_given() -> None:

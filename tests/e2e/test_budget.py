@@ -155,3 +155,15 @@ async def test_whoever_gets_no_agent_any_more_may_get_a_person() -> None:
             assert len(the.realtime.sessions) - sessions == (number == 1), "a model was paid for"
         (away,) = the.happened("call_turned_away")
         assert away["fall_back"]
+
+
+async def test_at_other_hours_a_caller_hears_a_sentence_and_no_model_is_asked() -> None:
+    later = (time.gmtime().tm_hour + 3) % 24
+    async with product(realtime=model(), hours=f"{later}-{(later + 1) % 24}", **SETTINGS) as the:
+        call = await the.carrier.ring()
+        await call.wait_ended()
+        await the.quiet()
+        (away,) = the.happened("call_turned_away")
+        assert away["reason"] == "closed"
+        assert [one["clip"] for one in the.happened("clip")] == ["unavailable"] or call.spoken
+        assert the.realtime.sessions == []

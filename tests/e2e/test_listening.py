@@ -19,9 +19,9 @@ from tests.e2e.test_transfer import in_state, persons_leg, switchboard, told, tr
 
 
 CARRIERS = ("telnyx", "twilio")
-NOTICE = "It is written down what you say."
+NOTICE = "It is written down."
 WORDS = "The boat leaves at nine."
-PERSON = Callee(ring_s=0.1, presses="1", hangs_up_after_s=14)
+PERSON = Callee(ring_s=0.1, presses="1")
 LISTENS: dict[str, Any] = {"listen_while_bridged": True, "listen_notice": NOTICE, "vad_silence_ms": 200}
 
 
@@ -61,6 +61,8 @@ async def test_the_agent_knows_what_was_said_when_it_has_the_caller_back() -> No
         for session in listeners(the):
             assert "response.create" not in [each.event["type"] for each in session.received]
             assert session.violations == []
+        heard = sum(part.ms for part in one.phone.heard)
+        await persons_leg(the).hang_up()
         await in_state(the, "streaming")
         await until(lambda: "is back with you" in told(the), "the agent to be told")
         assert "You did not hear" not in told(the)
@@ -70,16 +72,14 @@ async def test_the_agent_knows_what_was_said_when_it_has_the_caller_back() -> No
         assert all(stream.errors == [] for stream in one.call.streams)
         with pytest.raises(Refused):
             the.call.claim_stream(FIRST + 1)
-        heard = sum(part.ms for part in one.phone.heard)
         await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 200, "the caller to hear the agent")
 
 
 async def test_nobody_is_listened_to_unless_it_is_asked_for() -> None:
-    person = Callee(ring_s=0.1, presses="1", hangs_up_after_s=4)
-    async with switchboard(person, realtime=model()) as (the, one):
+    async with switchboard(PERSON, realtime=model()) as (the, one):
         await transfer(the)
         await in_state(the, "bridged")
-        one.phone.say(tone(600))
+        await persons_leg(the).hang_up()
         await in_state(the, "streaming")
         await until(lambda: "You did not hear what was said" in told(the), "the agent to be told")
         assert the.happened("listening") == []

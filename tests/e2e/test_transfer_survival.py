@@ -144,3 +144,15 @@ async def test_after_many_random_transfers_no_leg_is_left(some: Sample) -> None:
         if left:
             await until(lambda: all(one.ended_at for one in the.carrier.calls.values()), f"legs to end: {left}", 10)
         assert the.carrier.failures == []
+
+
+async def test_a_caller_on_the_way_to_the_fallback_number_is_the_agent_s_again() -> None:
+    settings = {"FALLBACK_NUMBER": SALES, "ENGINE_TRIES": 0}
+    async with calling(Callee(ring_s=60), **settings) as (one, caller):
+        one.realtime.sessions[-1].drop()
+        await until(lambda: persons_leg(one), "the fallback number to ring", 15)
+        await one.stop()
+        await one.start()
+        await until(lambda: persons_leg(one).ended_at is not None, "the person's leg to end", 25)
+        await caller.hears_again(one.listening_at, 20)
+        assert len([call for call in one.carrier.calls.values() if call.to_number == SALES]) == 1

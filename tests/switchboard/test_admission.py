@@ -10,7 +10,15 @@ from typing import cast
 import pytest
 
 from callflow.call.call import Call
-from callflow.contracts.events import CallAnswered, CallInitiated, CallRefused, Event, GoodbyeRequested
+from callflow.config.opening_hours import OpeningHours, read
+from callflow.contracts.events import (
+    CallAnswered,
+    CallInitiated,
+    CallRefused,
+    CallTurnedAway,
+    Event,
+    GoodbyeRequested,
+)
 from callflow.switchboard.admission import Admission
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
@@ -23,6 +31,7 @@ RINGS = CallInitiated(from_number="+15550100001", to_number="+15550100002")
 class FakeCall:
     id: str
     from_number: str = "+15550100001"
+    config: FakeConfig = field(default_factory=lambda: FakeConfig())
     posted: list[Event] = field(default_factory=list)
 
     def post(self, event: Event) -> None:
@@ -40,6 +49,29 @@ class Scene:
 
 def refusal(reason: str, why: str = "") -> CallRefused:
     return CallRefused(reason=reason, why=why, from_number="+15550100001", to_number="+15550100002")
+
+
+@dataclass
+class FakeConfig:
+    opening: OpeningHours | None = None
+    when_closed: str = "sentence"
+    over_budget: str = "sentence"
+
+
+@pytest.mark.parametrize("way", ["sentence", "busy", "fallback"])
+async def test_nobody_is_answered_while_the_line_is_closed(way: str) -> None:
+    scene = Scene()
+    config = FakeConfig(read("mon-fri 9-18", "UTC"), way)
+    scene.admission._now = lambda: 9.5 * 3600  # a Thursday
+    assert scene.admit(FakeCall("c1", config=config)) is RINGS
+    scene.admission._now = lambda: 18 * 3600.0
+    why = "the line is open mon-fri 9-18 (UTC)"
+    if way == "busy":
+        assert scene.admit(FakeCall("c2", config=config)) == refusal("closed", why)
+    else:
+        assert scene.admit(FakeCall("c2", config=config)) == CallTurnedAway(
+            reason="closed", why=why, from_number="+15550100001", to_number="+15550100002", fall_back=way == "fallback",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

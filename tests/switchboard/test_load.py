@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -57,6 +58,7 @@ def test_few_calls_and_a_setting_of_0_refuse_nobody() -> None:
 async def test_admission_refuses_as_busy_and_says_why() -> None:
     class One:
         id, from_number = "a call", "+15550100001"
+        config = SimpleNamespace(opening=None, over_budget="busy", when_closed="busy")
 
     guard, _ = fed([OURS, OURS])
     admission = Admission(100, CallerLimits(), guard, Counter())

@@ -66,7 +66,8 @@ def test_refused_calls_are_counted_by_their_reason() -> None:
     written.step(events.CallTurnedAway(reason="budget"), "ringing", call="g")
     written.step(events.GoodbyeRequested(reason="budget"), "streaming", call="h")
     rejected = written.snapshot.values["callflow_calls_rejected_total"]
-    assert rejected == {("busy",): 1, ("caller_busy",): 0, ("caller_limit",): 1, ("budget",): 1, ("draining",): 0,
+    assert rejected == {("busy",): 1, ("caller_busy",): 0, ("caller_limit",): 1, ("budget",): 1, ("closed",): 0,
+        ("draining",): 0,
         ("refused",): 0, ("other",): 1,
     }  # fmt: skip
     assert written.ended() == {("ours", "busy"): 1}

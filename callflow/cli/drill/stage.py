@@ -109,7 +109,7 @@ class Stage:
         try:
             await database.migrate()
             desk = FailoverDesk(made, Provisions(database))
-            for plan in await desk.plan(Failover(self.server.address, url, number)):
+            for plan in await desk.plan(Failover(self.server.address, url, lambda own: number)):
                 for one in plan.provisions:
                     await desk.apply(one)
         finally:
