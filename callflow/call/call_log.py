@@ -111,11 +111,14 @@ class CallLog:
         """Write a step. Returns when the step is committed (True), or after `journal_seconds`; a step that dials waits
         longer, because nothing is dialled that is not written down."""
         self.steps += 1
+        told = events.to_json(step.event)
+        # A key that decides, such as that of a person who takes the call, is no part of what a pause keeps out.
+        decides = step.taken and isinstance(step.event, events.Dtmf)
         entry = JournalEntry(
             self._call,
             self.steps,
             self._services.now(),
-            self._seen(events.to_json(step.event)),
+            self._services.redact.fields(told) if decides else self._seen(told),
             step.before,
             step.after,
             step.taken,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from callflow.call.replay import replay
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
@@ -133,6 +134,15 @@ async def test_the_agent_connects_the_caller_by_its_tool() -> None:
         assert any("A boat." in text for text in persons_leg(the).spoken)
         assert the.happened("transfer_requested")[0]["by"] == "agent"
         await one.call.hang_up()
+
+
+async def test_who_accepts_while_the_recording_is_paused_is_on_record_as_such() -> None:
+    async with switchboard(ACCEPTS, record=True) as (the, _):
+        paused = await ask(the, "POST", f"/api/calls/{the.call.id}/recording", {"pause": True})
+        assert paused.status_code == 202, paused.text
+        await transfer(the)
+        await in_state(the, "bridged")
+        assert replay(the.app.journal.read(the.call.id)).model.state == "bridged"
 
 
 async def test_nobody_is_connected_who_is_not_known_or_must_not_be_dialled() -> None:
