@@ -82,7 +82,7 @@ ANOTHER: dict[str, Any] = {
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
     "failover_url": "https://backup.example", "hours": "10-12", "hours_zone": "Europe/Berlin",
 }  # fmt: skip
-BASE: dict[str, Any] = {"record": True, "greeting": "Hello.", "hours": "9-18"}
+BASE: dict[str, Any] = {"record": True, "greeting": "Hello.", "hours": "9-18", "listen_while_bridged": True}
 """So that what depends on these makes a difference."""
 
 
