@@ -15,7 +15,9 @@ from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from tests.e2e import product as houses
 from tests.e2e.product import Product, until
-from tests.e2e.test_transfer import in_state, persons_leg, switchboard, told, transfer
+from tests.e2e.test_transfer import SALES, in_state, persons_leg, switchboard, told, transfer
+from tests.e2e.test_transfer_survival import calling
+from tests.e2e.test_transfer_survival import transfer as transfer_process
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -98,3 +100,25 @@ async def test_where_no_stream_can_be_opened_nobody_listens_and_the_two_go_on_ta
         assert the.call.model.state == "bridged"
         assert one.call.ended_at is None
         the.carrier.faults.api.clear()
+
+
+@pytest.mark.process
+async def test_what_was_heard_before_a_kill_is_known_to_the_process_that_takes_the_caller_back() -> None:
+    env = {"LISTEN_WHILE_BRIDGED": "true", "LISTEN_NOTICE": NOTICE, "VAD_SILENCE_MS": 200}
+    async with calling(PERSON, realtime=model(), **env) as (one, caller):
+        await transfer_process(one)
+        await until(lambda: len(one.realtime.sessions) == 3, "a session for each side", 20)
+        await until(lambda: one.rows("SELECT * FROM steps WHERE event LIKE '%\"listening\"%'"), "the note of it", 10)
+        caller.phone.say(tone(600))
+        said = "SELECT * FROM steps WHERE event LIKE '%while you were not there%'"
+        await until(lambda: one.rows(said), "the caller's words on record", 10)
+        await one.stop()
+        await one.start()
+        taken = "SELECT * FROM steps WHERE event LIKE '%call_recovered%'"
+        await until(lambda: one.rows(taken), "the call to be taken back", 20)
+        (leg,) = [call for call in one.carrier.calls.values() if call.to_number == SALES]
+        await leg.hang_up()
+        await until(lambda: len(one.realtime.sessions) >= 4, "the agent's session", 20)
+        last = one.realtime.sessions[-1]
+        await until(lambda: WORDS in str([each.event for each in last.received]), "the agent to know", 10)
+        assert caller.is_up

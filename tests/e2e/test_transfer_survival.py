@@ -29,11 +29,13 @@ SAMPLED = True
 
 
 @contextlib.asynccontextmanager
-async def calling(person: Callee, **env: object) -> AsyncIterator[tuple[Office, Caller]]:
+async def calling(
+    person: Callee, realtime: Realtime | None = None, **env: object
+) -> AsyncIterator[tuple[Office, Caller]]:
     """A caller who talks with the agent of a server that may be killed, and a person in sales."""
     given: dict[str, Any] = {name.upper(): value for name, value in DIALS.items()}
     given |= {"TRANSFER_TARGETS": f"sales = {SALES}", "TRANSFER_RING_SECONDS": 10, "TRANSFER_ACCEPT_SECONDS": 6}
-    async with office(None, **given, ADMISSION_LAG_MS=0, **env) as one:
+    async with office(realtime, **given, ADMISSION_LAG_MS=0, **env) as one:
         one.carrier.exchange.callees[SALES] = person
         if isinstance(one.carrier, Twilio):
             one.carrier.exchange.number(OURS)
