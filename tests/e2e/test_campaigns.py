@@ -214,6 +214,23 @@ async def test_no_more_at_once_and_no_faster_than_it_may() -> None:
         await the.quiet()
 
 
+async def test_lists_on_one_account_share_its_places() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.callee = SHORT
+        most = 0
+
+        def look() -> bool:
+            nonlocal most
+            most = max(most, len(the.app.switchboard.calls))
+            return len(called(the)) == 6 and not the.app.switchboard.calls
+
+        for numbers in (NUMBERS[:3], NUMBERS[3:6]):
+            await make(the, *numbers, at_once=2, attempts=1, calls_per_second=10)
+        await until(look, "all calls", 20)
+        assert most == 2
+        await the.quiet()
+
+
 async def test_one_key_makes_one_campaign() -> None:
     async with dialling() as the:
         body = {"rows": rows(NUMBERS[0]), **ALWAYS, "start": "paused"}

@@ -149,7 +149,7 @@ async def test_after_many_random_transfers_no_leg_is_left(some: Sample) -> None:
 
 
 async def test_a_caller_on_the_way_to_the_fallback_number_is_the_agent_s_again() -> None:
-    settings = {"FALLBACK_NUMBER": SALES, "ENGINE_TRIES": 0}
+    settings: dict[str, Any] = {"FALLBACK_NUMBER": SALES, "ENGINE_TRIES": 0}
     async with calling(Callee(ring_s=60), **settings) as (one, caller):
         one.realtime.sessions[-1].drop()
         await until(lambda: persons_leg(one), "the fallback number to ring", 15)

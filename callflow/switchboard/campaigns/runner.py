@@ -22,6 +22,7 @@ from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
 from callflow.history.history import History
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.campaigns import request_of
+from callflow.switchboard.campaigns.pace import Pace, moments
 from callflow.switchboard.campaigns.plan import ANSWERED, UNKNOWN, Plan, outcome_of, read_plan
 from callflow.switchboard.dialer import Dialled, DialRequest
 from callflow.switchboard.switchboard import Switchboard
@@ -52,6 +53,8 @@ class _Taken:
 
     row: Mapping[str, Any]
     call: str
+    carrier: str = ""
+    """Whose account it is called through; "": not known, it was dialled by an earlier process."""
     was_dialled: bool = False
     """The dialler has made the call."""
     task: asyncio.Task[None] | None = None
@@ -69,18 +72,10 @@ class _Job:
         self.asked = json.loads(campaign["asked"])
         self.plan: Plan = read_plan(self.asked["plan"], [])
         self.groups = groups
-        self.next_dial = 0.0
-        """On the loop's clock."""
+        self.carrier = str(self.asked["call"]["carrier"])
+        self.pace = Pace()
+        self.pace.follow([self.plan])
         self.rests_until = 0.0
-
-    def moments(self, now: float, most: int) -> list[float]:
-        """Return when calls may begin until the next look, at most so many, on the loop's clock."""
-        found: list[float] = []
-        at = max(now, self.next_dial)
-        while len(found) < most and at < now + _LOOK_SECONDS:
-            found.append(at)
-            at += 1 / self.plan.per_second
-        return found
 
 
 class CampaignRunner:
@@ -102,6 +97,8 @@ class CampaignRunner:
         self._taken: dict[str, _Taken] = {}
         """By call."""
         self._jobs: dict[str, _Job] = {}
+        self._accounts: dict[str, Pace] = {}
+        """By carrier."""
         self._turn = 0
         self._troubles = RepeatedWarnings(log, logging.ERROR)
 
@@ -165,6 +162,12 @@ class CampaignRunner:
         self._jobs = {one["id"]: self._jobs[one["id"]] for one in running if one["id"] in self._jobs}
         if not self._switchboard.is_accepting or not running:
             return _LOOK_SECONDS if self._taken else _IDLE_SECONDS
+        for one in running:
+            if one["id"] not in self._jobs:
+                self._jobs[one["id"]] = _Job(one, await self._store.zones(one["id"]))
+        for carrier in {job.carrier for job in self._jobs.values()}:
+            account = self._accounts.setdefault(carrier, Pace())
+            account.follow([job.plan for job in self._jobs.values() if job.carrier == carrier])
         self._turn += 1
         first = self._turn % len(running)  # of several campaigns each is the first to find room in its turn
         for campaign in running[first:] + running[:first]:
@@ -173,19 +176,19 @@ class CampaignRunner:
 
     async def _work_on(self, campaign: Mapping[str, Any]) -> None:
         name = campaign["id"]
-        job = self._jobs.get(name)
-        if job is None:
-            job = self._jobs[name] = _Job(campaign, await self._store.zones(name))
+        job = self._jobs[name]
+        account = self._accounts[job.carrier]
         clock, now = self._loop.time(), self._history.now()
         if clock < job.rests_until:
             return
-        ours, all_ = self._live_calls(name)
-        moments = job.moments(clock, min(job.plan.at_once - ours, self._most - all_))
-        if not moments:
+        ours, of_account, all_ = self._live_calls(name, job.carrier)
+        room = min(job.plan.at_once - ours, account.at_once - of_account, self._most - all_)
+        due = moments(clock, _LOOK_SECONDS, room, job.pace, account)
+        if not due:
             return
         open_ = await asyncio.to_thread(zones.open_now, job.plan, job.groups, now)
-        rows = await self._store.take(name, now, open_, len(moments)) if open_ else []
-        for row, at in zip(rows, moments, strict=False):
+        rows = await self._store.take(name, now, open_, len(due)) if open_ else []
+        for row, at in zip(rows, due, strict=False):
             self._begin_call(job, row, at)
         if not rows and not any(taken.row["campaign"] == name for taken in self._taken.values()):
             await self._rest(name, job, now)
@@ -201,20 +204,23 @@ class CampaignRunner:
         seconds = _REST_SECONDS if following is None else min(following - now, _REST_SECONDS)
         job.rests_until = self._loop.time() + max(seconds, 0.0)
 
-    def _live_calls(self, name: str) -> tuple[int, int]:
-        """Return how many calls of a campaign, and of all campaigns, are live or about to be dialled."""
+    def _live_calls(self, name: str, carrier: str) -> tuple[int, int, int]:
+        """Return how many calls are live or about to be dialled: of a campaign, of all campaigns on this carrier's
+        account, and of all."""
         live = [
             taken for call, taken in self._taken.items()
             if self._switchboard.is_live(call) or (taken.task is not None and not taken.task.done())
         ]  # fmt: skip
-        return sum(taken.row["campaign"] == name for taken in live), len(live)
+        on_account = sum(taken.carrier in ("", carrier) for taken in live)
+        return sum(taken.row["campaign"] == name for taken in live), on_account, len(live)
 
     # One row
 
     def _begin_call(self, job: _Job, row: Mapping[str, Any], at: float) -> None:
-        job.next_dial = at + 1 / job.plan.per_second
+        job.pace.dialled(at)
+        self._accounts[job.carrier].dialled(at)
         request = request_of(job.asked, row)
-        taken = _Taken(row, call_of(request.key))
+        taken = _Taken(row, call_of(request.key), job.carrier)
         self._taken[taken.call] = taken
         taken.task = asyncio.create_task(self._call(job, taken, request, at), name=f"campaign call {taken.call}")
 
