@@ -182,8 +182,8 @@ class CallSettings(OriginSettings):
     # Tools and keys
 
     agent_tools: str = ""
-    """Names of the tools that the agent has, separated by commas; of an MCP server its label. `end_call` is always
-    among them. Empty: all that there are."""
+    """Names of the tools that the agent has, separated by commas; of an MCP server its label. The one that ends the
+    call is always among them. Empty: all that there are."""
     tool_timeout_seconds: Seconds = 10
     """How long a tool may take."""
     tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
