@@ -111,7 +111,7 @@ def services(
     return CallServices(
         journal=MemoryJournal(),
         live=LiveFeed(),
-        config=lambda to_number, overrides, looked_up: made,
+        config=lambda *_: made,
         make_toolbox=cast(Any, lambda caller, acts: FakeToolbox()),
         stream_tokens=StreamTokens(bytes(32)),
         journal_seconds=1.0,
