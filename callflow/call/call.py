@@ -83,10 +83,8 @@ class Call:
         post = to_owner(self.post)  # see `contracts/owners.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
-        self._ended_at: float | None = None
-        """When the call ended, in Unix time, if transcripts are awaited after the end; else None."""
-        self._words_by = 0.0
-        """Until when transcripts are awaited, on the loop's clock."""
+        self._ended_at: float | None = None  # Unix time, if transcripts are awaited after the end
+        self._words_by = 0.0  # until when transcripts are awaited, on the loop's clock
         self.awaits_words = False
         """The call is over, and words of the caller are still being transcribed."""
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
@@ -207,6 +205,8 @@ class Call:
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
         self.legs.after(step, self._services.now())
+        if step.taken and isinstance(event, events.TransferRequested):  # the person is not dialled before this step
+            self._mailbox.relabel(events.HUMAN, events.FORMER)
         if self.model.engine == "ready" and not self.model.tries:
             self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)

@@ -159,18 +159,22 @@ class CarrierCommands:
         await self._execute(request, post)
 
     async def _execute(self, request: CarrierRequest, post: Callable[[Event], None]) -> None:
-        name, leg = request.command.name, request.command.leg
+        name = request.command.name
+
+        def leg() -> str:
+            return self._legs.present(request.command.leg, request.ids)
+
         CALL.set(self._call)
         try:
             await self._carrier.execute(request)
         except CarrierError as error:
             log.warning("call %s: %s failed: %s", self._call, name, error)
-            post(events.CommandFailed(leg=leg, command=name, gone=error.gone, reason=str(error)))
+            post(events.CommandFailed(leg=leg(), command=name, gone=error.gone, reason=str(error)))
         except Exception as error:
             log.exception("call %s: %s failed through a fault of our own", self._call, name)
-            post(events.CommandFailed(leg=leg, command=name, reason=type(error).__name__))
+            post(events.CommandFailed(leg=leg(), command=name, reason=type(error).__name__))
         else:
-            post(events.CommandDone(leg=leg, command=name))
+            post(events.CommandDone(leg=leg(), command=name))
 
 
 def _has_stream(command: Command) -> bool:

@@ -6,8 +6,9 @@ the machine (`machine/transfer_table.py`).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from callflow.call import machine
@@ -16,13 +17,14 @@ from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.events import CALLER, HUMAN, Event, LegIds, TransferRequested
+from callflow.contracts.events import CALLER, FORMER, HUMAN, Event, LegIds, TransferRequested
 
 
 NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
 """Why nothing was dialled, if the journal could not take it."""
 BY_MACHINE: Final = "fallback"
 """Who has requested a transfer to the fallback number, in the words of `TransferRequested.by`."""
+_MOST_FORMER: Final = 100
 _TOLD: Final = {
     "rings": (
         "{target} is being rung for the caller. Tell the caller in one short sentence that you are trying to reach "
@@ -91,9 +93,25 @@ class Legs:
         self.caller = self._outbound(CALLER) if dials else None
         """The leg that is dialled; None: the call came in."""
         self.transfer: Transfer | None = None
+        self._former: deque[str] = deque(maxlen=_MOST_FORMER)
+        """The carrier's ids of the legs of earlier transfers."""
 
     def _outbound(self, leg: str) -> OutboundLeg:
-        return OutboundLeg(self._carrier, leg, self._post, lambda ids: self._named(ids, leg))
+        def post(event: Event) -> None:
+            self._post(event if self.dialled(leg) is outbound else replace(event, leg=FORMER))
+
+        def named(ids: LegIds) -> None:
+            if self.dialled(leg) is outbound:
+                self._named(ids, leg)
+            else:
+                self._former.extend(ids.known())
+
+        outbound = OutboundLeg(self._carrier, leg, post, named)
+        return outbound
+
+    def present(self, leg: str, ids: LegIds) -> str:
+        """Return the leg that events about these ids are of: `FORMER` for that of an earlier transfer."""
+        return FORMER if leg == HUMAN and any(one in self._former for one in ids.known()) else leg
 
     def _transfer(self, requested: TransferRequested) -> Transfer:
         leg = self._outbound(HUMAN)
@@ -104,9 +122,11 @@ class Legs:
     def after(self, step: machine.Step, now: float) -> None:
         """Follow a step of the machine. `now`: Unix time, seconds."""
         if isinstance(step.event, TransferRequested) and step.taken:
+            self._former.extend(self.human.known())
             self.transfer = self._transfer(step.event)
         for command in step.commands:
             if isinstance(command, commands.Transfer) and command.fallback:
+                self._former.extend(self.human.known())
                 self.transfer = Transfer(by_machine(command.number, command.ring_seconds), self._outbound(HUMAN))
         if step.after == machine.BRIDGED != step.before and self.transfer is not None:
             self.transfer.joined_at = now

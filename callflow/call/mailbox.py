@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from callflow.contracts import events
@@ -53,6 +54,12 @@ class Mailbox:
     def exchange(self, old: Event, new: Event) -> None:
         """Put another event in the place of a queued one."""
         self._waiting = [one._replace(event=new) if one.event is old else one for one in self._waiting]
+
+    def relabel(self, leg: str, other: str) -> None:
+        """Make the queued events of a leg those of another."""
+        self._waiting = [
+            one._replace(event=replace(one.event, leg=other)) if one.event.leg == leg else one for one in self._waiting
+        ]
 
     def has(self, kind: type[Event]) -> bool:
         """Whether an event of this kind is queued."""

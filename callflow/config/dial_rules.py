@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from callflow.contracts.e164 import is_e164
@@ -196,10 +196,23 @@ def _is_premium(parsed: PhoneNumber) -> bool:
     import phonenumbers
 
     national = phonenumbers.national_significant_number(parsed)
-    lengths = [len(national)] if phonenumbers.is_valid_number(parsed) else range(len(national), 2, -1)
+    lengths: Iterable[int] = [len(national)]
+    if not phonenumbers.is_valid_number(parsed):
+        known = _lengths(parsed.country_code or 0)  # numbers of other lengths are of no kind
+        lengths = [length for length in range(len(national), 2, -1) if length in known]
     beginnings = (_with_zeros(parsed.country_code or 0, national[:length]) for length in lengths)
     premium = phonenumbers.PhoneNumberType.PREMIUM_RATE
     return any(phonenumbers.number_type(each) == premium for each in beginnings)
+
+
+def _lengths(code: int) -> set[int]:
+    """Return how many digits numbers behind a country code have."""
+    import phonenumbers
+    from phonenumbers import PhoneMetadata
+
+    plans = (PhoneMetadata.metadata_for_region(each) for each in phonenumbers.region_codes_for_country_code(code))
+    kinds = (plan.general_desc for plan in plans if plan is not None)
+    return {length for kind in kinds if kind is not None for length in kind.possible_length}
 
 
 def _with_zeros(code: int, national: str) -> PhoneNumber:

@@ -10,6 +10,8 @@ CALLER = "caller"
 """The leg between the carrier and the person who talks with the agent."""
 HUMAN = "human"
 """The leg of the person to whom a call is transferred."""
+FORMER = "former"
+"""The leg of a person to whom an earlier transfer led: what is told of it decides nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from callflow.contracts.agent_events import (
     ToolFinished,
 )
 from callflow.contracts.cost_events import CarrierCost
-from callflow.contracts.event import CALLER, HUMAN, Event, LegIds
+from callflow.contracts.event import CALLER, FORMER, HUMAN, Event, LegIds
 from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteRequested, ResumeRequested, SayRequested
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
@@ -33,6 +33,7 @@ from callflow.contracts.recording_events import CarrierRecording, PauseRequested
 
 __all__ = [
     "CALLER",
+    "FORMER",
     "HUMAN",
     "AgentHeard",
     "AnsweredBy",

@@ -198,15 +198,16 @@ class Switchboard:
         for key in leg_keys(webhook_event.carrier, webhook_event.ids):
             found = self._legs.get(key)
             if found is not None:
-                return found
+                return found[0], found[0].legs.present(found[1], webhook_event.ids)
         dialled, leg = self._calls.get(webhook_event.call), webhook_event.leg
         if dialled is None or not dialled.legs.awaits_ids(leg):
             return None
-        return dialled, leg
+        return dialled, dialled.legs.present(leg, webhook_event.ids)
 
     def _classify_event(self, call: Call, leg: str, webhook_event: WebhookEvent) -> Event:
         """Return the event for this live call, and add ids of the leg that no earlier webhook contained."""
-        if webhook_event.ids.control and webhook_event.ids.control != call.ids_of(leg).control:
+        control = webhook_event.ids.control
+        if control and leg != events.FORMER and control != call.ids_of(leg).control:
             self._add_ids(call, webhook_event.ids, leg)
         event = webhook_event.event
         if leg != events.CALLER:

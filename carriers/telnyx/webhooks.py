@@ -93,19 +93,23 @@ def _cost(payload: Mapping[str, Any]) -> Event:
     not known, which is not 0."""
     parts = payload.get("cost_parts")
     first = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], Mapping) else {}
-    amount, seconds = payload.get("total_cost"), payload.get("billed_duration_secs")
-    try:
-        cost = float(amount) if isinstance(amount, (str, int, float)) and not isinstance(amount, bool) else -1.0
-    except ValueError:
-        cost = -1.0
+    cost, seconds = _number(payload.get("total_cost")), _number(payload.get("billed_duration_secs"))
     if text(payload, "status") == "error" or not 0 <= cost < math.inf:
         return events.CarrierNotice(kind="call.cost")
     return events.CarrierCost(
         of=text(payload, "call_leg_id"),
         amount=cost,
         currency=text(first, "currency", 3).upper() or "USD",
-        seconds=float(seconds) if isinstance(seconds, int) and not isinstance(seconds, bool) else None,
+        seconds=seconds if 0 <= seconds < math.inf else None,
     )
+
+
+def _number(given: object) -> float:
+    """Return a number that may be a text; -1: it is none."""
+    try:
+        return float(given) if isinstance(given, (str, int, float)) and not isinstance(given, bool) else -1.0
+    except (ValueError, OverflowError):
+        return -1.0
 
 
 def moment(date: str) -> float:

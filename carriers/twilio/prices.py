@@ -18,7 +18,7 @@ def cost_of(resource: Mapping[str, Any]) -> CarrierCost | None:
     try:
         amount = abs(float(price)) if isinstance(price, (str, int, float)) else math.nan
         billed = float(seconds) if isinstance(seconds, (str, int)) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not math.isfinite(amount):
         return None

@@ -116,3 +116,11 @@ async def test_the_end_of_the_call_can_be_waited_for_while_events_stay_queued(en
     taken = await box.next()
     assert taken is not None
     assert taken.event == (events.CallInitiated() if end is None else end)
+
+
+def test_what_waits_of_one_leg_becomes_that_of_another() -> None:
+    box = Mailbox()
+    for leg in ("caller", "human", "human"):
+        box.put(events.Dtmf(digit="1", leg=leg))
+    box.relabel("human", "former")
+    assert [event.leg for event in order(box)] == ["caller", "former", "former"]

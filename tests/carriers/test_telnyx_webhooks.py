@@ -293,6 +293,12 @@ def test_what_a_webhook_means(kind: str) -> None:
     assert signal.ids.known() == ("leg", "v3:c")
 
 
+@pytest.mark.parametrize("cost", [None, "", "x", "NaN", "-1", "1e400", 10**400, True, [], {}])
+def test_a_cost_that_is_no_amount_is_not_known(cost: object) -> None:
+    (signal,) = ADAPTER.parse(request(envelope("call.cost", payload(total_cost=cost, billed_duration_secs=10**400))))
+    assert signal.event == events.CarrierNotice(kind="call.cost")
+
+
 def test_a_hangup_without_details_still_has_a_cause() -> None:
     (signal,) = ADAPTER.parse(request(envelope("call.hangup", payload(hangup_cause=None, hangup_source=None))))
     assert signal.event == events.CallHangup(cause="unspecified", source="unknown")

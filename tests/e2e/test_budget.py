@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.switchboard.budget.prices import PriceLookups
+from callflow.switchboard.budget.spent import day_of
 from tests.e2e import product as houses
 from tests.e2e.outbound import DIALS, OURS, TOKEN, ask, dial
 from tests.e2e.product import Product, product
@@ -93,6 +95,19 @@ async def test_a_profile_has_limits_of_its_own_and_the_busy_tone_if_it_wants() -
         assert other.state != "ended", "a call of another profile suffered"
         await other.hang_up()
         await the.quiet()
+
+
+@pytest.mark.carrier("telnyx")
+async def test_of_yesterdays_calls_nothing_is_kept() -> None:
+    async with product(realtime=model(), **SETTINGS) as the:
+        one = await talk(the)
+        await one.call.hang_up()
+        await the.quiet()
+        budget = the.app.budget
+        assert budget._lately
+        budget._day = day_of(time.time() + 86400, ZoneInfo("UTC"))
+        assert await budget._read()
+        assert not budget._lately
 
 
 @pytest.mark.carrier("telnyx")

@@ -21,6 +21,7 @@ from tests.e2e.test_outbound import ODD
 
 CARRIERS = ("telnyx", "twilio")
 SALES = "+15550100010"
+BOSS = "+15550100011"
 TRANSFERS: dict[str, Any] = {
     **FAST, **DIALS, "transfer_targets": f"sales = {SALES}", "transfer_ring_seconds": 5, "transfer_accept_seconds": 4,
     "stream_tries": 2, "engine_tries": 1, "restream_seconds": 3.0,
@@ -118,6 +119,20 @@ async def test_nobody_takes_the_call_and_the_agent_says_so(person: Callee, words
         heard = sum(part.ms for part in one.phone.heard)
         await until(lambda: sum(part.ms for part in one.phone.heard) > heard + 100, "the caller to hear the agent")
         assert all("transferring" not in move for move in the.timeline())
+
+
+async def test_what_is_told_late_of_a_person_who_refused_means_nothing_for_the_next_one() -> None:
+    late = houses.faults(webhook_delay_s={"call.hangup": 1.5, "status:completed": 1.5})
+    targets = f"sales = {SALES}, boss = {BOSS}"
+    async with switchboard(REFUSES, transfer_targets=targets, transfer_accept_seconds=8) as (the, _):
+        the.carrier.faults_of[SALES] = late
+        the.carrier.exchange.callees[BOSS] = Callee(ring_s=0.1, after_s=3, presses="1")
+        await transfer(the)
+        await until(lambda: "cannot take the call" in told(the), "the refusal", 15)
+        await transfer(the, to="boss")
+        await in_state(the, "bridged")
+        assert the.happened("call_hangup")[0]["leg"] == "former"
+        assert "could not be reached" not in told(the)
 
 
 async def test_the_agent_connects_the_caller_by_its_tool() -> None:

@@ -147,7 +147,9 @@ class Budget:
         if day != self._day:
             return False
         self._written = {one.name: spent_of(one) for one in sums}
-        self._lately = {call: ended for call, ended in self._lately.items() if call not in there}
+        self._lately = {
+            call: ended for call, ended in self._lately.items() if call not in there and ended.began >= day.begins
+        }
         self.is_known = True
         return True
 
