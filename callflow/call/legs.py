@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from callflow.call import machine
+from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier
@@ -102,13 +103,18 @@ class Legs:
         """Return the leg that events about these ids are of: `FORMER` for that of an earlier transfer."""
         return FORMER if leg == HUMAN and any(one in self._former for one in ids.known()) else leg
 
-    def after(self, step: machine.Step, now: float) -> None:
-        """Follow a step of the machine. `now`: Unix time, seconds."""
+    def after(self, step: machine.Step, now: float, mailbox: Mailbox) -> None:
+        """Follow a step of the machine. `now`: Unix time, seconds. `mailbox`: of the call."""
         if isinstance(step.event, TransferRequested) and step.taken:
-            self._former.extend(self.human.known())
-            self.transfer = Transfer(step.event, self._outbound(HUMAN))
+            self._begin(Transfer(step.event, self._outbound(HUMAN)), mailbox)
         if step.after == machine.BRIDGED != step.before and self.transfer is not None:
             self.transfer.joined_at = now
+
+    def _begin(self, transfer: Transfer, mailbox: Mailbox) -> None:
+        """Begin a transfer. Its person is not dialled yet, so what waits in the mailbox is about an earlier one."""
+        self._former.extend(self.human.known())
+        mailbox.relabel(HUMAN, FORMER)
+        self.transfer = transfer
 
     def restore(self, requested: TransferRequested, human: LegIds, joined_at: float | None) -> None:
         """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
