@@ -204,9 +204,7 @@ class Call:
 
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
-        self.legs.after(step, self._services.now())
-        if step.taken and isinstance(event, events.TransferRequested):  # the person is not dialled before this step
-            self._mailbox.relabel(events.HUMAN, events.FORMER)
+        self.legs.after(step, self._services.now(), self._mailbox)
         if self.model.engine == "ready" and not self.model.tries:
             self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from callflow.call import machine
+from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier
@@ -119,17 +120,22 @@ class Legs:
             leg.failed(CarrierError("the caller's own telephone system dials, and not we"))
         return Transfer(requested, leg)
 
-    def after(self, step: machine.Step, now: float) -> None:
-        """Follow a step of the machine. `now`: Unix time, seconds."""
+    def after(self, step: machine.Step, now: float, mailbox: Mailbox) -> None:
+        """Follow a step of the machine. `now`: Unix time, seconds. `mailbox`: of the call."""
         if isinstance(step.event, TransferRequested) and step.taken:
-            self._former.extend(self.human.known())
-            self.transfer = self._transfer(step.event)
+            self._begin(self._transfer(step.event), mailbox)
         for command in step.commands:
             if isinstance(command, commands.Transfer) and command.fallback:
-                self._former.extend(self.human.known())
-                self.transfer = Transfer(by_machine(command.number, command.ring_seconds), self._outbound(HUMAN))
+                own = by_machine(command.number, command.ring_seconds)
+                self._begin(Transfer(own, self._outbound(HUMAN)), mailbox)
         if step.after == machine.BRIDGED != step.before and self.transfer is not None:
             self.transfer.joined_at = now
+
+    def _begin(self, transfer: Transfer, mailbox: Mailbox) -> None:
+        """Begin a transfer. Its person is not dialled yet, so what waits in the mailbox is about an earlier one."""
+        self._former.extend(self.human.known())
+        mailbox.relabel(HUMAN, FORMER)
+        self.transfer = transfer
 
     def restore(self, requested: TransferRequested, human: LegIds, joined_at: float | None) -> None:
         """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
