@@ -17,6 +17,10 @@ from callflow.timers import Timers
 
 _SILENCE: Final = "silence"
 _NOISE: Final = "noise"
+_NOTHING_NEW: Final = "nothing new"
+_NOTHING_NEW_SECONDS: Final = 120.0
+"""After this time without a text that was not heard before, what is repeated is a recording: people who repeat
+themselves give up sooner."""
 _WORDLESS: Final = 3
 """This many sounds in a row without a word count as one silence."""
 
@@ -40,7 +44,7 @@ class NoInputTimer:
         self._timers = timers or Timers()
         self._asked = self._asked_before = 0
         self._wordless = 0
-        self._repeated = RepeatedSpeech()
+        self._repeated, self._says_nothing_new = RepeatedSpeech(), False
         self._paused = False
 
     def pause(self, on: bool) -> None:
@@ -73,7 +77,14 @@ class NoInputTimer:
         """Take the transcript of the caller's last sounds; it may be empty. A recording that plays over and over is
         nobody who speaks with the agent."""
         is_recording = self._repeated.hears(text)
+        if not is_recording and text.strip():
+            self._says_nothing_new = False
+            self._timers.start(_NOTHING_NEW, _NOTHING_NEW_SECONDS, self._nothing_new)
+        is_recording = is_recording and self._says_nothing_new
         self.heard_words((any(map(str.isalnum, text)) or sounds_like_speech) and not is_recording)
+
+    def _nothing_new(self) -> None:
+        self._says_nothing_new = True
 
     def heard_words(self, any_words: bool) -> None:
         """Note whether the caller's last sounds had words in them."""
@@ -90,6 +101,7 @@ class NoInputTimer:
         """Stop all timers."""
         self.stop()
         self.noise_ended(spoken=False)
+        self._timers.stop(_NOTHING_NEW)
 
     def _is_silent(self) -> None:
         self._ask("silence")
