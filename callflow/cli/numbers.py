@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
 from callflow.cli.serve import refuse
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import WIDTH, Screen
 from callflow.config.loader import load
 from callflow.config.phone_numbers import Numbers
 from callflow.config.profiles import country
@@ -38,8 +38,6 @@ from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
 
-WIDTH: Final = 200
-"""Of what goes into a pipe or a file: a line for each number."""
 NO_ADDRESS: Final = (
     "The public address is not known: set PUBLIC_BASE_URL, or start the server with --public (and --point NUMBER)."
 )

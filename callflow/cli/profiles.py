@@ -7,25 +7,17 @@ be used, or no server is running.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import print_table
 from callflow.config.kept_profiles import NUMBERS, to_toml
 from callflow.contracts import printable
 from callflow.contracts.errors import CommandLineError, ConsoleError
 
 
-_WIDTH: Final = 200
-"""Of what goes into a pipe or a file: a line for each profile."""
 _SECONDS: Final = 20.0
 _CHANGES_SHOWN: Final = 8
 
@@ -69,7 +61,7 @@ def _list(port: OperatorsPort, _: argparse.Namespace) -> int:
         for one in told["profiles"]
     ]  # fmt: skip
     if rows:
-        _show(("profile", "in", "version", "numbers", "changed", "by"), rows)
+        print_table(("profile", "in", "version", "numbers", "changed", "by"), rows)
     else:
         print("There are no profiles: all numbers have the same settings.")
     _warn([*told["warnings"], *(line for one in told["profiles"] for line in one["warnings"])])
@@ -88,7 +80,7 @@ def _profile(port: OperatorsPort, arguments: argparse.Namespace) -> int:
         (name, str(one["value"]).lower() if isinstance(one["value"], bool) else str(one["value"]), one["origin"])
         for name, one in told["settings"].items()
     ]
-    _show(("setting", "value", "from"), rows)
+    print_table(("setting", "value", "from"), rows)
     _warn(told["warnings"])
     return 0
 
@@ -99,7 +91,7 @@ def _versions(port: OperatorsPort, arguments: argparse.Namespace) -> int:
         print("This profile stands in settings.toml only, which has no versions.")
         return 0
     rows = [(str(one["version"]), one["changed"], one["by"], _changes(one)) for one in told["versions"]]
-    _show(("version", "changed", "by", "what"), rows)
+    print_table(("version", "changed", "by", "what"), rows)
     return 0
 
 
@@ -135,16 +127,6 @@ def _export(port: OperatorsPort, arguments: argparse.Namespace) -> int:
         print("The database has no profiles.", file=sys.stderr)
     sys.stdout.write("\n".join(texts))
     return 0
-
-
-def _show(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable.line(cell)) for cell in row))
-    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Screen(**({} if is_narrow else {"width": _WIDTH})).print(table)
 
 
 def _warn(lines: list[str]) -> None:

@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
-from callflow.cli.numbers import NO_ADDRESS, WIDTH, agreed
+from callflow.cli.numbers import NO_ADDRESS, agreed
 from callflow.cli.serve import refuse
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import print_table
 from callflow.config.loader import load
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
-from callflow.contracts import addresses, printable
+from callflow.contracts import addresses
 from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
 from callflow.history.database import Database, DatabaseError, url_of
@@ -128,25 +124,14 @@ def _show(provisions: list[Provision], plans: list[FailoverPlan]) -> None:
         for one in provisions
         for name, value in one.part.after.items()
     ]
-    _print_table(("carrier", "what", "field", "now", "then"), [(*row[:4], _then(row[3], row[4])) for row in rows])
+    if rows:
+        print_table(("carrier", "what", "field", "now", "then"), [(*row[:4], _then(row[3], row[4])) for row in rows])
     for note in dict.fromkeys(note for plan in plans for note in plan.notes):
         print(note)
 
 
 def _then(now: str, then: str) -> str:
     return "as it is" if now == then else then
-
-
-def _print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    if not rows:
-        return
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable.line(cell)) for cell in row))
-    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Screen(**({} if is_narrow else {"width": WIDTH})).print(table)
 
 
 async def _undo(desk: FailoverDesk, arguments: argparse.Namespace) -> int:
@@ -160,7 +145,8 @@ async def _undo(desk: FailoverDesk, arguments: argparse.Namespace) -> int:
         for one in undos
         for name, value in one.values.items()
     ]
-    _print_table(("carrier", "what", "field", "set from here", "before"), rows)
+    if rows:
+        print_table(("carrier", "what", "field", "set from here", "before"), rows)
     if rows and not agreed(arguments, "Put this back?"):
         return 1
     left = 0

@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -268,6 +268,27 @@ class Database:
             await asyncio.to_thread(self._read_only_file.close)
         for threads in (self._reader, self._writer):
             threads.shutdown(wait=False)
+
+
+def look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found) -> _Found:
+    """Return what `read` finds there, for somebody beside the server; `nothing`: where there is no database. Nothing is
+    changed or made. Raises DatabaseError."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return nothing
+    return asyncio.run(_look_at(url, read))
+
+
+async def _look_at(url: URL, read: Callable[[Database], Awaitable[_Found]]) -> _Found:
+    database = Database(url, read_only=True)
+    try:
+        await database.check()
+        return await read(database)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise DatabaseError(f"{database.name}: {database.trouble(error)}") from None
+    finally:
+        await database.close()
 
 
 def _one_at_a_time() -> asyncio.Lock:

@@ -6,17 +6,15 @@ profiles were read, so that what was checked (a number belongs to one profile) s
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import URL, Connection, delete, func, insert, select, text
 
-from callflow.history.database import Database, DatabaseError
+from callflow.history.database import Database, look_at
 from callflow.history.session_overrides import DEFAULT
 from callflow.history.tables import iso, kept_settings, profile_versions
 
@@ -149,19 +147,4 @@ def _put(connection: Connection, profile: str, rows: Mapping[str, str] | None, b
 
 def look(url: URL) -> StoredProfiles:
     """Return what is kept there, for somebody beside the server; no database is nothing kept. Raises DatabaseError."""
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return StoredProfiles()
-    return asyncio.run(_look(url))
-
-
-async def _look(url: URL) -> StoredProfiles:
-    database = Database(url, read_only=True)
-    try:
-        await database.check()
-        return await ProfileStore(database).read()
-    except DatabaseError:
-        raise
-    except Exception as error:
-        raise DatabaseError(f"{database.name}: {database.trouble(error)}") from None
-    finally:
-        await database.close()
+    return look_at(url, lambda database: ProfileStore(database).read(), StoredProfiles())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, select
 
-from callflow.history.database import Database, DatabaseError
+from callflow.history.database import Database, look_at
 from callflow.history.tables import iso, kept_settings
 
 
@@ -70,19 +68,4 @@ def _ours(connection: Connection) -> dict[str, str]:
 def look(url: URL) -> dict[str, str]:
     """What is kept there, for somebody beside the server: nothing is changed and nothing is made; no database is
     nothing kept. Raises DatabaseError."""
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return {}
-    return asyncio.run(_look(url))
-
-
-async def _look(url: URL) -> dict[str, str]:
-    database = Database(url, read_only=True)
-    try:
-        await database.check()
-        return await StoredOverrides(database).read()
-    except DatabaseError:
-        raise
-    except Exception as error:
-        raise DatabaseError(f"{database.name}: {database.trouble(error)}") from None
-    finally:
-        await database.close()
+    return look_at(url, lambda database: StoredOverrides(database).read(), {})

@@ -70,15 +70,15 @@ class Admission:
         if not reason:
             return event
         self._counts["refused"] += 1
+        way = {"budget": call.config.over_budget, "closed": call.config.when_closed}.get(reason, "busy")
         if isinstance(event, CallInitiated):
-            way = {"budget": call.config.over_budget, "closed": call.config.when_closed}.get(reason, "busy")
             if way != "busy":
                 return CallTurnedAway(
                     reason=reason, why=why, from_number=event.from_number, to_number=event.to_number,
                     fall_back=way == "fallback",
                 )  # fmt: skip
             return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
-        self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why))
+        self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why, fall_back=way == "fallback"))
         return event
 
     def admit_dial(self, live: int, config: CallConfig | None) -> None:

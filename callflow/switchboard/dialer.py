@@ -18,11 +18,11 @@ from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.dial_keys import call_of
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.printable import quoted
 from callflow.contracts.rate_limit import RateLimit
+from callflow.history.dial_keys import call_of
 from callflow.history.history import History
 from callflow.journal import notes
 from callflow.switchboard.call_configs import CallConfigs, with_key

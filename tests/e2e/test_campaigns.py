@@ -13,7 +13,7 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Turn
 from callflow.sandbox.openai_realtime.script import Call as ToolCall
 from tests.e2e.campaigns import ALWAYS, NUMBERS, SHORT, called, make, progress, reaches, rows, send_csv
 from tests.e2e.outbound import OURS, ask, dialling
-from tests.e2e.product import until
+from tests.e2e.product import Product, until
 from tests.e2e.talk import noise
 
 
@@ -193,19 +193,24 @@ async def test_campaigns_leave_places_for_callers() -> None:
         await the.quiet()
 
 
+async def most_at_once(the: Product, *, calls: int) -> int:
+    """Wait until so many calls have been made and are over; return how many were live at the same time."""
+    most = 0
+
+    def look() -> bool:
+        nonlocal most
+        most = max(most, len(the.app.switchboard.calls))
+        return len(called(the)) == calls and not the.app.switchboard.calls
+
+    await until(look, "all calls", 20)
+    return most
+
+
 async def test_no_more_at_once_and_no_faster_than_it_may() -> None:
     async with dialling() as the:
         the.carrier.exchange.callee = SHORT
-        most = 0
-
-        def look() -> bool:
-            nonlocal most
-            most = max(most, len(the.app.switchboard.calls))
-            return len(called(the)) == 6 and not the.app.switchboard.calls
-
         await make(the, *NUMBERS[:6], at_once=2, attempts=1)
-        await until(look, "all calls", 20)
-        assert most == 2
+        assert await most_at_once(the, calls=6) == 2
         made = await make(the, *NUMBERS[10:14], calls_per_second=4, at_once=50, attempts=1)
         await reaches(the, made)
         dialled = [one.at for one in the.carrier.commands if one.action in ("dial", "create")][6:]
@@ -217,17 +222,9 @@ async def test_no_more_at_once_and_no_faster_than_it_may() -> None:
 async def test_lists_on_one_account_share_its_places() -> None:
     async with dialling() as the:
         the.carrier.exchange.callee = SHORT
-        most = 0
-
-        def look() -> bool:
-            nonlocal most
-            most = max(most, len(the.app.switchboard.calls))
-            return len(called(the)) == 6 and not the.app.switchboard.calls
-
         for numbers in (NUMBERS[:3], NUMBERS[3:6]):
             await make(the, *numbers, at_once=2, attempts=1, calls_per_second=10)
-        await until(look, "all calls", 20)
-        assert most == 2
+        assert await most_at_once(the, calls=6) == 2
         await the.quiet()
 
 

@@ -74,6 +74,18 @@ async def test_nobody_is_answered_while_the_line_is_closed(way: str) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("way", ["sentence", "fallback"])
+async def test_whoever_is_found_answered_while_the_line_is_closed_gets_the_same(way: str) -> None:
+    scene = Scene()
+    scene.admission._now = lambda: 18 * 3600.0
+    call, event = FakeCall("c1", config=FakeConfig(read("mon-fri 9-18", "UTC"), way)), CallAnswered()
+    assert scene.admit(call, event) is event
+    await asyncio.sleep(0)
+    (goodbye,) = call.posted
+    assert isinstance(goodbye, GoodbyeRequested)
+    assert (goodbye.reason, goodbye.fall_back) == ("closed", way == "fallback")
+
+
 @pytest.mark.parametrize(
     ("live", "is_open", "event"),
     [(10, True, RINGS), (11, True, refusal("busy")), (1, False, refusal("draining")), (11, False, refusal("busy"))],

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from callflow.contracts import prompt_variables
-from callflow.contracts.dial_keys import call_of, key_of
 from callflow.contracts.errors import DialRefused
 from callflow.history.campaign_store import (
     CANCELLED,
@@ -27,6 +26,7 @@ from callflow.history.campaign_store import (
     SKIPPED,
     WAITING,
 )
+from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones

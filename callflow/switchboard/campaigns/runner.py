@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from callflow.contracts.dial_keys import call_of, key_of
 from callflow.contracts.errors import CarrierError, DialRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
+from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.campaigns import request_of
