@@ -11,13 +11,14 @@ import ssl
 import sys
 import uuid
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from werkzeug.routing import Rule
 
 from callflow.web import listener
 from tests import order
@@ -28,12 +29,13 @@ from tests.sample import Sample
 
 settings.register_profile("suite", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
-settings.register_profile("fast", max_examples=20, deadline=None)
+settings.register_profile("fast", max_examples=10, deadline=None)
 settings.load_profile("suite")
 
 KINDS: Final = ("unit", "e2e", "process")
 FOLDERS: Final = {
     "tests/e2e": "e2e",
+    "tests/cli/test_doctor.py": "e2e",
     "tests/engines/test_account.py": "e2e",
     "tests/journal/test_redaction_growth.py": "e2e",
     "tests/sandbox": "e2e",
@@ -44,9 +46,9 @@ FOLDERS: Final = {
     "tests/test_scripts.py": "process",
 }
 """Where tests are of another kind than `unit` without saying so."""
-_NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
+_NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone|exhaustive)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
-_EVEN: Final = 8427
+_EVEN: Final = 34330
 """A number with which three parts of --fast take the same time, and two of --alone."""
 _SERVER: Final = "postgresql"
 """Holds the folder of the PostgreSQL server that all workers share."""
@@ -94,7 +96,7 @@ def kind_of(item: pytest.Item) -> str:
 
 def _when(item: pytest.Item) -> str:
     if item.get_closest_marker("unit") is not None:
-        return "fast"
+        return "fast" if item.get_closest_marker("exhaustive") is None else "slow"
     return "slow" if item.get_closest_marker("alone") is None else "alone"
 
 
@@ -136,6 +138,7 @@ def pytest_collection_finish() -> None:
     # Thousands of tests that stay to the end need not be looked through at every collection of garbage.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 _seconds: dict[str, float] = {}
@@ -152,7 +155,8 @@ _running: list[pytest.Item] = []
 
 
 def _no_process(event: str, _arguments: object) -> None:
-    if event in _STARTS and _running and _running[0].get_closest_marker("unit") is not None:
+    # the module's names are gone when the interpreter ends
+    if _STARTS and event in _STARTS and _running and _running[0].get_closest_marker("unit") is not None:
         raise AssertionError(f"{_running[0].nodeid} starts a process: mark it with @pytest.mark.process")
 
 
@@ -210,6 +214,23 @@ def one_list_of_authorities() -> Iterator[None]:
     """Reading the certificates of all authorities takes 20 ms, and every HTTP client does so: here it is done once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_set_of_routes() -> Iterator[None]:
+    """Every app compiles two functions for each of its routes, which takes 25 ms a server: here it is done once."""
+    compiled: dict[object, Callable[..., tuple[str, str]]] = {}
+    compile_builder = Rule._compile_builder
+
+    def once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = rule.rule, rule.subdomain, rule.host, repr(rule.defaults), append_unknown
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", once)
         yield
 
 

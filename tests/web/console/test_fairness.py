@@ -14,6 +14,9 @@ from callflow.mcp.http import _printable
 from tests.web.console.stage import CALL, Stage, play
 
 
+pytestmark = pytest.mark.exhaustive
+
+
 BATCHES, BATCH = 4, 1000
 _MOST_SHARE = 0.1
 """Of the processor time of an answer, for one callback of the loop or one slice of the encoder."""
