@@ -46,7 +46,7 @@ FOLDERS: Final = {
     "tests/test_scripts.py": "process",
 }
 """Where tests are of another kind than `unit` without saying so."""
-_NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone|exhaustive)|postgresql|database_url")
+_NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
 _EVEN: Final = 34330
 """A number with which three parts of --fast take the same time, and two of --alone."""
@@ -65,7 +65,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
     )
-    group.addoption("--slow", action="store_true", help="only the other tests, without those of --alone")
+    group.addoption(
+        "--slow", action="store_true", help="only those of processes and of real time, without those of --alone"
+    )
+    group.addoption("--exhaustive", action="store_true", help="only unit tests that take seconds of a core")
     group.addoption("--alone", action="store_true", help="only the tests beside which no other may run")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
@@ -96,7 +99,7 @@ def kind_of(item: pytest.Item) -> str:
 
 def _when(item: pytest.Item) -> str:
     if item.get_closest_marker("unit") is not None:
-        return "fast" if item.get_closest_marker("exhaustive") is None else "slow"
+        return "fast" if item.get_closest_marker("exhaustive") is None else "exhaustive"
     return "slow" if item.get_closest_marker("alone") is None else "alone"
 
 
@@ -109,8 +112,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     if (config.getoption("--slow") or config.getoption("--alone")) and not _may_hold_slow_ones(inside, collection_path):
         return True
-    if config.getoption("--alone") and "mark.alone" not in collection_path.read_text(encoding="utf-8"):
-        return True
+    for marker in ("alone", "exhaustive"):
+        if config.getoption(f"--{marker}") and f"mark.{marker}" not in collection_path.read_text(encoding="utf-8"):
+            return True
     part, parts = map(int, config.getoption("--part").split("/"))
     return True if zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
 
@@ -125,7 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(kind := kind_of(item)) is None:
             item.add_marker(kind)
-    asked = [kind for kind in ("fast", "slow", "alone") if config.getoption(f"--{kind}")]
+    asked = [kind for kind in ("fast", "slow", "exhaustive", "alone") if config.getoption(f"--{kind}")]
     if asked:
         wanted = {item for item in items if _when(item) in asked}
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
@@ -251,7 +255,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
     if session.config.getoption("--note-durations") and not (
-        session.config.getoption("--fast") or session.config.getoption("--alone")
+        session.config.getoption("--fast")
+        or session.config.getoption("--exhaustive")
+        or session.config.getoption("--alone")
     ):
         order.write(_seconds)
     with contextlib.suppress(FileNotFoundError):

@@ -4,8 +4,7 @@ With `--dist worksteal` each worker begins with an equal part of the list, from 
 another's when its own is done. So the list is put together of such parts:
 
 - in front the long ones, dealt out like cards: each test of the kind `e2e` by itself, those of the kind `process` by
-  module, because some of these share what a fixture has made, and exhaustive ones by folder, because they share what
-  was explored;
+  module, because some of these share what a fixture has made;
 - then the others, module by module;
 - at the very end those that run alone.
 
@@ -47,11 +46,10 @@ def arrange(items: list[pytest.Item], workers: int) -> None:
         kind = next(kind for kind in _USUAL if item.get_closest_marker(kind) is not None)
         if item.get_closest_marker("alone") is not None:
             alone.append(item)
-        elif kind == "unit" and item.get_closest_marker("exhaustive") is None:
+        elif kind == "unit":
             light.append(item)
         else:
-            module = item.nodeid.partition("::")[0]
-            group = {"e2e": item.nodeid, "process": module, "unit": module.rpartition("/")[0]}[kind]
+            group = item.nodeid if kind == "e2e" else item.nodeid.partition("::")[0]
             groups.setdefault(group, []).append(item)
             weights[group] = weights.get(group, 0.0) + seconds.get(item.nodeid, _USUAL[kind])
     fronts: list[list[pytest.Item]] = [[] for _ in range(workers)]

@@ -18,6 +18,7 @@ from tests.e2e.test_survival import office
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 SETTINGS: dict[str, Any] = {**FAST, **DIALS}
 
 
