@@ -11,17 +11,16 @@ import ssl
 import sys
 import uuid
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
-from werkzeug.routing import Rule
 
 from callflow.web import listener
-from tests import order
+from tests import order, routes
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample
@@ -55,6 +54,7 @@ _SERVER: Final = "postgresql"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    routes.compile_when_used()
     if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
 
@@ -218,23 +218,6 @@ def one_list_of_authorities() -> Iterator[None]:
     """Reading the certificates of all authorities takes 20 ms, and every HTTP client does so: here it is done once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_set_of_routes() -> Iterator[None]:
-    """Every app compiles two functions for each of its routes, which takes 25 ms a server: here it is done once."""
-    compiled: dict[object, Callable[..., tuple[str, str]]] = {}
-    compile_builder = Rule._compile_builder
-
-    def once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = rule.rule, rule.subdomain, rule.host, repr(rule.defaults), append_unknown
-        if key not in compiled:
-            compiled[key] = compile_builder(rule, append_unknown)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rule, "_compile_builder", once)
         yield
 
 
