@@ -18,4 +18,4 @@ def compile_when_used() -> None:
 
         return build
 
-    Rule._compile_builder = later  # type: ignore[method-assign]
+    setattr(Rule, "_compile_builder", later)  # noqa: B010 - private to werkzeug
