@@ -27,7 +27,7 @@ from callflow.media.media_config import MediaConfig
 from callflow.switchboard import call_configs
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
-from carriers.twilio.carrier import TwilioConfig
+from carriers.twilio.config import TwilioConfig
 
 
 ROOT = Path(__file__).parents[2]
