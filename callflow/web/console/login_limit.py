@@ -11,8 +11,9 @@ TRIES: Final = 10
 """From one address at once; and then one in every `EACH` seconds."""
 EACH: Final = 6.0
 TRIES_OF_ALL: Final = 100
-EACH_OF_ALL: Final = 0.6
+EACH_OF_ALL: Final = 0.5
 _MOST_ADDRESSES: Final = 1000
+_ROUNDING: Final = 1e-6
 
 
 class LoginLimit:
@@ -27,7 +28,7 @@ class LoginLimit:
         """Return after how many seconds this address may try; 0: now. `now`: of any steady clock."""
         own = self._full.get(address, now) - now - (TRIES - 1) * EACH
         all_ = self._all - now - (TRIES_OF_ALL - 1) * EACH_OF_ALL
-        return max(0, math.ceil(max(own, all_)))
+        return max(0, math.ceil(max(own, all_) - _ROUNDING))
 
     def failed(self, address: str, now: float) -> None:
         """Count a wrong token."""
