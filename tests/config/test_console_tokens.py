@@ -30,11 +30,11 @@ def test_each_has_a_name_a_role_and_perhaps_a_business() -> None:
     "entries",
     [
         f"desk:taxis:{TOKEN}", f"desk::{TOKEN}", f"desk:{TOKEN}", TOKEN, f"desk:admin:{TOKEN}", f"desk:View:{TOKEN}",
-        f":view:{TOKEN}", f"desk:view:two words:{TOKEN}", f"desk:view:taxis:{TOKEN}:x", f"desk:view:a,b:{TOKEN}",
+        f":view:{TOKEN}", f"desk:view:two+words:{TOKEN}", f"desk:view:taxis:{TOKEN}:x",
     ],
 )  # fmt: skip
 def test_another_form_is_refused_with_the_form_that_is_wanted_and_not_shown(entries: str) -> None:
-    with pytest.raises(ValueError, match="name:role:token or name:role:business:token|blank|space") as refused:
+    with pytest.raises(ValueError, match="name:role:token or name:role:business:token") as refused:
         read(entries)
     assert TOKEN not in str(refused.value)
 
