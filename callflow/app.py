@@ -173,6 +173,7 @@ class Application:
             number=self.configs.number,
             redact=self.redactor,
             recordings=self.history.recordings,
+            admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
         )
 

@@ -276,6 +276,8 @@ class Call:
         self._use(self._services.config(self.to_number, None, found))
         if found.refuse:
             self._mailbox.exchange(first.event, refusal(first.event, found))
+        elif found.profile:
+            self._mailbox.exchange(first.event, self._services.admit_profile(self.config, first.event))
         return lookup_note(self.config, found)
 
     def _begin(self, looked_up: Note | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from callflow.call.call_config import CallConfig
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts.caller_lookup import CallerLookup
-from callflow.contracts.events import LegIds
+from callflow.contracts.events import CallInitiated, Event, LegIds
 from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
 from callflow.journal.live_feed import LiveFeed
@@ -45,5 +45,7 @@ class CallServices:
     """Removes private data from journal entries."""
     recordings: Path
     """The folder of the recordings."""
+    admit_profile: Callable[[CallConfig, CallInitiated], Event] = lambda config, event: event
+    """Decides about a call that rings and has got another profile: returns its first event."""
     caller_lookup: CallerLookup | None = None
     """Is asked about each caller while it rings; None: nobody is asked."""

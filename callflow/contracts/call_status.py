@@ -13,7 +13,8 @@ Direction = Literal["inbound", "outbound"]
 
 _BUSY: Final = frozenset({
     "user_busy",  # the line; `busy` is that in Twilio's word, too
-    "busy", "caller_busy", "caller_limit", "draining", "refused",  # we refused, and the caller heard busy
+    # we refused, and the caller heard busy
+    "budget", "busy", "caller_busy", "caller_limit", "closed", "draining", "refused",
     "call_rejected", "rejected",  # declined: these words have none of their own for it
 })  # fmt: skip
 _NO_ANSWER: Final = frozenset({"no_answer", "timeout"})

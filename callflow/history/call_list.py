@@ -136,7 +136,7 @@ def of_entries(call: str, entries: Sequence[JournalEntry]) -> ListedCall | None:
             match entry.note:
                 case notes.Began() as note:
                     began, carrier_id = (entry.at, note), note.control
-                case notes.Ids(control=control):
+                case notes.Ids(control=control, of=""):
                     carrier_id = control or carrier_id
                 case notes.Ended() as end:
                     state, over = _OVER, iso(entry.at if end.until is None else end.until)

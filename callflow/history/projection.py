@@ -188,6 +188,8 @@ class Projection:
         connection.execute(rows.NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
 
     def _ids(self, connection: Connection, entry: JournalEntry, note: notes.Ids) -> None:
+        if note.of:  # the leg of a person: the call has the caller's
+            return
         names = {"control": note.control, "leg": note.leg, "session": note.session}
         connection.execute(rows.IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from callflow.history.database import Database
-from callflow.history.tables import conversations, recordings
+from callflow.history.tables import conversations, iso, recordings
 
 
 _OWN: Final = re.compile(r"(.+)-([1-9][0-9]{0,3})")
@@ -60,7 +60,7 @@ async def newest(
     of_call = and_(of_call, table.business == business) if business else of_call
     theirs = select(recordings, *_OF_CALL).join(conversations).where(of_call)
     theirs = theirs.order_by(recordings.c.created_at.desc(), recordings.c.id.desc()).limit(most)
-    ours = select(*_OF_CALL, table.recording, table.started_at)
+    ours = select(*_OF_CALL, table.recording, table.started_at, table.ended_at)
     ours = ours.where(of_call, table.recording.is_not(None), table.call_id.is_not(None))
     ours = ours.order_by(table.started_at.desc(), table.id.desc()).limit(most)
 
@@ -111,23 +111,26 @@ def _carriers(row: Mapping[str, Any]) -> dict[str, Any]:
 def _own(row: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Return the parts of a recording of our own that are there."""
     found = []
-    for part, file in enumerate(row["recording"].split(","), start=1):
+    files = row["recording"].split(",")
+    for part, file in enumerate(files, start=1):
         try:
-            size = (folder / file).stat().st_size
+            about = (folder / file).stat()
         except OSError:
             continue
         name = f"{row['call_id']}-{part}"
+        seconds = round(max(about.st_size - _HEADER_BYTES, 0) / _BYTES_PER_SECOND, 2)
+        grows = row["ended_at"] is None and part == len(files)
         found.append(
             {
                 **_of_call(row),
                 "sid": name,
                 "source": "callflow",
-                "dateCreated": row["started_at"],
-                "duration": round(max(size - _HEADER_BYTES, 0) / _BYTES_PER_SECOND, 2),
+                "dateCreated": row["started_at"] if part == 1 else iso(about.st_mtime - seconds),
+                "duration": None if grows else seconds,
                 "channels": 2,
-                "status": "ready",
+                "status": "running" if grows else "ready",
                 "reason": None,
-                "mediaUrl": f"/api/recordings/{name}/audio",
+                "mediaUrl": None if grows else f"/api/recordings/{name}/audio",
             }
         )
     return found

@@ -70,16 +70,20 @@ class Admission:
         if not reason:
             return event
         self._counts["refused"] += 1
-        way = {"budget": call.config.over_budget, "closed": call.config.when_closed}.get(reason, "busy")
         if isinstance(event, CallInitiated):
-            if way != "busy":
-                return CallTurnedAway(
-                    reason=reason, why=why, from_number=event.from_number, to_number=event.to_number,
-                    fall_back=way == "fallback",
-                )  # fmt: skip
-            return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
-        self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why, fall_back=way == "fallback"))
+            return _turned_away(call.config, reason, why, event)
+        fall_back = _way(call.config, reason) == "fallback"
+        self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why, fall_back=fall_back))
         return event
+
+    def admit_profile(self, config: CallConfig, event: CallInitiated) -> Event:
+        """Decide about an admitted call that rings and has got another profile: its hours and its budget hold, too.
+        Returns the call's first event."""
+        reason, why = self._of_profile(config)
+        if not reason:
+            return event
+        self._counts["refused"] += 1
+        return _turned_away(config, reason, why, event)
 
     def admit_dial(self, live: int, config: CallConfig | None) -> None:
         """Decide about a call that is to be dialled. `live`: the live calls, this call included. Raises Overloaded."""
@@ -106,14 +110,17 @@ class Admission:
         """Return the reason of a refusal, and a sentence that explains it, if one is needed. ("", ""): the call is
         accepted."""
         reason, why = self._no_room(live)
-        opening = call.config.opening
-        if not reason and opening is not None and not opening.is_open(self._now()):
-            reason, why = "closed", f"the line is open {opening.text} ({opening.zone})"
-        if not reason and self.budget is not None:
-            reason, why = self.budget.refusal(call.config)
+        if not reason:
+            reason, why = self._of_profile(call.config)
         if reason:
             return reason, why
         return self._callers.take(call.id, call.from_number, self._loop.time())
+
+    def _of_profile(self, config: CallConfig) -> tuple[str, str]:
+        opening = config.opening
+        if opening is not None and not opening.is_open(self._now()):
+            return "closed", f"the line is open {opening.text} ({opening.zone})"
+        return ("", "") if self.budget is None else self.budget.refusal(config)
 
     def _no_room(self, live: int) -> tuple[str, str]:
         if live > self._max_calls:
@@ -122,3 +129,18 @@ class Admission:
             return "draining", ""
         why = self._load.refusal(live - 1)
         return ("busy" if why else ""), why
+
+
+def _way(config: CallConfig, reason: str) -> str:
+    """Return what is done for a caller who is refused: `busy`, a sentence, or `fallback`."""
+    return {"budget": config.over_budget, "closed": config.when_closed}.get(reason, "busy")
+
+
+def _turned_away(config: CallConfig, reason: str, why: str, event: CallInitiated) -> Event:
+    """Return the first event of a call that rings and is refused."""
+    way = _way(config, reason)
+    if way == "busy":
+        return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
+    return CallTurnedAway(
+        reason=reason, why=why, from_number=event.from_number, to_number=event.to_number, fall_back=way == "fallback"
+    )

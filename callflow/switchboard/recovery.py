@@ -27,7 +27,7 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
-from callflow.switchboard.switchboard import Switchboard
+from callflow.switchboard.switchboard import Switchboard, call_id
 
 
 log = logging.getLogger(__name__)
@@ -132,14 +132,35 @@ class Recovery:
         of them.
 
         None: a media socket. Requests wait at most 1 s; webhooks that ask what to do with a caller on the line
-        (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up.
+        (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up. A caller who is still on the
+        line of a call that is over for us is looked up in the history.
         """
-        if self.opened.is_set() or (webhook_event is not None and self._switchboard.has(webhook_event)):
+        if webhook_event is not None and self._switchboard.has(webhook_event):
             return
+        if not self.opened.is_set():
+            await self._await_opening(webhook_event)
+        if webhook_event is not None and isinstance(webhook_event.event, (events.CallResumed, events.CallAnswered)):
+            await self._look_for_the_end(webhook_event)
+
+    async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> None:
         asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
         resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
+
+    async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
+        """Tell the switchboard if the history knows that this leg's call is over."""
+        if webhook_event.call or not self._history.is_readable or self._switchboard.has(webhook_event):
+            return
+        name = call_id(webhook_event.carrier, webhook_event.ids)
+        try:
+            async with asyncio.timeout(_HOLD_SECONDS):
+                row = await self._history.store.conversation(name)
+        except Exception as error:
+            log.warning("call %s: the history does not say whether it is over: %s", name, type(error).__name__)
+            return
+        if row is not None and row["ended_at"] is not None:
+            self._switchboard.is_over(webhook_event, name)
 
     async def close(self) -> None:
         """Write the last journal entries, then release the history for another process."""

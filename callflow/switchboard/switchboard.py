@@ -17,6 +17,7 @@ from typing import Any, Final
 from cachetools import TTLCache
 
 from callflow.call.call import Call
+from callflow.call.call_config import CallConfig
 from callflow.call.carrier_commands import command_id
 from callflow.call.dtmf import MASK
 from callflow.call.handover import Found
@@ -257,6 +258,14 @@ class Switchboard:
             log.warning("call %s: it is over, and a leg of it has turned up, which is hung up", call)
             self.counts["orphans"] += 1
             self._drain.run_after_call(hang_up_leg(carrier, ActiveCall(ids, call)))
+
+    def admit_profile(self, config: CallConfig, event: CallInitiated) -> Event:
+        """Decide about a call that has got another profile while it rings: see `Admission.admit_profile`."""
+        return self._admission.admit_profile(config, event)
+
+    def is_over(self, webhook_event: WebhookEvent, name: str) -> None:
+        """Learn that the call of this leg is over, with the id that the call had."""
+        self._add_tombstone(webhook_event, name)
 
     def _add_tombstone(self, webhook_event: WebhookEvent, name: str) -> None:
         for key in leg_keys(webhook_event.carrier, webhook_event.ids):

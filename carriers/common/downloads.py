@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -50,6 +51,8 @@ class Downloads:
         self._seconds = seconds
         self._client = httpx.AsyncClient(
             follow_redirects=False,
+            # A cookie of one host would go to another port of it.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(seconds),
             limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=0),
             verify=runtime.tls(),

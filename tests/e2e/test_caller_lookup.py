@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,31 @@ async def test_an_answer_in_time_gives_variables_and_profile() -> None:
         assert 0 <= note["ms"] < 800
         (began,) = the.happened("began")
         assert began["profile"] == "sales"
+
+
+async def test_hours_and_budget_of_the_profile_that_it_names_hold_from_the_beginning() -> None:
+    weekday = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(datetime.now(UTC).weekday() + 3) % 7]
+    settings = {
+        **SET,
+        "hours_zone": "UTC",
+        "profiles": {"sales": {"numbers": [SALES], "hours": f"{weekday} 9-10", "when_closed": "busy"}},
+    }
+    async with hook({"profile": "sales"}) as there, product(**{**settings, **asking(there)}) as the:
+        call = await the.carrier.ring(from_number=CALLER)
+        await until(lambda: call.ended_at is not None, "the caller to be refused")
+        await the.quiet()
+        (refused,) = the.happened("call_refused")
+        assert refused["reason"] == "closed"
+        assert the.realtime.sessions == []
+        (began,) = the.happened("began")
+        assert began["profile"] == "sales"
+    budget = {"sales": {"numbers": [SALES], "profile_daily_minutes": 0.001, "over_budget": "busy"}}
+    async with hook({"profile": "sales"}) as there, product(**{**SET, "profiles": budget, **asking(there)}) as the:
+        await one_talk(the)
+        call = await the.carrier.ring(from_number=CALLER)
+        await until(lambda: call.ended_at is not None, "the second caller to be refused", 20)
+        await the.quiet()
+        assert [refused["reason"] for refused in the.happened("call_refused")] == ["budget"]
 
 
 async def test_without_profile_that_of_the_number_holds_and_what_is_unknown_is_on_record() -> None:

@@ -15,10 +15,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from callflow.contracts import events
 from callflow.journal.journal import JournalEntry
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
 from callflow.sandbox.twilio import ApiFault, Call, Faults, Signer, Timing, Twilio
+from callflow.switchboard.dedupe import Tombstones
+from carriers.twilio.twiml import RESUME
 from tests.e2e.product import PUBLIC, Product, exchange, product, run, together
 from tests.e2e.talk import noise, saying, talk
 from tests.e2e.test_recovery import MENDING, asked, longest_silence
@@ -338,6 +341,27 @@ async def test_a_stream_of_another_call_is_not_let_in(fault: dict[str, Any]) -> 
 # How calls end
 
 
+async def test_a_caller_whose_call_is_over_in_the_history_is_hung_up_and_not_answered_anew() -> None:
+    """As after a restart, when Twilio has not obeyed the end of a call and asks what to do."""
+    async with product(realtime=model()) as the:
+        call = await the.twilio.ring()
+        await hear(the, call)
+        await call.hang_up()
+        await the.quiet()
+        await the.app.journal.flushed()
+        the.app.switchboard._tombstones = Tombstones(asyncio.get_running_loop().time)  # the next process has none
+        asked = {**call.params(), "CallStatus": "in-progress"}
+        answer = await ask(the, asked, path=RESUME)
+        assert document(answer.text) == ["Hangup"]
+        assert the.app.switchboard.calls == []
+        assert len(the.happened("began")) == 1
+        unknown = await ask(the, {**asked, "CallSid": f"CA{'7' * 32}"}, path=RESUME)
+        assert "Hangup" not in document(unknown.text), "a call that the history does not know is taken on"
+        for live in the.app.switchboard.calls:
+            live.post(events.HangupRequested(reason="requested"))
+        await the.quiet()
+
+
 async def test_the_status_callback_ends_a_call_that_ended_without_a_stop() -> None:
     async with product(realtime=model(), stream_grace_seconds=30) as the:
         call = await the.twilio.ring(faults=Faults(no_stop=True))
@@ -361,7 +385,7 @@ async def test_callbacks_in_any_order_and_twice_change_nothing() -> None:
         await the.quiet()
         assert len(the.happened("ended")) == 1
         assert (await ask(the, late, path="/twilio/status")).status_code == 204
-        again = await ask(the, call.params({"CallStatus": "in-progress"}), path="/twilio/resume")
+        again = await ask(the, call.params({"CallStatus": "in-progress"}), path=RESUME)
         assert document(again.text) == ["Hangup"], "an ended call is not taken up again"
         assert the.app.switchboard.calls == []
 

@@ -121,6 +121,12 @@ def step(seconds: float, before: str, after: str, **event: Any) -> JournalEntry:
 BEGINNING = note(Began(carrier="twilio", from_number=OURS, to_number=THEIRS, direction="outbound"))
 
 
+def test_the_leg_of_a_person_does_not_give_the_call_its_id() -> None:
+    call = of_entries(CALL, [BEGINNING, note(Ids(control=SID), 1), note(Ids(control="of a person", of="human"), 2)])
+    assert call is not None
+    assert call.told()["sid"] == SID
+
+
 def test_a_call_that_is_known_from_its_journal_only() -> None:
     entries = [
         BEGINNING,

@@ -127,6 +127,7 @@ async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: st
         the.step({"event": "media_started", "stream": "MZ 1/2"}, "answered", "streaming", number=2, at=AT + 3)
         the.note(notes.Turn(who="caller", item="i1", text="a secret word"), at=AT + 4)
         the.note(notes.Usage(total={"total_tokens": 7}, usd=0.0123), at=AT + 5)
+        the.note(notes.Ids(control="v3:of-a-person", of="human"), at=AT + 6)
         the.step({"event": "call_hangup", "source": "caller"}, "streaming", "hangup", number=3, at=AT + 60)
         the.note(notes.Ended(cause="normal_clearing"), at=AT + 60)
         started, answered, ended = await the.bodies()

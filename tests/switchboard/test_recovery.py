@@ -25,7 +25,9 @@ NOW = 1000.0
 def made(*, live: bool = False) -> Recovery:
     database = SimpleNamespace(is_sqlite=True)
     recovery = Recovery(
-        cast(History, SimpleNamespace(database=database, journal=SimpleNamespace(), now=lambda: NOW)),
+        cast(
+            History, SimpleNamespace(is_readable=False, database=database, journal=SimpleNamespace(), now=lambda: NOW)
+        ),
         reconcile_seconds=0,
     )
     recovery._switchboard = cast(Any, SimpleNamespace(has=lambda signal: live))

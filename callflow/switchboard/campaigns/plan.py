@@ -79,17 +79,20 @@ class Plan:
         """Return when a number in one of these zones may be called next, in Unix time; None: never in all of them."""
         if self.is_open(after, zones):
             return after
-        found = {begin for zone in zones for begin in self._beginnings(after, zone)}
+        found = {begin for zone in zones for begin in self._beginnings(after, zone) if begin > after}
         return next((begin for begin in sorted(found) if self.is_open(begin, zones)), None)
 
     def _beginnings(self, after: float, zone: tzinfo) -> Iterable[float]:
+        """Yield the moments at which the hours may begin: by the clock, twice where an hour comes twice, and when the
+        clocks change."""
         today = datetime.fromtimestamp(after, zone).date()
         for ahead in range(_DAYS_AHEAD):
             day = today + timedelta(days=ahead)
             local = datetime(day.year, day.month, day.day, self.begins // 60, self.begins % 60, tzinfo=zone)
-            begin = local.astimezone(UTC).timestamp()
-            if begin > after:
-                yield begin
+            yield from (local.replace(fold=fold).astimezone(UTC).timestamp() for fold in (0, 1))
+            change = _clock_change(datetime(day.year, day.month, day.day, tzinfo=zone))
+            if change is not None:
+                yield change
 
     def after(self, outcome: str, tries: int, now: float) -> float | None:
         """Return when a number is called again after this outcome of its newest call; None: not any more. `tries`: how
@@ -98,6 +101,23 @@ class Plan:
         if outcome in (ANSWERED, CANCELED) or pause is None or tries >= self.attempts:
             return None
         return now + pause
+
+
+def _clock_change(midnight: datetime) -> float | None:
+    """Return when the clocks change on the day that begins then, in Unix time, to the minute; None: they do not."""
+
+    def offset(at: float) -> timedelta | None:
+        return datetime.fromtimestamp(at, midnight.tzinfo).utcoffset()
+
+    first = midnight.astimezone(UTC).timestamp()
+    last = first + 86_400
+    if offset(first) == offset(last):
+        return None
+    begin, end = 0, 1440  # minutes: the offset is the old one at `begin`, and another one at `end`
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        begin, end = (middle, end) if offset(first + 60 * middle) == offset(first) else (begin, middle)
+    return first + 60 * end
 
 
 def outcome_of(status: str, cause: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from callflow.contracts.bounded_json import read
-from callflow.contracts.errors import AccessRefused, OutOfBounds
+from callflow.contracts.errors import AccessRefused, CarrierError, OutOfBounds
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.web.console import login_page
 from callflow.web.console.identity import ASKING, NOBODY, NOTHING, OPERATE, Operator
@@ -113,6 +113,8 @@ class AccessMiddleware:
             log.info("operators' port: the login of %s has ended, and so does its stream", operator.shown)
         except AccessRefused as refused:
             await send_refusal(send, refused)
+        except CarrierError as error:
+            log.warning("an answer breaks off, because what it passes on does: %s", error)
         except Exception:
             log.exception("a request failed through a fault of our own")
             if not began:

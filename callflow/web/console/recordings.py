@@ -46,6 +46,8 @@ async def send_recording(history: History, call: str, part: int, is_live: Callab
         return error_response(416, sentence, Content_Range=f"bytes */{size}")
     if answer.status_code == 412:
         return error_response(412, "The recording is another one than If-Match asks for.")
+    answer.headers["Content-Type"] = "audio/wav"
+    answer.headers["Accept-Ranges"] = "bytes"
     answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
     return answer
 

@@ -69,6 +69,25 @@ def test_the_next_moment_is_the_first_at_which_the_hours_hold_in_all_zones(
     assert found == (at(following) if following else None)
 
 
+@pytest.mark.parametrize(
+    ("hours", "after", "name", "following"),
+    [
+        # an hour is missing: what begins within it begins when the clocks change
+        ("2:30-5", "2026-03-08T01:00:00-05:00", "America/New_York", "2026-03-08T03:00:00-04:00"),
+        ("2:15-3:15", "2026-03-29T00:30:00+01:00", "Europe/Berlin", "2026-03-29T03:00:00+02:00"),
+        # an hour comes twice
+        ("2:30-3", "2026-10-25T02:04:13+01:00", "Europe/Berlin", "2026-10-25T02:30:00+01:00"),
+        ("1:30-2:30", "2026-10-25T02:40:00+02:00", "Europe/Berlin", "2026-10-25T02:00:00+01:00"),
+        ("1:15-1:45", "2026-11-01T01:50:00-04:00", "America/New_York", "2026-11-01T01:15:00-05:00"),
+    ],
+)
+def test_hours_on_days_on_which_the_clocks_change(hours: str, after: str, name: str, following: str) -> None:
+    problems: list[str] = []
+    plan = read_plan({"hours": hours, "weekdays": "mon-sun"}, problems)
+    assert problems == []
+    assert plan.next_open(at(after), zones.read(name)) == at(following)
+
+
 @pytest.mark.parametrize(("name", "begin"), [("Europe/Berlin", "2026-03-22"), ("America/New_York", "2026-10-25")])
 def test_wherever_the_clocks_change_the_hours_hold(name: str, begin: str) -> None:
     """Each quarter of an hour of two weeks, in zones that change their clocks within them."""
