@@ -50,6 +50,7 @@ from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
+from callflow.web.console.static_files import add_static_files
 from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
 
@@ -117,6 +118,7 @@ def create_console(
     app.after_serving(mcp.close)
 
     add_index(app)
+    add_static_files(app)
     add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf):

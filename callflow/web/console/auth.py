@@ -166,7 +166,7 @@ class AccessMiddleware:
         reading = _Reading(receive)
         try:
             operator = self._policy.check(scope["headers"], scope["method"], scope["path"])
-            if operator.business and not scope["path"].startswith("/api/"):
+            if operator.business and scope["path"] != "/" and not scope["path"].startswith(("/api/", "/static/")):
                 raise AccessRefused(404, NOTHING)  # /mcp and others are no routes of the app
             _check_target(scope)
             body = await reading.body(_most(scope))

@@ -25,6 +25,8 @@ _CALL, _STREAM, _RECORDING, _CAMPAIGN, _NUMBER = "call", "sid", "name", "campaig
 _ITSELF: Final = ""
 """The handler answers with what belongs to `own_business()` only."""
 ROUTES: Final = {
+    ("GET", "/"): _ITSELF,
+    ("GET", "/static/<path:name>"): _ITSELF,
     ("GET", "/api/calls"): _ITSELF,
     ("POST", "/api/calls"): _ITSELF,
     ("GET", "/api/calls/live"): _ITSELF,
