@@ -204,6 +204,7 @@ class Application:
             client_keys=client_keys.in_force(self.settings),
             profiles=self.profiles,
             named_tokens=self.settings.console_tokens.get_secret_value(),
+            login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
         )
 

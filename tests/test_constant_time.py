@@ -10,7 +10,7 @@ import pytest
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import errors
 from callflow.contracts.errors import Forged, Refused
-from callflow.web.console import auth
+from callflow.web.console import policy
 from carriers.twilio.signature import Verifier, _text, parameters, sign
 from tests.carriers.twilio_product import request
 from tests.e2e.media_socket import media_socket, ring_by_hand
@@ -47,7 +47,7 @@ def _stream_token() -> tuple[bytes, bytes]:
 
 
 def _operators_token() -> tuple[bytes, bytes]:
-    door = auth.AccessPolicy("localhost", "the-right-token-of-operators")
+    door = policy.AccessPolicy("localhost", "the-right-token-of-operators")
     with pytest.raises(errors.AccessRefused):
         door.check([(b"host", b"localhost"), (b"authorization", b"Bearer a-wrong-token")], "GET", "/")
     return b"a-wrong-token", b"the-right-token-of-operators"

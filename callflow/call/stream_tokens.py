@@ -80,6 +80,10 @@ class StreamTokens:
             raise Refused("not a stream token of this server")
         return StreamToken(call, ordinal)
 
+    def secret_for(self, purpose: str) -> bytes:
+        """Return another secret of the same folder, from which this one cannot be found. `purpose`: some words."""
+        return hmac.digest(self._secret, f"for: {purpose}".encode(), "sha256")
+
     def _mac(self, purpose: str, call: str, ordinal: int) -> str:
         digest = hmac.new(self._secret, f"{purpose}:{call}:{ordinal}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

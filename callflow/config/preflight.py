@@ -23,7 +23,7 @@ def check_serve(settings: Settings) -> list[str]:
     if named := settings.console_tokens.get_secret_value():
         if not token:
             problems.append("CONSOLE_TOKENS is set, but CONSOLE_TOKEN is not: without it nobody may see everything")
-        elif token in {entry.partition(":")[2].partition(":")[2] for entry in named.split(",")}:
+        elif token in {entry.rpartition(":")[2] for entry in named.split(",")}:
             problems.append("CONSOLE_TOKENS has the token of CONSOLE_TOKEN: each must be another one")
     if token and len(token) < validators.TOKEN_CHARACTERS:
         problems.append(f"CONSOLE_TOKEN has {len(token)} characters: use at least {validators.TOKEN_CHARACTERS}")

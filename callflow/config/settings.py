@@ -112,9 +112,10 @@ class Settings(call_settings.CallSettings):
     and for whatever costs money or changes an account."""
 
     console_tokens: Annotated[SecretStr, AfterValidator(validators.console_tokens)] = SecretStr("")
-    """Further tokens of operators, `name:business:token` each, separated by commas. One of a business (see `business`)
-    sees and changes nothing but what belongs to that business; one without (`name::token`) may do what `console_token`
-    may. Needs `console_token`."""
+    """Further tokens of operators, `name:role:token` or `name:role:business:token` each, separated by commas. The role
+    is `view` (sees, with telephone numbers masked), `operate` (also acts on calls, and dials) or `configure` (whatever
+    `console_token` may). One of a business (see `business`) sees and changes nothing but what belongs to that business.
+    Needs `console_token`."""
 
     # Traces
 

@@ -32,6 +32,13 @@ BUSINESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The name of a business, or of a token."""
 TOKEN_CHARACTERS: Final = 16
 """The shortest token that people may choose themselves."""
+ROLES: Final = ("view", "operate", "configure")
+"""Of operators; each may do what those before it may."""
+_TOKEN_FORM: Final = (
+    "must be name:role:token or name:role:business:token, several separated by commas, with the role view, operate or"
+    " configure and no : in a token (before there were roles it was name:business:token: put configure: before the"
+    " business)"
+)
 
 MAKE_SECRET: Final = (
     "this makes one: python3 -c \"import base64, os; print('whsec_' + base64.b64encode(os.urandom(32)).decode())\""
@@ -67,15 +74,17 @@ def business(value: str) -> str:
 
 
 def console_tokens(value: SecretStr) -> SecretStr:
-    """Check named tokens of operators: `name:business:token`, separated by commas."""
+    """Check named tokens of operators: `name:role:token` or `name:role:business:token`, separated by commas."""
     entries = [entry.strip() for entry in value.get_secret_value().split(",") if entry.strip()]
     names: set[str] = set()
     tokens: set[str] = set()
     for entry in entries:
-        name, _, rest = secret(SecretStr(entry)).get_secret_value().partition(":")
-        whose, colon, token = rest.partition(":")
-        if not colon or not BUSINESS.fullmatch(name) or (whose and not BUSINESS.fullmatch(whose)):
-            raise ValueError("must be name:business:token, several separated by commas")
+        name, *parts = secret(SecretStr(entry)).get_secret_value().split(":")
+        if len(parts) not in (2, 3) or parts[0] not in ROLES or not BUSINESS.fullmatch(name):
+            raise ValueError(_TOKEN_FORM)
+        token, whose = parts[-1], parts[1] if len(parts) == 3 else ""
+        if whose and not BUSINESS.fullmatch(whose):
+            raise ValueError(_TOKEN_FORM)
         if len(token) < TOKEN_CHARACTERS:
             raise ValueError(f"has a token of fewer than {TOKEN_CHARACTERS} characters")
         if name in names or token in tokens:

@@ -51,7 +51,7 @@ NAMES: Final = {
 ENV: Final = {
     **{name.upper(): value for name, value in KEYS.items()}, **NAMES, "PORT": 0, "CONSOLE_PORT": 0,
     "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={KEYS['otel_exporter_otlp_headers']}",
-    "CONSOLE_TOKENS": f"desk:planted:{KEYS['console_tokens']}",
+    "CONSOLE_TOKENS": f"desk:configure:planted:{KEYS['console_tokens']}",
 }  # fmt: skip
 TOOLS: Final = f'''
 import os

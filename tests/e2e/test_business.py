@@ -19,7 +19,7 @@ from tests.e2e.talk import noise
 TAXIS, BAKERY = "the-token-of-the-taxis-5678", "the-token-of-the-bakery-5678"
 BREAD = "+15550100003"
 SETTINGS: dict[str, Any] = {
-    "console_tokens": f"desk:taxis:{TAXIS},oven:bakery:{BAKERY}",
+    "console_tokens": f"desk:configure:taxis:{TAXIS},oven:configure:bakery:{BAKERY}",
     "profiles": {
         "cabs": {"numbers": [OURS], "business": "taxis"},
         "bread": {"numbers": [BREAD], "business": "bakery"},

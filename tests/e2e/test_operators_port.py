@@ -18,7 +18,7 @@ from callflow.cli.operators_port import OperatorsPort
 from callflow.config.settings import Settings
 from callflow.contracts.errors import ConsoleError
 from callflow.journal.redaction import Redactor
-from callflow.web.console import auth
+from callflow.web.console import request_body
 from callflow.web.console.app import create_console
 from tests.e2e.operators_members import is_sent, members
 from tests.e2e.operators_port import JSON, MCP, MCP_HEADERS, TOKEN, Log, Port, faults_of, path_of
@@ -289,7 +289,7 @@ async def test_no_websocket_is_taken() -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert auth._BODY_SECONDS + auth._LINGER_SECONDS <= 15, "a proxy in front would have given up"
+    assert request_body._BODY_SECONDS + request_body._LINGER_SECONDS <= 15, "a proxy in front would have given up"
     monkeypatch.setattr(auth, "_BODY_SECONDS", 0.3)
     monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
     async with port() as (_, it):

@@ -29,7 +29,7 @@ from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
-from callflow.web.console.auth import AccessMiddleware, AccessPolicy
+from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.budget import Spending, add_budget
 from callflow.web.console.business_guard import add_business_guard
 from callflow.web.console.call_list import add_call_list
@@ -43,9 +43,11 @@ from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
+from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
@@ -78,6 +80,7 @@ def create_console(
     client_keys: bool = False,
     profiles: ProfileDesk | None = None,
     named_tokens: str = "",
+    login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
 ) -> Quart:
     """Make the app.
@@ -91,7 +94,8 @@ def create_console(
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
-    `named_tokens`: CONSOLE_TOKENS. `business_of`: returns whose a number of ours is; "": nobody's in particular.
+    `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
+    `business_of`: returns whose a number of ours is; "": nobody's in particular.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -112,11 +116,12 @@ def create_console(
             raise BadQuery("the history is not open yet: try again in a second")
         return history.store
 
-    named = identity.named_tokens(named_tokens)
+    policy = AccessPolicy(host, token, identity.named_tokens(named_tokens), secret=login_secret)
     mcp = McpEndpoint(app.asgi_app, store)
-    app.asgi_app = AccessMiddleware(mcp, AccessPolicy(host, token, named))  # type: ignore[method-assign]
+    app.asgi_app = AccessMiddleware(mcp, policy)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
+    add_login(app, policy.sessions)
     add_index(app)
     add_static_files(app)
     add_call_list(app, switchboard, history)

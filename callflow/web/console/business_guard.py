@@ -27,6 +27,10 @@ _ITSELF: Final = ""
 ROUTES: Final = {
     ("GET", "/"): _ITSELF,
     ("GET", "/static/<path:name>"): _ITSELF,
+    ("GET", "/login"): _ITSELF,
+    ("POST", "/login"): _ITSELF,
+    ("POST", "/logout"): _ITSELF,
+    ("GET", "/api/whoami"): _ITSELF,
     ("GET", "/api/calls"): _ITSELF,
     ("POST", "/api/calls"): _ITSELF,
     ("GET", "/api/calls/live"): _ITSELF,

@@ -26,6 +26,7 @@ _LINKS: Final = (
     ("/api/profiles", "the settings of some numbers of yours: in settings.toml, and in the database"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
     ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
+    ("/api/whoami", "who asks, and what that role may do"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
@@ -84,7 +85,7 @@ def add_index(app: Quart) -> None:
         else:
             answer = json_response({"name": "Callflow", "version": number, "routes": _told(links())})
             answer.headers.update(_HEADERS)
-        answer.headers["Vary"] = "Accept, Accept-Encoding"
+        answer.headers["Vary"] = "Accept, Accept-Encoding, Cookie"
         return answer
 
     @app.get("/api")

@@ -7,7 +7,6 @@ each time, with an ETag. No file is touched while calls are carried.
 
 from __future__ import annotations
 
-import base64
 import functools
 import gzip
 import hashlib
@@ -80,8 +79,8 @@ def load(folder: Path = _FOLDER) -> StaticFiles:
         whole.update(name.encode() + b"\0" + file.etag.encode())
     digest = whole.hexdigest()[:16]
     page = page.replace(_STATIC, f"/static/{digest}".encode())
-    maps = [base64.b64encode(hashlib.sha256(each).digest()).decode() for each in _IMPORT_MAP.findall(page)]
-    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), page_headers(maps))
+    maps = [each.decode() for each in _IMPORT_MAP.findall(page)]
+    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), page_headers(scripts=maps))
 
 
 def add_static_files(app: Quart) -> None:

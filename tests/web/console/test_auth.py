@@ -14,8 +14,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 
 from callflow.contracts.errors import AccessRefused
-from callflow.web.console import auth
-from callflow.web.console.auth import AccessMiddleware, AccessPolicy, is_costly
+from callflow.web.console import request_body
+from callflow.web.console.auth import AccessMiddleware
+from callflow.web.console.policy import AccessPolicy, is_costly
 from tests.web.asgi import Answer, ask, scope
 from tests.web.console.stage import Stage, play
 
@@ -93,6 +94,7 @@ FREE = {
     ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
     ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
     ("POST", "/api/events/dead/<name>/again"),
+    ("POST", "/login"), ("POST", "/logout"),
     ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
 }  # fmt: skip
 """What changes something here, but costs no money and changes no account."""
@@ -206,8 +208,8 @@ def test_a_path_must_be_text_and_short(path: str, status: int) -> None:
 
 
 def test_a_body_that_does_not_come_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_BODY_SECONDS", 0.02)
-    monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.02)
+    monkeypatch.setattr(request_body, "_BODY_SECONDS", 0.02)
+    monkeypatch.setattr(request_body, "_LINGER_SECONDS", 0.02)
 
     async def main() -> list[Any]:
         sent: list[Any] = []

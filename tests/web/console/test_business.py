@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from callflow.config.settings import Settings
 from callflow.history.recording_rows import newest
 from callflow.journal.notes import Recording
-from callflow.web.console.auth import AccessPolicy
+from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.business_guard import ROUTES
 from callflow.web.console.identity import NOTHING, Operator, named_tokens
 from tests.web.asgi import Answer
@@ -21,7 +21,7 @@ from tests.web.console.stage import CALL, Stage, play
 
 
 ALL, TAXIS, BAKERY, SECOND = (f"the-token-number-{each}-of-all" for each in range(4))
-NAMED = f"desk:taxis:{TAXIS},oven:bakery:{BAKERY},second::{SECOND}"
+NAMED = f"desk:configure:taxis:{TAXIS},oven:configure:bakery:{BAKERY},second:configure:{SECOND}"
 OURS, THEIRS, NOBODYS = "+15550100002", "+15550100003", "+15550100009"
 CALLS = {
     name: f"7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1b{number}" for number, name in enumerate(("taxis", "bakery", ""), start=1)

@@ -93,7 +93,7 @@ async def test_a_number_is_pointed_here_and_put_back(tmp_path: Path, carrier: st
 
 async def test_a_token_of_one_business_has_its_own_numbers_only(tmp_path: Path) -> None:
     token = "the-token-of-the-taxis-5678"
-    named = {"console_tokens": f"desk:taxis:{token},oven:bakery:the-token-of-the-bakery"}
+    named = {"console_tokens": f"desk:configure:taxis:{token},oven:operate:bakery:the-token-of-the-bakery"}
     async with stage(tmp_path, "telnyx", **named) as the:
         the.telnyx.number(OTHER)
         for name, number in (("cabs", NUMBER), ("bread", OTHER)):

@@ -1,0 +1,109 @@
+"""Logins of browsers, and how often a wrong token may be tried."""
+
+from __future__ import annotations
+
+import pytest
+
+from callflow.web.console.identity import Operator
+from callflow.web.console.login_limit import EACH, TRIES, TRIES_OF_ALL, LoginLimit
+from callflow.web.console.sessions import SECONDS, Sessions
+
+
+TOKEN, OTHER = b"the-token-of-all-1234", b"the-token-of-the-desk"
+DESK = Operator("desk", "taxis", "operate")
+SECRET = bytes(32)
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sessions(clock: Clock, *tokens: tuple[bytes, Operator], secret: bytes = SECRET) -> Sessions:
+    return Sessions(tokens or ((TOKEN, Operator()), (OTHER, DESK)), secret, clock)
+
+
+def test_a_login_is_its_holders_until_it_ends() -> None:
+    clock = Clock()
+    the = sessions(clock)
+    for token, holder in ((TOKEN, Operator()), (OTHER, DESK)):
+        found = the.holder_of_token(token)
+        assert found == holder
+        cookie = the.begin(found)
+        back = the.holder(cookie)
+        assert (back, back.until if back else 0) == (holder, clock.now + SECONDS)
+        assert token.decode() not in cookie
+        assert len(cookie) < 200
+    cookie = the.begin(DESK)
+    clock.now += SECONDS - 1
+    assert the.holder(cookie) == DESK
+    clock.now += 1
+    assert the.holder(cookie) is None
+
+
+def test_a_login_lasts_over_a_restart_and_ends_with_its_token() -> None:
+    clock = Clock()
+    cookie = sessions(clock).begin(DESK)
+    assert sessions(clock).holder(cookie) == DESK
+    changed = Operator("desk", "taxis", "view")
+    assert sessions(clock, (OTHER, changed)).holder(cookie) == changed, "what is configured now holds"
+    assert sessions(clock, (b"another-token-of-the-desk", DESK)).holder(cookie) is None
+    assert sessions(clock, (TOKEN, Operator())).holder(cookie) is None
+    assert sessions(clock, secret=bytes(31) + b"x").holder(cookie) is None
+    assert sessions(clock, secret=b"").holder(sessions(clock, secret=b"").begin(DESK)) is None, "each has its own"
+
+
+def test_a_logout_ends_one_login_wherever_its_cookie_is() -> None:
+    the = sessions(Clock())
+    one, other = the.begin(DESK), the.begin(DESK)
+    the.end(one)
+    the.end("nonsense")
+    the.end(one)
+    assert (the.holder(one), the.holder(other)) == (None, DESK)
+
+
+@pytest.mark.parametrize("changed", ["name", "ends", "random", "signature", "empty", "short", "long", "é", "none"])
+def test_a_cookie_that_was_changed_is_none(changed: str) -> None:
+    the = sessions(Clock())
+    ends, random, signature, name = the.begin(DESK).split(".")
+    cookie = {
+        "name": f"{ends}.{random}.{signature}.", "ends": f"{int(ends) + 1}.{random}.{signature}.{name}",
+        "random": f"{ends}.x{random}.{signature}.{name}", "signature": f"{ends}.{random}.{signature[:-1]}.{name}",
+        "empty": "", "short": f"{ends}.{random}", "long": f"{ends}.{'x' * 500}.{signature}.{name}",
+        "é": f"{ends}.é.{signature}.{name}", "none": f"{ends}.{random}..{name}",
+    }[changed]  # fmt: skip
+    assert the.holder(cookie) is None
+
+
+def test_wrong_tokens_are_nobodys() -> None:
+    the = sessions(Clock())
+    for wrong in (b"", TOKEN[:-1], TOKEN + b"x", b"desk", "ü".encode()):
+        assert the.holder_of_token(wrong) is None
+    assert not Sessions([]).is_needed
+    assert Sessions([]).holder_of_token(b"") is None
+
+
+def test_an_address_has_some_tries_at_once_and_then_one_in_so_many_seconds() -> None:
+    limit = LoginLimit()
+    for _ in range(TRIES):
+        assert limit.wait("a", 100.0) == 0
+        limit.failed("a", 100.0)
+    assert limit.wait("a", 100.0) == EACH
+    assert limit.wait("b", 100.0) == 0
+    assert limit.wait("a", 100.0 + EACH) == 0
+    limit.failed("a", 100.0 + EACH)
+    assert limit.wait("a", 100.0 + EACH) == EACH
+    assert limit.wait("a", 1000.0) == 0
+
+
+def test_all_addresses_together_have_a_limit_too_and_memory_does_not_grow() -> None:
+    limit = LoginLimit()
+    for number in range(TRIES_OF_ALL):
+        assert limit.wait(f"a{number}", 5.0) == 0
+        limit.failed(f"a{number}", 5.0)
+    assert limit.wait("another", 5.0) > 0
+    for number in range(5000):
+        limit.failed(f"b{number}", 5.0)
+    assert len(limit._full) <= 1000
