@@ -252,7 +252,7 @@ async def test_what_costs_money_needs_a_token_however_it_is_spelled(
 
 
 async def test_what_costs_money_is_refused_before_its_body_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "_LINGER_SECONDS", 0.1)
     async with port(console_token="") as (_, it):
         answer = await it.ask("POST", "/api/calls", headers=[JSON, (b"Content-Length", b"1000")], after=b"{")
         assert (answer.status, faults_of("POST", "", answer)) == (401, [])
@@ -290,8 +290,8 @@ async def test_no_websocket_is_taken() -> None:
 
 async def test_a_body_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert request_body._BODY_SECONDS + request_body._LINGER_SECONDS <= 15, "a proxy in front would have given up"
-    monkeypatch.setattr(auth, "_BODY_SECONDS", 0.3)
-    monkeypatch.setattr(auth, "_LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(request_body, "_LINGER_SECONDS", 0.1)
     async with port() as (_, it):
         for method, path in (("POST", "/mcp"), ("POST", "/api/calls/x/hangup"), ("DELETE", "/api/conversations")):
             longer = (b"Content-Length", b"1000")

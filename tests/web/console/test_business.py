@@ -13,9 +13,9 @@ from werkzeug.routing import Rule
 from callflow.config.settings import Settings
 from callflow.history.recording_rows import newest
 from callflow.journal.notes import Recording
-from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.business_guard import ROUTES
 from callflow.web.console.identity import NOTHING, Operator, named_tokens
+from callflow.web.console.policy import AccessPolicy
 from tests.web.asgi import Answer
 from tests.web.console.stage import CALL, Stage, play
 
