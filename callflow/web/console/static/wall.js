@@ -12,6 +12,7 @@ class CallRow extends Element {
     this._meters = this.querySelectorAll(".meter > i");
     this._clock = this.querySelector(".clock");
     this.tick();
+    this.loud(live.levels[this.row.id]);
   }
 
   /** Set how loud both are, 0 to 1, past the template: this happens five times a second. */
