@@ -47,7 +47,7 @@ class Call extends Element {
       entry: (entry, id) => { this.#take({ ...entry, seq: entry.seq ?? Number(id) }); },
       partial: (data) => { this.story.partial(data, this.#now()); this.#soon(); },
       over: (data) => {
-        this.#stream.close();
+        this.#stream?.close();
         this.story.end(data);
         this.state = "over";
         if (this.wasLive) announce(T.callOver(data.result, data.cause));

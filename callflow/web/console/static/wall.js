@@ -106,7 +106,7 @@ class Wall extends Element {
 
   #empty() {
     if (live.state === "refused") return html`<p class="empty">${T.connection.refused} ${live.sentence}</p>`;
-    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? T.connection.lost : T.wallLoading}</p>`;
+    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? live.sentence || T.connection.lost : T.wallLoading}</p>`;
     return html`<div class="empty"><p>${T.wallEmpty}</p><p class="dim">${T.wallEmptyNext}</p><p><a href="#/history">${T.history}</a></p></div>`;
   }
 }
