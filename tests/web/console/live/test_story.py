@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from callflow.journal.notes import AgentSpeaks, Began, Ended, Note, Told
 from callflow.journal.redaction import Redactor
 from callflow.web.console.live.log_feed import events_in
 from callflow.web.console.live.story import Stories
-from tests.web.console.stage import CALL, Stage, play
+from tests.web.console.stage import CALL, FakeCall, Stage, play
 
 
 AT = 1_700_000_000.0
@@ -121,12 +121,11 @@ def test_words_that_are_being_spoken_are_told_as_they_grow_and_no_card_number_in
         note(the, Began(), AT)
         turn = SimpleNamespace(who="agent", item="i", text="My card is 4111 1111", is_written=False)
         hidden: set[str] = set()
-        live = the.live()
         conversation = SimpleNamespace(turns=[turn])
         transcripts = SimpleNamespace(age_ms=lambda item: 0)
         pause = SimpleNamespace(hides=lambda told, at: told["item"] in hidden)
-        type(live).agent = property(lambda self: SimpleNamespace(conversation=conversation, transcripts=transcripts))
-        live.recordings = SimpleNamespace(pause=pause)  # type: ignore[attr-defined]
+        agent = SimpleNamespace(conversation=conversation, transcripts=transcripts)
+        the.calls[CALL] = cast(FakeCall, SimpleNamespace(agent=agent, recordings=SimpleNamespace(pause=pause)))
         watched = stories(the)
         pieces = watched.watch(CALL, 0)
         assert kinds(await read(pieces, 1)) == ["began"]
