@@ -18,7 +18,6 @@ from callflow.web.responses import json_response
 _LINKS: Final = (
     ("/api/calls", "the 50 newest calls, live or over, newest first: who, whom, when, how it ended"),
     ("/api/calls/live", "what each live call is doing, and the ids of the newest of the history"),
-    ("/api/live", "the live calls as a stream of events: who speaks, latency, cost, warnings"),
     ("/api/live/hour", "the last hour: calls, waits for answers, lag of the event loop"),
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
@@ -34,6 +33,7 @@ _LINKS: Final = (
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
+    ("GET /api/live", "the live calls as a stream of events: who speaks, latency, cost, warnings"),
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/live/ID/events", "one call as a stream of events, from its beginning to its end"),

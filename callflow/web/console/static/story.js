@@ -28,10 +28,10 @@ export class Story {
   facts = {};
   held = false;
   muted = { caller: false, agent: false };
-  latencies = [];
   over = null;
   seq = 0;
   #turns = new Map();
+  #latencies = new Map();
   #tools = new Map();
 
   /** Take the next entry of the journal. An entry that was taken already is passed over. */
@@ -84,7 +84,7 @@ export class Story {
     if (!turn) {
       turn = this.#put({
         kind: "turn", key: `t${item}`, item, who, at, text: "", whole: true, partial: false, isGuess,
-        heardMs: 0, ofMs: null, done: false, cut: null, latency: null,
+        heardMs: 0, ofMs: null, done: false, cut: null, latency: this.#latencies.get(item) ?? null,
       });
       this.#turns.set(item, turn);
     } else if (turn.isGuess && !isGuess) {
@@ -143,10 +143,11 @@ export class Story {
 
   _cut_off(e, at) { this._interrupted(e, at); }
 
+  /** It may come before the first entry about its turn. */
   _latency(e) {
+    this.#latencies.set(e.item, e);
     const turn = this.#turns.get(e.item);
     if (turn) turn.latency = e;
-    this.latencies.push(e);
   }
 
   _hold_requested() { this.held = true; }
