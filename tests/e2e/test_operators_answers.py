@@ -49,9 +49,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-async def test_the_root_says_what_there_is_and_loads_nothing() -> None:
+async def test_a_plain_page_says_what_there_is_and_loads_nothing() -> None:
     async with port(console_token="") as (_, it):
-        answer = await it.ask("GET", "/")
+        answer = await it.ask("GET", "/api")
         assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
         text = answer.body.decode()
         page = Page(text)
@@ -83,12 +83,13 @@ async def test_the_root_says_what_there_is_and_loads_nothing() -> None:
     ("accept", "kind"),
     [
         (b"application/json", "application/json"), (b"application/json, text/html;q=0.1", "application/json"),
-        (b"*/*", "text/html; charset=utf-8"), (b"text/html", "text/html; charset=utf-8"),
-        (b"image/png", "text/html; charset=utf-8"), (b"", "text/html; charset=utf-8"),
-        (b"\xff/\xff;q=x", "text/html; charset=utf-8"), (b",,;=;", "text/html; charset=utf-8"),
+        (b"*/*", "application/json"), (b"text/html", "text/html; charset=utf-8"),
+        (b"text/html, application/xhtml+xml, */*;q=0.8", "text/html; charset=utf-8"),
+        (b"image/png", "application/json"), (b"", "application/json"), (b"\xff/\xff;q=x", "application/json"),
+        (b",,;=;", "application/json"),
     ],
 )  # fmt: skip
-async def test_who_takes_json_only_is_told_in_json(accept: bytes, kind: str) -> None:
+async def test_only_who_asks_for_html_gets_the_page(accept: bytes, kind: str) -> None:
     async with port() as (_, it):
         answer = await it.ask("GET", "/", headers=[(b"Accept", accept)])
         assert (answer.status, answer.headers["content-type"]) == (200, kind)
@@ -126,6 +127,7 @@ async def test_a_parameter_that_there_is_not_is_said_on_every_route() -> None:
         row = await ended(the)
         known = {"<call>": row["call_id"], "<sid>": "nobody", "<path:number>": "+15550100002"}
         known |= {"<number>": "+15550100002", "<campaign>": "nobody", "<way>": "pause", "<name>": "x"}
+        known["<path:name>"] = "x"
         asked = [
             (method, re.sub("<[^>]+>", lambda found: known[found[0]], rule))
             for method, rule in routes(the)
@@ -161,7 +163,7 @@ async def test_what_is_out_of_its_range_is_not_taken_for_something_else() -> Non
             refused(await it.ask("GET", f"/api/conversations?offset={value}"), 400, "offset must be")
 
 
-async def test_nothing_but_the_root_and_the_login_is_html_and_nothing_is_for_caches() -> None:
+async def test_only_pages_are_html_and_nothing_is_for_caches() -> None:
     async with port(record=True) as (the, it):
         row = await ended(the)
         for method, rule in routes(the):
@@ -169,7 +171,8 @@ async def test_nothing_but_the_root_and_the_login_is_html_and_nothing_is_for_cac
             for verb in (method, "PUT", "TRACE", "FOO"):
                 answer = await it.ask(verb, path)
                 kind = answer.headers.get("content-type", "")
-                assert "html" not in kind or (path in ("/", "/login") and verb in ("GET", "HEAD")), f"{verb} {path}"
+                is_page = path in ("/api", "/login") and verb in ("GET", "HEAD", "POST")
+                assert "html" not in kind or is_page, f"{verb} {path}: {kind}"
                 if not path.endswith("/recording") or verb not in ("GET", "HEAD"):
                     assert answer.headers["cache-control"] == "no-store", f"{verb} {path}"
                 if verb == "OPTIONS":

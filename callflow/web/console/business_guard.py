@@ -26,6 +26,7 @@ _ITSELF: Final = ""
 """The handler answers with what belongs to `own_business()` only."""
 ROUTES: Final = {
     ("GET", "/"): _ITSELF,
+    ("GET", "/static/<path:name>"): _ITSELF,
     ("GET", "/login"): _ITSELF,
     ("POST", "/login"): _ITSELF,
     ("POST", "/logout"): _ITSELF,
@@ -34,6 +35,9 @@ ROUTES: Final = {
     ("POST", "/api/calls"): _ITSELF,
     ("GET", "/api/calls/live"): _ITSELF,
     ("GET", "/api/calls/<call>"): _CALL,
+    ("GET", "/api/live"): _ITSELF,
+    ("GET", "/api/live/<call>/events"): _CALL,
+    ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL

@@ -1,5 +1,5 @@
-"""The page at the root of the operators' listener: which paths there are, as HTML or, for clients that ask for it, as
-JSON. It loads nothing and runs nothing."""
+"""The root of the operators' listener: the page for browsers, and for others, as JSON, which paths there are. The same
+list as a plain page, which loads nothing and runs nothing, is at `/api`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from quart import Quart, Response, request
 
+from callflow.web.console import static_files
 from callflow.web.responses import json_response
 
 
 _LINKS: Final = (
     ("/api/calls", "the 50 newest calls, live or over, newest first: who, whom, when, how it ended"),
     ("/api/calls/live", "what each live call is doing, and the ids of the newest of the history"),
+    ("/api/live/hour", "the last hour: calls, waits for answers, lag of the event loop"),
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
@@ -31,8 +33,10 @@ _LINKS: Final = (
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
+    ("GET /api/live", "the live calls as a stream of events: who speaks, latency, cost, warnings"),
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
     ("GET /api/calls/ID", "one call, step by step"),
+    ("GET /api/live/ID/events", "one call as a stream of events, from its beginning to its end"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
@@ -65,7 +69,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-    "Vary": "Accept",
 }
 
 
@@ -73,22 +76,34 @@ def add_index(app: Quart) -> None:
     """Add the page to the app. The version is read from files, so it is looked up now and not with each request."""
     number = _version()
 
+    def links() -> list[tuple[str, str]]:
+        routes = {rule.rule for rule in app.url_map.iter_rules()}
+        return [(path, what) for path, what in _LINKS if path.partition("?")[0] in routes]
+
     @app.get("/")
     async def index() -> Response:
-        """Answer which paths this listener has."""
-        routes = {rule.rule for rule in app.url_map.iter_rules()}
-        links = [(path, what) for path, what in _LINKS if path.partition("?")[0] in routes]
-        if _takes_json_only():
-            answer = json_response({"name": "Callflow", "version": number, "routes": _told(links)})
+        """Answer the page, or to programs which paths this listener has."""
+        if _is_browser():
+            answer = static_files.page()
         else:
-            answer = Response(_page(number, links), content_type="text/html; charset=utf-8")
+            answer = json_response({"name": "Callflow", "version": number, "routes": _told(links())})
+            answer.headers.update(_HEADERS)
+        answer.headers["Vary"] = "Accept, Accept-Encoding, Cookie"
+        return answer
+
+    @app.get("/api")
+    async def paths() -> Response:
+        """Answer which paths this listener has, as a plain page."""
+        answer = Response(_page(number, links()), content_type="text/html; charset=utf-8")
         answer.headers.update(_HEADERS)
         return answer
 
 
-def _takes_json_only() -> bool:
+def _is_browser() -> bool:
+    """Whether HTML is asked for by its name, and is as welcome as JSON: browsers do that, programs do not."""
     accepted = request.accept_mimetypes
-    return bool(accepted) and accepted.best_match(["text/html", "application/json"]) == "application/json"
+    is_named = any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
+    return is_named and accepted["text/html"] >= accepted["application/json"]
 
 
 def _told(links: list[tuple[str, str]]) -> list[dict[str, Any]]:

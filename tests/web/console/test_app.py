@@ -12,7 +12,7 @@ TOKEN = "a-token-of-24-characters"
 
 def test_the_index_lists_the_paths_as_html_or_json(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
-        page = await the.get("/", accept="text/html")
+        page = await the.get("/api")
         assert page.headers["content-type"].startswith("text/html")
         assert b"/api/conversations" in page.body
         assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -1,0 +1,178 @@
+// A call's journal as a story: turns with what was heard of them, tools, states, and what happened in between.
+// Pure: nothing here touches the page.
+import { T } from "./texts.js";
+
+/** The event or note of an entry, with its name under `event`. */
+export function eventOf(entry) {
+  const step = entry.step;
+  if (step) return typeof step.event === "object" && step.event ? step.event : { ...step, event: step.event ?? entry.kind };
+  return { event: entry.kind, ...(entry.note ?? {}) };
+}
+
+/** The words of a turn of the agent's, parted into heard, not heard yet (it is still being played), and never heard. */
+export function parted(turn) {
+  if (turn.cut) {
+    const heard = turn.cut.heard_text || "";
+    const unheard = turn.cut.unheard_text || (heard ? "" : turn.text);
+    return { heard, coming: "", unheard };
+  }
+  if (turn.who !== "agent" || turn.done || turn.ofMs === null) return { heard: turn.text, coming: "", unheard: "" };
+  const words = turn.text.split(/(?<=\s)/u);
+  const played = turn.ofMs > 0 ? Math.floor((words.length * turn.heardMs) / turn.ofMs) : 0;
+  return { heard: words.slice(0, played).join(""), coming: words.slice(played).join(""), unheard: "" };
+}
+
+export class Story {
+  items = [];
+  path = [];
+  facts = {};
+  held = false;
+  muted = { caller: false, agent: false };
+  over = null;
+  seq = 0;
+  #turns = new Map();
+  #latencies = new Map();
+  #tools = new Map();
+
+  /** Take the next entry of the journal. An entry that was taken already is passed over. */
+  take(entry) {
+    if (entry.seq && entry.seq <= this.seq) return false;
+    this.seq = Math.max(this.seq, entry.seq || 0);
+    const event = eventOf(entry);
+    if (entry.step) this.#moved(entry);
+    const does = this[`_${event.event}`];
+    if (does) does.call(this, event, entry.at);
+    const notice = T.notices[event.event];
+    if (notice && !(event.leg && event.leg !== "caller" && event.event === "call_hangup")) {
+      this.#put({ kind: "notice", at: entry.at, text: notice(event), name: event.event, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
+    }
+    return true;
+  }
+
+  /** Words that are being spoken. */
+  partial({ who, item, text }, at) {
+    const known = this.#turns.get(item);
+    if (known && !known.partial) return;
+    const turn = known ?? this.#turn(item, who, Math.max(at, this.items.at(-1)?.at ?? 0), { isGuess: true });
+    turn.partial = true;
+    turn.text = text;
+  }
+
+  end({ result, cause }) {
+    this.over = { result: result ?? "", cause: cause ?? "" };
+    for (const turn of this.#turns.values()) turn.partial = false;
+    for (const tool of this.#tools.values()) tool.running = false;
+  }
+
+  #moved(entry) {
+    const { before, after } = entry.step;
+    if (!after) return;
+    if (!this.path.length) this.path.push({ state: before || after, at: entry.at });
+    if (this.path.at(-1).state !== after) this.path.push({ state: after, at: entry.at });
+  }
+
+  #put(item) {
+    let place = this.items.length;
+    while (place > 0 && this.items[place - 1].at > item.at) place -= 1;
+    this.items.splice(place, 0, item);
+    return item;
+  }
+
+  /** The turn of an item. Its place is that of the first entry about it, however this page came to know of it. */
+  #turn(item, who, at, { isGuess = false } = {}) {
+    let turn = this.#turns.get(item);
+    if (!turn) {
+      turn = this.#put({
+        kind: "turn", key: `t${item}`, item, who, at, text: "", whole: true, partial: false, isGuess,
+        heardMs: 0, ofMs: null, done: false, cut: null, latency: this.#latencies.get(item) ?? null,
+      });
+      this.#turns.set(item, turn);
+    } else if (turn.isGuess && !isGuess) {
+      this.#move(turn, at);
+    }
+    return turn;
+  }
+
+  #move(turn, at) {
+    turn.isGuess = false;
+    if (turn.at === at) return;
+    this.items.splice(this.items.indexOf(turn), 1);
+    turn.at = at;
+    this.#put(turn);
+  }
+
+  _began(e, at) {
+    Object.assign(this.facts, {
+      carrier: e.carrier, from: e.from, to: e.to, direction: e.direction ?? "inbound", profile: e.profile, business: e.business,
+    });
+  }
+
+  _turn(e, at) {
+    const turn = this.#turn(e.item, e.who, at - (e.ago_ms ?? 0) / 1000);
+    this.#move(turn, at - (e.ago_ms ?? 0) / 1000);
+    turn.text = e.text;
+    turn.whole = e.whole !== false;
+    turn.partial = false;
+  }
+
+  _not_transcribed(e, at) {
+    const turn = this.#turn(e.item, "caller", at - (e.ago_ms ?? 0) / 1000);
+    turn.text = T.notTranscribed;
+    turn.partial = false;
+  }
+
+  _heard(e, at) {
+    const turn = this.#turn(e.item, "agent", at - (e.ms ?? 0) / 1000);
+    turn.heardMs = e.ms ?? 0;
+    turn.ofMs = e.of_ms ?? 0;
+    turn.done = Boolean(e.done);
+    if (e.so_far && (turn.partial || !turn.text)) turn.text = e.so_far;
+  }
+
+  _interrupted(e, at) {
+    for (const cut of e.cuts ?? []) {
+      const turn = this.#turn(cut.item, "agent", at - (cut.heard_ms ?? 0) / 1000);
+      const isCut = (cut.received_ms ?? 0) > (cut.heard_ms ?? 0) || Boolean(cut.unheard_text);
+      if (isCut) turn.cut = cut;
+      else turn.done = true;
+      if (!turn.text) turn.text = [cut.heard_text, cut.unheard_text].filter(Boolean).join(" ");
+      turn.partial = false;
+    }
+    if (e.by_caller) this.facts.interruptions = (this.facts.interruptions ?? 0) + 1;
+  }
+
+  _cut_off(e, at) { this._interrupted(e, at); }
+
+  /** It may come before the first entry about its turn. */
+  _latency(e) {
+    this.#latencies.set(e.item, e);
+    const turn = this.#turns.get(e.item);
+    if (turn) turn.latency = e;
+  }
+
+  _hold_requested() { this.held = true; }
+
+  _resume_requested() { this.held = false; }
+
+  _mute_requested(e) { this.muted = { ...this.muted, [e.party]: e.on !== false }; }
+
+  _first_word(e) { this.facts.first_word = e.ms; }
+
+  _usage(e) { if (typeof e.total?.usd === "number") this.facts.cost = e.total.usd; }
+
+  _tool_called(e, at) {
+    const tool = this.#put({ kind: "tool", key: `c${e.id}`, at, name: e.tool, args: e.arguments ?? "", output: null, ok: null, ms: null, running: true });
+    this.#tools.set(e.id, tool);
+  }
+
+  _tool_finished(e, at) {
+    if (!this.#tools.has(e.id)) this._tool_called(e, at);
+    Object.assign(this.#tools.get(e.id), { output: e.output ?? "", ok: e.ok !== false, ms: e.ms ?? null, running: false });
+  }
+
+  _ended(e, at) {
+    this.facts.cause = e.cause;
+    this.facts.duration = at;
+    this.end({ result: this.over?.result, cause: e.cause });
+  }
+}

@@ -1,0 +1,124 @@
+"""The operators' page and all that it loads: read, hashed and compressed once, and served from memory.
+
+Under `/static/<digest>/…` every file may be kept for ever, because the digest is that of all files together: with any
+change there is another one, and the page names the present one. Under `/static/…` the same files are asked for anew
+each time, with an ETag. No file is touched while calls are carried.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from quart import Quart, Response, request
+
+from callflow.web.console.headers import page_headers
+from callflow.web.responses import error_response
+
+
+_FOLDER: Final = Path(__file__).parent / "static"
+_PAGE: Final = "index.html"
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    "": "text/plain; charset=utf-8",
+}
+"""By suffix; files with another one are not served. Licences and lists of sums have none."""
+_IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
+_STATIC: Final = b"{{static}}"
+"""In the page: where its files are. Nothing else is filled in."""
+_FOR_EVER: Final = "private, max-age=31536000, immutable"
+_NOT_THERE: Final = "There is no such file."
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    content_type: str
+    plain: bytes
+    gzipped: bytes
+    etag: str
+    """With its quotes."""
+
+    @classmethod
+    def of(cls, content_type: str, plain: bytes) -> StaticFile:
+        """Hash and compress a file."""
+        digest = hashlib.sha256(plain).hexdigest()[:32]
+        return cls(content_type, plain, gzip.compress(plain, 9, mtime=0), f'"{digest}"')
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFiles:
+    files: Mapping[str, StaticFile]
+    """By path below `/static/`; the page is not among them."""
+    digest: str
+    """Of all of them."""
+    page: StaticFile
+    page_headers: Mapping[str, str]
+
+
+@functools.cache
+def load(folder: Path = _FOLDER) -> StaticFiles:
+    """Read all files of the folder. It takes some 20 ms, once for the process."""
+    found = {
+        path.relative_to(folder).as_posix(): StaticFile.of(_TYPES[path.suffix], path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in _TYPES
+    }
+    page = found.pop(_PAGE).plain
+    whole = hashlib.sha256(page)
+    for name, file in found.items():
+        whole.update(name.encode() + b"\0" + file.etag.encode())
+    digest = whole.hexdigest()[:16]
+    page = page.replace(_STATIC, f"/static/{digest}".encode())
+    maps = [each.decode() for each in _IMPORT_MAP.findall(page)]
+    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), page_headers(scripts=maps))
+
+
+def add_static_files(app: Quart) -> None:
+    """Add the route of the files to the app."""
+    known = load()
+
+    @app.get("/static/<path:name>")
+    async def static_file(name: str) -> Response:
+        """Answer a file that the page loads."""
+        first, _, rest = name.partition("/")
+        is_named = first == known.digest
+        file = known.files.get(rest if is_named else name)
+        if file is None:
+            return error_response(404, _NOT_THERE)
+        response = answer(file)
+        response.headers["Cache-Control"] = _FOR_EVER if is_named else "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def page() -> Response:
+    """Answer the page itself, which no cache uses without asking."""
+    known = load()
+    response = answer(known.page)
+    response.headers.update(known.page_headers)
+    return response
+
+
+def answer(file: StaticFile) -> Response:
+    """Answer a file, compressed for those who take that; 304 for those who have it."""
+    if request.if_none_match.contains_weak(file.etag.strip('"')):
+        response = Response(b"", 304)
+        response.headers.pop("Content-Type", None)
+    elif request.accept_encodings["gzip"] > 0:
+        response = Response(file.gzipped, content_type=file.content_type)
+        response.headers["Content-Encoding"] = "gzip"
+    else:
+        response = Response(file.plain, content_type=file.content_type)
+    response.headers["ETag"] = file.etag
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
