@@ -16,7 +16,7 @@ from callflow.contracts.carrier import Carrier
 
 if TYPE_CHECKING:
     from carriers.telnyx.carrier import TelnyxConfig
-    from carriers.twilio.carrier import TwilioConfig
+    from carriers.twilio.config import TwilioConfig
 
 
 def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrier]:
@@ -59,7 +59,7 @@ def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfi
 
 def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfig:
     """Return what the settings say of Twilio. `address`: as for `make_carriers`."""
-    from carriers.twilio.carrier import TwilioConfig
+    from carriers.twilio.config import TwilioConfig
 
     shared = [key.rpartition(":") for key in settings.twilio_shared_keys.get_secret_value().split(",")]
     return TwilioConfig(

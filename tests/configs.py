@@ -12,7 +12,7 @@ from callflow.media.playout import Playout
 from callflow.switchboard import call_configs
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
-from carriers.twilio.carrier import TwilioConfig
+from carriers.twilio.config import TwilioConfig
 
 
 _REALTIME = dataclasses.replace(call_configs.realtime_config(Settings()), api_key="sk-test")

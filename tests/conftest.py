@@ -20,7 +20,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from callflow.web import listener
-from tests import order
+from tests import order, routes
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample
@@ -28,12 +28,13 @@ from tests.sample import Sample
 
 settings.register_profile("suite", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
-settings.register_profile("fast", max_examples=20, deadline=None)
+settings.register_profile("fast", max_examples=10, deadline=None)
 settings.load_profile("suite")
 
 KINDS: Final = ("unit", "e2e", "process")
 FOLDERS: Final = {
     "tests/e2e": "e2e",
+    "tests/cli/test_doctor.py": "e2e",
     "tests/engines/test_account.py": "e2e",
     "tests/journal/test_redaction_growth.py": "e2e",
     "tests/sandbox": "e2e",
@@ -46,13 +47,14 @@ FOLDERS: Final = {
 """Where tests are of another kind than `unit` without saying so."""
 _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
-_EVEN: Final = 8427
+_EVEN: Final = 34330
 """A number with which three parts of --fast take the same time, and two of --alone."""
 _SERVER: Final = "postgresql"
 """Holds the folder of the PostgreSQL server that all workers share."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    routes.compile_when_used()
     if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
 
@@ -63,7 +65,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
     )
-    group.addoption("--slow", action="store_true", help="only the other tests, without those of --alone")
+    group.addoption(
+        "--slow", action="store_true", help="only those of processes and of real time, without those of --alone"
+    )
+    group.addoption("--exhaustive", action="store_true", help="only unit tests that take seconds of a core")
     group.addoption("--alone", action="store_true", help="only the tests beside which no other may run")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
@@ -94,7 +99,7 @@ def kind_of(item: pytest.Item) -> str:
 
 def _when(item: pytest.Item) -> str:
     if item.get_closest_marker("unit") is not None:
-        return "fast"
+        return "fast" if item.get_closest_marker("exhaustive") is None else "exhaustive"
     return "slow" if item.get_closest_marker("alone") is None else "alone"
 
 
@@ -107,8 +112,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     if (config.getoption("--slow") or config.getoption("--alone")) and not _may_hold_slow_ones(inside, collection_path):
         return True
-    if config.getoption("--alone") and "mark.alone" not in collection_path.read_text(encoding="utf-8"):
-        return True
+    for marker in ("alone", "exhaustive"):
+        if config.getoption(f"--{marker}") and f"mark.{marker}" not in collection_path.read_text(encoding="utf-8"):
+            return True
     part, parts = map(int, config.getoption("--part").split("/"))
     return True if zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
 
@@ -123,7 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(kind := kind_of(item)) is None:
             item.add_marker(kind)
-    asked = [kind for kind in ("fast", "slow", "alone") if config.getoption(f"--{kind}")]
+    asked = [kind for kind in ("fast", "slow", "exhaustive", "alone") if config.getoption(f"--{kind}")]
     if asked:
         wanted = {item for item in items if _when(item) in asked}
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
@@ -136,6 +142,7 @@ def pytest_collection_finish() -> None:
     # Thousands of tests that stay to the end need not be looked through at every collection of garbage.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 _seconds: dict[str, float] = {}
@@ -152,7 +159,8 @@ _running: list[pytest.Item] = []
 
 
 def _no_process(event: str, _arguments: object) -> None:
-    if event in _STARTS and _running and _running[0].get_closest_marker("unit") is not None:
+    # the module's names are gone when the interpreter ends
+    if _STARTS and event in _STARTS and _running and _running[0].get_closest_marker("unit") is not None:
         raise AssertionError(f"{_running[0].nodeid} starts a process: mark it with @pytest.mark.process")
 
 
@@ -230,7 +238,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
     if session.config.getoption("--note-durations") and not (
-        session.config.getoption("--fast") or session.config.getoption("--alone")
+        session.config.getoption("--fast")
+        or session.config.getoption("--exhaustive")
+        or session.config.getoption("--alone")
     ):
         order.write(_seconds)
     with contextlib.suppress(FileNotFoundError):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Iterable
 from typing import TypeVar
+
+import pytest
 
 
 Case = TypeVar("Case")
@@ -23,3 +27,9 @@ class Sample:
     def takes(self, number: int, every: int) -> bool:
         """Whether the case with that number is one of the sample, which is one of so many."""
         return self._whole or number % every == 0
+
+
+def over_all(metafunc: pytest.Metafunc) -> bool:
+    """Whether this test runs over all carriers, say: one of three does, and in CI and with --long every test."""
+    whole = metafunc.config.getoption("--long") or os.environ.get("CI") == "true"
+    return Sample(whole=whole).takes(zlib.crc32(metafunc.function.__name__.encode()), 3)

@@ -29,16 +29,19 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # The state machine in docs/architecture.md
 
 
+@pytest.mark.exhaustive
 def test_the_machine_in_the_documentation_is_the_one_that_runs() -> None:
     assert diagram.render(ARCHITECTURE) == ARCHITECTURE, f"the table has changed: run `{diagram.COMMAND}`"
 
 
+@pytest.mark.exhaustive
 def test_every_state_and_trigger_is_drawn() -> None:
     drawn = diagram.diagram() + diagram.rows()
     assert all(name in drawn for name in (*machine.STATES, *machine.TRIGGERS))
     assert len(diagram.rows().splitlines()) == len(machine.TABLE) + 2
 
 
+@pytest.mark.exhaustive
 def test_a_page_without_its_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="must hold"):
         diagram.render("# A page\n")

@@ -61,6 +61,7 @@ def imported(path: Path, modules: frozenset[str]) -> Iterator[str]:
                 yield from [name for name in (inner, node.module) if name in modules][:1]
 
 
+@pytest.mark.exhaustive
 def test_no_module_imports_itself_by_way_of_others() -> None:
     files = {module_name(path): path for path in sources()}
     # The package's own lazy names, for `from callflow import tool`, are for users: no module of ours imports them.

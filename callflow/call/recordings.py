@@ -16,7 +16,7 @@ from callflow.call.recording_files import RecordingFiles
 from callflow.call.recording_pause import RecordingPause
 from callflow.call.restore import RestoredCall
 from callflow.contracts import commands
-from callflow.contracts.events import CommandFailed, Event, MediaStarted, PauseRequested, RecordRequested
+from callflow.contracts.events import CommandFailed, Event, PauseRequested, RecordRequested
 from callflow.contracts.owners import to_owner
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
@@ -46,6 +46,8 @@ class Recordings:
         """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
         `clock`: the loop's. `now`: returns Unix time, in seconds."""
         self._config, self._relay, self._post = config, relay, post
+        # Not when the machine has taken note of it: until then words would go by.
+        relay.before_audio = to_owner(self._stream_starts)
         earlier = restored.recordings if restored is not None else ()
         self._files = RecordingFiles(call, folder, earlier, note=note, clock=clock)
         self._wanted = by_carrier or config.carrier_record
@@ -88,7 +90,9 @@ class Recordings:
                 self.pause.set(on=on)
                 if self._relay.recorder is not None:
                     self._relay.recorder.pause(on=on)
-        if isinstance(step.event, MediaStarted) and self._may_begin:
+
+    def _stream_starts(self) -> None:
+        if self._may_begin:
             self._record()
 
     def _pause_over(self) -> None:

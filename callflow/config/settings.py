@@ -174,8 +174,9 @@ class Settings(call_settings.CallSettings):
     allow_number_release: bool = False
     """Let numbers be given back to their carrier (`numbers release`, `DELETE /api/numbers/…`): nothing undoes that."""
     allow_client_creds: bool = False
-    """Let `POST /api/calls` bring an OpenAI key of its own (`openaiApiKey`) for its call. For development only: it does
-    nothing unless the addresses of the engine and of the carriers are all on this machine."""
+    """Let `POST /api/calls` bring keys of its own (`openaiApiKey`, `twilioAccountSid` with `twilioAuthToken`) for
+    its call. For development only: it does nothing unless the addresses of the engine and of the carriers are all on
+    this machine."""
     campaign_share: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] = 0.5
     """How much of `max_concurrent_calls` lists of calls may take, so that callers still find a place; 1: all of it. At
     least one call."""

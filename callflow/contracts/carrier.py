@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from callflow.contracts.commands import Command
 from callflow.contracts.cost_events import CarrierCost
@@ -122,6 +122,22 @@ class TellsPrice(Protocol):
 
     async def call_cost(self, ids: LegIds) -> CarrierCost | None:
         """Ask what an ended call has cost; None: that is not known yet. Raises CarrierError."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierAccount:
+    """An account at a carrier that a request for one call brings; for development only."""
+
+    sid: str
+    token: str = field(repr=False)
+
+
+@runtime_checkable
+class TakesAccounts(Protocol):
+    """A carrier that can dial with an account that a request brings."""
+
+    def use_account(self, call: str, account: CarrierAccount) -> None:
+        """Dial our call with that account, and manage it there. Raises CarrierError."""
 
 
 class Carrier(Protocol):

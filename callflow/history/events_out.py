@@ -106,11 +106,13 @@ class EventMaker:
         raises."""
         if not rows:
             return
-        asked = connection.execute(select(campaigns.c.asked).where(campaigns.c.id == rows[0]["campaign"])).scalar()
-        order = json.loads(asked or "{}").get("call", {})
+        list_of = select(campaigns.c.asked, campaigns.c.business).where(campaigns.c.id == rows[0]["campaign"])
+        found = connection.execute(list_of).first()
+        order = json.loads(found.asked or "{}").get("call", {}) if found is not None else {}
+        business = found.business if found is not None else ""
         names = {row["row"]: _call_of_row(row) for row in rows}
         wanted = select(conversations).where(conversations.c.call_id.in_(names.values()))
-        calls = {found["call_id"]: dict(found) for found in connection.execute(wanted).mappings()}
+        calls = {each["call_id"]: dict(each) for each in connection.execute(wanted).mappings()}
         values = []
         for row in rows:
             name = names[row["row"]]
@@ -127,6 +129,7 @@ class EventMaker:
                 "from": call.get("phone_number") or order.get("from", ""),
                 "to": row["number"],
                 "profile": call.get("profile") or order.get("profile", ""),
+                "business": call.get("business") or business,
                 "campaign": row["campaign"],
                 "row": row["row"],
                 "line": row["line"],
@@ -272,6 +275,7 @@ class EventMaker:
             "from": ours if outbound else theirs,
             "to": theirs if outbound else ours,
             "profile": row["profile"] or "",
+            "business": row["business"] or "",
             **more,
         }
         added = connection.execute(self._insert, _values(name, entry.call, kind, entry.at, body))

@@ -217,4 +217,6 @@ CREATE TABLE provisions (
     PRIMARY KEY (carrier, resource)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0011');
+CREATE INDEX idx_conversations_carrier_call_id ON conversations (carrier_call_id);
+
+INSERT INTO alembic_version (version_num) VALUES ('0012');

@@ -86,6 +86,7 @@ conversations: Final = Table(
     Index("idx_conversations_phone_number", "phone_number"),
     Index("idx_conversations_started_at", text("started_at DESC")),
     Index("idx_conversations_caller_number", "caller_number"),
+    Index("idx_conversations_carrier_call_id", "carrier_call_id"),
 )
 EARLIER: Final = (
     "id", "stream_sid", "phone_number", "phone_number_sid", "caller_number", "started_at", "ended_at",

@@ -30,6 +30,8 @@ arrival."""
 _EVERY_SECONDS: Final = 1.0
 _BEHIND_SECONDS: Final = 0.75
 """Newer audio is not written yet, because it may change: frames arrive late, and interruptions remove agent audio."""
+_SHIFT_SAMPLES: Final = 160
+"""20 ms: what the belief of how far the carrier is behind may change without consequence."""
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
@@ -42,6 +44,8 @@ class Tape:
         """Samples per channel already taken."""
         self._caller: list[tuple[int, bytes]] = []
         self._agent: list[tuple[int, bytes]] = []
+        self._agent_end = 0
+        """Where the agent's last audio ends."""
         self._next = 0
 
     def caller(self, audio: bytes, now: float) -> None:
@@ -57,13 +61,34 @@ class Tape:
         self.caller(bytes([ULAW_SILENCE]) * len(audio), now)
 
     def agent(self, audio: bytes, at: float) -> None:
-        """Add audio that the caller hears from `at` on."""
-        self._agent.append((self._at(at), audio))
+        """Add audio that the caller hears from `at` on.
+
+        No audio is ever laid over other audio of the agent. If this is heard before the last has ended, the carrier is
+        not as far behind as was believed before: the last is brought forward, as far as it is not taken yet.
+        """
+        place = self._at(at)
+        if place < self._agent_end - _SHIFT_SAMPLES:
+            self._bring_forward(self._agent_end - place)
+        place = max(place, self._agent_end)
+        self._agent.append((place, audio))
+        self._agent_end = place + len(audio)
+
+    def _bring_forward(self, samples: int) -> None:
+        """Move the agent's last audio, back to the last pause in it, to an earlier time."""
+        first, begin = len(self._agent), self._agent_end
+        while first and self._agent[first - 1][0] + len(self._agent[first - 1][1]) == begin:
+            first -= 1
+            begin = self._agent[first][0]
+        before = self._agent[first - 1] if first else (self._taken, b"")
+        samples = max(min(samples, begin - max(before[0] + len(before[1]), self._taken)), 0)
+        self._agent[first:] = [(place - samples, audio) for place, audio in self._agent[first:]]
+        self._agent_end -= samples
 
     def cut(self, at: float) -> None:
         """Remove the agent's audio after `at`, because an interruption kept the caller from hearing it."""
         end = self._at(at)
         self._agent = [(place, audio[: end - place]) for place, audio in self._agent if place < end]
+        self._agent_end = max((place + len(audio) for place, audio in self._agent), default=self._taken)
 
     def take(self, until: float) -> tuple[bytes, bytes]:
         """Remove and return both channels up to `until`, of the same length."""

@@ -131,6 +131,8 @@ class Relay:
         self.recorder: CallRecorder | None = None
         self.taps: set[AudioTap] = set()
         """Get the audio of both sides, for those who watch or listen."""
+        self.before_audio: Callable[[], object] | None = None
+        """Called when a stream starts, before any audio of it."""
         self._stream: MediaStream | None = None
         self._timers = Timers()
         self._pacer = Timer(self._loop)
@@ -230,9 +232,10 @@ class Relay:
 
     def started(self, stream: str, encoding: str) -> None:
         """Note that the carrier's `start` frame has come: audio flows both ways."""
-        self._answered = True
-        now = self._clock()
+        self._answered, now = True, self._clock()
         self.answered_at = self.answered_at or now
+        if self.before_audio is not None:
+            self.before_audio()
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self.pump()
         if self.listener is not None:

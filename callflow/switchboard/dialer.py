@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
 from callflow.call.outbound_order import OutboundOrder
-from callflow.contracts.carrier import Carrier
+from callflow.contracts.carrier import Carrier, CarrierAccount, TakesAccounts
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.printable import quoted
@@ -60,6 +60,8 @@ class DialRequest:
     api_key: str = field(default="", repr=False)
     """The key of the engine for this call alone; "": that of the settings. It is written down nowhere: a process that
     goes on with the call has that of the settings."""
+    account: CarrierAccount | None = field(default=None, repr=False)
+    """Whose call it is at the carrier, for this call alone; None: the account of the settings. As with `api_key`."""
     business: str = ""
     """The call must be this one's, and so must be our number; "": whose it is does not matter."""
     keys_of: str = ""
@@ -111,12 +113,12 @@ class Dialer:
         """
         order = self._order(request)
         if not request.key:
-            return await self._dial(str(uuid.uuid4()), order, request.business, request.api_key)
+            return await self._dial(str(uuid.uuid4()), order, request)
         if len(request.key) > _MOST_KEY or not request.key.isprintable():
             raise DialRefused(400, f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
         call = call_of(request.key, request.keys_of)
         async with self._alone(call):
-            return await self._earlier(call, order) or await self._dial(call, order, request.business, request.api_key)
+            return await self._earlier(call, order) or await self._dial(call, order, request)
 
     async def check(self, request: DialRequest) -> tuple[str, tuple[str, ...], str]:
         """Check everything but the number to be called. Returns the name of the carrier, the names of variables that
@@ -147,7 +149,7 @@ class Dialer:
 
     def _carrier_and_own(self, request: DialRequest) -> tuple[str, str]:
         """Return the carrier's name, and our number. Raises DialRefused."""
-        carrier = self._carrier(request.carrier, request.from_number)
+        carrier = self._carrier(request)
         own = request.from_number or self._carriers[carrier].from_number
         if not own:
             name = f"{carrier.upper()}_FROM_NUMBER"
@@ -166,8 +168,13 @@ class Dialer:
         except SettingsError as error:
             raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
 
-    def _carrier(self, name: str, own: str) -> str:
+    def _carrier(self, request: DialRequest) -> str:
+        name, own = request.carrier, request.from_number
         dialling = [each.name for each in self._carriers.values() if "dials" in each.can]
+        if request.account is not None:
+            dialling = [each for each in dialling if isinstance(self._carriers[each], TakesAccounts)]
+            if not dialling or (name and name not in dialling):
+                raise DialRefused(400, "The account that was given is not one of the carrier that is to dial.")
         if not dialling:
             raise DialRefused(503, "No carrier that can dial is set up: set the keys of Telnyx or Twilio.")
         if not name:
@@ -176,18 +183,21 @@ class Dialer:
             raise DialRefused(400, f"carrier must be {' or '.join(dialling)}, not {quoted(name)}.")
         return name
 
-    async def _dial(self, call: str, order: OutboundOrder, business: str, api_key: str = "") -> Dialled:
-        config = await self._config(order.from_number, order.profile, order.session, order.variables, business)
+    async def _dial(self, call: str, order: OutboundOrder, asked: DialRequest) -> Dialled:
+        config = await self._config(order.from_number, order.profile, order.session, order.variables, asked.business)
         why = await self.may_dial(order.to_number, config.business)
         if why:
             raise DialRefused(403, why)
-        if api_key:
-            config = with_key(config, api_key)
+        if asked.api_key:
+            config = with_key(config, asked.api_key)
         if not self._pace.take(self._loop.time()):
             raise DialRefused(429, "More calls are asked for than DIALS_PER_MINUTE allows.", wait=_BUSY_SECONDS)
+        carrier = self._carriers[order.carrier]
+        if asked.account is not None and isinstance(carrier, TakesAccounts):
+            carrier.use_account(call, asked.account)
         order = replace(order, config=config, ring_seconds=int(config.dial_seconds))
         try:
-            opened = self._switchboard.dial(call, self._carriers[order.carrier], order)
+            opened = self._switchboard.dial(call, carrier, order)
         except Overloaded as error:
             raise DialRefused(503, f"This call was not dialled: {error}.", wait=_BUSY_SECONDS) from None
         leg = opened.legs.caller

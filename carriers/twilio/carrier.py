@@ -17,14 +17,14 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 from callflow.contracts import commands
 from callflow.contracts.carrier import (
     ActiveCall,
+    CarrierAccount,
     CarrierCallStatus,
     CarrierCan,
     CarrierRequest,
@@ -55,6 +55,8 @@ from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import prices, recordings, streams, twiml
+from carriers.twilio.accounts import Accounts
+from carriers.twilio.config import TwilioConfig
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
 from carriers.twilio.errors import read_error
@@ -97,50 +99,6 @@ _SPEECH_SECONDS: Final = 0.08
 """The time that the carrier's voice needs for one character of text, generously."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwilioConfig:
-    """What the settings say of Twilio; `carriers.registry` fills it in."""
-
-    account_sid: str
-    auth_tokens: Sequence[str] = field(repr=False)
-    """The first one is used for REST unless there is an API key; all of them verify webhooks."""
-    address: Callable[[], str]
-    """Returns our public address (`https://host`), without a path."""
-    api_key: str
-    """The SID of an API key for REST; "": the auth token is used."""
-    api_secret: str = field(repr=False)
-    shared_keys: Mapping[str, str] = field(repr=False)
-    """The secrets of shared signing keys by their ids; under "" a secret whose id is not known."""
-    api_base: str
-    """The REST API's address, without a path."""
-    allow_unsigned: bool
-    """Take webhooks and media sockets without a signature; for development only."""
-    media_signature: Literal["warn", "require"]
-    """`require`: a media socket needs a valid signature beside its token; `warn`: a wrong or missing one is logged."""
-    voice: str
-    """The voice for spoken sentences. `AWS.Polly.…` is understood as `Polly.…`, which is Twilio's name for it."""
-    language: str
-    sentences: Mapping[str, str]
-    """The text of each sentence that the `Speak` command may name."""
-    greeting_text: str
-    """Spoken by Twilio's own voice before the media stream is opened; "": nothing."""
-    pause_seconds: int
-    """Silence before the media stream is opened."""
-    after_text: str
-    """Spoken by Twilio's own voice at the very end of a call that we end; "": nothing."""
-    resume_seconds: int
-    """How long a caller whose stream has ended waits until Twilio asks us what to do, unless we send a document
-    first."""
-    from_number: str
-    """Our number that outbound calls show, unless a call names another; "": there is none."""
-    recording_hosts: Sequence[str]
-    """Further hosts from which recordings may be loaded: see `Downloads`."""
-    seconds: float
-    """For one try of one REST command."""
-    retries: int
-    """Further tries after the first one failed."""
-
-
 class Twilio:
     """Twilio as a `callflow.contracts.carrier.Carrier`."""
 
@@ -159,17 +117,21 @@ class Twilio:
         self._verifier = Verifier(config.auth_tokens, config.shared_keys)
         self._voice = twiml.Voice(config.voice, config.language)
         user = (config.api_key, config.api_secret) if config.api_key else (config.account_sid, config.auth_tokens[0])
-        self.api = Api(
-            f"{config.api_base}/2010-04-01/Accounts/{config.account_sid}",
-            auth=user,
-            read_error=read_error,
-            seconds=config.seconds,
-            retries=config.retries,
-        )
+        self.api = self._make_api(config.account_sid, user)
+        self._accounts = Accounts(self.api, lambda other: self._make_api(other.sid, (other.sid, other.token)))
         hosts = (*recordings.HOSTS, *config.recording_hosts)
         self._downloads = Downloads(config.api_base, hosts, auth=user, seconds=config.seconds)
         self.numbers = TwilioNumbers(self.api, voice=VOICE, status=STATUS)
         self.failover = TwilioFailover(self.numbers, path=FALLBACK)
+
+    def _make_api(self, account: str, user: tuple[str, str]) -> Api:
+        config = self._config
+        base = f"{config.api_base}/2010-04-01/Accounts/{account}"
+        return Api(base, auth=user, read_error=read_error, seconds=config.seconds, retries=config.retries)
+
+    def use_account(self, call: str, account: CarrierAccount) -> None:
+        """Dial our call with that account, and manage it there. Raises CarrierError."""
+        self._accounts.use(call, account)
 
     @property
     def preamble_seconds(self) -> float:
@@ -188,7 +150,12 @@ class Twilio:
         if HEADER not in request.headers and self._config.allow_unsigned:
             log.warning("ALLOW_UNSIGNED_WEBHOOKS: taking a Twilio webhook without a signature")
             return
-        self._verifier.check(request)
+        try:
+            self._verifier.check(request)
+        except Forged:
+            account = dict(parameters(request)).get(b"AccountSid", b"").decode("latin-1")
+            if not account or not self._accounts.has_signed(request, account):
+                raise
 
     def verify_stream(self, request: Request) -> str:
         """Check the signature of a media socket's handshake, and return what is wrong with it; "": nothing.
@@ -203,6 +170,8 @@ class Twilio:
         try:
             self._verifier.check(request, slash=True)
         except Forged as error:
+            if self._accounts.has_signed(request, "", slash=True):
+                return ""
             if self._config.media_signature == "require":
                 raise Forged(f'{error} (twilio_media_signature = "warn" lets it in)') from None
             tried = ", ".join(f"{each}…" for each in spellings(request.url))
@@ -303,6 +272,7 @@ class Twilio:
     async def execute(self, request: CarrierRequest) -> None:
         """Send one command by REST, when no webhook waits for an answer that could carry it. Raises CarrierError."""
         sid = request.ids.control
+        api = self._accounts.of(sid)
         match request.command:
             case commands.Answer():
                 return  # no REST command answers a call: the document does, when Twilio asks again in a second
@@ -317,11 +287,11 @@ class Twilio:
             case commands.Reject() | commands.Hangup() as command:
                 await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
             case commands.Listen():
-                await streams.listen(self.api, request, f"{self._config.address()}{STREAM}")
+                await streams.listen(api, request, f"{self._config.address()}{STREAM}")
             case commands.PauseRecord(on=on):
-                await recordings.pause(self.api, request, on=on)
+                await recordings.pause(api, request, on=on)
             case commands.Record(on=on):
-                await recordings.record(self.api, request, self._config.address(), on=on)
+                await recordings.record(api, request, self._config.address(), on=on)
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -331,16 +301,20 @@ class Twilio:
         if not isinstance(command, commands.Dial):
             raise TypeError(f"{command.name} does not dial")
         form = dial_form(request, command, self._config.address())
-        answer = await self.api.request("POST", "/Calls.json", repeatable=False, data=form)
+        api = self._accounts.to_dial(request.call)
+        answer = await api.request("POST", "/Calls.json", repeatable=False, data=form)
         sid = str(answer.get("sid") or "")[:64] if isinstance(answer, dict) else ""
         if not sid:
             raise CarrierError("Twilio's answer to the dial names no call", unknown=True)
+        self._accounts.dialled(request.call, sid)
         return LegIds(control=sid)
 
     async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
         """Look for the one call to this number that we dialled since. Raises CarrierError."""
-        answer = await self.api.request("GET", "/Calls.json", params=search_params(request), retries=1)
+        api = self._accounts.to_dial(request.call)
+        answer = await api.request("GET", "/Calls.json", params=search_params(request), retries=1)
         sid = dialled_since(_listed(answer, "calls"), request.at)
+        self._accounts.dialled(request.call, sid)
         return LegIds(control=sid) if sid else None
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
@@ -361,14 +335,14 @@ class Twilio:
                 raise
 
     async def _update(self, sid: str, form: Mapping[str, str], **options: Any) -> None:
-        await self.api.request("POST", _call(sid), data=dict(form), **options)
+        await self._accounts.of(sid).request("POST", _call(sid), data=dict(form), **options)
 
     async def look_up(self, sid: str) -> Mapping[str, Any]:
         """Return Twilio's call resource: `status`, `duration` (seconds, as text) and more.
 
         Raises CarrierError, with `gone` when there is no such call. Vendor: /docs/voice/api/call-resource.
         """
-        found = await self.api.request("GET", _call(sid))
+        found = await self._accounts.of(sid).request("GET", _call(sid))
         return found if isinstance(found, dict) else {}
 
     async def call_status(self, ids: LegIds) -> CarrierCallStatus:
@@ -423,11 +397,12 @@ class Twilio:
 
     def media_protocol(self) -> TwilioMediaProtocol:
         """Make the protocol of one media socket."""
-        return TwilioMediaProtocol(self._config.account_sid)
+        return TwilioMediaProtocol(self._config.account_sid, self._accounts.has)
 
     async def close(self) -> None:
         """Close the connections to the REST API."""
         await self.api.close()
+        await self._accounts.close()
         await self._downloads.close()
 
 

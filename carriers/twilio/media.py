@@ -7,6 +7,7 @@ but the payload is constant for a socket. Vendor: www.twilio.com/docs/voice/medi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -56,9 +57,10 @@ _decode_odd: Final = msgspec.json.Decoder(_OddFrame).decode
 class TwilioMediaProtocol:
     """The frames of one media socket."""
 
-    def __init__(self, account: str = "") -> None:
-        """`account`: the SID of the only account whose streams are accepted; "": any."""
-        self._account = account
+    def __init__(self, account: str = "", also: Callable[[str], bool] = lambda account: False) -> None:
+        """`account`: the SID of the account whose streams are accepted; "": any. `also`: returns whether those of
+        another one are, too."""
+        self._account, self._also = account, also
         self._audio = self._mark = self._clear = ""
 
     def decode(self, text: str | bytes) -> Frame:
@@ -88,7 +90,7 @@ class TwilioMediaProtocol:
         form = start.get("mediaFormat")
         form = form if isinstance(form, dict) else {}
         account, call = field(start, "accountSid"), field(start, "callSid")
-        if account and self._account and account != self._account:
+        if account and self._account and account != self._account and not self._also(account):
             call = f"one of the account {account}"
         stream = stream or field(start, "streamSid")
         if not self._audio:

@@ -1,15 +1,12 @@
 """The state machine of a call: every event from every state that can be reached.
 
-The exploration goes breadth-first over the models that can be reached, each taken once, and lets every event happen to
-each of them. What holds on every edge of that graph holds for every sequence of events, of whatever length.
+What holds on every edge of the graph (`exploration.py`) holds for every sequence of events, of whatever length.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -26,7 +23,6 @@ from callflow.call.machine import (
     STATES,
     STREAMING,
     TABLE,
-    Fallback,
     Model,
     Row,
     Step,
@@ -35,233 +31,26 @@ from callflow.call.machine import (
 from callflow.contracts import commands as do
 from callflow.contracts import events as ev
 from callflow.contracts.events import Event
-
-
-CARRIER_COMMANDS = sorted(
-    {kind.name for kind in vars(do).values() if isinstance(kind, type) and issubclass(kind, do.CarrierCommand)}
-    - {do.Command.name}
+from tests.call.exploration import (
+    CALLERS_EVENTS,
+    CARRIER_COMMANDS,
+    EVENTS,
+    FALLBACK,
+    INBOUND,
+    PERSONS_EVENTS,
+    STREAMS,
+    TRIES,
+    Node,
+    done,
+    failed,
+    follow,
+    graph,
+    of_another_leg,
+    passed,
 )
 
 
-def passed(deadline: str) -> ev.DeadlinePassed:
-    return ev.DeadlinePassed(deadline=deadline)
-
-
-def done(command: str) -> ev.CommandDone:
-    return ev.CommandDone(command=command)
-
-
-def failed(command: str) -> ev.CommandFailed:
-    return ev.CommandFailed(command=command)
-
-
-def gone(command: str) -> ev.CommandFailed:
-    return ev.CommandFailed(command=command, gone=True)
-
-
-CALLERS_EVENTS: tuple[Event, ...] = (
-    ev.CallInitiated(direction="incoming"),
-    ev.CallInitiated(direction="outgoing"),
-    ev.CallInitiated(record=True),
-    ev.RecordRequested(on=True),
-    ev.RecordRequested(on=False),
-    ev.PauseRequested(on=True, carrier=True),
-    ev.PauseRequested(on=False),
-    ev.CarrierRecording(recording="r", state="ready"),
-    ev.CarrierCost(of="leg", amount=0.01),
-    ev.CallRefused(reason="busy"),
-    ev.CallRefused(reason="draining"),
-    ev.CallRefused(reason="refused"),
-    ev.CallTurnedAway(),
-    ev.CallTurnedAway(fall_back=True),
-    ev.BudgetReached(),
-    ev.DialRequested(),
-    ev.DialRequested(streams="on_answer"),
-    ev.CommandFailed(command="dial", effect="unknown"),
-    ev.TransferRequested(),
-    ev.TransferRequested(takes_back=False),
-    ev.TransferRequested(mode="cold"),
-    ev.TransferRequested(mode="refer"),
-    ev.CallReferred(state="started"),
-    ev.CallReferred(state="completed"),
-    ev.CallReferred(state="failed"),
-    ev.CallBridged(),
-    ev.CallRecovered(human="answered"),
-    ev.CallAnswered(),
-    ev.AnsweredBy(who="human", then="message"),
-    ev.AnsweredBy(who="unsure", then="message"),
-    ev.AnsweredBy(who="fax", then="message"),
-    ev.AnsweredBy(who="machine"),
-    ev.AnsweredBy(who="machine", then="hang_up"),
-    ev.AnsweredBy(who="machine", then="message"),
-    ev.AnsweredBy(who="machine", then="message", ready=True),
-    ev.AnsweredBy(who="machine", then="message", exchanges=3),
-    ev.CallResumed(),
-    ev.CallHangup(),
-    ev.CallHangup(cause="normal_clearing"),
-    ev.NotOurs(),
-    ev.StreamAnnounced(what="started"),
-    ev.StreamAnnounced(what="stopped"),
-    ev.StreamFailed(),
-    ev.SpeakEnded(),
-    ev.SpeakEnded(status="call_hangup"),
-    ev.Dtmf(digit="1"),
-    ev.CarrierNotice(kind="a type of next year"),
-    ev.MediaStarted(),
-    ev.MediaStarted(encoding="PCMA"),
-    ev.MediaRefused(),
-    ev.MediaLost(),
-    ev.ClipPlayed(),
-    ev.ClipPlayed(clip="sorry"),
-    ev.EngineReady(),
-    ev.EngineLost(),
-    ev.EngineLost(retry=False),
-    ev.EngineExpiring(ms=60_000),
-    ev.AgentHeard(),
-    ev.ToolCalled(id="call_1", tool="look", arguments="{}"),
-    ev.ToolFinished(id="call_1", tool="look", output="{}"),
-    ev.EndRequested(),
-    ev.GoodbyeHeard(),
-    ev.GoodbyeInterrupted(),
-    ev.MessageLeft(),
-    ev.NoInput(),
-    ev.NoInput(time=3, last=True),
-    ev.GoodbyeRequested(),
-    ev.GoodbyeRequested(reason="busy"),
-    ev.GoodbyeRequested(reason="budget", fall_back=True),
-    ev.HangupRequested(),
-    ev.HoldRequested(by="operator"),
-    ev.ResumeRequested(by="operator"),
-    ev.MuteRequested(),
-    ev.MuteRequested(party="agent", on=False),
-    ev.SayRequested(id="1", text="a text"),
-    ev.SayRequested(id="1", text="a text", otherwise="carrier"),
-    ev.DtmfRequested(id="2", digits="12#"),
-    ev.DtmfRequested(id="2", digits="12#", way="carrier"),
-    ev.CallRecovered(found="ringing"),
-    ev.CallRecovered(found="answered"),
-    ev.CallRecovered(found="asking"),
-    ev.CallRecovered(found="gone"),
-    Event(),
-    *(passed(deadline) for deadline in (*DEADLINES, "", "unheard_of")),
-    *(say(command) for command in (*CARRIER_COMMANDS, "", "unheard_of") for say in (done, failed, gone)),
-)
-
-
-def of_another_leg(event: Event) -> Event:
-    return dataclasses.replace(event, leg="transfer")
-
-
-def of_the_person(event: Event) -> Event:
-    return dataclasses.replace(event, leg=ev.HUMAN)
-
-
-PERSONS_EVENTS: tuple[Event, ...] = tuple(
-    of_the_person(event)
-    for event in (
-        ev.CallInitiated(direction="outgoing"), ev.CallAnswered(), ev.CallResumed(), ev.CallBridged(),
-        ev.CallHangup(cause="user_busy"),
-        ev.Dtmf(digit="1"), ev.Dtmf(digit="2"), ev.SpeakEnded(), ev.MediaStarted(), ev.EngineLost(),
-        *(say(command) for command in ("dial", "brief", "join", "hangup") for say in (done, failed, gone)),
-    )
-)  # fmt: skip
-"""What may happen to the leg of the person to whom a call is transferred."""
-EVENTS = (*CALLERS_EVENTS, *map(of_another_leg, CALLERS_EVENTS), *PERSONS_EVENTS)
-TRIES, STREAMS = 2, 2
-"""New sessions and streams that the explored calls may try: enough for every row to be of use."""
-FALLBACK = Fallback("+15550100010", 20)
-"""What the calls have that are explored by `test_machine_fallback.py`."""
-_BESIDE = (
-    ev.DialRequested, ev.AnsweredBy, ev.MessageLeft, ev.HoldRequested, ev.ResumeRequested, ev.MuteRequested,
-    ev.SayRequested, ev.DtmfRequested, ev.RecordRequested, ev.PauseRequested, ev.CarrierRecording, ev.ToolCalled,
-    ev.ToolFinished, ev.StreamAnnounced, ev.CarrierNotice,
-)  # fmt: skip
-_SENT = {"answer", "speak", "stream", "transfer", "join", "hangup"}
-INBOUND = tuple(
-    event
-    for event in (*CALLERS_EVENTS, *PERSONS_EVENTS)
-    if not isinstance(event, _BESIDE) and getattr(event, "command", "speak") in _SENT
-)
-"""What may happen to a call that comes in, without what is done beside it."""
-
-
-# --- The exploration
-
-
-@dataclass(frozen=True)
-class Node:
-    """A state that a call can be in, with what the machine itself does not remember of how it got there."""
-
-    model: Model
-    answers: int
-    """Answer commands, and dials: what makes a call ours."""
-    adopted: bool
-    path: tuple[Event, ...]
-    """A shortest sequence of events that leads here."""
-
-    def key(self) -> object:
-        return self.model.key(), self.answers, self.adopted
-
-    def __str__(self) -> str:
-        return " > ".join(event.trigger for event in self.path) or "(nothing yet)"
-
-
-@dataclass(frozen=True)
-class Edge:
-    source: Node
-    event: Event
-    step: Step
-    target: Node
-
-    @property
-    def names(self) -> list[str]:
-        """The commands for the caller's leg and for the call itself."""
-        return [command.name for command in self.step.commands if command.leg == ev.CALLER]
-
-    def __str__(self) -> str:
-        return f"{self.source} > {self.event} gives {self.step.commands}"
-
-
-def follow(node: Node, event: Event) -> Edge:
-    model = node.model.copy()
-    step = take(model, event)
-    names = Counter(command.name for command in step.commands if command.leg == ev.CALLER)
-    again = sum(isinstance(command, do.Answer) and command.again for command in step.commands)
-    answers = node.answers + names[do.Answer.name] + names[do.Dial.name] - again
-    adopted = node.adopted or (model.answer_sent and not answers)
-    return Edge(node, event, step, Node(model, answers, adopted, (*node.path, event)))
-
-
-@dataclass(frozen=True)
-class Graph:
-    nodes: list[Node]
-    edges: list[Edge]
-
-    @property
-    def taken(self) -> Iterator[Edge]:
-        return (edge for edge in self.edges if edge.step.taken)
-
-
-@cache
-def graph(
-    tries: int = TRIES,
-    streams: int = STREAMS,
-    fallback: Fallback | None = None,
-    events: tuple[Event, ...] = (*CALLERS_EVENTS, *PERSONS_EVENTS),
-) -> Graph:
-    start = Node(Model(engine_tries=tries, stream_tries=streams, fallback=fallback), 0, False, ())
-    nodes = {start.key(): start}
-    edges = []
-    waiting = deque([start])
-    while waiting:
-        node = waiting.popleft()
-        for event in events:
-            edge = follow(node, event)
-            edges.append(edge)
-            if edge.target.key() not in nodes:
-                nodes[edge.target.key()] = edge.target
-                waiting.append(edge.target)
-    return Graph(list(nodes.values()), edges)
+pytestmark = pytest.mark.exhaustive
 
 
 @cache
@@ -290,10 +79,10 @@ def test_every_event_from_every_state(record_property: Callable[[str, object], N
     depth = max(len(node.path) for node in explored.nodes)
     end = max(farthest_end(node.key()) for node in live)
     text = (
-        f"{len(explored.nodes)} states ({len(live)} of them live), {len(explored.edges)} steps: "
+        f"{len(explored.nodes)} states ({len(live)} of them live), {explored.steps} steps: "
         f"all {len(CALLERS_EVENTS)} events of the caller's leg and {len(PERSONS_EVENTS)} of a person's from each, so "
         f"every sequence of them; "
-        f"{sum(1 for _ in explored.taken)} steps taken, {len(explored.edges) - sum(1 for _ in explored.taken)} inert; "
+        f"{len(explored.taken)} steps taken, {explored.steps - len(explored.taken)} inert; "
         f"the farthest state is {depth} events away, the slowest end {end} deadlines"
     )
     print(f"\n{text}")
@@ -318,7 +107,11 @@ def test_the_exploration_leaves_nothing_out() -> None:
 
 SIGNALS = {"human_accepted", "human_refused", "human_gone", "human_joined"}
 """What a step of a person's leg gives the call's machine."""
-_ROWS = {trigger: [row for row in TABLE if row.trigger == trigger] for trigger in machine.TRIGGERS}
+_ROWS: dict[tuple[str, str], list[Row]] = {}
+"""The rows of the call's table, by trigger and state."""
+for _row in TABLE:
+    for _source in _row.sources:
+        _ROWS.setdefault((_row.trigger, _source), []).append(_row)
 
 
 def leg_row_for(model: Model, event: Event) -> Row | None:
@@ -338,9 +131,8 @@ def rows_of_signals(model: Model, event: Event, row: Row) -> list[Row]:
         action(moved, step)
     found = []
     for signal in step.signals:
-        for each in _ROWS[signal]:
-            fits = all(c(moved, step) for c in each.when) and not any(c(moved, step) for c in each.unless)
-            if moved.state in each.sources and fits:
+        for each in _ROWS.get((signal, moved.state), ()):
+            if all(c(moved, step) for c in each.when) and not any(c(moved, step) for c in each.unless):
                 found.append(each)
                 break
     return found
@@ -353,18 +145,16 @@ def row_for(model: Model, event: Event) -> Row | None:
     if event.leg != ev.CALLER or (isinstance(event, ev.DeadlinePassed) and event.deadline not in model.armed):
         return None
     step = Step(event, model.state)
-    for row in _ROWS.get(event.trigger, ()):
-        if (
-            model.state in row.sources
-            and all(c(model, step) for c in row.when)
-            and not any(c(model, step) for c in row.unless)
-        ):
+    for row in _ROWS.get((event.trigger, model.state), ()):
+        if all(c(model, step) for c in row.when) and not any(c(model, step) for c in row.unless):
             return row
     return None
 
 
 def test_the_machine_does_what_the_table_says_and_every_row_is_of_use() -> None:
     used = set()
+    for node, events in graph().idle:
+        assert [event for event in events if row_for(node.model, event) is not None] == [], node
     for edge in graph().edges:
         row = row_for(edge.source.model, edge.event)
         assert edge.step.taken == (row is not None), edge
@@ -432,14 +222,13 @@ def test_the_agent_is_prompted_only_when_it_can_speak_and_be_heard() -> None:
 
 
 def test_tools_run_and_are_answered_unless_the_agent_has_had_its_last_word() -> None:
-    for edge in graph().edges:
+    for edge in graph().edges_of(ev.ToolCalled, ev.ToolFinished):
         silenced = edge.source.model.farewell in (
             machine.CLIP, machine.SPEAKING, machine.FAREWELL_PENDING, *machine.TO_MACHINE,
         )  # fmt: skip
         live = not machine.is_over(edge.source.model)
-        wanted = {ev.ToolCalled: [do.RunTool.name], ev.ToolFinished: [do.AnswerTool.name]}.get(type(edge.event))
-        if wanted is not None:
-            assert edge.names == (wanted if live and not silenced else []), edge
+        wanted = do.RunTool.name if isinstance(edge.event, ev.ToolCalled) else do.AnswerTool.name
+        assert edge.names == ([wanted] if live and not silenced else []), edge
 
 
 def test_recovering_is_waiting_for_an_engine_or_a_stream() -> None:
@@ -656,9 +445,9 @@ def test_every_live_call_has_a_deadline() -> None:
 
 
 def test_a_deadline_that_is_armed_does_something_when_it_passes() -> None:
-    for edge in graph().edges:
-        if isinstance(edge.event, ev.DeadlinePassed) and edge.event.leg == ev.CALLER:
-            assert edge.step.taken == (edge.event.deadline in edge.source.model.armed), edge
+    for edge in graph().edges_of(ev.DeadlinePassed):
+        assert isinstance(edge.event, ev.DeadlinePassed)
+        assert edge.step.taken == (edge.event.deadline in edge.source.model.armed), edge
 
 
 def test_deadlines_alone_end_every_call_in_a_few_steps() -> None:

@@ -16,7 +16,7 @@ from callflow.contracts import commands as do
 from callflow.contracts import events as ev
 from callflow.contracts.events import Event
 from tests.call import test_machine as walk
-from tests.call.test_machine import (
+from tests.call.exploration import (
     FALLBACK,
     INBOUND,
     Edge,
@@ -31,6 +31,7 @@ from tests.call.test_machine import (
 )
 
 
+pytestmark = pytest.mark.exhaustive
 SPOKEN = Fallback("+15550100010", 20, spoken=True)
 SENTENCE = Fallback(spoken=True)
 """Nobody to be connected with, but a sentence."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callflow.call import machine
 from callflow.call.machine import RECOVERING, STREAMING, Model, take
 from callflow.contracts import commands as do
 from callflow.contracts import events as ev
-from tests.call.test_machine import follow, graph, passed
+from tests.call.exploration import follow, graph, passed
+
+
+pytestmark = pytest.mark.exhaustive
 
 
 def held(node: object) -> bool:

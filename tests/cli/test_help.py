@@ -56,6 +56,7 @@ def test_an_option_that_does_not_exist_is_one_line(
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "server.py")
+@pytest.mark.exhaustive
 def test_a_number_out_of_its_range_is_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     numbers = [
         action.option_strings[-1]

@@ -27,7 +27,7 @@ from callflow.media.media_config import MediaConfig
 from callflow.switchboard import call_configs
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
-from carriers.twilio.carrier import TwilioConfig
+from carriers.twilio.config import TwilioConfig
 
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +136,7 @@ CONDUCTS = sorted({*CallSettings.model_fields, *carriers_settings()} - NOT_SENT 
 
 
 @pytest.mark.parametrize("name", CONDUCTS)
+@pytest.mark.exhaustive
 def test_a_setting_that_conducts_calls_reaches_a_config(name: str) -> None:
     changed = Settings(**BASE | {name: another(name, Settings.model_fields[name])})
     assert getattr(changed, name) != getattr(Settings(**BASE), name), "the test must change it"
@@ -153,6 +154,7 @@ def test_what_reaches_no_config_is_known_not_to_be_sent() -> None:
     assert configs(Settings(**BASE, prompt_version="2")) == configs(Settings(**BASE))
 
 
+@pytest.mark.exhaustive
 def test_every_other_setting_is_read_somewhere() -> None:
     read: set[str] = set()
     for path in [ROOT / "server.py", *(ROOT / "carriers").rglob("*.py"), *(ROOT / "callflow").rglob("*.py")]:

@@ -23,6 +23,7 @@ PASTED = ["sk-proj-Zq9vendor0123456789", "KEY0123456789ABCDEF_Zq9vendor", TOKEN,
 
 @pytest.mark.parametrize("pasted", PASTED)
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - SECRETS))
+@pytest.mark.exhaustive
 def test_a_secret_in_any_other_setting_is_named_by_that_and_never_shown(
     name: str, pasted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

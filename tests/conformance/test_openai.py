@@ -135,6 +135,7 @@ def _extras(model: Any, at: str = "$") -> list[str]:
 
 
 @pytest.mark.parametrize("which", CONFIGS)
+@pytest.mark.exhaustive
 def test_the_official_package_reads_what_we_send(oracle: Any, which: str) -> None:
     for event in everything_sent(which):
         model = oracle.validate_python(event)

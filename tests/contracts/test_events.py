@@ -56,6 +56,7 @@ def test_every_event_is_known_by_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
+@pytest.mark.exhaustive
 def test_an_event_survives_its_record(kind: type[Event]) -> None:
     @given(_any_of(kind))
     def check(event: Event) -> None:

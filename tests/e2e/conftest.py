@@ -8,19 +8,16 @@ names in `MEDIA_SERVERS`.
 
 from __future__ import annotations
 
-import os
-import zlib
-
 import pytest
 
 from tests.e2e import product
-from tests.sample import Sample
+from tests.sample import over_all
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     servers = getattr(metafunc.module, "MEDIA_SERVERS", None)
     if servers is not None:
-        metafunc.parametrize("media_server", servers if _sampled(metafunc) else servers[:1], indirect=True)
+        metafunc.parametrize("media_server", servers if over_all(metafunc) else servers[:1], indirect=True)
     carriers = getattr(metafunc.module, "CARRIERS", None)
     if carriers is None:
         return
@@ -28,14 +25,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if only is not None:
         carriers = only.args
     elif getattr(metafunc.module, "SAMPLED", False):
-        carriers = carriers if _sampled(metafunc) else carriers[:1]
+        carriers = carriers if over_all(metafunc) else carriers[:1]
     metafunc.parametrize("carrier", carriers, indirect=True)
-
-
-def _sampled(metafunc: pytest.Metafunc) -> bool:
-    """Whether this test is of the third that runs over all; in CI and with --long every test is."""
-    whole = metafunc.config.getoption("--long") or os.environ.get("CI") == "true"
-    return Sample(whole=whole).takes(zlib.crc32(metafunc.function.__name__.encode()), 3)
 
 
 @pytest.fixture(autouse=True)

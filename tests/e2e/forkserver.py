@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -23,14 +24,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tests import routes
+
 
 ROOT: Final = Path(__file__).parents[2]
 _LOADED: Final = (
+    "anyio",
+    "anyio._backends._asyncio",
     "callflow.app",
-    "callflow.cli.serve",
+    "callflow.cli.arguments",
     "callflow.cli.calls",
-    "callflow.cli.replay",
+    "callflow.cli.dial",
     "callflow.cli.hangup",
+    "callflow.cli.replay",
+    "callflow.cli.serve",
+    "callflow.cli.startup_report",
+    "callflow.cli.tunnel",
+    "carriers.telnyx.carrier",
+    "carriers.twilio.carrier",
+    "httpx",
 )
 _MOST: Final = 1 << 17
 """Bytes of a request."""
@@ -115,7 +127,8 @@ def _be(request: dict[str, Any], out: int, err: int) -> None:
 
 def main() -> None:
     for name in _LOADED:
-        __import__(name)
+        importlib.import_module(name)
+    routes.compile_when_used()
     gc.collect()
     gc.freeze()  # so that the memory stays shared
     with socket.socket(fileno=int(sys.argv[1])) as asked:

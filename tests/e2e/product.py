@@ -186,6 +186,7 @@ async def product(
                 "data_dir": folder,
                 "media_server": media_server,
                 "admission_lag_ms": 0,  # other tests run beside this one
+                "journal_seconds": 2.0,  # as above: an entry waits for its turn of the processor
                 **settings,
             }
             made = Settings(**chosen)

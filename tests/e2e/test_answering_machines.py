@@ -21,6 +21,7 @@ from tests.e2e.talk import noise, saying
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 WORDS = "This is Callflow. Please call us back on +1 555 010 0002."
 MESSAGE = noise(700, seed=16)
 ON: dict[str, Any] = {"machine_detection": True, "voicemail_message": WORDS}

@@ -22,6 +22,7 @@ from tests.e2e.test_survival import office
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 SETTINGS: dict[str, Any] = {**FAST, **DIALS, "max_call_warning_seconds": 1.0}
 SALES = "+15550100003"
 PERSON = "+15550100010"

@@ -18,6 +18,7 @@ from tests.e2e.test_survival import office
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 SETTINGS: dict[str, Any] = {**FAST, **DIALS}
 
 
@@ -99,6 +100,7 @@ async def test_a_recording_from_now_on_and_no_longer() -> None:
         one = await talk(the)
         path = f"/api/calls/{the.call.id}/record"
         assert at_carrier(the) == []
+        await until(lambda: the.call.model.state == "streaming", "the stream to be on record")
         answer = await ask(the, "POST", path, {"on": True})
         assert (answer.status_code, answer.json()["by"]) == (202, "console")
         await until(lambda: at_carrier(the), "the carrier to record")

@@ -19,6 +19,7 @@ from tests.media.goertzel import keys_in
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 MUSIC = clips.load("en")[clips.HOLD_MUSIC].audio
 SPEECH = tone(600, 300.0)
 OURS: dict[str, Any] = {

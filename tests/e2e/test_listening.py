@@ -21,6 +21,7 @@ from tests.e2e.test_transfer_survival import transfer as transfer_process
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 NOTICE = "It is written down."
 WORDS = "The boat leaves at nine."
 PERSON = Callee(ring_s=0.1, presses="1")

@@ -8,6 +8,7 @@ from tests.e2e.outbound import THEIRS, ask, dial, dialled, dialling, dials
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 LIST = "/api/do-not-call"
 
 

@@ -19,6 +19,7 @@ from tests.e2e.product import until
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 
 
 async def test_a_call_is_dialled_and_the_agent_speaks_first() -> None:

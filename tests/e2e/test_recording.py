@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import stat
 import wave
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from callflow.journal.journal import JournalEntry
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from tests.e2e.product import Product, product, until
@@ -92,6 +94,24 @@ async def test_both_sides_are_recorded_when_they_were_heard() -> None:
             assert (await client.get(f"/api/calls/{row['stream_sid']}/recording?part=2")).status_code == 404
             await client.delete(f"/api/conversations/stream/{row['stream_sid']}")
         assert list(folder(the).iterdir()) == [], "the recording outlives its call"
+
+
+async def test_the_first_words_are_in_it_although_the_history_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with product(realtime=model(1500), record=True, journal_seconds=2, **MODEL) as the, clock() as watched:
+        append = the.app.journal.append
+
+        async def slowly(entry: JournalEntry) -> None:
+            await asyncio.sleep(0.4)
+            await append(entry)
+
+        monkeypatch.setattr(the.app.journal, "append", slowly)
+        one = await talk(the)
+        await one.phone.hears(1.3)
+        await one.call.hang_up()
+        await the.quiet()
+        (path,) = folder(the).iterdir()
+        (greeting,) = loud(channels(path)[1], watched.stall_ms)
+        assert greeting[1] - greeting[0] > 1200
 
 
 async def test_nothing_is_recorded_unless_it_is_asked_for() -> None:

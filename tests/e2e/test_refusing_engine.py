@@ -120,6 +120,7 @@ REFUSING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.alone
 def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_later_ones_hear_so_at_once(
     caplog: pytest.LogCaptureFixture, some: Sample
 ) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.test_outbound import ODD
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 SALES = "+15550100010"
 BOSS = "+15550100011"
 TRANSFERS: dict[str, Any] = {

@@ -15,6 +15,9 @@ from callflow.sandbox.common.phone import loud_bytes
 from callflow.sandbox.openai_realtime.script import encode, tone
 
 
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _resampler() -> None:
     """As a call has it before audio is converted; until then audio is held back."""

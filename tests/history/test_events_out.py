@@ -133,7 +133,7 @@ async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: st
         assert the.told >= 1
         common = {
             "call": CALL, "carrier": "telnyx", "carrier_call": "v3:x", "direction": "inbound",
-            "from": "+15550100001", "to": "+15550100002", "profile": "sales",
+            "from": "+15550100001", "to": "+15550100002", "profile": "sales", "business": "",
         }  # fmt: skip
         assert started == {
             **common, "id": event_id(CALL, "call.started"), "type": "call.started",

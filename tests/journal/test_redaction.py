@@ -135,6 +135,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("redact", [Redactor(), Redactor(["[0-9a]+", r"\C", "\ud800"]), Redactor(["x*"], cards=False)])
+@pytest.mark.exhaustive
 def test_no_value_is_too_odd(redact: Redactor) -> None:
     deep: object = VISA
     for _ in range(4_000):

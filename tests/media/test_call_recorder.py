@@ -8,6 +8,8 @@ from array import array
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callflow.media import call_recorder
 from callflow.media.call_recorder import Tape, header, interleaved
@@ -55,6 +57,44 @@ def test_what_was_to_begin_at_the_cut_or_behind_it_is_not_in_it(begins: float) -
     tape.agent(frame(5), begins)
     tape.cut(0.3)
     assert set(tape.take(1.0)[1]) == {ULAW_SILENCE}
+
+
+def loud(audio: bytes) -> int:
+    return len(audio) - audio.count(b"\xff")
+
+
+def test_a_carrier_that_turns_out_to_be_less_far_behind_costs_no_audio() -> None:
+    tape = Tape(0.0)
+    tape.agent(b"a" * 800, 0.5)  # believed 400 ms behind
+    tape.agent(b"b" * 800, 0.2)  # is 0 ms behind: what came before was heard earlier, too
+    tape.agent(b"c" * 800, 0.3)
+    _, right = tape.take(1.0)
+    assert right.strip(b"\xff") == b"a" * 800 + b"b" * 800 + b"c" * 800
+    assert right.index(b"a") == 800
+
+
+def test_what_is_taken_stays_where_it_is_and_the_rest_follows_it() -> None:
+    tape = Tape(0.0)
+    tape.agent(b"z" * 400, 0.0)
+    tape.agent(b"a" * 1600, 0.5)
+    left, right = tape.take(0.6)
+    tape.agent(b"b" * 800, 0.3)
+    whole = right + tape.take(1.0)[1]
+    assert whole.strip(b"\xff").replace(b"\xff", b"") == b"z" * 400 + b"a" * 1600 + b"b" * 800
+    assert whole.index(b"a") == 4000
+    assert len(left) == len(right)
+
+
+@given(st.lists(st.tuples(st.floats(-0.6, 0.6), st.integers(1, 900), st.booleans()), max_size=30))
+def test_whatever_is_believed_of_the_carrier_each_byte_is_in_it_once(steps: list[tuple[float, int, bool]]) -> None:
+    tape, now, sent, got = Tape(0.0), 1.0, 0, b""
+    for lag, size, takes in steps:
+        tape.agent(b"a" * size, now + max(lag, 0.0))
+        now += size / 8000
+        sent += size
+        if takes:
+            got += tape.take(now - 0.75)[1]
+    assert loud(got + tape.take(now + 10.0)[1]) == sent
 
 
 def test_taken_in_pieces_it_is_the_same() -> None:

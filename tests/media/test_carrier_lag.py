@@ -12,6 +12,9 @@ from callflow.media.carrier_lag import CarrierLag
 from tests.media.simulated_carrier import Condition, simulate
 
 
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture
 def interruptions(pytestconfig: pytest.Config) -> int:
     return 500 if pytestconfig.getoption("--long") else 120

@@ -38,6 +38,7 @@ def cut(item: str, heard_ms: int) -> Cut:
     return Cut(SpeechSegmentId(item), heard_ms, 10_000)
 
 
+@pytest.mark.e2e
 async def test_music_is_queued_again_before_it_ends_and_no_more_than_that() -> None:
     line = Line()
     sounds = LineSounds(line)
@@ -52,6 +53,7 @@ async def test_music_is_queued_again_before_it_ends_and_no_more_than_that() -> N
     sounds.close()
 
 
+@pytest.mark.e2e
 async def test_a_spoken_clip_has_pauses_and_waits_for_a_stream() -> None:
     line = Line()
     line.flows = False

@@ -101,6 +101,7 @@ async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monk
     assert (served.media, served.http) == ([], [])
 
 
+@pytest.mark.e2e
 async def test_an_unfinished_handshake_is_looked_at_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HEAD_SECONDS", 0.5)
     looked, peeked = 0, module._peeked

@@ -223,6 +223,7 @@ def test_the_quickest_mark_is_remembered_across_a_reset() -> None:
     )
 )
 @settings(max_examples=200, deadline=None)
+@pytest.mark.exhaustive
 def test_whatever_comes_positions_are_in_bounds_and_never_go_back(acts: list[tuple[str, int, float]]) -> None:
     clock, now, names = PlaybackClock(), 0.0, itertools.count()
     under_way: list[str] = []

@@ -473,6 +473,7 @@ def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_
     st.sampled_from([20, 200]),
     st.sampled_from([0, 15]),
 )
+@pytest.mark.exhaustive
 def test_every_byte_arrives_once_in_order_and_is_heard(
     speech: list[list[Delta]], link: int, lead: int, mark_every: int, late: int
 ) -> None:
@@ -533,6 +534,7 @@ def check_frames_and_marks(sent: list[Send | Mark], lengths: dict[SpeechSegmentI
     st.sampled_from(["played", "played", "half", "never"]),
     st.integers(0, 3),
 )
+@pytest.mark.exhaustive
 def test_an_interruption_at_any_moment_tells_what_was_heard(
     speech: list[list[Delta]], moment: int, link: int, told_ends: bool, marks: str, before: int
 ) -> None:

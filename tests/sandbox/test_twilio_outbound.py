@@ -187,7 +187,7 @@ async def test_detection(mode: str, callee: Callee, found: str, background: bool
         (asked,) = the.of("/amd" if background else "/answered")
         assert asked["AnsweredBy"] == found
         assert asked["CallSid"] == call.sid
-        assert int(asked["MachineDetectionDuration"]) >= 20
+        assert int(asked["MachineDetectionDuration"]) >= 15
         shown = (await the.rest("GET", f"/Calls/{call.sid}.json")).json()
         assert shown["answered_by"] == found
         assert ("AnsweredBy" in the.of("/answered")[0]) is not background

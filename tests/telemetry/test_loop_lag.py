@@ -13,6 +13,7 @@ import pytest
 from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 
 
+@pytest.mark.e2e
 async def test_a_blocked_loop_is_seen() -> None:
     seen = asyncio.Event()
     lag = LoopLag(lambda *_: seen.set())
@@ -25,6 +26,7 @@ async def test_a_blocked_loop_is_seen() -> None:
     assert lag.seconds.sum > 0.19
 
 
+@pytest.mark.e2e
 async def test_it_goes_on_until_it_is_closed() -> None:
     times: list[float] = []
     lag = LoopLag(lambda *_: times.append(0.0))

@@ -106,6 +106,7 @@ def test_one_that_is_handed_over_and_what_comes_after_the_end_are_none(made: Tra
     assert collector.traces == []
 
 
+@pytest.mark.e2e
 def test_a_collector_that_refuses_costs_one_line(
     made: Traces, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_collector_that_refuses_costs_one_line(
     assert [line for line in caplog.messages if "TRACES ARE DROPPED" in line] == [caplog.messages[0]]
 
 
+@pytest.mark.e2e
 def test_nothing_waits_for_a_collector_that_hangs(made: Traces, collector: Collector) -> None:
     collector.gate.clear()
     made.start(lambda name: ())

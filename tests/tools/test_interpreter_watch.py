@@ -104,6 +104,7 @@ async def awaits_and_holds_it() -> None:
 
 
 @pytest.mark.parametrize("function", [holds_the_interpreter, awaits_and_holds_it])
+@pytest.mark.e2e
 async def test_a_tool_of_a_call_is_named_by_the_loop_that_it_holds_up(
     function: Callable[[], object], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from callflow.contracts import commands as do
@@ -133,13 +135,16 @@ class Model:
         """Why the call ends or ended, in one word."""
 
     def key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return _values(self)
 
     def copy(self) -> Model:
-        copied = Model()
-        for name in self.__slots__:
-            setattr(copied, name, getattr(self, name))
+        copied = Model.__new__(Model)
+        for name, value in zip(self.__slots__, _values(self), strict=True):
+            setattr(copied, name, value)
         return copied
+
+
+_values: Final[Callable[[Model], tuple[Any, ...]]] = attrgetter(*Model.__slots__)
 
 
 @dataclass(slots=True)

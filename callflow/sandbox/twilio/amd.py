@@ -42,7 +42,7 @@ class Detector:
                 self._values["AsyncAmdStatusCallback"],
                 self._values.get("AsyncAmdStatusCallbackMethod", "POST"),
             )
-            params = {"AccountSid": self._exchange.account_sid, "CallSid": self._call.sid, **result}
+            params = {"AccountSid": self._call.account_sid, "CallSid": self._call.sid, **result}
             self._exchange.webhooks.notify("amd", url, method, params, self._call.faults)
 
     async def _find(self, longest: float) -> str:

@@ -41,6 +41,8 @@ class Command:
     call_sid: str
     """The call that it is about, or ""."""
     form: Form
+    account: str = ""
+    """The SID of the account whose resource it is."""
     status: int | None = None
     response: Any = None
 
@@ -62,7 +64,8 @@ class Api:
         """Answer one request, as the faults allow."""
         account, parts = _parts(request)
         call_sid = parts[1] if len(parts) > 1 and parts[0] == "Calls" else ""
-        command = Command(monotonic(), request.method, request.path, _action(request.method, parts), call_sid, [])
+        action = _action(request.method, parts)
+        command = Command(monotonic(), request.method, request.path, action, call_sid, [], account)
         self.commands.append(command)
         self.exchange.changed()
         fault: ApiFault | None = None
@@ -97,16 +100,17 @@ class Api:
 
     def _authenticate(self, request: Request, account: str) -> None:
         exchange = self.exchange
-        pairs = (exchange.account_sid, exchange.auth_token), exchange.api_key
+        pairs = [(sid, (sid, token)) for sid, token in exchange.auth_tokens.items()]
+        pairs.append((exchange.account_sid, exchange.api_key))
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        right = any(
-            hmac.compare_digest(given.encode(), base64.b64encode(":".join(pair).encode()))
-            for pair in pairs
-            if all(pair)
-        )
-        if scheme.lower() != "basic" or not right:
+        whose = [
+            sid
+            for sid, pair in pairs
+            if all(pair) and hmac.compare_digest(given.encode(), base64.b64encode(":".join(pair).encode()))
+        ]
+        if scheme.lower() != "basic" or not whose:
             raise refusal(401)
-        if account != exchange.account_sid:
+        if account not in whose:
             raise ApiError(404, 20404, f"The requested resource {request.path} was not found")
 
     # Calls
@@ -114,7 +118,7 @@ class Api:
     def _create(self, command: Command) -> tuple[int, Any]:
         values = check_create(command.form, self.exchange.numbers, self.exchange.account)
         events = [value for name, value in command.form if name == "StatusCallbackEvent"]
-        return 201, resources.call(self._outbound.dial(values, events), self.exchange)
+        return 201, resources.call(self._outbound.dial(values, events, command.account), self.exchange)
 
     def _fetch(self, command: Command) -> tuple[int, Any]:
         return 200, resources.call(self._find(command), self.exchange)
@@ -150,7 +154,8 @@ class Api:
         return 200, resources.page("calls", items, command.form, command.path)
 
     def _find(self, command: Command) -> Call:
-        if (call := self.exchange.calls.get(command.call_sid)) is None:
+        call = self.exchange.calls.get(command.call_sid)
+        if call is None or call.account_sid != command.account:
             raise _missing(command)
         return call
 
@@ -163,7 +168,7 @@ class Api:
         return 200, self._recordings.update(call, sid, command.form, command.path)
 
     def _stream(self, command: Command) -> tuple[int, Any]:
-        return 201, streams.start(self._find(command), command.form, self.exchange.account_sid)
+        return 201, streams.start(self._find(command), command.form, command.account)
 
     def _list_recordings(self, command: Command) -> tuple[int, Any]:
         return 200, self._recordings.page(command.call_sid, command.form, command.path)

@@ -51,6 +51,8 @@ class Call(Leg[MediaStream, Faults]):
     ) -> None:
         super().__init__(exchange, phone, faults)
         self.sid = self.key = "CA" + secrets.token_hex(16)
+        self.account_sid: str = parent.account_sid if parent is not None else exchange.account_sid
+        """Whose call it is."""
         self.parent = parent
         """The call whose `<Dial>` began this one."""
         self.from_number, self.to_number = from_number, to_number
@@ -211,7 +213,7 @@ class Call(Leg[MediaStream, Faults]):
         The parameters of places are often blank; they are part of the signature all the same.
         """
         params = {
-            "AccountSid": self._exchange.account_sid,
+            "AccountSid": self.account_sid,
             "ApiVersion": "2010-04-01",
             "CallSid": self.sid,
             "CallStatus": self.status,
@@ -343,7 +345,7 @@ class Call(Leg[MediaStream, Faults]):
     def _make_stream(self, options: StreamOptions) -> MediaStream:
         stream = MediaStream(
             options,
-            account_sid=self._exchange.account_sid,
+            account_sid=self.account_sid,
             call_sid=self.sid,
             phone=self.phone,
             faults=lambda: self.faults,
@@ -393,7 +395,7 @@ class Call(Leg[MediaStream, Faults]):
         if not options.status_callback:
             return
         params = {
-            "AccountSid": self._exchange.account_sid,
+            "AccountSid": self.account_sid,
             "CallSid": self.sid,
             "StreamSid": stream.stream_id,
             "StreamName": options.name or stream.stream_id,

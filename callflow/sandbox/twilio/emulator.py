@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -30,6 +31,7 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         public: the application's public address; `voice`, `status` and `fallback` are paths below it ("": none).
         server: where requests to that address are sent, "" for where its name leads.
         api_key: id and secret of an API key of the account.
+        other_accounts: auth tokens of further accounts by their SIDs, which only dial and manage their own calls.
         port: 0 takes any free one.
     """
 
@@ -43,6 +45,7 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         fallback: str = "",
         account_sid: str = ACCOUNT_SID,
         auth_token: str = AUTH_TOKEN,
+        other_accounts: Mapping[str, str] | None = None,
         api_key: tuple[str, str] = API_KEY,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -52,7 +55,7 @@ class Twilio(emulator.Emulator[Call, Faults, Command, Delivery]):
         self.public = public.rstrip("/")
         self.account_sid, self.auth_token = account_sid, auth_token
         self.exchange: Exchange[Call] = Exchange(
-            account_sid, auth_token, api_key, faults or Faults(), timing or Timing(), server
+            account_sid, auth_token, api_key, faults or Faults(), timing or Timing(), server, other_accounts
         )
         self.exchange.default_number = Number(
             "",

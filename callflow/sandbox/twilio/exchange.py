@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from callflow.sandbox.common import exchange
@@ -69,8 +69,11 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         faults: Faults,
         timing: Timing,
         server: str = "",
+        other_accounts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("twilio", faults)
+        self.auth_tokens = {**(other_accounts or {}), account_sid: auth_token}
+        """Of all accounts, by their SIDs."""
         self.account_sid = account_sid
         self.auth_token = auth_token
         self.api_key = api_key
@@ -82,7 +85,8 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         """SIDs."""
         self.default_number = Number("")
         """The settings of a number that is used for the first time."""
-        self.webhooks = Webhooks(self.tasks, Signer(auth_token), timing, self.changed, server)
+        signer = Signer(auth_token, accounts=other_accounts or {})
+        self.webhooks = Webhooks(self.tasks, signer, timing, self.changed, server)
 
     @property
     def signer(self) -> Signer:

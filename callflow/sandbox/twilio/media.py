@@ -58,7 +58,7 @@ class MediaStream(MediaSocket):
             raise TwimlError(31920, "a stream's URL has no query")
         if not parts.hostname:
             raise TwimlError(31923, f"no host in {url[:100]}")
-        signed = webhooks.signer.sign(url + "/" if faults.media_slash else url)
+        signed = webhooks.signer.sign(url + "/" if faults.media_slash else url, account=self._ids["accountSid"])
         headers = {} if faults.unsigned_media else {name.lower(): value for name, value in signed.items()}
         where: dict[str, Any] = {}
         if found := webhooks.server_of(parts.netloc):

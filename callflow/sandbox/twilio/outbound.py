@@ -27,8 +27,8 @@ class OutboundCalls:
         self._exchange = exchange
         self._next_at = 0.0
 
-    def dial(self, values: Mapping[str, str], events: Sequence[str]) -> Call:
-        """Start a call (`POST /Calls.json`). `events` are those of which the status callback is told.
+    def dial(self, values: Mapping[str, str], events: Sequence[str], account_sid: str) -> Call:
+        """Start a call (`POST /Calls.json`) of an account. `events` are those of which the status callback is told.
 
         Raises ApiError (429) when the account has as many calls as it may.
         """
@@ -46,6 +46,7 @@ class OutboundCalls:
             phone=exchange.phones.get(other),
             faults=exchange.faults_of.get(other),
         )
+        call.account_sid = account_sid
         call.callback, call.fallback = ("", "POST"), ("", "POST")
         call.route_webhooks(values)
         call.callback_events = tuple(events) or ("completed",)

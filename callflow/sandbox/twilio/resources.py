@@ -27,12 +27,12 @@ def account(exchange: Exchange[Call]) -> dict[str, Any]:
 
 def call(shown: Call, exchange: Exchange[Call]) -> dict[str, Any]:
     """Return a call as the API shows it."""
-    uri = f"{ROOT}{exchange.account_sid}/Calls/{shown.sid}"
+    uri = f"{ROOT}{shown.account_sid}/Calls/{shown.sid}"
     over = shown.state == "ended"
     kinds = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
     return {
         "sid": shown.sid,
-        "account_sid": exchange.account_sid,
+        "account_sid": shown.account_sid,
         "api_version": "2010-04-01",
         "annotation": None,
         "answered_by": shown.answered_by,

@@ -10,7 +10,7 @@ import hmac
 import random
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -108,12 +108,16 @@ class Signer:
     auth_token: str
     shared_key: tuple[str, str] | None = None
     """Id and secret; None: the auth token signs."""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """Auth tokens of other accounts by their SIDs."""
 
-    def sign(self, url: str, params: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the headers for a POST of these parameters, or for a request without a body."""
+    def sign(self, url: str, params: Mapping[str, str] | None = None, *, account: str = "") -> dict[str, str]:
+        """Return the headers for a POST of these parameters, or for a request without a body. `account`: whose token
+        signs; "": that of the parameters, or the first one's."""
         text = url.partition("#")[0] + "".join(name + value for name, value in sorted((params or {}).items()))
         if self.shared_key is None:
-            digest = hmac.new(self.auth_token.encode(), text.encode(), hashlib.sha1).digest()
+            token = self.accounts.get(account or (params or {}).get("AccountSid", ""), self.auth_token)
+            digest = hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()
             return {"X-Twilio-Signature": base64.b64encode(digest).decode()}
         name, secret = self.shared_key
         digest = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
@@ -224,7 +228,8 @@ class Webhooks(WebhookSender[Delivery]):
             query = urlencode(pairs)
             url += ("&" if urlsplit(url).query else "?") + query
             signed = delivery.url.partition("#")[0]
-            headers |= self.signer.sign(signed + ("&" if urlsplit(signed).query else "?") + query)
+            url_signed = signed + ("&" if urlsplit(signed).query else "?") + query
+            headers |= self.signer.sign(url_signed, account=delivery.params.get("AccountSid", ""))
         else:
             body = urlencode(pairs).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"

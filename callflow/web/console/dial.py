@@ -11,7 +11,7 @@ from quart import Quart, Response, request
 from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.switchboard.dialer import Dialer, DialRequest
-from callflow.web.console.client_keys import NAMES, read_key
+from callflow.web.console.client_keys import NAMES, read_account, read_key
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, unknown_names
@@ -74,6 +74,7 @@ async def _wish(
     problems: list[str] = []
     warnings: list[str] = []
     api_key = read_key(body, client_keys, problems, warnings)
+    account = read_account(body, client_keys, problems)
     given: dict[str, Any] = {}
     for name, value in body.items():
         known = _SPELLED.get(name, name)
@@ -111,6 +112,7 @@ async def _wish(
         key=request.headers.get(IDEMPOTENCY_KEY, ""),
         by=requester(has_token=has_token),
         api_key=api_key,
+        account=account,
         business=own_business(),
         keys_of=own_business(),
     ), [*warnings, *left_out]

@@ -129,6 +129,7 @@ def test_what_is_no_number_is_not_kept() -> None:
     assert (row.number, bool(row.reason)) == ("", True)
 
 
+@pytest.mark.exhaustive
 def test_a_long_list_is_read_as_it_is_asked_for() -> None:
     reading = from_csv(b"number,name\n" + b"".join(b"+4930%07d,Ann\n" % each for each in range(100_000)))
     some = judge(reading, Plan(), NOW, check=lambda number: "", seen=set(), most=250)

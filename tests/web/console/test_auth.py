@@ -146,6 +146,7 @@ def other_spellings(path: str) -> st.SearchStrategy[str]:
 
 @settings(max_examples=300)
 @given(st.sampled_from(COSTS).flatmap(other_spellings) | st.sampled_from(COSTS).map(lambda path: f"//{path}"))
+@pytest.mark.exhaustive
 def test_no_other_spelling_that_the_router_takes_is_free(path: str) -> None:
     rules = Map([Rule(path, methods=["POST"]) for path in ROUTES], merge_slashes=False)
     try:

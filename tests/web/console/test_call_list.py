@@ -53,6 +53,7 @@ def test_a_call_that_we_dialled_has_its_numbers_the_right_way_round(tmp_path: Pa
     play(tmp_path, main)
 
 
+@pytest.mark.exhaustive
 def test_fifty_are_listed_at_most(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         for number in range(55):

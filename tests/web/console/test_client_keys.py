@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from callflow.web.console.client_keys import NAMES, read_key
+from callflow.contracts.carrier import CarrierAccount
+from callflow.web.console.client_keys import NAMES, read_account, read_key
 
 
 KEY = "sk-of-whoever-asks"
@@ -24,11 +25,8 @@ def test_without_the_setting_each_is_left_out() -> None:
     assert warnings == [f"{name} is not used: the keys of the server are" for name in NAMES]
 
 
-def test_with_it_the_engines_key_is_used_and_the_carriers_are_left_out() -> None:
-    key, problems, warnings = read(dict.fromkeys(NAMES, KEY), allowed=True)
-    assert (key, problems) == (KEY, [])
-    assert [line.partition(" ")[0] for line in warnings] == ["twilioAccountSid", "twilioAuthToken"]
-    assert KEY not in "".join(warnings)
+def test_with_it_the_engines_key_is_used() -> None:
+    assert read(dict.fromkeys(NAMES, KEY), allowed=True) == (KEY, [], [])
     assert read({}, allowed=True) == read({"openaiApiKey": None}, allowed=True) == ("", [], [])
 
 
@@ -41,3 +39,29 @@ def test_what_is_no_key_is_refused_without_being_repeated(value: object) -> None
     assert len(problems) == 1
     assert problems[0].startswith("openaiApiKey ")
     assert str(value) not in problems[0]
+
+
+SID = f"AC{'0a' * 16}"
+
+
+def test_a_carriers_account_is_used_with_the_setting_only() -> None:
+    body = {"twilioAccountSid": SID, "twilioAuthToken": "a token"}
+    assert read_account(body, True, []) == CarrierAccount(SID, "a token")
+    assert "a token" not in repr(read_account(body, True, []))
+    assert read_account(body, False, []) is None
+    assert read_account({"twilioAccountSid": "", "twilioAuthToken": None}, True, []) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"twilioAccountSid": SID}, {"twilioAuthToken": "t0ken"}, {"twilioAccountSid": SID, "twilioAuthToken": ""},
+        {"twilioAccountSid": "AC1", "twilioAuthToken": "t0ken"}, {"twilioAccountSid": 7, "twilioAuthToken": "t0ken"},
+        {"twilioAccountSid": SID, "twilioAuthToken": "t0ken" * 200},
+    ],
+)  # fmt: skip
+def test_half_an_account_or_none_is_refused_without_being_repeated(body: dict[str, Any]) -> None:
+    problems: list[str] = []
+    assert read_account(body, True, problems) is None
+    assert len(problems) == 1
+    assert "t0ken" not in problems[0]

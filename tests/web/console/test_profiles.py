@@ -207,6 +207,7 @@ def test_only_so_many_profiles_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     play(tmp_path, main, token=TOKEN)
 
 
+@pytest.mark.exhaustive
 def test_only_so_many_versions_are_kept_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(the: Stage) -> None:
         monkeypatch.setattr("callflow.history.kept_profiles.MOST_VERSIONS", 3)
