@@ -44,7 +44,9 @@ _OTHERS: Final = (
     ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
     ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),
     ("DELETE /api/numbers/NUMBER", 'gives it back to the carrier: {"confirm": "+15550100002"}'),
-    ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
+    ("DELETE /api/calls/ID", "deletes a call from the history, so that it can be undone for 30 seconds"),
+    ("POST /api/calls/ID/restore", "undoes that"),
+    ("DELETE /api/conversations/stream/ID", "deletes a call from the history at once"),
     (
         "POST /api/do-not-call",
         'a number is never dialled: {"number": "+15550100001", "reason": "asked us not to call"}',
