@@ -61,7 +61,8 @@ def test_its_time_comes_over_a_restart_too(tmp_path: Path) -> None:
         await the.write_call(CALL)
         await the.write_call(OTHER, at=1_700_000_100.0)
         row = await the.history.store.conversation(CALL)
-        assert row is not None and await the.history.hide(row)
+        assert row is not None
+        assert await the.history.hide(row)
         assert 0 < await the.history.deletions.run_once() <= UNDO_SECONDS
         assert await the.history.store.conversation(CALL, hidden=True) is not None
         now = the.history.now()

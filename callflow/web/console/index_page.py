@@ -29,6 +29,7 @@ _LINKS: Final = (
     ("/api/whoami", "who asks, and what that role may do"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
+    ("/api/checks", "what is set up and how the server is, in words, and what to do about what is missing"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
