@@ -171,18 +171,20 @@ def _budget(told: Mapping[str, Any] | None) -> Iterator[Finding]:
     named = [("all calls", told["all"]), *((f"profile {one['profile']}", one) for one in told["profiles"])]
     for name, one in named:
         used = one.get("used")
-        if used is not None and used >= _NEARLY:
-            state, remedy = ("note", "at 100 % no new call is taken before tomorrow")
-            if used >= 1:
-                state, remedy = "wrong", "no new call is taken before tomorrow: raise the ceiling, or wait"
-            what = f"{name} used {used:.0%} of what they may take today"
-            yield Finding("budget", "wrong" if state == "wrong" else "note", what, remedy)
+        if used is None or used < _NEARLY:
+            continue
+        what = f"{name} used {used:.0%} of what they may take today"
+        if used >= 1:
+            yield Finding("budget", "wrong", what, "no new call is taken before tomorrow: raise the ceiling, or wait")
+        else:
+            yield Finding("budget", "note", what, "at 100 % no new call is taken before tomorrow")
     whole = told["all"]
     if not told["known"]:
         yield Finding("budget", "note", "what calls took before the start is not known yet", "the history is asked")
     elif whole.get("used", 0) < _NEARLY:
+        calls = "1 call" if whole["calls"] == 1 else f"{whole['calls']} calls"
         ceiling = "" if "used" in whole else "; there is no ceiling for a day"
-        yield Finding("budget", "ok", f"{whole['calls']} calls today, ${whole['usd']:.2f}{ceiling}")
+        yield Finding("budget", "ok", f"{calls} today, ${whole['usd']:.2f}{ceiling}")
 
 
 def _events(told: Mapping[str, Any] | None) -> Finding:
