@@ -56,7 +56,7 @@ def test_what_is_deleted_is_found_nowhere_and_comes_back(tmp_path: Path) -> None
     play(tmp_path, main)
 
 
-def test_its_time_comes_over_a_restart_too(tmp_path: Path) -> None:
+def test_its_time_comes_over_a_restart_too(database_url: str, tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         await the.write_call(CALL)
         await the.write_call(OTHER, at=1_700_000_100.0)
@@ -77,7 +77,7 @@ def test_its_time_comes_over_a_restart_too(tmp_path: Path) -> None:
         assert await later.store.conversation(OTHER) is not None
         await later.close()
 
-    play(tmp_path, main)
+    play(tmp_path, main, url=database_url)
 
 
 def test_a_live_call_is_not_deleted(tmp_path: Path) -> None:
