@@ -23,6 +23,7 @@ from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
+from callflow.config.setup_checks import setup_findings
 from callflow.contracts import remote_tools
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
@@ -65,6 +66,7 @@ from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
+from callflow.web.console.checks import Checklist
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
@@ -209,7 +211,12 @@ class Application:
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
             live=self.live_desk,
+            checklist=self._checklist,
         )
+
+    def _checklist(self) -> Checklist:
+        found = setup_findings(self.settings, self.address.reached_at(), self.warnings)
+        return Checklist(found, Path(self.settings.data_dir), self.settings.max_concurrent_calls, self._secrets)
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from callflow.cli.plain_table import Section
-from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
 from callflow.config.display import masked
 from callflow.config.paths import tools_file
 from callflow.config.profiles import country
 from callflow.config.session_overrides import ORIGIN
 from callflow.config.settings import Settings
-from callflow.config.validators import is_loopback
+from callflow.config.setup_checks import to_do
 from callflow.contracts import addresses
 
 
@@ -108,22 +106,6 @@ def webhooks(settings: Settings, address: str) -> list[str]:
     if settings.twilio_on:
         lines.append(f"Twilio voice webhook: {address}/")
         lines.append(f"Twilio status callback: {address}/twilio/status")
-    return lines
-
-
-def to_do(settings: Settings, address: str) -> list[str]:
-    """Return what does not prevent a start and should be done before real calls, a line each."""
-    lines = []
-    if not address:
-        lines.append("Set PUBLIC_BASE_URL to the address where carriers reach this server, or start with --public.")
-    elif is_loopback(urlsplit(address).hostname or ""):
-        lines.append("PUBLIC_BASE_URL is an address of this machine only: carriers cannot reach it.")
-    elif address.startswith("http://"):
-        lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
-    if client_keys.in_force(settings):
-        lines.append("ALLOW_CLIENT_CREDS is on: POST /api/calls takes keys of whoever asks. For development only.")
-    if settings.allow_unsigned_webhooks:
-        lines.append("ALLOW_UNSIGNED_WEBHOOKS is on: anyone can fake a call. For development only.")
     return lines
 
 

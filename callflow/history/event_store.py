@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 
 from callflow.history.database import Database
 from callflow.history.events_out import DEAD, DELIVERED, WAITING
+from callflow.history.hidden import calls_hidden
 from callflow.history.tables import events_out, iso
 
 
@@ -99,7 +100,8 @@ class EventStore:
 
     async def dead_letters(self, limit: int, before: int) -> list[dict[str, Any]]:
         """Return dead letters, the newest first. `before`: only those with a smaller `seq`; 0: all."""
-        wanted = select(events_out).where(_table.state == DEAD).order_by(_table.seq.desc()).limit(limit)
+        wanted = select(events_out).where(_table.state == DEAD, _table.call.not_in(calls_hidden()))
+        wanted = wanted.order_by(_table.seq.desc()).limit(limit)
         if before:
             wanted = wanted.where(_table.seq < before)
 

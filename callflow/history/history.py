@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import URL
 
@@ -19,6 +19,7 @@ from callflow.history.database import Database
 from callflow.history.do_not_call import DoNotCall
 from callflow.history.event_store import EventStore
 from callflow.history.events_out import EventMaker
+from callflow.history.hidden import UNDO_SECONDS, Deletions, HiddenStore
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.retention import Retention
 from callflow.history.side_file import NAME, SideFile
@@ -51,6 +52,7 @@ class History:
         self.do_not_call = DoNotCall(self.database)
         self.campaigns = CampaignStore(self.database, make_events=make_events)
         self.events = EventStore(self.database)
+        self.hidden = HiddenStore(self.database)
         self.spending = SpendingStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
@@ -61,6 +63,7 @@ class History:
         self.opened = asyncio.Event()
         """Set when it has become readable."""
         self.retention = Retention(self, retention_days)
+        self.deletions = Deletions(self)
 
     async def open(self) -> None:
         """Bring the schema up to date and let the journal write; returns when that has been done, however often it
@@ -98,6 +101,18 @@ class History:
         await asyncio.to_thread(self._side_file.expire, before)
         await self.campaigns.expire(before)
         return deleted
+
+    async def hide(self, row: Mapping[str, Any]) -> bool:
+        """Delete a conversation that is over, so that it can be undone for a while. False: it is live."""
+        if not await self.hidden.hide(row["id"], self.now() + UNDO_SECONDS):
+            return False
+        self.journal.let_go(row["call_id"] or "")
+        self.deletions.wake()
+        return True
+
+    async def restore(self, row: Mapping[str, Any]) -> bool:
+        """Undo that. False: it is too late."""
+        return await self.hidden.restore(row["id"], self.now())
 
     async def delete(self, ids: Sequence[int]) -> None:
         """Delete these conversations, with all that is kept of them anywhere."""

@@ -138,6 +138,10 @@ class DurableJournal(MemoryJournal):
             del self._forgotten[next(iter(self._forgotten))]
         self._calls.pop(call, None)
 
+    def let_go(self, call: str) -> None:
+        """Keep a call in memory no longer. What is still to be written about it is written."""
+        self._calls.pop(call, None)
+
     @property
     def waiting(self) -> int:
         return len(self._waiting)

@@ -11,6 +11,7 @@ from sqlalchemy import table as sql_table
 
 from callflow.contracts.errors import BadQuery
 from callflow.contracts.printable import whole
+from callflow.history.hidden import VISIBLE
 from callflow.history.tables import (
     SEARCH,
     conversations,
@@ -73,7 +74,7 @@ def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[
             raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
     table = conversations.c
     wanted = select(conversations)
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [VISIBLE]
     if query.number:
         spellings = numbers_like(query.number, country)
         conditions.append(or_(table.caller_number.in_(spellings), table.phone_number.in_(spellings)))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from callflow.history.database import Database
+from callflow.history.hidden import VISIBLE
 from callflow.history.tables import conversations, iso, recordings
 
 
@@ -58,6 +59,7 @@ async def newest(
     table = conversations.c
     of_call = or_(table.call_id == call, table.carrier_call_id == call) if call else table.id.is_not(None)
     of_call = and_(of_call, table.business == business) if business else of_call
+    of_call = and_(of_call, VISIBLE)
     theirs = select(recordings, *_OF_CALL).join(conversations).where(of_call)
     theirs = theirs.order_by(recordings.c.created_at.desc(), recordings.c.id.desc()).limit(most)
     ours = select(*_OF_CALL, table.recording, table.started_at, table.ended_at)
@@ -75,7 +77,8 @@ async def newest(
 
 async def find(database: Database, name: str) -> dict[str, Any] | None:
     """Return the row of a carrier's recording, by the carrier's id of it."""
-    wanted = select(recordings).where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
+    wanted = select(recordings).join(conversations).where(recordings.c.recording_id == name, VISIBLE)
+    wanted = wanted.order_by(recordings.c.id.desc()).limit(1)
     rows = await database.read(lambda connection: connection.execute(wanted).mappings().all())
     return dict(rows[0]) if rows else None
 

@@ -219,4 +219,11 @@ CREATE TABLE provisions (
 
 CREATE INDEX idx_conversations_carrier_call_id ON conversations (carrier_call_id);
 
-INSERT INTO alembic_version (version_num) VALUES ('0012');
+CREATE TABLE hidden_conversations (
+    conversation_id INTEGER NOT NULL,
+    until DOUBLE NOT NULL,
+    PRIMARY KEY (conversation_id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0013');

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database
+from callflow.history.hidden import VISIBLE, calls_hidden
 from callflow.history.older_schemas import fill_search
 from callflow.history.query import TOO_MUCH, Query, can_be_on_record, select_conversations, with_before
 from callflow.history.tables import (
@@ -39,6 +40,8 @@ from callflow.journal.journal import JournalEntry
 
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
+_SHOWN: Final = steps.c.call.not_in(calls_hidden())
+"""Holds for steps of calls that nobody has deleted."""
 
 
 class Store:
@@ -74,19 +77,20 @@ class Store:
             "with + and the country code before it, that of another country is found."
         )
 
-    async def conversation(self, name: str) -> dict[str, Any] | None:
-        """By any of its streams' ids, or by the call's."""
+    async def conversation(self, name: str, *, hidden: bool = False) -> dict[str, Any] | None:
+        """By any of its streams' ids, or by the call's. `hidden`: also one that was deleted a moment ago."""
         if not can_be_on_record(name):
             return None
         of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
         wanted = select(conversations).where(
             or_(conversations.c.stream_sid == name, conversations.c.call_id == name, conversations.c.id.in_(of_stream))
         )
+        wanted = wanted if hidden else wanted.where(VISIBLE)
         rows = await self._rows(wanted.order_by(conversations.c.id).limit(1))
         return dict(rows[0]._mapping) if rows else None
 
     async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
-        """By the carrier's id of the call."""
+        """By the carrier's id of the call, also one that was deleted a moment ago."""
         if not name or not can_be_on_record(name):
             return None
         wanted = select(conversations).where(
@@ -98,7 +102,7 @@ class Store:
     async def newest_calls(self, most: int, business: str = "") -> list[dict[str, Any]]:
         """The newest conversations, as `_LISTED` has them. `business`: whose; "": of all."""
         order = (conversations.c.started_at.desc(), conversations.c.id.desc())
-        wanted = select(*_LISTED).order_by(*order).limit(most)
+        wanted = select(*_LISTED).where(VISIBLE).order_by(*order).limit(most)
         return await self._dicts(wanted.where(conversations.c.business == business) if business else wanted)
 
     async def listed_call(self, name: str) -> dict[str, Any] | None:
@@ -109,11 +113,12 @@ class Store:
             return None
         table = conversations.c
         chosen = table.id == row["id"] if row is not None else table.carrier_call_id == name
-        found = await self._dicts(select(*_LISTED).where(chosen).order_by(table.id.desc()).limit(1))
+        found = await self._dicts(select(*_LISTED).where(chosen, VISIBLE).order_by(table.id.desc()).limit(1))
         return found[0] if found else None
 
     async def listed_calls(self, calls: Sequence[str]) -> list[dict[str, Any]]:
-        """The conversations of these calls, by our ids of them, as `_LISTED` has them."""
+        """The conversations of these calls, by our ids of them, as `_LISTED` has them; also those that were deleted a
+        moment ago, because they were made."""
         return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
@@ -167,18 +172,19 @@ class Store:
 
     # The journal
 
-    async def journal(self, call: str) -> list[JournalEntry]:
-        """Return every entry of one call, in order."""
+    async def journal(self, call: str, *, hidden: bool = False) -> list[JournalEntry]:
+        """Return every entry of one call, in order. `hidden`: also of one that was deleted a moment ago."""
         if not can_be_on_record(call):
             return []
-        rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
+        wanted = select(steps).where(steps.c.call == call).order_by(steps.c.id)
+        rows = await self._rows(wanted if hidden else wanted.where(_SHOWN))
         return await asyncio.to_thread(lambda: [entry_of(row) for row in rows])
 
     async def keyed_journal(self, call: str) -> list[tuple[int, JournalEntry]]:
         """Return every entry of one call, in order, each with the id of its row."""
         if not can_be_on_record(call):
             return []
-        rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
+        rows = await self._rows(select(steps).where(steps.c.call == call, _SHOWN).order_by(steps.c.id))
         return await asyncio.to_thread(lambda: [(row.id, entry_of(row)) for row in rows])
 
     async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
@@ -194,12 +200,12 @@ class Store:
                 select(streams.c.conversation_id).where(streams.c.stream_sid.istartswith(beginning, autoescape=True))
             ),
         )
-        wanted = select(conversations).where(or_(*alike)).order_by(conversations.c.id.desc())
+        wanted = select(conversations).where(or_(*alike), VISIBLE).order_by(conversations.c.id.desc())
         return [dict(row._mapping) for row in await self._rows(wanted.limit(most))]
 
     async def lately(self, kinds: Sequence[str], *, calls: int = 20) -> list[JournalEntry]:
         """Return the events and notes of these names in the newest calls: what went wrong in them, say."""
-        newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None))
+        newest = select(conversations.c.call_id).where(conversations.c.call_id.is_not(None), VISIBLE)
         newest = newest.order_by(conversations.c.id.desc()).limit(calls)
         names = [name for kind in kinds for name in names_of(kind)]
         alike = or_(*(steps.c.event.startswith(f'{{"event":"{name}"', autoescape=True) for name in names))

@@ -296,6 +296,21 @@ provisions: Final = Table(
 """What carriers do when this server does not answer, as it was set from here: fields of a resource, as JSON objects.
 `at`: Unix time, in seconds."""
 
+hidden_conversations: Final = Table(
+    "hidden_conversations",
+    metadata,
+    Column(
+        "conversation_id",
+        Integer,
+        ForeignKey("conversations.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("until", Double, nullable=False),
+)
+"""Conversations that were deleted and that nobody finds any more. `until`: when they are deleted (Unix time, seconds);
+before that it can be undone."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

@@ -223,10 +223,10 @@ class Dialer:
             return Dialled(call, live.carrier.name, live.ids.control, live.model.state, is_new=False)
         if not self._history.is_readable:
             raise DialRefused(503, "The history is not open, so whether this key was used is not known.", wait=1)
-        row = await self._history.store.conversation(call)
+        row = await self._history.store.conversation(call, hidden=True)
         if row is None:
             return None
-        entries = await self._history.store.journal(call)
+        entries = await self._history.store.journal(call, hidden=True)
         began = next((entry.note for entry in entries if entry.name == notes.Began.kind), None)
         if isinstance(began, notes.Began) and began.order != order.fingerprint():
             raise DialRefused(422, _WRONG_KEY)

@@ -72,7 +72,7 @@ class Reconciliation:
         ids = active.ids
         if self._switchboard.knows(carrier.name, ids) or self._switchboard.is_live(active.call):
             return
-        row = await self._history.store.conversation(active.call or call_id(carrier.name, ids))
+        row = await self._history.store.conversation(active.call or call_id(carrier.name, ids), hidden=True)
         row = row or await self._history.store.of_carrier(carrier.name, ids.control)
         name = str(row["call_id"] or "") if row is not None else ""
         if row is None or not name:

@@ -183,6 +183,7 @@ class Recovery:
         back = await self._try_to_bring_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
+        self._tasks.append(asyncio.create_task(self._history.deletions.run(), name="deletions"))
         if self._in_charge is not None:
             self._tasks.append(asyncio.create_task(self._in_charge(), name="work in charge"))
         await asyncio.gather(*(self._ask_about(call) for call in back))

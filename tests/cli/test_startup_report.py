@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from callflow.cli.plain_table import render
-from callflow.cli.startup_report import start_table, to_do, webhooks
+from callflow.cli.startup_report import start_table, webhooks
 from callflow.config.settings import Settings
+from callflow.config.setup_checks import to_do
 
 
 READY = Settings(

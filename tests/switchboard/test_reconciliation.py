@@ -49,7 +49,7 @@ class Scene:
             self.ask_about,
         )
 
-    async def conversation(self, name: str) -> dict[str, Any] | None:
+    async def conversation(self, name: str, *, hidden: bool = False) -> dict[str, Any] | None:
         return self.rows.get(name)
 
     async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:

@@ -36,6 +36,8 @@ from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
+from callflow.web.console.checks import Checklist, add_checks
+from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.dtmf import add_dtmf
@@ -86,6 +88,7 @@ def create_console(
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
     live: LiveDesk | None = None,
+    checklist: Callable[[], Checklist] = Checklist,
 ) -> Quart:
     """Make the app.
 
@@ -100,7 +103,7 @@ def create_console(
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `live`: what is watched live; None:
-    nothing is.
+    nothing is. `checklist`: returns what is set up.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -143,6 +146,7 @@ def create_console(
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
+    add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
     if spending is not None:
@@ -153,6 +157,7 @@ def create_console(
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)
     add_events(app, history, sender)
+    add_checks(app, switchboard, history, engine, checklist, sender=sender, spending=spending)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 
     @app.get("/health")

@@ -30,6 +30,7 @@ _LINKS: Final = (
     ("/api/whoami", "who asks, and what that role may do"),
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
+    ("/api/checks", "what is set up and how the server is, in words, and what to do about what is missing"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
@@ -47,7 +48,9 @@ _OTHERS: Final = (
     ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
     ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),
     ("DELETE /api/numbers/NUMBER", 'gives it back to the carrier: {"confirm": "+15550100002"}'),
-    ("DELETE /api/conversations/stream/ID", "deletes a call from the history"),
+    ("DELETE /api/calls/ID", "deletes a call from the history, so that it can be undone for 30 seconds"),
+    ("POST /api/calls/ID/restore", "undoes that"),
+    ("DELETE /api/conversations/stream/ID", "deletes a call from the history at once"),
     (
         "POST /api/do-not-call",
         'a number is never dialled: {"number": "+15550100001", "reason": "asked us not to call"}',

@@ -23,6 +23,7 @@ NAMED = f"eye:view:{VIEWER},desk:operate:{DESK}"
 CONFIGURING = {
     ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("DELETE", "/api/conversations"),
     ("POST", "/api/events/dead/<name>/again"), ("DELETE", "/api/conversations/stream/<sid>"),
+    ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),
     ("POST", "/api/conversations/stream/<sid>/items"), ("PUT", "/api/profiles/<name>"),
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
     ("POST", "/api/profiles/<name>/versions/<int:version>/restore"),

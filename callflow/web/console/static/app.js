@@ -4,6 +4,8 @@ import { Element, html, nothing, repeat } from "./base.js";
 import { live } from "./live.js";
 import { T } from "./texts.js";
 import "./call.js";
+import "./deleted.js";
+import "./health.js";
 import "./history.js";
 import "./palette.js";
 import "./wall.js";
@@ -15,7 +17,7 @@ function where() {
   const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
   const call = /^\/calls\/(.+)$/.exec(path);
   if (call) return { view: "call", call: decodeURIComponent(call[1]) };
-  return { view: { "/": "wall", "/history": "history" }[path] ?? "nothing", filters: new URLSearchParams(query) };
+  return { view: { "/": "wall", "/history": "history", "/health": "health" }[path] ?? "nothing", filters: new URLSearchParams(query) };
 }
 
 class App extends Element {
@@ -82,6 +84,7 @@ class App extends Element {
     this.#first = key === "g" ? "g" : "";
     if (first === "g" && key === "w") location.hash = "#/";
     else if (first === "g" && key === "h") location.hash = "#/history";
+    else if (first === "g" && key === "e") location.hash = "#/health";
     else if (key === "?") this.querySelector("cf-keys").open();
     else if (key === "p") this.querySelector("cf-call")?.toggleLog();
     else if (key === "/") {
@@ -104,7 +107,7 @@ class App extends Element {
       <a class="skip" href="#content" @click=${(event) => { event.preventDefault(); document.getElementById("content").focus(); }}>${T.skip}</a>
       <header class="bar">
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
-        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)}</nav>
+        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", T.health)}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
@@ -115,14 +118,15 @@ class App extends Element {
       </header>
       <main id="content" tabindex="-1">${this.#view()}</main>
       <div id="announcements" class="hidden" role="status" aria-live="polite"></div>
-      <cf-palette></cf-palette><cf-keys></cf-keys>`;
+      <cf-deleted></cf-deleted><cf-palette></cf-palette><cf-keys></cf-keys>`;
   }
 
   #view() {
     switch (this.place.view) {
       case "wall": return html`<cf-wall></cf-wall>`;
       case "call": return html`${repeat([this.place.call], (id) => id, (id) => html`<cf-call .call=${id} .me=${this.me}></cf-call>`)}`;
-      case "history": return html`<cf-history .filters=${this.place.filters}></cf-history>`;
+      case "history": return html`<cf-history .filters=${this.place.filters} .me=${this.me}></cf-history>`;
+      case "health": return html`<cf-health></cf-health>`;
       default: return html`<div class="empty"><h1>${T.notFound}</h1><p><a href="#/">${T.toWall}</a></p></div>`;
     }
   }

@@ -1,6 +1,7 @@
 // The calls of before: words, numbers and days to look for stand in the address.
 import { ask } from "./api.js";
-import { Element, callAddress, html, nothing, repeat } from "./base.js";
+import { Element, announce, callAddress, html, nothing, repeat } from "./base.js";
+import { deletions } from "./deleted.js";
 import { at, duration, fully } from "./format.js";
 import { T } from "./texts.js";
 
@@ -21,12 +22,13 @@ function query(filters) {
 }
 
 class History extends Element {
-  static properties = { filters: { attribute: false }, rows: { state: true }, failed: { state: true }, note: { state: true }, next: { state: true } };
+  static properties = { filters: { attribute: false }, me: { attribute: false }, rows: { state: true }, failed: { state: true }, note: { state: true }, next: { state: true } };
   #asking = null;
+  #restored = () => this.#load();
 
-  connectedCallback() { super.connectedCallback(); document.title = `${T.history} · ${T.name}`; }
+  connectedCallback() { super.connectedCallback(); deletions.addEventListener("restored", this.#restored); document.title = `${T.history} · ${T.name}`; }
 
-  disconnectedCallback() { super.disconnectedCallback(); this.#asking?.abort(); }
+  disconnectedCallback() { super.disconnectedCallback(); deletions.removeEventListener("restored", this.#restored); this.#asking?.abort(); }
 
   willUpdate(changed) {
     if (changed.has("filters") && String(changed.get("filters")) !== String(this.filters)) this.#load();
@@ -60,6 +62,26 @@ class History extends Element {
     for (const [name, value] of Object.entries(changes)) if (value) filters.set(name, value); else filters.delete(name);
     const text = String(filters);
     location.hash = text ? `#/history?${text}` : "#/history";
+  }
+
+  /** Whether to offer it; the server decides. */
+  get #mayDelete() { return this.me?.role === "configure" && !this.me.business; }
+
+  async #delete(row) {
+    const name = `${at(row.started_at)}, ${row.caller_number || T.unknown}`;
+    const buttons = [...this.querySelectorAll("#rows button")];
+    const place = buttons.findIndex((each) => each.dataset.call === row.stream_sid);
+    this.failed = "";
+    try {
+      await deletions.remove(row.stream_sid, name);
+      this.rows = this.rows.filter((each) => each.id !== row.id);
+      await this.updateComplete;
+      const left = [...this.querySelectorAll("#rows button")];
+      (left[Math.min(place, left.length - 1)] ?? document.querySelector("cf-deleted button"))?.focus();
+    } catch (error) {
+      this.failed = error.message;
+      announce(error.message);
+    }
   }
 
   #submit = (event) => {
@@ -102,13 +124,15 @@ class History extends Element {
     }
     const C = T.historyColumns;
     return html`<div class="table" aria-busy=${Boolean(this.loading)}><table>
-      <thead><tr>${Object.values(C).map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
+      <thead><tr>${Object.values(C).map((each) => html`<th scope="col">${each}</th>`)}${this.#mayDelete ? html`<th><span class="hidden">${T.delete}</span></th>` : nothing}</tr></thead>
       <tbody id="rows">${repeat(this.rows, (row) => row.id, (row) => html`<tr>
         <td data-name=${C.began}><a class="row-link" href=${callAddress(row.stream_sid)}><time title=${fully(row.started_at)}>${at(row.started_at)}</time></a></td>
         <td data-name=${C.caller} dir="ltr">${row.caller_number || T.unknown}${row.direction === "outbound" ? html` <small class="dim">(${T.direction.outbound})</small>` : nothing}</td>
         <td data-name=${C.called} dir="ltr">${row.phone_number || T.unknown}</td>
         <td data-name=${C.lasted}>${row.ended_at ? duration(row.duration_seconds) : html`<span class="chip" data-state="streaming"><i class="dot" aria-hidden="true"></i>${T.historyLive}</span>`}</td>
-        <td data-name=${C.said}>${row.message_count ?? 0}</td></tr>`)}</tbody></table></div>`;
+        <td data-name=${C.said}>${row.message_count ?? 0}</td>
+        ${this.#mayDelete ? html`<td>${row.ended_at ? html`<button type="button" class="quiet" data-call=${row.stream_sid}
+          aria-label=${T.deleteOf(at(row.started_at), row.caller_number || T.unknown)} @click=${() => this.#delete(row)}>${T.delete}</button>` : nothing}</td>` : nothing}</tr>`)}</tbody></table></div>`;
   }
 }
 customElements.define("cf-history", History);

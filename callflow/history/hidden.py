@@ -1,0 +1,111 @@
+"""Calls that somebody has deleted: nobody finds them any more, and until they are deleted it can be undone.
+
+When that is stands in the database, so that it holds over a restart and for all processes that share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
+
+from callflow.history.database import Database
+from callflow.history.tables import conversations, hidden_conversations
+
+
+log = logging.getLogger(__name__)
+
+UNDO_SECONDS: Final = 30.0
+"""For so long a deletion can be undone."""
+_LOOK_SECONDS: Final = 10.0
+"""How often to look for what other processes have hidden."""
+_MANY: Final = 200
+
+_table = hidden_conversations.c
+VISIBLE: Final[ColumnElement[bool]] = conversations.c.id.not_in(select(_table.conversation_id))
+"""Holds for conversations that nobody has deleted."""
+
+
+def calls_hidden() -> Any:
+    """Return the query of the calls that are hidden, by our ids of them."""
+    calls = select(conversations.c.call_id).join(hidden_conversations)
+    return calls.where(conversations.c.call_id.is_not(None))
+
+
+class HiddenStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def hide(self, conversation: int, until: float) -> bool:
+        """Hide a conversation. `until`: when it is to be deleted (Unix time, seconds). False: it is live, hidden, or
+        not there."""
+        over = conversations.c.ended_at.is_not(None) | conversations.c.call_id.is_(None)
+        row = select(conversations.c.id, literal(until)).where(conversations.c.id == conversation, over, VISIBLE)
+        wanted = insert(hidden_conversations).from_select(["conversation_id", "until"], row)
+        wanted = wanted.execution_options(preserve_rowcount=True)
+        return await self._database.write(lambda connection: connection.execute(wanted).rowcount) > 0
+
+    async def restore(self, conversation: int, now: float) -> bool:
+        """Show it again. False: it is not hidden, or too late: somebody may be deleting it."""
+        wanted = delete(hidden_conversations).where(_table.conversation_id == conversation, _table.until > now)
+        return await self._database.write(lambda connection: connection.execute(wanted).rowcount) > 0
+
+    async def due(self, now: float) -> tuple[list[int], float | None]:
+        """Return the conversations that are to be deleted now, and when the next is; None: no other is."""
+        ready = select(_table.conversation_id).where(_table.until <= now).limit(_MANY)
+        later = select(func.min(_table.until)).where(_table.until > now)
+
+        def work(connection: Connection) -> tuple[list[int], float | None]:
+            return list(connection.execute(ready).scalars()), connection.execute(later).scalar()
+
+        return await self._database.read(work)
+
+
+class Deletes(Protocol):
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+    @property
+    def hidden(self) -> HiddenStore: ...
+
+    async def delete(self, ids: Sequence[int]) -> None: ...
+
+
+class Deletions:
+    """Deletes what is hidden, when its time has come."""
+
+    def __init__(self, history: Deletes) -> None:
+        self._history = history
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at once when the next is due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Delete what is due, until cancelled; a database that refuses is asked again."""
+        while True:
+            pause = _LOOK_SECONDS
+            try:
+                pause = min(await self.run_once(), pause)
+            except Exception:
+                log.exception("calls that are hidden could not be deleted; it is tried again")
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def run_once(self) -> float:
+        """Delete what is due. Returns in how many seconds the next is."""
+        self._wake.clear()
+        while True:
+            now = self._history.now()
+            ids, following = await self._history.hidden.due(now)
+            if not ids:
+                return _LOOK_SECONDS if following is None else max(following - now, 0.0)
+            await self._history.delete(ids)
+            await asyncio.sleep(0.05)  # the journal's turn

@@ -1,0 +1,59 @@
+"""The routes that delete one call of the history, and undo that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from quart import Quart, Response
+
+from callflow.contracts.printable import quoted
+from callflow.history.hidden import UNDO_SECONDS
+from callflow.history.history import History
+from callflow.web.console.requested_by import requester
+from callflow.web.responses import error_response, history_not_open, json_response
+
+
+log = logging.getLogger(__name__)
+
+_LIVE: Final = "This call is live: it can be deleted when it is over."
+
+
+def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool], has_token: bool) -> None:
+    """Add the routes to the app. `is_live`: returns whether a call is live. `has_token`: operators need
+    CONSOLE_TOKEN."""
+
+    @app.delete("/api/calls/<call>")
+    async def delete_call(call: str) -> Response:
+        """Delete a call: nobody finds it any more, and within the time that is answered it can be undone."""
+        if not history.is_readable:
+            return history_not_open()
+        row = await history.store.conversation(call)
+        if row is None:
+            return error_response(409, _LIVE) if is_live(call) else _nothing(call)
+        if row["call_id"] and is_live(row["call_id"]):
+            return error_response(409, _LIVE)
+        if not await history.hide(row):
+            return error_response(409, _LIVE)
+        log.info("call %s is deleted in %g s, for %s", _id(row), UNDO_SECONDS, requester(has_token=has_token))
+        return json_response({"id": _id(row), "undo_seconds": UNDO_SECONDS}, 202)
+
+    @app.post("/api/calls/<call>/restore")
+    async def restore_call(call: str) -> Response:
+        """Undo the deletion of a call."""
+        if not history.is_readable:
+            return history_not_open()
+        row = await history.store.conversation(call, hidden=True)
+        if row is None or not await history.restore(row):
+            return error_response(404, f"There is no call {quoted(call)} whose deletion can be undone.")
+        log.info("call %s is not deleted after all, for %s", _id(row), requester(has_token=has_token))
+        return json_response({"id": _id(row)})
+
+
+def _id(row: dict[str, object]) -> str:
+    return str(row["call_id"] or row["stream_sid"])
+
+
+def _nothing(call: str) -> Response:
+    return error_response(404, f"There is no call {quoted(call)}; GET /api/calls lists the newest.")

@@ -1,0 +1,78 @@
+// Calls that were deleted here and can still be brought back: for the whole page, so that a change of view loses none.
+import { ask, post } from "./api.js";
+import { Element, announce, html, nothing } from "./base.js";
+import { T } from "./texts.js";
+
+class Deletions extends EventTarget {
+  #calls = [];
+  #timer = 0;
+
+  get calls() { return this.#calls; }
+
+  /** Delete a call. Throws Refused. */
+  async remove(id, name) {
+    const told = await (await ask(`/api/calls/${encodeURIComponent(id)}`, { method: "DELETE" })).json();
+    this.#calls = [...this.#calls, { id: told.id, name, until: performance.now() + told.undo_seconds * 1000 }];
+    announce(T.deleted(name));
+    this.#timer ||= setInterval(() => this.#tick(), 1000);
+    this.#change("deleted");
+  }
+
+  /** Undo that. Throws Refused. */
+  async undo(id) {
+    await post(`/api/calls/${encodeURIComponent(id)}/restore`);
+    this.forget(id);
+    announce(T.restored);
+    this.#change("restored");
+  }
+
+  forget(id) {
+    this.#calls = this.#calls.filter((each) => each.id !== id);
+    this.#change("change");
+  }
+
+  #tick() {
+    this.#calls = this.#calls.filter((each) => each.until > performance.now());
+    if (!this.#calls.length) { clearInterval(this.#timer); this.#timer = 0; }
+    this.#change("change");
+  }
+
+  #change(type) {
+    this.dispatchEvent(new Event(type));
+    if (type !== "change") this.dispatchEvent(new Event("change"));
+  }
+}
+
+export const deletions = new Deletions();
+
+class Deleted extends Element {
+  static properties = { failed: { state: true } };
+  #again = () => this.requestUpdate();
+
+  connectedCallback() { super.connectedCallback(); deletions.addEventListener("change", this.#again); }
+
+  disconnectedCallback() { super.disconnectedCallback(); deletions.removeEventListener("change", this.#again); }
+
+  async #undo(id) {
+    this.failed = "";
+    try {
+      await deletions.undo(id);
+    } catch (error) {
+      this.failed = error.message;
+      if (error.status === 404) deletions.forget(id);
+      announce(error.message);
+    }
+  }
+
+  render() {
+    const { calls } = deletions;
+    if (!calls.length && !this.failed) return nothing;
+    return html`<section class="deleted" aria-label=${T.deletedTitle}>
+      <ul>${calls.map((each) => html`<li><span>${T.deleted(each.name)}</span>
+        <small class="dim" aria-hidden="true">${Math.max(0, Math.ceil((each.until - performance.now()) / 1000))} s</small>
+        <button type="button" aria-label=${`${T.undo}: ${each.name}`} @click=${() => this.#undo(each.id)}>${T.undo}</button></li>`)}</ul>
+      ${this.failed ? html`<p class="failed">${this.failed} <button type="button" @click=${() => { this.failed = ""; }}>${T.close}</button></p>` : nothing}
+    </section>`;
+  }
+}
+customElements.define("cf-deleted", Deleted);

@@ -1,0 +1,89 @@
+"""Calls that were deleted: nobody finds them, it can be undone, and then they are gone, over a restart as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from callflow.history import recording_rows
+from callflow.history.hidden import UNDO_SECONDS
+from callflow.history.history import History
+from callflow.history.query import Query
+from tests.web.console.stage import CALL, Stage, play
+
+
+OTHER = "c-other"
+
+
+async def places(the: Stage, call: str = CALL) -> list[str]:
+    """Return where a call is found."""
+    history, store = the.history, the.history.store
+    found = {
+        "list": [row["call_id"] for row in await store.find(Query())],
+        "number": [row["call_id"] for row in await store.find(Query(number="+15550100001"))],
+        "newest": [row["call_id"] for row in await store.newest_calls(9)],
+        "pages": [row["call_id"] async for page in store.pages(Query()) for row in page],
+        "like": [row["call_id"] for row in await store.like(call[:6])],
+        "one": [row["call_id"] for row in [await store.conversation(call)] if row is not None],
+        "listed": [row["call_id"] for row in [await store.listed_call(call)] if row is not None],
+        "journal": [entry.call for entry in await store.journal(call)],
+        "keyed": [entry.call for _, entry in await store.keyed_journal(call)],
+        "memory": history.journal.calls(),
+        "recordings": [row["call"] for row in await recording_rows.newest(history.database, history.recordings, 9)],
+    }
+    return [place for place, calls in found.items() if call in calls]
+
+
+def test_what_is_deleted_is_found_nowhere_and_comes_back(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call(CALL)
+        await the.write_call(OTHER, at=1_700_000_100.0)
+        (tmp_path / "recordings").mkdir(exist_ok=True)
+        before = await places(the)
+        assert {"list", "number", "newest", "pages", "like", "one", "listed", "journal", "keyed"} <= set(before)
+        answer = await the.send("DELETE", f"/api/calls/{CALL}")
+        assert (answer.status, answer.json()) == (202, {"id": CALL, "undo_seconds": UNDO_SECONDS})
+        assert await places(the) == []
+        assert set(before) - {"recordings"} <= set(await places(the, OTHER))
+        for path in (f"/api/calls/{CALL}", f"/api/calls?sid={CALL}", f"/api/conversations/stream/{CALL}"):
+            assert (await the.get(path)).status == 404, path
+        for path in ("/api/calls", "/api/calls/live", "/api/conversations", "/api/conversations/export"):
+            assert CALL not in (await the.get(path)).body.decode(), path
+        assert (await the.send("DELETE", f"/api/calls/{CALL}")).status == 404
+        assert (await the.send("POST", f"/api/calls/{CALL}/restore")).status == 200
+        assert set(before) - {"memory"} <= set(await places(the))
+        assert (await the.send("POST", f"/api/calls/{CALL}/restore")).status == 404
+
+    play(tmp_path, main)
+
+
+def test_its_time_comes_over_a_restart_too(database_url: str, tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call(CALL)
+        await the.write_call(OTHER, at=1_700_000_100.0)
+        row = await the.history.store.conversation(CALL)
+        assert row is not None
+        assert await the.history.hide(row)
+        assert 0 < await the.history.deletions.run_once() <= UNDO_SECONDS
+        assert await the.history.store.conversation(CALL, hidden=True) is not None
+        now = the.history.now()
+        later = History(
+            the.history.database.url, recordings=tmp_path / "recordings", retention_days=0, country="US",
+            now=lambda: now + UNDO_SECONDS + 1,
+        )  # fmt: skip
+        assert not await later.restore(row), "it is too late"
+        await later.deletions.run_once()
+        assert await later.store.conversation(CALL, hidden=True) is None
+        assert await later.store.journal(CALL, hidden=True) == []
+        assert await later.store.conversation(OTHER) is not None
+        await later.close()
+
+    play(tmp_path, main, url=database_url)
+
+
+def test_a_live_call_is_not_deleted(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        the.live(CALL)
+        assert (await the.send("DELETE", f"/api/calls/{CALL}")).status == 409
+        assert (await the.send("DELETE", "/api/calls/nobody")).status == 404
+
+    play(tmp_path, main)
