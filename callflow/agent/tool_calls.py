@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from callflow.contracts.errors import AskOperator
 from callflow.contracts.events import Event, ToolFinished
 from callflow.contracts.tools import ToolAnswer, Toolbox, ToolCall
+from callflow.journal.notes import Note, OperatorAnswered, OperatorAsked
 from callflow.timers import Timers
 
 
@@ -27,6 +29,20 @@ _FILLER: Final = "filler"
 ENDS_CALL: Final = "end_call"
 _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
 _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}', ok=False)
+
+
+_UNANSWERED: Final = (
+    '{"error":"nobody has answered within %d seconds: say that you cannot tell at the moment, and what you can do"}'
+)
+
+
+class _Asked(NamedTuple):
+    """A tool call that waits for an operator."""
+
+    call: ToolCall
+    answer: asyncio.Future[ToolAnswer]
+    until: float
+    """On the loop's clock."""
 
 
 @dataclass(slots=True)
@@ -50,7 +66,10 @@ class PendingToolCalls:
         seconds: float,
         filler_seconds: float,
         post: Callable[[Event], None],
+        note: Callable[[Note], object] = lambda note: None,
     ) -> None:
+        self._note = note
+        self._asked: dict[str, _Asked] = {}
         self._toolbox, self._seconds, self._filler_seconds, self._post = toolbox, seconds, filler_seconds, post
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[str, _Job] = {}
@@ -110,11 +129,45 @@ class PendingToolCalls:
         try:
             answer = await self._toolbox.run(call, self._seconds)
             return ToolAnswer(str(answer.output), bool(answer.ok))
+        except AskOperator as asking:
+            return await self._by_operator(call, asking.seconds)
         except BaseException as error:
             if task is None or task is not asyncio.current_task() or task.cancelling():
                 raise
             log.error("tool %s: a fault of our own", call.name, exc_info=error)
             return _FAILED
+
+    async def _by_operator(self, call: ToolCall, seconds: float) -> ToolAnswer:
+        """Wait for an operator's answer, as long as there is time."""
+        until = self._loop.time() + seconds
+        asked = self._asked[call.id] = _Asked(call, self._loop.create_future(), until)
+        self._note(OperatorAsked(id=call.id, tool=call.name, ms=round(seconds * 1000)))
+        try:
+            async with asyncio.timeout_at(until):
+                return await asked.answer
+        except TimeoutError:
+            return ToolAnswer(_UNANSWERED % round(seconds), ok=False)
+        finally:
+            del self._asked[call.id]
+
+    def for_operators(self) -> list[dict[str, Any]]:
+        """Return the tool calls that wait for an operator, oldest first."""
+        now = self._loop.time()
+        return [
+            {"id": call.id, "tool": call.name, "arguments": call.arguments, "seconds": round(max(until - now, 0.0), 1)}
+            for call, answer, until in self._asked.values()
+            if not answer.done()
+        ]
+
+    def answered_by_hand(self, call_id: str, answer: ToolAnswer, by: str) -> str:
+        """Take an operator's answer to a tool call that waits for one; the first counts. Returns the tool's name; "":
+        it does not wait. `by`: see `callflow.web.console.requested_by`."""
+        asked = self._asked.get(call_id)
+        if asked is None or asked.answer.done():
+            return ""
+        self._note(OperatorAnswered(id=call_id, tool=asked.call.name, ok=answer.ok, by=by))
+        asked.answer.set_result(answer)
+        return asked.call.name
 
     def answer(self, call_id: str) -> tuple[ToolCall, str, bool] | None:
         """Return the tool call, its output (JSON) and whether the agent must speak about it; None: there is no result,
