@@ -100,7 +100,7 @@ class App extends Element {
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
         <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)}</nav>
         <span class="space"></span>
-        <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
+        <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
         <button type="button" aria-label=${T.keysTitle} @click=${() => this.querySelector("cf-keys").open()}>?</button>
         <button type="button" aria-label=${`${T.theme}: ${T.themes[this.theme]}`} title=${`${T.theme}: ${T.themes[this.theme]}`} @click=${() => this.#setTheme()}>◐</button>

@@ -91,9 +91,9 @@ class Charts extends Element {
     const isEmpty = this.hour && !this.hour.at?.length;
     const last = (values) => values?.findLast?.((each) => each !== null && each !== undefined);
     const figure = (name, label) => html`
-      <figure class="chart" role="img" aria-label=${`${label}: ${last(this.hour?.[name]) ?? T.unknown}`}>
+      <figure class="chart">
         <figcaption>${label}${name === "p95" ? html` <span class="key one">${T.charts.p50}</span> <span class="key two">${T.charts.p95}</span>` : nothing}</figcaption>
-        <div class="plot" data-chart=${{ p95: "latency" }[name] ?? name}></div>
+        <div class="plot" role="img" aria-label=${`${label}: ${last(this.hour?.[name]) ?? T.unknown}`} data-chart=${{ p95: "latency" }[name] ?? name}></div>
       </figure>`;
     return html`
       <section class="panel" aria-labelledby="hour-title">

@@ -12,6 +12,7 @@ class CallRow extends Element {
     this._meters = this.querySelectorAll(".meter > i");
     this._clock = this.querySelector(".clock");
     this.tick();
+    this.loud(live.levels[this.row.id]);
   }
 
   /** Set how loud both are, 0 to 1, past the template: this happens five times a second. */
@@ -105,7 +106,7 @@ class Wall extends Element {
 
   #empty() {
     if (live.state === "refused") return html`<p class="empty">${T.connection.refused} ${live.sentence}</p>`;
-    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? T.connection.lost : T.wallLoading}</p>`;
+    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? live.sentence || T.connection.lost : T.wallLoading}</p>`;
     return html`<div class="empty"><p>${T.wallEmpty}</p><p class="dim">${T.wallEmptyNext}</p><p><a href="#/history">${T.history}</a></p></div>`;
   }
 }
