@@ -44,6 +44,7 @@ from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
 from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.logs import add_logs
 from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
@@ -151,6 +152,7 @@ def create_console(
         add_profiles(app, history, profiles, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history)
+        add_logs(app, live, switchboard, history, overrides, checked)
     add_events(app, history, sender)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 

@@ -8,6 +8,7 @@ from callflow.history.history import History
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
+from callflow.web.console.live.log_feed import LogFeed
 from callflow.web.console.live.rows import Costs
 from callflow.web.console.live.sse import Seats
 from callflow.web.console.live.story import Stories
@@ -34,9 +35,12 @@ class LiveDesk:
         self.hour = telemetry.calls.hour
         self.wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
         self.stories = Stories(switchboard, history, redact)
+        self.logs = LogFeed(switchboard, self.stories)
+        self.redact = redact
 
     def close(self) -> None:
         """End all streams; the server stops."""
         self.seats.is_closed = True
         self.wall.close()
         self.stories.close()
+        self.logs.close()

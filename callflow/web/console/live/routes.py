@@ -36,14 +36,13 @@ def add_live(app: Quart, desk: LiveDesk, switchboard: Callable[[], Switchboard],
         for call in switchboard().calls:
             if name == call.ids.control:
                 return call.id
-        try:
-            async with asyncio.timeout(_OPEN_SECONDS):
-                while not (history.is_readable or history.journal.has(name)):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            return None
         if history.journal.has(name):
             return name
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await history.opened.wait()
+        except TimeoutError:
+            return None
         row = await history.store.listed_call(name)
         return None if row is None else row["call_id"] or row["stream_sid"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-import msgspec
-
+from callflow.web.console.live.log_feed import events_in
 from callflow.web.console.live.sse import HEARTBEAT, frame
 from callflow.web.console.live.story import Stories
 
@@ -26,21 +25,12 @@ async def transcript_lines(stories: Stories, call: str) -> AsyncGenerator[bytes,
             if piece == HEARTBEAT:
                 yield _PING
                 continue
-            found = b"".join(frame("line", line) for line in map(_line, told_in(piece)) if line is not None)
+            entries = [data for event, data in events_in(piece) if event == "entry"]
+            found = b"".join(frame("line", line) for line in map(_line, entries) if line is not None)
             if found:
                 yield found
     finally:
         await pieces.aclose()
-
-
-def told_in(piece: bytes) -> list[Mapping[str, Any]]:
-    """Return the entries of the journal in a piece of a story."""
-    found = []
-    for each in piece.split(b"\n\n"):
-        head, _, data = each.partition(b"\ndata: ")
-        if head.endswith(b"event: entry"):
-            found.append(msgspec.json.decode(data))
-    return found
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ export const T = {
   },
   charts: {
     title: "The last hour",
-    calls: "Live calls",
+    calls: "New calls, by the minute",
     latency: "Answer latency, ms",
     lag: "Loop lag, ms",
     ended: "Ended",
