@@ -37,9 +37,8 @@ _UNANSWERED: Final = (
 
 
 class _Asked(NamedTuple):
-    """A tool call that waits for an operator."""
+    """An operator is asked."""
 
-    call: ToolCall
     answer: asyncio.Future[ToolAnswer]
     until: float
     """On the loop's clock."""
@@ -54,6 +53,8 @@ class _Job:
     running: bool = False
     output: str | None = None
     answered: bool = False
+    asked: _Asked | None = None
+    """It waits for an operator's answer."""
 
 
 class PendingToolCalls:
@@ -69,7 +70,6 @@ class PendingToolCalls:
         note: Callable[[Note], object] = lambda note: None,
     ) -> None:
         self._note = note
-        self._asked: dict[str, _Asked] = {}
         self._toolbox, self._seconds, self._filler_seconds, self._post = toolbox, seconds, filler_seconds, post
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[str, _Job] = {}
@@ -117,57 +117,60 @@ class PendingToolCalls:
         job.running = True
         self.runs += 1
         began = self._loop.time()
-        answer = _TOO_MANY if job.too_many else await self._answer_of(job.call)
+        answer = _TOO_MANY if job.too_many else await self._answer_of(job)
         job.output = answer.output
         ms = round((self._loop.time() - began) * 1000)
         self._post(ToolFinished(id=call_id, tool=job.call.name, ok=answer.ok, output=answer.output, ms=ms))
 
-    async def _answer_of(self, call: ToolCall) -> ToolAnswer:
+    async def _answer_of(self, job: _Job) -> ToolAnswer:
         """Return the answer; an exception of the tool becomes an answer, too. Raises only when this task is cancelled,
         because the call is over."""
-        task = asyncio.current_task()
+        call, task = job.call, asyncio.current_task()
         try:
             answer = await self._toolbox.run(call, self._seconds)
             return ToolAnswer(str(answer.output), bool(answer.ok))
         except AskOperator as asking:
-            return await self._by_operator(call, asking.seconds)
+            return await self._by_operator(job, asking.seconds)
         except BaseException as error:
             if task is None or task is not asyncio.current_task() or task.cancelling():
                 raise
             log.error("tool %s: a fault of our own", call.name, exc_info=error)
             return _FAILED
 
-    async def _by_operator(self, call: ToolCall, seconds: float) -> ToolAnswer:
+    async def _by_operator(self, job: _Job, seconds: float) -> ToolAnswer:
         """Wait for an operator's answer, as long as there is time."""
         until = self._loop.time() + seconds
-        asked = self._asked[call.id] = _Asked(call, self._loop.create_future(), until)
-        self._note(OperatorAsked(id=call.id, tool=call.name, ms=round(seconds * 1000)))
+        asked = job.asked = _Asked(self._loop.create_future(), until)
+        self._note(OperatorAsked(id=job.call.id, tool=job.call.name, ms=round(seconds * 1000)))
         try:
             async with asyncio.timeout_at(until):
                 return await asked.answer
         except TimeoutError:
             return ToolAnswer(_UNANSWERED % round(seconds), ok=False)
         finally:
-            del self._asked[call.id]
+            job.asked = None
 
     def for_operators(self) -> list[dict[str, Any]]:
         """Return the tool calls that wait for an operator, oldest first."""
         now = self._loop.time()
         return [
-            {"id": call.id, "tool": call.name, "arguments": call.arguments, "seconds": round(max(until - now, 0.0), 1)}
-            for call, answer, until in self._asked.values()
-            if not answer.done()
-        ]
+            {
+                "id": job.call.id, "tool": job.call.name, "arguments": job.call.arguments,
+                "seconds": round(max(job.asked.until - now, 0.0), 1),
+            }
+            for job in self._jobs.values()
+            if job.asked is not None and not job.asked.answer.done()
+        ]  # fmt: skip
 
     def answered_by_hand(self, call_id: str, answer: ToolAnswer, by: str) -> str:
         """Take an operator's answer to a tool call that waits for one; the first counts. Returns the tool's name; "":
         it does not wait. `by`: see `callflow.web.console.requested_by`."""
-        asked = self._asked.get(call_id)
-        if asked is None or asked.answer.done():
+        job = self._jobs.get(call_id)
+        if job is None or job.asked is None or job.asked.answer.done():
             return ""
-        self._note(OperatorAnswered(id=call_id, tool=asked.call.name, ok=answer.ok, by=by))
-        asked.answer.set_result(answer)
-        return asked.call.name
+        self._note(OperatorAnswered(id=call_id, tool=job.call.name, ok=answer.ok, by=by))
+        job.asked.answer.set_result(answer)
+        return job.call.name
 
     def answer(self, call_id: str) -> tuple[ToolCall, str, bool] | None:
         """Return the tool call, its output (JSON) and whether the agent must speak about it; None: there is no result,

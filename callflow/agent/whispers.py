@@ -19,28 +19,30 @@ _MOST: Final = 64
 class Whispers:
     """The whispers of one call that no answer has taken up yet."""
 
+    __slots__ = ("_had", "_note", "_waiting")
+
     def __init__(self, note: Callable[[Note], None]) -> None:
         self._note = note
-        self._waiting: list[str] = []
-        self._had: dict[str, list[str]] = {}
-        """By response that has not ended: the whispers that it began with."""
+        self._waiting: tuple[str, ...] = ()
+        self._had: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        """Responses that have not ended, and the whispers that each began with."""
 
     def given(self, name: str) -> None:
         """Note that the model was given a whisper. Beyond 64 the oldest is forgotten."""
-        self._waiting.append(name)
-        del self._waiting[:-_MOST]
+        self._waiting = (*self._waiting, name)[-_MOST:]
 
     def response_began(self, response: str) -> None:
         """Note the beginning of a response."""
         if self._waiting:
-            self._had[response] = self._waiting
-            self._waiting = []
+            self._had = (*self._had, (response, self._waiting))
+            self._waiting = ()
 
     def response_ended(self, done: ResponseDone) -> None:
         """Journal what this response took up."""
-        had = self._had.pop(done.response, None)
-        if had is None:
+        if not self._had:
             return
+        had = tuple(name for response, names in self._had if response == done.response for name in names)
+        self._had = tuple(each for each in self._had if each[0] != done.response)
         if done.sounds and done.items:
             for name in had:
                 self._note(WhisperUsed(id=name, item=done.items[0]))
@@ -49,6 +51,5 @@ class Whispers:
 
     def session_lost(self) -> None:
         """Note that no response goes on: the next session knows the whispers, too."""
-        for had in self._had.values():
-            self._waiting = had + self._waiting
-        self._had.clear()
+        self._waiting = (*(name for _, names in self._had for name in names), *self._waiting)
+        self._had = ()

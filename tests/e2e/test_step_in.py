@@ -67,6 +67,9 @@ async def test_a_whisper_reaches_one_model_and_the_answer_that_took_it_up_is_kno
         await do(the, first, "session", {"instructions": "Be brief."}, status=200)
         (changed,) = the.happened("session_changed", first)
         assert changed["by"] == "console"
+        await do(the, first, "mute", {"party": "agent"})
+        await until(lambda: the.happened("mute_requested", first), "the agent to be muted")
+        await do(the, first, "whisper", {"text": "x", "now": True}, status=409)
         assert "Offer ten percent." not in told(other)
         await one.call.hang_up()
         await other.call.hang_up()
@@ -76,6 +79,7 @@ async def test_a_whisper_reaches_one_model_and_the_answer_that_took_it_up_is_kno
             "whisper (console): Offer ten percent.",
             "whisper (console): Say goodbye.",
             "session changed (console): instructions",
+            "agent muted (console)",
         ]
         await do(the, first, "whisper", {"text": "Too late."}, status=404)
 
