@@ -68,7 +68,9 @@ async def test_a_whisper_reaches_one_model_and_the_answer_that_took_it_up_is_kno
         (changed,) = the.happened("session_changed", first)
         assert changed["by"] == "console"
         await do(the, first, "mute", {"party": "agent"})
-        await until(lambda: the.happened("mute_requested", first), "the agent to be muted")
+        live = the.app.switchboard.live(first)
+        assert live is not None
+        await until(lambda: live.relay.gates.muted == ["agent"], "the agent to be muted")
         await do(the, first, "whisper", {"text": "x", "now": True}, status=409)
         assert "Offer ten percent." not in told(other)
         await one.call.hang_up()
