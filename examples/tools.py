@@ -15,6 +15,12 @@ A server of tools that the model's vendor runs (MCP) is an entry of a list named
 It needs a `server_label` of its own and a `server_url` (or a `connector_id`), which the vendor must be able to reach;
 `authorization` or `headers` hold its key. Without `"require_approval": "never"` the model asks before each use, and the
 setting `mcp_approval` answers.
+
+A tool that a person at the console answers has no function; it waits for so many seconds, 60 if none are given:
+
+    tools = [{"type": "function", "name": "approve_discount", "description": "Ask a colleague for a discount.",
+              "parameters": {"type": "object", "properties": {"percent": {"type": "number"}}},
+              "answered_by": "operator", "seconds": 45}]
 """
 
 from __future__ import annotations

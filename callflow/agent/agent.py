@@ -399,11 +399,11 @@ class Agent:
         self.sessions.leave()
         self.no_input.stop()
 
-    def update(self, changes: Mapping[str, Any]) -> list[str]:
-        """Change this and later sessions. Returns a line for each change left out: setting and reason."""
+    def update(self, changes: Mapping[str, Any], by: str = "") -> list[str]:
+        """Change this and later sessions. Returns a line for each change left out. `by`: who asked."""
         taken, left_out = self.sessions.update(changes)
         if taken is not None:
-            self._note(notes.SessionChanged(changes=taken))
+            self._note(notes.SessionChanged(changes=taken, by=by))
         return left_out
 
     # The end

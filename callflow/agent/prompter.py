@@ -9,7 +9,7 @@ from typing import Final
 from callflow.agent import turn_taking
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.engine_sessions import EngineSessions
-from callflow.agent.prompts import Prompt, not_heard, prompt
+from callflow.agent.prompts import Prompt, not_heard, prompt, whispered
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.turn_manager import TurnManager
@@ -144,6 +144,16 @@ class Prompter:
         self._note(Told(text=text))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
+            self._turns.expect_speech()
+
+    def whisper(self, name: str, text: str, *, now: bool) -> None:
+        """Give the model an operator's words, which the caller does not hear, also for later sessions. `now`: it speaks
+        about them at once. `name`: see `notes.Whispered`."""
+        fact = whispered(text)
+        self._turns.conversation.fact(fact)
+        self._turns.whispers.given(name)
+        self._sessions.add_context([ContextItem("system", fact)])
+        if now and self._sessions.request_response():
             self._turns.expect_speech()
 
     def goodbye_called_off(self) -> None:

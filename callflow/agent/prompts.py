@@ -80,6 +80,14 @@ def typed(digits: str) -> str:
     return f"The caller typed these digits on the telephone keypad: {digits}"
 
 
+def whispered(text: str) -> str:
+    """Return the fact that an operator has told the model something."""
+    return (
+        f"A colleague who hears this call tells you, and the caller does not hear it: “{text}” Use it from your next "
+        "answer on, as if you had known it; do not mention the colleague."
+    )
+
+
 def tool_answered(tool: str, arguments: str, output: str) -> str:
     """Return the fact that a tool has answered. `arguments` and `output` are JSON."""
     return f"The tool {tool} was called with {arguments} and answered: {output}"

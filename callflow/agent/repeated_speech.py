@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Final
 
 
@@ -18,7 +17,7 @@ class RepeatedSpeech:
     """The last texts of one caller."""
 
     def __init__(self) -> None:
-        self._texts: deque[tuple[str, ...]] = deque(maxlen=_REMEMBERED)
+        self._texts: list[tuple[str, ...]] = []
 
     def hears(self, text: str) -> bool:
         """Take the text of a turn. Returns whether it is heard for the third time, or more often, word for word."""
@@ -26,4 +25,5 @@ class RepeatedSpeech:
         if len(words) < _FEW_WORDS:
             return False
         self._texts.append(words)
+        del self._texts[:-_REMEMBERED]
         return self._texts.count(words) >= _TIMES

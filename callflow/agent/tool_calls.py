@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from callflow.contracts.errors import AskOperator
 from callflow.contracts.events import Event, ToolFinished
 from callflow.contracts.tools import ToolAnswer, Toolbox, ToolCall
+from callflow.journal.notes import Note, OperatorAnswered, OperatorAsked
 from callflow.timers import Timers
 
 
@@ -29,6 +31,19 @@ _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
 _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}', ok=False)
 
 
+_UNANSWERED: Final = (
+    '{"error":"nobody has answered within %d seconds: say that you cannot tell at the moment, and what you can do"}'
+)
+
+
+class _Asked(NamedTuple):
+    """An operator is asked."""
+
+    answer: asyncio.Future[ToolAnswer]
+    until: float
+    """On the loop's clock."""
+
+
 @dataclass(slots=True)
 class _Job:
     call: ToolCall
@@ -38,6 +53,8 @@ class _Job:
     running: bool = False
     output: str | None = None
     answered: bool = False
+    asked: _Asked | None = None
+    """It waits for an operator's answer."""
 
 
 class PendingToolCalls:
@@ -50,7 +67,9 @@ class PendingToolCalls:
         seconds: float,
         filler_seconds: float,
         post: Callable[[Event], None],
+        note: Callable[[Note], object] = lambda note: None,
     ) -> None:
+        self._note = note
         self._toolbox, self._seconds, self._filler_seconds, self._post = toolbox, seconds, filler_seconds, post
         self._loop = asyncio.get_running_loop()
         self._jobs: dict[str, _Job] = {}
@@ -98,23 +117,60 @@ class PendingToolCalls:
         job.running = True
         self.runs += 1
         began = self._loop.time()
-        answer = _TOO_MANY if job.too_many else await self._answer_of(job.call)
+        answer = _TOO_MANY if job.too_many else await self._answer_of(job)
         job.output = answer.output
         ms = round((self._loop.time() - began) * 1000)
         self._post(ToolFinished(id=call_id, tool=job.call.name, ok=answer.ok, output=answer.output, ms=ms))
 
-    async def _answer_of(self, call: ToolCall) -> ToolAnswer:
+    async def _answer_of(self, job: _Job) -> ToolAnswer:
         """Return the answer; an exception of the tool becomes an answer, too. Raises only when this task is cancelled,
         because the call is over."""
-        task = asyncio.current_task()
+        call, task = job.call, asyncio.current_task()
         try:
             answer = await self._toolbox.run(call, self._seconds)
             return ToolAnswer(str(answer.output), bool(answer.ok))
+        except AskOperator as asking:
+            return await self._by_operator(job, asking.seconds)
         except BaseException as error:
             if task is None or task is not asyncio.current_task() or task.cancelling():
                 raise
             log.error("tool %s: a fault of our own", call.name, exc_info=error)
             return _FAILED
+
+    async def _by_operator(self, job: _Job, seconds: float) -> ToolAnswer:
+        """Wait for an operator's answer, as long as there is time."""
+        until = self._loop.time() + seconds
+        asked = job.asked = _Asked(self._loop.create_future(), until)
+        self._note(OperatorAsked(id=job.call.id, tool=job.call.name, ms=round(seconds * 1000)))
+        try:
+            async with asyncio.timeout_at(until):
+                return await asked.answer
+        except TimeoutError:
+            return ToolAnswer(_UNANSWERED % round(seconds), ok=False)
+        finally:
+            job.asked = None
+
+    def for_operators(self) -> list[dict[str, Any]]:
+        """Return the tool calls that wait for an operator, oldest first."""
+        now = self._loop.time()
+        return [
+            {
+                "id": job.call.id, "tool": job.call.name, "arguments": job.call.arguments,
+                "seconds": round(max(job.asked.until - now, 0.0), 1),
+            }
+            for job in self._jobs.values()
+            if job.asked is not None and not job.asked.answer.done()
+        ]  # fmt: skip
+
+    def answered_by_hand(self, call_id: str, answer: ToolAnswer, by: str) -> str:
+        """Take an operator's answer to a tool call that waits for one; the first counts. Returns the tool's name; "":
+        it does not wait. `by`: see `callflow.web.console.requested_by`."""
+        job = self._jobs.get(call_id)
+        if job is None or job.asked is None or job.asked.answer.done():
+            return ""
+        self._note(OperatorAnswered(id=call_id, tool=job.call.name, ok=answer.ok, by=by))
+        job.asked.answer.set_result(answer)
+        return job.call.name
 
     def answer(self, call_id: str) -> tuple[ToolCall, str, bool] | None:
         """Return the tool call, its output (JSON) and whether the agent must speak about it; None: there is no result,

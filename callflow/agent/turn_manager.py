@@ -18,6 +18,7 @@ from callflow.agent.conversation import Conversation, Turn, cut_note
 from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
+from callflow.agent.whispers import Whispers
 from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
 from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
@@ -76,6 +77,7 @@ class TurnManager:
         self.conversation = Conversation()
         self.latency = ResponseLatency()
         self.dead_air = DeadAir(weakref.proxy(self), config)
+        self.whispers = Whispers(note)
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
         self.first_word_ms: int | None = None
@@ -236,6 +238,7 @@ class TurnManager:
         """Handle the beginning of a response."""
         self.dead_air.begins()
         self.interruption.response_began()
+        self.whispers.response_began(response)
         plays = self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself)
         if not plays or self._relay.gates.agent_is_shut:
             self._relay.playout.discard_response(response)
@@ -265,6 +268,7 @@ class TurnManager:
 
     def response_ended(self, done: ResponseDone) -> None:
         """Handle the end of a response."""
+        self.whispers.response_ended(done)
         match self.taking.response_ended(done):
             case "given":
                 self.no_answer_due()
@@ -275,6 +279,7 @@ class TurnManager:
     def engine_away(self) -> None:
         """Handle the loss of the session. Its unfinished speech ends with the audio received so far."""
         self.taking.forget_responses()
+        self.whispers.session_lost()
         for key, ms in self._relay.playout.break_off():
             self.conversation.broke_off(key.item, ms)
         self._relay.check_played_out()

@@ -84,17 +84,17 @@ def make_parts(
     )  # fmt: skip
     recordings = Recordings(
         call.id, services.recordings, config, relay, restored, by_carrier=by_carrier, post=post,
-        note=to_owner(call.note), clock=asyncio.get_running_loop().time, now=services.now,
+        note=to_owner(call.note), clock=asyncio.get_running_loop().time, now=services.now, redact=services.redact.text,
     )  # fmt: skip
     requests = Requests(
         config, lambda: this.model, mailbox, recordings, post=post, note=to_owner(call.note),
         redact=services.redact.text, can=call.carrier.can, gates=relay.gates,
-        opening=lambda: this.agent.protected_greeting.is_open,
+        agent=lambda: this.agent,
     )  # fmt: skip
     acts: Mapping[str, Callable[..., Any]] = requests.of_tools(outbound=call.is_outbound)
     caller = Caller(call.id, call.from_number, call.to_number, call.is_outbound, config.allowed_tools, config.business)
     tool_calls = PendingToolCalls(
-        services.make_toolbox(caller, acts), post=post,
+        services.make_toolbox(caller, acts), post=post, note=to_owner(call.note),
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
     )  # fmt: skip
     agent = Agent(

@@ -16,12 +16,26 @@ from callflow.call.recording_files import RecordingFiles
 from callflow.call.recording_pause import RecordingPause
 from callflow.call.restore import RestoredCall
 from callflow.contracts import commands
-from callflow.contracts.events import CommandFailed, Event, PauseRequested, RecordRequested
+from callflow.contracts.events import (
+    CommandFailed,
+    DtmfRequested,
+    Event,
+    GoodbyeRequested,
+    HangupRequested,
+    HoldRequested,
+    MuteRequested,
+    PauseRequested,
+    RecordRequested,
+    ResumeRequested,
+    SayRequested,
+    TransferRequested,
+)
 from callflow.contracts.owners import to_owner
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
 
 
+_NO_OPERATOR: Final = frozenset({"", "agent", "settings", "deadline", "a pause that failed"})
 DEADLINE: Final = "deadline"
 """Who ends a pause that nobody ended."""
 
@@ -42,9 +56,11 @@ class Recordings:
         note: Callable[[Note], None],
         clock: Callable[[], float],
         now: Callable[[], float],
+        redact: Callable[[str], str] = str,
     ) -> None:
         """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
-        `clock`: the loop's. `now`: returns Unix time, in seconds."""
+        `clock`: the loop's. `now`: returns Unix time, in seconds. `redact`: removes private data from a text."""
+        self._redact = redact
         self._config, self._relay, self._post = config, relay, post
         # Not when the machine has taken note of it: until then words would go by.
         relay.before_audio = to_owner(self._stream_starts)
@@ -74,6 +90,8 @@ class Recordings:
 
     def after(self, step: machine.Step) -> None:
         """Follow a step of the machine."""
+        if step.taken and (done := _done(step.event)) is not None:
+            self.mark(*done)
         for command in step.commands:
             match command:
                 case commands.Record(on=on):
@@ -95,6 +113,12 @@ class Recordings:
         if self._may_begin:
             self._record()
 
+    def mark(self, what: str, by: str, words: str = "") -> None:
+        """Mark in our own recording, if there is one, what an operator did now; while it is paused, without words."""
+        if self._relay.recorder is not None:
+            told = f": {self._redact(words)}" if words and not self.pause.is_on else ""
+            self._relay.recorder.mark(f"{what} ({by}){told}")
+
     def _pause_over(self) -> None:
         self._post(PauseRequested(on=False, carrier=self.by_carrier, by=DEADLINE))
 
@@ -110,3 +134,27 @@ class Recordings:
         if self._config.record and self._relay.recorder is None:
             self._relay.recorder = self._files.begin(announced=self._config.record_after_opening)
             self._relay.recorder.pause(on=self.pause.is_on)
+
+
+def _done(event: Event) -> tuple[str, str, str] | None:
+    """Return what an operator did, who it was, and their words; None: it is no act of an operator."""
+    match event:
+        case SayRequested():
+            told = "say", event.by, event.text
+        case DtmfRequested():
+            told = "keys", event.by, event.digits
+        case MuteRequested():
+            told = f"{event.party} {'muted' if event.on else 'not muted'}", event.by, ""
+        case HoldRequested():
+            told = "hold", event.by, ""
+        case ResumeRequested():
+            told = "off hold", event.by, ""
+        case TransferRequested():
+            told = "transfer", event.by, event.target
+        case GoodbyeRequested() | HangupRequested():
+            told = "hang up", event.by, ""
+        case PauseRequested():
+            told = f"recording {'paused' if event.on else 'goes on'}", event.by, ""
+        case _:
+            return None
+    return None if told[1] in _NO_OPERATOR else told

@@ -1,5 +1,5 @@
 """What operators and the agent's own tools may request of a call: to end it, and to connect the caller with a person.
-`line_requests.py` has what they may do with its line.
+`line_requests.py` has what they may do with its line, `step_in.py` what with the model and its tools.
 
 A request becomes an event in the call's mailbox; the machine decides what follows.
 """
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from callflow.agent.agent import Agent
 from callflow.agent.tool_calls import ENDS_CALL
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.line_requests import SENDS_KEYS, LineRequests
 from callflow.call.mailbox import Mailbox
 from callflow.call.recordings import Recordings
+from callflow.call.step_in import StepIn
 from callflow.contracts import events
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event
@@ -53,13 +55,16 @@ class Requests:
         redact: Callable[[str], str],
         can: frozenset[CarrierCan],
         gates: AudioGates,
-        opening: Callable[[], bool],
+        agent: Callable[[], Agent],
     ) -> None:
         """`model`: returns the machine's memory of the call. `redact`: removes private data from a text. `can`: the
         carrier's capabilities. The rest: see `LineRequests`."""
         self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
         self._post, self._note, self._redact, self._can = post, note, redact, can
-        self.line = LineRequests(config, model, can=can, gates=gates, opening=opening, post=post)
+        self.line = LineRequests(
+            config, model, can=can, gates=gates, post=post, opening=lambda: agent().protected_greeting.is_open
+        )
+        self.step_in = StepIn(model, agent, self.line, recordings, note)
 
     def of_tools(self, *, outbound: bool) -> dict[str, Callable[..., Any]]:
         """Return what the agent's built-in tools do, by their names. `outbound`: we dialled the call."""

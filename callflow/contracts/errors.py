@@ -9,7 +9,8 @@ here, so that whoever catches one finds all that there is beside it.
     │                                 SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
     ├── of the engine: EngineError (HandshakeError)
-    ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned)
+    ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned,
+    │                                                  AskOperator)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
     │                                           OutputError, UnreadableRecording, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
@@ -219,6 +220,14 @@ class ArgumentsError(ToolCallError):
 
 class NoOutcome(ToolCallError):
     """The time has passed, or it could not begin. The message goes on behind the tool's name."""
+
+
+class AskOperator(ToolCallError):
+    """No function runs for this tool: an operator answers it, within so many `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("an operator answers it")
+        self.seconds = seconds
 
 
 class NotJson(ToolCallError):

@@ -50,7 +50,7 @@ class Toolbox(Protocol):
         """As in `Brief.tools`."""
 
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
-        """Never raises but CancelledError: whatever goes wrong is an answer."""
+        """Raises AskOperator for a tool that a person answers, and CancelledError: whatever goes wrong is an answer."""
 
 
 class TransferAction:

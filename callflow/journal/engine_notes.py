@@ -66,7 +66,10 @@ class SessionChanged(Note):
     """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
 
     kind: ClassVar[str] = "session_changed"
+    version: ClassVar[int] = 2
     changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
+    by: str = field(default="", metadata=OPTIONAL)
+    """Who: see `callflow.web.console.requested_by`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

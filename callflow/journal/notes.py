@@ -3,7 +3,7 @@
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
 journal entry, unless a field says otherwise. Around a note is a `JournalEntry`; events are in `contracts/events.py`.
-The notes of the engine's sessions are in `engine_notes.py`.
+The notes of the engine's sessions are in `engine_notes.py`, those of operators in `operator_notes.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from callflow.journal.engine_notes import (
     Usage,
 )
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, schema, to_json
+from callflow.journal.operator_notes import OperatorAnswered, OperatorAsked, Whispered, WhisperUsed
 
 
 __all__ = [
@@ -37,10 +38,14 @@ __all__ = [
     "Listening",
     "McpApproval",
     "Note",
+    "OperatorAnswered",
+    "OperatorAsked",
     "ResponseFailed",
     "SessionChanged",
     "UnknownNote",
     "Usage",
+    "WhisperUsed",
+    "Whispered",
     "read",
     "to_json",
 ]

@@ -57,6 +57,8 @@ def told(entry: JournalEntry) -> str:
     match note:
         case notes.Turn():
             return f"{note.who}: {note.text}" + ("" if note.whole else " …")
+        case notes.Whispered():
+            return f"{note.by} whispers to the agent: {note.text}"
         case notes.NotTranscribed():
             return f"caller: (not transcribed: {note.reason})"
         case notes.CutOff() if not any(cut.received_ms for cut in note.cuts):

@@ -1,6 +1,9 @@
 """Records a call as a stereo WAV file: the caller on the left; on the right the audio that the caller heard, at the
 time of hearing.
 
+What operators did is marked: a WAV cue with a label for each, behind the audio. They are written when the recording is
+closed, before the header says so; a recording of a process that died has none, and is valid.
+
 `Tape` is pure: it gets audio and times, and returns finished audio. `CallRecorder` writes the finished audio to disk
 once a second, in another thread; the file is valid after every second, even if the process dies. A failure ends the
 recording only.
@@ -13,7 +16,7 @@ import logging
 import os
 import struct
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +36,9 @@ _BEHIND_SECONDS: Final = 0.75
 _SHIFT_SAMPLES: Final = 160
 """20 ms: what the belief of how far the carrier is behind may change without consequence."""
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_CUE: Final = struct.Struct("<II4sIII")
+_MOST_MARKS: Final = 500
+_MOST_LABEL: Final = 200
 
 
 class Tape:
@@ -50,7 +56,7 @@ class Tape:
 
     def caller(self, audio: bytes, now: float) -> None:
         """Add the caller's next frame, which arrived at `now`."""
-        here = max(self._at(now) - len(audio), 0)
+        here = max(self.at(now) - len(audio), 0)
         if here - self._next > _JUMP_SECONDS * _RATE:
             self._next = here
         self._caller.append((self._next, audio))
@@ -66,7 +72,7 @@ class Tape:
         No audio is ever laid over other audio of the agent. If this is heard before the last has ended, the carrier is
         not as far behind as was believed before: the last is brought forward, as far as it is not taken yet.
         """
-        place = self._at(at)
+        place = self.at(at)
         if place < self._agent_end - _SHIFT_SAMPLES:
             self._bring_forward(self._agent_end - place)
         place = max(place, self._agent_end)
@@ -86,19 +92,20 @@ class Tape:
 
     def cut(self, at: float) -> None:
         """Remove the agent's audio after `at`, because an interruption kept the caller from hearing it."""
-        end = self._at(at)
+        end = self.at(at)
         self._agent = [(place, audio[: end - place]) for place, audio in self._agent if place < end]
         self._agent_end = max((place + len(audio) for place, audio in self._agent), default=self._taken)
 
     def take(self, until: float) -> tuple[bytes, bytes]:
         """Remove and return both channels up to `until`, of the same length."""
-        end = max(self._at(until), self._taken)
+        end = max(self.at(until), self._taken)
         left, self._caller = self._lay_out(self._caller, end)
         right, self._agent = self._lay_out(self._agent, end)
         self._taken = end
         return left, right
 
-    def _at(self, time: float) -> int:
+    def at(self, time: float) -> int:
+        """Return the sample at this time."""
         return max(round((time - self._began) * _RATE), 0)
 
     def _lay_out(self, pieces: list[tuple[int, bytes]], end: int) -> tuple[bytes, list[tuple[int, bytes]]]:
@@ -125,11 +132,25 @@ def interleaved(left: bytes, right: bytes) -> bytes:
     return both.tobytes()
 
 
-def header(samples: int) -> bytes:
-    """Return the 44-byte header of a WAV file with so many 16-bit stereo samples at 8 kHz."""
+def cues(marks: Sequence[tuple[int, str]]) -> bytes:
+    """Return the chunks `cue ` and `LIST` (`adtl`) for marks, each a sample and what happened there; b"": there are
+    none."""
+    if not marks:
+        return b""
+    points, labels = struct.pack("<I", len(marks)), b"adtl"
+    for number, (sample, label) in enumerate(marks, 1):
+        points += _CUE.pack(number, sample, b"data", 0, 0, sample)
+        text = label.encode() + b"\0"
+        labels += struct.pack("<4sII", b"labl", 4 + len(text), number) + text + b"\0" * (len(text) % 2)
+    return struct.pack("<4sI", b"cue ", len(points)) + points + struct.pack("<4sI", b"LIST", len(labels)) + labels
+
+
+def header(samples: int, more: int = 0) -> bytes:
+    """Return the 44-byte header of a WAV file with so many 16-bit stereo samples at 8 kHz, and `more` bytes behind
+    them."""
     size = samples * 4
     return _HEADER.pack(
-        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 2, _RATE, _RATE * 4, 4, 16, b"data", size
+        b"RIFF", 36 + size + more, b"WAVE", b"fmt ", 16, 1, 2, _RATE, _RATE * 4, 4, 16, b"data", size
     )  # fmt: skip
 
 
@@ -141,6 +162,7 @@ class CallRecorder:
         self.path, self._clock, self._failed = path, clock, failed
         self._tape: Tape | None = Tape(clock())
         self._samples = 0
+        self._marks: list[tuple[int, str]] = []
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
@@ -168,13 +190,18 @@ class CallRecorder:
         if self._tape is not None:
             self._tape.cut(at)
 
+    def mark(self, label: str) -> None:
+        """Mark this moment. Beyond 500 marks, and of a label beyond 200 characters, nothing is kept."""
+        if self._tape is not None and len(self._marks) < _MOST_MARKS:
+            self._marks.append((self._tape.at(self._clock()), " ".join(label.replace("\0", " ").split())[:_MOST_LABEL]))
+
     async def close(self) -> None:
         """Write the rest, and end the recording."""
         self._timer.cancel()
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)
         if self._tape is not None:
-            await self._write(self._clock())
+            await self._write(self._clock(), is_last=True)
             self._tape = None
 
     def _tick(self) -> None:
@@ -184,18 +211,18 @@ class CallRecorder:
             self._writing = self._loop.create_task(self._write(self._clock() - _BEHIND_SECONDS), name="recording")
         self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
 
-    async def _write(self, until: float) -> None:
+    async def _write(self, until: float, *, is_last: bool = False) -> None:
         if self._tape is None:
             return
         left, right = self._tape.take(until)
         try:
-            await asyncio.to_thread(self._append, left, right)
+            await asyncio.to_thread(self._append, left, right, self._marks if is_last else ())
         except OSError as error:
             self._tape = None
             log.error("the recording %s ends: %s", self.path, error)
             self._failed(str(error.strerror or error))
 
-    def _append(self, left: bytes, right: bytes) -> None:
+    def _append(self, left: bytes, right: bytes, marks: Sequence[tuple[int, str]]) -> None:
         if not self._samples:
             private_files.make_ours(self.path.parent)
         handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
@@ -203,5 +230,7 @@ class CallRecorder:
             file.seek(_HEADER.size + self._samples * 4)
             file.write(interleaved(left, right))
             self._samples += len(left)
+            behind = cues([(min(sample, self._samples), label) for sample, label in marks])
+            file.write(behind)
             file.seek(0)
-            file.write(header(self._samples))
+            file.write(header(self._samples, len(behind)))

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from callflow.contracts.errors import AskOperator
 from callflow.contracts.tools import Caller, ToolAnswer, ToolCall
-from callflow.tools.registry import Tool, ToolContext, Tools, from_function
+from callflow.tools.registry import OPERATOR_SECONDS, Tool, ToolContext, Tools, from_function
 
 
 class CallToolset:
@@ -36,8 +37,10 @@ class CallToolset:
         return self._tools.shown
 
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
-        """Run a tool within this time limit: see `Tools.run`."""
-        caller = self._caller
+        """Run a tool within this time limit: see `Tools.run`. Raises AskOperator for one that a person answers."""
+        caller, tool = self._caller, self._tools.local.get(call.name)
+        if tool is not None and tool.by_operator:
+            raise AskOperator(tool.seconds or OPERATOR_SECONDS)
         context = ToolContext(caller.call, caller.from_number, caller.to_number, f"{caller.call}:{call.id}")
         result = await self._tools.run(call.name, call.arguments, context, seconds=seconds)
         return ToolAnswer(result.output, result.ok)

@@ -19,6 +19,7 @@ from callflow.tools.registry import (
     Elsewhere,
     Tool,
     Tools,
+    answered_by_operator,
     check_encodable,
     checked,
     describe_error,
@@ -116,7 +117,7 @@ def _read(entry: Any) -> Tool | Mapping[str, Any]:
     if isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], Mapping):
         return from_definition(entry[0], entry[1])
     if isinstance(entry, Mapping):
-        return _remote(entry)
+        return answered_by_operator(entry) if entry.get("answered_by") == "operator" else _remote(entry)
     definition = getattr(entry, "definition", None)
     if isinstance(definition, Mapping):
         return from_definition(definition, entry)
@@ -132,7 +133,7 @@ def _remote(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if entry.get("type") not in ("mcp", "mcp_server"):
         what = entry.get("name") or f"of {', '.join(map(str, entry))}"[:80]  # not its values, which may be keys
-        raise TypeError(f"a definition without a function: {what}")
+        raise TypeError(f'a definition without a function, and without "answered_by": "operator": {what}')
     if not entry.get("server_label"):
         raise TypeError("an MCP server needs a server_label")
     check_encodable(entry, f"MCP server {entry['server_label']}")

@@ -11,6 +11,7 @@
     tools = [({"type": "function", "name": …, "parameters": …}, function), …]     pairs of definition and function
     function.definition = {…}                                                     a function that carries its own
     tools = [{"type": "mcp", "server_label": …, "server_url": …}]                 run by the model's vendor, not here
+    tools = [{"type": "function", "name": …, "answered_by": "operator", "seconds": 45}]        answered by a person
 
 Functions may be plain or asynchronous. Whatever goes wrong when one runs is told to the model as its result. A result
 that is too long is shortened, with a note that says so.
@@ -49,6 +50,9 @@ HOOK: Final = "caller lookup"
 MARK: Final = "__callflow_tool__"
 """The attribute that `tool` sets on a function."""
 _MOST_SECONDS: Final = 86_400
+OPERATOR_SECONDS: Final = 60
+"""How long a tool that an operator answers waits, unless its definition says so."""
+MOST_OPERATOR_SECONDS: Final = 600
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -101,6 +105,8 @@ class Tool:
     """What runs it; None: it runs in this process."""
     version: str = field(default="", repr=False, compare=False)
     """Of the file that defines it, for `elsewhere`."""
+    by_operator: bool = False
+    """No function runs: a person at the console answers, within `seconds`. Always with `seconds`."""
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -161,6 +167,23 @@ def from_definition(definition: Mapping[str, Any], function: Callable[..., Any])
     flat = {**definition, **inner} if isinstance(inner, Mapping) else definition
     parameters = flat.get("parameters") or {"type": "object", "properties": {}}
     return checked(Tool(str(flat.get("name") or ""), str(flat.get("description") or ""), parameters, function))
+
+
+def answered_by_operator(definition: Mapping[str, Any]) -> Tool:
+    """Make a tool that a person answers, of a definition with `"answered_by": "operator"`. Raises TypeError."""
+    made = replace(from_definition(definition, _nobody), seconds=definition.get("seconds", OPERATOR_SECONDS))
+    seconds: Any = made.seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MOST_OPERATOR_SECONDS:
+        raise TypeError(
+            f"tool {made.name}: its seconds must be a number above 0, and {MOST_OPERATOR_SECONDS} at most, because the "
+            "caller waits as long"
+        )
+    return replace(made, by_operator=True)
+
+
+def _nobody(**given: Any) -> dict[str, str]:
+    """Stand in for the function where no call is, in which somebody could be asked."""
+    return {"error": "an operator answers this, in a call"}
 
 
 def checked(tool: Tool) -> Tool:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from callflow.agent.tool_calls import PendingToolCalls
+from callflow.contracts.errors import AskOperator
 from callflow.contracts.events import Event, ToolFinished
 from callflow.contracts.tools import ToolAnswer, ToolCall
+from callflow.journal.notes import Note, OperatorAnswered, OperatorAsked
 
 
 class Toolbox:
@@ -154,3 +156,38 @@ async def test_more_tools_at_once_than_can_be_are_answered_all_the_same() -> Non
     go_on.set()
     await asyncio.gather(*runs)
     assert sorted(each.id for each in posted if isinstance(each, ToolFinished)) == sorted(names)
+
+
+async def test_an_operator_answers_a_tool_call_once() -> None:
+    noted: list[Note] = []
+    posted: list[Event] = []
+    tool_calls = PendingToolCalls(
+        Toolbox(AskOperator(60)), seconds=5, filler_seconds=60, post=posted.append, note=noted.append
+    )
+    tool_calls.called(ToolCall("c", "approve", '{"percent":10}'), spoken=False)
+    assert tool_calls.answered_by_hand("c", ToolAnswer("{}", ok=True), "console") == "", "nobody was asked yet"
+    running = asyncio.create_task(tool_calls.run("c"))
+    await asyncio.sleep(0)
+    (waiting,) = tool_calls.for_operators()
+    assert (waiting["id"], waiting["tool"], waiting["arguments"]) == ("c", "approve", '{"percent":10}')
+    assert 59 < waiting["seconds"] <= 60
+    assert tool_calls.answered_by_hand("c", ToolAnswer('{"approved":true}', ok=True), "token ada") == "approve"
+    assert tool_calls.answered_by_hand("c", ToolAnswer("{}", ok=True), "token bob") == ""
+    assert tool_calls.for_operators() == []
+    await running
+    assert [(one.output, one.ok) for one in posted if isinstance(one, ToolFinished)] == [('{"approved":true}', True)]
+    assert noted == [
+        OperatorAsked(id="c", tool="approve", ms=60_000),
+        OperatorAnswered(id="c", tool="approve", ok=True, by="token ada"),
+    ]
+
+
+async def test_the_model_is_told_that_nobody_answered() -> None:
+    tool_calls, _, posted = made(AskOperator(0.001))
+    tool_calls.called(ToolCall("c", "approve", "{}"), spoken=False)
+    await tool_calls.run("c")
+    (finished,) = posted
+    assert isinstance(finished, ToolFinished)
+    assert not finished.ok
+    assert "nobody has answered" in finished.output
+    assert tool_calls.answered_by_hand("c", ToolAnswer("{}", ok=True), "x") == ""

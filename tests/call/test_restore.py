@@ -36,6 +36,12 @@ def test_keys_that_were_told_are_not_told_again() -> None:
     assert [turn.text for turn in call.turns] == ["The caller typed 4."]
 
 
+def test_what_was_whispered_is_known_again() -> None:
+    call = restore_call(recorded({"event": "whispered", "id": "1", "text": "Offer ten percent.", "by": "console"}))
+    assert call is not None
+    assert ["Offer ten percent." in turn.text for turn in call.turns] == [True]
+
+
 def test_what_the_caller_lookup_told_is_known_again() -> None:
     note = {"event": "caller_lookup", "outcome": "answered", "profile": "sales", "variables": {"name": "Ada", "bad": 1}}
     call = restore_call(recorded(note))

@@ -58,8 +58,19 @@ async def test_a_call_is_of_its_business_and_the_tokens_of_others_do_not_see_it(
             assert live["id"] == own
             assert [one["id"] for one in (await as_(the, token, "GET", "/api/calls")).json()] == [own]
             assert (await as_(the, token, "GET", f"/api/calls/{own}")).status_code == 200
-            for path in ("", "/hangup", "/transfer", "/say", "/session", "/hold", "/record"):
-                method = "POST" if path else "GET"
+            for path in (
+                "",
+                "/hangup",
+                "/transfer",
+                "/say",
+                "/session",
+                "/hold",
+                "/record",
+                "/whisper",
+                "/tools/c",
+                "/acts",
+            ):
+                method = "GET" if path in ("", "/acts") else "POST"
                 answer = await as_(the, token, method, f"/api/calls/{foreign}{path}", {"to": "x", "text": "x"})
                 assert answer.status_code == 404, path
         assert len((await ask(the, "GET", "/api/calls/live")).json()["live"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import wave
 from array import array
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.media import call_recorder
-from callflow.media.call_recorder import Tape, header, interleaved
+from callflow.media.call_recorder import Tape, cues, header, interleaved
 from callflow.media.g711 import ULAW_SILENCE, ulaw_to_pcm16
 
 
@@ -174,3 +175,62 @@ def test_a_pause_is_silence_on_both_sides_and_what_follows_has_its_place(tmp_pat
     assert [number for number in range(1, 31) if heard(0, number)] == [*range(1, 11), *range(21, 31)]
     assert stereo[::2].index(array("h", ulaw_to_pcm16(frame(21)))[0]) == 20 * 160, "it has moved"
     assert (heard(1, 77), heard(1, 88), heard(1, 99)) == (160, 0, 160)
+
+
+def marks_in(wav: bytes) -> list[tuple[int, str]]:
+    """The cues of a WAV file with their labels, read chunk by chunk to the end that its header tells."""
+    (size,) = struct.unpack_from("<I", wav, 4)
+    assert len(wav) >= 8 + size
+    at, points, labels = 12, dict[int, int](), dict[int, str]()
+    while at < 8 + size:
+        name, length = struct.unpack_from("<4sI", wav, at)
+        body = wav[at + 8 : at + 8 + length]
+        if name == b"cue ":
+            (count,) = struct.unpack_from("<I", body)
+            for number in range(count):
+                ident, position, chunk, _, _, sample = struct.unpack_from("<II4sIII", body, 4 + 24 * number)
+                assert (chunk, position) == (b"data", sample)
+                points[ident] = sample
+        elif name == b"LIST":
+            assert body[:4] == b"adtl"
+            inner = 4
+            while inner < len(body):
+                kind, long, ident = struct.unpack_from("<4sII", body, inner)
+                assert kind == b"labl"
+                labels[ident] = body[inner + 12 : inner + 8 + long].rstrip(b"\0").decode()
+                inner += 8 + long + long % 2
+        at += 8 + length + length % 2
+    assert at == 8 + size
+    return [(sample, labels[ident]) for ident, sample in points.items()]
+
+
+@pytest.mark.parametrize("marks", [[], [(80, "hold (console)")], [(0, "a"), (160, "Grüße"), (161, "abc")]])
+def test_cues_stand_behind_the_audio(marks: list[tuple[int, str]]) -> None:
+    behind = cues(marks)
+    assert marks_in(header(160, len(behind)) + interleaved(frame(1), frame(2)) + behind) == marks
+
+
+def test_marks_are_where_they_were_made_and_a_file_before_its_close_is_whole(tmp_path: Path) -> None:
+    now = 0.0
+    path = tmp_path / "x.wav"
+
+    async def main() -> None:
+        nonlocal now
+        one = call_recorder.CallRecorder(path, lambda: now, lambda reason: None)
+        for number in range(1, 101):
+            now = number * 0.02
+            one.caller(frame(number))
+            if number == 50:
+                one.mark("whisper (console): " + "x" * 300)
+                await one._write(now - 0.75)
+                assert marks_in(path.read_bytes()) == []
+                with wave.open(str(path)) as file:
+                    assert file.getnframes() == 2000
+        await one.close()
+
+    asyncio.run(main())
+    ((sample, label),) = marks_in(path.read_bytes())
+    assert (sample, len(label)) == (8000, 200)
+    assert label.startswith("whisper (console): xx")
+    with wave.open(str(path)) as file:
+        assert file.getnframes() == 16_000

@@ -58,6 +58,7 @@ from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.static_files import add_static_files
+from callflow.web.console.step_in import add_step_in
 from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
 
@@ -134,7 +135,7 @@ def create_console(
     add_static_files(app)
     add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
-    for add in (add_hold, add_mute, add_say, add_dtmf):
+    for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)

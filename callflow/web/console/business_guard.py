@@ -39,10 +39,12 @@ ROUTES: Final = {
     ("GET", "/api/live/<call>/events"): _CALL,
     ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
+    ("GET", "/api/calls/<call>/acts"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL
         for act in (
-            "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer",
+            "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
+            "tools/<tool>",
         )
     },
     ("GET", "/api/conversations"): _ITSELF,

@@ -74,7 +74,8 @@ def add_calls(
         live = switchboard().live(call)
         if live is None:
             return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
-        left_out = live.agent.update(asked.taken) if asked.taken else []
+        by = requester(has_token=has_token)
+        left_out = live.requests.step_in.change(asked.taken, by) if asked.taken else []
         return json_response({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})
 
     @app.post("/api/calls/<call>/hangup")

@@ -44,6 +44,8 @@ _OTHERS: Final = (
     ("DELETE /api/session", "goes back to the settings of the files"),
     ("PUT /api/profiles/NAME", 'makes or changes a profile: {"numbers": ["+15550100002"], "voice": "cedar"}'),
     ("POST /api/profiles/NAME/versions/N/restore", "goes back to an earlier version of it"),
+    ("POST /api/calls/ID/whisper", 'tells its model alone: {"text": "Offer ten percent."}'),
+    ("POST /api/calls/ID/tools/TOOL CALL", 'answers a tool that waits for a person: {"output": {"approved": true}}'),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
     ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
     ("POST /api/numbers/NUMBER/undo", "puts back where they went before"),

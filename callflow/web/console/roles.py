@@ -30,11 +30,13 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
     # What finds a call by a telephone number.
     ("GET", "/api/conversations/phone/<path:number>"): OPERATE,
     ("GET", "/api/do-not-call/<number>"): OPERATE,
-    # Acts on one live call.
+    # Acts on one live call, and what is needed for that.
+    ("GET", "/api/calls/<call>/acts"): OPERATE,
     **{
         ("POST", f"/api/calls/<call>/{act}"): OPERATE
         for act in (
-            "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer",
+            "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
+            "tools/<tool>",
         )
     },
     ("POST", "/api/calls"): OPERATE,

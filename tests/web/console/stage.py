@@ -67,7 +67,11 @@ class FakeCall:
     def agent(self) -> Any:
         return SimpleNamespace(update=self._update)
 
-    def _update(self, changes: dict[str, Any]) -> list[str]:
+    @property
+    def requests(self) -> Any:
+        return SimpleNamespace(step_in=SimpleNamespace(change=self._update))
+
+    def _update(self, changes: dict[str, Any], by: str = "") -> list[str]:
         self.updates.append(changes)
         return ["left out"]
 

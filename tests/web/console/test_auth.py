@@ -90,6 +90,7 @@ COSTS = [path.replace("<path:", "<").replace("<int:", "<").replace("<", "").repl
 FREE = {
     ("PATCH", "/api/session"), ("DELETE", "/api/session"), ("POST", "/api/calls/<call>/session"),
     ("POST", "/api/calls/<call>/hold"), ("POST", "/api/calls/<call>/resume"), ("POST", "/api/calls/<call>/mute"),
+    ("POST", "/api/calls/<call>/whisper"), ("POST", "/api/calls/<call>/tools/<tool>"),
     ("POST", "/api/calls/<call>/say"), ("POST", "/api/calls/<call>/dtmf"), ("POST", "/api/calls/<call>/recording"),
     ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
     ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),

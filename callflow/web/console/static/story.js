@@ -1,5 +1,6 @@
 // A call's journal as a story: turns with what was heard of them, tools, states, and what happened in between.
 // Pure: nothing here touches the page.
+import { precise } from "./format.js";
 import { T } from "./texts.js";
 
 /** The event or note of an entry, with its name under `event`. */
@@ -44,7 +45,7 @@ export class Story {
     if (does) does.call(this, event, entry.at);
     const notice = T.notices[event.event];
     if (notice && !(event.leg && event.leg !== "caller" && event.event === "call_hangup")) {
-      this.#put({ kind: "notice", at: entry.at, text: notice(event), name: event.event, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
+      this.#put({ kind: "notice", at: entry.at, text: notice(event), name: event.event, id: event.id, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
     }
     return true;
   }
@@ -168,6 +169,26 @@ export class Story {
   _tool_finished(e, at) {
     if (!this.#tools.has(e.id)) this._tool_called(e, at);
     Object.assign(this.#tools.get(e.id), { output: e.output ?? "", ok: e.ok !== false, ms: e.ms ?? null, running: false });
+  }
+
+  /** The tool calls that wait for a person. */
+  get asked() { return this.over ? [] : [...this.#tools.values()].filter((tool) => tool.running && tool.until); }
+
+  _operator_asked(e, at) {
+    const tool = this.#tools.get(e.id);
+    if (tool) Object.assign(tool, { id: e.id, until: at + (e.ms ?? 0) / 1000 });
+  }
+
+  _operator_answered(e) {
+    const tool = this.#tools.get(e.id);
+    if (tool) tool.until = null;
+  }
+
+  _whisper_used(e) {
+    const whisper = this.items.findLast((item) => item.name === "whispered" && item.id === e.id);
+    const turn = this.#turns.get(e.item);
+    if (turn) turn.whispered = true;
+    if (whisper) whisper.text += T.stepIn.taken(precise(turn ? turn.at : whisper.at));
   }
 
   _ended(e, at) {

@@ -24,12 +24,13 @@ function turn(item) {
   return html`<li class="turn ${item.who} ${item.partial ? "is-partial" : ""} ${item.cut ? "is-cut" : ""}">
     <header><b>${T.who[item.who] ?? item.who}</b><time>${precise(item.at)}</time>
       ${item.partial ? html`<span class="dim">${T.speakingNow}</span>` : nothing}
+      ${item.whispered ? html`<span class="dim">${T.stepIn.used}</span>` : nothing}
       ${item.latency ? waterfall(item.latency) : nothing}</header>
     ${words(item)}</li>`;
 }
 
 function tool(item) {
-  const state = item.running ? T.toolRuns : item.ok === false ? T.toolFailed : item.ms === null ? "" : T.took(item.ms);
+  const state = item.running ? (item.until ? T.stepIn.waits : T.toolRuns) : item.ok === false ? T.toolFailed : item.ms === null ? "" : T.took(item.ms);
   return html`<li class="tool ${item.ok === false ? "is-failed" : ""}"><details>
     <summary><b>${T.tool}</b> <code>${item.name}</code><time>${precise(item.at)}</time><span class="dim">${state}</span></summary>
     <h4>${T.toolArguments}</h4><pre>${pretty(item.args)}</pre>

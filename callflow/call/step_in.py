@@ -1,0 +1,76 @@
+"""How operators step into a live call beside its line: they whisper to the model, change its session, and answer tool
+calls that wait for a person. `line_requests.py` has what they do with the line.
+
+None of this moves the machine: it is on record as notes, each of which says who it was, and as marks in our recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from callflow.agent.agent import Agent
+from callflow.call import machine
+from callflow.call.line_requests import MUTED, NO_CALLER, ON_HOLD, LineRequests
+from callflow.call.recordings import Recordings
+from callflow.contracts.tools import ToolAnswer
+from callflow.journal.notes import Note, Whispered
+
+
+MOST_WHISPER: Final = 1000
+"""Characters of one whisper."""
+NOT_WAITING: Final = "No tool call of this id waits for an operator: it was answered, its time is over, or the call is."
+NO_MODEL: Final = "The model is away just now: try again in a moment."
+
+
+class StepIn:
+    """What operators do in one call, beside its line."""
+
+    def __init__(
+        self,
+        model: Callable[[], machine.Model],
+        agent: Callable[[], Agent],
+        line: LineRequests,
+        recordings: Recordings,
+        note: Callable[[Note], object],
+    ) -> None:
+        """`model`: returns the machine's memory of the call."""
+        self._model, self._agent, self._line, self._recordings, self._note = model, agent, line, recordings, note
+        self._whispers = 0
+
+    def whisper(self, text: str, by: str, *, now: bool) -> str:
+        """Tell the model something that the caller does not hear. `now`: it speaks about it at once; else it uses it
+        from its next answer on. Returns a sentence that says why not; "": it is told."""
+        model, agent = self._model(), self._agent()
+        if model.state not in (machine.STREAMING, machine.RECOVERING) or model.farewell or agent.voicemail.is_on:
+            return NO_CALLER
+        if now and self._line.is_on_hold:
+            return ON_HOLD
+        if now and "agent" in self._line.muted:
+            return MUTED
+        if now and model.engine != "ready":
+            return NO_MODEL
+        self._whispers += 1
+        name = str(self._whispers)
+        self._note(Whispered(id=name, text=text, now=now, by=by))
+        self._recordings.mark("whisper", by, text)
+        agent.prompter.whisper(name, text, now=now)
+        return ""
+
+    def change(self, changes: Mapping[str, Any], by: str) -> list[str]:
+        """Change the session of this call. Returns a line for each change left out."""
+        left_out = self._agent().update(changes, by)
+        self._recordings.mark("session changed", by, ", ".join(changes))
+        return left_out
+
+    def answer_tool(self, call: str, answer: ToolAnswer, by: str) -> str:
+        """Answer a tool call that waits for an operator. Returns a sentence that says why not; "": it is answered."""
+        tool = self._agent().tool_calls.answered_by_hand(call, answer, by)
+        if not tool:
+            return NOT_WAITING
+        self._recordings.mark(f"tool {tool} answered", by, answer.output)
+        return ""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return the tool calls that wait for an operator, oldest first."""
+        return self._agent().tool_calls.for_operators()

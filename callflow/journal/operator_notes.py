@@ -1,0 +1,62 @@
+"""Notes of how people step into a call: a part of `notes.py`, which says how to read them. What they do with the call's
+line is an event: see `contracts/line_events.py`.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from callflow.contracts.private_fields import PRIVATE
+from callflow.journal.note import Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whispered(Note):
+    """An operator told the model something that the caller does not hear."""
+
+    kind: ClassVar[str] = "whispered"
+    id: str = ""
+    """Names the whisper within this process's part of the call."""
+    text: str = field(default="", metadata=PRIVATE)
+    now: bool = False
+    """The model was asked to speak about it at once."""
+    by: str = ""
+    """Who: see `callflow.web.console.requested_by`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperUsed(Note):
+    """The model gave the first answer that it began with a whisper before it, and that could be heard."""
+
+    kind: ClassVar[str] = "whisper_used"
+    id: str = ""
+    item: str = ""
+    """The answer's item, as in the note `turn`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAsked(Note):
+    """A tool call waits for an operator's answer."""
+
+    kind: ClassVar[str] = "operator_asked"
+    id: str = ""
+    """Of the tool call."""
+    tool: str = ""
+    ms: int = 0
+    """How long it waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAnswered(Note):
+    """An operator answered a tool call; the answer itself is in the event `tool_finished`."""
+
+    kind: ClassVar[str] = "operator_answered"
+    id: str = ""
+    tool: str = ""
+    ok: bool = True
+    """False: they told an error."""
+    by: str = ""
+    """As of `Whispered`."""

@@ -1,0 +1,56 @@
+"""An operator steps into one call from its page: a whisper, the answer that took it up, a tool answered by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from callflow.sandbox.openai_realtime import Call, Turn
+from tests.e2e.browser import NARROW, browser, tab
+from tests.e2e.product import product, until
+from tests.e2e.talk import talk
+from tests.e2e.test_step_in import OURS, TOOLS, model, speak
+
+
+async def test_a_whisper_and_a_tool_answered_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS % 60)
+    asked = Turn((Call("approve", {"percent": 10}, "c1"),))
+    settings = {**OURS, "console_token": "", "transfer_targets": "Sales=+15550100009"}
+    async with (
+        product(realtime=model(asked), tools_file=str(tmp_path / "tools.py"), **settings) as the,
+        browser() as opened,
+        tab(opened, the.app.console_at[1], viewport=NARROW) as it,
+    ):
+        one = await talk(the)
+        await it.page.goto(f"/#/calls/{the.call.id}")
+        await it.page.fill("cf-stepin form input[name=text]", "Offer ten percent.")
+        await it.page.click("cf-stepin >> text=Whisper")
+        await it.sees(".notice", "Whispered to the model: “Offer ten percent.”")
+        await speak(one)
+        await it.sees(".waiting", "approve")
+        await it.sees(".waiting .left", "s left")
+        await it.sees(".tool summary", "waits for an operator")
+        assert await it.is_as_wide_as_its_window()
+        if folder := os.environ.get("SCREENSHOTS"):
+            await it.page.screenshot(path=f"{folder}/narrow.png")
+            await it.page.set_viewport_size({"width": 1400, "height": 900})
+            await it.page.screenshot(path=f"{folder}/wide.png")
+        await it.page.fill(".waiting input", '{"approved": true}')
+        await it.page.click(".waiting button.primary")
+        await until(lambda: one.session.tool_outputs, "the model to be told")
+        assert one.session.tool_outputs == {"c1": ['{"approved":true}']}
+        await it.page.locator(".waiting").wait_for(state="detached")
+        await it.sees(".turn.agent", "with a whisper")
+        await it.sees(".notice", "taken up in the answer at")
+        await it.page.click("cf-stepin summary")
+        await it.sees("cf-stepin small", "Known: sales")
+        await it.page.fill("cf-stepin textarea", "Be brief.")
+        await it.page.click("cf-stepin >> text=Change")
+        await it.sees(".notice", "The session was changed: instructions")
+        assert await it.is_as_wide_as_its_window()
+        if folder:
+            await it.page.screenshot(path=f"{folder}/after.png", full_page=True)
+        await one.call.hang_up()
+        await it.sees(".end", "The call is over")
+        assert await it.page.locator("cf-stepin form").count() == 0
+        await the.quiet()
