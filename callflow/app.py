@@ -57,6 +57,7 @@ from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import BUILT_IN, CallToolset
@@ -206,6 +207,7 @@ class Application:
             named_tokens=self.settings.console_tokens.get_secret_value(),
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
+            setting_desk=SettingDesk(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

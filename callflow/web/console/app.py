@@ -26,6 +26,7 @@ from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
@@ -52,6 +53,7 @@ from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
+from callflow.web.console.settings import add_settings
 from callflow.web.console.static_files import add_static_files
 from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
@@ -82,6 +84,7 @@ def create_console(
     named_tokens: str = "",
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
+    setting_desk: SettingDesk | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -95,7 +98,8 @@ def create_console(
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
-    `business_of`: returns whose a number of ours is; "": nobody's in particular.
+    `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`:
+    explains settings and limits; None: nobody does.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -140,6 +144,8 @@ def create_console(
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
+    if setting_desk is not None:
+        add_settings(app, setting_desk, switchboard)
     if spending is not None:
         add_budget(app, spending)
     if profiles is not None:

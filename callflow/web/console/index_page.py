@@ -22,6 +22,8 @@ _LINKS: Final = (
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/limits", "what limits calls, and what a minute of each profile costs"),
+    ("/api/settings", "what each setting of calls means, and where it holds"),
     ("/api/budget", "what the calls of today took, and what they may take"),
     ("/api/profiles", "the settings of some numbers of yours: in settings.toml, and in the database"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
@@ -33,6 +35,7 @@ _LINKS: Final = (
 )
 _OTHERS: Final = (
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
+    ("POST /api/calls/check", 'what a dial would do and cost, without it: {"toNumber": "+15550100001"}'),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
