@@ -42,7 +42,8 @@ class SettingDesk:
         self._fields = [
             {
                 "name": each.name, "heading": each.heading, "text": each.text,
-                "inCall": session_config.may_change(each.name), **_kind(each.name, CallSettings.model_fields[each.name]),
+                "inCall": session_config.may_change(each.name),
+                **_kind(each.name, CallSettings.model_fields[each.name]),
             }
             for each in documented(CallSettings)
         ]  # fmt: skip
@@ -65,7 +66,7 @@ class SettingDesk:
         }
 
     def limits(self, live: int, business: str = "") -> dict[str, Any]:
-        """Return what limits calls, and for each profile what a minute costs, the variables that it asks for and to whom
+        """Return what limits calls, and for each profile what a minute costs, which variables it asks for, and to whom
         its calls may be transferred. `live`: how many calls there are. `business`: as for `fields`."""
         rules = self._configs.rules
         server = rules.settings

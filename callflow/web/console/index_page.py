@@ -35,7 +35,7 @@ _LINKS: Final = (
 )
 _OTHERS: Final = (
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
-    ("POST /api/calls/check", 'what a dial would do and cost, without it: {"toNumber": "+15550100001"}'),
+    ("POST /api/calls/check", "what a request for a call would do and cost; nothing is dialled"),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
