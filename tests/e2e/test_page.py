@@ -115,6 +115,12 @@ async def test_the_history_is_searched_in_the_address_and_leads_to_a_call() -> N
             assert "#/calls/" in it.page.url
             await it.page.keyboard.press("?")
             await it.sees("dialog[open]", "Keys")
+            await it.page.keyboard.press("Escape")
+            await it.page.keyboard.press("Control+k")
+            await it.page.keyboard.type("live")
+            await it.page.keyboard.press("Enter")
+            await it.sees(".empty", "No call is live.")
+            assert await it.page.get_by_text("Sign out").count() == 0, "there is no login to end"
 
 
 async def test_a_browser_logs_in_first_and_comes_to_where_it_wanted_to_be() -> None:
@@ -144,4 +150,8 @@ async def test_a_browser_logs_in_first_and_comes_to_where_it_wanted_to_be() -> N
             await it.page.keyboard.press("Enter")
             await it.page.click("cf-row a")
             await it.sees(".acts-note", "Your role may look only.")
+            await it.page.click("text=Sign out")
+            await it.sees("input[name=token]")
+            await it.page.goto("/")
+            await it.sees("input[name=token]")
         await until(lambda: not the.app.switchboard.calls, "the end of the call")

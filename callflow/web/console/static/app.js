@@ -23,7 +23,7 @@ function where() {
 }
 
 class App extends Element {
-  static properties = { place: { state: true }, me: { state: true }, theme: { state: true } };
+  static properties = { place: { state: true }, me: { state: true }, hasLogin: { state: true }, theme: { state: true } };
   #first = "";
 
   constructor() {
@@ -37,7 +37,9 @@ class App extends Element {
   connectedCallback() {
     super.connectedCallback();
     addEventListener("hashchange", () => {
+      const before = this.place;
       this.place = where();
+      if (before.view === this.place.view && before.call === this.place.call) return;
       this.updateComplete.then(() => document.getElementById("content")?.focus({ preventScroll: true }));
     });
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -49,7 +51,11 @@ class App extends Element {
 
   async #who() {
     try {
-      this.me = await get("/api/whoami");
+      const me = await get("/api/whoami");
+      // Where no token is set, the form leads on at once, and there is nothing to sign out of.
+      const form = await fetch("/login", { redirect: "manual" }).catch(() => null);
+      this.hasLogin = form?.type !== "opaqueredirect";
+      this.me = me;
     } catch (error) {
       this.me = { name: "", role: error.status === 404 ? "configure" : "view", business: "" };
       if (error.status !== 404) setTimeout(() => this.#who(), 5000);
@@ -109,7 +115,7 @@ class App extends Element {
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
         <button type="button" aria-label=${T.keysTitle} @click=${() => this.querySelector("cf-keys").open()}>?</button>
         <button type="button" aria-label=${`${T.theme}: ${T.themes[this.theme]}`} title=${`${T.theme}: ${T.themes[this.theme]}`} @click=${() => this.#setTheme()}>◐</button>
-        ${this.me?.name ? html`<span class="me" title=${[this.me.role, this.me.business].filter(Boolean).join(" · ")}>${this.me.name}</span>
+        ${this.me?.name && this.hasLogin ? html`<span class="me" title=${[this.me.role, this.me.business].filter(Boolean).join(" · ")}>${this.me.name}</span>
           <button type="button" @click=${() => this.#signOut()}>${T.signOut}</button>` : nothing}
       </header>
       <main id="content" tabindex="-1">${this.#view()}</main>

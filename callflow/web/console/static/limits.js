@@ -26,7 +26,7 @@ class Limits extends Sheet {
       [L.share, `${Math.round(limits.campaignShare * 100)} %`],
       [L.day, [limits.day.minutes && L.minutes(limits.day.minutes), limits.day.usd && dollars(limits.day.usd)].filter(Boolean).join(", ") || L.none],
       [T.dial.allow, limits.allow || T.dial.allowAll],
-      [T.dial.deny, limits.deny || L.none],
+      [T.dial.deny, limits.deny || L.nobody],
     ];
     return html`
       <section class="panel" aria-labelledby="limits-title">

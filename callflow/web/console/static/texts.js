@@ -37,7 +37,7 @@ export const T = {
   },
   charts: {
     title: "The last hour",
-    calls: "Live calls",
+    calls: "New calls, by the minute",
     latency: "Answer latency, ms",
     lag: "Loop lag, ms",
     ended: "Ended",
@@ -324,6 +324,7 @@ export const T = {
   limits: {
     where: "These are set in .env and settings.toml; those of a profile are changed in it.",
     none: "no limit",
+    nobody: "emergency and short numbers, and none besides",
     calls: "Calls at the same time",
     perCaller: "Calls of one caller at the same time",
     perHour: "Calls of one caller in an hour",

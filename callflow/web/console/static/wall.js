@@ -1,6 +1,6 @@
 // The wall: every live call, and the figures of the last hour.
 import { Element, callAddress, html, nothing, repeat } from "./base.js";
-import { duration, fully } from "./format.js";
+import { duration, figure, fully } from "./format.js";
 import { live } from "./live.js";
 import { T } from "./texts.js";
 import "./charts.js";
@@ -99,7 +99,7 @@ class Wall extends Element {
     const ms = (value) => (value === null || value === undefined ? T.unknown : T.latencyOf(value));
     const shown = [
       [T.counters.live, c.live ?? T.unknown], [T.counters.today, c.today ?? T.unknown], [T.counters.p50, ms(c.latency_p50_ms)],
-      [T.counters.p95, ms(c.latency_p95_ms)], [T.counters.lag, ms(c.loop_lag_p99_ms)],
+      [T.counters.p95, ms(c.latency_p95_ms)], [T.counters.lag, figure(c.loop_lag_p99_ms, "ms")],
     ];
     return html`<dl class="figures">${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
   }
