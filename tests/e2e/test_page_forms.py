@@ -64,21 +64,24 @@ async def test_an_operator_dials_calls_a_list_and_changes_a_profile() -> None:
             await it.page.click("nav >> text=Profiles")
             await it.page.click("tbody >> text=sales")
             await it.page.fill("#setting-speed", "1.2")
-            await it.page.click("text=Save")
+            await it.page.click(".save-bar button.primary")
             await it.sees(".save-bar", "Saved as version 1.")
             assert the.app.configs.rules.profiles.all()["sales"].speed == 1.2
             await the.app.profiles.put("sales", {"voice": "cedar"}, by="somebody", whole=False)
             await it.page.fill("#setting-speed", "1.3")
-            await it.page.click("text=Save")
+            await it.page.click(".save-bar button.primary")
             await it.sees(".save-bar .failed", "not the newest")
             await it.page.click("text=Read theirs, keep what I typed")
             await it.sees(".save-bar", "Read again.")
-            await it.page.click("text=Save")
+            await it.page.click(".save-bar button.primary")
             await it.sees(".save-bar", "Saved as version 3.")
             chosen = the.app.configs.rules.profiles.all()["sales"]
             assert (chosen.speed, chosen.voice) == (1.3, "cedar")
+            await it.sees("tr", "Version 3")
             await it.page.click("tr:has-text('Version 1') >> text=Compare")
             await it.sees(".difference", "voice")
+            if SHOTS:
+                await it.page.screenshot(path=f"{SHOTS}/profile-versions.png", full_page=True)
             await it.page.click("tr:has-text('Version 1') >> text=Go back to it")
             await it.sees("tr", "Version 4")
             assert the.app.configs.rules.profiles.all()["sales"].voice == "marin"
@@ -101,4 +104,4 @@ async def test_who_may_only_look_is_offered_nothing_and_each_page_fits() -> None
                         if SHOTS:
                             who = "configure" if token == TOKEN else "view"
                             width = "narrow" if options else "wide"
-                            await it.page.screenshot(path=f"{SHOTS}/{place}-{who}-{width}.png", full_page=True)
+                            await it.page.screenshot(path=f"{SHOTS}/{place}-{who}-{width}.png")

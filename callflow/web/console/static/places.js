@@ -11,8 +11,7 @@ const ELEMENTS = {
   dial: (me) => html`<cf-dial .me=${me}></cf-dial>`,
   campaigns: (me, one) => one ? keyed(one, html`<cf-campaign .me=${me} .campaign=${one}></cf-campaign>`) : html`<cf-campaigns .me=${me}></cf-campaigns>`,
   numbers: (me) => html`<cf-numbers .me=${me}></cf-numbers>`,
-  profiles: (me, one) => one ? keyed(one, html`<cf-profile .me=${me} .profile=${one}></cf-profile>`) : html`<cf-profiles .me=${me}></cf-profiles>`,
-  session: (me) => html`<cf-profile .me=${me} .profile=${""}></cf-profile>`,
+  profiles: (me, one, isForAll) => isForAll ? html`<cf-profile .me=${me} .profile=${""}></cf-profile>` : one ? keyed(one, html`<cf-profile .me=${me} .profile=${one}></cf-profile>`) : html`<cf-profiles .me=${me}></cf-profiles>`,
   tools: () => html`<cf-tools></cf-tools>`,
   limits: () => html`<cf-limits></cf-limits>`,
 };
@@ -21,9 +20,10 @@ const keyed = (key, drawn) => repeat([key], (each) => each, () => drawn);
 
 /** The place that a path of the address names; null: none of these. */
 export function placed(path) {
+  if (path === "/session") return { view: "profiles", one: "", isForAll: true };
   const [, view, one = ""] = /^\/(\w+)(?:\/(.+))?$/.exec(path) ?? [];
   return Object.hasOwn(ELEMENTS, view ?? "") ? { view, one: decodeURIComponent(one) } : null;
 }
 
 /** Draw such a place; null: it is another one. */
-export const draw = ({ view, one }, me) => (Object.hasOwn(ELEMENTS, view) ? ELEMENTS[view](me, one) : null);
+export const draw = ({ view, one, isForAll }, me) => (Object.hasOwn(ELEMENTS, view) ? ELEMENTS[view](me, one, isForAll) : null);

@@ -1,6 +1,6 @@
 // Profiles and the session of coming calls: every setting with its origin, where it holds, and its versions.
 import { get, send } from "./api.js";
-import { html, nothing } from "./base.js";
+import { html, nothing, repeat } from "./base.js";
 import { at } from "./format.js";
 import { field, valueOf } from "./setting_field.js";
 import { Sheet, confirmed, may } from "./sheet.js";
@@ -125,7 +125,7 @@ class Profile extends Sheet {
     const mayChange = may(this.me, "configure");
     const where = this.profile ? P.appliesTo(told.numbers ?? []) : P.appliesToAll;
     return html`
-      <form class="profile" @submit=${this.#save}>
+      <form class="profile" novalidate @submit=${this.#save}>
       <section class="panel" aria-labelledby="profile-title">
         <header class="panel-head"><h1 id="profile-title" dir="auto">${this.heading}</h1><a href="#/profiles">${P.list}</a></header>
         <p class="dim">${isNew ? P.isNew : where} ${P.modelIs(about.model)}</p>
@@ -168,7 +168,7 @@ class Profile extends Sheet {
     const { told, versions } = this.data;
     if (!versions.length) return html`<section class="panel"><h2>${P.versions}</h2><p class="dim">${P.noVersions}</p></section>`;
     return html`<section class="panel" aria-labelledby="versions-title"><h2 id="versions-title">${P.versions}</h2>
-      <div class="table"><table><tbody>${versions.map((each) => html`<tr>
+      <div class="table"><table><tbody>${repeat(versions, (each) => each.version, (each) => html`<tr>
         <td>${P.version(each.version)}${each.version === told.version ? html` <small class="dim">${P.present}</small>` : nothing}</td>
         <td>${at(each.changed)} <small class="dim">${each.by}</small></td>
         <td class="wide">${each.gone ? P.gone : (each.changes ?? []).join(", ") || T.unknown}</td>

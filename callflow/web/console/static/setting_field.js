@@ -28,6 +28,9 @@ function control(one, value, id, { mayChange, set }) {
   }
 }
 
+/** A text in which names stand between backticks. */
+const marked = (text) => text.split("`").map((each, index) => (index % 2 ? html`<code>${each}</code>` : each));
+
 /** Draw a setting. `about`: what is known of it here, and what a change calls. */
 export function field(one, about) {
   const { told, change, isChanged, notTaken, isOwn, mayChange, isProfile, back } = about;
@@ -36,7 +39,7 @@ export function field(one, about) {
   return html`<div class="setting ${isChanged ? "is-changed" : ""}">
     <label for=${id}><code>${one.name}</code></label>
     <div>${control(one, isChanged && !isBack ? change : told.value, id, about)}
-      <p class="dim" id=${`${id}-text`}>${one.text}</p>
+      <p class="dim" id=${`${id}-text`}>${marked(one.text)}</p>
       <p class="where"><span class="chip">${isBack ? F.goesBack : isChanged ? F.isChanged : F.from(told.origin)}</span>
         <span class="chip">${one.inCall ? F.inCall : isProfile ? F.nextOfProfile : F.next}</span>
         ${notTaken ? html`<span class="warning">${F.notTaken(notTaken)}</span>` : nothing}

@@ -307,7 +307,7 @@ export const T = {
     from: (origin) => (origin === "default" ? "default" : `from ${origin}`),
     isChanged: "changed, not saved",
     goesBack: "will be left to the others",
-    inCall: "coming calls; live ones take it, too",
+    inCall: "coming calls; can be changed in one live call, too",
     next: "coming calls only",
     nextOfProfile: "coming calls of these numbers only",
     notTaken: (why) => `does nothing here: ${why}`,
