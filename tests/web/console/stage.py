@@ -27,6 +27,7 @@ from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.app import create_console
 from tests.web.asgi import Answer, ask
@@ -94,6 +95,7 @@ class Stage:
             profiles=self.profiles,
             named_tokens=named_tokens,
             business_of=lambda number: configs.business_of(number)[0],
+            setting_desk=SettingDesk(configs, {}, max_calls=7),
         )
 
     @property

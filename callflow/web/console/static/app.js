@@ -109,7 +109,7 @@ class App extends Element {
       <header class="bar">
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
         <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)}
-          ${PLACES.map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
+          ${PLACES.filter((each) => !(this.me?.business && each.view === "tools")).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>

@@ -27,14 +27,14 @@ class Profiles extends Sheet {
       ${this.data.warnings.map((each) => html`<p class="warning" dir="auto">${each}</p>`)}
       <div class="table"><table><thead><tr>${Object.values(C).map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
       <tbody id="rows">
-        <tr><td data-name=${C.name}><a class="row-link" href="#/session">${P.all}</a></td><td data-name=${C.numbers}>${P.allNumbers}</td><td></td><td></td></tr>
+        ${this.me?.business ? nothing : html`<tr><td data-name=${C.name}><a class="row-link" href="#/session">${P.all}</a></td><td data-name=${C.numbers}>${P.allNumbers}</td><td></td><td></td></tr>`}
         ${this.data.profiles.map((each) => html`<tr>
           <td data-name=${C.name} dir="auto"><a class="row-link" href=${`#/profiles/${encodeURIComponent(each.name)}`}>${each.name}</a>${each.warnings.length ? html` <small class="warning">${P.warned(each.warnings.length)}</small>` : nothing}</td>
           <td data-name=${C.numbers} dir="ltr" class="wide">${each.numbers.join(", ") || P.noNumbers}</td>
           <td data-name=${C.origin}>${P.origins[each.origin] ?? each.origin}</td>
           <td data-name=${C.changed}>${each.version ? html`${P.version(each.version)} · ${at(each.changed)} <small class="dim">${each.by ?? ""}</small>` : T.unknown}</td></tr>`)}
       </tbody></table></div>
-      ${may(this.me, "configure") ? html`<form class="filters new-profile" @submit=${this.#make}>
+      ${may(this.me, "configure") && !this.me.business ? html`<form class="filters new-profile" @submit=${this.#make}>
         <label><span>${P.newName}</span><input name="name" required autocomplete="off" maxlength="64"></label><span class="buttons"><button>${P.make}</button></span></form>` : nothing}
     </section>`;
   }
@@ -139,7 +139,7 @@ class Profile extends Sheet {
         <span class="buttons"><button class="primary" ?disabled=${this.busy || !(this.#isChanged || isNew)}>${P.save}</button>
           ${this.#isChanged ? html`<button type="button" @click=${() => this.#drop()}>${P.drop}</button>` : nothing}
           ${this.refused?.status === 409 ? html`<button type="button" @click=${() => this.#reread()}>${P.lookAgain}</button>` : nothing}
-          ${this.profile && told.version && !isNew ? html`<button type="button" class="danger" @click=${() => this.#delete()}>${P.deleteOf}</button>` : nothing}
+          ${this.profile && told.version && !isNew && !this.me.business ? html`<button type="button" class="danger" @click=${() => this.#delete()}>${P.deleteOf}</button>` : nothing}
           ${!this.profile && Object.keys(told.kept ?? {}).length ? html`<button type="button" class="danger" @click=${() => this.#forget()}>${P.forgetOf}</button>` : nothing}</span>
         ${this.outcome()}</div>` : nothing}
       </form>
