@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.e2e.browser import NARROW, Tab, browser, tab, tells
 from tests.e2e.campaigns import NUMBERS
 from tests.e2e.operators_port import TOKEN
@@ -9,6 +11,12 @@ from tests.e2e.outbound import OURS, THEIRS, dialling
 from tests.e2e.product import Product, until
 
 
+TOOL = """from callflow.engines.tools import tool
+
+@tool
+def opening(day: str) -> str:
+    return f"{day}: 9-17"
+"""
 PLACES = ("dial", "campaigns", "numbers", "profiles", "session", "tools", "limits")
 
 
@@ -85,10 +93,25 @@ async def changes_a_profile(the: Product, it: Tab) -> None:
     assert the.app.configs.rules.profiles.all()["sales"].voice == "marin"
 
 
-async def test_an_operator_dials_calls_a_list_and_changes_a_profile() -> None:
+async def tries_a_tool(it: Tab) -> None:
+    """With what it needs, and with what is no JSON."""
+    await it.page.click("nav >> text=Tools")
+    tool = it.page.locator("details", has_text="opening")
+    await tool.locator("summary").click()
+    await tool.locator("textarea").fill("{")
+    await tool.locator("text=Try it").click()
+    await it.sees(".failed", "no JSON")
+    await tool.locator("textarea").fill('{"day": "monday"}')
+    await tool.locator("text=Try it").click()
+    await it.sees(".good", "It answered within")
+    await it.sees(".outcome pre", "monday: 9-17")
+
+
+async def test_an_operator_dials_calls_a_list_changes_a_profile_and_tries_a_tool(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOL, encoding="utf-8")
     profiles = {"sales": {"numbers": [OURS], "greeting": "Greet {{name}}."}}
     async with (
-        dialling(profiles=profiles, console_token=TOKEN) as the,
+        dialling(profiles=profiles, console_token=TOKEN, tools_file=str(tmp_path / "tools.py")) as the,
         browser() as opened,
         tab(opened, the.app.console_at[1]) as it,
     ):
@@ -96,6 +119,7 @@ async def test_an_operator_dials_calls_a_list_and_changes_a_profile() -> None:
         await dials(the, it)
         await calls_a_list(the, it)
         await changes_a_profile(the, it)
+        await tries_a_tool(it)
 
 
 async def test_who_may_only_look_is_offered_nothing_and_each_page_fits() -> None:
@@ -111,7 +135,7 @@ async def test_who_may_only_look_is_offered_nothing_and_each_page_fits() -> None
                         await it.sees("main h1")
                         assert await it.is_as_wide_as_its_window(), place
                         offered = await it.page.locator("main form button, main button.danger").count()
-                        assert bool(offered) == (token == TOKEN and place not in ("tools", "limits", "numbers")), place
+                        assert bool(offered) == (token == TOKEN and place not in ("limits", "numbers")), place
 
 
 async def test_a_number_is_pointed_here_and_put_back() -> None:

@@ -59,6 +59,7 @@ from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
 from callflow.web.console.static_files import add_static_files
 from callflow.web.console.transfer import add_transfer
+from callflow.web.console.try_tool import TryTool, add_try_tool
 from callflow.web.responses import install_error_handlers, json_response
 
 
@@ -88,6 +89,7 @@ def create_console(
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
     setting_desk: SettingDesk | None = None,
+    try_tool: TryTool | None = None,
     live: LiveDesk | None = None,
 ) -> Quart:
     """Make the app.
@@ -103,7 +105,8 @@ def create_console(
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
-    limits; None: nobody does. `live`: what is watched live; None: nothing is.
+    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
+    None: nothing is.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -148,6 +151,8 @@ def create_console(
     add_history(app, history, redact)
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
+    if try_tool is not None:
+        add_try_tool(app, try_tool)
     if setting_desk is not None:
         add_settings(app, setting_desk, switchboard)
     if spending is not None:

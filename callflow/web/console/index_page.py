@@ -35,6 +35,7 @@ _LINKS: Final = (
 )
 _OTHERS: Final = (
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
+    ("POST /tools/NAME/try", "runs one of the agent's tools for no call"),
     ("POST /api/calls/check", "what a request for a call would do and cost; nothing is dialled"),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),

@@ -25,7 +25,7 @@ CONFIGURING = {
     ("POST", "/api/events/dead/<name>/again"), ("DELETE", "/api/conversations/stream/<sid>"),
     ("POST", "/api/conversations/stream/<sid>/items"), ("PUT", "/api/profiles/<name>"),
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
-    ("POST", "/api/profiles/<name>/versions/<int:version>/restore"),
+    ("POST", "/api/profiles/<name>/versions/<int:version>/restore"), ("POST", "/tools/<name>/try"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

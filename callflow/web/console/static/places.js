@@ -12,7 +12,7 @@ const ELEMENTS = {
   campaigns: (me, one) => one ? keyed(one, html`<cf-campaign .me=${me} .campaign=${one}></cf-campaign>`) : html`<cf-campaigns .me=${me}></cf-campaigns>`,
   numbers: (me) => html`<cf-numbers .me=${me}></cf-numbers>`,
   profiles: (me, one, isForAll) => isForAll ? html`<cf-profile .me=${me} .profile=${""}></cf-profile>` : one ? keyed(one, html`<cf-profile .me=${me} .profile=${one}></cf-profile>`) : html`<cf-profiles .me=${me}></cf-profiles>`,
-  tools: () => html`<cf-tools></cf-tools>`,
+  tools: (me) => html`<cf-tools .me=${me}></cf-tools>`,
   limits: () => html`<cf-limits></cf-limits>`,
 };
 

@@ -320,6 +320,12 @@ export const T = {
     json: "As the model gets it",
     noParameters: "It takes no parameters.",
     optional: "may be left out",
+    arguments: "Arguments, as JSON",
+    tryIt: "Try it",
+    effects: "It runs as in a call, with everything that it does.",
+    noJson: (why) => `These arguments are no JSON: ${why}`,
+    answered: (ms) => `It answered within ${ms} ms.`,
+    failed: (ms) => `It failed after ${ms} ms; the model would be told:`,
   },
   limits: {
     where: "These are set in .env and settings.toml; those of a profile are changed in it.",
