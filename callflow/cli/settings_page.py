@@ -6,8 +6,6 @@ default and range come from the field. A test compares the page with what this m
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 import sys
 import tomllib
@@ -15,15 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from callflow.cli.generated_file import bring_up_to_date
 from callflow.config import legacy_names, validators
 from callflow.config.call_settings import CallSettings
+from callflow.config.documentation import Documented, documented
 from callflow.config.settings import ALIASES, Settings
 
 
@@ -56,33 +54,6 @@ _OF_THE_SERVER: Final = """\
 ## The server
 
 These hold for all calls."""
-
-
-class Documented(NamedTuple):
-    """One setting as it stands in the code."""
-
-    name: str
-    heading: str
-    text: str
-    """Its docstring in one line; "": it has none."""
-
-
-def documented(settings: type[BaseSettings]) -> Iterator[Documented]:
-    """Yield the settings that a class itself defines, in their order, with heading and docstring."""
-    source = inspect.getsource(settings)
-    lines = source.splitlines()
-    (body,) = (node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
-    heading, line = "", 0
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-            continue
-        if node.target.id not in settings.model_fields:
-            continue
-        comments = [found[1] for each in lines[line : node.lineno] if (found := re.fullmatch(r"    # (.+)", each))]
-        heading, line = (comments[-1] if comments else heading), node.lineno
-        is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        text = inspect.cleandoc(str(after.value.value)) if is_text else ""  # type: ignore[union-attr]
-        yield Documented(node.target.id, heading, " ".join(text.split()))
 
 
 def render() -> str:

@@ -120,6 +120,18 @@ def cost(model: str, used: Mapping[str, float], day: date | None = None) -> floa
     return total
 
 
+def minute(model: str, day: date) -> float | None:
+    """Return what a minute costs in which both sides speak all the time, in US dollars; of a model that transcribes, a
+    minute of audio. None: its price is unknown. What was said before, and comes in again with each answer, is not in
+    it."""
+    price = prices(model, day)
+    if price is None:
+        return None
+    return price.get(
+        "minute", (price.get("audio_in", 0.0) * _TOKENS_IN + price.get("audio_out", 0.0) * _TOKENS_OUT) / 1e6
+    )
+
+
 def dearest_minute(day: date) -> float:
     """Return what a minute costs in which both sides speak all the time, in US dollars, with the dearest model whose
     price is known. What is said before, and comes in again with each answer, is not in it."""

@@ -130,6 +130,12 @@ def with_key(config: CallConfig, api_key: str) -> CallConfig:
     return replace(config, agent=replace(config.agent, make_engine=make), make_listener=_listener(make))
 
 
+def models_of(config: CallConfig) -> tuple[str, str]:
+    """Return the model that speaks and the one that transcribes; "": there is none."""
+    make = config.agent.make_engine
+    return (make.config.model, make.config.transcription_model) if isinstance(make, _MakeEngine) else ("", "")
+
+
 def call_config(
     settings: Settings,
     account: Account,

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from callflow.call.call_config import CallConfig
@@ -82,6 +82,16 @@ class Dialled:
     """See `CallConfig.left_out`."""
 
 
+class Preview(NamedTuple):
+    """What would become of a request."""
+
+    carrier: str
+    from_number: str
+    config: CallConfig
+    why: str
+    """Why the number is not dialled; "": it may be."""
+
+
 class Dialer:
     """Makes outbound calls of requests."""
 
@@ -126,6 +136,13 @@ class Dialer:
         carrier, own = self._carrier_and_own(request)
         config = await self._config(own, request.profile, request.session, request.variables, request.business)
         return carrier, config.left_out, config.business
+
+    async def preview(self, request: DialRequest) -> Preview:
+        """Check everything, the number to be called included, and dial nothing. Raises DialRefused."""
+        order = self._order(request)
+        config = await self._config(order.from_number, order.profile, order.session, order.variables, request.business)
+        why = await self.may_dial(order.to_number, config.business)
+        return Preview(order.carrier, order.from_number, config, why)
 
     @asynccontextmanager
     async def _alone(self, call: str) -> AsyncIterator[None]:

@@ -402,7 +402,7 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
 def _compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     wholes = [json.loads(row["settings"] or "{}") for row in rows]
     found = []
-    for row, now, before in zip(rows, wholes, [*wholes[1:], None], strict=True):
+    for row, now, before in zip(rows, wholes, [*wholes[1:], None][: len(rows)], strict=True):
         names = None  # the version before is kept no more
         if before is not None or row["version"] == 1:
             names = sorted(key for key in {**now, **(before or {})} if now.get(key) != (before or {}).get(key))

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from callflow.cli import settings_page
 from callflow.config.call_settings import CallSettings
+from callflow.config.documentation import Documented, documented
 from callflow.config.origins import OriginSettings
 from callflow.config.settings import ALIASES, Settings
 
 
-BOTH = [*settings_page.documented(CallSettings), *settings_page.documented(Settings)]
+BOTH = [*documented(CallSettings), *documented(Settings)]
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -30,7 +31,7 @@ def test_every_setting_has_a_text_and_a_heading_and_stands_there_once() -> None:
 
 
 @pytest.mark.parametrize("each", BOTH, ids=lambda each: each.name)
-def test_a_text_is_a_sentence_that_names_only_settings_that_there_are(each: settings_page.Documented) -> None:
+def test_a_text_is_a_sentence_that_names_only_settings_that_there_are(each: Documented) -> None:
     assert re.match(r"[`\"A-Z0-9]", each.text)
     assert re.search(r"[.\"]$|\.\)$", each.text)
     assert not re.search(r"<class|typing\.", each.text)
@@ -57,7 +58,7 @@ class Some(OriginSettings):
 
 
 def test_headings_and_texts_are_read_from_the_class() -> None:
-    assert list(settings_page.documented(Some)) == [
+    assert list(documented(Some)) == [
         ("one", "First", "Number one of two."),
         ("two", "Second", ""),
         ("three", "Second", "The last. A pipe: `a|b`."),

@@ -223,6 +223,31 @@ def warnings(config: RealtimeConfig) -> list[str]:
     return found
 
 
+def not_taken(config: RealtimeConfig) -> dict[str, str]:
+    """Return why settings do nothing in sessions of this config, by name, whatever their values."""
+    found = dict(UNSENT) | {"output_modalities": "a caller can hear audio only"}
+    if not models.reasons(config.model):
+        found |= dict.fromkeys(("reasoning_effort", "parallel_tool_calls"), f"{config.model} does not take it")
+    by_silence = ("vad_threshold", "vad_prefix_padding_ms", "vad_silence_ms", "vad_idle_timeout_ms")
+    if config.turn_detection != "server_vad":
+        found |= dict.fromkeys(by_silence, "only server_vad has it")
+    if config.turn_detection != "semantic_vad":
+        found["vad_eagerness"] = "only semantic_vad has it"
+    if config.turn_detection == "none":
+        found |= dict.fromkeys(("vad_create_response", "vad_interrupt_response"), "there is no turn detection")
+    if not config.transcription_model:
+        names = ("transcription_language", "transcription_prompt", "transcription_logprobs")
+        found |= dict.fromkeys(names, "nothing is transcribed")
+    elif models.about(config.transcription_model).get("prompt") is False:
+        found["transcription_prompt"] = f"{config.transcription_model} does not take it"
+    return found
+
+
+def may_change(name: str) -> bool:
+    """Return whether a live session takes a change of this setting."""
+    return name in {each.name for each in fields(RealtimeConfig)} and name not in (*_LOCKED, *UNSENT)
+
+
 def _voice(config: RealtimeConfig) -> Any:
     if config.voice.startswith("voice_"):
         return {"id": config.voice}

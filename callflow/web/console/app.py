@@ -26,6 +26,7 @@ from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
@@ -57,9 +58,11 @@ from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
+from callflow.web.console.settings import add_settings
 from callflow.web.console.static_files import add_static_files
 from callflow.web.console.step_in import add_step_in
 from callflow.web.console.transfer import add_transfer
+from callflow.web.console.try_tool import TryTool, add_try_tool
 from callflow.web.responses import install_error_handlers, json_response
 
 
@@ -88,6 +91,8 @@ def create_console(
     named_tokens: str = "",
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
+    setting_desk: SettingDesk | None = None,
+    try_tool: TryTool | None = None,
     live: LiveDesk | None = None,
     checklist: Callable[[], Checklist] = Checklist,
 ) -> Quart:
@@ -103,8 +108,9 @@ def create_console(
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
-    `business_of`: returns whose a number of ours is; "": nobody's in particular. `live`: what is watched live; None:
-    nothing is. `checklist`: returns what is set up.
+    `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
+    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
+    None: nothing is. `checklist`: returns what is set up.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -150,6 +156,10 @@ def create_console(
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)
+    if try_tool is not None:
+        add_try_tool(app, try_tool)
+    if setting_desk is not None:
+        add_settings(app, setting_desk, switchboard)
     if spending is not None:
         add_budget(app, spending)
     if profiles is not None:

@@ -11,6 +11,7 @@ from quart import Quart, Response, request
 from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.web.console.client_keys import NAMES, read_account, read_key
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
@@ -65,6 +66,21 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         if warnings:
             told["warnings"] = warnings
         return json_response(told, 201 if dialled.is_new and dialled.carrier_id else 202 if dialled.is_new else 200)
+
+    @app.post("/api/calls/check")
+    async def check() -> Response:
+        """Tell what a request to `POST /api/calls` would do, and what it would cost: nothing is dialled."""
+        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token, client_keys=client_keys)
+        try:
+            found = await dialer().preview(wish)
+        except DialRefused as refused:
+            return error_response(refused.status, refused.reasons[0], refused.reasons)
+        warnings += [f"{{{{{name}}}}} is left out: there is no such variable" for name in found.config.left_out]
+        told = {
+            "may": not found.why, "why": found.why, "carrier": found.carrier, "from": found.from_number,
+            **SettingDesk.of_call(found.config), "warnings": warnings,
+        }  # fmt: skip
+        return json_response(told)
 
 
 async def _wish(

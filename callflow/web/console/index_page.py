@@ -23,6 +23,8 @@ _LINKS: Final = (
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
     ("/api/session", "the session of coming calls: what holds, and where each value comes from"),
+    ("/api/limits", "what limits calls, and what a minute of each profile costs"),
+    ("/api/settings", "what each setting of calls means, and where it holds"),
     ("/api/budget", "what the calls of today took, and what they may take"),
     ("/api/profiles", "the settings of some numbers of yours: in settings.toml, and in the database"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
@@ -36,6 +38,8 @@ _LINKS: Final = (
 _OTHERS: Final = (
     ("GET /api/live", "the live calls as a stream of events: who speaks, latency, cost, warnings"),
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
+    ("POST /tools/NAME/try", "runs one of the agent's tools for no call"),
+    ("POST /api/calls/check", "what a request for a call would do and cost; nothing is dialled"),
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/live/ID/events", "one call as a stream of events, from its beginning to its end"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),

@@ -24,6 +24,7 @@ from callflow.web.console.sessions import COOKIE, Sessions
 COSTLY: Final = (
     re.compile("/api/calls"),
     re.compile("/api/calls/.+/(?:transfer|record)", re.DOTALL),
+    re.compile("/tools/.+/try", re.DOTALL),
     re.compile("/api/(?:campaigns|transfers|numbers|profiles|provision|realtime-token)(?:/.*)?", re.DOTALL),
 )
 """The paths, without empty parts, where every method but those of `READING` costs money or changes an account: these

@@ -40,6 +40,7 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
         )
     },
     ("POST", "/api/calls"): OPERATE,
+    ("POST", "/api/calls/check"): OPERATE,
     ("POST", "/api/campaigns"): OPERATE,
     ("POST", "/api/campaigns/<campaign>/<way>"): OPERATE,
     ("POST", "/api/do-not-call"): OPERATE,

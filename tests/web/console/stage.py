@@ -27,7 +27,9 @@ from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
+from callflow.tools.registry import ToolResult
 from callflow.web.console.app import create_console
 from tests.web.asgi import Answer, ask
 
@@ -98,7 +100,14 @@ class Stage:
             profiles=self.profiles,
             named_tokens=named_tokens,
             business_of=lambda number: configs.business_of(number)[0],
+            try_tool=self._try_tool,
+            setting_desk=SettingDesk(configs, {}, max_calls=7),
         )
+
+    @staticmethod
+    async def _try_tool(name: str, arguments: str) -> ToolResult | None:
+        """A tool that answers what it was asked; there is no other."""
+        return ToolResult(output=arguments, ok=True) if name == "echo" else None
 
     @property
     def board(self) -> Any:

@@ -84,7 +84,7 @@ ROUTES = (
     "/api/calls", "/api/calls/<call>/transfer", "/api/campaigns", "/api/campaigns/<campaign>",
     "/api/campaigns/<campaign>/pause", "/api/transfers", "/api/transfers/<transfer>", "/api/numbers",
     "/api/numbers/<path:number>", "/api/provision", "/api/realtime-token", "/api/profiles/<name>",
-    "/api/profiles/<name>/versions/<int:version>/restore",
+    "/api/profiles/<name>/versions/<int:version>/restore", "/tools/<name>/try",
 )  # fmt: skip
 COSTS = [path.replace("<path:", "<").replace("<int:", "<").replace("<", "").replace(">", "") for path in ROUTES]
 FREE = {

@@ -26,7 +26,7 @@ CONFIGURING = {
     ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),
     ("POST", "/api/conversations/stream/<sid>/items"), ("PUT", "/api/profiles/<name>"),
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
-    ("POST", "/api/profiles/<name>/versions/<int:version>/restore"),
+    ("POST", "/api/profiles/<name>/versions/<int:version>/restore"), ("POST", "/tools/<name>/try"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

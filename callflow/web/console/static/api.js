@@ -2,7 +2,7 @@
 import { T } from "./texts.js";
 
 export class Refused extends Error {
-  constructor(status, sentence) { super(sentence); this.status = status; }
+  constructor(status, sentence, problems = []) { super(sentence); this.status = status; this.problems = problems; }
 }
 
 function toLogin() {
@@ -11,19 +11,20 @@ function toLogin() {
 }
 
 async function refusal(response) {
-  let sentence = T.errors.other(response.status);
-  try { sentence = (await response.json()).error ?? sentence; } catch { /* no JSON */ }
-  return new Refused(response.status, sentence);
+  let told = {};
+  try { told = await response.json(); } catch { /* no JSON */ }
+  return new Refused(response.status, told.error ?? T.errors.other(response.status), told.problems);
 }
 
 /** Ask; resolves to the Response. Throws Refused with a sentence for people. */
-export async function ask(path, { method = "GET", body, signal } = {}) {
-  const headers = { Accept: "application/json" };
+export async function ask(path, { method = "GET", body, csv, more = {}, signal } = {}) {
+  const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["X-Callflow"] = "console";
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (csv !== undefined) headers["Content-Type"] = "text/csv";
+  else if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(path, { method, headers, signal, body: csv ?? (body === undefined ? undefined : JSON.stringify(body)) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, T.errors.network);
@@ -36,6 +37,7 @@ export async function ask(path, { method = "GET", body, signal } = {}) {
 }
 
 export const get = async (path, options) => (await ask(path, options)).json();
+export const send = async (method, path, options = {}) => (await ask(path, { body: {}, ...options, method })).json();
 export const post = async (path, body = {}) => (await ask(path, { method: "POST", body })).json();
 
 /** Why the server does not open this event stream; null: it does. */

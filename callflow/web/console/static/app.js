@@ -9,6 +9,8 @@ import "./health.js";
 import "./history.js";
 import "./palette.js";
 import "./wall.js";
+import { PLACES } from "./place_names.js";
+import { draw, placed } from "./places.js";
 
 const THEMES = { auto: "light dark", light: "light", dark: "dark" };
 const THEME = "callflow-theme";
@@ -17,6 +19,8 @@ function where() {
   const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
   const call = /^\/calls\/(.+)$/.exec(path);
   if (call) return { view: "call", call: decodeURIComponent(call[1]) };
+  const other = placed(path);
+  if (other) return other;
   return { view: { "/": "wall", "/history": "history", "/health": "health" }[path] ?? "nothing", filters: new URLSearchParams(query) };
 }
 
@@ -107,7 +111,8 @@ class App extends Element {
       <a class="skip" href="#content" @click=${(event) => { event.preventDefault(); document.getElementById("content").focus(); }}>${T.skip}</a>
       <header class="bar">
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
-        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", T.health)}</nav>
+        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", T.health)}
+          ${PLACES.filter((each) => !(this.me?.business && each.view === "tools")).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
@@ -127,7 +132,7 @@ class App extends Element {
       case "call": return html`${repeat([this.place.call], (id) => id, (id) => html`<cf-call .call=${id} .me=${this.me}></cf-call>`)}`;
       case "history": return html`<cf-history .filters=${this.place.filters} .me=${this.me}></cf-history>`;
       case "health": return html`<cf-health></cf-health>`;
-      default: return html`<div class="empty"><h1>${T.notFound}</h1><p><a href="#/">${T.toWall}</a></p></div>`;
+      default: return draw(this.place, this.me) ?? html`<div class="empty"><h1>${T.notFound}</h1><p><a href="#/">${T.toWall}</a></p></div>`;
     }
   }
 }

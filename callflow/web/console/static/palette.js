@@ -1,6 +1,7 @@
 // Ctrl-K: find a call, a number or a command. And the list of keys.
 import { Element, callAddress, html, nothing } from "./base.js";
 import { live } from "./live.js";
+import { PLACES } from "./place_names.js";
 import { T } from "./texts.js";
 
 class Palette extends Element {
@@ -23,7 +24,7 @@ class Palette extends Element {
     const digits = words.replace(/\D/g, "");
     const calls = live.rows().filter((row) => fits(row.id) || fits(row.profile ?? "") || (digits && [row.from, row.to].some((each) => (each ?? "").includes(digits))));
     const commands = [
-      [T.wall, "#/"], [T.history, "#/history"], [T.health, "#/health"], [T.routes, "/api"],
+      [T.wall, "#/"], [T.history, "#/history"], [T.health, "#/health"], ...PLACES.map((each) => [each.name, `#/${each.view}`]), [T.routes, "/api"],
     ].filter(([name]) => fits(name)).map(([text, href]) => ({ text, href }));
     const found = [...calls.slice(0, 8).map((row) => ({ text: T.paletteCall(row), note: T.states[row.state] ?? row.state, href: callAddress(row.id) })), ...commands];
     if (words) {
