@@ -66,6 +66,7 @@ from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
 from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.phone import PhoneLine
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -110,6 +111,8 @@ class Application:
         self._dial_rules = DialRules.of(settings)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
+        self.phone: PhoneLine | None = None
+        """On which the operators' page can ring; None: it has no telephone."""
         self._listeners: list[Listener] = []
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
@@ -208,6 +211,7 @@ class Application:
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
             live=self.live_desk,
+            phone=lambda: self.phone,
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -50,6 +50,7 @@ from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
@@ -86,6 +87,7 @@ def create_console(
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
     live: LiveDesk | None = None,
+    phone: Callable[[], PhoneLine | None] = lambda: None,
 ) -> Quart:
     """Make the app.
 
@@ -100,7 +102,7 @@ def create_console(
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `live`: what is watched live; None:
-    nothing is.
+    nothing is. `phone`: returns the line on which the page can ring this server; None: there is none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -149,6 +151,7 @@ def create_console(
         add_budget(app, spending)
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
+    add_phone(app, phone)
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)

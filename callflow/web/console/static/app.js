@@ -6,6 +6,7 @@ import { T } from "./texts.js";
 import "./call.js";
 import "./history.js";
 import "./palette.js";
+import "./phone.js";
 import "./wall.js";
 
 const THEMES = { auto: "light dark", light: "light", dark: "dark" };
@@ -107,6 +108,7 @@ class App extends Element {
         <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
+        <cf-phone .me=${this.me}></cf-phone>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
         <button type="button" aria-label=${T.keysTitle} @click=${() => this.querySelector("cf-keys").open()}>?</button>
         <button type="button" aria-label=${`${T.theme}: ${T.themes[this.theme]}`} title=${`${T.theme}: ${T.themes[this.theme]}`} @click=${() => this.#setTheme()}>◐</button>
