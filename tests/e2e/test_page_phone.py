@@ -6,6 +6,7 @@ import json
 import wave
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -42,8 +43,7 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         await it.page.get_by_role("button", name="Ring this server").click()
         await it.sees('.phone[data-state="talking"]')
         await it.page.locator('cf-phone[data-heard="yes"]').wait_for(timeout=10_000)  # it has come out of the speaker
-        call = the.carrier.call
-        await until(lambda: sum(map(is_loud, (call.phone.said[0].audio,))) if call.phone.said else 0, "its voice", 20)
+        call = the.carrier_call()
 
         await it.page.get_by_role("button", name="5", exact=True).click()
         await it.sees(".phone", "5")
@@ -52,11 +52,7 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         await it.page.get_by_role("link", name="Watch this call").click()
         await it.sees("cf-call")
         await it.sees("cf-call", "Hello, thank you for calling.")
-        name = next(iter(the.app.switchboard.calls)).id
-        await until(
-            lambda: any(entry.name == notes.Interrupted.kind for entry in the.app.journal.read(name)),
-            "the voice to break in", 30,
-        )  # fmt: skip
+        await until(lambda: the.happened(notes.Interrupted.kind), "the voice to break in", 30)
 
         await it.page.get_by_role("button", name="Hang up", exact=True).click()
         await it.sees('.phone[data-state="over"]')
@@ -70,10 +66,8 @@ async def test_a_socket_that_is_lost_hangs_up_and_no_other_server_has_a_phone() 
     async with product() as the:
         address = f"ws://127.0.0.1:{the.app.console_at[1]}/api/phone"
         async with connect(address) as socket:
-            try:
+            with pytest.raises(ConnectionClosed, match="1008"):
                 await socket.recv()
-            except ConnectionClosed as closed:
-                assert closed.rcvd is not None and closed.rcvd.code == 1008
         the.app.phone = Softphone(the.carrier)
         async with connect(address) as socket:
             assert json.loads(await socket.recv())["type"] == "ringing"
@@ -81,6 +75,6 @@ async def test_a_socket_that_is_lost_hangs_up_and_no_other_server_has_a_phone() 
             while loud < 20:
                 message = await socket.recv()
                 loud += isinstance(message, bytes) and is_loud(message)
-        call = the.carrier.call
+        call = the.carrier_call()
         await call.wait_ended(10)
         assert call.ended_by == "caller"

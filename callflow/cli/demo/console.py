@@ -83,11 +83,15 @@ async def run(arguments: argparse.Namespace, open_line: Open) -> int:
             print("The operators' page cannot listen: no port is free.", file=sys.stderr)
             return 2
         url, model = f"http://{host}:{port}/", line.phone.about["model"]
-        screen.print(f"Open [bold]{url}[/] and press “Phone”, then “Ring this server”: the browser asks for your microphone.")
+        screen.print(
+            f"Open [bold]{url}[/] and press “Phone”, then “Ring this server”: the browser asks for your microphone."
+        )
         if model == "emulated":
             screen.print("The model is emulated. With an OPENAI_API_KEY in .env you talk with the real one.")
         else:
-            screen.print(f"The model is OpenAI's, with your key, which pays for it; at most {_MINUTES} minutes in this run.")
+            screen.print(
+                f"The model is OpenAI's, with your key, which pays for it; at most {_MINUTES} minutes in this run."
+            )
         screen.print("Nothing is kept: the history goes with Ctrl-C.\n")
         if has_screen():
             await asyncio.to_thread(webbrowser.open, url)
@@ -141,5 +145,3 @@ async def _tell(live: LiveFeed, tell: Teller) -> None:
             line = line_of(one)
             if line is not None:
                 tell(*line, one.at)
-
-
