@@ -1,5 +1,5 @@
-"""A real call on the operators' page: two who come at different times watch it, one ends it, and the page comes back with
-its server."""
+"""A real call on the operators' page: two watch it from different moments on, and one ends it; and the page comes back
+with its server."""
 
 from __future__ import annotations
 

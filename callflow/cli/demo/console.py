@@ -115,8 +115,8 @@ async def serving(carrier: Telnyx | Twilio, open_line: Open, given: Settings) ->
         else:
             realtime = await stack.enter_async_context(Realtime(script=_Talker(), keep_audio=False))
             model = {"openai_api_key": realtime.api_key, "openai_realtime_url": realtime.url}
-        model |= {"record": True, "port": 0, "console_port": _free_port(), "data_dir": folder}
-        settings = Settings(**model, **carrier.settings())
+        model |= {"record": True, "port": 0, "console_port": _free_port(), "data_dir": folder, **carrier.settings()}
+        settings = Settings(**model)
         line = await stack.enter_async_context(open_line(settings))
         carrier.set_server(f"http://{line.public_at[0]}:{line.public_at[1]}")
         line.phone = Softphone(carrier, model="OpenAI's" if key else "emulated")
