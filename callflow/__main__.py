@@ -43,8 +43,10 @@ def _main(words: Sequence[str]) -> int:
         return sandbox.run(chosen)
     if chosen.command == "demo":
         from callflow.app import Application
-        from callflow.cli.demo import demo
+        from callflow.cli.demo import console, demo
 
+        if chosen.console:
+            return runtime.run_interruptible(console.run(chosen, Application))
         return runtime.run_interruptible(demo.run(chosen, Application))
     if chosen.command == "doctor":
         from callflow.cli import doctor

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,11 +65,12 @@ from callflow.tools.builtin import BUILT_IN, CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
-from callflow.tools.registry import ToolContext, ToolResult
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
 from callflow.web.console.checks import Checklist
 from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.phone import PhoneLine
+from callflow.web.console.try_tool import run_for_no_call
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -115,6 +115,8 @@ class Application:
         self._dial_rules = DialRules.of(settings)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
+        self.phone: PhoneLine | None = None
+        """On which the operators' page can ring; None: it has no telephone."""
         self._listeners: list[Listener] = []
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
@@ -213,23 +215,16 @@ class Application:
             named_tokens=self.settings.console_tokens.get_secret_value(),
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
-            try_tool=self._try_tool,
+            try_tool=run_for_no_call(self.tools.current, lambda: self.effective.tool_timeout_seconds),
             setting_desk=SettingDesk(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
             live=self.live_desk,
             checklist=self._checklist,
+            phone=lambda: self.phone,
         )
 
     def _checklist(self) -> Checklist:
         found = setup_findings(self.settings, self.address.reached_at(), self.warnings)
         return Checklist(found, Path(self.settings.data_dir), self.settings.max_concurrent_calls, self._secrets)
-
-    async def _try_tool(self, name: str, arguments: str) -> ToolResult | None:
-        """Run a function of the tools file for no call. None: it has none of that name."""
-        tools = self.tools.current()
-        if name not in tools.local:
-            return None
-        context = ToolContext(call="try", idempotency_key=f"try-{uuid.uuid4()}")
-        return await tools.run(name, arguments, context, seconds=self.effective.tool_timeout_seconds)
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""

@@ -147,6 +147,12 @@ def _demo(parser: Parser) -> None:
         " picture; without FILE: beside the recording)",
     )
     parser.add_argument("--keep", action="store_true", help="go on afterwards, and take more calls (default: off)")
+    told.add_argument(
+        "--console",
+        action="store_true",
+        help="open the operators' page instead, with a phone in it that you speak into, until Ctrl-C; with an"
+        " OPENAI_API_KEY you talk with the real model (default: off)",
+    )
 
 
 def _dial(parser: Parser) -> None:

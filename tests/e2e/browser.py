@@ -54,11 +54,12 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
+async def browser(*flags: str) -> AsyncIterator[Browser]:
+    """The browser, started with these flags."""
     path = chromium()
     async with async_playwright() as driver:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = await driver.chromium.launch(executable_path=path, args=flags)
+        as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = await driver.chromium.launch(executable_path=path, args=[*as_root, *flags])
         try:
             yield opened
         finally:

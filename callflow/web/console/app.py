@@ -53,6 +53,7 @@ from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
@@ -95,6 +96,7 @@ def create_console(
     try_tool: TryTool | None = None,
     live: LiveDesk | None = None,
     checklist: Callable[[], Checklist] = Checklist,
+    phone: Callable[[], PhoneLine | None] = lambda: None,
 ) -> Quart:
     """Make the app.
 
@@ -110,7 +112,8 @@ def create_console(
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
-    None: nothing is. `checklist`: returns what is set up.
+    None: nothing is. `checklist`: returns what is set up. `phone`: returns the line
+    on which the page can ring this server; None: there is none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -164,6 +167,7 @@ def create_console(
         add_budget(app, spending)
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
+    add_phone(app, phone)
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)

@@ -27,6 +27,7 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/mcp"): VIEW,
     # What happens in all live calls; requests in it need more: see `live/logs.py`.
     (SOCKET, "/logs"): VIEW,
+    (SOCKET, "/api/phone"): OPERATE,
     # What finds a call by a telephone number.
     ("GET", "/api/conversations/phone/<path:number>"): OPERATE,
     ("GET", "/api/do-not-call/<number>"): OPERATE,

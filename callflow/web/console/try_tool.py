@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from quart import Quart, Response
 
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
-from callflow.tools.registry import ToolResult
+from callflow.tools.registry import ToolContext, ToolResult, Tools
 from callflow.web.responses import error_response, json_object, json_response, unknown_names
 
 
@@ -19,6 +20,19 @@ _EXAMPLE: Final = '{"arguments": {"city": "Oslo"}}'
 
 TryTool = Callable[[str, str], Awaitable[ToolResult | None]]
 """Runs a tool by its name with arguments in JSON; None: there is no such tool here."""
+
+
+def run_for_no_call(tools: Callable[[], Tools], seconds: Callable[[], float]) -> TryTool:
+    """Return what runs a function of the tools file for no call."""
+
+    async def run(name: str, arguments: str) -> ToolResult | None:
+        current = tools()
+        if name not in current.local:
+            return None
+        context = ToolContext(call="try", idempotency_key=f"try-{uuid.uuid4()}")
+        return await current.run(name, arguments, context, seconds=seconds())
+
+    return run
 
 
 def add_try_tool(app: Quart, run: TryTool) -> None:

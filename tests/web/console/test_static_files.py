@@ -69,6 +69,7 @@ def loaded(known: StaticFiles) -> set[str]:
             text = known.files[name].plain.decode()
             imports = re.findall(r'(?:\bfrom|\bimport)\s*"([^"\s]+)"', text)
             waiting += [resolved(each, name) for each in imports]
+            waiting += re.findall(r'addModule\(new URL\("([^"]+)"', text)  # beside it, on the thread of the sound
     return found
 
 

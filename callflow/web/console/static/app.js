@@ -8,6 +8,7 @@ import "./deleted.js";
 import "./health.js";
 import "./history.js";
 import "./palette.js";
+import "./phone.js";
 import "./wall.js";
 import { PLACES } from "./place_names.js";
 import { draw, placed } from "./places.js";
@@ -115,6 +116,7 @@ class App extends Element {
           ${PLACES.filter((each) => !(this.me?.business && each.view === "tools")).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
+        <cf-phone .me=${this.me}></cf-phone>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
         <button type="button" aria-label=${T.keysTitle} @click=${() => this.querySelector("cf-keys").open()}>?</button>
         <button type="button" aria-label=${`${T.theme}: ${T.themes[this.theme]}`} title=${`${T.theme}: ${T.themes[this.theme]}`} @click=${() => this.#setTheme()}>◐</button>

@@ -424,6 +424,24 @@ export const T = {
     ["Esc", "close"],
   ],
 
+  phone: {
+    title: "Phone",
+    states: { idle: "not in a call", asking: "asking for the microphone…", ringing: "ringing…", talking: "talking", over: "the call is over" },
+    ring: "Ring this server",
+    hangUp: "Hang up",
+    mute: "Mute me",
+    you: "You",
+    line: "Line",
+    keypad: "Keypad",
+    toCall: "Watch this call",
+    emulated: "The model is emulated: it hears when you speak and when you stop, and answers with recorded sentences.",
+    real: (model) => `The model is ${model}, with your key: its minutes cost what the provider says.`,
+    denied: "The browser may not use the microphone. Allow it for this page, then ring again.",
+    none: "The browser finds no microphone. Plug one in, then ring again.",
+    insecure: "Browsers give a microphone to pages on this machine (127.0.0.1) or over https only.",
+    lost: "The connection of the phone was lost.",
+  },
+
   errors: {
     network: "The server does not answer. Is it running?",
     other: (status) => `The server answered ${status}.`,

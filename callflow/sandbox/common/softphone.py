@@ -1,0 +1,143 @@
+"""A person's own voice at an emulated line: what a microphone sends is said, and what is heard comes out in 20 ms.
+
+The call itself is any leg of an emulated carrier. Audio is µ-law at 8 kHz.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from array import array
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from callflow.media.g711 import FRAME_BYTES, FRAME_MS, pcm16_to_ulaw, ulaw_to_pcm16
+from callflow.sandbox.common.phone import SILENT_FRAME, Phone
+from callflow.sandbox.common.playout import BYTES_PER_SECOND
+
+
+_FRAME_S: Final = FRAME_MS / 1000
+_AHEAD: Final = 3 * FRAME_BYTES
+"""So much of a microphone waits before it is said, to level out how it arrives."""
+_MOST_AHEAD: Final = 20 * FRAME_BYTES
+_LATE_S: Final = 0.5
+"""When the loop is that late, what was heard meanwhile is left out."""
+
+
+class RingingLeg(Protocol):
+    """The part of a leg that a person uses."""
+
+    answered_at: float | None
+    ended_at: float | None
+    ended_by: str | None
+
+    async def press(self, digit: str) -> None: ...
+
+    async def hang_up(self) -> None: ...
+
+
+class Rings(Protocol):
+    """The part of an emulated carrier that a person uses."""
+
+    async def ring(self, *, from_number: str, to_number: str, phone: Phone) -> Any: ...
+
+
+class Microphone:
+    """What somebody says, as it comes in, taken in frames of 20 ms."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+        self._is_filling = True
+
+    def feed(self, ulaw: bytes) -> None:
+        """Take audio; the oldest is lost where it comes faster than it is said."""
+        self._waiting += ulaw
+        if len(self._waiting) > _MOST_AHEAD:
+            del self._waiting[: len(self._waiting) - _AHEAD]
+
+    def frame(self, number: int) -> bytes:
+        """Return the next 160 bytes; silence while too little is there. `number`: see `Phone.source`."""
+        if len(self._waiting) < (_AHEAD if self._is_filling else FRAME_BYTES):
+            self._is_filling = True
+            return SILENT_FRAME
+        self._is_filling = False
+        frame = bytes(self._waiting[:FRAME_BYTES])
+        del self._waiting[:FRAME_BYTES]
+        return frame
+
+
+def heard_frame(phone: Phone, at: float) -> bytes:
+    """Return the 20 ms that are heard at this telephone from a time on, of all its lines."""
+    found: list[bytes] = []
+    for line in phone.lines.values():
+        for segment in reversed(line.segments):
+            start = round((at - segment.at) * BYTES_PER_SECOND)
+            if start >= len(segment.audio):
+                break
+            piece = bytes(segment.audio[max(0, start) : max(0, start + FRAME_BYTES)])
+            if piece:
+                found.append((SILENT_FRAME[: max(0, -start)] + piece).ljust(FRAME_BYTES, SILENT_FRAME[:1]))
+    if len(found) < 2:
+        return found[0] if found else SILENT_FRAME
+    samples = zip(*(array("h", ulaw_to_pcm16(each)) for each in found), strict=True)
+    return pcm16_to_ulaw(array("h", (max(-32768, min(32767, sum(each))) for each in samples)).tobytes())
+
+
+class SoftphoneCall:
+    """One call that a person makes."""
+
+    def __init__(self, leg: RingingLeg, phone: Phone, microphone: Microphone, number: str) -> None:
+        self.number = number
+        """From which it comes."""
+        self._leg, self._phone, self._microphone = leg, phone, microphone
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether somebody has taken it."""
+        return self._leg.answered_at is not None
+
+    @property
+    def ended_by(self) -> str:
+        """Who has ended it; "": it goes on."""
+        return "" if self._leg.ended_at is None else self._leg.ended_by or "carrier"
+
+    def speak(self, ulaw: bytes) -> None:
+        """Say what a microphone has heard."""
+        self._microphone.feed(ulaw)
+
+    async def press(self, digit: str) -> None:
+        """Press a key."""
+        if self.is_answered and not self.ended_by:
+            await self._leg.press(digit)
+
+    async def hang_up(self) -> None:
+        """End it; nothing happens where it has ended."""
+        if not self.ended_by:
+            await self._leg.hang_up()
+
+    async def heard(self) -> AsyncIterator[bytes]:
+        """Yield what is heard, 20 ms at a time as it is heard, until the call ends."""
+        at = monotonic()
+        while not self.ended_by:
+            await asyncio.sleep(max(0.0, at + _FRAME_S - monotonic()))
+            if monotonic() - at > _LATE_S:
+                at = monotonic() - _FRAME_S
+            yield heard_frame(self._phone, at)
+            at += _FRAME_S
+
+
+class Softphone:
+    """A telephone from which anybody rings the application through an emulated carrier."""
+
+    def __init__(self, carrier: Rings, *, to_number: str = "+15550100002", model: str = "emulated") -> None:
+        """`model`: what is told of the voice model behind it."""
+        self._carrier, self._to = carrier, to_number
+        self.about = {"carrier": type(carrier).__name__, "to": to_number, "model": model}
+
+    async def ring(self) -> SoftphoneCall:
+        """Begin a call, from a number of its own so that it can be found among others."""
+        microphone, number = Microphone(), f"+1555010{random.randrange(1000, 9999)}"
+        phone = Phone(source=microphone.frame)
+        leg = await self._carrier.ring(from_number=number, to_number=self._to, phone=phone)
+        return SoftphoneCall(leg, phone, microphone, number)

@@ -1,0 +1,131 @@
+"""The telephone of the page: a WebSocket on which one call is made, through an emulated carrier and its signed path.
+
+Opening it rings. Binary messages are µ-law at 8 kHz, both ways. Text is JSON: from the page `{"type": "press",
+"digit"}` and `{"type": "hangup"}`; to it `ringing` with the numbers, `answered`, and `over` with who has ended it.
+There is a telephone only where one was put in, which `demo --console` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from quart import Quart, Response, websocket
+
+from callflow.contracts.bounded_json import read
+from callflow.contracts.errors import OutOfBounds
+from callflow.web.responses import json_response, query_parameters, to_json
+
+
+_MOST_CALLS: Final = 8
+_MOST_AUDIO: Final = 8000
+"""Bytes of a message: a second."""
+_MOST_TEXT: Final = 200
+_SEND_SECONDS: Final = 5.0
+_DIGITS: Final = frozenset("0123456789*#")
+_TRY_LATER, _NOT_HERE = 1013, 1008
+
+
+class PhoneCall(Protocol):
+    """One call that somebody makes from the page."""
+
+    number: str
+
+    @property
+    def is_answered(self) -> bool: ...
+
+    @property
+    def ended_by(self) -> str: ...
+
+    def speak(self, ulaw: bytes) -> None: ...
+
+    async def press(self, digit: str) -> None: ...
+
+    async def hang_up(self) -> None: ...
+
+    def heard(self) -> AsyncIterator[bytes]: ...
+
+
+class PhoneLine(Protocol):
+    """A line on which the page can ring this server."""
+
+    @property
+    def about(self) -> Mapping[str, str]: ...
+
+    async def ring(self) -> PhoneCall: ...
+
+
+def add_phone(app: Quart, line: Callable[[], PhoneLine | None]) -> None:
+    """Add the telephone to the app. `line`: returns None where there is none."""
+    live: set[PhoneCall] = set()
+
+    @app.get("/api/phone")
+    @query_parameters()
+    async def phone() -> Response:
+        """Tell whether the page can ring this server, and what is behind the line."""
+        found = line()
+        return json_response({"available": found is not None, **(found.about if found is not None else {})})
+
+    @app.websocket("/api/phone")
+    async def ring() -> None:
+        """Make one call."""
+        found = line()
+        await websocket.accept()
+        if found is None:
+            await websocket.close(_NOT_HERE, "this server has no telephone: start the demo with --console")
+            return
+        if len(live) >= _MOST_CALLS:
+            await websocket.close(_TRY_LATER, f"{_MOST_CALLS} telephones are in use already")
+            return
+        call = await found.ring()
+        live.add(call)
+        try:
+            await _tell(type="ringing", to=found.about["to"], **{"from": call.number})
+            receiving = asyncio.create_task(_receive(call), name="the phone's microphone")
+            try:
+                await _send(call)
+            finally:
+                receiving.cancel()
+            await _tell(type="over", by=call.ended_by)
+            await websocket.close(1000)
+        finally:
+            live.discard(call)
+            await call.hang_up()
+
+
+async def _send(call: PhoneCall) -> None:
+    """Send what is heard until the call ends, or the page is too slow to hear it."""
+    was_answered = False
+    with contextlib.suppress(TimeoutError):
+        async for frame in call.heard():
+            async with asyncio.timeout(_SEND_SECONDS):
+                if call.is_answered and not was_answered:
+                    was_answered = True
+                    await _tell(type="answered")
+                await websocket.send(frame)
+
+
+async def _receive(call: PhoneCall) -> None:
+    while True:
+        message = await websocket.receive()
+        if isinstance(message, bytes):
+            call.speak(message[:_MOST_AUDIO])
+            continue
+        match _read(message):
+            case {"type": "press", "digit": str(digit)} if digit in _DIGITS:
+                await call.press(digit)
+            case {"type": "hangup"}:
+                await call.hang_up()
+
+
+def _read(message: str) -> Any:
+    try:
+        return read(message[:_MOST_TEXT].encode())
+    except (OutOfBounds, UnicodeEncodeError):
+        return None
+
+
+async def _tell(**told: str) -> None:
+    await websocket.send(to_json(told).decode())

@@ -1,0 +1,80 @@
+"""The phone in the operators' page: a browser with a voice as its microphone rings the server, and hears it."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from callflow.journal import notes
+from callflow.media.g711 import ulaw_to_pcm16
+from callflow.sandbox import voices
+from callflow.sandbox.common.phone import SILENT_FRAME, is_loud
+from callflow.sandbox.common.softphone import Softphone
+from tests.e2e.browser import browser, tab
+from tests.e2e.product import product, until
+
+
+def record(path: Path, ulaw: bytes) -> None:
+    """Write what somebody says into the microphone."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(ulaw_to_pcm16(ulaw))
+
+
+async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_history(tmp_path: Path) -> None:
+    microphone = tmp_path / "voice.wav"
+    record(microphone, SILENT_FRAME * 150 + voices.load("caller/hours") + SILENT_FRAME * 250)  # again and again
+    flags = (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
+    )
+    async with product() as the, browser(*flags) as opened, tab(opened, the.app.console_at[1]) as it:
+        the.app.phone = Softphone(the.carrier)
+        await it.page.goto("/")
+        await it.page.click(".phone-open")
+        await it.page.get_by_role("button", name="Ring this server").click()
+        await it.sees('.phone[data-state="talking"]')
+        await it.page.locator('cf-phone[data-heard="yes"]').wait_for(timeout=10_000)  # it has come out of the speaker
+        call = the.carrier_call()
+
+        await it.page.get_by_role("button", name="5", exact=True).click()
+        await it.sees(".phone", "5")
+        await until(lambda: any("pressed 5" in what for _, what in call.history), "the key", 10)
+
+        await it.page.get_by_role("link", name="Watch this call").click()
+        await it.sees("cf-call")
+        await it.sees("cf-call", "Hello, thank you for calling.")
+        await until(lambda: the.happened(notes.Interrupted.kind), "the voice to break in", 30)
+
+        await it.page.get_by_role("button", name="Hang up", exact=True).click()
+        await it.sees('.phone[data-state="over"]')
+        await until(lambda: not the.app.switchboard.calls, "the call to be over", 10)
+        assert call.ended_by == "caller"
+        await it.page.goto("/#/history")
+        await it.sees("cf-history", call.from_number)
+
+
+async def test_a_socket_that_is_lost_hangs_up_and_no_other_server_has_a_phone() -> None:
+    async with product() as the:
+        address = f"ws://127.0.0.1:{the.app.console_at[1]}/api/phone"
+        async with connect(address) as socket:
+            with pytest.raises(ConnectionClosed, match="1008"):
+                await socket.recv()
+        the.app.phone = Softphone(the.carrier)
+        async with connect(address) as socket:
+            assert json.loads(await socket.recv())["type"] == "ringing"
+            loud = 0
+            while loud < 20:
+                message = await socket.recv()
+                loud += isinstance(message, bytes) and is_loud(message)
+        call = the.carrier_call()
+        await call.wait_ended(10)
+        assert call.ended_by == "caller"
