@@ -65,6 +65,7 @@ from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
+from callflow.web.console.live.desk import LiveDesk
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -206,6 +207,7 @@ class Application:
             named_tokens=self.settings.console_tokens.get_secret_value(),
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
+            live=self.live_desk,
         )
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -247,6 +249,10 @@ class Application:
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
         self.switchboard.keep_to(self.budget)
         self._budget_watch = asyncio.create_task(self.budget.run(), name="budget")
+        self.live_desk = LiveDesk(
+            lambda: self.switchboard, self.history, self.telemetry, self.redactor,
+            costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
+        )  # fmt: skip
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.profiles = ProfileDesk(self.configs, ProfileStore(self.history.database), self._of_settings)
         self.recovery.begin(
@@ -312,6 +318,7 @@ class Application:
         if self._tool_process is not None:
             self._tool_process.close()
         self._budget_watch.cancel()
+        self.live_desk.close()
         await self.switchboard.stop()
         await self.telemetry.close()
         await self.account.close()

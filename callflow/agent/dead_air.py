@@ -82,6 +82,11 @@ class DeadAir:
         """Whether the caller waits for an answer."""
         return self._timer.is_answer_due
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether clips stand in for an answer that is due."""
+        return self._timer.is_answer_due and self._timer.fillers > 0
+
     def answer_due(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
         """Begin the agent's turn. `since`: the time of the caller's last word; None: now. `reply` False: the engine
         waits first, for a tool for example. `within`: seconds in which the engine must begin; None: the usual."""

@@ -47,6 +47,11 @@ class NoInputTimer:
         self._repeated, self._says_nothing_new = RepeatedSpeech(), False
         self._paused = False
 
+    @property
+    def asked(self) -> int:
+        """How often the caller was asked since they last said something."""
+        return self._asked
+
     def pause(self, on: bool) -> None:
         """Count nothing while somebody is muted or on hold: a silence then says nothing of the caller."""
         self._paused = on

@@ -84,6 +84,11 @@ class Transcripts:
             self._has_warned = True
             log.warning("call %s: what the caller says is not written down: %s", self._call, heard.reason)
 
+    def age_ms(self, item: str) -> int:
+        """Return how long ago a turn was opened whose text is not complete; 0 for any other."""
+        now = self._clock()
+        return round((now - self._opened.get(item, now)) * 1000)
+
     def item_over(self, item: str, *, broken: bool) -> None:
         """End a turn of the agent. Text without any audio counts as not said. `broken`: the engine did not finish the
         turn."""

@@ -108,6 +108,11 @@ class TurnManager:
         return self.dead_air.is_answer_due
 
     @property
+    def is_filling(self) -> bool:
+        """Whether the caller waits for an answer so long that one of our own sentences was played."""
+        return self.dead_air.is_filling
+
+    @property
     def is_hushed(self) -> bool:
         """Whether the agent is not to be heard: for good, while it is muted, or while the caller is on hold."""
         return self._hushed_for_good or self._relay.gates.agent_is_shut

@@ -14,7 +14,8 @@ from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import LegIds
 from callflow.journal import notes
 from callflow.journal.notes import Note, UnknownNote
-from callflow.media.relay import Relay, summary
+from callflow.media.relay import Relay
+from callflow.media.relay_figures import summary
 
 
 class Call(Protocol):

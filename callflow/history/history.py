@@ -58,6 +58,8 @@ class History:
         self.now = now
         self.is_readable = False
         """Its tables are there."""
+        self.opened = asyncio.Event()
+        """Set when it has become readable."""
         self.retention = Retention(self, retention_days)
 
     async def open(self) -> None:
@@ -78,6 +80,7 @@ class History:
         self.journal.trouble = ""
         self.journal.open(self.database)
         self.is_readable = True
+        self.opened.set()
 
     async def close(self) -> None:
         """Close the database; the journal must be closed before, so that its last entries are written."""

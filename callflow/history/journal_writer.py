@@ -83,6 +83,8 @@ class DurableJournal(MemoryJournal):
         """Called for each call that begins. Must not wait."""
         self.on_entry: Callable[[JournalEntry], None] = lambda entry: None
         """Called for each entry that a call writes down. Must neither wait nor raise."""
+        self.on_put: Callable[[int, JournalEntry], None] = lambda key, entry: None
+        """Called for each entry that is to be written, with the id of its row. Must neither wait nor raise."""
         self.on_events: Callable[[], None] = lambda: None
         """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
@@ -144,6 +146,12 @@ class DurableJournal(MemoryJournal):
         """The newest calls of which entries wait to be written, newest last."""
         return [call for call in self._calls if call in self._of_call]
 
+    def waiting_of(self, call: str) -> list[tuple[int, JournalEntry]]:
+        """Return the entries of one call that are not written yet, in order, each with the id of its row to be."""
+        if call not in self._of_call:
+            return []
+        return [(key, entry) for key, entry, _ in self._waiting if entry.call == call]
+
     def _put(self, entry: JournalEntry, done: asyncio.Future[None] | None) -> None:
         if len(self._waiting) >= self._most_waiting:
             self.counts["lost"] += 1
@@ -154,6 +162,7 @@ class DurableJournal(MemoryJournal):
         self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
         self._waiting.append((self._last, entry, done))
         self._of_call[entry.call] += 1
+        self.on_put(self._last, entry)
         self._wake.set()
         if done is not None:
             self._urgent.set()

@@ -174,6 +174,13 @@ class Store:
         rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
         return await asyncio.to_thread(lambda: [entry_of(row) for row in rows])
 
+    async def keyed_journal(self, call: str) -> list[tuple[int, JournalEntry]]:
+        """Return every entry of one call, in order, each with the id of its row."""
+        if not can_be_on_record(call):
+            return []
+        rows = await self._rows(select(steps).where(steps.c.call == call).order_by(steps.c.id))
+        return await asyncio.to_thread(lambda: [(row.id, entry_of(row)) for row in rows])
+
     async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
         """The conversation that has this id, or else those for which the id of the call or of a stream begins like
         that, newest first."""

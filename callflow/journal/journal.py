@@ -125,6 +125,11 @@ class MemoryJournal:
         kept = self._calls.get(call)
         return kept is not None and kept.count >= self._most_steps
 
+    def count(self, call: str) -> int:
+        """How many entries of a call `read` returns now."""
+        kept = self._calls.get(call)
+        return 0 if kept is None else kept.count
+
     def calls(self) -> list[str]:
         return list(self._calls)
 

@@ -13,7 +13,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
@@ -32,6 +32,7 @@ from callflow.media.media_config import MediaConfig
 from callflow.media.media_stream import MediaStream
 from callflow.media.playout import Playout, Send
 from callflow.media.silence_filler import SilenceFiller
+from callflow.media.voice_levels import AudioTap
 from callflow.timers import Timer, Timers
 
 
@@ -128,6 +129,8 @@ class Relay:
             else None
         )
         self.recorder: CallRecorder | None = None
+        self.taps: set[AudioTap] = set()
+        """Get the audio of both sides, for those who watch or listen."""
         self._stream: MediaStream | None = None
         self._timers = Timers()
         self._pacer = Timer(self._loop)
@@ -210,6 +213,8 @@ class Relay:
         self._pass_on(payload, audio)
 
     def _pass_on(self, payload: str, audio: bytes) -> None:
+        for tap in self.taps:
+            tap.caller(audio)
         if self.recorder is not None:
             self.recorder.caller(audio)
         if self.listener is not None:
@@ -403,6 +408,8 @@ class Relay:
             if isinstance(out, Send):
                 stream.send_audio(out.audio)
                 sent = True
+                for tap in self.taps:
+                    tap.agent(out.audio)
                 if self.recorder is not None:
                     audio = self.sounds.recorded(self.playout.sending.item, out.audio)
                     self.recorder.agent(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
@@ -431,16 +438,3 @@ class Relay:
         if now - self._pump_at > _STALL_SECONDS:
             self.playout.stalled(now - self._pump_at, now)
             self._pump_at = math.inf
-
-
-def summary(relay: Relay) -> dict[str, Any]:
-    """Return the figures of a call's media for its last note: counts of frames, marks and bytes, by name, and
-    `made_up_silence_ms`, and the delays that the playout believed in."""
-    return {
-        **relay.counts,
-        "made_up_silence_ms": round(relay.silence_filler.seconds * 1000),
-        "stale_marks": relay.playout.stale_marks,
-        "late_bytes": relay.playout.late_bytes,
-        "network_ms": relay.playout.network_ms,
-        "carrier_lag_ms": relay.playout.most_lag_ms,
-    }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from callflow.telemetry.call_results import known_cause, result_of
 from callflow.telemetry.entry import Entry
+from callflow.telemetry.last_hour import LastHour
 from callflow.telemetry.metrics import CAUSES, NAMED, REFUSALS, STAGES, Histogram, Snapshot, bounded
 
 
@@ -71,6 +72,7 @@ class CallMetrics:
         self._ending: dict[str, float] = {}
         """When each call ended that has not been let go of, oldest first."""
         self._overdue: set[str] = set()
+        self.hour = LastHour()
         self._counts: Counter[tuple[str, ...]] = Counter({
             ("callflow_calls_ended_total", result_of(cause, heard_agent=heard), cause): 0
             for cause in CAUSES
@@ -84,6 +86,7 @@ class CallMetrics:
         self._stops = Histogram(NAMED["callflow_barge_in_stop_seconds"].buckets)
         self._truncations = Histogram(NAMED["callflow_truncation_seconds"].buckets)
         self._notes: dict[str, Callable[[_Tally | None, Entry], None]] = {
+            "began": lambda tally, entry: self.hour.began(entry.at),
             "ended": self._ended,
             "handed_over": self._handed_over,
             "first_word": self._first_word,
@@ -231,6 +234,7 @@ class CallMetrics:
         cause = known_cause(str(entry.event.get("cause") or ""))
         result = result_of(cause, heard_agent=tally is not None and tally.heard_agent)
         self._count("callflow_calls_ended_total", result, cause)
+        self.hour.ended(entry.at, entry.call, result)
         _add(self._media, entry.event)
         self._forget(entry.call)
 
@@ -252,6 +256,8 @@ class CallMetrics:
     def _latency(self, tally: _Tally | None, entry: Entry) -> None:
         for name, stage in _PARTS.items():
             self._observe(stage, entry.event.get(name))
+        if isinstance(total := entry.event.get("total_ms"), (int, float)):
+            self.hour.answered(entry.at, total)
 
     def _caller_speaks(self, tally: _Tally | None, entry: Entry) -> None:
         if tally is not None:

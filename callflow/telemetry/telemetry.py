@@ -88,7 +88,9 @@ class Telemetry:
     def _look(self, lag: float, used: float, now: float) -> None:
         try:
             self._on_lag(lag, used, now)
-            self.calls.look(self._now(), self._is_live)
+            at = self._now()
+            self.calls.hour.lagged(at, lag)
+            self.calls.look(at, self._is_live)
         except Exception as error:
             self._failed(error)
 

@@ -34,8 +34,8 @@ class SideBySide:
             await self._console.shutdown()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request to the app that its path belongs to. WebSockets and lifespan go to the public app."""
-        is_consoles = scope["type"] == "http" and _is_of_the_console(scope["path"])
+        """Pass a request to the app that its path belongs to. The lifespan goes to the public app."""
+        is_consoles = scope["type"] != "lifespan" and _is_of_the_console(scope["path"])
         if is_consoles and self._console is not None:
             await self._console(scope, receive, send)
         else:

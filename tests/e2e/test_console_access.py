@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from callflow.web.console.roles import LEAST
 from tests.e2e.outbound import THEIRS, dialling
 from tests.e2e.product import Product, product, until
 from tests.e2e.scenes import conversing
@@ -62,6 +63,8 @@ async def test_a_viewer_sees_a_live_call_without_its_numbers_and_leaves_it_alone
 
 async def test_who_operates_dials_and_who_views_does_not() -> None:
     async with dialling(**SETTINGS) as the:
+        rules = {rule.rule for rule in the.app.console().url_map.iter_rules()}
+        assert {rule for _, rule in LEAST} - rules == {"/mcp"}, "a name in there is misspelt"
         body = {"toNumber": THEIRS}
         async with logged_in(the, VIEWER) as eye, logged_in(the, DESK) as desk:
             assert (await eye.post("/api/calls", json=body, headers=PAGE)).status_code == 403

@@ -30,7 +30,8 @@ from callflow.journal import notes
 from callflow.media import relay as relay_module
 from callflow.media.clips import Clip
 from callflow.media.media_config import MediaConfig
-from callflow.media.relay import Relay, summary
+from callflow.media.relay import Relay
+from callflow.media.relay_figures import summary
 from tests.in_loop import in_loop, settle
 
 

@@ -85,6 +85,27 @@ class Budget:
         while len(self._lately) > _MOST_LATELY:
             del self._lately[next(iter(self._lately))]
 
+    # What it tells at any time
+
+    @property
+    def calls_today(self) -> int:
+        """Return how many calls of today there are and were, as far as is known."""
+        return _sum(self._spent()).calls
+
+    def live_costs(self) -> dict[str, tuple[float | None, float | None]]:
+        """Return for each live call what it has cost so far in US dollars (None: not known), and at how many the budget
+        ends it if no other call costs anything (None: no ceiling in dollars holds for it)."""
+        spent = self._spent()
+        total = _sum(spent).usd(self._dearest)
+        found: dict[str, tuple[float | None, float | None]] = {}
+        for call in self._calls():
+            usd, own = call.agent.usage.usd, self._of(call).usd(self._dearest)
+            of_profile = spent.get(call.config.profile, Spent()).usd(self._dearest)
+            ceilings = ((self._ceilings.usd, total), (call.config.profile_daily_usd, of_profile))
+            left = [max(ceiling - used, 0.0) for ceiling, used in ceilings if ceiling > 0]
+            found[call.id] = usd, own + min(left) if left else None
+        return found
+
     # Its work
 
     async def run(self) -> None:

@@ -43,6 +43,9 @@ from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.logs import add_logs
+from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
@@ -82,6 +85,7 @@ def create_console(
     named_tokens: str = "",
     login_secret: bytes = b"",
     business_of: Callable[[str], str] = lambda number: "",
+    live: LiveDesk | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -95,7 +99,8 @@ def create_console(
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
-    `business_of`: returns whose a number of ours is; "": nobody's in particular.
+    `business_of`: returns whose a number of ours is; "": nobody's in particular. `live`: what is watched live; None:
+    nothing is.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -144,6 +149,9 @@ def create_console(
         add_budget(app, spending)
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
+    if live is not None:
+        add_live(app, live, switchboard, history)
+        add_logs(app, live, switchboard, history, overrides, checked)
     add_events(app, history, sender)
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 

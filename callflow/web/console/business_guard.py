@@ -35,6 +35,9 @@ ROUTES: Final = {
     ("POST", "/api/calls"): _ITSELF,
     ("GET", "/api/calls/live"): _ITSELF,
     ("GET", "/api/calls/<call>"): _CALL,
+    ("GET", "/api/live"): _ITSELF,
+    ("GET", "/api/live/<call>/events"): _CALL,
+    ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL

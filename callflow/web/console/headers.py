@@ -46,10 +46,11 @@ def page_headers(*, scripts: Sequence[str] = (), styles: Sequence[str] = (), sty
     return {**_of(policy), "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)"}
 
 
-def plain_page_headers(*, styles: Sequence[str] = ()) -> dict[str, str]:
-    """Return the headers of a page that loads nothing, runs nothing, and has a form at most."""
+def plain_page_headers(*, styles: Sequence[str] = (), scripts: Sequence[str] = ()) -> dict[str, str]:
+    """Return the headers of a page that loads nothing, runs nothing but `scripts`, and has a form at most."""
     policy = {
         "default-src": "'none'",
+        **({"script-src": " ".join(map(csp_hash, scripts))} if scripts else {}),
         "style-src": " ".join(map(csp_hash, styles)) or "'none'",
         "base-uri": "'none'",
         "form-action": "'self'",

@@ -35,11 +35,13 @@ def add_login(app: Quart, sessions: Sessions, clock: Callable[[], float] = time.
         return json_response(_told(ASKING.get()))
 
     @app.get("/login")
-    @query_parameters("next")
+    @query_parameters("next", login_page.AGAIN)
     async def form() -> Any:
         """Answer the page with the form."""
         if not sessions.is_needed:
             return _to(_next())
+        if request.args.get(login_page.AGAIN):
+            return Response(login_page.once_more(_next()), headers=login_page.HEADERS_ONCE_MORE)
         return _page(200)
 
     @app.post("/login")
@@ -53,11 +55,11 @@ def add_login(app: Quart, sessions: Sessions, clock: Callable[[], float] = time.
         address, now = request.remote_addr or "", clock()
         if wait := limit.wait(address, now):
             said = f"Too many wrong tokens: try again in {wait} s."
-            return _refused(429, said, is_form, Retry_After=str(wait))
+            return _refused(429, said, Retry_After=str(wait))
         holder = sessions.holder_of_token(token.encode("utf-8", "replace")) if token else None
         if holder is None:
             limit.failed(address, now)
-            return _refused(401, _WRONG, is_form)
+            return _refused(401, _WRONG)
         answer = _to(_next()) if is_form else json_response(_told(holder))
         _set_cookie(answer, sessions.begin(holder), SECONDS)
         return answer
@@ -89,9 +91,9 @@ def _page(status: int, problem: str = "") -> Response:
     return Response(login_page.page(problem), status, headers=login_page.HEADERS)
 
 
-def _refused(status: int, sentence: str, is_form: bool, **headers: str) -> Response:
-    """Answer that a login failed: a program in JSON, a person with the form again."""
-    if not is_form:
+def _refused(status: int, sentence: str, **headers: str) -> Response:
+    """Answer that a login failed: a program in JSON, a browser with the form again."""
+    if "text/html" not in request.headers.get("Accept", ""):
         return error_response(status, sentence, **headers)
     answer = _page(status, sentence)
     answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})

@@ -1,4 +1,4 @@
-"""The page on which a browser logs in, and the way there and back. It loads nothing and runs nothing. Pure."""
+"""The page on which a browser logs in, which loads and runs nothing, and the way there and back. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ _STYLE: Final = (
     "button{padding:.5rem;cursor:pointer}"
     "[role=alert]{border-inline-start:.25rem solid #c22;padding-inline-start:.75rem}"
 )
-HEADERS: Final = {**plain_page_headers(styles=[_STYLE]), "Content-Type": "text/html; charset=utf-8"}
+_GO_ON: Final = "location.replace(document.getElementById('there').href + location.hash)"
+_HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
+HEADERS: Final = {**plain_page_headers(styles=[_STYLE]), **_HTML}
+HEADERS_ONCE_MORE: Final = {**plain_page_headers(styles=[_STYLE], scripts=[_GO_ON]), **_HTML}
+AGAIN: Final = "again"
+"""The parameter that asks for `once_more`."""
 
 Page = tuple[int, dict[str, str], bytes]
 """Status, headers and body."""
@@ -63,14 +68,22 @@ def instead_of(refused: AccessRefused, scope: Any) -> Page | None:
         return None
     path = quote(scope["path"], safe="/:@!$&'()*+,;=~")
     there = wanted(path + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else ""))
+    asked = {"next": there} if there != HOME else {}
     if is_from_elsewhere(headers):
-        # Whoever follows a link of another site comes without the cookie (SameSite=Strict). Asked for by a page of
-        # ours, the same address comes with it.
-        again = f'<meta http-equiv="refresh" content="0; url={html.escape(there)}">'
-        link = f'<p><a href="{html.escape(there)}">Go on</a></p>\n'
-        return 200, HEADERS, _html("Callflow", link, again)
-    query = f"?{urlencode({'next': there})}" if there != HOME else ""
+        # Whoever follows a link of another site comes without the cookie (SameSite=Strict): see `once_more`.
+        asked[AGAIN] = "1"
+    query = f"?{urlencode(asked)}" if asked else ""
     return 303, {"Location": PATH + query, "Cache-Control": "no-store", "Vary": "Accept, Cookie"}, b""
+
+
+def once_more(there: str) -> bytes:
+    """Return a page that asks for an address again, so that the cookie comes with it: it does when a page of ours asks.
+
+    `there`: from `wanted`. What stands behind `#` has come along, and is known to the browser alone.
+    """
+    shown = html.escape(there)
+    again = f'<noscript><meta http-equiv="refresh" content="0; url={shown}"></noscript>\n'
+    return _html("Callflow", f'<p><a id="there" href="{shown}">Go on</a></p>\n<script>{_GO_ON}</script>\n', again)
 
 
 def _html(title: str, body: str, head: str = "") -> bytes:

@@ -16,7 +16,7 @@ from quart import Quart, Response, request
 
 from callflow.history.delivery.sender import Sender
 from callflow.history.journal_writer import DurableJournal
-from callflow.media.relay import summary
+from callflow.media.relay_figures import summary
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, EVENTS, Snapshot
 from callflow.telemetry.telemetry import Telemetry

@@ -65,7 +65,7 @@ class AccessPolicy:
     def check(self, headers: Headers, method: str, path: str, query: bytes = b"") -> Operator:
         """Check a request without its body. `method`: `SOCKET` for a WebSocket. `path`: percent-decoded. Returns who
         asks. Raises AccessRefused."""
-        self._check_origin(headers)
+        self._check_origin(headers, method)
         role = least_role(method, path)
         if not self.sessions.is_needed:
             if is_costly(method, path):
@@ -80,7 +80,7 @@ class AccessPolicy:
             raise no_search(operator)
         return operator
 
-    def _check_origin(self, headers: Headers) -> None:
+    def _check_origin(self, headers: Headers, method: str) -> None:
         """Raise AccessRefused for a request that a page of another origin makes, or under a name that is not ours."""
         hosts, origins = values(headers, b"host"), values(headers, b"origin")
         asked = hosts[0].lower() if len(hosts) == 1 else b""
@@ -89,7 +89,8 @@ class AccessPolicy:
         if origins and (len(origins) > 1 or not asked or not _is_own(origins[0].lower(), asked)):
             raise AccessRefused(403, "Pages of another origin are not let in: the Origin header names one.")
         # Browsers say it also where they send no Origin, as for the source of a picture or a stream of events.
-        if not origins and is_from_elsewhere(headers) and values(headers, b"sec-fetch-mode") != [b"navigate"]:
+        is_link = method in READING and values(headers, b"sec-fetch-mode") == [b"navigate"]
+        if not origins and not is_link and is_from_elsewhere(headers):
             raise AccessRefused(403, "Pages of another origin are not let in: the Sec-Fetch-Site header says so.")
 
     def _holder(self, headers: Headers, method: str) -> Operator:

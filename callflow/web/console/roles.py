@@ -25,6 +25,8 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/logout"): NOBODY,
     # It reads the history, and finds no numbers for those who may only view: see `numbers_asked_for`.
     ("POST", "/mcp"): VIEW,
+    # What happens in all live calls; requests in it need more: see `live/logs.py`.
+    (SOCKET, "/logs"): VIEW,
     # What finds a call by a telephone number.
     ("GET", "/api/conversations/phone/<path:number>"): OPERATE,
     ("GET", "/api/do-not-call/<number>"): OPERATE,

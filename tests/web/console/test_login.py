@@ -38,7 +38,7 @@ async def log_in(the: Stage, token: str, **more: str) -> Answer:
 
 async def submit(the: Stage, token: str, query: str = "", **more: str) -> Answer:
     the.headers = {}
-    given = {"content_type": FORM, "origin": "http://localhost", **more}
+    given = {"content_type": FORM, "origin": "http://localhost", "accept": "text/html", **more}
     return await the.send("POST", f"/login{query}", urlencode({"token": token}).encode(), **given)
 
 
@@ -208,11 +208,15 @@ def test_who_follows_a_link_of_another_site_is_asked_again_with_the_cookie(tmp_p
     async def main(the: Stage) -> None:
         the.headers = {}
         link = {"accept": "text/html", "sec_fetch_mode": "navigate", "sec_fetch_site": "cross-site"}
-        page = await the.get("/api/calls?sid=x&live=1", **link)
-        assert page.status == 200
-        assert b'<meta http-equiv="refresh" content="0; url=/api/calls?sid=x&amp;live=1">' in page.body
+        sent = await the.get("/api/calls?sid=x&live=1", **link)
+        assert (sent.status, sent.headers["location"][-8:]) == (303, "&again=1")
+        page = await the.get(sent.headers["location"], **link)
+        assert b'content="0; url=/api/calls?sid=x&amp;live=1"' in page.body
+        (script,) = re.findall("<script>(.*?)</script>", page.body.decode())
+        policy = page.headers["content-security-policy"]
+        assert f"default-src 'none'; script-src {headers.csp_hash(script)};" in policy
         again = await the.get("/api/calls?sid=x", **{**link, "sec_fetch_site": "same-origin"})
-        assert again.status == 303
+        assert (again.status, again.headers["location"]) == (303, "/login?next=%2Fapi%2Fcalls%3Fsid%3Dx")
 
     play(tmp_path, main, token=ALL, named_tokens=NAMED)
 

@@ -1,0 +1,1 @@
+"""What operators watch live: the wall of all calls, one call as it goes on, and the doors of the older systems."""

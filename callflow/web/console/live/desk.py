@@ -1,0 +1,46 @@
+"""All that is watched live in one process, and who watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callflow.history.history import History
+from callflow.journal.redaction import Redactor
+from callflow.switchboard.switchboard import Switchboard
+from callflow.telemetry.telemetry import Telemetry
+from callflow.web.console.live.log_feed import LogFeed
+from callflow.web.console.live.rows import Costs
+from callflow.web.console.live.sse import Seats
+from callflow.web.console.live.story import Stories
+from callflow.web.console.live.wall import Wall
+
+
+class LiveDesk:
+    """The wall, the stories of single calls, and the seats of their viewers. It lives until `close`."""
+
+    def __init__(
+        self,
+        switchboard: Callable[[], Switchboard],
+        history: History,
+        telemetry: Telemetry,
+        redact: Redactor,
+        *,
+        costs: Callable[[], Costs] = dict,
+        today: Callable[[], int | None] = lambda: None,
+        most_viewers: int | None = None,
+    ) -> None:
+        """`costs`: as `Budget.live_costs`. `today`: returns how many calls today has had. `most_viewers`: of all
+        streams together; None: the usual bound."""
+        self.seats = Seats() if most_viewers is None else Seats(most_viewers)
+        self.hour = telemetry.calls.hour
+        self.wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
+        self.stories = Stories(switchboard, history, redact)
+        self.logs = LogFeed(switchboard, self.stories)
+        self.redact = redact
+
+    def close(self) -> None:
+        """End all streams; the server stops."""
+        self.seats.is_closed = True
+        self.wall.close()
+        self.stories.close()
+        self.logs.close()

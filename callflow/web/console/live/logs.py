@@ -1,0 +1,165 @@
+"""The WebSocket `/logs`, as an earlier system's page used it: what happens in all live calls, and requests to one.
+
+A request is a client event of the Realtime API, of the kinds of `_KINDS`, and says in `streamSid` or `callId` which
+call it is for; with one live call it may leave that out. It needs the role *operate*. What is not taken gets an
+`error`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from quart import Quart, websocket
+
+from callflow.call.call import Call
+from callflow.config.session_changes import Asked
+from callflow.contracts.bounded_json import read
+from callflow.contracts.errors import DatabaseError, OutOfBounds, SessionRefused
+from callflow.contracts.printable import quoted
+from callflow.history.history import History
+from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.responses import to_json
+
+
+_SEND_SECONDS: Final = 30.0
+"""How long a viewer may take for a message."""
+_MOST_MESSAGE: Final = 64 << 10
+_MOST_TEXT: Final = 2000
+_UPDATE, _ITEM = "session.update", "conversation.item.create"
+_KINDS: Final = (_UPDATE, _ITEM)
+_TRY_LATER: Final = 1013
+
+
+class _Refused(Exception):
+    pass
+
+
+def add_logs(
+    app: Quart,
+    desk: LiveDesk,
+    switchboard: Callable[[], Switchboard],
+    history: History,
+    overrides: SessionOverrides,
+    checked: Callable[[Mapping[str, Any]], Asked],
+) -> None:
+    """Add the socket to the app. `checked`: reads the requested changes of a session."""
+
+    @app.websocket("/logs")
+    async def logs() -> None:
+        """Tell what happens in all live calls, and take requests."""
+        with desk.seats.seat() as is_let_in:
+            await websocket.accept()
+            if not is_let_in:
+                await websocket.close(_TRY_LATER, "there are too many viewers")
+                return
+            async with asyncio.TaskGroup() as tasks:
+                receiving = tasks.create_task(_receive(), name="requests of /logs")
+                await _send()
+                receiving.cancel()
+            await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
+
+    async def _send() -> None:
+        messages = desk.logs.messages()
+        try:
+            async for message in messages:
+                async with asyncio.timeout(_SEND_SECONDS):
+                    await websocket.send(message)
+        except TimeoutError:
+            pass
+        finally:
+            await messages.aclose()
+
+    async def _receive() -> None:
+        while True:
+            message = await websocket.receive()
+            try:
+                answer = await take(message)
+            except _Refused as refused:
+                answer = {"type": "error", "error": {"type": "invalid_request_error", "message": str(refused)}}
+            await websocket.send(to_json(answer).decode())
+
+    async def take(message: str | bytes) -> dict[str, Any]:
+        """Carry a request out, and return the answer. Raises _Refused."""
+        request = _read(message)
+        kind = request.get("type")
+        if kind not in _KINDS:
+            given = f"not {quoted(kind)}" if isinstance(kind, str) else "as type"
+            raise _Refused(f"/logs takes {' and '.join(_KINDS)}, {given}.")
+        if not ASKING.get().may(OPERATE):
+            raise _Refused("Your token may view, and not change calls.")
+        call = _addressed(request)
+        return await _update(call, request) if kind == _UPDATE else _add_item(call, request)
+
+    def _addressed(request: Mapping[str, Any]) -> Call | None:
+        """Return the call that a request is for; None: there is no live call, and it names none. Raises _Refused."""
+        name = request.get("streamSid") or request.get("callId")
+        calls = switchboard().calls
+        if name is None:
+            if len(calls) > 1:
+                raise _Refused("Several calls are live: say in streamSid or callId which one this is for.")
+            return calls[0] if calls else None
+        call = desk.logs.call(name) if isinstance(name, str) else None
+        if call is None:
+            raise _Refused("There is no live call of this streamSid or callId.")
+        return call
+
+    async def _update(call: Call | None, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Change the session of a live call, and without an address that of coming calls, too."""
+        session = request.get("session")
+        if not isinstance(session, dict):
+            raise _Refused('session.update needs a session, such as {"voice": "cedar"}.')
+        left_out: list[str] = []
+        try:
+            if call is not None:
+                asked = await asyncio.to_thread(checked, session)
+                left_out = [*asked.warnings, *(call.agent.update(asked.taken) if asked.taken else [])]
+            is_for_all = not (request.get("streamSid") or request.get("callId"))
+            if is_for_all and ASKING.get().may(CONFIGURE) and history.is_readable:
+                await overrides.change(session)
+            elif call is None:
+                raise _Refused("There is no live call, and the session of coming calls cannot be changed here now.")
+        except SessionRefused as refused:
+            raise _Refused(" ".join(refused.problems)) from None
+        except (DatabaseError, OSError):
+            raise _Refused("The history cannot be used at the moment: try again.") from None
+        return {"type": "request.taken", "request": _UPDATE, **_of(call), "warnings": left_out}
+
+    def _add_item(call: Call | None, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the model of a live call a fact; it answers by itself."""
+        if call is None:
+            raise _Refused("There is no live call.")
+        text = _text(request.get("item"))
+        call.agent.tell(text, shown=desk.redact.text(text))
+        return {"type": "request.taken", "request": _ITEM, **_of(call)}
+
+
+def _of(call: Call | None) -> dict[str, str]:
+    return {} if call is None else {"callId": call.id}
+
+
+def _read(message: str | bytes) -> dict[str, Any]:
+    if len(message) > _MOST_MESSAGE:
+        raise _Refused(f"A message has at most {_MOST_MESSAGE} bytes.")
+    try:
+        value = read(message.encode() if isinstance(message, str) else message)
+    except (OutOfBounds, UnicodeEncodeError):
+        raise _Refused("A message must be a JSON object.") from None
+    if not isinstance(value, dict):
+        raise _Refused("A message must be a JSON object.")
+    return value
+
+
+def _text(item: Any) -> str:
+    """Return the words of a message of the API. Raises _Refused for any other item."""
+    content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "input_text"]
+    text = " ".join(each for each in texts if isinstance(each, str)).strip()
+    if not text or len(texts) < len(parts) or len(text) > _MOST_TEXT:
+        raise _Refused(f"The item must be a message of input_text, {_MOST_TEXT} characters at most.")
+    return text

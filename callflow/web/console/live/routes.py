@@ -1,0 +1,101 @@
+"""The routes of everything that is watched live: the wall, the last hour, and one call."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final
+
+from quart import Quart, Response, request
+
+from callflow.contracts.errors import BadRequest
+from callflow.contracts.printable import quoted
+from callflow.history.history import History
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.identity import own_business
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.sse import event_stream
+from callflow.web.console.live.transcript_lines import transcript_lines
+from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,16}")
+_OPEN_SECONDS: Final = 5.0
+"""How long a viewer waits for a history that is still being opened: browsers that come back after a restart are there
+before it."""
+
+
+def add_live(app: Quart, desk: LiveDesk, switchboard: Callable[[], Switchboard], history: History) -> None:
+    """Add the routes to the app."""
+
+    async def found(name: str) -> str | None:
+        """Return our id of a call that somebody names by any of its ids; None: there is none."""
+        if switchboard().live(name) is not None:
+            return name
+        for call in switchboard().calls:
+            if name == call.ids.control:
+                return call.id
+        if history.journal.has(name):
+            return name
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await history.opened.wait()
+        except TimeoutError:
+            return None
+        row = await history.store.listed_call(name)
+        return None if row is None else row["call_id"] or row["stream_sid"]
+
+    @app.get("/api/live")
+    @query_parameters()
+    async def live() -> Response:
+        """Stream the live calls: a snapshot, then what changes."""
+        refusal = desk.seats.refusal()
+        return refusal or event_stream(desk.wall.watch(own_business()), desk.seats)
+
+    @app.get("/api/live/hour")
+    @query_parameters()
+    async def hour() -> Response:
+        """Tell of each minute of the last hour: calls, waits for answers, lag of the event loop; and the results."""
+        return json_response(desk.hour.told(history.now()))
+
+    @app.get("/api/live/<call>/events")
+    @query_parameters("after")
+    async def events(call: str) -> Response:
+        """Stream the journal of one call from its beginning, or behind the entry that the viewer has got last; then
+        what is added, until the call is over."""
+        after = _after()
+        if (refusal := desk.seats.refusal()) is not None:
+            return refusal
+        name = await found(call)
+        if name is None:
+            return _nothing(call, history)
+        return event_stream(desk.stories.watch(name, after), desk.seats)
+
+    @app.get("/api/live/<sid>/sse")
+    @query_parameters()
+    async def lines(sid: str) -> Response:
+        """Stream what is said in one call, as an earlier system did: `event: line` with t, type and text."""
+        if (refusal := desk.seats.refusal()) is not None:
+            return refusal
+        name = await found(sid)
+        if name is None:
+            return _nothing(sid, history)
+        return event_stream(transcript_lines(desk.stories, name), desk.seats)
+
+
+def _nothing(call: str, history: History) -> Response:
+    if not history.is_readable:
+        return history_not_open()
+    return error_response(404, f"There is no call {quoted(call)}; GET /api/calls lists the newest.")
+
+
+def _after() -> int:
+    """Return the number of the entry that the viewer has got last. Raises BadRequest.
+
+    A browser that comes back says so in a header, which is newer than what stands in its address.
+    """
+    given = request.headers.get("Last-Event-ID", "") or request.args.get("after", "")
+    if given and not _NUMBER.fullmatch(given):
+        raise BadRequest(400, f"after must be the id of an event, a whole number, not {quoted(given)}.")
+    return int(given or 0)
