@@ -324,6 +324,8 @@ class Relay:
         self._find_stall(now)
         cuts = self.playout.interrupt(now)
         self._unplayed = False
+        for tap in self.taps:
+            tap.cut()
         if self.recorder is not None:
             self.recorder.cut(now)
         if self._stream is not None:
@@ -408,10 +410,11 @@ class Relay:
             if isinstance(out, Send):
                 stream.send_audio(out.audio)
                 sent = True
-                for tap in self.taps:
-                    tap.agent(out.audio)
-                if self.recorder is not None:
+                if self.taps or self.recorder is not None:
                     audio = self.sounds.recorded(self.playout.sending.item, out.audio)
+                for tap in self.taps:
+                    tap.agent(audio)
+                if self.recorder is not None:
                     self.recorder.agent(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
             else:
                 stream.send_mark(out.name)

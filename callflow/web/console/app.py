@@ -43,6 +43,7 @@ from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
+from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.logs import add_logs
 from callflow.web.console.live.routes import add_live
@@ -133,6 +134,7 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf):
         add(app, switchboard, has_token=bool(token))
+    add_listen(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)
         if campaigns is not None:
