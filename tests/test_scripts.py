@@ -12,7 +12,7 @@ import pytest
 
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ["setup", "demo", "test", "lint", "bench"]
+SCRIPTS = ["setup", "demo", "test", "lint", "bench", "vendor"]
 
 
 @pytest.mark.parametrize("file", [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"])

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
+from callflow.cli.operators_port import OperatorsPort
+from callflow.config.settings import Settings
 from callflow.web.console.roles import LEAST
 from tests.e2e.outbound import THEIRS, dialling
 from tests.e2e.product import Product, product, until
@@ -68,6 +71,11 @@ async def test_who_operates_dials_and_who_views_does_not() -> None:
         body = {"toNumber": THEIRS}
         async with logged_in(the, VIEWER) as eye, logged_in(the, DESK) as desk:
             assert (await eye.post("/api/calls", json=body, headers=PAGE)).status_code == 403
+            port = the.app.console_at[1]
+            for token, status in ((VIEWER, 403), (DESK, 404)):  # as the commands ask
+                command = OperatorsPort(Settings(console_port=port, console_token=SecretStr(token)))
+                answer = await asyncio.to_thread(command.ask, "POST", "/api/calls/nobody/hangup")
+                assert answer[0] == status, answer
             assert not the.app.switchboard.calls
             made = await desk.post("/api/calls", json=body, headers=PAGE)
             assert made.status_code == 201, made.text

@@ -15,6 +15,7 @@ from tests.web.console.stage import CALL, Stage, play
 
 
 BATCHES, BATCH = 4, 1000
+TOKENS = {"configure": "the-token-of-everything", "view": "the-token-of-the-wall"}
 _MOST_SHARE = 0.1
 """Of the processor time of an answer, for one callback of the loop or one slice of the encoder."""
 _MOST_SHARE_OF_MCP = 0.125
@@ -42,13 +43,15 @@ def items(batch: int) -> bytes:
     return json.dumps({"items": kept}).encode()
 
 
+@pytest.mark.parametrize("role", ["configure", "view"])
 @pytest.mark.parametrize("path", ["/api/calls/{}", "/api/conversations/stream/{}", "/api/conversations/export"])
-def test_no_callback_of_a_large_answer_takes_long(tmp_path: Path, path: str, longest: list[float]) -> None:
+def test_no_callback_of_a_large_answer_takes_long(tmp_path: Path, path: str, role: str, longest: list[float]) -> None:
     async def main(the: Stage) -> None:
         await the.write_call()
         for batch in range(BATCHES):
             added = await the.send("POST", f"/api/conversations/stream/{CALL}/items", items(batch))
             assert added.status == 200, added.body
+        the.headers = {"authorization": f"Bearer {TOKENS[role]}"}
         await the.get("/api/calls/nobody")  # what the first request loads is not measured
         longest[0], begun = 0.0, time.process_time()
         answer = await the.get(path.format(CALL))
@@ -58,7 +61,8 @@ def test_no_callback_of_a_large_answer_takes_long(tmp_path: Path, path: str, lon
         assert len(told["items"]) == BATCHES * BATCH
         assert longest[0] < _MOST_SHARE * used, (longest, used)
 
-    play(tmp_path, main)
+    named = f"wall:view:{TOKENS['view']}"
+    play(tmp_path, main, token=TOKENS["configure"], named_tokens=named)
 
 
 def test_no_callback_of_a_large_answer_over_mcp_takes_long(tmp_path: Path, longest: list[float]) -> None:

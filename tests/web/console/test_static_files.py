@@ -89,9 +89,8 @@ def test_no_module_is_there_that_nothing_loads() -> None:
 
 def test_what_others_made_is_as_it_was_fetched() -> None:
     vendor = FOLDER / "vendor"
-    sums = dict(
-        reversed(line.split("  ")) for line in (vendor / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    )  # fmt: skip
+    lines = (vendor / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
     there = {path.relative_to(vendor).as_posix() for path in vendor.rglob("*") if path.is_file()}
     assert there - {"SHA256SUMS"} == sums.keys()
     for name, digest in sums.items():

@@ -51,36 +51,58 @@ async function whyNot(url) {
   }
 }
 
+const IDLE = 10000; // ms for which a tab that nobody sees keeps its streams
+
 /**
  * Follow an event stream until `close()`. `url`: returns the address, anew at each attempt. `events`: by name, each
- * called with the data and the id. `onState`: called with connecting, open, lost, or refused and a sentence.
+ * called with the data and the id. `onState`: called with connecting, open, lost or refused, and a sentence.
+ *
+ * A tab that nobody sees lets go of its stream, because browsers open six connections to a server at most.
  */
 export function follow(url, events, onState) {
   let source = null, timer = 0, wait = 1000, closed = false;
 
   function open() {
     if (closed) return;
+    clearTimeout(timer);
     const address = url();
-    source = new EventSource(address);
-    source.onopen = () => { wait = 1000; onState("open"); };
-    source.onerror = async () => {
-      if (closed) return;
+    const opened = (source = new EventSource(address));
+    opened.onopen = () => { wait = 1000; onState("open"); };
+    opened.onerror = async () => {
+      if (opened !== source) return;
       onState("lost");
-      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
-      source.close();
+      if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again
       const why = await whyNot(address);
-      if (closed) return;
+      if (opened !== source) return;
       if (why?.status === 401) { toLogin(); return; }
       if (why && why.status >= 400 && why.status < 500 && why.status !== 429) { onState("refused", why.message); return; }
+      if (why?.status) onState("lost", why.message);
       timer = setTimeout(open, wait);
       wait = Math.min(wait * 2, 15000);
     };
     for (const [name, take] of Object.entries(events)) {
-      source.addEventListener(name, (event) => take(JSON.parse(event.data), event.lastEventId));
+      opened.addEventListener(name, (event) => { if (opened === source) take(JSON.parse(event.data), event.lastEventId); });
     }
   }
 
+  function letGo() { clearTimeout(timer); source?.close(); source = null; }
+
+  function looked() {
+    clearTimeout(idle);
+    if (document.hidden) idle = setTimeout(letGo, IDLE);
+    else if (!source) open();
+  }
+
+  let idle = 0;
+  document.addEventListener("visibilitychange", looked);
   onState("connecting");
   open();
-  return { close() { closed = true; clearTimeout(timer); source?.close(); } };
+  return {
+    close() {
+      closed = true;
+      document.removeEventListener("visibilitychange", looked);
+      clearTimeout(idle);
+      letGo();
+    },
+  };
 }

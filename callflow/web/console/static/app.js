@@ -19,7 +19,7 @@ function where() {
 }
 
 class App extends Element {
-  static properties = { place: { state: true }, me: { state: true }, theme: { state: true } };
+  static properties = { place: { state: true }, me: { state: true }, hasLogin: { state: true }, theme: { state: true } };
   #first = "";
 
   constructor() {
@@ -33,7 +33,9 @@ class App extends Element {
   connectedCallback() {
     super.connectedCallback();
     addEventListener("hashchange", () => {
+      const before = this.place;
       this.place = where();
+      if (before.view === this.place.view && before.call === this.place.call) return;
       this.updateComplete.then(() => document.getElementById("content")?.focus({ preventScroll: true }));
     });
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -45,7 +47,11 @@ class App extends Element {
 
   async #who() {
     try {
-      this.me = await get("/api/whoami");
+      const me = await get("/api/whoami");
+      // Where no token is set, the form leads on at once, and there is nothing to sign out of.
+      const form = await fetch("/login", { redirect: "manual" }).catch(() => null);
+      this.hasLogin = form?.type !== "opaqueredirect";
+      this.me = me;
     } catch (error) {
       this.me = { name: "", role: error.status === 404 ? "configure" : "view", business: "" };
       if (error.status !== 404) setTimeout(() => this.#who(), 5000);
@@ -100,11 +106,11 @@ class App extends Element {
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
         <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)}</nav>
         <span class="space"></span>
-        <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
+        <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <button type="button" @click=${() => this.querySelector("cf-palette").open()}>${T.find} <kbd>Ctrl K</kbd></button>
         <button type="button" aria-label=${T.keysTitle} @click=${() => this.querySelector("cf-keys").open()}>?</button>
         <button type="button" aria-label=${`${T.theme}: ${T.themes[this.theme]}`} title=${`${T.theme}: ${T.themes[this.theme]}`} @click=${() => this.#setTheme()}>◐</button>
-        ${this.me?.name ? html`<span class="me" title=${[this.me.role, this.me.business].filter(Boolean).join(" · ")}>${this.me.name}</span>
+        ${this.me?.name && this.hasLogin ? html`<span class="me" title=${[this.me.role, this.me.business].filter(Boolean).join(" · ")}>${this.me.name}</span>
           <button type="button" @click=${() => this.#signOut()}>${T.signOut}</button>` : nothing}
       </header>
       <main id="content" tabindex="-1">${this.#view()}</main>

@@ -1,5 +1,5 @@
 // One call, live and for ever after at the same address.
-import { follow } from "./api.js";
+import { follow, get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, duration, fully, precise } from "./format.js";
 import { live } from "./live.js";
@@ -39,7 +39,7 @@ class Call extends Element {
     if (!changed.has("call")) return;
     this.#stream?.close();
     this.story = new Story();
-    this.began = null;
+    this.listed = null;
     this.follows = true;
     document.title = `${T.call} · ${T.name}`;
     const path = `/api/live/${encodeURIComponent(this.call)}/events`;
@@ -47,18 +47,27 @@ class Call extends Element {
       entry: (entry, id) => { this.#take({ ...entry, seq: entry.seq ?? Number(id) }); },
       partial: (data) => { this.story.partial(data, this.#now()); this.#soon(); },
       over: (data) => {
-        this.#stream.close();
+        this.#stream?.close();
         this.story.end(data);
         this.state = "over";
+        this.#look();
         if (this.wasLive) announce(T.callOver(data.result, data.cause));
+        else this.toBegin = true; // whoever opens a call of before reads it from its beginning
         this.#soon();
       },
     }, (state, sentence = "") => {
       if (this.story.over) return;
       this.state = state;
       this.sentence = sentence;
-      if (state === "open") this.wasLive = true;
     });
+  }
+
+  /** Ask when the call began and ended, and why in words. */
+  async #look() {
+    try {
+      this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
+      this.requestUpdate();
+    } catch { /* a call of an earlier system is in no list */ }
   }
 
   #take(entry) {
@@ -86,7 +95,12 @@ class Call extends Element {
       log.draw();
     }
     const place = this.querySelector(".transcript");
-    if (place && this.follows) place.scrollTop = place.scrollHeight;
+    if (place && this.toBegin) {
+      this.toBegin = this.follows = false;
+      place.scrollTop = 0;
+    } else if (place && this.follows) {
+      place.scrollTop = place.scrollHeight;
+    }
     this.#tick();
   }
 
@@ -113,6 +127,7 @@ class Call extends Element {
         <p><a href="#/history">${T.history}</a> · <a href="#/">${T.wall}</a></p></div>`;
     }
     const row = live.calls.get(this.call);
+    this.wasLive ||= Boolean(row);
     const facts = { ...story.facts, ...(row ? { from: row.from, to: row.to, profile: row.profile, carrier: row.carrier, direction: row.direction } : {}) };
     const isOver = Boolean(story.over);
     const state = isOver ? "over" : row?.state ?? story.path.at(-1)?.state ?? "";
@@ -135,7 +150,7 @@ class Call extends Element {
               : html`<p class="empty">${this.state === "connecting" ? T.transcriptLoading : T.transcriptEmpty}</p>`}
             ${isOver ? html`<p class="end">${T.callOver(story.over.result, story.over.cause)}</p>` : nothing}
           </div>
-          <button type="button" class="newest" ?hidden=${this.follows} @click=${() => { this.follows = true; this.requestUpdate(); }}>${T.newest}</button>
+          <button type="button" class="newest" ?hidden=${this.follows || isOver} @click=${() => { this.follows = true; this.requestUpdate(); }}>${T.newest}</button>
         </section>
         <aside>
           <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.path}</h2>${this.#path()}</section>
@@ -155,12 +170,14 @@ class Call extends Element {
 
   #facts(facts, row) {
     const cost = row?.cost ? T.costOf(row.cost.dollars, row.cost.ceiling) : typeof facts.cost === "number" ? T.costOf(facts.cost) : "";
+    const moment = (value) => (value ? html`<time title=${fully(value)}>${at(value)}</time>` : "");
     const shown = {
       id: html`<code>${this.call}</code>`, carrier: facts.carrier, from: facts.from, to: facts.to,
       direction: T.direction[facts.direction], profile: facts.profile, business: facts.business,
-      began: row ? html`<time title=${fully(row.began)}>${at(row.began)}</time>` : "",
+      began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
+      duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",
       first_word: typeof facts.first_word === "number" ? T.took(facts.first_word) : "",
-      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: this.story.over?.cause || facts.cause,
+      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: this.listed?.causeText || this.story.over?.cause || facts.cause,
     };
     return html`<dl class="facts">${Object.entries(shown).filter(([, value]) => value !== undefined && value !== "" && value !== null)
       .map(([name, value]) => html`<dt>${T.factNames[name]}</dt><dd dir="auto">${value}</dd>`)}</dl>`;

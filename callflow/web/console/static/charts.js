@@ -68,6 +68,7 @@ class Charts extends Element {
     this.#clear();
     if (!this.hour?.at?.length) return;
     const { at, calls, p50, p95, lag } = this.hour;
+    const now = Math.max(at.at(-1), Math.floor(Date.now() / 1000));
     const ink = { text: colour(this, "--dim"), grid: colour(this, "--line"), one: colour(this, "--accent"), two: colour(this, "--warm") };
     const axis = { stroke: ink.text, grid: { stroke: ink.grid, width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     const line = (label, stroke, fill) => ({ label, stroke, fill, width: 1.5, points: { show: at.length < 3 }, spanGaps: false });
@@ -75,7 +76,7 @@ class Charts extends Element {
       const target = this.querySelector(`[data-chart=${place}]`);
       this.#plots.push(new uPlot({
         width: target.clientWidth || 300, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
-        scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1 || 0, 1)] } },
+        scales: { x: { range: () => [now - 3600, now] }, y: { range: (_, low, high) => [0, Math.max(high * 1.1 || 0, 1)] } },
         axes: [{ ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 44, space: 28 }],
         series: [{}, ...series],
       }, [at, ...data], target));
@@ -91,9 +92,9 @@ class Charts extends Element {
     const isEmpty = this.hour && !this.hour.at?.length;
     const last = (values) => values?.findLast?.((each) => each !== null && each !== undefined);
     const figure = (name, label) => html`
-      <figure class="chart" role="img" aria-label=${`${label}: ${last(this.hour?.[name]) ?? T.unknown}`}>
+      <figure class="chart">
         <figcaption>${label}${name === "p95" ? html` <span class="key one">${T.charts.p50}</span> <span class="key two">${T.charts.p95}</span>` : nothing}</figcaption>
-        <div class="plot" data-chart=${{ p95: "latency" }[name] ?? name}></div>
+        <div class="plot" role="img" aria-label=${`${label}: ${last(this.hour?.[name]) ?? T.unknown}`} data-chart=${{ p95: "latency" }[name] ?? name}></div>
       </figure>`;
     return html`
       <section class="panel" aria-labelledby="hour-title">

@@ -27,7 +27,7 @@ class Palette extends Element {
     ].filter(([name]) => fits(name)).map(([text, href]) => ({ text, href }));
     const found = [...calls.slice(0, 8).map((row) => ({ text: T.paletteCall(row), note: T.states[row.state] ?? row.state, href: callAddress(row.id) })), ...commands];
     if (words) {
-      const isNumber = /^[+\d\s()./-]{3,}$/.test(words);
+      const isNumber = digits.length > 6 && /^[+\d\s()./-]+$/.test(words);
       found.push({ text: T.paletteSearch(words), href: `#/history?${new URLSearchParams({ [isNumber ? "number" : "text"]: words })}` });
       if (/^[\w.:=-]{16,}$/.test(words)) found.unshift({ text: `${T.open} ${words}`, href: callAddress(words) });
     }

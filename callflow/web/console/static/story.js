@@ -53,7 +53,7 @@ export class Story {
   partial({ who, item, text }, at) {
     const known = this.#turns.get(item);
     if (known && !known.partial) return;
-    const turn = this.#turn(item, who, Math.max(at, this.items.at(-1)?.at ?? 0));
+    const turn = known ?? this.#turn(item, who, Math.max(at, this.items.at(-1)?.at ?? 0), { isGuess: true });
     turn.partial = true;
     turn.text = text;
   }
@@ -78,16 +78,27 @@ export class Story {
     return item;
   }
 
-  #turn(item, who, at) {
+  /** The turn of an item. Its place is that of the first entry about it, however this page came to know of it. */
+  #turn(item, who, at, { isGuess = false } = {}) {
     let turn = this.#turns.get(item);
     if (!turn) {
       turn = this.#put({
-        kind: "turn", key: `t${item}`, item, who, at, text: "", whole: true, partial: false,
+        kind: "turn", key: `t${item}`, item, who, at, text: "", whole: true, partial: false, isGuess,
         heardMs: 0, ofMs: null, done: false, cut: null, latency: null,
       });
       this.#turns.set(item, turn);
+    } else if (turn.isGuess && !isGuess) {
+      this.#move(turn, at);
     }
     return turn;
+  }
+
+  #move(turn, at) {
+    turn.isGuess = false;
+    if (turn.at === at) return;
+    this.items.splice(this.items.indexOf(turn), 1);
+    turn.at = at;
+    this.#put(turn);
   }
 
   _began(e, at) {
@@ -98,11 +109,7 @@ export class Story {
 
   _turn(e, at) {
     const turn = this.#turn(e.item, e.who, at - (e.ago_ms ?? 0) / 1000);
-    if (turn.partial) { // its place was a guess
-      turn.at = at - (e.ago_ms ?? 0) / 1000;
-      this.items.splice(this.items.indexOf(turn), 1);
-      this.#put(turn);
-    }
+    this.#move(turn, at - (e.ago_ms ?? 0) / 1000);
     turn.text = e.text;
     turn.whole = e.whole !== false;
     turn.partial = false;

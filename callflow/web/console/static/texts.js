@@ -9,7 +9,6 @@ export const T = {
   history: "History",
   call: "Call",
   find: "Find",
-  help: "Keys",
   skip: "Skip to the content",
   theme: "Colours",
   themes: { auto: "as the system", light: "light", dark: "dark" },
@@ -38,7 +37,7 @@ export const T = {
   },
   charts: {
     title: "The last hour",
-    calls: "Live calls",
+    calls: "New calls, by the minute",
     latency: "Answer latency, ms",
     lag: "Loop lag, ms",
     ended: "Ended",
@@ -99,8 +98,6 @@ export const T = {
   callGone: "This call is not here.",
   callGoneNext: "It may have been deleted. Look for it in the history.",
   callOver: (result, cause) => `The call is over${result ? `: ${result}` : ""}${cause ? ` (${cause})` : ""}.`,
-  copyId: "Copy id",
-  copied: "Copied",
 
   log: "Raw events",
   logPause: "Pause",

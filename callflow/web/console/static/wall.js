@@ -1,6 +1,6 @@
 // The wall: every live call, and the figures of the last hour.
 import { Element, callAddress, html, nothing, repeat } from "./base.js";
-import { duration, fully } from "./format.js";
+import { duration, figure, fully } from "./format.js";
 import { live } from "./live.js";
 import { T } from "./texts.js";
 import "./charts.js";
@@ -12,6 +12,7 @@ class CallRow extends Element {
     this._meters = this.querySelectorAll(".meter > i");
     this._clock = this.querySelector(".clock");
     this.tick();
+    this.loud(live.levels[this.row.id]);
   }
 
   /** Set how loud both are, 0 to 1, past the template: this happens five times a second. */
@@ -98,14 +99,14 @@ class Wall extends Element {
     const ms = (value) => (value === null || value === undefined ? T.unknown : T.latencyOf(value));
     const shown = [
       [T.counters.live, c.live ?? T.unknown], [T.counters.today, c.today ?? T.unknown], [T.counters.p50, ms(c.latency_p50_ms)],
-      [T.counters.p95, ms(c.latency_p95_ms)], [T.counters.lag, ms(c.loop_lag_p99_ms)],
+      [T.counters.p95, ms(c.latency_p95_ms)], [T.counters.lag, figure(c.loop_lag_p99_ms, "ms")],
     ];
     return html`<dl class="figures">${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
   }
 
   #empty() {
     if (live.state === "refused") return html`<p class="empty">${T.connection.refused} ${live.sentence}</p>`;
-    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? T.connection.lost : T.wallLoading}</p>`;
+    if (!live.counters) return html`<p class="empty">${live.state === "lost" ? live.sentence || T.connection.lost : T.wallLoading}</p>`;
     return html`<div class="empty"><p>${T.wallEmpty}</p><p class="dim">${T.wallEmptyNext}</p><p><a href="#/history">${T.history}</a></p></div>`;
   }
 }
